@@ -1,0 +1,1 @@
+"""The terminal: camera -> faces -> tracks -> embeddings -> decision -> punch -> log."""

@@ -1,0 +1,44 @@
+"""`python -m device COMMAND`: each command is one module in `device/commands/`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+from device.contract import ClockfaceError
+
+COMMANDS = {  # name -> one line; the module `device.commands.NAME` has add_arguments(parser) and run(args) -> exit code
+    "models": "list, pull and verify the model files",
+    "enroll": "enrol a person from images, a folder of people or the camera",
+    "people": "list, show, rename, deactivate and erase people",
+    "identify": "say who is in an image",
+    "run": "start the terminal",
+    "log": "print, export and verify the attendance log",
+    "doctor": "check camera, models, clock, disk and database",
+    "bench": "measure this machine",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(prog="python -m device", description="The face attendance terminal.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, summary in COMMANDS.items():
+        commands.add_parser(name, help=summary, add_help=False)
+    name = parser.parse_args(argv[:1]).command
+    module = importlib.import_module(f"device.commands.{name}")  # only the chosen command is imported: a fast start
+    parser = argparse.ArgumentParser(prog=f"python -m device {name}", description=module.__doc__)
+    module.add_arguments(parser)
+    args = parser.parse_args(argv[1:])
+    try:
+        return int(module.run(args))
+    except ClockfaceError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

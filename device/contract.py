@@ -1,0 +1,172 @@
+"""What training, export and device agree on: the aligned crop, the embedding graph, the model card.
+
+A leaf: numpy, cv2 and the standard library only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+CROP_SIZE = 112  # px, width and height of an aligned crop
+COLOUR_ORDER = "RGB"
+LANDMARK_SET = "five-point"  # left eye, right eye, nose tip, left and right mouth corner, in image order
+CANONICAL_LANDMARKS: NDArray[np.float32] = np.array(  # (5, 2) px: x, y in a 112 x 112 crop
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]],
+    dtype=np.float32,
+)
+
+CARD_KEY = "clockface.card"  # the one key in the ONNX file's metadata_props
+CARD_SCHEMA = 1
+
+
+class ClockfaceError(Exception):
+    """Something went wrong that a person can act on; the message says what to do next."""
+
+
+class ContractError(ClockfaceError):
+    """A crop, graph or card does not keep the contract."""
+
+
+def similarity_transform(source: NDArray[Any], target: NDArray[Any]) -> NDArray[np.float64]:
+    """Least-squares similarity (rotation, uniform scale, shift) that maps source points onto target points.
+
+    Args:
+        source: (K, 2) points, px.
+        target: (K, 2) points, px.
+
+    Returns:
+        (2, 3) float64 affine matrix for `cv2.warpAffine`.
+
+    Raises:
+        ContractError: fewer than two distinct or non-finite points.
+
+    Source: S. Umeyama, "Least-squares estimation of transformation parameters between two point patterns",
+    IEEE TPAMI 13(4), 1991. In the plane the optimum has a closed form over complex numbers.
+    """
+    points = np.asarray(source, dtype=np.float64)
+    wanted = np.asarray(target, dtype=np.float64)
+    if points.shape != wanted.shape or points.ndim != 2 or points.shape[1] != 2:
+        raise ContractError(f"landmarks: expected two (K, 2) arrays, got {points.shape} and {wanted.shape}")
+    a = points[:, 0] + 1j * points[:, 1]
+    b = wanted[:, 0] + 1j * wanted[:, 1]
+    a_mean, b_mean = a.mean(), b.mean()
+    spread = float(np.sum(np.abs(a - a_mean) ** 2))
+    if not np.isfinite(spread) or spread < 1e-6:
+        raise ContractError("landmarks: expected five distinct finite points; detect the face again")
+    turn = np.sum((b - b_mean) * np.conj(a - a_mean)) / spread  # scale * e^(i * angle)
+    shift = b_mean - turn * a_mean
+    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
+
+
+def align(image: NDArray[np.uint8], landmarks: NDArray[Any]) -> NDArray[np.uint8]:
+    """Cut the aligned crop of one face out of an image.
+
+    Args:
+        image: (H, W, 3) uint8 BGR, as OpenCV delivers it.
+        landmarks: (5, 2) px in image order: left eye of the image, right eye, nose, left and right mouth corner.
+
+    Returns:
+        (112, 112, 3) uint8 RGB.
+
+    Raises:
+        ContractError: the image or the landmarks have another shape, type or are degenerate.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ContractError(f"image: expected (H, W, 3) uint8 BGR, got {image.shape} {image.dtype}")
+    matrix = similarity_transform(landmarks, CANONICAL_LANDMARKS)
+    crop = cv2.warpAffine(image, matrix, (CROP_SIZE, CROP_SIZE), flags=cv2.INTER_LINEAR)
+    return np.ascontiguousarray(crop[:, :, ::-1])  # BGR -> RGB
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """The threshold for one gallery size and target false-positive identification rate (FPIR)."""
+
+    gallery_size: int  # people
+    fpir: float  # target, 0..1 per search
+    threshold: float | None  # cosine score; None where the data cannot carry it
+    low: float | None  # 95 % interval of the threshold
+    high: float | None
+    method: str  # "measured", "extrapolated" or "insufficient data"
+    data: str  # what it was set on
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a model file says of itself; JSON under one key of the ONNX metadata."""
+
+    schema: int
+    model_id: str  # sha256 of the weights, hex
+    name: str
+    embedding_size: int
+    crop_size: int
+    colour_order: str
+    landmark_set: str
+    precision: str  # "float32", "int8", "float16"
+    training_data: str
+    licence: str
+    training_commit: str
+    accuracy: tuple[dict[str, Any], ...]  # measured figures, each with its data
+    latency: tuple[dict[str, Any], ...]  # measured figures, each with host, threads, runtime version
+    operating_points: tuple[OperatingPoint, ...]
+
+    def __post_init__(self) -> None:
+        expected = {
+            "schema": CARD_SCHEMA,
+            "crop_size": CROP_SIZE,
+            "colour_order": COLOUR_ORDER,
+            "landmark_set": LANDMARK_SET,
+        }
+        for key, value in expected.items():
+            if getattr(self, key) != value:
+                raise ContractError(f"model card: {key} expected {value!r}, got {getattr(self, key)!r}")
+        if len(self.model_id) != 64 or set(self.model_id) - set("0123456789abcdef"):
+            raise ContractError(f"model card: model_id expected 64 hex digits, got {self.model_id!r:.80}")
+        if not 0 < self.embedding_size <= 4096:
+            raise ContractError(f"model card: embedding_size expected 1..4096, got {self.embedding_size}")
+        if self.precision not in ("float32", "float16", "int8"):
+            raise ContractError(f"model card: precision expected float32, float16 or int8, got {self.precision!r}")
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelCard:
+        """Read a card; a missing, unknown or ill-typed field is refused by name."""
+        try:
+            data = json.loads(text)
+            points = tuple(OperatingPoint(**point) for point in data.pop("operating_points"))
+            for key in ("accuracy", "latency"):
+                data[key] = tuple(data[key])
+            card = cls(**data, operating_points=points)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ContractError(f"model card: not readable ({error}); export the model again") from error
+        return card
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), ensure_ascii=False, sort_keys=True)
+
+    def operating_point(self, people: int, fpir: float) -> OperatingPoint:
+        """The operating point in force for a gallery of `people` persons: the smallest calibrated size that holds them.
+
+        Raises:
+            ContractError: the card has no threshold for this size and FPIR; it says which it has.
+        """
+        points = [p for p in self.operating_points if abs(p.fpir - fpir) < 1e-12 and p.gallery_size >= people]
+        if not points:
+            have = sorted({(p.gallery_size, p.fpir) for p in self.operating_points if p.threshold is not None})
+            raise ContractError(
+                f"model card of {self.name!r} has no operating point for {people} people at FPIR {fpir:g}; "
+                f"it has {have or 'none'}: set [decision] fpir to one of these or run `python -m export calibrate`"
+            )
+        point = min(points, key=lambda p: p.gallery_size)
+        if point.threshold is None:
+            raise ContractError(
+                f"model card of {self.name!r}: {point.method} for {point.gallery_size} people at FPIR {fpir:g}; "
+                "choose a larger [decision] fpir or calibrate with more people"
+            )
+        return point

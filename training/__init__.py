@@ -1,0 +1,1 @@
+"""The workstation: photos -> aligned crops -> a trained ArcFace embedding model."""
