@@ -50,6 +50,24 @@ class DetectorSettings:
 
 
 @dataclass(frozen=True)
+class TrackerSettings:
+    max_lost_seconds: float = ranged(0.7, 0.05, 10.0)  # a face that is not seen for longer comes back as a new track
+
+
+@dataclass(frozen=True)
+class QualitySettings:
+    min_eye_distance: float = ranged(20.0, 8.0, 400.0)  # px between the eyes
+    min_sharpness: float = ranged(0.065, 0.0, 1.0)  # share of fine detail in the crop's contrast
+    min_brightness: float = ranged(45.0, 0.0, 255.0)  # mean grey level of the face
+    max_brightness: float = ranged(215.0, 0.0, 255.0)
+    min_contrast: float = ranged(12.0, 0.0, 128.0)  # standard deviation of the grey level
+    max_yaw: float = ranged(0.35, 0.05, 1.0)  # nose off the middle between the eyes, in eye distances
+    max_pitch: float = ranged(0.20, 0.05, 1.0)  # nose off its usual height, in eye-to-mouth distances
+    max_roll_degrees: float = ranged(35.0, 1.0, 90.0)
+    min_score: float = ranged(0.7, 0.05, 0.99)  # YuNet
+
+
+@dataclass(frozen=True)
 class EmbedderSettings:
     model: str = "sface"  # name in device/models.toml, or a path to an .onnx file
     provider: str = chosen("auto", "auto", "tensorrt", "cuda", "cpu")
@@ -59,24 +77,32 @@ class EmbedderSettings:
 @dataclass(frozen=True)
 class DecisionSettings:
     fpir: float = ranged(0.01, 0.00001, 0.5)  # target false-positive identification rate, per search
+    agree: int = ranged(3, 1, 20)  # crops that must name the same person
+    window: int = ranged(6, 1, 50)  # latest crops of a track that count
+    min_lead: float = ranged(0.05, 0.0, 1.0)  # cosine; best minus best of another person
+    interval_ms: int = ranged(100, 0, 5000)  # the best crop of each interval is embedded
+    unknown_retry_ms: int = ranged(500, 0, 60000)  # the same, once a track is known or unknown
 
 
 @dataclass(frozen=True)
 class AttendanceSettings:
     refractory_seconds: float = ranged(60.0, 0.0, 86400.0)  # after a punch the same person is not recorded again
     direction: str = chosen("alternate", "alternate", "in", "out")
+    alternate_reset_hours: float = ranged(16.0, 1.0, 168.0)  # after a longer pause the next punch is an "in" again
 
 
 @dataclass(frozen=True)
 class StoreSettings:
     path: str = "data/clockface.db"  # relative to the project's root
-    busy_timeout_ms: int = ranged(5000, 0, 60000)
+    busy_timeout_ms: int = ranged(5000, 0, 60000)  # how long to wait for another process that writes
 
 
 @dataclass(frozen=True)
 class Settings:
     camera: CameraSettings = CameraSettings()
     detector: DetectorSettings = DetectorSettings()
+    tracker: TrackerSettings = TrackerSettings()
+    quality: QualitySettings = QualitySettings()
     embedder: EmbedderSettings = EmbedderSettings()
     decision: DecisionSettings = DecisionSettings()
     attendance: AttendanceSettings = AttendanceSettings()

@@ -1,0 +1,60 @@
+"""Attendance rules: is this a new punch, and in which direction? Pure; the clock is handed in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, get_args
+
+from device.config import AttendanceSettings
+
+Direction = Literal["in", "out", "break_start", "break_end", "auto"]
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+
+AFTER: dict[Direction, Direction] = {"in": "out", "out": "in", "break_start": "break_end", "break_end": "out", "auto": "in"}
+
+
+@dataclass(frozen=True)
+class LastPunch:
+    """The punch of a person that was recorded last."""
+
+    occurred_at: float  # s since the epoch, UTC
+    direction: Direction
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Not a new punch."""
+
+    reason: str  # for the screen, in local time
+    until: float  # s since the epoch: from here on the person is recorded again
+
+
+@dataclass(frozen=True)
+class AttendancePolicy:
+    """Refractory period and direction; built from `AttendanceSettings`.
+
+    Only the distance in time to the last punch counts, forwards or backwards. So a clock that is set back a little
+    cannot record somebody twice, and one that is set back by hours (a board without a battery, before NTP answers)
+    locks nobody out: a punch too many can be corrected, a lost one cannot.
+    """
+
+    settings: AttendanceSettings = AttendanceSettings()
+
+    def decide(self, last: LastPunch | None, now: float) -> Direction | Refused:
+        """The direction of a punch at `now` (s since the epoch), or why there is none.
+
+        `alternate` begins anew with "in" when the last punch is further away than `alternate_reset_hours`: a
+        forgotten check-out does not turn the following days round, and a night shift stays one piece.
+        """
+        apart = abs(now - last.occurred_at) if last else float("inf")
+        if last and apart < self.settings.refractory_seconds:
+            at = datetime.fromtimestamp(last.occurred_at).strftime("%H:%M:%S")
+            return Refused(f"already recorded at {at}", last.occurred_at + self.settings.refractory_seconds)
+        if self.settings.direction == "in":
+            return "in"
+        if self.settings.direction == "out":
+            return "out"
+        if last is None or apart > self.settings.alternate_reset_hours * 3600:
+            return "in"
+        return AFTER[last.direction]
