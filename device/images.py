@@ -1,0 +1,177 @@
+"""Pictures from files: whatever comes, either (H, W, 3) uint8 BGR the right way up, or an error that says what to do.
+
+The size is read from the header before anything is decoded, so a picture of billions of pixels costs nothing.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from device.contract import ClockfaceError
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+MAX_PIXELS = 50_000_000  # a phone's best picture; three bytes each once decoded
+MAX_BYTES = 256 * 1024 * 1024
+
+PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+NOT_A_PICTURE = "is not a JPEG, PNG, WebP, BMP or TIFF picture; save it as JPEG or PNG"
+INCOMPLETE = "is incomplete (cut off); copy it again from where it came"
+
+
+class ImageError(ClockfaceError):
+    """A picture file that cannot be used; the message names the file and what to do."""
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Read one picture file.
+
+    The EXIF rotation is applied, 16 bits a channel become 8, grey becomes colour, and what is transparent becomes white,
+    so that only what a person sees in the picture is looked at.
+
+    Args:
+        path: a JPEG, PNG, WebP, BMP or TIFF file; what counts is its content, not its name.
+
+    Returns:
+        (H, W, 3) uint8 BGR.
+
+    Raises:
+        ImageError: missing, unreadable, empty, cut off, not a picture, or more than MAX_PIXELS.
+    """
+    data = _read_bytes(path)
+    try:
+        width, height = image_size(data)
+    except (struct.error, IndexError) as error:
+        raise ImageError(f"{path}: {INCOMPLETE}") from error
+    except ValueError as error:
+        raise ImageError(f"{path}: {error}") from error
+    if not 0 < width * height <= MAX_PIXELS:
+        raise ImageError(f"{path}: {width} x {height} pixels, at most {MAX_PIXELS / 1e6:.0f} megapixels are read; make it smaller")
+    if not _complete(data):
+        raise ImageError(f"{path}: {INCOMPLETE}")
+    image = _decode(data)
+    if image is None:
+        raise ImageError(f"{path}: is damaged or of an unusual kind; save it again as JPEG or PNG")
+    return image
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise ImageError(f"{path}: {size / 1e6:.0f} MB, at most {MAX_BYTES / 1e6:.0f} MB are read; make it smaller")
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise ImageError(f"{path}: does not exist; check the name") from error
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        raise ImageError(f"{path}: cannot be read ({error}); check that it is a file you may read") from error
+    if not data:
+        raise ImageError(f"{path}: is empty (0 bytes); copy it again from where it came")
+    return data
+
+
+def _decode(data: bytes) -> NDArray[np.uint8] | None:
+    buffer = np.frombuffer(data, dtype=np.uint8)
+    try:
+        if not data.startswith(b"\xff\xd8"):  # JPEG has no alpha
+            image = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
+            if image is not None and image.ndim == 3 and image.shape[2] == 4:
+                return _over_white(image)
+        return cv2.imdecode(buffer, cv2.IMREAD_COLOR)  # type: ignore[return-value]  # (H, W, 3) uint8 BGR, or None
+    except cv2.error:
+        return None
+
+
+def _over_white(image: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """(H, W, 4) BGRA of 8 or 16 bits -> (H, W, 3) uint8 BGR on a white ground."""
+    full = 255 if image.dtype == np.uint8 else 65535
+    scaled = image.astype(np.float32) / full
+    colour, alpha = scaled[:, :, :3], scaled[:, :, 3:]
+    return np.rint(255 * (colour * alpha + 1 - alpha)).astype(np.uint8)
+
+
+def image_size(data: bytes) -> tuple[int, int]:
+    """Width and height in px as the header of a picture file states them, before rotation.
+
+    Raises:
+        ValueError: none of the known kinds of picture.
+        struct.error, IndexError: the header is cut off.
+    """
+    if data.startswith(b"\xff\xd8"):
+        return _jpeg_size(data)
+    if data.startswith(PNG_MAGIC):
+        width, height = struct.unpack_from(">II", data, 16)
+        return width, height
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return _webp_size(data)
+    if data[:2] == b"BM":
+        width, height = struct.unpack_from("<ii", data, 18)
+        return width, abs(height)  # a negative height means top to bottom
+    if data[:4] in (b"II*\0", b"MM\0*"):
+        return _tiff_size(data)
+    raise ValueError(NOT_A_PICTURE)
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int]:
+    """The frame header (ITU-T T.81, B.2.2), found by walking the segments: an EXIF thumbnail lies inside one of them."""
+    for marker, start in _jpeg_segments(data):
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = struct.unpack_from(">HH", data, start + 3)
+            return width, height
+    raise IndexError("no frame header")
+
+
+def _jpeg_segments(data: bytes) -> list[tuple[int, int]]:
+    """(marker, offset of the segment's length field) up to and including the first start of scan (0xDA)."""
+    segments, at = [], 2
+    while True:
+        while data[at] == 0xFF:  # any number of fill bytes
+            at += 1
+        marker, at = data[at], at + 1
+        segments.append((marker, at))
+        if marker == 0xDA:
+            return segments
+        at += struct.unpack_from(">H", data, at)[0]
+        if data[at] != 0xFF:
+            raise IndexError("no marker where one belongs")
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    """WebP container specification (RFC 9649, section 2.5 to 2.7)."""
+    kind = data[12:16]
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
+    if kind == b"VP8L":
+        bits = struct.unpack_from("<I", data, 21)[0]
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    width, height = struct.unpack_from("<HH", data, 26)
+    return width & 0x3FFF, height & 0x3FFF
+
+
+def _tiff_size(data: bytes) -> tuple[int, int]:
+    """Tags 256 and 257 of the first directory (TIFF 6.0, section 2)."""
+    order = "<" if data[:2] == b"II" else ">"
+    start = struct.unpack_from(order + "I", data, 4)[0]
+    size = {256: 0, 257: 0}
+    for entry in range(struct.unpack_from(order + "H", data, start)[0]):
+        at = start + 2 + 12 * entry
+        tag, kind = struct.unpack_from(order + "HH", data, at)
+        if tag in size:
+            size[tag] = struct.unpack_from(order + ("H" if kind == 3 else "I"), data, at + 8)[0]
+    return size[256], size[257]
+
+
+def _complete(data: bytes) -> bool:
+    """Whether the file's own end is there: decoders fill what is missing with grey and say nothing."""
+    if data.startswith(b"\xff\xd8"):
+        scan = _jpeg_segments(data)[-1][1]
+        return data.rfind(b"\xff\xd9", scan) >= 0
+    if data.startswith(PNG_MAGIC):
+        return data.rfind(b"IEND") >= 0
+    if data[:4] == b"RIFF":
+        return len(data) >= 8 + int(struct.unpack_from("<I", data, 4)[0])
+    return True  # BMP and TIFF decoders refuse a short file themselves
