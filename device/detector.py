@@ -1,0 +1,126 @@
+"""Faces in a frame: YuNet through OpenCV, at the smallest input that still finds the smallest face asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from device.config import DetectorSettings
+from device.contract import ClockfaceError
+
+# Measured on 200 portraits scaled down: YuNet finds 97 % of faces whose eyes are 10 px apart at its input, 90 % at 8 px,
+# and loses faces again beyond 200 px (docs/experiments-device.md).
+SMALLEST_EYE_PX = 10.0
+COARSE_WIDTH = 240  # px; a second look for faces too large for a wide input
+WIDE_INPUT = 480  # px; from here on the second look is needed
+WINDOW_EYE_PX = 32.0  # px between the eyes when the landmarks of one face are read again
+
+
+class DetectorError(ClockfaceError):
+    """The detector cannot work on what it was given."""
+
+
+@dataclass(frozen=True)
+class Face:
+    """One detected face, in pixels of the frame."""
+
+    box: tuple[float, float, float, float]  # x, y, width, height
+    landmarks: NDArray[np.float32]  # (5, 2) x, y: left eye of the image, right eye, nose, left and right mouth corner
+    score: float  # 0..1, YuNet
+
+    @property
+    def eye_distance(self) -> float:
+        """Pixels between the eyes."""
+        return float(np.hypot(*(self.landmarks[1] - self.landmarks[0])))
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        x, y, width, height = self.box
+        return x + width / 2, y + height / 2
+
+
+class Detector:
+    """YuNet (https://doi.org/10.1007/s11633-023-1423-y) on the CPU.
+
+    Args:
+        model: verified YuNet file, see `device.models.path`.
+        settings: smallest face to be found and lowest score.
+    """
+
+    def __init__(self, model: Path, settings: DetectorSettings) -> None:
+        self.settings = settings
+        try:
+            self._net = cv2.FaceDetectorYN.create(str(model), "", (320, 320), settings.min_score, 0.3, 200)
+        except cv2.error as error:
+            raise DetectorError(f"{model} is not a YuNet model; run `python -m device models pull`") from error
+
+    def input_size(self, width: int, height: int) -> tuple[int, int]:
+        """Network input (width, height) in px for a frame of this size; never larger than the frame."""
+        scale = min(1.0, SMALLEST_EYE_PX / self.settings.min_eye_distance)
+        return max(32, round(width * scale)), max(32, round(height * scale))
+
+    def detect(self, image: NDArray[np.uint8]) -> list[Face]:
+        """All faces of a frame, the largest first.
+
+        Args:
+            image: (H, W, 3) uint8 BGR.
+        """
+        height, width = image.shape[:2]
+        size = self.input_size(width, height)
+        faces = self._find(image, size)
+        if size[0] > WIDE_INPUT:
+            coarse = self._find(image, (COARSE_WIDTH, max(32, round(height * COARSE_WIDTH / width))))
+            faces += [face for face in coarse if all(overlap(face.box, other.box) < 0.3 for other in faces)]
+        return sorted(faces, key=lambda face: -face.box[2] * face.box[3])
+
+    def refine(self, image: NDArray[np.uint8], face: Face) -> Face:
+        """Read the landmarks of one face again from a window around it, at a resolution worth aligning on.
+
+        Returns:
+            The face found again, or the face as it was where the window shows none at its place.
+        """
+        height, width = image.shape[:2]
+        x, y = face.centre
+        half = max(face.box[2], face.box[3])
+        left, top = max(0, round(x - half)), max(0, round(y - half))
+        window = image[top : min(height, round(y + half)), left : min(width, round(x + half))]
+        scale = min(1.0, WINDOW_EYE_PX / max(face.eye_distance, 1.0))
+        size = (max(32, round(window.shape[1] * scale)), max(32, round(window.shape[0] * scale)))
+        found = [shifted(f, left, top) for f in self._find(window, size)]
+        again = max(found, key=lambda f: overlap(f.box, face.box), default=face)
+        return again if overlap(again.box, face.box) > 0.4 else face
+
+    def _find(self, image: NDArray[Any], size: tuple[int, int]) -> list[Face]:
+        height, width = image.shape[:2]
+        if (width, height) != size:
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if size[0] < width else cv2.INTER_LINEAR)
+        self._net.setInputSize(size)
+        _, rows = self._net.detect(image)
+        ratio = np.array([width / size[0], height / size[1]], dtype=np.float32)
+        return [] if rows is None else [_face(row, ratio) for row in rows if np.isfinite(row).all()]
+
+
+def _face(row: NDArray[np.float32], ratio: NDArray[np.float32]) -> Face:
+    x, y, width, height = (row[:4] * np.tile(ratio, 2)).tolist()
+    return Face((x, y, width, height), row[4:14].reshape(5, 2) * ratio, float(row[14]))
+
+
+def shifted(face: Face, left: float, top: float) -> Face:
+    """The face in the coordinates of a frame whose window began at (left, top)."""
+    x, y, width, height = face.box
+    return Face((x + left, y + top, width, height), face.landmarks + np.array([left, top], dtype=np.float32), face.score)
+
+
+def overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> float:
+    """Intersection over union of two boxes (x, y, width, height), 0..1."""
+    width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
+    height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    shared = width * height
+    return shared / (a[2] * a[3] + b[2] * b[3] - shared)
