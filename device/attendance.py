@@ -39,7 +39,7 @@ class AttendancePolicy:
     locks nobody out: a punch too many can be corrected, a lost one cannot.
     """
 
-    settings: AttendanceSettings = AttendanceSettings()
+    settings: AttendanceSettings
 
     def decide(self, last: LastPunch | None, now: float) -> Direction | Refused:
         """The direction of a punch at `now` (s since the epoch), or why there is none.

@@ -1,0 +1,89 @@
+"""The hash chain: each row of a chained table carries the hash of the row before it and its own.
+
+A row that is changed, removed, exchanged or slipped in afterwards breaks the chain where it stands. Whoever can write
+to the file and knows this page can compute the whole chain anew: note the head (`log --verify` prints it) elsewhere
+from time to time, and that is found too.
+
+The hash is SHA-256 over the row as JSON in UTF-8: every column but `hash`, keys sorted, no spaces, characters as they
+are, floats in their shortest form that reads back the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from sqlite_utils import Database
+
+Value: TypeAlias = str | int | float | None
+
+GENESIS = "0" * 64  # what the first row follows
+CHAINED = {  # table -> what one row is called
+    "punches": "punch",
+    "corrections": "correction",
+    "audit": "audit row",
+}
+
+
+@dataclass(frozen=True)
+class ChainReport:
+    """What a look along one chain found."""
+
+    table: str
+    ok: bool
+    count: int  # rows present
+    head: str  # hash of the last row that is in order: to be noted elsewhere
+    first_bad: int | None = None  # id of the first row that is missing or wrong
+    reason: str = ""
+
+
+def row_hash(row: Mapping[str, Value]) -> str:
+    """SHA-256, 64 hex digits, over all columns but `hash`."""
+    fields = {key: value for key, value in row.items() if key != "hash"}
+    text = json.dumps(fields, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def append(db: Database, table: str, fields: Mapping[str, Value]) -> dict[str, Value]:
+    """Insert a row at the end of a chain, inside the caller's write transaction.
+
+    Ids count on from the highest ever given: after the last row was removed, its number stays missing.
+    """
+    last_id, last_hash = db.execute(f"SELECT id, hash FROM {table} ORDER BY id DESC LIMIT 1").fetchone() or (0, GENESIS)
+    row: dict[str, Value] = {"id": max(last_id, _highest_id(db, table)) + 1, **fields, "previous_hash": last_hash}
+    row["hash"] = row_hash(row)
+    places = ", ".join(f":{key}" for key in row)
+    db.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({places})", row)
+    return row
+
+
+def verify(db: Database, table: str) -> ChainReport:
+    """Recompute a chain from its first row to its last; stops at the first break."""
+    count = db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+    head, broken = _first_break(db.query(f"SELECT * FROM {table} ORDER BY id"), CHAINED[table], _highest_id(db, table))
+    if broken is None:
+        return ChainReport(table, True, count, head)
+    return ChainReport(table, False, count, head, *broken)
+
+
+def _first_break(rows: Iterable[dict[str, Value]], word: str, highest: int) -> tuple[str, tuple[int, str] | None]:
+    expected, previous = 1, GENESIS
+    for row in rows:
+        if row["id"] != expected:
+            return previous, (expected, f"{word} {expected} is missing")
+        if row["hash"] != row_hash(row):
+            return previous, (expected, f"{word} {expected} was changed after it was recorded")
+        if row["previous_hash"] != previous:
+            return previous, (expected, f"{word} {expected} does not follow the one before it")
+        expected, previous = expected + 1, str(row["hash"])
+    if expected <= highest:
+        return previous, (expected, f"{word} {expected} is missing at the end")
+    return previous, None
+
+
+def _highest_id(db: Database, table: str) -> int:
+    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", [table]).fetchone()
+    return int(row[0]) if row else 0

@@ -1,0 +1,323 @@
+"""The store: people, templates and punches in one SQLite file (docs/store.md).
+
+What others do with it: enrolment adds people with their templates, the terminal reads the templates and records
+punches, the commands list, export and erase. Each method that writes is one transaction, on disk when it returns.
+One Store a thread; other processes may have the same file open at the same time.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlite_utils import Database
+
+from device import chain
+from device.attendance import LastPunch
+from device.chain import ChainReport
+from device.config import StoreSettings
+from device.database import StoreError, TerminalLock, connect, explained, writing
+from device.records import LONGEST_CODE, LONGEST_NAME, KeptCrop, Person, Punch, PunchDraft, TemplateDraft, Templates, clean_text, to_ms
+
+__all__ = ["ChainReport", "KeptCrop", "Person", "Punch", "PunchDraft", "Store", "StoreError", "TemplateDraft", "Templates"]
+
+
+DEFAULTS = StoreSettings()
+
+
+class Store:
+    """An open store; a context manager. `actor` is who the audit says did it ("terminal", "cli")."""
+
+    def __init__(self, db: Database, path: Path, actor: str) -> None:
+        self.path = path
+        self._db = db
+        self._actor = actor
+        self._lock: TerminalLock | None = None
+
+    @classmethod
+    def open(cls, path: Path, settings: StoreSettings = DEFAULTS, *, must_exist: bool = False, actor: str = "local") -> Store:
+        """Open the store, create it where it may be missing, migrate it where it is older.
+
+        Raises:
+            StoreError: missing, not ours, damaged, locked, not writable, from a newer version.
+        """
+        return cls(connect(path, settings.busy_timeout_ms, must_exist), path, actor)
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._db.close()
+        if self._lock:
+            self._lock.release()
+            self._lock = None
+
+    def claim_terminal(self) -> None:
+        """Be the one running terminal of this database until `close` or the end of the process.
+
+        Raises:
+            StoreError: another terminal runs on it.
+        """
+        self._lock = self._lock or TerminalLock(self.path)
+
+    # people
+
+    def add_person(self, name: str, code: str | None = None) -> Person:
+        return self.add_person_with_templates(name, code, [])
+
+    def add_person_with_templates(self, name: str, code: str | None, templates: Sequence[TemplateDraft]) -> Person:
+        """Enrol somebody: the person and all templates, or nothing.
+
+        Raises:
+            StoreError: the name or code cannot be kept, the code is somebody else's, a template does not fit its model.
+        """
+        name = clean_text("name", name, LONGEST_NAME)
+        code = clean_text("code", code, LONGEST_CODE) if code is not None else None
+        with self._writing():
+            taken = self._people("code = ?", [code])
+            if taken:
+                raise StoreError(f"code {code!r} belongs to {taken[0].name!r} (id {taken[0].id}); give another code")
+            row = {"name": name, "code": code, "created_at": to_ms(time.time())}
+            person_id = self._db.execute("INSERT INTO people (name, code, created_at) VALUES (:name, :code, :created_at)", row).lastrowid
+            assert person_id is not None
+            self._audit("person added", person_id=person_id)
+            self._insert_templates(person_id, templates)
+            return self._one(person_id)
+
+    def rename(self, person_id: int, name: str) -> Person:
+        name = clean_text("name", name, LONGEST_NAME)
+        return self._change(person_id, "person renamed", "name = ?", name)
+
+    def activate(self, person_id: int) -> Person:
+        """Let somebody be recognised and recorded again."""
+        return self._change(person_id, "person activated", "active = ?", 1)
+
+    def deactivate(self, person_id: int) -> Person:
+        """Nobody is recognised as, or recorded for, this person any more; everything is kept."""
+        return self._change(person_id, "person deactivated", "active = ?", 0)
+
+    def erase(self, person_id: int) -> Person:
+        """Forget somebody: name, code, templates and crops, overwritten in the file and gone from its write-ahead log.
+
+        The punches stay under the pseudonym, and so does their hash chain, which holds the id and never the name.
+
+        Raises:
+            StoreError: no such person; or the log could not be emptied because another process was reading: erase again.
+        """
+        with self._writing():
+            person = self._one(person_id)
+            self._db.execute("DELETE FROM templates WHERE person_id = ?", [person_id])
+            if not person.erased:
+                sql = "UPDATE people SET name = ?, code = NULL, active = 0, erased_at = ? WHERE id = ?"
+                self._db.execute(sql, [f"erased-{person_id}", to_ms(time.time()), person_id])
+                self._audit("person erased", person_id=person_id)
+        with explained(self.path):
+            busy = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if busy:
+            raise StoreError(f"person {person_id} is erased, but another process kept the write-ahead log from being emptied; erase again")
+        return self.person(person_id)
+
+    def people(self, active_only: bool = False) -> list[Person]:
+        """Everybody, erased people included, by id."""
+        with explained(self.path):
+            return self._people("active = 1" if active_only else "1 = 1", [])
+
+    def person(self, ref: int | str) -> Person:
+        """Somebody by id, or by a text that is a code, an exact name, an id, or `id:17`.
+
+        Raises:
+            StoreError: nobody, or more than one.
+        """
+        with explained(self.path):
+            if isinstance(ref, int):
+                return self._one(ref)
+            if ref.startswith("id:"):
+                return self._one(int(ref[3:]) if ref[3:].isdecimal() else -1)
+            text = ref.strip()
+            found = self._people("erased_at IS NULL AND (code = ? OR name = ?) OR id = ?", [text, text, int(text) if text.isdecimal() else -1])
+        if len(found) > 1:
+            raise StoreError(f"{ref[:LONGEST_NAME]!a} may be any of {', '.join(f'id:{p.id} ({p.name})' for p in found)}; say which by id:N")
+        if not found:
+            raise StoreError(f"nobody has the id, code or exact name {ref[:LONGEST_NAME]!a}; `python -m device people list` shows everybody")
+        return found[0]
+
+    # templates
+
+    def add_template(self, person_id: int, model_id: str, embedding: NDArray[np.float32], quality: float, crop: bytes | None, source: str) -> int:
+        return self.add_templates(person_id, [TemplateDraft(model_id, embedding, quality, crop, source)])[0]
+
+    def add_templates(self, person_id: int, templates: Sequence[TemplateDraft]) -> list[int]:
+        """More templates for somebody, all or none; returns their ids."""
+        with self._writing():
+            if self._one(person_id).erased:
+                raise StoreError(f"person {person_id} is erased; enrol as a new person")
+            return self._insert_templates(person_id, templates)
+
+    def templates(self, model_id: str) -> Templates:
+        """The gallery of one model: every template of active people, as one matrix."""
+        chosen = "FROM templates t JOIN people p ON p.id = t.person_id WHERE t.model_id = ? AND p.active = 1"
+        with explained(self.path), self._snapshot():
+            count, size = self._db.execute(f"SELECT count(*), coalesce(max(length(t.embedding)) / 4, 0) {chosen}", [model_id]).fetchone()
+            ids, person_ids, matrix = np.empty(count, np.int64), np.empty(count, np.int64), np.empty((count, size), np.float32)
+            rows = self._db.execute(f"SELECT t.id, t.person_id, t.embedding {chosen} ORDER BY t.person_id, t.id", [model_id])
+            for i, (ids[i], person_ids[i], blob) in enumerate(rows):  # one row at a time: the matrix is the only large thing
+                matrix[i] = np.frombuffer(blob, "<f4")
+        return Templates(ids, person_ids, matrix)
+
+    def template_counts(self, person_id: int | None = None) -> dict[str, int]:
+        """model id -> templates of active people, or of one person."""
+        sql = "SELECT t.model_id, count(*) FROM templates t JOIN people p ON p.id = t.person_id WHERE {} GROUP BY 1 ORDER BY 1"
+        with explained(self.path):
+            if person_id is None:
+                return dict(self._db.execute(sql.format("p.active = 1")).fetchall())
+            return dict(self._db.execute(sql.format("p.id = ?"), [person_id]).fetchall())
+
+    def people_without_templates(self, model_id: str) -> list[Person]:
+        """Active people this model cannot recognise: to be enrolled again, or from `kept_crops`."""
+        with explained(self.path):
+            return self._people("active = 1 AND id NOT IN (SELECT person_id FROM templates WHERE model_id = ?)", [model_id])
+
+    def kept_crops(self, person_id: int) -> list[KeptCrop]:
+        """The crops kept with somebody's templates of the model they were last enrolled with."""
+        kept = "FROM templates WHERE person_id = :id AND crop IS NOT NULL"
+        sql = f"SELECT crop, quality, source {kept} AND model_id = (SELECT model_id {kept} ORDER BY id DESC LIMIT 1) ORDER BY id"
+        with explained(self.path):
+            return [KeptCrop(*row) for row in self._db.execute(sql, {"id": person_id})]
+
+    def data_version(self) -> int:
+        """Grows whenever people or templates change, by whichever process; punches do not count."""
+        with explained(self.path):
+            return int(self._db.execute("SELECT version FROM gallery_version").fetchone()[0])
+
+    # punches
+
+    def record_punch(self, draft: PunchDraft, connectors: Sequence[str] = ()) -> Punch:
+        """Record a punch with an outbox row for each connector, in one transaction; on disk when this returns.
+
+        Raises:
+            StoreError: the person does not exist or is not active; the disk is full, the database locked or damaged.
+        """
+        with self._writing():
+            if not self._one(draft.person_id).active:
+                raise StoreError(f"person {draft.person_id} is not active, no punch was recorded; `people activate` lets them be recorded again")
+            row = chain.append(self._db, "punches", draft.row())
+            for connector in connectors:
+                self._db.execute("INSERT INTO outbox (punch_id, connector) VALUES (?, ?)", [row["id"], connector])
+        return Punch.from_row(row)
+
+    def last_punch(self, person_id: int) -> LastPunch | None:
+        """The punch of somebody that was recorded last, whatever its time says."""
+        sql = "SELECT occurred_at / 1000.0, direction FROM punches WHERE person_id = ? ORDER BY id DESC LIMIT 1"
+        with explained(self.path):
+            row = self._db.execute(sql, [person_id]).fetchone()
+        return LastPunch(*row) if row else None
+
+    def punches(self, since: float = 0.0, until: float = float("inf"), person_id: int | None = None) -> list[Punch]:
+        """Punches with since <= occurred_at < until (s since the epoch, UTC), by time."""
+        limits = {"since": to_ms(since), "until": to_ms(min(until, 1e12)), "person": person_id}
+        sql = "SELECT * FROM punches WHERE occurred_at >= :since AND occurred_at < :until AND (:person IS NULL OR person_id = :person)"
+        with explained(self.path):
+            return [Punch.from_row(row) for row in self._db.query(f"{sql} ORDER BY occurred_at, id", limits)]
+
+    def verify_chain(self, table: str = "punches") -> ChainReport:
+        """Recompute the hash chain of punches, corrections or audit."""
+        with explained(self.path), self._snapshot():
+            return chain.verify(self._db, table)
+
+    def correct(self, person_id: int, punch_id: int | None, replacement: LastPunch | None, reason: str, by: str) -> int:
+        """Add a correction; returns its id. Nothing is updated in place.
+
+        Args:
+            punch_id: the punch it is about; None adds one that was never recorded.
+            replacement: time and direction that count instead; None: the punch does not count.
+        """
+        moment = (to_ms(replacement.occurred_at), replacement.direction) if replacement else (None, None)
+        with self._writing():
+            self._one(person_id)
+            if punch_id is not None and not self._db.execute("SELECT 1 FROM punches WHERE id = ? AND person_id = ?", [punch_id, person_id]).fetchone():
+                raise StoreError(f"person {person_id} has no punch {punch_id}; `python -m device log --person {person_id}` shows them")
+            fields = {"person_id": person_id, "punch_id": punch_id, "occurred_at": moment[0], "direction": moment[1], "corrected_at": to_ms(time.time())}
+            row = chain.append(self._db, "corrections", {**fields, "reason": clean_text("reason", reason, 1000), "corrected_by": clean_text("name", by, 200)})
+        return int(str(row["id"]))
+
+    # the rest
+
+    def add_sighting(self, occurred_at: float, count: int, best_score: float | None) -> None:
+        """Note that unknown faces were seen; no biometrics. Bounds: count >= 1."""
+        with self._writing():
+            sql = "INSERT INTO sightings (occurred_at, count, best_score) VALUES (?, ?, ?)"
+            self._db.execute(sql, [to_ms(occurred_at), count, None if best_score is None else float(best_score)])
+
+    def audit(self, actor: str, action: str, details: Mapping[str, Any]) -> None:
+        """Note who did what. The row can never be removed: no names, no biometrics in `details`, ids only."""
+        with self._writing():
+            self._append_audit(actor, action, details)
+
+    def faults(self) -> list[str]:
+        """What SQLite finds wrong with the file; empty when it is whole. Reads all of it: for `doctor`."""
+        with explained(self.path):
+            said = [row[0] for row in self._db.execute("PRAGMA integrity_check(5)") if row[0] != "ok"]
+            return said + [f"{table} row {rowid} points at a missing {parent} row" for table, rowid, parent, _ in self._db.execute("PRAGMA foreign_key_check")]
+
+    # inside a transaction
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        with writing(self._db, self.path):
+            yield
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[None]:
+        """Several reads of one state, whatever other processes write meanwhile."""
+        self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._db.rollback()
+
+    def _people(self, where: str, values: Sequence[Any]) -> list[Person]:
+        return [Person.from_row(row) for row in self._db.query(f"SELECT * FROM people WHERE {where} ORDER BY id", values)]
+
+    def _one(self, person_id: int) -> Person:
+        found = self._people("id = ?", [person_id])
+        if not found:
+            raise StoreError(f"there is no person with id {person_id}; `python -m device people list` shows everybody")
+        return found[0]
+
+    def _change(self, person_id: int, action: str, assignment: str, value: str | int) -> Person:
+        with self._writing():
+            if self._one(person_id).erased:
+                raise StoreError(f"person {person_id} is erased; enrol as a new person")
+            self._db.execute(f"UPDATE people SET {assignment} WHERE id = ?", [value, person_id])
+            self._audit(action, person_id=person_id)
+            return self._one(person_id)
+
+    def _insert_templates(self, person_id: int, templates: Sequence[TemplateDraft]) -> list[int]:
+        ids = []
+        for draft in templates:
+            size = self._db.execute("SELECT length(embedding) / 4 FROM templates WHERE model_id = ? LIMIT 1", [draft.model_id]).fetchone()
+            if size and size[0] != draft.embedding.size:
+                raise StoreError(f"template: model {draft.model_id[:12]} makes {size[0]} numbers, got {draft.embedding.size}; check the model file")
+            sql = "INSERT INTO templates (person_id, model_id, embedding, quality, crop, source, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
+            blob = draft.embedding.astype("<f4").tobytes()
+            values = [person_id, draft.model_id, blob, float(draft.quality), draft.crop, draft.source, to_ms(time.time())]
+            ids.append(int(self._db.execute(sql, values).lastrowid or 0))
+        if ids:
+            self._audit("templates added", person_id=person_id, templates=ids)
+        return ids
+
+    def _audit(self, action: str, **details: Any) -> None:
+        self._append_audit(self._actor, action, details)
+
+    def _append_audit(self, actor: str, action: str, details: Mapping[str, Any]) -> None:
+        chain.append(self._db, "audit", {"at": to_ms(time.time()), "actor": actor, "action": action, "details": json.dumps(details, sort_keys=True)})
