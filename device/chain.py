@@ -43,7 +43,7 @@ class ChainReport:
 def row_hash(row: Mapping[str, Value]) -> str:
     """SHA-256, 64 hex digits, over all columns but `hash`."""
     fields = {key: value for key, value in row.items() if key != "hash"}
-    text = json.dumps(fields, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(fields, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 

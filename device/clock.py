@@ -10,6 +10,7 @@ import ctypes
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 
 BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
@@ -62,3 +63,8 @@ def read_clock_state(error_us: Callable[[], int] = kernel_error_us, boot_id_file
     except (OSError, UnicodeDecodeError):
         boot_id = "unknown"
     return ClockState(synchronised, boot_id, int(time.clock_gettime(time.CLOCK_BOOTTIME) * 1000))
+
+
+def iso_utc(seconds: float) -> str:
+    """A time (s since the epoch) as ISO 8601 in UTC with ms: 2026-11-24T08:31:05.123Z."""
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
+from device.config import ROOT, Settings
 from device.contract import ClockfaceError
 from device.schema import APPLICATION_ID, SCHEMA_VERSION, migrate
 
@@ -30,6 +31,11 @@ REMEDIES = (  # part of SQLite's message -> what it means here and what to do
     ("not a database", "is no SQLite database or its header is damaged; keep a copy, then restore a back-up or give another file to --db"),
     ("malformed", "is damaged; stop the terminal, keep a copy, then restore a back-up or save what can be read with `sqlite3 FILE .recover`"),
 )
+
+
+def database_path(settings: Settings, given: str | None) -> Path:
+    """The database named on the command line, or the one of the settings, relative to the project's root."""
+    return Path(given) if given else ROOT / settings.store.path
 
 
 @contextmanager

@@ -174,13 +174,19 @@ class Store:
                 matrix[i] = np.frombuffer(blob, "<f4")
         return Templates(ids, person_ids, matrix)
 
-    def template_counts(self, person_id: int | None = None) -> dict[str, int]:
-        """model id -> templates of active people, or of one person."""
-        sql = "SELECT t.model_id, count(*) FROM templates t JOIN people p ON p.id = t.person_id WHERE {} GROUP BY 1 ORDER BY 1"
+    def template_counts(self) -> dict[str, int]:
+        """model id -> templates of active people."""
+        sql = "SELECT model_id, count(*) FROM templates JOIN people p ON p.id = person_id WHERE p.active = 1 GROUP BY 1 ORDER BY 1"
         with explained(self.path):
-            if person_id is None:
-                return dict(self._db.execute(sql.format("p.active = 1")).fetchall())
-            return dict(self._db.execute(sql.format("p.id = ?"), [person_id]).fetchall())
+            return dict(self._db.execute(sql).fetchall())
+
+    def template_counts_by_person(self) -> dict[int, dict[str, int]]:
+        """person id -> model id -> templates, of everybody who has any."""
+        counts: dict[int, dict[str, int]] = {}
+        with explained(self.path):
+            for person_id, model_id, count in self._db.execute("SELECT person_id, model_id, count(*) FROM templates GROUP BY 1, 2"):
+                counts.setdefault(person_id, {})[model_id] = count
+        return counts
 
     def people_without_templates(self, model_id: str) -> list[Person]:
         """Active people this model cannot recognise: to be enrolled again, or from `kept_crops`."""

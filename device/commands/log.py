@@ -1,0 +1,199 @@
+"""Print, export and verify the attendance log.
+
+D is a day in local time (2026-11-24; --to includes the whole day) or a time (2026-11-24T08:00, local unless it ends in Z or +01:00).
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import io
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from device import config
+from device.chain import CHAINED
+from device.clock import iso_utc
+from device.database import database_path
+from device.store import Store, StoreError
+
+Row = dict[str, Any]
+
+COLUMNS = ("punch_id", "person_id", "name", "code", "occurred_at", "direction", "method", "score", "lead", "threshold", "clock_synchronised", "device")
+SHEET_COLUMNS = (*COLUMNS, "local_time")  # csv and xlsx: for people who add up hours
+SHEET_ROWS = 1_048_575  # a worksheet holds so many under its header
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--db", metavar="FILE", help="the database")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
+    parser.add_argument("--from", dest="since", type=_first_moment, metavar="D", help="punches from this day or time on")
+    parser.add_argument("--to", dest="until", type=_last_moment, metavar="D", help="punches up to this day, included, or before this time")
+    parser.add_argument("--person", metavar="REF", help="one person: id, code or exact name")
+    parser.add_argument("--format", choices=("table", "json", "csv", "xlsx"), default="table")
+    parser.add_argument("--json", dest="format", action="store_const", const="json", help="the same as --format json")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write to a file instead of printing")
+    parser.add_argument("--verify", action="store_true", help="recompute the hash chains; exit 1 where one is broken")
+    parser.set_defaults(usage_error=parser.error)
+
+
+def run(args: argparse.Namespace) -> int:
+    _check_usage(args)
+    settings = config.load(args.config)
+    with Store.open(database_path(settings, args.db), settings.store, must_exist=True, actor="log") as store:
+        if args.verify:
+            return _verify(store, args.format == "json")
+        rows = _rows(store, args)
+    if args.format == "table":
+        _print_table(rows)
+        return 0
+    data = {"json": _json, "csv": _csv, "xlsx": _xlsx}[args.format](rows)
+    if args.out:
+        _write(args.out, data)
+        print(f"{len(rows)} punches written to {args.out}")
+    else:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+    return 0
+
+
+def _check_usage(args: argparse.Namespace) -> None:
+    if args.verify and (args.since is not None or args.until is not None or args.person or args.out or args.format in ("csv", "xlsx")):
+        args.usage_error("--verify looks at the whole log; it goes with --db and --json alone")
+    if args.since is not None and args.until is not None and args.since >= args.until:
+        args.usage_error("--from lies after --to")
+    if args.format == "table" and args.out:
+        args.usage_error("--out needs --format json, csv or xlsx")
+    if args.format == "xlsx" and not args.out and sys.stdout.isatty():
+        args.usage_error("--format xlsx is not for a terminal: give --out FILE")
+
+
+def _first_moment(text: str) -> float:
+    return _moment(text, days=0)
+
+
+def _last_moment(text: str) -> float:
+    return _moment(text, days=1)
+
+
+def _moment(text: str, days: int) -> float:
+    """s since the epoch; of a plain day its local midnight, `days` later."""
+    try:
+        if len(text) == len("2026-11-24"):
+            return datetime.combine(date.fromisoformat(text) + timedelta(days=days), datetime.min.time()).timestamp()
+        return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+    except (ValueError, OverflowError, OSError) as error:
+        raise argparse.ArgumentTypeError(f"{text!a} is neither a day (2026-11-24) nor a time (2026-11-24T08:00 or 2026-11-24T07:00:00Z)") from error
+
+
+def _rows(store: Store, args: argparse.Namespace) -> list[Row]:
+    person_id = store.person(args.person).id if args.person else None
+    people = {person.id: person for person in store.people()}
+    since, until = args.since, args.until
+    punches = store.punches(0.0 if since is None else since, float("inf") if until is None else until, person_id)
+    rows = []
+    for punch in punches:
+        row = {key: getattr(punch, key, None) for key in COLUMNS}
+        person = people[punch.person_id]
+        row.update(punch_id=punch.id, name=person.name, code=person.code)
+        row.update(occurred_at=iso_utc(punch.occurred_at), clock_synchronised=punch.clock.synchronised)
+        rows.append(row)
+    return rows
+
+
+def _json(rows: list[Row]) -> bytes:
+    return (json.dumps(rows, ensure_ascii=False, indent=1) + "\n").encode()
+
+
+def _csv(rows: list[Row]) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(SHEET_COLUMNS)
+    for row in rows:
+        writer.writerow([_harmless(cell) for cell in (*row.values(), _local(row).isoformat(" ", "seconds"))])
+    return text.getvalue().encode()
+
+
+def _harmless(cell: Any) -> Any:
+    """A text that a spreadsheet would run as a formula gets an apostrophe in front (OWASP, CSV injection)."""
+    return "'" + cell if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+
+
+def _xlsx(rows: list[Row]) -> bytes:
+    import xlsxwriter  # only here: the other forms start faster without it
+
+    if len(rows) > SHEET_ROWS:
+        raise StoreError(f"{len(rows)} punches do not fit on a worksheet of {SHEET_ROWS} rows; give --from and --to, or --format csv")
+    data = io.BytesIO()
+    with xlsxwriter.Workbook(data, {"constant_memory": True}) as book:
+        sheet = book.add_worksheet("punches")
+        day_and_time = book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})
+        sheet.freeze_panes(1, 0)
+        sheet.set_column(0, len(SHEET_COLUMNS) - 1, 14)
+        sheet.write_row(0, 0, SHEET_COLUMNS)
+        for number, row in enumerate(rows, start=1):
+            for column, cell in enumerate(row.values()):
+                write = sheet.write_string if isinstance(cell, str) else sheet.write  # a string is never a formula or a link
+                write(number, column, cell)
+            sheet.write_datetime(number, len(COLUMNS), _local(row), day_and_time)
+    return data.getvalue()
+
+
+def _local(row: Row) -> datetime:
+    """Wall-clock time here, without a zone, as a spreadsheet has it."""
+    return datetime.fromisoformat(row["occurred_at"].replace("Z", "+00:00")).astimezone().replace(tzinfo=None)
+
+
+def _write(out: Path, data: bytes) -> None:
+    """The whole file or none of it, mode 600: a log is personal data."""
+    try:
+        handle, draft = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name[:100]}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(draft, out)
+        except BaseException:
+            os.unlink(draft)
+            raise
+    except OSError as error:
+        raise StoreError(f"{out} cannot be written ({error}); give another file to --out") from error
+
+
+def _print_table(rows: list[Row]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("punch", "local time", "name", "code", "direction", "method", "score", "lead", "clock", "device")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in _cells(row)))  # Text: a name is never read as markup
+    console = Console() if sys.stdout.isatty() else Console(width=200)
+    console.print(table)
+    console.print(f"{len(rows)} punches")
+
+
+def _cells(row: Row) -> Sequence[str]:
+    score, lead = ("" if row[key] is None else f"{row[key]:.3f}" for key in ("score", "lead"))
+    clock = "" if row["clock_synchronised"] else "not set"
+    when = _local(row).isoformat(" ", "seconds")
+    return (str(row["punch_id"]), when, row["name"], row["code"] or "", row["direction"], row["method"], score, lead, clock, row["device"])
+
+
+def _verify(store: Store, as_json: bool) -> int:
+    reports = [store.verify_chain(table) for table in CHAINED]
+    if as_json:
+        print(json.dumps([dataclasses.asdict(report) for report in reports], indent=1))
+    else:
+        for report in reports:
+            said = "whole" if report.ok else f"BROKEN: {report.reason}; keep a copy of the database and look at its back-ups"
+            print(f"{report.table}: {report.count} rows, {said}; head {report.head}")
+    return 0 if all(report.ok for report in reports) else 1

@@ -1,0 +1,112 @@
+"""List, show, rename, deactivate, activate and erase people. REF is an id, a code, an exact name, or id:17."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from device import config
+from device.clock import iso_utc
+from device.database import database_path
+from device.store import Person, Store, StoreError
+
+ACTIONS = {  # name -> one line
+    "list": "list everybody",
+    "show": "show one person",
+    "rename": "give a person another name",
+    "deactivate": "recognise and record a person no longer; everything is kept",
+    "activate": "recognise and record a person again",
+    "erase": "forget a person: name, code, templates and crops; the punches stay under a pseudonym",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for name, summary in ACTIONS.items():
+        action = actions.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
+        if name != "list":
+            action.add_argument("ref", metavar="REF", help="id, code, exact name, or id:17")
+        if name == "rename":
+            action.add_argument("name", help="the new name")
+        if name == "erase":
+            action.add_argument("--yes", action="store_true", help="do not ask")
+        action.add_argument("--db", metavar="FILE", help="the database")
+        action.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
+        action.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    settings = config.load(args.config)
+    with Store.open(database_path(settings, args.db), settings.store, must_exist=True, actor="people") as store:
+        if args.action == "list":
+            counts = store.template_counts_by_person()
+            _print_list([_described(store, person, counts) for person in store.people()], args.json)
+            return 0
+        person = store.person(args.ref)
+        if args.action == "erase" and not (args.yes or _confirmed(person)):
+            print("nothing was erased")
+            return 1
+        changed = _act(store, person, args)
+        _print_one(_described(store, changed, store.template_counts_by_person()), args.json)
+    return 0
+
+
+def _act(store: Store, person: Person, args: argparse.Namespace) -> Person:
+    if args.action == "rename":
+        return store.rename(person.id, args.name)
+    if args.action == "show":
+        return person
+    changes = {"deactivate": store.deactivate, "activate": store.activate, "erase": store.erase}
+    return changes[args.action](person.id)
+
+
+def _confirmed(person: Person) -> bool:
+    if not sys.stdin.isatty():
+        raise StoreError(f"erasing {person.name} (id {person.id}) cannot be undone; add --yes to do it without a question")
+    return input(f"Erase {person.name} (id {person.id})? This cannot be undone. [y/N] ").strip().lower() in ("y", "yes")
+
+
+def _described(store: Store, person: Person, counts: dict[int, dict[str, int]]) -> dict[str, Any]:
+    last = store.last_punch(person.id)
+    return {
+        "person_id": person.id,
+        "name": person.name,
+        "code": person.code,
+        "state": "erased" if person.erased else "active" if person.active else "inactive",
+        "enrolled_at": iso_utc(person.created_at),
+        "templates": counts.get(person.id, {}),  # model id -> how many
+        "last_punch": {"occurred_at": iso_utc(last.occurred_at), "direction": last.direction} if last else None,
+    }
+
+
+def _print_list(rows: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(rows, ensure_ascii=False, indent=1))
+        return
+    table = Table("id", "name", "code", "state", "templates", "last punch")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in _cells(row)))  # Text: a name is never read as markup
+    console = Console() if sys.stdout.isatty() else Console(width=200)
+    console.print(table)
+    console.print(f"{len(rows)} people")
+
+
+def _print_one(row: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(row, ensure_ascii=False))
+        return
+    for label, cell in zip(("id", "name", "code", "state", "templates", "last punch"), _cells(row), strict=True):
+        print(f"{label:11}{cell}")
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    last = row["last_punch"]
+    templates = ", ".join(f"{count} of {model_id[:12]}" for model_id, count in row["templates"].items())
+    return [str(row["person_id"]), row["name"], row["code"] or "", row["state"], templates, f"{last['direction']} {last['occurred_at']}" if last else ""]
