@@ -1,0 +1,69 @@
+"""Every loss of the chapter and its successors, each in one file under its own name; `build` makes one by name."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from torch import nn
+
+from training.losses.a_softmax import ASoftmax
+from training.losses.adaface import AdaFace
+from training.losses.arcface import ArcFace
+from training.losses.arcface_clipped_gradient import ArcFaceClippedGradient
+from training.losses.arcface_naive import ArcFaceNaive
+from training.losses.arcface_scaled import ArcFaceScaled
+from training.losses.arcface_straight_through import ArcFaceStraightThrough
+from training.losses.center import Center
+from training.losses.center_squared import CenterSquared
+from training.losses.contrastive import Contrastive
+from training.losses.cosface import CosFace
+from training.losses.margin import Margin
+from training.losses.options import LossError
+from training.losses.softmax import Softmax
+from training.losses.softmax_twice import SoftmaxTwice
+from training.losses.subcenter_arcface import SubcenterArcFace
+from training.losses.triplet import Triplet
+
+__all__ = ["LOSSES", "LossError", "Margin", "build"]
+
+LOSSES: dict[str, type[nn.Module]] = {
+    "softmax": Softmax,
+    "softmax_twice": SoftmaxTwice,
+    "center": Center,
+    "center_squared": CenterSquared,
+    "contrastive": Contrastive,
+    "triplet": Triplet,
+    "a_softmax": ASoftmax,
+    "arcface": ArcFace,
+    "arcface_naive": ArcFaceNaive,
+    "arcface_clipped_gradient": ArcFaceClippedGradient,
+    "arcface_scaled": ArcFaceScaled,
+    "arcface_straight_through": ArcFaceStraightThrough,
+    "cosface": CosFace,
+    "subcenter_arcface": SubcenterArcFace,
+    "adaface": AdaFace,
+}
+
+
+def build(name: str, embedding_size: int, classes: int, **options: Any) -> nn.Module:
+    """Make a loss: a module that maps embeddings (N, D) and labels (N,) int64 to a scalar.
+
+    Args:
+        name: one of LOSSES.
+        embedding_size: D.
+        classes: C, the number of identities; losses on pairs and triplets take it and need it not.
+        options: what the loss's own constructor names, such as margin, in radians for the ArcFace family, and scale.
+
+    Raises:
+        LossError: the name, an option or a value does not exist; the message lists what does.
+    """
+    if name not in LOSSES:
+        raise LossError(f"loss {name!r} does not exist; there are {', '.join(LOSSES)}")
+    known = [key for key in inspect.signature(LOSSES[name]).parameters if key not in ("embedding_size", "classes")]
+    for key in options:
+        if key not in known:
+            raise LossError(f"loss {name!r} has no option {key!r}; it has {', '.join(known)}")
+    if issubclass(LOSSES[name], Contrastive | Triplet):
+        return LOSSES[name](**options)
+    return LOSSES[name](embedding_size, classes, **options)

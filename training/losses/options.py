@@ -1,0 +1,25 @@
+"""What a loss may be asked for, checked where it is born."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from device.contract import ClockfaceError
+
+
+class LossError(ClockfaceError):
+    """A loss was asked for by a name, an option or a value that does not exist."""
+
+
+def check_range(name: str, value: float, low: float, high: float) -> float:
+    """Return `value` if low <= value <= high, else raise LossError with the name and the range."""
+    if not low <= value <= high:
+        raise LossError(f"loss option {name} = {value!r}: allowed range {low:g} to {high:g}")
+    return value
+
+
+def check_choice(name: str, value: str, choices: Collection[str]) -> str:
+    """Return `value` if it is one of `choices`, else raise LossError with what exists."""
+    if value not in choices:
+        raise LossError(f"loss option {name} = {value!r}: expected one of {', '.join(choices)}")
+    return value
