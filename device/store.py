@@ -30,6 +30,7 @@ __all__ = ["ChainReport", "KeptCrop", "Person", "Punch", "PunchDraft", "Store", 
 
 
 DEFAULTS = StoreSettings()
+LARGEST_ID = 2**63 - 1  # of SQLite
 
 
 class Store:
@@ -142,9 +143,9 @@ class Store:
             if isinstance(ref, int):
                 return self._one(ref)
             if ref.startswith("id:"):
-                return self._one(int(ref[3:]) if ref[3:].isdecimal() else -1)
+                return self._one(_as_id(ref[3:]))
             text = ref.strip()
-            found = self._people("erased_at IS NULL AND (code = ? OR name = ?) OR id = ?", [text, text, int(text) if text.isdecimal() else -1])
+            found = self._people("erased_at IS NULL AND (code = ? OR name = ?) OR id = ?", [text, text, _as_id(text)])
         if len(found) > 1:
             raise StoreError(f"{ref[:LONGEST_NAME]!a} may be any of {', '.join(f'id:{p.id} ({p.name})' for p in found)}; say which by id:N")
         if not found:
@@ -295,7 +296,7 @@ class Store:
         return [Person.from_row(row) for row in self._db.query(f"SELECT * FROM people WHERE {where} ORDER BY id", values)]
 
     def _one(self, person_id: int) -> Person:
-        found = self._people("id = ?", [person_id])
+        found = self._people("id = ?", [min(person_id, LARGEST_ID)])
         if not found:
             raise StoreError(f"there is no person with id {person_id}; `python -m device people list` shows everybody")
         return found[0]
@@ -327,3 +328,8 @@ class Store:
 
     def _append_audit(self, actor: str, action: str, details: Mapping[str, Any]) -> None:
         chain.append(self._db, "audit", {"at": to_ms(time.time()), "actor": actor, "action": action, "details": json.dumps(details, sort_keys=True)})
+
+
+def _as_id(text: str) -> int:
+    """-1, nobody's id, where the text is no number SQLite can hold."""
+    return int(text) if text.isdecimal() and len(text) < 19 else -1

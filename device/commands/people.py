@@ -70,7 +70,8 @@ def _act(store: Store, person: Person, args: argparse.Namespace) -> Person:
 def _confirmed(person: Person) -> bool:
     if not sys.stdin.isatty():
         raise StoreError(f"erasing {person.name} (id {person.id}) cannot be undone; add --yes to do it without a question")
-    return input(f"Erase {person.name} (id {person.id})? This cannot be undone. [y/N] ").strip().lower() in ("y", "yes")
+    print(f"Erase {person.name} (id {person.id})? This cannot be undone. [y/N] ", end="", flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")  # the end of input is a no
 
 
 def _described(store: Store, person: Person, counts: dict[int, dict[str, int]]) -> dict[str, Any]:

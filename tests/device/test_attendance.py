@@ -1,0 +1,97 @@
+"""Attendance rules: refractory period, direction, clocks that jump, night shifts, forgotten check-outs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from device.attendance import AttendancePolicy, Direction, LastPunch, Refused
+from device.config import AttendanceSettings
+
+NOON = datetime(2026, 11, 24, 12, 0, 0).timestamp()
+HOUR = 3600.0
+ALTERNATE = AttendancePolicy(AttendanceSettings(refractory_seconds=60))
+
+
+def day(policy: AttendancePolicy, times: list[float]) -> list[Direction]:
+    """The punches of somebody who stands before the camera at these times."""
+    last: LastPunch | None = None
+    said: list[Direction] = []
+    for now in times:
+        answer = policy.decide(last, now)
+        if not isinstance(answer, Refused):
+            last = LastPunch(now, answer)
+            said.append(answer)
+    return said
+
+
+def test_the_first_punch_is_in() -> None:
+    assert ALTERNATE.decide(None, NOON) == "in"
+
+
+@pytest.mark.parametrize(("seconds", "refused"), [(0, True), (1, True), (59.999, True), (60, False), (61, False)])
+def test_refractory_period(seconds: float, refused: bool) -> None:
+    answer = ALTERNATE.decide(LastPunch(NOON, "in"), NOON + seconds)
+    assert isinstance(answer, Refused) is refused
+    assert refused or answer == "out"
+
+
+def test_a_refusal_says_since_when_and_until_when() -> None:
+    assert ALTERNATE.decide(LastPunch(NOON, "in"), NOON + 5) == Refused("already recorded at 12:00:00", NOON + 60)
+
+
+def test_no_refractory_period() -> None:
+    policy = AttendancePolicy(AttendanceSettings(refractory_seconds=0))
+    assert policy.decide(LastPunch(NOON, "in"), NOON) == "out"
+
+
+@pytest.mark.parametrize("direction", ["in", "out"])
+def test_a_fixed_direction_stays(direction: Direction) -> None:
+    policy = AttendancePolicy(AttendanceSettings(direction=direction))
+    assert day(policy, [NOON, NOON + 10, NOON + HOUR, NOON + 30 * HOUR]) == [direction] * 3
+
+
+@pytest.mark.parametrize(("last", "following"), [("in", "out"), ("out", "in"), ("break_start", "break_end"), ("break_end", "out"), ("auto", "in")])
+def test_what_follows(last: Direction, following: Direction) -> None:
+    assert ALTERNATE.decide(LastPunch(NOON, last), NOON + HOUR) == following
+
+
+def test_a_forgotten_check_out_does_not_turn_later_days_round() -> None:
+    days = [[8, 17], [8], [8, 17], [8, 17]]  # hours; nobody checked out on the second day
+    times = [NOON - 12 * HOUR + (24 * number + hour) * HOUR for number, hours in enumerate(days) for hour in hours]
+    assert day(ALTERNATE, times) == ["in", "out", "in", "in", "out", "in", "out"]
+
+
+def test_a_night_shift_is_one_piece() -> None:
+    assert day(ALTERNATE, [NOON + 10 * HOUR, NOON + 18 * HOUR]) == ["in", "out"]
+
+
+def test_a_clock_set_back_a_little_records_nobody_twice() -> None:
+    answer = ALTERNATE.decide(LastPunch(NOON, "in"), NOON - 2)
+    assert isinstance(answer, Refused)
+    assert answer.until == NOON + 60
+
+
+def test_a_clock_set_back_by_hours_locks_nobody_out() -> None:
+    assert ALTERNATE.decide(LastPunch(NOON, "in"), NOON - 3 * HOUR) == "out"
+
+
+def test_a_clock_set_back_by_days_begins_anew() -> None:
+    assert ALTERNATE.decide(LastPunch(NOON, "in"), NOON - 30 * 24 * HOUR) == "in"
+
+
+@given(st.lists(st.floats(0, 200_000), max_size=60), st.floats(0, 5000))
+def test_accepted_punches_are_a_refractory_period_apart(times: list[float], seconds: float) -> None:
+    policy = AttendancePolicy(AttendanceSettings(refractory_seconds=seconds))
+    last: LastPunch | None = None
+    for now in times:
+        answer = policy.decide(last, now)
+        if isinstance(answer, Refused):
+            assert last is not None and abs(now - last.occurred_at) < seconds
+            assert policy.decide(last, answer.until + 1e-6) != answer
+        else:
+            assert last is None or abs(now - last.occurred_at) >= seconds
+            last = LastPunch(now, answer)
