@@ -1,0 +1,71 @@
+"""Light augmentation of an aligned crop: flip, small affine, light, blur, low resolution, JPEG.
+
+Every choice comes from the generator handed in, so a crop of a run is a function of seed, epoch and position.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from device.contract import CROP_SIZE
+from training.config import AugmentSettings
+
+Crop = NDArray[np.uint8]  # (112, 112, 3) RGB
+_CENTRE = (CROP_SIZE - 1) / 2
+
+
+def augment(crop: Crop, settings: AugmentSettings, rng: np.random.Generator) -> Crop:
+    """(112, 112, 3) uint8 RGB -> the same, changed as `settings` allow."""
+    chance = rng.random(4)
+    crop = warp(crop, settings, rng)
+    if settings.light > 0:
+        crop = relight(crop, settings.light, rng)
+    if chance[0] < settings.blur:
+        crop = _uint8(cv2.GaussianBlur(crop, (0, 0), rng.uniform(0.4, 1.6)))
+    if chance[1] < settings.low_resolution:
+        crop = lower_resolution(crop, int(rng.integers(28, 81)))
+    if chance[2] < settings.jpeg:
+        crop = compress(crop, int(rng.integers(25, 76)))
+    return crop
+
+
+def warp(crop: Crop, settings: AugmentSettings, rng: np.random.Generator) -> Crop:
+    """Flip, turn, scale and shift about the centre in one interpolation."""
+    angle = np.radians(rng.uniform(-1, 1) * settings.rotation_degrees)
+    scale = 1 + rng.uniform(-1, 1) * settings.scale
+    shift = rng.uniform(-1, 1, 2) * settings.shift_px
+    mirror = -1.0 if rng.random() < settings.flip else 1.0
+    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
+    linear = np.array([[cos * mirror, -sin], [sin * mirror, cos]])
+    offset = _CENTRE - linear @ (_CENTRE, _CENTRE) + shift
+    matrix = np.column_stack([linear, offset])
+    return _uint8(cv2.warpAffine(crop, matrix, (CROP_SIZE, CROP_SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+
+
+def relight(crop: Crop, light: float, rng: np.random.Generator) -> Crop:
+    """Gain, gamma and a slight colour cast by one table look-up; sometimes grey."""
+    gain = 1 + rng.uniform(-1, 1) * light
+    gamma = 2.0 ** (rng.uniform(-1, 1) * light)
+    cast = 1 + rng.uniform(-1, 1, 3) * light / 4
+    ramp = np.linspace(0, 1, 256) ** gamma * gain * 255
+    if rng.random() < 0.05:
+        crop = _uint8(cv2.cvtColor(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB))
+    return _uint8(cv2.LUT(crop, np.clip(ramp[:, None] * cast, 0, 255).astype(np.uint8)[None]))  # table (1, 256, 3)
+
+
+def lower_resolution(crop: Crop, size: int) -> Crop:
+    """Down to `size` px and back: a face far from the camera."""
+    small = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
+    return _uint8(cv2.resize(small, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR))
+
+
+def compress(crop: Crop, quality: int) -> Crop:
+    """Through JPEG and back; the channel order does not matter to the blocks' look."""
+    _, data = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return _uint8(cv2.imdecode(data, cv2.IMREAD_COLOR))
+
+
+def _uint8(image: object) -> Crop:
+    return np.asarray(image, dtype=np.uint8)

@@ -1,0 +1,72 @@
+"""Checkpoints: everything a run needs to go on, written so that a kill at any moment leaves a whole file; and the shipped weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from device.contract import ClockfaceError
+from training import config
+from training.config import Recipe
+from training.model import Embedder
+
+SCHEMA = 1
+
+
+class CheckpointError(ClockfaceError):
+    """A checkpoint that cannot be used."""
+
+
+def save(path: Path, state: dict[str, Any], recipe: Recipe) -> None:
+    """Write beside the target, flush to disk, rename over it."""
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
+        torch.save({"schema": SCHEMA, "recipe": dataclasses.asdict(recipe), **state}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a checkpoint or a weights file; only tensors and plain values are unpickled.
+
+    Raises:
+        CheckpointError: no such file, or not one of ours.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} does not exist; give a checkpoint written by `python -m training train`") from error
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
+        raise CheckpointError(f"{path} is no readable checkpoint ({type(error).__name__}); use the one before") from error
+    if not isinstance(state, dict) or state.get("schema") != SCHEMA:
+        raise CheckpointError(f"{path}: expected a checkpoint of schema {SCHEMA}; train again or use the matching version")
+    return state
+
+
+def recipe_of(state: dict[str, Any]) -> Recipe:
+    return config.from_table(state["recipe"])
+
+
+def load_embedder(path: Path) -> tuple[Embedder, Recipe]:
+    """The embedder of a checkpoint or weights file, in evaluation mode, and the recipe that made it.
+
+    The averaged weights are taken where the run kept them.
+    """
+    state = load(path)
+    recipe = recipe_of(state)
+    embedder = Embedder(recipe.backbone)
+    embedder.load_state_dict(state.get("averaged") or state["embedder"])
+    return embedder.eval(), recipe
+
+
+def ship(source: Path, target: Path) -> None:
+    """Write the weights and the recipe alone, in float32, for the repository."""
+    embedder, recipe = load_embedder(source)
+    state = load(source)
+    save(target, {"embedder": embedder.state_dict(), "step": state["step"], "images": state["images"]}, recipe)

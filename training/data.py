@@ -1,0 +1,178 @@
+"""Aligned crops from several sources as one numbered set: identity labels, teacher embeddings, decoding, counting of the corrupted."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from device.contract import CROP_SIZE, ClockfaceError
+from training import drawn, teacher
+from training.config import DataSettings, Source
+from training.recordio import RecordError, RecordFile
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+Crop = NDArray[np.uint8]  # (112, 112, 3) RGB
+
+
+class DataError(ClockfaceError):
+    """The training data is not usable as it is."""
+
+
+class Reader(Protocol):
+    """One source: encoded images by position."""
+
+    labels: NDArray[np.int64]  # (N,) identity, -1 unknown
+    names: list[str]  # (N,) what to call an image in a message
+
+    def crop(self, position: int) -> Crop: ...
+
+
+class RecordReader:
+    """InsightFace RecordIO."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = RecordFile(path)
+        self.names = [f"{path}: record {key}" for key in self._file.keys]
+        self.labels = np.array([self._file.record(key).label for key in self._file.keys], np.int64)
+
+    def crop(self, position: int) -> Crop:
+        return decode(self._file.record(self._file.keys[position]).payload, self.names[position])
+
+
+class FolderReader:
+    """A folder of one folder a person, in order of name."""
+
+    def __init__(self, path: Path) -> None:
+        people = sorted(p for p in path.iterdir() if p.is_dir()) if path.is_dir() else []
+        images = [(i, f) for i, p in enumerate(people) for f in sorted(p.iterdir()) if f.suffix.lower() in IMAGE_SUFFIXES]
+        if not images:
+            raise DataError(f"{path} holds no images in folders, one a person; run `python -m training prepare` first")
+        self._paths = [f for _, f in images]
+        self.names = [str(f) for f in self._paths]
+        self.labels = np.array([i for i, _ in images], np.int64)
+
+    def crop(self, position: int) -> Crop:
+        return decode(self._paths[position].read_bytes(), self.names[position])
+
+
+def decode(data: bytes, name: str) -> Crop:
+    """Encoded image -> (112, 112, 3) uint8 RGB.
+
+    Raises:
+        RecordError: not an image, or of another size.
+    """
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    if image is None:
+        raise RecordError(f"{name}: not a readable image")
+    if image.shape[:2] != (CROP_SIZE, CROP_SIZE):
+        raise RecordError(f"{name}: expected a {CROP_SIZE} x {CROP_SIZE} aligned crop, got {image.shape[1]} x {image.shape[0]}; run `prepare`")
+    return np.ascontiguousarray(image[:, :, ::-1])  # BGR -> RGB
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """How many records could not be read, and which (the first few)."""
+
+    count: int
+    names: tuple[str, ...]
+
+
+class Crops:
+    """All sources as one set; labels of different sources never meet.
+
+    Attributes:
+        labels: (N,) int64, 0..classes-1, -1 where unknown.
+        teacher: (N, D) float32 unit rows, or None without a teacher; a source without one has rows of zero.
+    """
+
+    def __init__(self, settings: DataSettings) -> None:
+        if not settings.sources:
+            raise DataError("the recipe names no [[data.sources]]; add at least one")
+        self._readers = [_reader(source) for source in settings.sources]
+        self._starts = np.cumsum([0] + [len(r.names) for r in self._readers])
+        self.labels, self.classes = _joined_labels(settings.sources, self._readers)
+        self.teacher = teacher.joined([(s.teacher, r) for s, r in zip(settings.sources, self._readers, strict=True)])
+        self._cache = np.empty((len(self), CROP_SIZE, CROP_SIZE, 3), np.uint8) if settings.cache else None
+        self._cached = np.zeros(len(self), bool)
+        self._limit = settings.max_corrupted
+        self._bad: dict[int, str] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    @property
+    def corruption(self) -> Corruption:
+        return Corruption(len(self._bad), tuple(self._bad.values())[:10])
+
+    def crop(self, index: int) -> Crop | None:
+        """The crop of a number, or None where it is corrupted and counted.
+
+        Raises:
+            DataError: more crops are corrupted than `data.max_corrupted` allows.
+        """
+        if index in self._bad:
+            return None
+        if self._cache is not None and self._cached[index]:
+            return self._cache[index]
+        source = int(np.searchsorted(self._starts, index, side="right")) - 1
+        try:
+            crop = self._readers[source].crop(index - int(self._starts[source]))
+        except RecordError as error:
+            return self._skip(index, str(error))
+        if self._cache is not None:
+            self._cache[index] = crop
+            self._cached[index] = True
+        return crop
+
+    def _skip(self, index: int, message: str) -> None:
+        with self._lock:
+            self._bad[index] = message
+            count = len(self._bad)
+        if count > self._limit:
+            raise DataError(f"{count} corrupted records, more than data.max_corrupted = {self._limit}; the last: {message}")
+
+
+def _reader(source: Source) -> Reader:
+    if source.kind == "drawn":
+        return drawn.DrawnReader(source.path)
+    path = Path(os.path.expandvars(source.path))
+    return RecordReader(path) if source.kind == "recordio" else FolderReader(path)
+
+
+def _joined_labels(sources: tuple[Source, ...], readers: list[Reader]) -> tuple[NDArray[np.int64], int]:
+    parts, classes = [], 0
+    for source, reader in zip(sources, readers, strict=True):
+        known = reader.labels >= 0 if source.labelled else np.zeros(len(reader.labels), bool)
+        values, dense = np.unique(reader.labels[known], return_inverse=True)
+        part = np.full(len(known), -1, np.int64)
+        part[known] = dense + classes
+        classes += len(values)
+        parts.append(part)
+    return np.concatenate(parts), classes
+
+
+@dataclass(frozen=True)
+class Split:
+    """Numbers of the crops to train on and of the held-out identities."""
+
+    train: NDArray[np.int64]
+    validation: NDArray[np.int64]
+
+
+def split(labels: NDArray[np.int64], identities: int, seed: int) -> Split:
+    """Hold out whole identities with at least two crops each; their class numbers simply stay unused."""
+    counts = np.bincount(labels[labels >= 0], minlength=1)
+    candidates = np.flatnonzero(counts >= 2)
+    if len(candidates) < identities + 2:
+        raise DataError(f"data.validation_identities = {identities}, but only {len(candidates)} identities have two crops; hold out fewer")
+    held = np.random.default_rng((seed, 1)).choice(candidates, identities, replace=False)
+    out = np.isin(labels, held)
+    return Split(np.flatnonzero(~out), np.flatnonzero(out))

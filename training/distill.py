@@ -1,0 +1,71 @@
+"""Distillation: pull the student's embeddings towards a teacher's.
+
+Four terms, each with a weight. `cosine` asks each crop for its own teacher embedding; `relations` asks the batch's similarity matrix for
+the teacher's (W. Park et al., "Relational Knowledge Distillation", CVPR 2019, https://arxiv.org/abs/1904.05068); `bank` asks the student to see
+the whole training set with the teacher's eyes: the softmax of its similarities to all teacher embeddings, after G. Hinton et al., "Distilling the
+Knowledge in a Neural Network", 2015, https://arxiv.org/abs/1503.02531; `instance` takes every teacher embedding as the fixed centre of a class of one.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from training.config import DistillSettings
+
+
+class DistillLoss(nn.Module):
+    """Weighted sum of the terms.
+
+    Args:
+        settings: weights, temperature, margin.
+        bank: (B, D) float32 unit rows, the teacher's embeddings of the training set; zero rows have no teacher.
+
+    Shape:
+        embeddings: (N, D) float, any length. index: (N,) int64, rows of the bank. Returns a scalar.
+    """
+
+    bank: torch.Tensor
+    bank_half: torch.Tensor
+
+    def __init__(self, settings: DistillSettings, bank: torch.Tensor) -> None:
+        super().__init__()
+        self.settings = settings
+        self.register_buffer("bank", bank, persistent=False)
+        self.register_buffer("bank_half", bank.to(torch.bfloat16), persistent=False)  # the large products need no more
+
+    def forward(self, embeddings: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        teacher = self.bank[index]  # (N, D)
+        known = teacher.norm(dim=1) > 0.5
+        student, teacher, index = F.normalize(embeddings.float())[known], teacher[known], index[known]
+        if len(index) == 0:
+            return embeddings.sum() * 0.0
+        loss = student.new_zeros(())
+        weights = self.settings
+        if weights.cosine:
+            loss = loss + weights.cosine * (1 - (student * teacher).sum(1)).mean()
+        if weights.relations:
+            loss = loss + weights.relations * (student @ student.T - teacher @ teacher.T).square().mean()
+        if weights.bank:
+            loss = loss + weights.bank * self._bank_term(student, teacher)
+        if weights.instance:
+            loss = loss + weights.instance * self._instance_term(student, index)
+        return loss
+
+    def _similarities(self, rows: torch.Tensor) -> torch.Tensor:
+        return (rows.to(torch.bfloat16) @ self.bank_half.T).float()  # (N, B)
+
+    def _bank_term(self, student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+        heat = self.settings.temperature
+        chosen = torch.randint(len(self.bank), (min(self.settings.bank_rows, len(self.bank)),), device=self.bank.device)
+        bank = self.bank_half[chosen]  # (R, D)
+        with torch.no_grad():
+            wanted = F.softmax((teacher.to(bank.dtype) @ bank.T).float() / heat, dim=1)  # (N, R)
+        seen = F.log_softmax((student.to(bank.dtype) @ bank.T).float() / heat, dim=1)
+        return -(wanted * seen).sum(1).mean()
+
+    def _instance_term(self, student: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        logits = self._similarities(student)
+        own = F.one_hot(index, logits.shape[1])
+        return F.cross_entropy((logits - self.settings.margin * own) / self.settings.temperature, index)

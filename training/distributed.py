@@ -1,0 +1,42 @@
+"""One process or many (torchrun): rank, world, device, and DistributedDataParallel around the training step."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+from torch import distributed, nn
+
+from training.config import RunSettings
+
+
+@dataclass(frozen=True)
+class Group:
+    """This process among the others."""
+
+    rank: int
+    world: int
+    kind: str  # "cpu" or "cuda"
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        return nn.parallel.DistributedDataParallel(module) if self.world > 1 else module
+
+    def stop(self) -> None:
+        if self.world > 1:
+            distributed.destroy_process_group()
+
+
+def start(settings: RunSettings) -> Group:
+    """Join the group that torchrun's environment describes: NCCL on GPUs, gloo on CPUs; alone without one."""
+    world, rank, local = (int(os.environ.get(key, default)) for key, default in (("WORLD_SIZE", "1"), ("RANK", "0"), ("LOCAL_RANK", "0")))
+    cuda = settings.device == "cuda" or (settings.device == "auto" and torch.cuda.is_available())
+    device = torch.device("cuda", local) if cuda else torch.device("cpu")
+    if world > 1:
+        distributed.init_process_group("nccl" if cuda else "gloo")
+    return Group(rank, world, device.type, device)

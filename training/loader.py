@@ -1,0 +1,70 @@
+"""Batches of augmented crops, made ahead by threads (OpenCV releases the interpreter lock), the same in every run."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from training.augment import augment
+from training.config import AugmentSettings, DataSettings
+from training.data import Crops
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch of one process; corrupted crops are left out."""
+
+    crops: torch.Tensor  # (N, 112, 112, 3) uint8 RGB
+    labels: torch.Tensor  # (N,) int64, -1 unknown
+    index: torch.Tensor  # (N,) int64, number in the whole set
+
+
+class Loader:
+    """Turns lists of numbers into batches, in their order.
+
+    Args:
+        crops: the set.
+        settings: how many threads, how far ahead.
+        augmentation: None gives the crops as they are.
+        seed: with epoch and number it decides each crop's augmentation.
+    """
+
+    def __init__(self, crops: Crops, settings: DataSettings, augmentation: AugmentSettings | None, seed: int) -> None:
+        self._crops, self._settings, self._augmentation, self._seed = crops, settings, augmentation, seed
+        cv2.setNumThreads(1)  # parallel over crops, not inside one
+
+    def batches(self, lists: list[NDArray[np.int64]], epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Yield the batches of one epoch from number `start` on."""
+        workers = self._settings.workers
+        with ThreadPoolExecutor(workers) as pool:
+            queue: deque[tuple[NDArray[np.int64], list[Future[list[NDArray[np.uint8] | None]]]]] = deque()
+            for numbers in lists[start:]:
+                parts = np.array_split(numbers, workers)
+                queue.append((numbers, [pool.submit(self._part, part, epoch) for part in parts]))
+                if len(queue) > self._settings.ahead:
+                    yield self._join(*queue.popleft())
+            while queue:
+                yield self._join(*queue.popleft())
+
+    def _part(self, numbers: NDArray[np.int64], epoch: int) -> list[NDArray[np.uint8] | None]:
+        return [self._one(int(number), epoch) for number in numbers]
+
+    def _one(self, number: int, epoch: int) -> NDArray[np.uint8] | None:
+        crop = self._crops.crop(number)
+        if crop is None or self._augmentation is None:
+            return crop
+        return augment(crop, self._augmentation, np.random.default_rng((self._seed, epoch, number)))
+
+    def _join(self, numbers: NDArray[np.int64], parts: list[Future[list[NDArray[np.uint8] | None]]]) -> Batch:
+        crops = [crop for part in parts for crop in part.result()]
+        kept = np.array([i for i, crop in enumerate(crops) if crop is not None], np.int64)
+        stack = np.stack([crop for crop in crops if crop is not None])
+        index = numbers[kept]
+        return Batch(torch.from_numpy(stack), torch.from_numpy(self._crops.labels[index]), torch.from_numpy(index))

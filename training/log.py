@@ -1,0 +1,71 @@
+"""What a run says: a progress bar on a terminal, plain lines elsewhere, a CSV file and TensorBoard events."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+from torch.utils.tensorboard import SummaryWriter
+
+from training.validation import Report
+
+EVERY_STEPS = 50
+COLUMNS = ("time", "step", "epoch", "images", "progress", "images_per_second", "learning_rate", "loss", "parts", "gradient_norm", "corrupted", "validation")
+
+
+class Log:
+    """Written by the first process only; opened and closed with the run."""
+
+    def __init__(self, out: Path, resume: bool, active: bool) -> None:
+        self._active = active
+        self._begin, self._images, self._sums, self._count = time.time(), 0, 0.0, 0
+        self._first_progress: float | None = None
+        if active:
+            self._file = (out / "log.csv").open("a" if resume else "w", newline="", encoding="utf-8")
+            self._csv = csv.writer(self._file)
+            self._board = SummaryWriter(str(out))
+            if not resume:
+                self._csv.writerow(COLUMNS)
+
+    def __enter__(self) -> Log:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._active:
+            self._file.close()
+            self._board.close()
+
+    def step(self, position: Any, rate: float, losses: dict[str, float], norm: float, corrupted: int) -> None:
+        """Count a step; every 50 steps write a row."""
+        if self._first_progress is None:
+            self._first_progress = position.progress
+        self._sums, self._count = self._sums + losses["loss"], self._count + 1
+        if not self._active or position.step % EVERY_STEPS:
+            return
+        now = time.time()
+        speed = (position.images - self._images) / (now - self._begin) if self._images else 0.0
+        self._begin, self._images = now, position.images
+        mean, self._sums, self._count = self._sums / self._count, 0.0, 0
+        parts = " ".join(f"{name}={value:.4f}" for name, value in losses.items() if name != "loss")
+        self._row(position, images_per_second=round(speed, 1), learning_rate=f"{rate:.3g}", loss=round(mean, 5), parts=parts, gradient_norm=round(norm, 3), corrupted=corrupted)
+        self._board.add_scalar("loss", mean, position.step)
+        self._board.add_scalar("images_per_second", speed, position.step)
+        print(f"step {position.step} epoch {position.epoch} {100 * position.progress:.1f} % loss {mean:.4f} {speed:.0f} images/s", flush=True)
+
+    def validation(self, position: Any, report: Report) -> None:
+        if not self._active:
+            return
+        text = " ".join(f"{name}={value:.4f}" for name, value in dataclasses.asdict(report).items())
+        self._row(position, validation=text)
+        for name, value in dataclasses.asdict(report).items():
+            self._board.add_scalar(f"validation/{name}", value, position.step)
+        print(f"validation at step {position.step}: {text}", flush=True)
+
+    def _row(self, position: Any, **values: Any) -> None:
+        known = {"time": round(time.time(), 1), "step": position.step, "epoch": position.epoch, "images": position.images}
+        known |= {"progress": round(position.progress, 5), **values}
+        self._csv.writerow([known.get(column, "") for column in COLUMNS])
+        self._file.flush()

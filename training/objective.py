@@ -1,0 +1,46 @@
+"""What is minimised: the loss on labelled crops plus distillation from the teacher, as the recipe weighs them."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from device.contract import ClockfaceError
+from training import losses
+from training.config import Recipe
+from training.distill import DistillLoss
+
+
+class Objective(nn.Module):
+    """Total loss of a batch and its named parts.
+
+    Args:
+        recipe: names and weights.
+        classes: labelled identities.
+        bank: (B, D) float32 teacher embeddings of the whole set, or None.
+    """
+
+    def __init__(self, recipe: Recipe, classes: int, bank: torch.Tensor | None) -> None:
+        super().__init__()
+        self.weight = recipe.loss.weight
+        size, weights = recipe.backbone.embedding_size, recipe.distill
+        distilled = any((weights.cosine, weights.relations, weights.bank, weights.instance))
+        if not distilled and not recipe.loss.name:
+            raise ClockfaceError("the recipe minimises nothing; set loss.name or a weight in [distill]")
+        if distilled and bank is None:
+            raise ClockfaceError("[distill] has weights, but no source has a teacher; set data.sources teacher")
+        if distilled and bank is not None and bank.shape[1] != size:
+            raise ClockfaceError(f"the teacher's embedding size is {bank.shape[1]}, the student's {size}; set backbone.embedding_size = {bank.shape[1]}")
+        self.distill = DistillLoss(weights, bank) if distilled and bank is not None else None
+        self.classify = losses.build(recipe.loss.name, size, classes, **recipe.loss.options) if recipe.loss.name else None
+
+    def forward(self, embeddings: torch.Tensor, labels: torch.Tensor, index: torch.Tensor) -> dict[str, torch.Tensor]:
+        """(N, D) float, (N,) int64, (N,) int64 -> {"loss": scalar to minimise, and each part}."""
+        parts = {}
+        if self.distill is not None:
+            parts["distill"] = self.distill(embeddings, index)
+        if self.classify is not None:
+            known = labels >= 0
+            classified = self.classify(embeddings[known], labels[known]) if known.any() else embeddings.sum() * 0.0
+            parts["classify"] = self.weight * classified
+        return {"loss": torch.stack(list(parts.values())).sum(), **parts}

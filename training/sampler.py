@@ -1,0 +1,73 @@
+"""Which crops make a batch: every epoch is a function of seed and epoch alone, so a run can be resumed anywhere."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device.contract import ClockfaceError
+from training.config import Recipe
+
+Numbers = NDArray[np.int64]
+
+
+class SamplerError(ClockfaceError):
+    """The data cannot be batched as asked."""
+
+
+def plain(numbers: Numbers, batch_size: int, seed: int, epoch: int) -> list[Numbers]:
+    """Every crop once, shuffled; the incomplete last batch is left out."""
+    if len(numbers) < batch_size:
+        raise SamplerError(f"schedule.batch_size = {batch_size}, but there are {len(numbers)} crops; make it smaller")
+    order = np.random.default_rng((seed, epoch, 2)).permutation(numbers)
+    return [order[i : i + batch_size] for i in range(0, len(order) - batch_size + 1, batch_size)]
+
+
+def people(numbers: Numbers, labels: NDArray[np.int64], batch_size: int, crops: int, seed: int, epoch: int) -> list[Numbers]:
+    """P identities x K crops a batch: a person with fewer than K crops gives some twice.
+
+    Args:
+        numbers: crops to draw from; those without a label are not used.
+        labels: (N,) of the whole set.
+        crops: K; P is batch_size / K.
+    """
+    rng = np.random.default_rng((seed, epoch, 3))
+    known = numbers[labels[numbers] >= 0]
+    order = known[np.argsort(labels[known], kind="stable")]
+    groups = np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
+    wanted = batch_size // crops
+    if batch_size % crops or len(groups) < wanted:
+        raise SamplerError(f"schedule.batch_size = {batch_size} must be K = {crops} times at most {len(groups)} people; change sampler.crops or the batch")
+    chunks = [rng.choice(group, crops, replace=len(group) < crops) for group in groups for _ in range(max(1, len(group) // crops))]
+    return _spread(chunks, [int(labels[chunk[0]]) for chunk in chunks], wanted, rng)
+
+
+def _spread(chunks: list[Numbers], owners: list[int], wanted: int, rng: np.random.Generator) -> list[Numbers]:
+    """Deal shuffled chunks into batches so that no person is in a batch twice."""
+    waiting = [int(i) for i in rng.permutation(len(chunks))]
+    batches = []
+    while True:
+        taken: dict[int, int] = {}
+        for i in waiting:
+            if owners[i] not in taken:
+                taken[owners[i]] = i
+                if len(taken) == wanted:
+                    break
+        if len(taken) < wanted:
+            return batches
+        used = set(taken.values())
+        waiting = [i for i in waiting if i not in used]
+        batches.append(np.concatenate([chunks[i] for i in taken.values()]))
+
+
+def shard(batches: list[Numbers], rank: int, world: int) -> list[Numbers]:
+    """This process's equal part of every batch."""
+    return [np.array_split(batch, world)[rank] for batch in batches]
+
+
+def epoch_batches(numbers: Numbers, labels: NDArray[np.int64], recipe: Recipe, world: int, epoch: int) -> list[Numbers]:
+    """The batches of one epoch over all processes, as the recipe asks."""
+    size, seed = recipe.schedule.batch_size * world, recipe.run.seed
+    if recipe.sampler.kind == "people":
+        return people(numbers, labels, size, recipe.sampler.crops, seed, epoch)
+    return plain(numbers, size, seed, epoch)

@@ -1,0 +1,66 @@
+"""Teacher embeddings of a set of crops: read from a file, or made once with an ONNX embedder and kept beside its crops."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device.contract import ClockfaceError
+
+Embeddings = NDArray[np.float32]  # (N, D), unit rows
+
+
+class TeacherError(ClockfaceError):
+    """No teacher embeddings for these crops."""
+
+
+class Source(Protocol):
+    names: list[str]
+
+    def crop(self, position: int) -> NDArray[np.uint8]: ...
+
+
+def joined(pairs: list[tuple[str, Source]]) -> Embeddings | None:
+    """Teacher rows of all sources in order; zeros where a source has none, None where no source has any."""
+    parts = [embeddings(os.path.expandvars(path), source) if path else None for path, source in pairs]
+    sizes = {part.shape[1] for part in parts if part is not None}
+    if not sizes:
+        return None
+    if len(sizes) > 1:
+        raise TeacherError(f"the sources' teachers have embedding sizes {sorted(sizes)}; use one teacher")
+    size = sizes.pop()
+    return np.concatenate([np.zeros((len(s.names), size), np.float32) if part is None else part for part, (_, s) in zip(parts, pairs, strict=True)])
+
+
+def embeddings(path: str, source: Source) -> Embeddings:
+    """(N, D) unit rows in the source's order, from an `.npz` or by an `.onnx` embedder (cached as `.npz` under `runs/teacher`)."""
+    if path.endswith(".onnx"):
+        rows = _embedded(Path(path), source)
+    else:
+        rows = load(Path(path))
+    if len(rows) != len(source.names):
+        raise TeacherError(f"{path}: expected {len(source.names)} embeddings in the order of the crops, got {len(rows)}")
+    return rows
+
+
+def load(path: Path) -> Embeddings:
+    """Read `embedding` (N, D) float, or int8 with `scale` (N,), as unit float32 rows."""
+    try:
+        with np.load(path) as data:
+            rows = data["embedding"].astype(np.float32)
+            if "scale" in data:
+                rows *= data["scale"][:, None]
+    except (OSError, KeyError, ValueError) as error:
+        raise TeacherError(f"{path} holds no teacher embeddings ({error}); expected an .npz with `embedding`, and `scale` if int8") from error
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    if not np.isfinite(norms).all() or (norms < 1e-6).any():
+        raise TeacherError(f"{path}: embeddings that are zero or not finite; make the file again")
+    return np.asarray(rows / norms, np.float32)
+
+
+def _embedded(path: Path, source: Source) -> Embeddings:
+    raise TeacherError(f"{path}: not yet")

@@ -1,0 +1,231 @@
+"""Train an embedding model by a recipe; it can be stopped at any time and goes on bit for bit from its last checkpoint.
+
+    python -m training train default --out runs/default [--resume] [--budget-minutes 60]
+    torchrun --nproc-per-node 2 -m training train webface --out runs/webface
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from device.contract import ClockfaceError
+from training import checkpoint, config, distributed, sampler, schedule, validation
+from training.averaging import Average
+from training.config import Recipe
+from training.data import Crops, split
+from training.loader import Batch, Loader
+from training.log import Log
+from training.model import Embedder
+from training.objective import Objective
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class DivergedError(ClockfaceError):
+    """A loss or gradient is not finite."""
+
+
+@dataclass
+class Position:
+    """How far the run is."""
+
+    step: int = 0  # optimiser steps done
+    epoch: int = 0
+    batch: int = 0  # batches done in this epoch
+    images: int = 0
+    progress: float = 0.0
+    best: float = -1.0
+    stale: int = 0  # validations since the best one
+
+
+class TrainStep(nn.Module):
+    """Embedder and objective as one module, so that DistributedDataParallel sees every parameter in one forward pass."""
+
+    def __init__(self, embedder: Embedder, objective: Objective, precision: str, device: str) -> None:
+        super().__init__()
+        self.embedder, self.objective, self.dtype, self.device = embedder, objective, DTYPES[precision], device
+
+    def forward(self, crops: torch.Tensor, labels: torch.Tensor, index: torch.Tensor) -> dict[str, torch.Tensor]:
+        with torch.autocast(self.device, self.dtype, enabled=self.dtype != torch.float32):
+            embeddings = self.embedder(crops)  # (N, D)
+        return self.objective(embeddings.float(), labels, index)
+
+
+def train(recipe: Recipe, out: Path, resume: bool = False, initial: Path | None = None, budget_minutes: float = 0.0) -> Position:
+    """Run the recipe; everything it leaves is in `out`: last.pt, best.pt, log.csv and TensorBoard events."""
+    group = distributed.start(recipe.run)
+    torch.manual_seed(recipe.run.seed)
+    if recipe.run.threads:
+        torch.set_num_threads(recipe.run.threads)
+
+    crops = Crops(recipe.data)
+    parts = split(crops.labels, recipe.data.validation_identities, recipe.run.seed)
+    loader = Loader(crops, recipe.data, recipe.augment, recipe.run.seed)
+    bank = None if crops.teacher is None else torch.from_numpy(crops.teacher)
+
+    embedder = Embedder(recipe.backbone).to(group.device, memory_format=torch.channels_last)
+    if initial is not None:
+        embedder.load_state_dict(checkpoint.load_embedder(initial)[0].state_dict())
+    module = TrainStep(embedder, Objective(recipe, crops.classes, bank), recipe.run.precision, group.kind).to(group.device)
+    optimiser = build_optimiser(module, recipe)
+    scaler = torch.amp.GradScaler(group.kind, enabled=recipe.run.precision == "float16")
+    average = Average(embedder, recipe.run.ema)
+    position = Position()
+    if resume:
+        position = restore(out / "last.pt", recipe, embedder, module, optimiser, scaler, average)
+    wrapped = group.wrap(module)
+    progress = plan(recipe, position, len(parts.train), group.world, budget_minutes)
+
+    with Log(out, resume, group.first) as log:
+        while (position.progress < 1.0) and not stopped_early(recipe, position):
+            lists = sampler.epoch_batches(parts.train, crops.labels, recipe, group.world, position.epoch)
+            for batch in loader.batches(sampler.shard(lists, group.rank, group.world), position.epoch, position.batch):
+                rate = schedule.learning_rate(recipe.schedule, recipe.optimiser.learning_rate, position.progress)
+                for settings in optimiser.param_groups:
+                    settings["lr"] = rate
+                losses = accumulate(wrapped, batch, recipe.schedule.accumulate, scaler, group)
+                norm = update(module, optimiser, scaler, recipe.optimiser.clip_norm)
+                stop_if_diverged(module, losses, norm, position, batch)
+                average.update(embedder)
+
+                position.step += 1
+                position.batch += 1
+                position.images += len(batch.labels) * group.world
+                position.progress = progress(position.step, time.time())
+                log.step(position, rate, losses, norm, crops.corruption.count)
+                if position.step % recipe.run.validate_steps == 0 or position.progress >= 1.0:
+                    report = validation.validate(average.of(embedder), crops, parts.validation, recipe)
+                    better = report.score > position.best
+                    position.best, position.stale = (report.score, 0) if better else (position.best, position.stale + 1)
+                    log.validation(position, report)
+                    if group.first:
+                        state = state_of(position, embedder, module, optimiser, scaler, average)
+                        for name in ("last.pt", "best.pt") if better else ("last.pt",):
+                            checkpoint.save(out / name, state, recipe)
+                if position.progress >= 1.0 or stopped_early(recipe, position):
+                    break
+            else:
+                position.epoch, position.batch = position.epoch + 1, 0
+    group.stop()
+    return position
+
+
+def plan(recipe: Recipe, position: Position, crops: int, world: int, budget_minutes: float) -> schedule.Progress:
+    """By the clock where a budget is given, else by the recipe's epochs."""
+    if budget_minutes and world > 1:
+        raise ClockfaceError("--budget-minutes needs one process, as clocks differ; set schedule.epochs instead")
+    if budget_minutes:
+        now = time.time()
+        return schedule.ByClock(position.progress, now, now + 60 * budget_minutes)
+    return schedule.by_steps(recipe.schedule.epochs * max(1, crops // (recipe.schedule.batch_size * world)))
+
+
+def build_optimiser(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """No weight decay on vectors: batch norm and biases."""
+    settings = recipe.optimiser
+    trained = [p for p in module.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if settings.name == "sgd":
+        return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum, nesterov=settings.momentum > 0)
+    return torch.optim.AdamW(groups, lr=settings.learning_rate)
+
+
+def accumulate(wrapped: nn.Module, batch: Batch, equal_parts: int, scaler: Any, group: distributed.Group) -> dict[str, float]:
+    """Forward and backward over the batch in parts; gradients are those of the mean over all parts."""
+    sums: dict[str, float] = {}
+    pieces = [t.tensor_split(equal_parts) for t in (batch.crops, batch.labels, batch.index)]
+    for number, piece in enumerate(zip(*pieces, strict=True)):
+        share = len(piece[1]) / len(batch.labels)
+        last = number == equal_parts - 1
+        no_sync: Callable[[], Any] = getattr(wrapped, "no_sync", contextlib.nullcontext)
+        with contextlib.nullcontext() if last else no_sync():
+            losses = wrapped(*(tensor.to(group.device, non_blocking=True) for tensor in piece))
+            scaler.scale(losses["loss"] * share).backward()
+        for name, value in losses.items():
+            sums[name] = sums.get(name, 0.0) + float(value.detach()) * share
+    return sums
+
+
+def update(module: nn.Module, optimiser: torch.optim.Optimizer, scaler: Any, clip_norm: float) -> float:
+    """Clip, step, clear; returns the gradient's norm before clipping. The scaler itself skips a step that overflowed in float16."""
+    scaler.unscale_(optimiser)
+    norm = nn.utils.clip_grad_norm_(module.parameters(), clip_norm or float("inf"))
+    if scaler.is_enabled() or torch.isfinite(norm):
+        scaler.step(optimiser)
+        scaler.update()
+        optimiser.zero_grad()
+    return 0.0 if scaler.is_enabled() else float(norm)
+
+
+def stop_if_diverged(module: nn.Module, losses: dict[str, float], norm: float, position: Position, batch: Batch) -> None:
+    """Name the first loss part and the parameters whose gradient is not finite; the step was not taken.
+
+    Raises:
+        DivergedError: the run must not go on.
+    """
+    finite = all(abs(v) < float("inf") for v in losses.values()) and abs(norm) < float("inf")
+    if finite:
+        return
+    parts = [name for name, value in losses.items() if not abs(value) < float("inf") and name != "loss"]
+    gradients = [n for n, p in module.named_parameters() if p.grad is not None and not torch.isfinite(p.grad).all()]
+    raise DivergedError(
+        f"step {position.step}: not finite: loss parts {parts or 'none'}, gradients of {gradients[:5] or 'none'}, "
+        f"crops {batch.index[:8].tolist()}; resume with a lower optimiser.learning_rate or another loss"
+    )
+
+
+def stopped_early(recipe: Recipe, position: Position) -> bool:
+    return 0 < recipe.run.patience <= position.stale
+
+
+def state_of(position: Position, embedder: nn.Module, module: nn.Module, optimiser: Any, scaler: Any, average: Average) -> dict[str, Any]:
+    return {
+        **vars(position),
+        "embedder": embedder.state_dict(),
+        "averaged": average.state(),
+        "module": module.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "scaler": scaler.state_dict(),
+        "random": torch.get_rng_state(),
+    }
+
+
+def restore(path: Path, recipe: Recipe, embedder: nn.Module, module: nn.Module, optimiser: Any, scaler: Any, average: Average) -> Position:
+    state = checkpoint.load(path)
+    if checkpoint.recipe_of(state) != recipe:
+        raise checkpoint.CheckpointError(f"{path} was made by another recipe; resume with the same one, or start anew with --init {path}")
+    module.load_state_dict(state["module"])
+    optimiser.load_state_dict(state["optimiser"])
+    scaler.load_state_dict(state["scaler"])
+    average.load(state["averaged"])
+    torch.set_rng_state(state["random"])
+    return Position(**{name: state[name] for name in vars(Position())})
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", help="a name in training/configs or a path to a .toml file")
+    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and logs")
+    parser.add_argument("--resume", action="store_true", help="go on from OUT/last.pt")
+    parser.add_argument("--init", type=Path, help="start from these weights, with a fresh schedule")
+    parser.add_argument("--budget-minutes", type=float, default=0.0, help="end the schedule after this time instead of the recipe's epochs")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a TOML line over the recipe, e.g. schedule.epochs=3")
+
+
+def run(args: argparse.Namespace) -> int:
+    args.out.mkdir(parents=True, exist_ok=True)
+    if not args.resume and (args.out / "last.pt").exists():
+        raise ClockfaceError(f"{args.out} holds a run already; add --resume or choose another --out")
+    train(config.load(args.recipe, tuple(args.set)), args.out, args.resume, args.init, args.budget_minutes)
+    return 0
