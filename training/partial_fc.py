@@ -1,0 +1,243 @@
+"""Partial FC: the class directions are shared out over the ranks, and each step looks at a sample of them.
+
+Source: X. An et al., "Partial FC: training 10 million identities on a single machine", https://arxiv.org/abs/2010.05222
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from device.contract import ClockfaceError
+from training import losses
+
+BLOCK = 1024  # classes drawn from one seed, so that the start does not depend on the number of ranks
+
+
+class PartialFCError(ClockfaceError):
+    """A loss, a batch or a step that Partial FC cannot honour."""
+
+
+class PartialFC(nn.Module):
+    """A margin loss whose classes are sharded over ranks and sampled.
+
+    Rank r of R holds the classes classes * r // R up to classes * (r + 1) // R in `store`. Each step works on all
+    classes of the batch and on random others, `sample_rate` of the shard in all, in `loss.weight`, the one parameter. Every rank sees
+    every embedding, so ranks must bring batches of equal size; label -1 takes no part.
+
+    The gradient of the embeddings is multiplied by R, since DistributedDataParallel divides it by R afterwards; leave this module out
+    of DistributedDataParallel: its rows belong to this rank alone. With sampling call `attach(optimizer)` once, so that momentum
+    follows its rows, and step the optimizer after each backward pass (no gradient accumulation).
+
+    Args:
+        name: a loss on angles of `training.losses`; its options follow.
+        embedding_size: D.
+        classes: of all ranks together.
+        sample_rate: 0..1, share of the shard looked at in a step.
+        seed: of the first directions and of the sampling.
+
+    Shape:
+        embeddings (N, D) float, labels (N,) int64 in -1..classes-1 -> scalar, the same on every rank
+    """
+
+    store: Tensor  # (shard, ...) every class of this rank
+    resident: Tensor  # (S,) int64, sorted: which of them are in loss.weight
+
+    def __init__(self, name: str, embedding_size: int, classes: int, sample_rate: float = 1.0, seed: int = 0, **options: Any) -> None:
+        super().__init__()
+        self.world, self.rank = (dist.get_world_size(), dist.get_rank()) if dist.is_initialized() else (1, 0)
+        self.first, stop = classes * self.rank // self.world, classes * (self.rank + 1) // self.world
+        if not 0 < sample_rate <= 1 or stop == self.first:
+            raise PartialFCError(f"sample_rate {sample_rate:g} of {stop - self.first} classes on rank {self.rank}: needs 0 < rate <= 1 and a class a rank")
+        loss = losses.build(name, embedding_size, 1, **options)
+        if not isinstance(loss, losses.Margin):
+            able = [key for key, kind in losses.LOSSES.items() if issubclass(kind, losses.Margin)]
+            raise PartialFCError(f"loss {name!r} has no class directions to share out; choose one of {', '.join(able)}")
+        self.loss = loss
+        held = math.ceil(sample_rate * (stop - self.first))
+        self.register_buffer("store", draw(self.first, stop, loss.weight.shape[1:], seed))
+        self.register_buffer("resident", torch.arange(held))
+        loss.weight = nn.Parameter(self.store[:held].clone())
+        self.moments: dict[str, Tensor] = {}  # optimizer state of every class, paged like the rows
+        self.optimizer: torch.optim.Optimizer | None = None
+        self.generator = torch.Generator().manual_seed(seed * 1_000_003 + self.rank)
+        self.register_state_dict_pre_hook(lambda *_: self.page_out())
+
+    @property
+    def sampled(self) -> bool:
+        return len(self.resident) < len(self.store)
+
+    def attach(self, optimizer: torch.optim.Optimizer) -> None:
+        """Let the optimizer's state of each row (momentum, Adam's moments) follow the row in and out."""
+        self.optimizer = optimizer
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        embeddings, labels = Gather.apply(embeddings), gather(labels)  # (R * N, D), (R * N,)
+        local = labels - self.first
+        local = torch.where((labels >= self.first) & (local < len(self.store)), local, -1)
+        if self.training and self.sampled:
+            self.page(self.sample(local[local >= 0]))
+        position = torch.full((len(self.store) + 1,), -1, device=labels.device)  # the last is for label -1
+        position[self.resident] = torch.arange(len(self.resident), device=labels.device)
+        own = position[local]  # (R * N,) row in loss.weight, or -1
+        logits = self.loss.logits(embeddings, self.loss.weight, own)  # (R * N, S)
+        total: Tensor = ShardedCrossEntropy.apply(logits[labels >= 0], own[labels >= 0])
+        return total
+
+    @torch.no_grad()
+    def sample(self, present: Tensor) -> Tensor:
+        """The classes of the batch and random others: (M,) -> (S,) sorted, as many as `loss.weight` has rows."""
+        chance = torch.rand(len(self.store), generator=self.generator).to(present.device)
+        chance[present] = 2.0
+        needed = int((chance > 1).sum())
+        if needed > len(self.resident):
+            raise PartialFCError(f"the batch has {needed} classes of rank {self.rank}, a step holds {len(self.resident)}: raise sample_rate")
+        return chance.topk(len(self.resident)).indices.sort().values
+
+    @torch.no_grad()
+    def page(self, wanted: Tensor) -> None:
+        """Put the rows back and take others in, each with its optimizer state: (S,) sorted."""
+        if self.loss.weight.grad is not None:
+            raise PartialFCError("rows still have a gradient: call optimizer.zero_grad() before each forward pass; to accumulate use sample_rate 1")
+        self.page_out()
+        self.resident = wanted
+        self.loss.weight.copy_(self.store[wanted])
+        for key, state in self._moments():
+            state.copy_(self.moments[key][wanted])
+
+    @torch.no_grad()
+    def page_out(self) -> None:
+        """Write rows and optimizer state to the store, where checkpoints find them."""
+        self.store[self.resident] = self.loss.weight
+        for key, state in self._moments():
+            self.moments.setdefault(key, torch.zeros_like(self.store))[self.resident] = state
+
+    def _moments(self) -> list[tuple[str, Tensor]]:
+        weight = self.loss.weight
+        state = self.optimizer.state[weight] if self.optimizer is not None and weight in self.optimizer.state else {}
+        return [(key, value) for key, value in state.items() if torch.is_tensor(value) and value.shape == weight.shape]
+
+    def get_extra_state(self) -> dict[str, Any]:
+        return {"moments": self.moments, "generator": self.generator.get_state()}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        self.moments = dict(state["moments"])
+        self.generator.set_state(state["generator"])
+
+
+def draw(first: int, stop: int, shape: torch.Size, seed: int) -> Tensor:
+    """Random directions of the classes first..stop-1, the same for any sharding: -> (stop - first, *shape)."""
+    blocks = []
+    for block in range(first // BLOCK, -(-stop // BLOCK)):
+        rows = torch.randn(BLOCK, *shape, generator=torch.Generator().manual_seed(seed * 1_000_003 + block))
+        blocks.append(rows[max(first - block * BLOCK, 0) : stop - block * BLOCK])
+    return torch.cat(blocks) / shape[-1] ** 0.5
+
+
+def gather(x: Tensor) -> Tensor:
+    """Every rank's rows, in the order of the ranks: (N, ...) -> (R * N, ...)."""
+    if not dist.is_initialized():
+        return x
+    parts = [torch.empty_like(x) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, x.contiguous())
+    return torch.cat(parts)
+
+
+def reduce(x: Tensor, operation: Any = dist.ReduceOp.SUM) -> Tensor:
+    """Sum (or maximum) over the ranks, in place."""
+    if dist.is_initialized():
+        dist.all_reduce(x, operation)
+    return x
+
+
+class Gather(torch.autograd.Function):
+    """`gather` with a gradient: the sum over the ranks of what reached my rows, times R (see PartialFC)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.rows = len(x)
+        return gather(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        if not dist.is_initialized():
+            return gradient
+        mine = dist.get_rank() * ctx.rows
+        return reduce(gradient.clone())[mine : mine + ctx.rows] * dist.get_world_size()
+
+
+class ShardedCrossEntropy(torch.autograd.Function):
+    """Mean cross-entropy of rows whose columns lie on several ranks: (N, S), (N,) own column or -1 -> scalar.
+
+    Three numbers a row travel: the maximum, the sum of exponentials and the own logit.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, own: Tensor) -> Tensor:
+        largest = reduce(logits.amax(dim=1, keepdim=True), dist.ReduceOp.MAX)  # (N, 1)
+        rows = (own >= 0).nonzero().squeeze(1)
+        target = torch.zeros_like(largest)
+        target[rows, 0] = logits[rows, own[rows]] - largest[rows, 0]
+        reduce(target)
+        powers = (logits - largest).exp_()  # (N, S)
+        total = reduce(powers.sum(dim=1, keepdim=True))  # (N, 1)
+        probability = powers.div_(total)
+        probability[rows, own[rows]] -= 1
+        ctx.save_for_backward(probability.div_(max(len(own), 1)))
+        return (total.log() - target).sum() / max(len(own), 1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return ctx.saved_tensors[0] * gradient, None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--classes", type=int, default=100_000)
+    parser.add_argument("--embedding-size", type=int, default=192)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--sample-rate", type=float, default=0.1)
+    parser.add_argument("--steps", type=int, default=8, help="steps timed, after two to warm up (default 8)")
+    parser.add_argument("--json", action="store_true")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Time a step (forward, backward, SGD with momentum) over all classes and over a sample."""
+    full, sampled = (statistics.median(_timed(_step(args, rate), args.steps)) * 1000 for rate in (1.0, args.sample_rate))
+    figures = {"classes": args.classes, "full_ms": full, "sampled_ms": sampled, "times_faster": full / sampled, "threads": torch.get_num_threads()}
+    print(json.dumps(figures) if args.json else f"{args.classes:,} classes, D {args.embedding_size}, batch {args.batch}, {platform.machine()}, "
+          f"{torch.get_num_threads()} threads: all {full:.0f} ms, rate {args.sample_rate:g} {sampled:.0f} ms, {full / sampled:.1f} times faster")  # fmt: skip
+    return 0
+
+
+def _step(args: argparse.Namespace, rate: float) -> Callable[[], None]:
+    head = PartialFC("arcface", args.embedding_size, args.classes, rate)
+    optimizer = torch.optim.SGD(head.parameters(), 0.1, momentum=0.9)
+    head.attach(optimizer)
+    embeddings = torch.randn(args.batch, args.embedding_size, requires_grad=True)
+    labels = torch.randint(args.classes, (args.batch,))
+
+    def step() -> None:
+        optimizer.zero_grad()
+        torch.autograd.backward(head(embeddings, labels))
+        optimizer.step()
+
+    return step
+
+
+def _timed(step: Callable[[], None], steps: int) -> list[float]:
+    seconds = []
+    for _ in range(steps + 2):
+        started = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - started)
+    return seconds[2:]
