@@ -5,8 +5,9 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlite_utils import Database
@@ -79,7 +80,7 @@ def connect(path: Path, busy_timeout_ms: int, must_exist: bool) -> Database:
         try:
             db = Database(conn, execute_plugins=False)
             _check_origin(db, path)
-            _set_up(db, path)
+            _set_up(db, path, busy_timeout_ms)
         except BaseException:
             conn.close()
             raise
@@ -87,37 +88,60 @@ def connect(path: Path, busy_timeout_ms: int, must_exist: bool) -> Database:
 
 
 def _make_private(path: Path, must_exist: bool) -> None:
-    """Create the file if it may be, so that SQLite's companions inherit mode 600; tighten an existing one."""
-    if must_exist and not path.exists():
-        raise StoreError(f"database {path} does not exist; give the right file to --db, or enrol somebody first (`python -m device enroll`)")
+    """Create the file if it may be, so that SQLite's companions inherit mode 600; tighten an existing one.
+
+    A file that is there is not opened here: closing it would drop the locks other connections of this process hold
+    (https://www.sqlite.org/howtocorrupt.html, 2.2).
+    """
     try:
+        if must_exist and not path.exists():
+            raise StoreError(f"database {path} does not exist; give the right file to --db, or enrol somebody first (`python -m device enroll`)")
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         for part in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
-            if part.exists() and part.stat().st_mode & 0o077:
-                part.chmod(0o600)
+            if part.is_file() and part.stat().st_mode & 0o077:
+                part.chmod(part.stat().st_mode & 0o700)
     except (OSError, ValueError) as error:
         raise StoreError(f"database {path} cannot be opened for writing ({error}); check the path and that file and folder belong to this user") from error
-    if not os.access(path.parent, os.W_OK):
-        raise StoreError(f"database {path} cannot be written: its folder is read-only; make {path.parent} writable for this user")
+    for needed in (path, path.parent):
+        if not os.access(needed, os.W_OK):
+            raise StoreError(f"database {path} cannot be written: {needed} is read-only; make it writable for this user")
+    if not path.is_file():
+        raise StoreError(f"database {path} cannot be opened: it is no file; give another file to --db")
 
 
 def _check_origin(db: Database, path: Path) -> None:
+    db.execute("BEGIN")  # one state: another process may just be creating the tables
     owner, version = (db.execute(f"PRAGMA {key}").fetchone()[0] for key in ("application_id", "user_version"))
-    if owner != APPLICATION_ID and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+    tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    db.rollback()
+    if owner != APPLICATION_ID and tables:
         raise StoreError(f"database {path} belongs to another program; give another file to --db")
     if version > SCHEMA_VERSION:
         raise StoreError(f"database {path} is from a newer version (its schema is {version}, this program knows {SCHEMA_VERSION}); update Clockface")
 
 
-def _set_up(db: Database, path: Path) -> None:
-    if db.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+def _set_up(db: Database, path: Path, busy_timeout_ms: int) -> None:
+    if _enter_wal(db, busy_timeout_ms) != "wal":
         raise StoreError(f"database {path}: its file system cannot hold a write-ahead log; use a local disk")
     for pragma in ("synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
         db.execute(f"PRAGMA {pragma}")
     if db.execute("PRAGMA user_version").fetchone()[0] < SCHEMA_VERSION:
         with writing(db, path):
             migrate(db)
+
+
+def _enter_wal(db: Database, busy_timeout_ms: int) -> str:
+    """SQLite does not wait when several processes turn a new file into WAL mode at once, so we do."""
+    deadline = time.monotonic() + busy_timeout_ms / 1000
+    while True:
+        try:
+            return str(db.execute("PRAGMA journal_mode = WAL").fetchone()[0])
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 class TerminalLock:

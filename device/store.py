@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlite_utils import Database
 
-from device import chain
+from device import chain, templates
 from device.attendance import LastPunch
 from device.chain import ChainReport
 from device.config import StoreSettings
@@ -76,7 +76,7 @@ class Store:
     def add_person(self, name: str, code: str | None = None) -> Person:
         return self.add_person_with_templates(name, code, [])
 
-    def add_person_with_templates(self, name: str, code: str | None, templates: Sequence[TemplateDraft]) -> Person:
+    def add_person_with_templates(self, name: str, code: str | None, drafts: Sequence[TemplateDraft]) -> Person:
         """Enrol somebody: the person and all templates, or nothing.
 
         Raises:
@@ -92,7 +92,7 @@ class Store:
             person_id = self._db.execute("INSERT INTO people (name, code, created_at) VALUES (:name, :code, :created_at)", row).lastrowid
             assert person_id is not None
             self._audit("person added", person_id=person_id)
-            self._insert_templates(person_id, templates)
+            self._insert_templates(person_id, drafts)
             return self._one(person_id)
 
     def rename(self, person_id: int, name: str) -> Person:
@@ -157,37 +157,27 @@ class Store:
     def add_template(self, person_id: int, model_id: str, embedding: NDArray[np.float32], quality: float, crop: bytes | None, source: str) -> int:
         return self.add_templates(person_id, [TemplateDraft(model_id, embedding, quality, crop, source)])[0]
 
-    def add_templates(self, person_id: int, templates: Sequence[TemplateDraft]) -> list[int]:
+    def add_templates(self, person_id: int, drafts: Sequence[TemplateDraft]) -> list[int]:
         """More templates for somebody, all or none; returns their ids."""
         with self._writing():
             if self._one(person_id).erased:
                 raise StoreError(f"person {person_id} is erased; enrol as a new person")
-            return self._insert_templates(person_id, templates)
+            return self._insert_templates(person_id, drafts)
 
     def templates(self, model_id: str) -> Templates:
         """The gallery of one model: every template of active people, as one matrix."""
-        chosen = "FROM templates t JOIN people p ON p.id = t.person_id WHERE t.model_id = ? AND p.active = 1"
         with explained(self.path), self._snapshot():
-            count, size = self._db.execute(f"SELECT count(*), coalesce(max(length(t.embedding)) / 4, 0) {chosen}", [model_id]).fetchone()
-            ids, person_ids, matrix = np.empty(count, np.int64), np.empty(count, np.int64), np.empty((count, size), np.float32)
-            rows = self._db.execute(f"SELECT t.id, t.person_id, t.embedding {chosen} ORDER BY t.person_id, t.id", [model_id])
-            for i, (ids[i], person_ids[i], blob) in enumerate(rows):  # one row at a time: the matrix is the only large thing
-                matrix[i] = np.frombuffer(blob, "<f4")
-        return Templates(ids, person_ids, matrix)
+            return templates.gallery(self._db, model_id)
 
     def template_counts(self) -> dict[str, int]:
         """model id -> templates of active people."""
-        sql = "SELECT model_id, count(*) FROM templates JOIN people p ON p.id = person_id WHERE p.active = 1 GROUP BY 1 ORDER BY 1"
         with explained(self.path):
-            return dict(self._db.execute(sql).fetchall())
+            return templates.counts(self._db)
 
     def template_counts_by_person(self) -> dict[int, dict[str, int]]:
         """person id -> model id -> templates, of everybody who has any."""
-        counts: dict[int, dict[str, int]] = {}
         with explained(self.path):
-            for person_id, model_id, count in self._db.execute("SELECT person_id, model_id, count(*) FROM templates GROUP BY 1, 2"):
-                counts.setdefault(person_id, {})[model_id] = count
-        return counts
+            return templates.counts_by_person(self._db)
 
     def people_without_templates(self, model_id: str) -> list[Person]:
         """Active people this model cannot recognise: to be enrolled again, or from `kept_crops`."""
@@ -196,10 +186,8 @@ class Store:
 
     def kept_crops(self, person_id: int) -> list[KeptCrop]:
         """The crops kept with somebody's templates of the model they were last enrolled with."""
-        kept = "FROM templates WHERE person_id = :id AND crop IS NOT NULL"
-        sql = f"SELECT crop, quality, source {kept} AND model_id = (SELECT model_id {kept} ORDER BY id DESC LIMIT 1) ORDER BY id"
         with explained(self.path):
-            return [KeptCrop(*row) for row in self._db.execute(sql, {"id": person_id})]
+            return templates.kept_crops(self._db, person_id)
 
     def data_version(self) -> int:
         """Grows whenever people or templates change, by whichever process; punches do not count."""
@@ -309,16 +297,8 @@ class Store:
             self._audit(action, person_id=person_id)
             return self._one(person_id)
 
-    def _insert_templates(self, person_id: int, templates: Sequence[TemplateDraft]) -> list[int]:
-        ids = []
-        for draft in templates:
-            size = self._db.execute("SELECT length(embedding) / 4 FROM templates WHERE model_id = ? LIMIT 1", [draft.model_id]).fetchone()
-            if size and size[0] != draft.embedding.size:
-                raise StoreError(f"template: model {draft.model_id[:12]} makes {size[0]} numbers, got {draft.embedding.size}; check the model file")
-            sql = "INSERT INTO templates (person_id, model_id, embedding, quality, crop, source, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
-            blob = draft.embedding.astype("<f4").tobytes()
-            values = [person_id, draft.model_id, blob, float(draft.quality), draft.crop, draft.source, to_ms(time.time())]
-            ids.append(int(self._db.execute(sql, values).lastrowid or 0))
+    def _insert_templates(self, person_id: int, drafts: Sequence[TemplateDraft]) -> list[int]:
+        ids = [templates.insert(self._db, person_id, draft) for draft in drafts]
         if ids:
             self._audit("templates added", person_id=person_id, templates=ids)
         return ids

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -91,6 +92,33 @@ def test_a_second_process_reads_and_writes_at_the_same_time(tmp_path: Path) -> N
         program = "import sys; from pathlib import Path; from device.store import Store; s = Store.open(Path(sys.argv[1])); s.add_person('Bob'); s.close()"
         subprocess.run([sys.executable, "-c", program, str(terminal.path)], cwd=ROOT, check=True, timeout=60)
         assert [p.name for p in terminal.people()] == ["Ann", "Bob"]
+
+
+TOGETHER = """
+import sys, time
+from pathlib import Path
+from device.store import Store
+time.sleep(max(0.0, float(sys.argv[2]) - time.time()))
+with Store.open(Path(sys.argv[1])) as store:
+    store.add_person("somebody")
+"""
+
+
+def test_processes_that_create_a_database_together_do_not_collide(tmp_path: Path) -> None:
+    start = str(time.time() + 1.5)
+    command = [sys.executable, "-c", TOGETHER, str(tmp_path / "a.db"), start]
+    together = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    assert [process.communicate(timeout=60)[1] for process in together] == [""] * 4
+    with Store.open(tmp_path / "a.db") as store:
+        assert [person.id for person in store.people()] == [1, 2, 3, 4]
+
+
+def test_opening_again_keeps_the_locks_of_this_process(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "a.db") as first:
+        Store.open(first.path).close()
+        program = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0.1).execute('PRAGMA journal_mode = DELETE')"
+        other = subprocess.run([sys.executable, "-c", program, str(first.path)], capture_output=True, text=True, timeout=60)
+    assert "database is locked" in other.stderr  # refused, because the first connection still stands
 
 
 def test_only_one_terminal_a_database(tmp_path: Path) -> None:
