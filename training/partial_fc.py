@@ -71,7 +71,7 @@ class PartialFC(nn.Module):
         self.moments: dict[str, Tensor] = {}  # optimizer state of every class, paged like the rows
         self.optimizer: torch.optim.Optimizer | None = None
         self.generator = torch.Generator().manual_seed(seed * 1_000_003 + self.rank)
-        self.register_state_dict_pre_hook(lambda *_: self.page_out())
+        self.register_state_dict_pre_hook(lambda *_: self.page_out())  # type: ignore[no-untyped-call]
 
     @property
     def sampled(self) -> bool:
@@ -82,7 +82,8 @@ class PartialFC(nn.Module):
         self.optimizer = optimizer
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        embeddings, labels = Gather.apply(embeddings), gather(labels)  # (R * N, D), (R * N,)
+        embeddings = Gather.apply(embeddings)  # type: ignore[no-untyped-call]  # (R * N, D)
+        labels = gather(labels)  # (R * N,)
         local = labels - self.first
         local = torch.where((labels >= self.first) & (local < len(self.store)), local, -1)
         if self.training and self.sampled:
@@ -91,7 +92,7 @@ class PartialFC(nn.Module):
         position[self.resident] = torch.arange(len(self.resident), device=labels.device)
         own = position[local]  # (R * N,) row in loss.weight, or -1
         logits = self.loss.logits(embeddings, self.loss.weight, own)  # (R * N, S)
-        total: Tensor = ShardedCrossEntropy.apply(logits[labels >= 0], own[labels >= 0])
+        total: Tensor = ShardedCrossEntropy.apply(logits[labels >= 0], own[labels >= 0])  # type: ignore[no-untyped-call]
         return total
 
     @torch.no_grad()
@@ -198,7 +199,8 @@ class ShardedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return ctx.saved_tensors[0] * gradient, None
+        probability: Tensor = ctx.saved_tensors[0]
+        return probability * gradient, None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
