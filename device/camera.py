@@ -20,11 +20,11 @@ __all__ = ["CameraError", "CameraLost", "Frame", "Source", "cameras", "default_s
 NETWORK = ("rtsp://", "rtsps://", "http://", "https://")
 
 
-def default_source() -> str:
+def default_source(devices: Path = Path("/dev")) -> str:
     """Camera 0 where there is one, else the first camera by its lasting name, else the demo."""
-    if Path("/dev/video0").exists():
+    if (devices / "video0").exists():
         return "0"
-    return next(iter(cameras()), "demo")
+    return next(iter(cameras(devices)), "demo")
 
 
 def open_source(source: str, settings: CameraSettings, once: bool = False, start: float | None = None) -> Source:

@@ -126,7 +126,8 @@ def open_file(path: Path, start: float, rate: float) -> Source:
             return Pictures(path, paths, start, rate)
         exists = path.is_file()
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        raise CameraError(f"{str(path)!r:.200} cannot be read: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise CameraError(f"{str(path)!r:.200} cannot be read ({reason}); check the name given to --source") from error
     if not exists:
         raise CameraError(f"{str(path)!r:.200} does not exist; --source takes a camera, a clip, a folder, rtsp://.. or demo")
     if path.suffix.lower() in IMAGE_SUFFIXES:
