@@ -1,0 +1,85 @@
+"""export -> training -> device.contract <- export, read from the syntax trees: nothing needs to be installed for it."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("device", "export", "training")
+FORBIDDEN = {  # package -> modules that nothing in it may import, not even inside a function
+    "device": {"torch", "torchao", "onnx", "onnxscript", "training", "export", "matplotlib", "sklearn", "PIL", "tensorboard"},
+    "training": {"export"},
+    "export": set(),
+}
+LEAF = {"numpy", "cv2"}  # all that the contract stands on, beside the standard library
+FROM_DEVICE = {"contract", "config", "models", "detector", "embedder", "images"}  # what the workstation may use of the board
+DEPENDENCIES = {
+    "cv2", "google", "hypothesis", "matplotlib", "mypy", "numpy", "onnx", "onnxruntime", "onnxscript", "openpyxl", "picamera2", "PIL", "pytest", "rich",
+    "ruff", "scipy", "sklearn", "sqlite_utils", "tensorboard", "tomli", "torch", "torchao", "xlsxwriter", "yaml",
+}  # fmt: skip
+
+
+def modules(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    """Dotted names of everything imported anywhere in a file; `from a import b` counts as `a.b`."""
+    names: set[str] = set()
+    here = path.relative_to(ROOT).with_suffix("").parts if path.is_relative_to(ROOT) else (path.stem,)
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join([*here[: -node.level], *([node.module] if node.module else [])]) if node.level else node.module or ""
+            names |= {f"{base}.{alias.name}" for alias in node.names}
+    return names
+
+
+def top(name: str) -> str:
+    return name.partition(".")[0]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_package_reaches_where_it_must_not(package: str) -> None:
+    faults = {f"{path.relative_to(ROOT)}: {name}" for path in modules(package) for name in imported(path) if top(name) in FORBIDDEN[package]}
+    assert not faults
+
+
+def test_the_contract_is_a_leaf() -> None:
+    used = {top(name) for name in imported(ROOT / "device" / "contract.py")} - {"__future__"}
+    assert used - LEAF <= set(sys.stdlib_module_names)
+
+
+@pytest.mark.parametrize("package", ["training", "export"])
+def test_the_workstation_uses_little_of_the_board(package: str) -> None:
+    used = {(path.relative_to(ROOT).as_posix(), name.split(".")[1]) for path in modules(package) for name in imported(path) if name.startswith("device.")}
+    assert {(file, module) for file, module in used if module not in FROM_DEVICE} == set()
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_module_is_named_like_another_one(package: str) -> None:
+    """`python device/queue.py` or an editor with a wrong root would import ours in place of theirs.
+
+    Only what is imported by its bare name can be shadowed, so `__init__` and `__main__` do not count.
+    """
+    taken = DEPENDENCIES | set(sys.stdlib_module_names)
+    faults = {path.relative_to(ROOT).as_posix() for path in modules(package) if path.stem in taken and not path.stem.startswith("__")}
+    folders = {path.parent.relative_to(ROOT).as_posix() for path in modules(package) if path.parent.name in taken}
+    assert not faults | folders
+
+
+def test_the_reader_of_imports_sees_every_form(tmp_path: Path) -> None:
+    file = tmp_path / "sample.py"
+    file.write_text("import torch.nn as nn\nfrom onnx import helper\ndef f():\n    import export.build\nif True:\n    from training import a, b\n")
+    assert imported(file) == {"torch.nn", "onnx.helper", "export.build", "training.a", "training.b"}
+
+
+def test_relative_imports_are_resolved() -> None:
+    names = {name for package in PACKAGES for path in modules(package) for name in imported(path)}
+    assert all(name and not name.startswith(".") for name in names)
+    assert "device.contract.ClockfaceError" in names
