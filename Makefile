@@ -1,0 +1,70 @@
+# Everything starts here: each target sets up what it needs, in .venv, on a machine with python3, python3-venv and make.
+#   make setup PYTHON=python3.12                      another Python (3.10 to 3.13)
+#   make setup VENV_FLAGS=--system-site-packages      the board's own picamera2, OpenCV or onnxruntime: docs/cameras.md
+#   make run ARGS="--source clip.mp4"                 further arguments for the command
+PYTHON ?= python3
+VENV_FLAGS ?=
+ARGS ?=
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --quiet --disable-pip-version-check
+BOARD := $(VENV)/board.stamp
+WORKSTATION := $(VENV)/workstation.stamp
+
+.NOTPARALLEL:
+.PHONY: help setup run test check bench environment
+
+help:
+	@echo "make run     start the terminal (without a camera: the demo)"
+	@echo "make setup   prepare the environment and the models only"
+	@echo "make test    run the test suite"
+	@echo "make check   lint, types, import rule"
+	@echo "make bench   measure this machine"
+
+# A broken environment is named before anything else fails because of it.
+environment:
+	@if [ -e $(VENV)/bin ] && ! $(PY) -c "" 2>/dev/null; then \
+		echo "error: $(VENV) does not work any more (Python was replaced?); delete it with 'rm -rf $(VENV)' and try again" >&2; exit 1; fi
+	@if [ ! -e $(VENV)/bin ]; then \
+		$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 10))" 2>/dev/null \
+			|| { echo "error: '$(PYTHON)' is missing or older than 3.10; install one or name it: make PYTHON=python3.11 ..." >&2; exit 1; }; \
+		mkdir -p $(VENV) 2>/dev/null && [ -w $(VENV) ] \
+			|| { echo "error: $(CURDIR)/$(VENV) cannot be written; run make as the owner of this folder, on a disk that is not read-only" >&2; exit 1; }; \
+		$(PYTHON) -m venv $(VENV_FLAGS) $(VENV) >/dev/null \
+			|| { rm -rf $(VENV); echo "error: no virtual environment; 'sudo apt install python3-venv' and see that the disk is not full" >&2; exit 1; }; fi
+
+# The stamps are newer than the requirement files they stand for, so a second start asks pip nothing.
+$(BOARD): device/requirements.txt | environment
+	@echo "setting up $(VENV) for the terminal (once, some 100 MB) ..."
+	@$(PIP) install -r device/requirements.txt
+	@touch $@
+
+$(WORKSTATION): tests/requirements.txt requirements.txt device/requirements.txt | environment
+	@echo "setting up $(VENV) for training, export and tests (once) ..."
+	@$(PIP) install -r tests/requirements.txt
+	@touch $@ $(BOARD)
+
+setup: environment $(BOARD)
+	@$(PY) -m device models pull
+
+run: setup
+	@echo
+	@echo "next: enrol yourself      $(PY) -m device enroll \"Your Name\" --camera 0      (or a photo in place of --camera 0)"
+	@echo "      start the terminal  $(PY) -m device run --source 0"
+	@echo "      read the log        $(PY) -m device log"
+	@echo "      stop with Ctrl-C; what is wrong here: $(PY) -m device doctor"
+	@echo
+	@$(PY) -m device run $(ARGS)
+
+bench: setup
+	@$(PY) -m device bench $(ARGS)
+
+test: environment $(WORKSTATION)
+	@$(PY) -m device models pull || echo "models could not be pulled: the tests that need them are skipped" >&2
+	@$(PY) -m pytest $(ARGS)
+
+check: environment $(WORKSTATION)
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	$(PY) -m pytest -q tests/test_import_rule.py
