@@ -142,7 +142,8 @@ def draw(first: int, stop: int, shape: torch.Size, seed: int) -> Tensor:
     for block in range(first // BLOCK, -(-stop // BLOCK)):
         rows = torch.randn(BLOCK, *shape, generator=torch.Generator().manual_seed(seed * 1_000_003 + block))
         blocks.append(rows[max(first - block * BLOCK, 0) : stop - block * BLOCK])
-    return torch.cat(blocks) / shape[-1] ** 0.5
+    scale: float = shape[-1] ** 0.5
+    return torch.cat(blocks) / scale
 
 
 def gather(x: Tensor) -> Tensor:
@@ -174,7 +175,8 @@ class Gather(torch.autograd.Function):
         if not dist.is_initialized():
             return gradient
         mine = dist.get_rank() * ctx.rows
-        return reduce(gradient.clone())[mine : mine + ctx.rows] * dist.get_world_size()
+        summed = reduce(gradient.clone())  # (R * N, D)
+        return summed[mine : mine + ctx.rows] * dist.get_world_size()
 
 
 class ShardedCrossEntropy(torch.autograd.Function):

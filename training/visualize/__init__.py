@@ -1,0 +1,101 @@
+"""Draw what each loss does to digits in the plane: the panel, the animation, the target-logit curves, and a table over three seeds."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import statistics
+import sys
+import time
+from collections.abc import Iterable
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from training.visualize import argument, dial
+from training.visualize.digits import DEBIAN_FASHION, HELD_OUT, Digits, DigitsError, idx_folder, sklearn_digits, split
+from training.visualize.entries import ANIMATED, ENTRIES
+from training.visualize.study import Outcome, train
+
+FRAMES = 36  # of the animation, closer together at first, when most happens
+BATCHES = 23  # a pass over scikit-learn's digits
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the PNG and GIF files")
+    parser.add_argument("--idx", type=Path, metavar="DIR", help=f"folder of MNIST or Fashion-MNIST IDX files; {DEBIAN_FASHION} is used where present")
+    parser.add_argument("--losses", nargs="+", metavar="TITLE", help="only these, by the titles of the panel")
+    parser.add_argument("--epochs", type=int, default=25, help="passes over the digits (default 25)")
+    parser.add_argument("--seeds", type=int, default=3, help="seeds of the table (default 3)")
+    parser.add_argument("--processes", type=int, default=2, help="runs at a time (default 2)")
+    parser.add_argument("--json", action="store_true", help="print the table as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    chosen = _chosen(args.losses)
+    if min(args.epochs, args.seeds, args.processes) < 1:
+        raise DigitsError("--epochs, --seeds and --processes must be at least 1")
+    started = time.monotonic()
+    args.out.mkdir(parents=True, exist_ok=True)
+    images, labels = sklearn_digits()
+    digits, open_set = split("digits", images, labels), split("digits", images, labels, HELD_OUT)
+    folder = args.idx or (DEBIAN_FASHION if DEBIAN_FASHION.is_dir() else None)
+    others = split(folder.name, *idx_folder(folder)) if folder else None
+    steps = {round(args.epochs * BATCHES * (k / FRAMES) ** 2) for k in range(FRAMES)}
+    with ProcessPoolExecutor(args.processes, multiprocessing.get_context("spawn")) as pool:
+        drawn = [pool.submit(train, entry, digits, 0, args.epochs, steps if entry.title in ANIMATED else None) for entry in chosen]
+        measured = [[pool.submit(train, entry, open_set, seed, args.epochs) for seed in range(args.seeds)] for entry in chosen]
+        elsewhere = _elsewhere(pool, chosen, others, args.epochs)
+        outcomes = _collect(drawn, "panel")
+        dial.panel(outcomes, args.out / "panel.png", f"{len(outcomes)} losses, ten digits, one plane")
+        moving = [outcome for outcome in outcomes if len(outcome.frames) > 1]
+        if moving:
+            dial.animate(moving, args.out / "training.gif")
+        argument.target_logits(args.out / "target_logits.png")
+        argument.softmax_twice(args.out / "softmax_twice.png")
+        differ = argument.ranking(args.out / "ranking.png")
+        first, last = argument.active_triplets(args.out / "active_triplets.png", digits)
+        rows = [_row(_collect(futures, entry.title)) for entry, futures in zip(chosen, measured, strict=True)]
+        if others is not None:
+            dial.panel(_collect(elsewhere, others.name), args.out / f"panel-{others.name}.png", f"The same losses on {others.name}")
+    facts = {"ranks_that_differ": differ, "active_triplets_first": first, "active_triplets_last": last, "seconds": time.monotonic() - started}
+    print(json.dumps({"losses": rows, **facts}) if args.json else _table(rows, facts, args.seeds))
+    return 0
+
+
+def _chosen(titles: Iterable[str] | None) -> list[Any]:
+    unknown = set(titles or ()) - {entry.title for entry in ENTRIES}
+    if unknown:
+        raise DigitsError(f"--losses {', '.join(sorted(unknown))}: not in the panel; it has {', '.join(entry.title for entry in ENTRIES)}")
+    return [entry for entry in ENTRIES if not titles or entry.title in titles]
+
+
+def _elsewhere(pool: Executor, chosen: Iterable[Any], others: Digits | None, epochs: int) -> list[Future[Outcome]]:
+    return [pool.submit(train, entry, others, 0, epochs) for entry in chosen] if others is not None else []
+
+
+def _collect(futures: Iterable[Future[Outcome]], what: str) -> list[Outcome]:
+    print(f"{what} ...", flush=True, file=sys.stderr)
+    return [future.result() for future in futures]
+
+
+def _row(outcomes: list[Outcome]) -> dict[str, Any]:
+    """Mean and standard deviation over the seeds; a run that met NaN counts by its step alone."""
+    sound = [outcome for outcome in outcomes if outcome.nan_step is None]
+    row: dict[str, Any] = {"loss": outcomes[0].entry.title, "nan_steps": [o.nan_step for o in outcomes if o.nan_step is not None]}
+    for key, factor in (("accuracy", 100), ("within", 1), ("between", 1), ("tar", 100)):
+        values = [factor * getattr(outcome, key) for outcome in sound]
+        row[key] = {"mean": statistics.fmean(values), "spread": statistics.stdev(values) if len(values) > 1 else 0.0} if values else None
+    return row
+
+
+def _table(rows: list[dict[str, Any]], facts: dict[str, Any], seeds: int) -> str:
+    lines = ["| loss | accuracy, % | within, ° | to the next class, ° | TAR at FAR 1 %, % | NaN at step |", "|---|---|---|---|---|---|"]
+    for row in rows:
+        cells = [f"{row[k]['mean']:.1f} ± {row[k]['spread']:.1f}" if row[k] else "-" for k in ("accuracy", "within", "between", "tar")]
+        lines.append(f"| {row['loss']} | {' | '.join(cells)} | {', '.join(map(str, row['nan_steps'])) or '-'} |")
+    lines.append(f"\n{seeds} seeds, mean ± standard deviation; the last {HELD_OUT} classes are held out for TAR. {facts['seconds']:.0f} s.")
+    lines.append(f"Ranks that differ between cosine and distance at unit length: {facts['ranks_that_differ']} of 2,000.")
+    lines.append(f"Triplets with a loss: {100 * facts['active_triplets_first']:.0f} % at first, {100 * facts['active_triplets_last']:.0f} % at the end.")
+    return "\n".join(lines)

@@ -1,0 +1,139 @@
+"""Pictures for single steps of the argument: target logits, arccos, softmax twice, distance and cosine, triplets running out."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch.nn import functional
+
+from training import losses
+from training.losses.triplet import Triplet
+from training.visualize.dial import COLOURS, FAINT, INK, PAPER, save
+from training.visualize.digits import Digits
+from training.visualize.study import LEARNING_RATE, Net
+
+CURVES: tuple[tuple[str, str, dict[str, Any], dict[str, Any]], ...] = (  # label, loss, options, style
+    ("cos θ, no margin", "cosface", {"margin": 0.0}, {"color": "#9a978e", "ls": ":"}),
+    ("ArcFace, naive", "arcface_naive", {"margin": 0.5}, {"color": COLOURS[0], "ls": "--"}),
+    ("ArcFace", "arcface", {"margin": 0.5}, {"color": COLOURS[5]}),
+    ("ArcFace, cos / 10", "arcface_scaled", {}, {"color": COLOURS[7]}),
+    ("cos - 1", "cosface", {"margin": 1.0}, {"color": COLOURS[1], "ls": "--"}),
+    ("CosFace, m = 0.35", "cosface", {}, {"color": COLOURS[3]}),
+)
+BATCH = 64
+ACTIVE_STEPS = 300
+
+
+def axes_of(figure: Figure, position: tuple[int, int, int], title: str, across: str, up: str) -> Axes:
+    """One quiet plot."""
+    axes = figure.add_subplot(*position, facecolor="white")
+    axes.set_title(title, color=INK, fontsize=11.5, fontweight="bold", loc="left")
+    axes.set_xlabel(across, color=INK)
+    axes.set_ylabel(up, color=INK)
+    axes.grid(color="#eeece5", lw=0.8)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(FAINT)
+    axes.tick_params(colors="#6d6a62", labelsize=8.5)
+    return axes
+
+
+def target_logits(path: Path) -> None:
+    """f(theta) of the code that trains, and its slope, which is the gradient's size."""
+    figure = Figure(figsize=(12, 4.6), facecolor=PAPER, layout="constrained")
+    value = axes_of(figure, (1, 2, 1), "What the last layer sees of its own class", "θ, degrees", "f(θ)")
+    slope = axes_of(figure, (1, 2, 2), "How hard it pushes: df / d cos θ", "θ, degrees", "derivative")
+    theta = torch.linspace(0, math.pi, 721, dtype=torch.float64)
+    for label, name, options, style in CURVES:
+        loss = losses.build(name, 2, 2, **options)
+        assert isinstance(loss, losses.Margin)
+        value.plot(theta.rad2deg(), loss.curve(theta), label=label, lw=2, **style)
+        cosine = theta.cos().requires_grad_()
+        (gradient,) = torch.autograd.grad(loss.target_logit(cosine, torch.ones_like(cosine)).sum(), cosine)
+        slope.plot(theta.rad2deg(), gradient, lw=2, **style)
+    loss = losses.build("arcface_clipped_gradient", 2, 2, margin=0.5)
+    assert isinstance(loss, losses.Margin)
+    cosine = theta.cos().requires_grad_()
+    (gradient,) = torch.autograd.grad(loss.target_logit(cosine, torch.ones_like(cosine)).sum(), cosine)
+    slope.plot(theta.rad2deg(), gradient, lw=2, color=COLOURS[8], label="ArcFace, clipped gradient")
+    slope.set_ylim(-4, 12)
+    arrow = {"arrowstyle": "->", "color": COLOURS[0]}
+    slope.annotate("arccos: to infinity", (4, 11.6), (28, 10.6), color=COLOURS[0], fontsize=9, va="center", arrowprops=arrow)
+    value.legend(frameon=False, fontsize=9)
+    slope.legend(frameon=False, fontsize=9)
+    save(figure, path)
+
+
+def softmax_twice(path: Path) -> None:
+    """Loss and gradient over the lead of the own logit, ten classes."""
+    figure = Figure(figsize=(12, 4.2), facecolor=PAPER, layout="constrained")
+    value = axes_of(figure, (1, 2, 1), "The loss that is left", "own logit minus the others, 10 classes", "loss")
+    slope = axes_of(figure, (1, 2, 2), "The gradient that trains", "own logit minus the others, 10 classes", "|d loss / d own logit|")
+    lead = torch.linspace(-8, 12, 401, dtype=torch.float64, requires_grad=True)
+    logits = functional.pad(lead.unsqueeze(1), (0, 9))  # (401, 10), the others 0
+    target = torch.zeros(len(lead), dtype=torch.int64)
+    for label, given, colour in (("softmax once", logits, COLOURS[5]), ("softmax twice", logits.softmax(1), COLOURS[0])):
+        loss = functional.cross_entropy(given, target, reduction="none")
+        (gradient,) = torch.autograd.grad(loss.sum(), lead, retain_graph=True)
+        value.plot(lead.detach(), loss.detach(), lw=2, color=colour, label=label)
+        slope.plot(lead.detach(), gradient.abs(), lw=2, color=colour, label=label)
+    value.legend(frameon=False)
+    slope.legend(frameon=False)
+    save(figure, path)
+
+
+def rank_agreement(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """2,000 probes in 192 dimensions against one template: (cosine, distance at unit length, distance as it comes, disagreements).
+
+    Disagreements counts the ranks that differ between cosine and distance at unit length: 0, as d^2 = 2 - 2 cos says.
+    """
+    generator = np.random.default_rng(seed)
+    template = generator.normal(size=192)
+    probes = generator.normal(size=(2000, 192)) * generator.lognormal(0, 0.4, (2000, 1)) + template * generator.uniform(-1, 2, (2000, 1))
+    units = probes / np.linalg.norm(probes, axis=1, keepdims=True)
+    own = template / np.linalg.norm(template)
+    cosine, chord = units @ own, np.linalg.norm(units - own, axis=1)
+    return cosine, chord, np.linalg.norm(probes - template, axis=1), int((np.argsort(-cosine) != np.argsort(chord)).sum())
+
+
+def ranking(path: Path) -> int:
+    """Draw distance against cosine, at unit length and as it comes; returns the number of ranks that differ at unit length."""
+    cosine, chord, plain, disagreements = rank_agreement()
+    figure = Figure(figsize=(12, 4.2), facecolor=PAPER, layout="constrained")
+    left = axes_of(figure, (1, 2, 1), f"Unit length: {disagreements} of {len(cosine):,} ranks differ", "cosine score", "Euclidean distance")
+    right = axes_of(figure, (1, 2, 2), "As they come: length gets in the way", "cosine score", "Euclidean distance")
+    line = np.linspace(-1, 1, 200)
+    left.plot(line, np.sqrt(2 - 2 * line), color=FAINT, lw=5, zorder=1, label="√(2 - 2 cos θ)")
+    for axes, distance, colour in ((left, chord, COLOURS[5]), (right, plain, COLOURS[0])):
+        axes.scatter(cosine, distance, s=5, color=colour, alpha=0.6, lw=0, zorder=2)
+    left.legend(frameon=False)
+    save(figure, path)
+    return disagreements
+
+
+def active_triplets(path: Path, digits: Digits) -> tuple[float, float]:
+    """Share of the batch's triplets that still have a loss, over training with all of them; returns the first and the last share."""
+    torch.manual_seed(0)
+    net, loss = Net(digits.size), Triplet(mining="all")
+    optimizer = torch.optim.Adam(net.parameters(), LEARNING_RATE)
+    shares: list[float] = []
+    while len(shares) < ACTIVE_STEPS:
+        for rows in torch.split(torch.randperm(len(digits.train_labels)), BATCH)[: ACTIVE_STEPS - len(shares)]:
+            hinges = loss.hinges(net(digits.train_images[rows]), digits.train_labels[rows])
+            shares.append(float((hinges > 0).double().mean()))
+            optimizer.zero_grad()
+            torch.autograd.backward(hinges.clamp_min(0).sum() / (hinges > 0).sum().clamp_min(1))
+            optimizer.step()
+    figure = Figure(figsize=(12, 3.6), facecolor=PAPER, layout="constrained")
+    axes = axes_of(figure, (1, 1, 1), f"Triplets that still teach: of about {len(hinges):,} in a batch of {len(rows)}", "step", "share with a loss")
+    axes.plot(shares, color=FAINT, lw=1)
+    smooth = np.convolve(shares, np.ones(15) / 15, "valid")
+    axes.plot(np.arange(len(smooth)) + 7, smooth, color=COLOURS[4], lw=2.4)
+    axes.set_ylim(0, None)
+    save(figure, path)
+    return float(smooth[0]), float(smooth[-1])

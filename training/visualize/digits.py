@@ -1,0 +1,93 @@
+"""The images to learn: scikit-learn's digits, at hand everywhere, or a folder of IDX files (MNIST, Fashion-MNIST)."""
+
+from __future__ import annotations
+
+import gzip
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.datasets import load_digits
+from torch.nn import functional
+
+from device.contract import ClockfaceError
+
+DEBIAN_FASHION = Path("/usr/share/datasets/fashion-mnist")  # package dataset-fashion-mnist
+HELD_OUT = 3  # the last classes, for the verification of people never trained on
+IDX_IMAGES = 2400  # images taken from IDX files, so that the whole command stays within minutes
+
+
+class DigitsError(ClockfaceError):
+    """The images cannot be read."""
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Images (N, 1, S, S) float32 grey 0..1 with labels (N,) int64 in 0..classes-1; held-out labels lie beyond."""
+
+    name: str
+    classes: int
+    train_images: torch.Tensor
+    train_labels: torch.Tensor
+    test_images: torch.Tensor
+    test_labels: torch.Tensor
+    held_out_images: torch.Tensor
+    held_out_labels: torch.Tensor
+
+    @property
+    def size(self) -> int:
+        return self.train_images.shape[2]
+
+
+def sklearn_digits() -> tuple[torch.Tensor, torch.Tensor]:
+    """1,797 handwritten digits, 8 x 8."""
+    data: Any = load_digits()
+    return torch.tensor(data.images / 16, dtype=torch.float32).unsqueeze(1), torch.tensor(data.target, dtype=torch.int64)
+
+
+def idx_folder(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    """The first images of `train-images-idx3-ubyte(.gz)` and their labels, halved to 14 x 14.
+
+    Raises:
+        DigitsError: a file is missing or is no IDX file.
+    """
+    images = torch.tensor(read_idx(_file(folder, "train-images-idx3-ubyte"))[:IDX_IMAGES], dtype=torch.float32).unsqueeze(1) / 255
+    labels = torch.tensor(read_idx(_file(folder, "train-labels-idx1-ubyte"))[:IDX_IMAGES], dtype=torch.int64)
+    return functional.avg_pool2d(images, 2), labels
+
+
+def read_idx(path: Path) -> NDArray[np.uint8]:
+    """An IDX file of bytes, plain or gzip: two zero bytes, type 8, the number of axes, big-endian uint32 sizes, the bytes.
+
+    Source: http://yann.lecun.com/exdb/mnist/
+    """
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError) as error:
+        raise DigitsError(f"{path} cannot be read ({error}); fetch it again") from error
+    if len(data) < 4 or data[:3] != b"\0\0\x08" or len(data) < 4 + 4 * data[3]:
+        raise DigitsError(f"{path} is no IDX file of bytes; give the folder of MNIST or Fashion-MNIST to --idx")
+    shape = np.frombuffer(data, ">u4", data[3], 4)
+    if len(data) != 4 + 4 * data[3] + math.prod(int(n) for n in shape):
+        raise DigitsError(f"{path} is cut short: its header names {' x '.join(map(str, shape))} bytes; fetch it again")
+    return np.frombuffer(data, np.uint8, offset=4 + 4 * data[3]).reshape(shape)
+
+
+def split(name: str, images: torch.Tensor, labels: torch.Tensor, held_out: int = 0) -> Digits:
+    """Every fifth image is for testing; the last `held_out` classes are neither trained nor tested on."""
+    classes = int(labels.max()) + 1 - held_out
+    known = labels < classes
+    test = known & (torch.arange(len(labels)) % 5 == 0)
+    train = known & ~test
+    return Digits(name, classes, images[train], labels[train], images[test], labels[test], images[~known], labels[~known])
+
+
+def _file(folder: Path, name: str) -> Path:
+    for path in (folder / name, folder / f"{name}.gz"):
+        if path.is_file():
+            return path
+    raise DigitsError(f"{folder} has no {name} or {name}.gz; give the folder of MNIST or Fashion-MNIST to --idx")
