@@ -1,0 +1,32 @@
+"""Check camera, models, card, provider, clock, disk and database: a line each, exit 1 on a fault. Nothing is changed."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+
+from device import config
+from device.database import database_path
+from device.doctor import Finding, examine
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--source", metavar="SOURCE", help="the camera to try; without it the one `run` would take")
+    parser.add_argument("--db", metavar="FILE", help="the database")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    settings = config.load(args.config)
+    findings: list[Finding] = []
+    for finding in examine(settings, database_path(settings, args.db), args.source):
+        findings.append(finding)
+        if not args.json:
+            print(f"{finding.state:<8} {finding.check:<9} {finding.words}", flush=True)
+    sound = all(finding.state != "FAULT" for finding in findings)
+    if args.json:
+        print(json.dumps({"ok": sound, "checks": [dataclasses.asdict(finding) for finding in findings]}, ensure_ascii=False))
+    return 0 if sound else 1

@@ -1,0 +1,196 @@
+"""What this machine has, what is wrong with it and what to do: one finding each, nothing is changed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+from sqlite_utils import Database
+
+from device import chain
+from device.camera import default_source, open_source
+from device.clock import ClockState, iso_utc, read_clock_state
+from device.config import CameraSettings, Settings
+from device.contract import ClockfaceError
+from device.database import explained
+from device.models import Catalogue
+from device.schema import APPLICATION_ID, SCHEMA_VERSION
+
+DARK = 8.0  # mean grey level of a lens that is covered
+LITTLE_DISK, NO_DISK = 1_000, 100  # MB free; a year of punches of 50 people takes 30 MB
+EARLIEST = 1_767_225_600  # 2026-01-01: no terminal has run before
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report."""
+
+    check: str
+    state: Literal["ok", "warning", "FAULT"]
+    words: str  # what was found and, unless ok, what to do
+
+
+Check = Callable[[], Finding]
+
+
+def examine(settings: Settings, database: Path, source: str | None) -> Iterable[Finding]:
+    """Run all checks, one after the other; each gives its finding as soon as it has it.
+
+    Args:
+        settings: those the terminal would run with.
+        database: the file the terminal would write.
+        source: the camera to be tried; None: the one `run` would take.
+    """
+    brain = EmbedderChecks(settings, lambda: load_embedder(settings), lambda: count_people(database))
+    checks: dict[str, Check] = {
+        "camera": lambda: check_camera(source, settings.camera),
+        "models": lambda: check_models(Catalogue.load()),
+        "card": brain.check_card,
+        "provider": brain.check_provider,
+        "clock": lambda: check_clock(read_clock_state(), time.time()),
+        "disk": lambda: check_disk(database),
+        "database": lambda: check_database(database),
+    }
+    for name, check in checks.items():
+        yield guarded(name, check)
+
+
+def guarded(name: str, check: Check) -> Finding:
+    """The finding of a check; an error with a remedy is a fault found."""
+    try:
+        return check()
+    except (ClockfaceError, OSError, ImportError) as error:
+        return Finding(name, "FAULT", " ".join(str(error).split()))
+
+
+def check_camera(source: str | None, settings: CameraSettings) -> Finding:
+    """Open the camera and look at one picture."""
+    name = source or default_source()
+    if source is None and name == "demo":
+        return Finding("camera", "warning", "none here: plug one in; `--source demo`, clips and network cameras work without")
+    begin = time.monotonic()
+    with open_source(name, settings) as opened:
+        frame = next(iter(opened))
+        words = f"{opened.describe()}, first picture after {time.monotonic() - begin:.1f} s"
+    if frame.image.mean() < DARK:
+        return Finding("camera", "warning", f"{words}, but it is black: uncover the lens or switch on a light")
+    return Finding("camera", "ok", words)
+
+
+def check_models(catalogue: Catalogue) -> Finding:
+    """Compare every file that the terminal may load with its sha256."""
+    entries = [entry for entry in catalogue.entries.values() if entry.kind != "source"]
+    faults = [fault for entry in entries if (fault := catalogue.fault(entry))]
+    if faults:
+        return Finding("models", "FAULT", "; ".join(faults))
+    return Finding("models", "ok", f"{', '.join(entry.name for entry in entries)}: verified")
+
+
+def load_embedder(settings: Settings) -> Any:
+    from device import models
+    from device.embedder import Embedder  # here, since a board whose onnxruntime does not load must get its report
+
+    return Embedder(models.path(settings.embedder.model), settings.embedder.provider, settings.embedder.threads)
+
+
+class EmbedderChecks:
+    """Card and provider: both need the model loaded, once."""
+
+    def __init__(self, settings: Settings, load: Callable[[], Any], people: Callable[[], int]) -> None:
+        self._settings = settings
+        self._load = load
+        self._people = people
+        self._embedder: Any = None
+
+    def _loaded(self) -> Any:
+        self._embedder = self._embedder or self._load()
+        return self._embedder
+
+    def check_card(self) -> Finding:
+        """Whether the card has a threshold for the people enrolled."""
+        card = self._loaded().card
+        people = max(1, self._people())
+        point = card.operating_point(people, self._settings.decision.fpir)
+        words = f"{card.name} {card.embedding_size}-D {card.precision} {card.model_id[:12]}, threshold {point.threshold:.3f}"
+        return Finding("card", "ok", f"{words} for up to {point.gallery_size} people at FPIR {point.fpir:g} ({point.method})")
+
+    def check_provider(self) -> Finding:
+        """What the embedder really runs on, and why not on something faster."""
+        embedder = self._loaded()
+        report = embedder.provider_report
+        passed_over = report if isinstance(report, str) else "; ".join(map(str, report))
+        return Finding("provider", "ok", f"{embedder.provider}{f' ({passed_over})' if passed_over else ''}")
+
+
+def check_clock(state: ClockState, now: float) -> Finding:
+    """Whether the time in the log can be believed."""
+    if now < EARLIEST:
+        return Finding("clock", "FAULT", f"it says {iso_utc(now)}: connect the network or set the time (`sudo date -s ...`)")
+    if not state.synchronised:
+        return Finding("clock", "warning", f"{iso_utc(now)}, not synchronised: each punch says so; connect the network, `timedatectl` shows more")
+    return Finding("clock", "ok", f"{iso_utc(now)}, synchronised")
+
+
+def check_disk(database: Path) -> Finding:
+    """Whether there is room where the database lies, and it may be written."""
+    folder = next(parent for parent in database.resolve().parents if parent.is_dir())
+    free = shutil.disk_usage(folder).free // 1_000_000
+    read_only = os.statvfs(folder).f_flag & os.ST_RDONLY or not os.access(folder, os.W_OK)
+    if read_only:
+        return Finding("disk", "FAULT", f"{folder} cannot be written: mount it writable or give it to this user")
+    words = f"{free} MB free at {folder}"
+    if free < LITTLE_DISK:
+        return Finding("disk", "FAULT" if free < NO_DISK else "warning", f"{words}: make room")
+    return Finding("disk", "ok", words)
+
+
+def check_database(database: Path) -> Finding:
+    """Read the whole database: its version, its integrity, its hash chains, who may read it."""
+    if not database.exists():
+        return Finding("database", "warning", f'{database} does not exist yet: enrol somebody (`python -m device enroll "Name" --camera 0`)')
+    with explained(database), closing(_read_only(database)) as connection:
+        owner, version = (connection.execute(f"PRAGMA {key}").fetchone()[0] for key in ("application_id", "user_version"))
+        if owner != APPLICATION_ID:
+            return Finding("database", "FAULT", f"{database} belongs to another program; give another file to --db")
+        if version != SCHEMA_VERSION:
+            return _other_version(database, version)
+        faults = [row[0] for row in connection.execute("PRAGMA integrity_check(5)") if row[0] != "ok"]
+        if faults:
+            return Finding("database", "FAULT", f"{database} is damaged ({faults[0]}): stop the terminal, keep a copy, restore a back-up")
+        db = Database(connection, execute_plugins=False)
+        reports = [chain.verify(db, table) for table in chain.CHAINED]
+        people, punches = (connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("people", "punches"))
+    broken = next((report for report in reports if not report.ok), None)
+    if broken:
+        return Finding("database", "FAULT", f"{database}: {broken.reason}; keep a copy and compare it with a back-up")
+    words = f"{database}: {people} people, {punches} punches, hash chains whole"
+    if database.stat().st_mode & 0o077:
+        return Finding("database", "warning", f"{words}, but others on this machine may read it: chmod 600 {database}")
+    return Finding("database", "ok", words)
+
+
+def count_people(database: Path) -> int:
+    """People in the database; 0 where there is none or it cannot be read, which the check of the database tells."""
+    try:
+        with closing(_read_only(database)) as connection:
+            return int(connection.execute("SELECT count(*) FROM people WHERE active").fetchone()[0])
+    except sqlite3.Error:
+        return 0
+
+
+def _read_only(database: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{quote(str(database.resolve()))}?mode=ro", uri=True, timeout=5.0)
+
+
+def _other_version(database: Path, version: int) -> Finding:
+    if version > SCHEMA_VERSION:
+        return Finding("database", "FAULT", f"{database} is from a newer version (schema {version}, known {SCHEMA_VERSION}): update Clockface")
+    return Finding("database", "warning", f"{database} is from an older version (schema {version}): the next start brings it up to date; keep a copy")
