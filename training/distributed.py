@@ -27,6 +27,14 @@ class Group:
     def wrap(self, module: nn.Module) -> nn.Module:
         return nn.parallel.DistributedDataParallel(module) if self.world > 1 else module
 
+    def agree(self, value: float) -> float:
+        """The first process's value, in all of them: clocks and validations differ."""
+        if self.world == 1:
+            return value
+        shared = torch.tensor(value, dtype=torch.float64, device=self.device)
+        distributed.broadcast(shared, src=0)
+        return float(shared)
+
     def stop(self) -> None:
         if self.world > 1:
             distributed.destroy_process_group()

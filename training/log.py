@@ -50,7 +50,8 @@ class Log:
         self._begin, self._images = now, position.images
         mean, self._sums, self._count = self._sums / self._count, 0.0, 0
         parts = " ".join(f"{name}={value:.4f}" for name, value in losses.items() if name != "loss")
-        self._row(position, images_per_second=round(speed, 1), learning_rate=f"{rate:.3g}", loss=round(mean, 5), parts=parts, gradient_norm=round(norm, 3), corrupted=corrupted)
+        values = {"images_per_second": round(speed, 1), "learning_rate": f"{rate:.3g}", "loss": round(mean, 5), "parts": parts}
+        self._row(position, **values, gradient_norm=round(norm, 3), corrupted=corrupted)
         self._board.add_scalar("loss", mean, position.step)
         self._board.add_scalar("images_per_second", speed, position.step)
         print(f"step {position.step} epoch {position.epoch} {100 * position.progress:.1f} % loss {mean:.4f} {speed:.0f} images/s", flush=True)

@@ -100,14 +100,15 @@ def train(recipe: Recipe, out: Path, resume: bool = False, initial: Path | None 
                 position.step += 1
                 position.batch += 1
                 position.images += len(batch.labels) * group.world
-                position.progress = progress(position.step, time.time())
+                position.progress = group.agree(progress(position.step, time.time()))
                 log.step(position, rate, losses, norm, crops.corruption.count)
                 if position.step % recipe.run.validate_steps == 0 or position.progress >= 1.0:
-                    report = validation.validate(average.of(embedder), crops, parts.validation, recipe)
-                    better = report.score > position.best
-                    position.best, position.stale = (report.score, 0) if better else (position.best, position.stale + 1)
-                    log.validation(position, report)
-                    if group.first:
+                    report = validation.validate(average.of(embedder), crops, parts.validation, recipe) if group.first else None
+                    score = group.agree(report.score if report else 0.0)
+                    better = score > position.best
+                    position.best, position.stale = (score, 0) if better else (position.best, position.stale + 1)
+                    if report:
+                        log.validation(position, report)
                         state = state_of(position, embedder, module, optimiser, scaler, average)
                         for name in ("last.pt", "best.pt") if better else ("last.pt",):
                             checkpoint.save(out / name, state, recipe)
@@ -121,8 +122,6 @@ def train(recipe: Recipe, out: Path, resume: bool = False, initial: Path | None 
 
 def plan(recipe: Recipe, position: Position, crops: int, world: int, budget_minutes: float) -> schedule.Progress:
     """By the clock where a budget is given, else by the recipe's epochs."""
-    if budget_minutes and world > 1:
-        raise ClockfaceError("--budget-minutes needs one process, as clocks differ; set schedule.epochs instead")
     if budget_minutes:
         now = time.time()
         return schedule.ByClock(position.progress, now, now + 60 * budget_minutes)

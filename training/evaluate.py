@@ -1,0 +1,158 @@
+"""Measure a model, `.pt` or `.onnx`: pairs by folds, TAR at FAR, open-set search, groups, overlap with the training set.
+
+    python -m training evaluate models/clockface-edge.pt --pairs pairs.txt --images DIR [--groups DIR] [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device.contract import ClockfaceError
+from training import metrics, pairs, plots
+from training.data import RecordReader, decode
+from training.embedding import Embed, Embeddings, embed_all, open_model
+
+FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+FPIRS = (0.1, 0.01)
+
+
+def evaluate_pairs(embed: Embed, data: pairs.Pairs) -> tuple[dict[str, Any], metrics.Scores, Embeddings]:
+    """The figures on pairs, as `--json` prints them; the scores and embeddings behind them."""
+    rows, milliseconds = embed_all(embed, data.crops)
+    values = (rows[data.first] * rows[data.second]).sum(1)  # (P,)
+    scores = metrics.Scores(values[data.same], values[~data.same])
+    folds = metrics.fold_accuracy(values, data.same, data.fold)
+    intervals = {f"{far:g}": scores.tar_interval(far) for far in FARS}
+    report = {
+        "accuracy_mean": folds.mean,
+        "accuracy_std": folds.std,
+        "threshold": folds.threshold,
+        "eer": scores.equal_error_rate(),
+        "tar_at_far": {far: interval and dataclasses.asdict(interval) for far, interval in intervals.items()},
+        "pairs": len(values),
+        "embedding_size": rows.shape[1],
+        "ms_per_crop": round(milliseconds, 3),
+    }
+    return report, scores, rows
+
+
+def evaluate_search(rows: Embeddings, people: NDArray[np.int64], sizes: tuple[int, ...], seed: int = 0, rounds: int = 20) -> list[metrics.Identification]:
+    """Open-set search: the first crop of some people is enrolled, all their others and all crops of everybody else search.
+
+    Args:
+        rows: (N, D) unit.
+        people: (N,) who each crop shows.
+        sizes: gallery sizes; those that leave no stranger are left out.
+        rounds: random galleries, pooled.
+    """
+    everybody = np.unique(people)
+    first = {int(p): int(np.flatnonzero(people == p)[0]) for p in everybody}
+    results = []
+    for size in (s for s in sizes if s < len(everybody)):
+        drawn = [_search(rows, people, first, np.random.default_rng((seed, size, r)).choice(everybody, size, replace=False)) for r in range(rounds)]
+        strangers, mated, leads = (np.concatenate(column) for column in zip(*drawn, strict=True))
+        results += [metrics.open_set(strangers, mated, leads, size, fpir) for fpir in FPIRS]
+    return results
+
+
+def _search(
+    rows: Embeddings, people: NDArray[np.int64], first: dict[int, int], enrolled: NDArray[np.int64]
+) -> tuple[Embeddings, Embeddings, NDArray[np.bool_]]:
+    templates = np.array([first[int(p)] for p in enrolled])
+    scores = rows @ rows[templates].T  # (N, G)
+    inside = np.isin(people, enrolled)
+    probes = np.flatnonzero(inside & ~np.isin(np.arange(len(people)), templates))
+    own = np.array([np.flatnonzero(enrolled == people[i])[0] for i in probes], np.int64)
+    return scores[~inside].max(1), scores[probes, own], scores[probes].argmax(1) == own
+
+
+def evaluate_groups(embed: Embed, folder: Path, threshold: float) -> dict[str, Any]:
+    """False matches within each group at one threshold: `groups.tsv` names file and group, each file another person."""
+    try:
+        with (folder / "groups.tsv").open(encoding="utf-8", newline="") as file:
+            rows = [(line["file"], line["race"]) for line in csv.DictReader(file, delimiter="\t")]
+        crops = np.stack([decode((folder / name).read_bytes(), name) for name, _ in rows])
+    except (OSError, KeyError, ValueError) as error:
+        raise ClockfaceError(f"{folder}: expected groups.tsv with columns file and race, and the crops it names ({error})") from error
+    embeddings, _ = embed_all(embed, crops)
+    group = np.array([name for _, name in rows])
+    rates, mean_scores = {}, {}
+    for name in sorted(set(group)):
+        inside = embeddings[group == name]
+        scores = (inside @ inside.T)[np.triu_indices(len(inside), 1)]
+        rates[str(name)], mean_scores[str(name)] = float(np.mean(scores >= threshold)), float(scores.mean())
+    return {"threshold": threshold, "fmr": rates, "mean_score": mean_scores, "worst_to_mean": metrics.worst_to_mean(rates)}
+
+
+def overlap(rows: Embeddings, names: tuple[str, ...], bank: Embeddings, threshold: float) -> list[str]:
+    """Names of crops that score at least `threshold` with some embedding of the training set by the same model."""
+    best = np.concatenate([(rows[i : i + 256] @ bank.T).max(1) for i in range(0, len(rows), 256)])
+    return [name for name, score in zip(names, best, strict=True) if score >= threshold]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", type=Path, help=".pt or .onnx")
+    parser.add_argument("--pairs", type=Path, help="pairs.txt in LFW's form")
+    parser.add_argument("--images", type=Path, help="folder of the crops named in --pairs")
+    parser.add_argument("--bin", type=Path, help="pairs in InsightFace's .bin form")
+    parser.add_argument("--groups", type=Path, help="folder with groups.tsv: false matches by group at the threshold of FAR 1e-2")
+    parser.add_argument("--train", type=Path, help=".rec of the training set: warn of people who are in it")
+    parser.add_argument("--out", type=Path, help="folder for DET curve and histogram as PNG")
+    parser.add_argument("--json", action="store_true")
+
+
+def run(args: argparse.Namespace) -> int:
+    if bool(args.pairs) == bool(args.bin) or bool(args.pairs) != bool(args.images):
+        raise ClockfaceError("give either --pairs with --images, or --bin")
+    embed = open_model(args.model)
+    data = pairs.from_bin(args.bin) if args.bin else pairs.from_text(args.pairs, args.images)
+    report, scores, rows = evaluate_pairs(embed, data)
+    if args.pairs:
+        people = np.unique([name.rsplit("_", 1)[0] for name in data.names], return_inverse=True)[1]
+        report["search"] = [dataclasses.asdict(found) for found in evaluate_search(rows, people, (10, 50, 100))]
+    if args.groups:
+        report["groups"] = evaluate_groups(embed, args.groups, scores.threshold_at(1e-2))
+    if args.train:
+        report["overlap"] = overlap(rows, data.names, _training_rows(embed, args.train), scores.threshold_at(1e-3))
+    if args.out:
+        args.out.mkdir(parents=True, exist_ok=True)
+        plots.det(scores, args.out / "det.png")
+        plots.histogram(scores, args.out / "scores.png")
+    print(json.dumps(report, indent=1) if args.json else as_text(report))
+    return 0
+
+
+def _training_rows(embed: Embed, path: Path) -> Embeddings:
+    reader = RecordReader(path)
+    parts = [embed_all(embed, np.stack([reader.crop(i) for i in range(a, min(a + 512, len(reader.names)))]))[0] for a in range(0, len(reader.names), 512)]
+    return np.concatenate(parts)
+
+
+def as_text(report: dict[str, Any]) -> str:
+    """The report as lines for a person."""
+    folds = f"{100 * report['accuracy_mean']:.2f} % +- {100 * report['accuracy_std']:.2f}"
+    lines = [
+        f"accuracy   {folds} ({report['pairs']} pairs), threshold {report['threshold']:.3f}",
+        f"EER        {100 * report['eer']:.2f} %",
+    ]
+    for far, found in report["tar_at_far"].items():
+        text = f"{100 * found['value']:.1f} % ({100 * found['low']:.1f} to {100 * found['high']:.1f})" if found else "insufficient data"
+        lines.append(f"TAR at FAR {far}: {text}")
+    for found in report.get("search", ()):
+        text = "insufficient data" if found["fnir"] is None else f"FNIR {100 * found['fnir']:.1f} % at threshold {found['threshold']:.3f}"
+        lines.append(f"gallery {found['gallery']}, FPIR {found['fpir']:g}: {text}")
+    if "groups" in report:
+        lines += [f"FMR {name}: {100 * rate:.2f} %" for name, rate in report["groups"]["fmr"].items()]
+        lines.append(f"worst group / mean: {report['groups']['worst_to_mean']:.2f} at threshold {report['groups']['threshold']:.3f}")
+    if report.get("overlap"):
+        lines.append(f"WARNING: {len(report['overlap'])} test crops look like people of the training set: {', '.join(report['overlap'][:20])}")
+    lines.append(f"{report['ms_per_crop']} ms a crop, embedding size {report['embedding_size']}")
+    return "\n".join(lines)

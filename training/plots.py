@@ -1,0 +1,37 @@
+"""The pictures of an evaluation: DET curve and score histogram."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+
+from training.metrics import Scores
+
+matplotlib.use("Agg")
+from matplotlib import pyplot
+
+
+def det(scores: Scores, path: Path) -> None:
+    """False reject rate over false accept rate, both logarithmic."""
+    _, far, frr = scores.det()
+    figure, axes = pyplot.subplots(figsize=(5, 4), layout="constrained")
+    shown = (far > 0) & (frr > 0)
+    axes.loglog(far[shown], frr[shown])
+    axes.set(xlabel="FAR", ylabel="FRR", title="DET")
+    axes.grid(True, which="both", alpha=0.3)
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+
+
+def histogram(scores: Scores, path: Path) -> None:
+    """Mated and non-mated scores."""
+    figure, axes = pyplot.subplots(figsize=(5, 4), layout="constrained")
+    edges = np.linspace(-0.6, 1.0, 81)
+    axes.hist(scores.non_mated, edges, alpha=0.6, density=True, label="different people")
+    axes.hist(scores.mated, edges, alpha=0.6, density=True, label="same person")
+    axes.set(xlabel="score", ylabel="density")
+    axes.legend()
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
