@@ -18,7 +18,7 @@ from device.contract import ClockfaceError
 
 DEBIAN_FASHION = Path("/usr/share/datasets/fashion-mnist")  # package dataset-fashion-mnist
 HELD_OUT = 3  # the last classes, for the verification of people never trained on
-IDX_IMAGES = 2400  # images taken from IDX files, so that the whole command stays within minutes
+IDX_IMAGES = 1500  # images taken from IDX files, so that the whole command stays within minutes
 
 
 class DigitsError(ClockfaceError):

@@ -31,8 +31,8 @@ class Frame:
     """The plane at one moment of training."""
 
     step: int
-    embeddings: Array  # (N, 2) of the test images
-    directions: Array  # (C, 2) unit length, each the mean direction of its class in training
+    embeddings: Array  # (N, D) of the test images
+    directions: Array  # (C, D) unit length, each the mean direction of its class in training
 
 
 @dataclass(frozen=True)
@@ -45,21 +45,22 @@ class Outcome:
     accuracy: float  # 0..1, nearest mean direction
     within: float  # degrees, mean angle to the own mean direction
     between: float  # degrees, mean angle from one class to the nearest other
-    tar: float | None  # 0..1, TAR at FAR 1 % on the classes held out; None where none were
+    tar_known: float  # 0..1, TAR at FAR 1 % on the test images of the classes trained on
+    tar: float | None  # the same on the classes held out; None where none were
     nan_step: int | None  # the step whose gradient was not finite; training ends there
 
 
 class Net(nn.Module):
-    """(N, 1, S, S) grey 0..1 -> (N, 2)."""
+    """(N, 1, S, S) grey 0..1 -> (N, D)."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, embedding_size: int = 2) -> None:
         super().__init__()
         side = (size + 3) // 4
         self.trunk = nn.Sequential(
             nn.Conv2d(1, 16, 3, padding=1), nn.PReLU(),
             nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.PReLU(),
             nn.Conv2d(32, 64, 3, stride=2, padding=1), nn.PReLU(),
-            nn.Flatten(), nn.Linear(64 * side * side, 64), nn.PReLU(), nn.Linear(64, 2, bias=False),
+            nn.Flatten(), nn.Linear(64 * side * side, 64), nn.PReLU(), nn.Linear(64, embedding_size, bias=False),
         )  # fmt: skip
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -67,12 +68,11 @@ class Net(nn.Module):
         return embeddings
 
 
-def train(entry: Entry, digits: Digits, seed: int, epochs: int, frame_steps: set[int] | None = None) -> Outcome:
+def train(entry: Entry, digits: Digits, seed: int, epochs: int, frame_steps: set[int] | None = None, embedding_size: int = 2) -> Outcome:
     """Train one net under one loss on the classes that are not held out, and measure it."""
     torch.manual_seed(seed)
-    torch.set_num_threads(1)  # one process a core is faster than two threads on nets this small
-    net = Net(digits.size)
-    loss = losses.build(entry.loss, embedding_size=2, classes=digits.classes, **entry.options)
+    net = Net(digits.size, embedding_size)
+    loss = losses.build(entry.loss, embedding_size=embedding_size, classes=digits.classes, **entry.options)
     optimizer = torch.optim.Adam([*net.parameters(), *loss.parameters()], LEARNING_RATE)
     frames, step, nan_step = [], 0, None
     for _ in range(epochs):
@@ -89,8 +89,10 @@ def train(entry: Entry, digits: Digits, seed: int, epochs: int, frame_steps: set
         if nan_step is not None:
             break
     frames.append(look(net, digits, step))
+    labels = digits.test_labels.numpy()
+    known = true_accept_rate(frames[-1].embeddings, labels)
     held_out = true_accept_rate(embed(net, digits.held_out_images), digits.held_out_labels.numpy()) if len(digits.held_out_labels) else None
-    return Outcome(entry, frames, digits.test_labels.numpy(), *angles(frames[-1], digits.test_labels.numpy()), held_out, nan_step)
+    return Outcome(entry, frames, labels, *angles(frames[-1], labels), known, held_out, nan_step)
 
 
 @torch.no_grad()
@@ -120,7 +122,7 @@ def angles(frame: Frame, labels: NDArray[np.int64]) -> tuple[float, float, float
 
 
 def true_accept_rate(embeddings: Array, labels: NDArray[np.int64], far: float = 0.01) -> float:
-    """Share of mated pairs above the score that the share `far` of the non-mated pairs exceeds: (N, 2), (N,) -> 0..1."""
+    """Share of mated pairs above the score that the share `far` of the non-mated pairs exceeds: (N, D), (N,) -> 0..1."""
     first, second = np.triu_indices(len(labels), k=1)
     scores = (unit(embeddings) @ unit(embeddings).T)[first, second]
     mated = labels[first] == labels[second]
