@@ -13,6 +13,7 @@ COMMANDS = {  # name -> one line; the module `training.NAME` has add_arguments(p
     "train": "train an embedding model by a recipe",
     "evaluate": "measure a model on pairs, galleries and groups",
     "visualize": "draw what each loss does to digits in the plane",
+    "partial_fc": "measure a step over all classes against a step over a sample",
     "speed": "measure augmentation, the loop and the backbones",
 }
 
