@@ -37,7 +37,8 @@ class Average:
     def state(self) -> dict[str, Any] | None:
         return None if self._copy is None else self._copy.state_dict()
 
-    def load(self, state: dict[str, Any] | None) -> None:
+    def load(self, state: dict[str, Any] | None, steps: int) -> None:
+        """Go on from a state and the number of updates behind it."""
         if self._copy is not None and state is not None:
             self._copy.load_state_dict(state)
-            self._steps = 10_000_000  # long past the warm-up
+            self._steps = steps

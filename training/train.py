@@ -208,7 +208,7 @@ def restore(path: Path, recipe: Recipe, embedder: nn.Module, module: nn.Module, 
     module.load_state_dict(state["module"])
     optimiser.load_state_dict(state["optimiser"])
     scaler.load_state_dict(state["scaler"])
-    average.load(state["averaged"])
+    average.load(state["averaged"], state["step"])
     torch.set_rng_state(state["random"])
     return Position(**{name: state[name] for name in vars(Position())})
 

@@ -7,12 +7,15 @@ from collections.abc import Callable
 from torch import nn
 
 from device.contract import ClockfaceError
-from training.backbones import edge
+from training.backbones import edge, iresnet, mobilefacenet
 
 BACKBONES: dict[str, Callable[[int], nn.Module]] = {  # name -> build(embedding_size)
     "edge": edge.fused,
     "edge-basic": edge.basic,
     "edge-inverted": edge.inverted,
+    "mobilefacenet": mobilefacenet.MobileFaceNet,
+    "iresnet18": iresnet.iresnet18,
+    "iresnet50": iresnet.iresnet50,
 }
 
 

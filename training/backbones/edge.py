@@ -85,7 +85,7 @@ def fused(embedding_size: int) -> EdgeNet:
 
 
 def basic(embedding_size: int) -> EdgeNet:
-    return EdgeNet(embedding_size, (48, 96, 152), ([basic_block], [basic_block] * 3, [basic_block]), head=256)
+    return EdgeNet(embedding_size, (48, 96, 144), ([basic_block], [basic_block] * 3, [basic_block]), head=256)
 
 
 def inverted(embedding_size: int) -> EdgeNet:

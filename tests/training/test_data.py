@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from training import sampler
+from training.augment import augment, warp
+from training.config import AugmentSettings, DataSettings, Source
+from training.data import Crops, DataError, FolderReader, split
+from training.drawn import draw
+from training.loader import Loader
+from training.recordio import Record, write_records
+from training.teacher import TeacherError, load
+
+NONE = AugmentSettings(flip=0, rotation_degrees=0, scale=0, shift_px=0, light=0, blur=0, low_resolution=0, jpeg=0)
+
+
+def png(person: int, shot: int) -> bytes:
+    return cv2.imencode(".png", draw(abs(person), shot)[:, :, ::-1])[1].tobytes()
+
+
+def record_set(path: Path, labels: list[int], broken: tuple[int, ...] = ()) -> Path:
+    images = [b"no image" if i in broken else png(label, i) for i, label in enumerate(labels)]
+    records = [(0, Record((len(labels) + 1.0, len(labels) + 1.0), b""))]
+    records += [(i + 1, Record((float(label),), image)) for i, (label, image) in enumerate(zip(labels, images, strict=True))]
+    write_records(path, records)
+    return path
+
+
+def folder_set(path: Path) -> Path:
+    for person in range(2):
+        for shot in range(3):
+            file = path / f"p{person}" / f"{shot}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(png(person, shot))
+    return path
+
+
+def test_sources_are_joined_and_their_labels_never_meet(tmp_path: Path) -> None:
+    rec, folder = record_set(tmp_path / "a.rec", [5, 5, -1, 9]), folder_set(tmp_path / "b")
+    np.savez(tmp_path / "t.npz", embedding=np.eye(4, dtype=np.int8) * 3, scale=np.ones(4, np.float32))
+    sources = (Source(str(rec), teacher=str(tmp_path / "t.npz")), Source(str(folder), "folder"), Source(str(folder), "folder", labelled=False))
+    crops = Crops(DataSettings(sources))
+    assert crops.labels.tolist() == [0, 0, -1, 1, 2, 2, 2, 3, 3, 3, *[-1] * 6]
+    assert crops.classes == 4
+    assert crops.teacher is not None and crops.teacher.shape == (16, 4)
+    np.testing.assert_array_equal(crops.teacher[:4], np.eye(4))
+    np.testing.assert_array_equal(crops.teacher[4:], 0)
+    np.testing.assert_array_equal(crops.crop(3), draw(9, 3))
+    np.testing.assert_array_equal(crops.crop(8), draw(1, 1))
+
+
+def test_corrupted_records_are_counted_named_and_limited(tmp_path: Path) -> None:
+    rec = record_set(tmp_path / "a.rec", [0, 0, 1, 1], broken=(1, 2))
+    crops = Crops(DataSettings((Source(str(rec)),), max_corrupted=1))
+    assert crops.crop(1) is None
+    assert crops.crop(1) is None  # counted once
+    assert crops.corruption.count == 1
+    assert "record 2" in crops.corruption.names[0]
+    with pytest.raises(DataError, match="max_corrupted = 1.*record 3"):
+        crops.crop(2)
+
+
+def test_loader_leaves_corrupted_crops_out_and_repeats_itself(tmp_path: Path) -> None:
+    rec = record_set(tmp_path / "a.rec", [0, 0, 1, 1], broken=(1,))
+    settings = DataSettings((Source(str(rec)),))
+    lists = [np.array([3, 1, 0]), np.array([2])]
+    first, again = (list(Loader(Crops(settings), settings, AugmentSettings(), 4).batches(lists, epoch=2)) for _ in range(2))
+    assert first[0].index.tolist() == [3, 0]
+    assert first[0].labels.tolist() == [1, 0]
+    assert all((a.crops == b.crops).all() for a, b in zip(first, again, strict=True))
+    other = list(Loader(Crops(settings), settings, AugmentSettings(), 4).batches(lists, epoch=3))
+    assert (first[1].crops != other[1].crops).any()
+
+
+def test_loader_may_start_in_the_middle(tmp_path: Path) -> None:
+    settings = DataSettings((Source("3 x 2", "drawn"),))
+    loader = Loader(Crops(settings), settings, None, 0)
+    lists = [np.array([i]) for i in range(6)]
+    assert [int(b.index) for b in loader.batches(lists, 0, start=4)] == [4, 5]
+
+
+def test_no_augmentation_changes_nothing() -> None:
+    crop = draw(1, 1)
+    np.testing.assert_array_equal(augment(crop, NONE, np.random.default_rng(0)), crop)
+
+
+def test_flip_is_a_mirror_image() -> None:
+    crop = draw(1, 1)
+    flipped = warp(crop, AugmentSettings(flip=1, rotation_degrees=0, scale=0, shift_px=0), np.random.default_rng(0))
+    np.testing.assert_array_equal(flipped, crop[:, ::-1])
+
+
+def test_augmentation_is_light() -> None:
+    crop, rng = draw(1, 1).astype(float), np.random.default_rng(0)
+    changes = [np.abs(augment(crop.astype(np.uint8), AugmentSettings(), rng) - crop).mean() for _ in range(50)]
+    assert 1 < np.median(changes) < 50
+
+
+def test_split_holds_out_whole_identities() -> None:
+    labels = np.array([0, 0, 1, 1, 2, 2, 3, 3, -1, -1])
+    parts = split(labels, 2, seed=0)
+    assert not set(labels[parts.train]) & set(labels[parts.validation])
+    assert len(parts.validation) == 4
+    assert sorted([*parts.train, *parts.validation]) == list(range(10))
+
+
+def test_split_needs_enough_identities() -> None:
+    with pytest.raises(DataError, match="hold out fewer"):
+        split(np.array([0, 0, 1, 1]), 2, seed=0)
+
+
+def test_plain_sampler_shows_each_crop_once() -> None:
+    batches = sampler.plain(np.arange(100), 10, seed=1, epoch=0)
+    assert sorted(np.concatenate(batches)) == list(range(100))
+    assert (np.concatenate(batches) != np.concatenate(sampler.plain(np.arange(100), 10, 1, 1))).any()
+
+
+def test_people_sampler_gives_p_people_with_k_crops() -> None:
+    labels = np.repeat(np.arange(20), 7)
+    labels[:7] = -1
+    batches = sampler.people(np.arange(140), labels, 12, 3, seed=1, epoch=0)
+    assert len(batches) >= 8
+    for batch in batches:
+        values, counts = np.unique(labels[batch], return_counts=True)
+        assert counts.tolist() == [3] * 4
+        assert values.min() >= 0
+
+
+def test_shards_of_a_batch_are_the_batch() -> None:
+    batches = [np.arange(8), np.arange(8, 16)]
+    parts = [sampler.shard(batches, rank, 2) for rank in range(2)]
+    np.testing.assert_array_equal(np.concatenate([parts[0][1], parts[1][1]]), batches[1])
+
+
+def test_a_folder_without_people_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="prepare"):
+        FolderReader(tmp_path)
+
+
+def test_teacher_without_embeddings_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "t.npz", embedding=np.zeros((3, 4), np.float32))
+    with pytest.raises(TeacherError, match="zero or not finite"):
+        load(tmp_path / "t.npz")

@@ -1,0 +1,151 @@
+"""The loop: it learns, resumes bit for bit after kill -9, equals itself over two processes, and stops on NaN."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import multiprocessing, nn
+
+from device.contract import ClockfaceError
+from training import backbones, checkpoint, config
+from training.train import DivergedError, train
+
+SMALL = (
+    'data.sources = [{ kind = "drawn", path = "12 x 6" }]',
+    "data.validation_identities = 4",
+    "sampler.kind = 'plain'",
+    "schedule.batch_size = 8",
+    "schedule.epochs = 3",
+    "run.validate_steps = 4",
+    "run.ema = 0.9",
+)
+
+
+class Tiny(nn.Module):
+    """A net without batch norm, whose gradient is a plain mean over crops."""
+
+    def __init__(self, embedding_size: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, 4, 16, 16), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 49, embedding_size))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x)
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(backbones.BACKBONES, "tiny", Tiny)
+
+
+def small(*more: str) -> config.Recipe:
+    return config.load("smoke", (*SMALL, "backbone.name = 'tiny'", *more))
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    state = checkpoint.load(path)
+    return {f"{part}.{name}": value for part in ("module", "averaged") for name, value in state[part].items()}
+
+
+def test_the_smoke_recipe_learns(tmp_path: Path) -> None:
+    recipe = config.load("smoke", ('data.sources = [{ kind = "drawn", path = "30 x 8" }]', "data.validation_identities = 6", "schedule.epochs = 4"))
+    done = train(recipe, tmp_path)
+    rows = list(csv.DictReader((tmp_path / "log.csv").read_text().splitlines()))
+    scores = [float(row["validation"].split()[0].split("=")[1]) for row in rows if row["validation"]]
+    assert done.progress == 1.0
+    assert max(scores) > 0.5  # chance is 0.01
+    embedder, kept = checkpoint.load_embedder(tmp_path / "best.pt")
+    assert kept == recipe
+    assert embedder.unit(torch.zeros(2, 112, 112, 3, dtype=torch.uint8)).norm(dim=1).tolist() == pytest.approx([1, 1])
+
+
+def test_resumes_bit_for_bit_after_kill_9(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "training", "train", "smoke", *(word for line in SMALL for word in ("--set", line)), "--set", "schedule.epochs = 10"]
+    subprocess.run([*command, "--out", str(tmp_path / "whole")], check=True, capture_output=True)
+    victim = subprocess.Popen([*command, "--out", str(tmp_path / "cut")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "cut" / "last.pt").exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.kill(victim.pid, signal.SIGKILL)
+    assert victim.wait() == -signal.SIGKILL
+    assert checkpoint.load(tmp_path / "cut" / "last.pt")["step"] < checkpoint.load(tmp_path / "whole" / "last.pt")["step"]
+    subprocess.run([*command, "--out", str(tmp_path / "cut"), "--resume"], check=True, capture_output=True)
+    expected, got = weights(tmp_path / "whole" / "last.pt"), weights(tmp_path / "cut" / "last.pt")
+    assert expected.keys() == got.keys()
+    assert all(torch.equal(expected[name], got[name]) for name in expected)
+
+
+def _one_of_two(rank: int, port: int, out: str) -> None:
+    os.environ.update(RANK=str(rank), WORLD_SIZE="2", LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    backbones.BACKBONES["tiny"] = Tiny
+    train(small("schedule.batch_size = 4"), Path(out))
+
+
+def test_two_processes_equal_one(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    train(small("schedule.batch_size = 8"), tmp_path / "one")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    multiprocessing.spawn(_one_of_two, (port, str(tmp_path / "two")), nprocs=2)
+    expected, got = weights(tmp_path / "one" / "last.pt"), weights(tmp_path / "two" / "last.pt")
+    assert all(torch.allclose(expected[name], got[name], atol=1e-5, rtol=0) for name in expected)
+
+
+def test_accumulated_parts_equal_the_whole_batch(tmp_path: Path) -> None:
+    for name, more in (("whole", "schedule.accumulate = 1"), ("parts", "schedule.accumulate = 4")):
+        (tmp_path / name).mkdir()
+        train(small(more), tmp_path / name)
+    expected, got = weights(tmp_path / "whole" / "last.pt"), weights(tmp_path / "parts" / "last.pt")
+    assert all(torch.allclose(expected[name], got[name], atol=1e-5, rtol=0) for name in expected)
+
+
+class Poisoned(Tiny):
+    """Gives an infinite embedding from the third step on."""
+
+    steps = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.steps += self.training
+        return super().forward(x) * (float("inf") if self.steps >= 3 else 1.0)
+
+
+def test_a_nan_stops_the_run_and_names_the_culprit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(backbones.BACKBONES, "tiny", Poisoned)
+    with pytest.raises(DivergedError, match=r"step 2: .*classify.*embedder\.backbone\.layers"):
+        train(small(), tmp_path)
+
+
+def test_early_stop(tmp_path: Path) -> None:
+    done = train(small("optimiser.learning_rate = 0.0", "run.patience = 2", "schedule.epochs = 50"), tmp_path)
+    assert done.stale == 2
+    assert done.progress < 1.0
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
+    train(small(), tmp_path)
+    with pytest.raises(checkpoint.CheckpointError, match="--init"):
+        train(small("optimiser.weight_decay = 0.01"), tmp_path, resume=True)
+
+
+def test_a_recipe_that_minimises_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ClockfaceError, match="minimises nothing"):
+        train(small("loss.name = ''"), tmp_path)
+
+
+def test_shipped_weights_give_the_same_embeddings(tmp_path: Path) -> None:
+    train(small(), tmp_path)
+    checkpoint.ship(tmp_path / "best.pt", tmp_path / "shipped.pt")
+    crops = torch.randint(0, 256, (3, 112, 112, 3), dtype=torch.uint8)
+    first, second = (checkpoint.load_embedder(tmp_path / name)[0].unit(crops) for name in ("best.pt", "shipped.pt"))
+    assert torch.equal(first, second)
+    assert (tmp_path / "shipped.pt").stat().st_size < (tmp_path / "best.pt").stat().st_size
