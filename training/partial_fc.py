@@ -84,15 +84,16 @@ class PartialFC(nn.Module):
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         embeddings = Gather.apply(embeddings)  # type: ignore[no-untyped-call]  # (R * N, D)
         labels = gather(labels)  # (R * N,)
+        embeddings, labels = embeddings[labels >= 0], labels[labels >= 0]  # (M, D), (M,)
         local = labels - self.first
-        local = torch.where((labels >= self.first) & (local < len(self.store)), local, -1)
+        local = torch.where((local >= 0) & (local < len(self.store)), local, -1)
         if self.training and self.sampled:
             self.page(self.sample(local[local >= 0]))
-        position = torch.full((len(self.store) + 1,), -1, device=labels.device)  # the last is for label -1
+        position = torch.full((len(self.store) + 1,), -1, device=labels.device)  # the last is for classes of other ranks
         position[self.resident] = torch.arange(len(self.resident), device=labels.device)
-        own = position[local]  # (R * N,) row in loss.weight, or -1
-        logits = self.loss.logits(embeddings, self.loss.weight, own)  # (R * N, S)
-        total: Tensor = ShardedCrossEntropy.apply(logits[labels >= 0], own[labels >= 0])  # type: ignore[no-untyped-call]
+        own = position[local]  # (M,) row in loss.weight, or -1
+        logits = self.loss.logits(embeddings, self.loss.weight, own)  # (M, S)
+        total: Tensor = ShardedCrossEntropy.apply(logits, own)  # type: ignore[no-untyped-call]
         return total
 
     @torch.no_grad()
@@ -121,7 +122,9 @@ class PartialFC(nn.Module):
         """Write rows and optimizer state to the store, where checkpoints find them."""
         self.store[self.resident] = self.loss.weight
         for key, state in self._moments():
-            self.moments.setdefault(key, torch.zeros_like(self.store))[self.resident] = state
+            if key not in self.moments:
+                self.moments[key] = torch.zeros_like(self.store)
+            self.moments[key][self.resident] = state
 
     def _moments(self) -> list[tuple[str, Tensor]]:
         weight = self.loss.weight
