@@ -85,7 +85,7 @@ def test_softmax_twice_over_scaled_arcface() -> None:
     assert value(loss) == pytest.approx(cross_entropy(rows, batch()[1].tolist()), rel=1e-12)
 
 
-def test_softmax_twice_gives_the_worked_example_of_the_course() -> None:
+def test_softmax_twice_gives_the_worked_example() -> None:
     """Ten classes, cosine 1 with the own one and -1 with the others: 0.2320 against 0.0233, and 0.1204 against 0.0977 the second time."""
     loss = build("softmax_twice", 2, 10, over="arcface_scaled")
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Every loss of the chapter and its successors, each in one file under its own name; `build` makes one by name."""
+"""The losses from softmax to AdaFace, each in one file under its own name; `build` makes one by name."""
 
 from __future__ import annotations
 
