@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 from pathlib import Path
 from typing import Protocol
@@ -9,8 +11,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from device.contract import ClockfaceError
+from device.contract import CROP_SIZE, ClockfaceError
+from training.embedding import Embed, open_model
+from training.recordio import RecordError
 
+CACHE = Path("runs") / "teacher"
 Embeddings = NDArray[np.float32]  # (N, D), unit rows
 
 
@@ -38,10 +43,7 @@ def joined(pairs: list[tuple[str, Source]]) -> Embeddings | None:
 
 def embeddings(path: str, source: Source) -> Embeddings:
     """(N, D) unit rows in the source's order, from an `.npz` or by an `.onnx` embedder (cached as `.npz` under `runs/teacher`)."""
-    if path.endswith(".onnx"):
-        rows = _embedded(Path(path), source)
-    else:
-        rows = load(Path(path))
+    rows = _embedded(Path(path), source) if path.endswith(".onnx") else load(Path(path))
     if len(rows) != len(source.names):
         raise TeacherError(f"{path}: expected {len(source.names)} embeddings in the order of the crops, got {len(rows)}")
     return rows
@@ -63,4 +65,37 @@ def load(path: Path) -> Embeddings:
 
 
 def _embedded(path: Path, source: Source) -> Embeddings:
-    raise TeacherError(f"{path}: not yet")
+    """Embed every crop and its mirror image once; a corrupted crop has a row of zeros, no teacher."""
+    cache = CACHE / f"{_fingerprint(path, source)}.npz"
+    if not cache.exists():
+        embed = open_model(path)
+        rows = np.concatenate([_rows(embed, source, range(i, min(i + 64, len(source.names)))) for i in range(0, len(source.names), 64)])
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        part = cache.with_suffix(".part")
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            np.savez(file, embedding=rows)
+        part.replace(cache)
+    with np.load(cache) as data:
+        return np.asarray(data["embedding"], np.float32)
+
+
+def _rows(embed: Embed, source: Source, positions: range) -> Embeddings:
+    kept, crops = [], []
+    for row, position in enumerate(positions):
+        with contextlib.suppress(RecordError):  # counted and named when training reads it
+            crops.append(source.crop(position))
+            kept.append(row)
+    size = embed(np.zeros((1, CROP_SIZE, CROP_SIZE, 3), np.uint8)).shape[1]
+    rows = np.zeros((len(positions), size), np.float32)
+    if kept:
+        stack = np.stack(crops)
+        both = embed(stack) + embed(np.ascontiguousarray(stack[:, :, ::-1]))
+        rows[kept] = both / np.linalg.norm(both, axis=1, keepdims=True)
+    return rows
+
+
+def _fingerprint(path: Path, source: Source) -> str:
+    """Of the model file and the crops' names: another of either is embedded anew."""
+    digest = hashlib.sha256(path.read_bytes() if path.is_file() else b"")
+    digest.update("\n".join(source.names).encode())
+    return digest.hexdigest()[:32]

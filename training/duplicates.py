@@ -1,0 +1,28 @@
+"""Which crops show the same photo: difference hashes that are nearly equal."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+NEAR_BITS = 5  # of 128
+FLAT = 3  # grey levels: even areas must not decide by noise
+
+
+def difference_hash(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(112, 112, 3) uint8 -> (16,) uint8: whether the next of 8 x 8 cells is clearly brighter, to the right and below."""
+    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
+    small = cv2.resize(grey, (9, 9), interpolation=cv2.INTER_AREA).astype(np.int16)
+    bits = np.concatenate([(small[:8, 1:] > small[:8, :8] + FLAT).ravel(), (small[1:, :8] > small[:8, :8] + FLAT).ravel()])
+    return np.packbits(bits)
+
+
+def duplicates(crops: NDArray[np.uint8]) -> list[tuple[int, int]]:
+    """Pairs of (N, 112, 112, 3) crops whose hashes differ in at most 5 of 128 bits."""
+    hashes = np.stack([difference_hash(crop) for crop in crops])  # (N, 16)
+    pairs = []
+    for i in range(len(hashes) - 1):
+        distance = np.unpackbits(hashes[i + 1 :] ^ hashes[i], axis=1).sum(1)  # bitwise_count needs numpy 2
+        pairs += [(i, i + 1 + int(j)) for j in np.flatnonzero(distance <= NEAR_BITS)]
+    return pairs

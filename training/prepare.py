@@ -1,0 +1,174 @@
+"""Cut aligned crops out of folders of photos, one folder a person; it may be stopped and started again.
+
+    python -m training prepare photos crops [--model models/clockface-edge.pt]
+
+The report beside the crops says what became of each photo; suggestions name duplicates and photos that look like another person.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import Progress
+
+from device import models
+from device.config import DetectorSettings
+from device.contract import ClockfaceError, align
+from device.detector import Detector, Face
+from training.data import IMAGE_SUFFIXES, decode
+from training.duplicates import duplicates
+from training.embedding import embed_all, open_model
+from training.mislabelled import mislabelled
+
+Detect = Callable[[NDArray[np.uint8]], list[Face]]
+KEPT = "kept"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one photo."""
+
+    photo: str  # relative to the folder of photos
+    result: str  # "kept" or the reason why not
+
+
+def prepare(photos: Path, out: Path, detect: Detect, min_eye_distance: float, workers: int = 2) -> list[Outcome]:
+    """Crop every photo that has no outcome yet; returns the outcomes of all.
+
+    Args:
+        photos: a folder a person.
+        out: crops go to `out/person/photo.png`, outcomes to `out/report.tsv`.
+        detect: (H, W, 3) uint8 BGR -> faces; called from several threads.
+        min_eye_distance: px between the eyes; smaller faces are dropped.
+    """
+    done = read_report(out)
+    waiting = [p for p in _photos(photos) if p.relative_to(photos).as_posix() not in done]
+    out.mkdir(parents=True, exist_ok=True)
+    with _report(out) as write, ThreadPoolExecutor(workers) as pool, Progress(transient=True) as progress:
+        task = progress.add_task("photos", total=len(waiting))
+        for outcome in pool.map(lambda p: crop_one(p, photos, out, detect, min_eye_distance), waiting):
+            write(outcome)
+            done[outcome.photo] = outcome
+            progress.advance(task)
+    return list(done.values())
+
+
+def crop_one(photo: Path, photos: Path, out: Path, detect: Detect, min_eye_distance: float) -> Outcome:
+    """Crop the one face of a photo; the largest wins where it is twice as large as the next."""
+    name = photo.relative_to(photos).as_posix()
+    image = cv2.imdecode(np.fromfile(photo, np.uint8), cv2.IMREAD_COLOR) if photo.stat().st_size else None
+    if image is None:
+        return Outcome(name, "not a readable image")
+    faces = sorted(detect(np.asarray(image, np.uint8)), key=_area, reverse=True)
+    if not faces:
+        return Outcome(name, "no face found")
+    if len(faces) > 1 and _area(faces[1]) > 0.5 * _area(faces[0]):
+        return Outcome(name, "several faces of like size")
+    if faces[0].eye_distance < min_eye_distance:
+        return Outcome(name, f"eyes closer than {min_eye_distance:g} px")
+    target = (out / name).with_name(photo.name + ".png")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(target.name + ".part")
+    part.write_bytes(cv2.imencode(".png", align(np.asarray(image, np.uint8), faces[0].landmarks)[:, :, ::-1])[1].tobytes())
+    os.chmod(part, 0o600)
+    part.replace(target)
+    return Outcome(name, KEPT)
+
+
+def _area(face: Face) -> float:
+    return face.box[2] * face.box[3]
+
+
+def _photos(folder: Path) -> list[Path]:
+    found = sorted(p for p in folder.glob("*/*") if p.suffix.lower() in IMAGE_SUFFIXES)
+    if not found:
+        raise ClockfaceError(f"{folder} holds no photos in folders, one a person; put each person's photos in a folder of their own")
+    return found
+
+
+def read_report(out: Path) -> dict[str, Outcome]:
+    """Outcomes so far by photo; a line that a kill cut short is done again."""
+    path = out / "report.tsv"
+    if not path.exists():
+        return {}
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.reader(file, delimiter="\t") if len(row) == 3 and row[2] == "."]
+    return {row[0]: Outcome(row[0], row[1]) for row in rows}
+
+
+class _report:
+    """Appends outcomes to the report; each line ends with a full stop, so that a torn one shows."""
+
+    def __init__(self, out: Path) -> None:
+        self._file = (out / "report.tsv").open("a", encoding="utf-8", newline="")
+        self._csv = csv.writer(self._file, delimiter="\t", lineterminator="\n")
+
+    def __enter__(self) -> Callable[[Outcome], None]:
+        return self._write
+
+    def _write(self, outcome: Outcome) -> None:
+        self._csv.writerow([outcome.photo, outcome.result, "."])
+        self._file.flush()
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def detector_for_threads(min_eye_distance: float) -> Detect:
+    """A detector a thread: one network cannot serve two at once."""
+    own = threading.local()
+    model = models.path("yunet")
+
+    def detect(image: NDArray[np.uint8]) -> list[Face]:
+        if not hasattr(own, "detector"):
+            own.detector = Detector(model, DetectorSettings(min_eye_distance=int(min_eye_distance)))
+        found: list[Face] = own.detector.detect(image)
+        return found
+
+    return detect
+
+
+def suggestions(out: Path, model: Path | None) -> Iterator[str]:
+    """Lines for a person to look into; nothing is deleted."""
+    files = sorted(out.glob("*/*.png"))
+    if not files:
+        return
+    crops = np.stack([decode(file.read_bytes(), file.name) for file in files])
+    names = [file.relative_to(out).as_posix() for file in files]
+    for a, b in duplicates(crops):
+        yield f"{names[a]} and {names[b]}: the same photo"
+    if model is not None:
+        embeddings, _ = embed_all(open_model(model), crops)
+        people = [file.parent.name for file in files]
+        for i, other in mislabelled(embeddings, np.array(people)):
+            yield f"{names[i]}: looks like {other}"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("photos", type=Path, help="a folder of one folder a person")
+    parser.add_argument("out", type=Path, help="folder for the crops")
+    parser.add_argument("--model", type=Path, help="embedder that looks for photos in the wrong folder")
+    parser.add_argument("--min-eye-distance", type=float, default=24.0, help="px; smaller faces are dropped")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+
+
+def run(args: argparse.Namespace) -> int:
+    detect = detector_for_threads(args.min_eye_distance)
+    outcomes = prepare(args.photos, args.out, detect, args.min_eye_distance, args.workers)
+    for reason, count in Counter(outcome.result for outcome in outcomes).most_common():
+        print(f"{count:7d}  {reason}")
+    lines = list(suggestions(args.out, args.model))
+    (args.out / "suggestions.txt").write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    print(f"{len(lines):7d}  suggestions in {args.out / 'suggestions.txt'}")
+    return 0
