@@ -121,12 +121,13 @@ class Crops:
         if index in self._bad:
             return None
         if self._cache is not None and self._cached[index]:
-            return self._cache[index]
+            return np.asarray(self._cache[index], np.uint8)
         source = int(np.searchsorted(self._starts, index, side="right")) - 1
         try:
             crop = self._readers[source].crop(index - int(self._starts[source]))
         except RecordError as error:
-            return self._skip(index, str(error))
+            self._skip(index, str(error))
+            return None
         if self._cache is not None:
             self._cache[index] = crop
             self._cached[index] = True

@@ -30,7 +30,7 @@ def draw(person: int, shot: int) -> NDArray[np.uint8]:
     own, now = np.random.default_rng((7, person)), np.random.default_rng((8, person, shot))
     skin, hair, iris, lips, back = (own.integers(30, 230, 3) for _ in range(5))
     points = CANONICAL_LANDMARKS + own.normal(0, 2.0, (5, 2)) + now.normal(0, 0.8, (5, 2))
-    axes, eye, brow, mouth = own.integers(34, 48), own.integers(3, 8), own.integers(6, 13), own.integers(2, 8)
+    axes, eye, brow, mouth = (int(own.integers(*bounds)) for bounds in ((34, 48), (3, 8), (6, 13), (2, 8)))
     image = np.empty((CROP_SIZE, CROP_SIZE, 3), np.uint8)
     image[:] = np.clip(back + now.normal(0, 15, 3), 0, 255)
     _ellipse(image, (56, 52), (axes + 8, 58), hair)

@@ -33,7 +33,6 @@ def open_model(path: Path) -> Embed:
 
 def _torch(path: Path) -> Embed:
     embedder, _ = load_embedder(path)
-    embedder = embedder.to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def embed(crops: Crops) -> Embeddings:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
 
 from training.validation import Report
@@ -22,8 +24,10 @@ class Log:
     def __init__(self, out: Path, resume: bool, active: bool) -> None:
         self._active = active
         self._begin, self._images, self._sums, self._count = time.time(), 0, 0.0, 0
-        self._first_progress: float | None = None
+        columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
+        self._bar = Progress(*columns) if active and sys.stdout.isatty() else None
         if active:
+            self._task = self._bar.add_task("starting", total=1.0) if self._bar else None
             self._file = (out / "log.csv").open("a" if resume else "w", newline="", encoding="utf-8")
             self._csv = csv.writer(self._file)
             self._board = SummaryWriter(str(out))
@@ -31,17 +35,19 @@ class Log:
                 self._csv.writerow(COLUMNS)
 
     def __enter__(self) -> Log:
+        if self._bar:
+            self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.stop()
         if self._active:
             self._file.close()
             self._board.close()
 
     def step(self, position: Any, rate: float, losses: dict[str, float], norm: float, corrupted: int) -> None:
         """Count a step; every 50 steps write a row."""
-        if self._first_progress is None:
-            self._first_progress = position.progress
         self._sums, self._count = self._sums + losses["loss"], self._count + 1
         if not self._active or position.step % EVERY_STEPS:
             return
@@ -54,7 +60,7 @@ class Log:
         self._row(position, **values, gradient_norm=round(norm, 3), corrupted=corrupted)
         self._board.add_scalar("loss", mean, position.step)
         self._board.add_scalar("images_per_second", speed, position.step)
-        print(f"step {position.step} epoch {position.epoch} {100 * position.progress:.1f} % loss {mean:.4f} {speed:.0f} images/s", flush=True)
+        self._say(position, f"step {position.step} epoch {position.epoch} {100 * position.progress:.1f} % loss {mean:.4f} {speed:.0f} images/s")
 
     def validation(self, position: Any, report: Report) -> None:
         if not self._active:
@@ -63,7 +69,13 @@ class Log:
         self._row(position, validation=text)
         for name, value in dataclasses.asdict(report).items():
             self._board.add_scalar(f"validation/{name}", value, position.step)
-        print(f"validation at step {position.step}: {text}", flush=True)
+        self._say(position, f"validation at step {position.step}: {text}")
+
+    def _say(self, position: Any, line: str) -> None:
+        if self._bar and self._task is not None:
+            self._bar.update(self._task, completed=position.progress, description=line)
+        else:
+            print(line, flush=True)
 
     def _row(self, position: Any, **values: Any) -> None:
         known = {"time": round(time.time(), 1), "step": position.step, "epoch": position.epoch, "images": position.images}

@@ -28,7 +28,7 @@ def det(scores: Scores, path: Path) -> None:
 def histogram(scores: Scores, path: Path) -> None:
     """Mated and non-mated scores."""
     figure, axes = pyplot.subplots(figsize=(5, 4), layout="constrained")
-    edges = np.linspace(-0.6, 1.0, 81)
+    edges = np.linspace(-0.6, 1.0, 81).tolist()
     axes.hist(scores.non_mated, edges, alpha=0.6, density=True, label="different people")
     axes.hist(scores.mated, edges, alpha=0.6, density=True, label="same person")
     axes.set(xlabel="score", ylabel="density")

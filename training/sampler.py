@@ -45,7 +45,7 @@ def people(numbers: Numbers, labels: NDArray[np.int64], batch_size: int, crops: 
 def _spread(chunks: list[Numbers], owners: list[int], wanted: int, rng: np.random.Generator) -> list[Numbers]:
     """Deal shuffled chunks into batches so that no person is in a batch twice."""
     waiting = [int(i) for i in rng.permutation(len(chunks))]
-    batches = []
+    batches: list[Numbers] = []
     while True:
         taken: dict[int, int] = {}
         for i in waiting:

@@ -57,7 +57,8 @@ class TrainStep(nn.Module):
     def forward(self, crops: torch.Tensor, labels: torch.Tensor, index: torch.Tensor) -> dict[str, torch.Tensor]:
         with torch.autocast(self.device, self.dtype, enabled=self.dtype != torch.float32):
             embeddings = self.embedder(crops)  # (N, D)
-        return self.objective(embeddings.float(), labels, index)
+        losses: dict[str, torch.Tensor] = self.objective(embeddings.float(), labels, index)
+        return losses
 
 
 def train(recipe: Recipe, out: Path, resume: bool = False, initial: Path | None = None, budget_minutes: float = 0.0) -> Position:
@@ -72,7 +73,7 @@ def train(recipe: Recipe, out: Path, resume: bool = False, initial: Path | None 
     loader = Loader(crops, recipe.data, recipe.augment, recipe.run.seed)
     bank = None if crops.teacher is None else torch.from_numpy(crops.teacher)
 
-    embedder = Embedder(recipe.backbone).to(group.device, memory_format=torch.channels_last)
+    embedder = Embedder(recipe.backbone).to(group.device)
     if initial is not None:
         embedder.load_state_dict(checkpoint.load_embedder(initial)[0].state_dict())
     module = TrainStep(embedder, Objective(recipe, crops.classes, bank), recipe.run.precision, group.kind).to(group.device)

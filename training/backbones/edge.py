@@ -30,7 +30,7 @@ class Residual(nn.Module):
     def __init__(self, body: nn.Sequential, relu: bool = False) -> None:
         super().__init__()
         self.body, self.relu = body, relu
-        nn.init.zeros_(body[-1][1].weight)  # type: ignore[index, arg-type]
+        nn.init.zeros_(body[-1][1].weight)  # type: ignore[index]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         out = x + self.body(x)
@@ -77,7 +77,8 @@ class EdgeNet(nn.Module):
         self.norm = nn.BatchNorm1d(embedding_size)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.norm(self.embedding(self.trunk(x).flatten(1)))  # (N, D)
+        out: torch.Tensor = self.norm(self.embedding(self.trunk(x).flatten(1)))  # (N, D)
+        return out
 
 
 def fused(embedding_size: int) -> EdgeNet:

@@ -26,7 +26,8 @@ class Block(nn.Module):
         self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)) if changes else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.body(x) + self.shortcut(x)
+        out: torch.Tensor = self.body(x) + self.shortcut(x)
+        return out
 
 
 class IResNet(nn.Module):
@@ -49,7 +50,8 @@ class IResNet(nn.Module):
         self.embedding = nn.Sequential(nn.Flatten(), nn.Linear(512 * 7 * 7, embedding_size), nn.BatchNorm1d(embedding_size))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.embedding(self.trunk(x))  # (N, D)
+        out: torch.Tensor = self.embedding(self.trunk(x))  # (N, D)
+        return out
 
 
 def iresnet18(embedding_size: int) -> IResNet:

@@ -26,7 +26,8 @@ class Bottleneck(nn.Module):
         self.body = nn.Sequential(convolution(inputs, wide, 1), convolution(wide, wide, 3, stride, wide), convolution(wide, outputs, 1, prelu=False))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.body(x) if self.shortcut else self.body(x)
+        out: torch.Tensor = self.body(x)
+        return x + out if self.shortcut else out
 
 
 class MobileFaceNet(nn.Module):
@@ -46,4 +47,5 @@ class MobileFaceNet(nn.Module):
         self.trunk = nn.Sequential(*layers)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.trunk(x).flatten(1)  # (N, D)
+        out: torch.Tensor = self.trunk(x).flatten(1)  # (N, D)
+        return out

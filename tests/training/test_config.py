@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from device.config import ConfigError
+from training import config
+
+
+@pytest.mark.parametrize("path", sorted(config.CONFIGS.glob("*.toml")), ids=lambda p: p.stem)
+def test_each_recipe_is_read_and_survives_a_checkpoint(path: Path) -> None:
+    recipe = config.load(path.stem)
+    assert recipe.name == path.stem
+    assert recipe.data.sources
+    assert config.from_table(dataclasses.asdict(recipe)) == recipe
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("schedule.epoch = 3", "schedule.epoch: unknown setting; known: .*epochs"),
+        ("schedule.epochs = '3'", "schedule.epochs = '3': expected int, got str"),
+        ("schedule.epochs = 0", "schedule.epochs = 0: allowed range 1 to"),
+        ("run.precision = 'int4'", "expected one of float32, bfloat16"),
+        ("data.sources = [{ kind = 'mxnet' }]", r"data.sources\[0\].kind = 'mxnet': expected one of"),
+        ("data.sources = 3", "data.sources: expected a list"),
+        ("optimiser.learning_rate = nan", "allowed range"),
+    ],
+)
+def test_a_setting_that_cannot_be_honoured_is_named(line: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config.load("smoke", (line,))
+
+
+def test_an_unknown_recipe_lists_the_known() -> None:
+    with pytest.raises(ConfigError, match="default, finetune"):
+        config.load("nothing")
