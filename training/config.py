@@ -69,6 +69,7 @@ class LossSettings:
 
     name: str = ""  # a name in `training.losses`; "" trains by the teacher alone
     weight: float = ranged(1.0, 0.0, 1000.0)
+    sample_rate: float = ranged(0.0, 0.0, 1.0)  # Partial FC: classes shared out over the processes, this share looked at a step; 0 is without
     options: dict[str, Any] = field(default_factory=dict)  # handed to the loss
 
 

@@ -24,8 +24,17 @@ class Group:
     def first(self) -> bool:
         return self.rank == 0
 
-    def wrap(self, module: nn.Module) -> nn.Module:
-        return nn.parallel.DistributedDataParallel(module) if self.world > 1 else module
+    def wrap(self, module: nn.Module, own: list[str]) -> nn.Module:
+        """DistributedDataParallel over all parameters but `own`, which belong to this process alone, and their buffers."""
+        if self.world == 1:
+            return module
+        buffers = [name for name, _ in module.named_buffers() if own and name.startswith("objective.classify.")]
+        nn.parallel.DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(module, own + buffers)
+        return nn.parallel.DistributedDataParallel(module)
+
+    def file(self, name: str) -> str:
+        """Each process's own checkpoint; the first one's has the plain name."""
+        return name if self.first else f"{self.rank}.{name}"
 
     def agree(self, value: float) -> float:
         """The first process's value, in all of them: clocks and validations differ."""

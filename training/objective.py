@@ -9,6 +9,7 @@ from device.contract import ClockfaceError
 from training import losses
 from training.config import Recipe
 from training.distill import DistillLoss
+from training.partial_fc import PartialFC
 
 
 class Objective(nn.Module):
@@ -32,7 +33,7 @@ class Objective(nn.Module):
         if distilled and bank is not None and bank.shape[1] != size:
             raise ClockfaceError(f"the teacher's embedding size is {bank.shape[1]}, the student's {size}; set backbone.embedding_size = {bank.shape[1]}")
         self.distill = DistillLoss(weights, bank) if distilled and bank is not None else None
-        self.classify = losses.build(recipe.loss.name, size, classes, **recipe.loss.options) if recipe.loss.name else None
+        self.classify = build_loss(recipe, classes) if recipe.loss.name else None
 
     def forward(self, embeddings: torch.Tensor, labels: torch.Tensor, index: torch.Tensor) -> dict[str, torch.Tensor]:
         """(N, D) float, (N,) int64, (N,) int64 -> {"loss": scalar to minimise, and each part}."""
@@ -40,7 +41,20 @@ class Objective(nn.Module):
         if self.distill is not None:
             parts["distill"] = self.distill(embeddings, index)
         if self.classify is not None:
-            known = labels >= 0
-            classified = self.classify(embeddings[known], labels[known]) if known.any() else embeddings.sum() * 0.0
-            parts["classify"] = self.weight * classified
+            parts["classify"] = self.weight * self._classified(embeddings, labels)
         return {"loss": torch.stack(list(parts.values())).sum(), **parts}
+
+    def _classified(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        assert self.classify is not None
+        known = labels >= 0
+        if isinstance(self.classify, PartialFC):  # skips unknown labels itself: its processes exchange batches of equal size
+            return torch.as_tensor(self.classify(embeddings, labels))
+        return torch.as_tensor(self.classify(embeddings[known], labels[known])) if known.any() else embeddings.sum() * 0.0
+
+
+def build_loss(recipe: Recipe, classes: int) -> nn.Module:
+    """The loss on labelled crops, its classes shared out over the processes where the recipe samples them."""
+    settings, size = recipe.loss, recipe.backbone.embedding_size
+    if settings.sample_rate:
+        return PartialFC(settings.name, size, classes, settings.sample_rate, recipe.run.seed, **settings.options)
+    return losses.build(settings.name, size, classes, **settings.options)

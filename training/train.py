@@ -26,6 +26,7 @@ from training.loader import Batch, Loader
 from training.log import Log
 from training.model import Embedder
 from training.objective import Objective
+from training.partial_fc import PartialFC
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -53,6 +54,8 @@ class TrainStep(nn.Module):
     def __init__(self, embedder: Embedder, objective: Objective, precision: str, device: str) -> None:
         super().__init__()
         self.embedder, self.objective, self.dtype, self.device = embedder, objective, DTYPES[precision], device
+        sharded = isinstance(objective.classify, PartialFC)
+        self.own = [name for name, _ in self.named_parameters() if sharded and name.startswith("objective.classify.")]  # this process's alone
 
     def forward(self, crops: torch.Tensor, labels: torch.Tensor, index: torch.Tensor) -> dict[str, torch.Tensor]:
         with torch.autocast(self.device, self.dtype, enabled=self.dtype != torch.float32):
@@ -78,12 +81,14 @@ def train(recipe: Recipe, out: Path, resume: bool = False, initial: Path | None 
         embedder.load_state_dict(checkpoint.load_embedder(initial)[0].state_dict())
     module = TrainStep(embedder, Objective(recipe, crops.classes, bank), recipe.run.precision, group.kind).to(group.device)
     optimiser = build_optimiser(module, recipe)
+    if isinstance(module.objective.classify, PartialFC) and recipe.loss.sample_rate < 1:
+        module.objective.classify.attach(optimiser)
     scaler = torch.amp.GradScaler(group.kind, enabled=recipe.run.precision == "float16")
     average = Average(embedder, recipe.run.ema)
     position = Position()
     if resume:
-        position = restore(out / "last.pt", recipe, embedder, module, optimiser, scaler, average)
-    wrapped = group.wrap(module)
+        position = restore(out / group.file("last.pt"), recipe, embedder, module, optimiser, scaler, average)
+    wrapped = group.wrap(module, module.own)
     progress = plan(recipe, position, len(parts.train), group.world, budget_minutes)
 
     with Log(out, resume, group.first) as log:
@@ -110,9 +115,10 @@ def train(recipe: Recipe, out: Path, resume: bool = False, initial: Path | None 
                     position.best, position.stale = (score, 0) if better else (position.best, position.stale + 1)
                     if report:
                         log.validation(position, report)
+                    if group.first or module.own:
                         state = state_of(position, embedder, module, optimiser, scaler, average)
                         for name in ("last.pt", "best.pt") if better else ("last.pt",):
-                            checkpoint.save(out / name, state, recipe)
+                            checkpoint.save(out / group.file(name), state, recipe)
                 if position.progress >= 1.0 or stopped_early(recipe, position):
                     break
             else:
@@ -158,10 +164,11 @@ def accumulate(wrapped: nn.Module, batch: Batch, equal_parts: int, scaler: Any, 
     return sums
 
 
-def update(module: nn.Module, optimiser: torch.optim.Optimizer, scaler: Any, clip_norm: float) -> float:
+def update(module: TrainStep, optimiser: torch.optim.Optimizer, scaler: Any, clip_norm: float) -> float:
     """Clip, step, clear; returns the gradient's norm before clipping. The scaler itself skips a step that overflowed in float16."""
     scaler.unscale_(optimiser)
-    norm = nn.utils.clip_grad_norm_(module.parameters(), clip_norm or float("inf"))
+    own = set(module.own)
+    norm = nn.utils.clip_grad_norm_([p for name, p in module.named_parameters() if name not in own], clip_norm or float("inf"))  # alike in all processes
     if scaler.is_enabled() or torch.isfinite(norm):
         scaler.step(optimiser)
         scaler.update()

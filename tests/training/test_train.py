@@ -101,6 +101,25 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
     assert all(torch.allclose(expected[name], got[name], atol=1e-5, rtol=0) for name in expected)
 
 
+def _one_of_two_sharded(rank: int, port: int, out: str) -> None:
+    os.environ.update(RANK=str(rank), WORLD_SIZE="2", LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    backbones.BACKBONES["tiny"] = Tiny
+    train(small("schedule.batch_size = 4", "loss.sample_rate = 1.0", "optimiser.clip_norm = 0.0"), Path(out))
+
+
+def test_sharded_classes_train_the_same_embedder(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    train(small("schedule.batch_size = 8", "loss.sample_rate = 1.0", "optimiser.clip_norm = 0.0"), tmp_path / "one")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    multiprocessing.spawn(_one_of_two_sharded, (port, str(tmp_path / "two")), nprocs=2)
+    expected, got = (checkpoint.load(tmp_path / name / "last.pt")["embedder"] for name in ("one", "two"))
+    assert all(torch.allclose(expected[name], got[name], atol=1e-5, rtol=0) for name in expected)
+    assert (tmp_path / "two" / "1.last.pt").exists()  # the other process's classes
+
+
 def test_accumulated_parts_equal_the_whole_batch(tmp_path: Path) -> None:
     for name, more in (("whole", "schedule.accumulate = 1"), ("parts", "schedule.accumulate = 4")):
         (tmp_path / name).mkdir()
