@@ -29,7 +29,7 @@ class Group:
         if self.world == 1:
             return module
         buffers = [name for name, _ in module.named_buffers() if own and name.startswith("objective.classify.")]
-        nn.parallel.DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(module, own + buffers)
+        nn.parallel.DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(module, own + buffers)  # type: ignore[no-untyped-call]
         return nn.parallel.DistributedDataParallel(module)
 
     def file(self, name: str) -> str:

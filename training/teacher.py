@@ -85,7 +85,7 @@ def _rows(embed: Embed, source: Source, positions: range) -> Embeddings:
         with contextlib.suppress(RecordError):  # counted and named when training reads it
             crops.append(source.crop(position))
             kept.append(row)
-    size = embed(np.zeros((1, CROP_SIZE, CROP_SIZE, 3), np.uint8)).shape[1]
+    size = embed(np.full((1, CROP_SIZE, CROP_SIZE, 3), 128, np.uint8)).shape[1]
     rows = np.zeros((len(positions), size), np.float32)
     if kept:
         stack = np.stack(crops)
