@@ -71,6 +71,7 @@ class QualitySettings:
 @dataclass(frozen=True)
 class EmbedderSettings:
     model: str = "sface"  # name in device/models.toml, or a path to an .onnx file
+    sha256: str = ""  # pins a model that is not in the list
     provider: str = chosen("auto", "auto", "tensorrt", "cuda", "cpu")
     threads: int = ranged(0, 0, 64)  # 0: as many as there are cores, at most 4
 
@@ -82,7 +83,7 @@ class DecisionSettings:
     window: int = ranged(6, 1, 50)  # latest crops of a track that count
     min_lead: float = ranged(0.05, 0.0, 1.0)  # cosine; best minus best of another person
     interval_ms: int = ranged(100, 0, 5000)  # the best crop of each interval is embedded
-    unknown_retry_ms: int = ranged(500, 0, 60000)  # the same, once a track is known or unknown
+    recheck_ms: int = ranged(1000, 0, 60000)  # the same, once a track is known or unknown
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ class Outcome:
     reason: str
     person_id: int | None = None  # only when known
     score: float = -1.0  # mean over the agreeing crops when known, else the best seen
-    lead: float = 0.0
+    lead: float | None = None  # None where nobody else is enrolled
     threshold: float = 1.0
 
 
@@ -34,7 +34,7 @@ def judge(match: Match | None, threshold: float, min_lead: float) -> Outcome:
         return Outcome("unknown", "nobody is enrolled", threshold=threshold)
     if match.score < threshold:
         return Outcome("unknown", "score below the threshold", None, match.score, match.lead, threshold)
-    if match.lead < min_lead:
+    if match.lead is not None and match.lead < min_lead:
         return Outcome("undecided", "two people are about as alike", None, match.score, match.lead, threshold)
     return Outcome("known", "score above the threshold", match.person_id, match.score, match.lead, threshold)
 
@@ -68,9 +68,9 @@ class Decision:
             agreeing = [vote for vote in votes if vote.person_id is not None]
             if len(agreeing) < self.settings.agree:
                 return replace(so_far, reason=f"{len(agreeing)} of {self.settings.agree} pictures agree")
-            score, lead = (fmean(getattr(vote, name) for vote in agreeing) for name in ("score", "lead"))
-            threshold = max(vote.threshold for vote in agreeing)
-            return Outcome("known", f"{len(agreeing)} pictures agree", named.pop(), score, lead, threshold)
+            score, threshold = fmean(vote.score for vote in agreeing), max(vote.threshold for vote in agreeing)
+            leads = [vote.lead for vote in agreeing if vote.lead is not None]
+            return Outcome("known", f"{len(agreeing)} pictures agree", named.pop(), score, fmean(leads) if leads else None, threshold)
         if len(votes) < self.settings.window:
             return replace(so_far, reason=f"{len(votes)} of {self.settings.window} pictures seen")
         if any(vote.state == "undecided" for vote in votes):

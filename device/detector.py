@@ -59,19 +59,20 @@ class Detector:
         except cv2.error as error:
             raise DetectorError(f"{model} is not a YuNet model; run `python -m device models pull`") from error
 
-    def input_size(self, width: int, height: int) -> tuple[int, int]:
+    def input_size(self, width: int, height: int, min_eye_distance: float) -> tuple[int, int]:
         """Network input (width, height) in px for a frame of this size; never larger than the frame."""
-        scale = min(1.0, SMALLEST_EYE_PX / self.settings.min_eye_distance)
+        scale = min(1.0, SMALLEST_EYE_PX / min_eye_distance)
         return max(32, round(width * scale)), max(32, round(height * scale))
 
-    def detect(self, image: NDArray[np.uint8]) -> list[Face]:
+    def detect(self, image: NDArray[np.uint8], min_eye_distance: float | None = None) -> list[Face]:
         """All faces of a frame, the largest first.
 
         Args:
             image: (H, W, 3) uint8 BGR.
+            min_eye_distance: px between the eyes of the smallest face to be found; None takes the setting.
         """
         height, width = image.shape[:2]
-        size = self.input_size(width, height)
+        size = self.input_size(width, height, min_eye_distance or self.settings.min_eye_distance)
         faces = self._find(image, size)
         if size[0] > WIDE_INPUT:
             coarse = self._find(image, (COARSE_WIDTH, max(32, round(height * COARSE_WIDTH / width))))

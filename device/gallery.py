@@ -23,7 +23,7 @@ class Match:
 
     person_id: int
     score: float  # cosine, -1..1
-    lead: float  # score minus the best score of another person; the score minus -1 where there is no other
+    lead: float | None  # score minus the best score of another person; None where nobody else is enrolled
 
 
 class Gallery:
@@ -97,8 +97,8 @@ class Gallery:
         ids = self._person_ids[: self._rows]
         best = int(np.argmax(scores))
         score, person_id = float(scores[best]), int(ids[best])
-        scores[ids == person_id] = -1.0
-        return Match(person_id, score, score - float(scores.max()))
+        others = scores[ids != person_id]
+        return Match(person_id, score, score - float(others.max()) if len(others) else None)
 
     def _reserve(self, rows: int) -> None:
         if rows > len(self._matrix):

@@ -1,0 +1,62 @@
+"""List, pull and verify the model files."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+
+from device.models import Catalogue, Entry
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=("list", "pull", "verify"))
+    parser.add_argument("names", nargs="*", metavar="NAME", help="of these only")
+    parser.add_argument("--json", action="store_true", help="print one JSON list")
+
+
+def run(args: argparse.Namespace) -> int:
+    catalogue = Catalogue.load()
+    chosen = [catalogue.entry(name) for name in args.names or catalogue.entries]
+    if args.action == "pull":
+        _pull(catalogue, chosen)
+    faults = {entry.name: catalogue.fault(entry) for entry in chosen}
+    if args.json:
+        print(json.dumps([_row(catalogue, entry, faults[entry.name]) for entry in chosen], indent=2))
+    elif args.action == "list":
+        _table(catalogue, chosen, faults)
+    else:
+        for entry in chosen:
+            print(faults[entry.name] or f"{entry.name}: {catalogue.place(entry)} ok")
+    return 0 if args.action == "list" or not any(faults.values()) else 1
+
+
+def _row(catalogue: Catalogue, entry: Entry, fault: str | None) -> dict[str, object]:
+    fields = {key: value for key, value in dataclasses.asdict(entry).items() if key != "sources"}
+    return {**fields, "path": str(catalogue.place(entry)), "ok": fault is None, "fault": fault}
+
+
+def _table(catalogue: Catalogue, chosen: list[Entry], faults: dict[str, str | None]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("name", "kind", "kB", "licence", "here", "what it is")
+    for entry in chosen:
+        here = "ok" if not faults[entry.name] else "wrong" if catalogue.place(entry).exists() else "missing"
+        table.add_row(entry.name, entry.kind, f"{entry.size / 1000:,.0f}", entry.licence, here, entry.about)
+    Console().print(table)
+
+
+def _pull(catalogue: Catalogue, chosen: list[Entry]) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description:>18}"), BarColumn(), DownloadColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        tasks = {entry.name: bars.add_task(entry.name, total=entry.size) for entry in chosen}
+
+        def show(name: str, done: int, total: int) -> None:
+            if name in tasks:
+                bars.update(tasks[name], completed=done)
+
+        catalogue.pull([entry.name for entry in chosen], show)

@@ -1,0 +1,183 @@
+"""The terminal's flow, one page: frame -> faces -> tracks -> quality -> crop -> embedding -> search -> decision -> punch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device.attendance import AttendancePolicy, LastPunch, Refused
+from device.camera import Frame
+from device.clock import read_clock_state
+from device.config import Settings
+from device.decision import Decision, Outcome
+from device.gallery import Match
+from device.quality import Quality
+from device.recogniser import Recogniser, Sample
+from device.records import Person, Punch, PunchDraft
+from device.stopwatch import Stopwatch
+from device.store import Store
+from device.tracker import Track, Tracker
+
+
+@dataclass
+class Subject:
+    """Somebody in front of the camera: one track and what is known of it."""
+
+    track: Track
+    stretch: int
+    decision: Decision
+    next_look: float  # s; when the best crop so far goes into the embedder
+    best: tuple[Sample, NDArray[np.uint8]] | None = None  # with its frame
+    quality: Quality | None = None  # of the newest crop, for guidance
+    outcome: Outcome = field(default_factory=lambda: Outcome("undecided", "no good picture yet"))
+    person: Person | None = None
+    result: Punch | Refused | None = None  # what came of a known person
+    counted: bool = False  # as a sighting
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What one frame showed and what came of it."""
+
+    frame: Frame
+    subjects: tuple[Subject, ...]
+    punches: tuple[tuple[Person, Punch], ...]  # committed to disk
+
+
+class Pipeline:
+    """Takes frames, gives scenes, writes punches.
+
+    Args:
+        recogniser: detector, quality gate and embedder.
+        store: open database; a punch is on disk before it stands in a scene.
+        device: name of this terminal in the log.
+        recording: the frames are a recording. It is a visit of its own: punches from before it do not hold it back.
+    """
+
+    def __init__(
+        self, settings: Settings, recogniser: Recogniser, store: Store, device: str, recording: bool = False, stopwatch: Stopwatch | None = None
+    ) -> None:
+        self.settings = settings
+        self.recogniser = recogniser
+        self.store = store
+        self.device = device
+        self.recording = recording
+        self.stopwatch = stopwatch or Stopwatch()
+        self.tracker = Tracker(settings.tracker)
+        self.policy = AttendancePolicy(settings.attendance)
+        self._subjects: dict[int, Subject] = {}  # by track id
+        self._visits: dict[int, LastPunch] = {}  # by person id: punches of this run
+        self._version = -1
+        self.reload()
+
+    def process(self, frame: Frame) -> Scene:
+        """One frame, top to bottom."""
+        with self.stopwatch("detect"):
+            faces = self.recogniser.detector.detect(frame.image)
+        with self.stopwatch("track"):
+            subjects = [self._subject(track, frame.time) for track in self.tracker.update(faces, frame.time)]
+        with self.stopwatch("quality"):
+            for subject in subjects:
+                self._keep_best(subject, frame)
+        self._recognise([s for s in subjects if s.best and frame.time >= s.next_look], frame.time)
+        punches = [punch for subject in subjects if (punch := self._conclude(subject, frame.time))]
+        self._forget()
+        return Scene(frame, tuple(subjects), tuple(punches))
+
+    def reload(self) -> None:
+        """Read the gallery again if another process, or nobody yet, has changed it."""
+        version = self.store.data_version()
+        if version != self._version:
+            self._version = version
+            self.gallery = self.recogniser.gallery(self.store)
+            self.threshold = self.recogniser.threshold(self.gallery.people)
+            self._people = {person.id: person for person in self.store.people(active_only=True)}
+
+    def _subject(self, track: Track, now: float) -> Subject:
+        """The subject of a track; a new one when the track is new or may have changed hands."""
+        subject = self._subjects.get(track.id)
+        if subject is None or subject.stretch != track.stretch:
+            first_look = now + self.settings.decision.interval_ms / 1000
+            subject = Subject(track, track.stretch, Decision(self.settings.decision), first_look)
+            self._subjects[track.id] = subject
+        return subject
+
+    def _keep_best(self, subject: Subject, frame: Frame) -> None:
+        """Assess the crop of this frame and keep the better one; only the best of each interval is embedded."""
+        sample = self.recogniser.quick(frame.image, subject.track.face)
+        subject.quality = sample.quality
+        if sample.quality.acceptable and (subject.best is None or sample.quality.score > subject.best[0].quality.score):
+            subject.best = sample, frame.image
+
+    def _recognise(self, due: Sequence[Subject], now: float) -> None:
+        """Embed the best crops, search them and let each count as one vote."""
+        with self.stopwatch("refine"):
+            samples = [self.recogniser.sample(image, sample.face) for sample, image in (s.best for s in due if s.best)]
+        usable = [(subject, sample) for subject, sample in zip(due, samples, strict=True) if sample.quality.acceptable]
+        if usable:
+            self.reload()
+            with self.stopwatch("embed"):
+                embeddings = self.recogniser.embed([sample for _, sample in usable])
+            for (subject, _), embedding in zip(usable, embeddings, strict=True):
+                with self.stopwatch("search"):
+                    match = self.gallery.search(embedding)
+                self._vote(subject, match)
+        for subject in due:
+            settings = self.settings.decision
+            pause_ms = settings.interval_ms if subject.outcome.state == "undecided" else settings.recheck_ms
+            subject.best, subject.next_look = None, now + pause_ms / 1000
+
+    def _vote(self, subject: Subject, match: Match | None) -> None:
+        """Count one search; a track that was known and now looks like somebody else starts anew."""
+        outcome = subject.decision.add(match, self.threshold)
+        if subject.person is not None and outcome.person_id != subject.person.id:
+            subject.decision, subject.person, subject.result = Decision(self.settings.decision), None, None
+            outcome = subject.decision.add(match, self.threshold)
+        subject.outcome = outcome
+
+    def _conclude(self, subject: Subject, now: float) -> tuple[Person, Punch] | None:
+        """A known person is recorded once a visit, an unknown one counted."""
+        outcome = subject.outcome
+        if outcome.state == "unknown" and not subject.counted:
+            self.store.add_sighting(now, 1, outcome.score)
+            subject.counted = True
+        if outcome.person_id is None or subject.result is not None:
+            return None
+        subject.person = self._people.get(outcome.person_id)
+        if subject.person is None:  # deactivated or erased since the votes were cast
+            subject.decision, subject.outcome = Decision(self.settings.decision), Outcome("undecided", "no good picture yet")
+            return None
+        decided = self.policy.decide(self._last_punch(outcome.person_id, now), now)
+        if isinstance(decided, Refused):
+            subject.result = decided
+            return None
+        draft = PunchDraft(
+            person_id=outcome.person_id,
+            occurred_at=now,
+            direction=decided,
+            device=self.device,
+            method="face",
+            clock=read_clock_state(),
+            score=outcome.score,
+            lead=outcome.lead,
+            threshold=outcome.threshold,
+            model_id=self.recogniser.embedder.card.model_id,
+        )
+        with self.stopwatch("punch"):
+            punch = subject.result = self.store.record_punch(draft)
+        self._visits[outcome.person_id] = LastPunch(now, decided)
+        return subject.person, punch
+
+    def _last_punch(self, person_id: int, now: float) -> LastPunch | None:
+        last = self.store.last_punch(person_id)
+        if not self.recording or person_id in self._visits or last is None:
+            return self._visits.get(person_id, last) if self.recording else last
+        before = now - self.settings.attendance.refractory_seconds - 1.0
+        return LastPunch(min(last.occurred_at, before), last.direction)
+
+    def _forget(self) -> None:
+        alive = {track.id for track in self.tracker.tracks}
+        self._subjects = {key: subject for key, subject in self._subjects.items() if key in alive}

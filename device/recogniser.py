@@ -1,0 +1,85 @@
+"""From a picture to aligned, assessed and embedded faces: what `identify`, enrolment and the terminal share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device import models
+from device.config import Settings
+from device.contract import align
+from device.detector import Detector, Face
+from device.embedder import Embedder
+from device.gallery import Gallery
+from device.quality import Quality, assess
+from device.store import Store
+
+STILL_EYE_PX = 12.0  # smallest face searched for in a photo...
+STILL_SIDE_PX = 1600.0  # ... whose longer side has at most so many px at the detector's input
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One face of one picture, ready to be embedded."""
+
+    face: Face  # px of the picture, landmarks read at full resolution
+    crop: NDArray[np.uint8]  # (112, 112, 3) uint8 RGB
+    quality: Quality
+
+
+class Recogniser:
+    """Detector, quality gate and embedder, built once.
+
+    Args:
+        settings: of the terminal.
+
+    Raises:
+        ModelError: a model file is missing or not the one it should be.
+        ContractError: the embedder does not keep the contract.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.detector = Detector(models.path("yunet"), settings.detector)
+        self.embedder = Embedder(models.path(settings.embedder.model, settings.embedder.sha256), settings.embedder.provider, settings.embedder.threads)
+
+    def sample(self, image: NDArray[np.uint8], face: Face) -> Sample:
+        """Read the landmarks again, align and assess one face of an image (H, W, 3) uint8 BGR."""
+        face = self.detector.refine(image, face)
+        crop = align(image, face.landmarks)
+        return Sample(face, crop, assess(face, crop, self.settings.quality))
+
+    def quick(self, image: NDArray[np.uint8], face: Face) -> Sample:
+        """The same without reading the landmarks again: good enough to choose among the frames of a track."""
+        crop = align(image, face.landmarks)
+        return Sample(face, crop, assess(face, crop, self.settings.quality))
+
+    def still(self, image: NDArray[np.uint8]) -> list[Sample]:
+        """All faces of a photo (H, W, 3) uint8 BGR, the largest first, small ones included."""
+        smallest = max(STILL_EYE_PX, 10.0 * max(image.shape[:2]) / STILL_SIDE_PX)
+        return [self.sample(image, face) for face in self.detector.detect(image, smallest)]
+
+    def embed(self, samples: Sequence[Sample]) -> NDArray[np.float32]:
+        """(N, D) float32 of unit length for N samples."""
+        if not samples:
+            return np.zeros((0, self.embedder.card.embedding_size), dtype=np.float32)
+        return self.embedder.embed(np.stack([sample.crop for sample in samples]))
+
+    def gallery(self, store: Store) -> Gallery:
+        """Everybody enrolled and active whose templates are of this model."""
+        card = self.embedder.card
+        gallery = Gallery(card.model_id, card.embedding_size)
+        _, person_ids, matrix = store.templates(card.model_id)
+        if len(person_ids):
+            gallery.add(person_ids, matrix, card.model_id)
+        return gallery
+
+    def threshold(self, people: int) -> float:
+        """The card's threshold for a gallery of so many people, see `ModelCard.operating_point`."""
+        point = self.embedder.card.operating_point(max(people, 1), self.settings.decision.fpir)
+        assert point.threshold is not None  # operating_point raises otherwise
+        return point.threshold
+
