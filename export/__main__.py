@@ -1,0 +1,38 @@
+"""`python -m export COMMAND`: each command is one module in `export/`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+from device.contract import ClockfaceError
+
+COMMANDS = {  # name -> one line; the module `export.NAME` has add_arguments(parser) and run(args) -> exit code
+    "adopt": "bring a published 112 x 112 embedder under the contract",
+    "calibrate": "set thresholds from non-mated scores, into the card",
+    "plain": "remove the weights from a model's inputs, for OpenCV's own classes",
+    "patch": "write what turns one model file into another",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(prog="python -m export", description="Weights -> one self-describing ONNX file.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, summary in COMMANDS.items():
+        commands.add_parser(name, help=summary, add_help=False)
+    name = parser.parse_args(argv[:1]).command
+    module = importlib.import_module(f"export.{name}")
+    parser = argparse.ArgumentParser(prog=f"python -m export {name}", description=module.__doc__)
+    module.add_arguments(parser)
+    args = parser.parse_args(argv[1:])
+    try:
+        return int(module.run(args))
+    except ClockfaceError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,273 @@
+"""`python -m export adopt`: bring any 112 x 112 face embedder under the contract.
+
+SFace, MobileFaceNet, EdgeFace and the InsightFace packs take float NCHW with their own colour order, mean and std. The
+file written takes uint8 NHWC RGB, does all of that inside the graph, ends in a unit vector and carries a card. Nothing
+is written unless it agrees with the original.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from device.contract import CARD_KEY, CARD_SCHEMA, COLOUR_ORDER, CROP_SIZE, LANDMARK_SET, ClockfaceError, ModelCard
+from device.embedder import Embedder
+
+PARITY = 0.99999  # lowest cosine to the original
+PREFIX = "clockface_"  # of the names added to the graph
+
+
+class AdoptError(ClockfaceError):
+    """The original cannot be brought under the contract."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What the original wants: (pixel - mean) / std, in its colour order, float NCHW."""
+
+    colour: str = "RGB"  # or "BGR"
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)  # in the original's colour order, 0..255
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        if self.colour not in ("RGB", "BGR") or len(self.mean) != 3 or len(self.std) != 3 or not all(value > 0 for value in self.std):
+            raise AdoptError(f"preprocessing: expected RGB or BGR, three means and three positive stds, got {self}")
+
+    def apply(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(N, 112, 112, 3) uint8 RGB -> (N, 3, 112, 112) float32, written apart from the graph: the parity check's oracle."""
+        ordered = crops if self.colour == "RGB" else crops[..., ::-1]
+        scaled = (ordered.astype(np.float32) - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
+        return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+
+
+def drop_weights_from_inputs(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Old exporters list the weights as graph inputs too, also those no node reads any more; onnxruntime and OpenCV refuse that."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    read = {name for node in model.graph.node for name in node.input}
+    kept = [value for value in model.graph.input if value.name in read - weights]
+    del model.graph.input[:]
+    model.graph.input.extend(kept)
+    return model
+
+
+def model_id(model: onnx.ModelProto) -> str:
+    """sha256 over the weights, by name, so that a new card or node order does not make a new model."""
+    digest = hashlib.sha256()
+    for tensor in sorted(model.graph.initializer, key=lambda tensor: tensor.name):
+        values = numpy_helper.to_array(tensor)
+        digest.update(f"{tensor.name}|{values.dtype}|{values.shape}|".encode())
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
+
+
+def adopt(original: onnx.ModelProto, preprocessing: Preprocessing) -> tuple[onnx.ModelProto, int]:
+    """The model under the contract, without its card, and its embedding size D.
+
+    Raises:
+        AdoptError: more than one input or output, or not float (N, 3, 112, 112) -> (N, D).
+    """
+    model = drop_weights_from_inputs(onnx.ModelProto.FromString(original.SerializeToString()))
+    graph = model.graph
+    if len(graph.input) != 1 or len(graph.output) != 1:
+        raise AdoptError(f"expected one input and one output, got {[v.name for v in graph.input]} and {[v.name for v in graph.output]}")
+    source, result = graph.input[0], graph.output[0]
+    kind = source.type.tensor_type.elem_type
+    shape = [dim.dim_value for dim in source.type.tensor_type.shape.dim]
+    if kind not in (TensorProto.FLOAT, TensorProto.FLOAT16) or shape[1:] != [3, CROP_SIZE, CROP_SIZE]:
+        raise AdoptError(f"input {source.name}: expected float (N, 3, {CROP_SIZE}, {CROP_SIZE}), got element type {kind}, shape {shape}")
+    size = result.type.tensor_type.shape.dim[-1].dim_value
+    _make_batch_dynamic(model)
+    opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    before, constants = _before(source.name, kind, preprocessing)
+    after, more = _after(result.name, opset)
+    nodes = [*before, *graph.node, *after]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend([*constants, *more])
+    _set_signature(graph, size)
+    onnx.checker.check_model(model)
+    return model, size
+
+
+def _before(name: str, kind: int, preprocessing: Preprocessing) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+    order = [0, 1, 2] if preprocessing.colour == "RGB" else [2, 1, 0]
+    values: dict[str, NDArray[Any]] = {
+        "mean": np.array(preprocessing.mean, dtype=np.float32).reshape(1, 3, 1, 1),
+        "std": np.array(preprocessing.std, dtype=np.float32).reshape(1, 3, 1, 1),
+        "order": np.array(order, dtype=np.int64),
+    }
+    steps: list[tuple[str, list[str], dict[str, Any]]] = [
+        ("Cast", [], {"to": TensorProto.FLOAT}),  # (N, 112, 112, 3) float32
+        ("Transpose", [], {"perm": [0, 3, 1, 2]}),  # (N, 3, 112, 112)
+    ]
+    used = []
+    if preprocessing.colour == "BGR":
+        steps.append(("Gather", ["order"], {"axis": 1}))
+        used.append("order")
+    if any(preprocessing.mean):
+        steps.append(("Sub", ["mean"], {}))
+        used.append("mean")
+    if any(value != 1.0 for value in preprocessing.std):
+        steps.append(("Div", ["std"], {}))
+        used.append("std")
+    if kind == TensorProto.FLOAT16:
+        steps.append(("Cast", [], {"to": TensorProto.FLOAT16}))
+    nodes, current = [], "crops"
+    for index, (operator, constants, attributes) in enumerate(steps):
+        produced = name if index == len(steps) - 1 else f"{PREFIX}in{index}"
+        nodes.append(helper.make_node(operator, [current, *(PREFIX + c for c in constants)], [produced], name=f"{PREFIX}{operator}_{index}", **attributes))
+        current = produced
+    return nodes, [numpy_helper.from_array(values[key], PREFIX + key) for key in used]
+
+
+def _after(name: str, opset: int) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+    norm = [helper.make_node("Cast", [name], [PREFIX + "out"], to=TensorProto.FLOAT), helper.make_node("Mul", [PREFIX + "out"] * 2, [PREFIX + "squares"])]
+    constants = [numpy_helper.from_array(np.array([1e-12], dtype=np.float32), PREFIX + "tiny")]
+    if opset >= 13:
+        constants.append(numpy_helper.from_array(np.array([1], dtype=np.int64), PREFIX + "axes"))
+        norm.append(helper.make_node("ReduceSum", [PREFIX + "squares", PREFIX + "axes"], [PREFIX + "sum"], keepdims=1))
+    else:
+        norm.append(helper.make_node("ReduceSum", [PREFIX + "squares"], [PREFIX + "sum"], axes=[1], keepdims=1))
+    norm += [
+        helper.make_node("Max", [PREFIX + "sum", PREFIX + "tiny"], [PREFIX + "safe"]),
+        helper.make_node("Sqrt", [PREFIX + "safe"], [PREFIX + "norm"]),
+        helper.make_node("Div", [PREFIX + "out", PREFIX + "norm"], ["embeddings"]),
+    ]
+    return norm, constants
+
+
+def _make_batch_dynamic(model: onnx.ModelProto) -> None:
+    """Shapes that name a batch of one are forgotten; a Reshape to (1, ...) becomes a Reshape to (N, ...)."""
+    del model.graph.value_info[:]
+    produced = {output for node in model.graph.node for output in node.output} - _from_weights(model.graph)
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Reshape" and node.input[0] in produced and node.input[1] in weights:
+            target = numpy_helper.to_array(weights[node.input[1]]).copy()
+            if target[0] == 1:
+                target[0] = 0  # 0 copies the dimension
+                weights[node.input[1]].CopyFrom(numpy_helper.from_array(target, node.input[1]))
+
+
+def _from_weights(graph: onnx.GraphProto) -> set[str]:
+    """Names that depend on weights only, such as dequantized ones: their shapes have no batch."""
+    fixed = {tensor.name for tensor in graph.initializer}
+    for node in graph.node:
+        if all(not name or name in fixed for name in node.input):
+            fixed.update(node.output)
+    return fixed
+
+
+def _set_signature(graph: onnx.GraphProto, size: int) -> None:
+    del graph.input[:]
+    del graph.output[:]
+    graph.input.append(helper.make_tensor_value_info("crops", TensorProto.UINT8, ["N", CROP_SIZE, CROP_SIZE, 3]))
+    graph.output.append(helper.make_tensor_value_info("embeddings", TensorProto.FLOAT, ["N", size]))
+
+
+def set_card(model: onnx.ModelProto, card: ModelCard) -> None:
+    """Put the card into the model, in place of one that is there."""
+    kept = [entry for entry in model.metadata_props if entry.key != CARD_KEY]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+    helper.set_model_props(model, {**{entry.key: entry.value for entry in kept}, CARD_KEY: card.to_json()})
+
+
+def write(model: onnx.ModelProto, target: Path, check: Callable[[Path], None]) -> None:
+    """Write a model whole or not at all: `check` is given the finished file and raises where it is not good."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as beside:
+        part = Path(beside) / target.name
+        part.write_bytes(model.SerializeToString(deterministic=True))
+        check(part)
+        os.replace(part, target)
+
+
+def check_parity(written: Path, original: onnx.ModelProto, preprocessing: Preprocessing, batches: Sequence[int] = (1, 3, 32)) -> float:
+    """The lowest cosine between the written file and the original, run crop by crop, on smooth random crops.
+
+    Raises:
+        AdoptError: it is below PARITY.
+    """
+    embedder = Embedder(written, "cpu")
+    plain = drop_weights_from_inputs(onnx.ModelProto.FromString(original.SerializeToString()))
+    session = ort.InferenceSession(plain.SerializeToString(), providers=["CPUExecutionProvider"])
+    source = session.get_inputs()[0]
+    lowest = 1.0
+    for batch in batches:
+        crops = smooth_crops(batch)
+        ready = preprocessing.apply(crops).astype(np.float16 if "float16" in source.type else np.float32)
+        expected = np.concatenate([session.run(None, {source.name: one[None]})[0] for one in ready]).astype(np.float64)
+        expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+        lowest = min(lowest, float(np.sum(embedder.embed(crops) * expected, axis=1).min()))
+    if not lowest >= PARITY:
+        raise AdoptError(f"the result does not agree with the original (cosine {lowest:.6f}, at least {PARITY} wanted); check colour order, mean and std")
+    return lowest
+
+
+def smooth_crops(count: int) -> NDArray[np.uint8]:
+    """(count, 112, 112, 3) uint8: coarse noise made smooth, with the contrast of photos."""
+    coarse = np.random.default_rng(count).uniform(0, 255, (count, 8, 8, 3))
+    fine = np.repeat(np.repeat(coarse, 14, axis=1), 14, axis=2)
+    shifted = [np.roll(fine, (dy, dx), axis=(1, 2)) for dy in (-6, 0, 6) for dx in (-6, 0, 6)]
+    crops: NDArray[np.uint8] = np.mean(shifted, axis=0).round().astype(np.uint8)
+    return crops
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("original", type=Path, help="an .onnx embedder of 112 x 112 crops")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--licence", required=True)
+    parser.add_argument("--training-data", required=True)
+    parser.add_argument("--colour", choices=("RGB", "BGR"), default="RGB")
+    parser.add_argument("--mean", type=float, nargs=3, default=(0.0, 0.0, 0.0))
+    parser.add_argument("--std", type=float, nargs=3, default=(1.0, 1.0, 1.0))
+    parser.add_argument("--precision", choices=("float32", "float16", "int8"), default="float32")
+
+
+def run(args: argparse.Namespace) -> int:
+    try:
+        original = onnx.load(args.original)
+    except Exception as error:  # protobuf and the file system raise many kinds
+        raise AdoptError(f"{args.original} is not an ONNX file that can be read ({error}); give the file as published") from error
+    preprocessing = Preprocessing(args.colour, tuple(args.mean), tuple(args.std))
+    model, size = adopt(original, preprocessing)
+    card = ModelCard(
+        schema=CARD_SCHEMA,
+        model_id=model_id(model),
+        name=args.name,
+        embedding_size=size,
+        crop_size=CROP_SIZE,
+        colour_order=COLOUR_ORDER,
+        landmark_set=LANDMARK_SET,
+        precision=args.precision,
+        training_data=args.training_data,
+        licence=args.licence,
+        training_commit="not trained here",
+        accuracy=(),
+        latency=(),
+        operating_points=(),
+    )
+    set_card(model, card)
+    lowest = 1.0
+
+    def check(part: Path) -> None:
+        nonlocal lowest
+        lowest = check_parity(part, original, preprocessing)
+
+    write(model, args.out, check)
+    print(f"{args.out}: {size}-D, agrees with the original (lowest cosine {lowest:.7f}); next: python -m export calibrate {args.out}")
+    return 0

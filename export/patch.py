@@ -1,0 +1,52 @@
+"""`python -m export patch ORIGINAL MODEL PATCH`: what turns one file into the other, without the weights they share.
+
+A board has no onnx package, so it rebuilds an adopted model from the published file and this patch
+(`device.sources.apply_patch`). The weights are found in the original by content and copied by offset.
+"""
+
+from __future__ import annotations
+
+import argparse
+import struct
+import zlib
+from pathlib import Path
+
+import onnx
+
+from device.models import sha256
+from device.sources import COPY, INSERT, PATCH_MAGIC, apply_patch
+
+SMALLEST_COPY = 64  # bytes; shorter runs are inserted
+
+
+def make_patch(base: bytes, target: bytes) -> bytes:
+    """A patch with `apply_patch(base, patch) == target`; both are ONNX files."""
+    script, position = b"", 0
+    weights = [tensor.raw_data for tensor in onnx.ModelProto.FromString(target).graph.initializer if len(tensor.raw_data) >= SMALLEST_COPY]
+    for weight in weights:
+        there, here = base.find(weight), target.find(weight, position)
+        if there < 0 or here < 0:
+            continue
+        script += _insert(target[position:here]) + COPY + struct.pack("<QQ", there, len(weight))
+        position = here + len(weight)
+    return PATCH_MAGIC + zlib.compress(script + _insert(target[position:]), 9)
+
+
+def _insert(data: bytes) -> bytes:
+    return INSERT + struct.pack("<Q", len(data)) + data if data else b""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("original", type=Path)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("patch", type=Path)
+
+
+def run(args: argparse.Namespace) -> int:
+    base, target = args.original.read_bytes(), args.model.read_bytes()
+    patch = make_patch(base, target)
+    if apply_patch(base, patch) != target:
+        raise AssertionError("the patch does not rebuild the model")
+    args.patch.write_bytes(patch)
+    print(f'{args.patch}: {len(patch)} bytes; for device/models.toml: sha256 = "{sha256(args.model)}", size = {len(target)}')
+    return 0

@@ -1,0 +1,20 @@
+"""`python -m export plain ORIGINAL OUT`: the original with its weights no longer listed as inputs, for OpenCV's own classes."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import onnx
+
+from export.adopt import drop_weights_from_inputs
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("original", type=Path)
+    parser.add_argument("out", type=Path)
+
+
+def run(args: argparse.Namespace) -> int:
+    args.out.write_bytes(drop_weights_from_inputs(onnx.load(args.original)).SerializeToString(deterministic=True))
+    return 0
