@@ -15,6 +15,8 @@ from device.contract import CARD_KEY, CROP_SIZE, ClockfaceError, ContractError, 
 PROVIDERS = {"tensorrt": "TensorrtExecutionProvider", "cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}  # best first
 AGREEMENT = 0.99  # cosine to the CPU's embedding of the same crops that another provider must reach at start
 
+BATCH = 1  # crops a run: more are no faster on a CPU and each takes some 25 MB
+
 
 class EmbedderError(ClockfaceError):
     """The embedder cannot run as asked."""
@@ -47,8 +49,8 @@ class Embedder:
         """(N, 112, 112, 3) uint8 RGB -> (N, D) float32, unit length."""
         if crops.dtype != np.uint8 or crops.shape[1:] != (CROP_SIZE, CROP_SIZE, 3):
             raise ContractError(f"crops: expected (N, {CROP_SIZE}, {CROP_SIZE}, 3) uint8 RGB, got {crops.shape} {crops.dtype}")
-        (embeddings,) = self._session.run(None, {self._session.get_inputs()[0].name: crops})
-        return np.asarray(embeddings, dtype=np.float32)
+        name, parts = self._session.get_inputs()[0].name, range(0, max(len(crops), 1), BATCH)
+        return np.concatenate([self._session.run(None, {name: crops[start : start + BATCH]})[0] for start in parts])
 
     def _choose(self, asked: str) -> tuple[str, tuple[str, ...]]:
         """Try each provider by a real run, best first; says why each was passed over."""
@@ -87,6 +89,7 @@ class Embedder:
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting threads leave the board its cores
         options.enable_cpu_mem_arena = False  # a few MB at batch 1: memory goes back at once
+        options.add_session_config_entry("session.disable_quant_qdq", "1")  # weights packed as int8 are unpacked once, not in every run
         options.log_severity_level = 4
         names = list(dict.fromkeys([PROVIDERS[provider], PROVIDERS["cpu"]]))
         try:
