@@ -37,6 +37,17 @@ class Subject:
     result: Punch | Refused | None = None  # what came of a known person
     counted: bool = False  # as a sighting
 
+    @property
+    def words(self) -> str:
+        """For the status line and the picture."""
+        if self.person is not None and isinstance(self.result, Punch):
+            return f"{self.person.name}: recorded ({self.result.direction})"
+        if self.person is not None and isinstance(self.result, Refused):
+            return f"{self.person.name}: {self.result.reason}"
+        if self.outcome.state == "unknown":
+            return "unknown"
+        return (self.quality.guidance if self.quality else "") or "looking"
+
 
 @dataclass(frozen=True)
 class Scene:

@@ -1,0 +1,86 @@
+"""Enrol a person from images, a clip or the camera, or a folder of people (one sub-folder each)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from device import config
+from device.camera import open_source
+from device.contract import ClockfaceError
+from device.database import database_path
+from device.enrolment import EnrolmentError, capture, enrol, sample_picture
+from device.images import IMAGE_SUFFIXES, read_image
+from device.recogniser import Recogniser
+from device.records import Person
+from device.store import Store
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", help="of the person")
+    parser.add_argument("images", nargs="*", type=Path, metavar="IMAGE", help="pictures of this one person; each makes a template")
+    parser.add_argument("--code", help="the employee's code, such as E17")
+    parser.add_argument("--camera", metavar="SOURCE", help="capture from a camera (0), an address or a clip")
+    parser.add_argument("--folder", type=Path, metavar="DIR", help="enrol many: a sub-folder a person, named like the person")
+    parser.add_argument("--db", metavar="FILE", help="the database")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    ways = [bool(args.images), args.camera is not None, args.folder is not None]
+    if sum(ways) != 1 or (args.folder is None) == (args.name is None):
+        print("usage: enroll NAME IMAGE...   or   enroll NAME --camera SOURCE   or   enroll --folder DIR", file=sys.stderr)
+        return 2
+    settings = config.load(args.config)
+    recogniser = Recogniser(settings)
+    with Store.open(database_path(settings, args.db), settings.store, actor="enroll") as store:
+        if args.folder is not None:
+            return _enrol_folder(store, recogniser, args.folder)
+        if args.camera is not None:
+            with open_source(args.camera, settings.camera) as source:
+                samples = capture(recogniser, source)
+            sources = ["camera"] * len(samples)
+        else:
+            samples = [sample_picture(recogniser, read_image(path), path.name) for path in args.images]
+            sources = [path.name for path in args.images]
+        person = enrol(store, recogniser, args.name, args.code, samples, sources)
+    _say(person, len(samples), args.json)
+    return 0
+
+
+def _enrol_folder(store: Store, recogniser: Recogniser, folder: Path) -> int:
+    """Everybody in a folder; who cannot be enrolled is named with the reason, the others are enrolled."""
+    from rich.console import Console
+    from rich.progress import track
+
+    people = list(_people_in(folder))
+    if not people:
+        raise EnrolmentError(f"{folder}: no sub-folder with pictures; make one for each person, named like the person")
+    refused = 0
+    for name, paths in track(people, "enrolling", console=Console(stderr=True)):
+        try:
+            samples = [sample_picture(recogniser, read_image(path), f"{name}/{path.name}") for path in paths]
+            enrol(store, recogniser, name, None, samples, [path.name for path in paths])
+        except ClockfaceError as error:
+            refused += 1
+            print(f"refused: {error}", file=sys.stderr)
+    print(f"{len(people) - refused} enrolled, {refused} refused")
+    return 1 if refused else 0
+
+
+def _people_in(folder: Path) -> Iterator[tuple[str, list[Path]]]:
+    for person in sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []:
+        paths = sorted(path for path in person.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+        if paths:
+            yield person.name, paths
+
+
+def _say(person: Person, templates: int, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"person_id": person.id, "name": person.name, "code": person.code, "templates": templates}))
+    else:
+        print(f"enrolled {person.name} (id {person.id}) with {templates} template{'s' if templates != 1 else ''}")

@@ -1,0 +1,70 @@
+"""Say who is in each image: one line a face, or with --json one object a line, per image."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from device import config
+from device.database import database_path
+from device.decision import Outcome, judge
+from device.images import ImageError, read_image
+from device.recogniser import Recogniser, Sample
+from device.store import Store
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+    parser.add_argument("--db", metavar="FILE", help="the database")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    settings = config.load(args.config)
+    recogniser = Recogniser(settings)
+    failed = False
+    with Store.open(database_path(settings, args.db), settings.store, must_exist=True) as store:
+        gallery = recogniser.gallery(store)
+        threshold = recogniser.threshold(gallery.people)
+        names = {person.id: person.name for person in store.people()}
+        for path in args.images:
+            try:
+                samples = recogniser.still(read_image(path))
+            except ImageError as error:
+                failed = True
+                print(f"error: {error}", file=sys.stderr)
+                continue
+            found = []
+            for sample, embedding in zip(samples, recogniser.embed(samples), strict=True):
+                outcome = judge(gallery.search(embedding), threshold, settings.decision.min_lead)
+                found.append(described(sample, outcome, names))
+            print(json.dumps({"image": str(path), "faces": found}) if args.json else _lines(path, found))
+    return 1 if failed else 0
+
+
+def described(sample: Sample, outcome: Outcome, names: dict[int, str]) -> dict[str, Any]:
+    """One face as JSON; a face that fails the quality gate names nobody."""
+    usable = sample.quality.acceptable
+    person_id = outcome.person_id if usable else None
+    return {
+        "box": [round(value, 1) for value in sample.face.box],
+        "landmarks": [[round(float(x), 1), round(float(y), 1)] for x, y in sample.face.landmarks],
+        "quality": round(sample.quality.score, 4),
+        "liveness": None,
+        "person": person_id,
+        "name": names.get(person_id) if person_id is not None else None,
+        "score": round(outcome.score, 4),
+        "lead": None if outcome.lead is None else round(outcome.lead, 4),
+        "threshold": round(outcome.threshold, 4),
+        "reason": outcome.reason if usable else f"quality: {', '.join(sample.quality.reasons)}",
+    }
+
+
+def _lines(path: Path, found: list[dict[str, Any]]) -> str:
+    if not found:
+        return f"{path}: no face"
+    return "\n".join(f"{path}: {face['name'] or 'unknown'} (score {face['score']:.2f}, threshold {face['threshold']:.2f}): {face['reason']}" for face in found)

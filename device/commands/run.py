@@ -1,0 +1,90 @@
+"""Start the terminal: camera -> faces -> decision -> punch."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import time
+from datetime import datetime
+from pathlib import Path
+
+import cv2
+
+from device import config
+from device.annotate import annotate
+from device.camera import default_source, open_source
+from device.config import ROOT
+from device.database import database_path
+from device.demo import demo_enrolment
+from device.enrolment import enrol, sample_picture
+from device.pipeline import Pipeline, Scene
+from device.recogniser import Recogniser
+from device.store import Store
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--source", help="0, /dev/v4l/by-id/.., clip.mp4, folder, rtsp://.., demo (without it: camera 0, or the demo)")
+    parser.add_argument("--db", metavar="FILE", help="the database")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
+    parser.add_argument("--headless", action="store_true", help="log lines in place of the live status")
+    parser.add_argument("--once", action="store_true", help="play a clip or folder to its end, every frame, then stop")
+    parser.add_argument("--annotate", type=Path, metavar="DIR", help="write the frames with box, name and state")
+
+
+def run(args: argparse.Namespace) -> int:
+    settings = config.load(args.config)
+    source = args.source or default_source()
+    if args.source is None:
+        print("no camera found: playing the demo (--source demo)" if source == "demo" else f"camera: {source}", flush=True)
+    given = args.db or (str(ROOT / "data/demo.db") if source == "demo" else None)
+    recogniser = Recogniser(settings)
+    with Store.open(database_path(settings, given), settings.store, actor="terminal") as store:
+        store.claim_terminal()
+        if source == "demo":
+            _enrol_demo(store, recogniser)
+        with open_source(source, settings.camera, once=args.once) as camera:
+            print(f"source: {camera.describe()}; embedder: {recogniser.embedder.card.name} on {recogniser.embedder.provider}", flush=True)
+            for line in recogniser.embedder.provider_report:
+                print(f"provider {line}", flush=True)
+            pipeline = Pipeline(settings, recogniser, store, platform.node() or "terminal", recording=not camera.live)
+            status = Status(args.headless)
+            for frame in camera:
+                scene = pipeline.process(frame)
+                status.show(scene)
+                if args.annotate:
+                    args.annotate.mkdir(parents=True, exist_ok=True)
+                    cv2.imwrite(str(args.annotate / f"{frame.index:06d}.jpg"), annotate(scene))
+            status.end()
+    return 0
+
+
+def _enrol_demo(store: Store, recogniser: Recogniser) -> None:
+    name, image = demo_enrolment()
+    if all(person.name != name for person in store.people(active_only=True)):
+        enrol(store, recogniser, name, None, [sample_picture(recogniser, image, "portrait")], ["portrait"])
+
+
+class Status:
+    """Punches as lines; who is in view on one line that is drawn over, unless headless."""
+
+    def __init__(self, headless: bool) -> None:
+        self.headless = headless
+        self._started = self._drawn = time.monotonic()
+        self._frames = 0
+
+    def show(self, scene: Scene) -> None:
+        self._frames += 1
+        for person, punch in scene.punches:
+            at = datetime.fromtimestamp(punch.occurred_at).strftime("%H:%M:%S")
+            self._line(f"recorded {at} {person.name} {punch.direction} (score {punch.score:.2f}, threshold {punch.threshold:.2f})")
+        now = time.monotonic()
+        if not self.headless and now - self._drawn > 0.2:
+            self._drawn = now
+            faces = ", ".join(subject.words for subject in scene.subjects) or "nobody in view"
+            print(f"\r\033[K{self._frames / (now - self._started):5.1f} frames/s  {faces}", end="", flush=True)
+
+    def end(self) -> None:
+        self._line(f"end: {self._frames} frames in {time.monotonic() - self._started:.1f} s")
+
+    def _line(self, text: str) -> None:
+        print(text if self.headless else f"\r\033[K{text}", flush=True)
