@@ -1,0 +1,91 @@
+"""Adopted models agree with the original, and nothing is written where they do not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from device.embedder import Embedder
+from device.sources import apply_patch
+from export.__main__ import main
+from export.adopt import AdoptError, Preprocessing, smooth_crops
+from export.patch import make_patch
+
+D = 8
+WEIGHTS = np.random.default_rng(0).normal(size=(3, D)).astype(np.float32)
+MEAN, STD = (10.0, 20.0, 30.0), (50.0, 60.0, 70.0)
+
+
+def original(path: Path, kind: int = TensorProto.FLOAT, batch: object = 1, listed: bool = True, side: int = 112, reshape: bool = True) -> Path:
+    """Mean colour times a matrix; batch of one in its Reshape and its weights listed as inputs, as old exporters do."""
+    weights = numpy_helper.from_array(WEIGHTS.astype(helper.tensor_dtype_to_np_dtype(kind)), "weights")
+    shape = numpy_helper.from_array(np.array([1, 3]), "shape")
+    steps = [
+        helper.make_node("GlobalAveragePool", ["data"], ["pooled"]),
+        helper.make_node("Reshape", ["pooled", "shape"], ["flat"]) if reshape else helper.make_node("Flatten", ["pooled"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weights"], ["embedding"]),
+    ]
+    inputs = [helper.make_tensor_value_info("data", kind, [batch, 3, side, side])]
+    if listed:
+        inputs.append(helper.make_tensor_value_info("weights", kind, [3, D]))
+    graph = helper.make_graph(steps, "net", inputs, [helper.make_tensor_value_info("embedding", kind, [batch, D])], [weights, shape])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    return path
+
+
+def adopt(source: Path, out: Path, *more: str) -> int:
+    return main(["adopt", str(source), "--out", str(out), "--name", "net", "--licence", "MIT", "--training-data", "none", *more])
+
+
+@pytest.mark.parametrize("kind", [TensorProto.FLOAT, TensorProto.FLOAT16])
+@pytest.mark.parametrize(("batch", "listed", "reshape"), [(1, True, True), ("N", False, False)])
+def test_embeddings_equal_the_formula(kind: int, batch: object, listed: bool, reshape: bool, tmp_path: Path) -> None:
+    out = tmp_path / "out.onnx"
+    words = ["--colour", "BGR", "--mean", *map(str, MEAN), "--std", *map(str, STD)]
+    assert adopt(original(tmp_path / "in.onnx", kind, batch, listed, reshape=reshape), out, *words) == 0
+    crops = smooth_crops(5)
+    colour = (crops[..., ::-1].astype(np.float64) - MEAN) / STD
+    expected = colour.mean(axis=(1, 2)) @ WEIGHTS
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    embedder = Embedder(out, "cpu")
+    np.testing.assert_allclose(embedder.embed(crops), expected, atol=1e-5 if kind == TensorProto.FLOAT else 5e-3)
+    assert (embedder.card.name, embedder.card.embedding_size, embedder.card.operating_points) == ("net", D, ())
+
+
+def test_model_id_depends_on_weights_and_preprocessing_only(tmp_path: Path) -> None:
+    source = original(tmp_path / "in.onnx")
+    ids = []
+    for index, words in enumerate([[], [], ["--mean", "1", "1", "1"]]):
+        assert adopt(source, tmp_path / f"{index}.onnx", *words) == 0
+        ids.append(Embedder(tmp_path / f"{index}.onnx", "cpu").card.model_id)
+    assert ids[0] == ids[1] != ids[2]
+
+
+def test_another_input_is_refused_and_nothing_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert adopt(original(tmp_path / "in.onnx", side=96), tmp_path / "out.onnx") == 1
+    assert "expected float (N, 3, 112, 112)" in capsys.readouterr().err
+    assert not (tmp_path / "out.onnx").exists()
+
+
+def test_a_file_that_is_no_model_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "in.onnx").write_text("hello")
+    assert adopt(tmp_path / "in.onnx", tmp_path / "out.onnx") == 1
+    assert "not an ONNX file" in capsys.readouterr().err
+
+
+def test_preprocessing_out_of_range_is_refused() -> None:
+    with pytest.raises(AdoptError, match="positive stds"):
+        Preprocessing(std=(0.0, 1.0, 1.0))
+
+
+def test_a_patch_rebuilds_the_adopted_file_without_its_weights(tmp_path: Path) -> None:
+    assert adopt(original(tmp_path / "in.onnx"), tmp_path / "out.onnx") == 0
+    base, target = (tmp_path / "in.onnx").read_bytes(), (tmp_path / "out.onnx").read_bytes()
+    patch = make_patch(base, target)
+    assert apply_patch(base, patch) == target
+    assert WEIGHTS.tobytes() not in patch
+    assert apply_patch(b"\0" * len(base), patch) != target  # so the weights do come from the original
