@@ -1,0 +1,42 @@
+"""Worked examples of the vote."""
+
+from __future__ import annotations
+
+import pytest
+
+from device.config import DecisionSettings
+from device.decision import Decision
+from device.gallery import Match
+
+A, B, STRANGER, CLOSE = Match(1, 0.8, 0.5), Match(2, 0.7, 0.4), Match(1, 0.2, 0.1), Match(1, 0.6, 0.01)
+
+
+@pytest.mark.parametrize(
+    ("matches", "state", "person"),
+    [
+        ([], "undecided", None),
+        ([A, A], "undecided", None),
+        ([A, A, A], "known", 1),
+        ([A, STRANGER, A, STRANGER, A], "known", 1),
+        ([A, A, A, B], "undecided", None),
+        ([STRANGER] * 5, "undecided", None),
+        ([STRANGER] * 6, "unknown", None),
+        ([CLOSE] * 6, "undecided", None),
+        ([None] * 6, "unknown", None),
+        ([B, A, A, A, A, A, A], "known", 1),
+        ([A, A, A] + [STRANGER] * 6, "unknown", None),
+    ],
+)
+def test_votes(matches: list[Match | None], state: str, person: int | None) -> None:
+    decision = Decision(DecisionSettings())
+    outcome = decision.outcome()
+    for match in matches:
+        outcome = decision.add(match, 0.4)
+    assert (outcome.state, outcome.person_id) == (state, person)
+
+
+def test_known_reports_the_mean_of_the_agreeing_pictures() -> None:
+    decision = Decision(DecisionSettings())
+    for score in (0.5, 0.6, 0.7):
+        outcome = decision.add(Match(1, score, score - 0.1), 0.4)
+    assert (outcome.score, outcome.lead, outcome.threshold) == (pytest.approx(0.6), pytest.approx(0.5), 0.4)
