@@ -16,7 +16,7 @@ FORBIDDEN = {  # package -> modules that nothing in it may import, not even insi
     "export": set(),
 }
 LEAF = {"numpy", "cv2"}  # all that the contract stands on, beside the standard library
-FROM_DEVICE = {"contract", "config", "models", "detector", "embedder", "images"}  # what the workstation may use of the board
+FROM_DEVICE = {"config", "contract", "detector", "embedder", "images", "models", "sources"}  # what the workstation may use of the board
 DEPENDENCIES = {
     "cv2", "google", "hypothesis", "matplotlib", "mypy", "numpy", "onnx", "onnxruntime", "onnxscript", "openpyxl", "picamera2", "PIL", "pytest", "rich",
     "ruff", "scipy", "sklearn", "sqlite_utils", "tensorboard", "tomli", "torch", "torchao", "xlsxwriter", "yaml",
