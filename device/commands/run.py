@@ -74,6 +74,8 @@ class Status:
 
     def show(self, scene: Scene) -> None:
         self._frames += 1
+        if self._frames == 1:
+            self._line("first frame seen; stop with Ctrl-C")
         for person, punch in scene.punches:
             at = datetime.fromtimestamp(punch.occurred_at).strftime("%H:%M:%S")
             self._line(f"recorded {at} {person.name} {punch.direction} (score {punch.score:.2f}, threshold {punch.threshold:.2f})")

@@ -1,0 +1,26 @@
+"""The benchmark runs on a real clip and counts what it should; its times are nobody's business here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import pytest
+
+from device import models
+from device.bench import measure
+from device.config import Settings
+
+
+def test_every_frame_of_the_clip_is_measured(shared: Path) -> None:
+    try:
+        models.path("sface-plain")
+        models.path("sface")
+    except models.ModelError as error:
+        pytest.skip(f"models not pulled: {error}")
+    clip = shared / "clips/again.mkv"
+    report = measure(Settings(), [clip])
+    assert report.frames == int(cv2.VideoCapture(str(clip)).get(cv2.CAP_PROP_FRAME_COUNT))
+    assert report.punches == ("again: first",)
+    assert {stage.name: stage.count for stage in report.stages}["detect"] == report.frames
+    assert report.first_frame_seconds > 0 and report.peak_memory_mb > 0
