@@ -20,7 +20,10 @@ def test_every_frame_of_the_clip_is_measured(shared: Path) -> None:
         pytest.skip(f"models not pulled: {error}")
     clip = shared / "clips/again.mkv"
     report = measure(Settings(), [clip])
-    assert report.frames == int(cv2.VideoCapture(str(clip)).get(cv2.CAP_PROP_FRAME_COUNT))
+    reader, frames = cv2.VideoCapture(str(clip)), 0
+    while reader.read()[0]:  # the header's count is an estimate
+        frames += 1
+    assert report.frames == frames
     assert report.punches == ("again: first",)
     assert {stage.name: stage.count for stage in report.stages}["detect"] == report.frames
     assert report.first_frame_seconds > 0 and report.peak_memory_mb > 0
