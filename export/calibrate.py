@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 from numpy.typing import NDArray
@@ -21,9 +22,11 @@ from device.contract import CROP_SIZE, ClockfaceError, OperatingPoint
 from device.embedder import Embedder
 from device.images import IMAGE_SUFFIXES, read_image
 from export.adopt import set_card, write
+from training.recordio import RecordFile
 
 SIZES = (10, 50, 100, 500, 1_000, 5_000, 10_000, 50_000)  # people
 FEWEST = 10  # non-mated comparisons that must lie above a threshold
+SAME_PERSON = 0.4  # cosine of the teacher above which two unlabelled crops count as one person
 ROUNDS = 200  # of the bootstrap over identities
 
 
@@ -109,9 +112,42 @@ def read_crops(folder: Path) -> NDArray[np.uint8]:
     return np.stack(crops)
 
 
+def read_records(path: Path, people: int, teacher: Path | None, seed: int = 0) -> NDArray[np.uint8]:
+    """(P, 112, 112, 3) uint8 RGB: `people` unlabelled crops (label -1) of a RecordIO file, drawn at random.
+
+    Unlabelled sets show some people twice, and such a pair would stand in the tail as a false match that is none. The
+    teacher, another model's embeddings of the same records in key order (`embedding`, `scale`), finds them: of a pair
+    that it takes for one person the second is left out.
+    """
+    records = RecordFile(path)
+    unlabelled = [(row, key) for row, key in enumerate(records.keys) if records.record(key).label == -1]
+    chosen = np.random.default_rng(seed).permutation(unlabelled)[:people]  # (P, 2): row of the teacher, key
+    if teacher is not None:
+        table = np.load(teacher)
+        known = table["embedding"][chosen[:, 0]].astype(np.float32) * table["scale"][chosen[:, 0], None]
+        chosen = chosen[~repeated(known, SAME_PERSON)]
+    return np.stack([_decoded(records.record(int(key)).payload, f"{path}, record {key}") for key in chosen[:, 1]])
+
+
+def _decoded(payload: bytes, name: str) -> NDArray[np.uint8]:
+    image = cv2.imdecode(np.frombuffer(payload, np.uint8), cv2.IMREAD_COLOR)
+    if image is None or image.shape != (CROP_SIZE, CROP_SIZE, 3):
+        raise CalibrateError(f"{name}: expected an aligned crop of {CROP_SIZE} x {CROP_SIZE}; prepare the set again")
+    return np.asarray(image[:, :, ::-1], dtype=np.uint8)
+
+
+def repeated(embeddings: NDArray[np.float32], threshold: float) -> NDArray[np.bool_]:
+    """(P,) bool: which rows are as alike as one person to a row before them."""
+    alike = np.triu(embeddings @ embeddings.T, 1) > threshold
+    return np.asarray(alike.any(axis=0))
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path)
-    parser.add_argument("--folder", type=Path, action="append", required=True, help="aligned crops of different people, or a folder a person; may be repeated")
+    parser.add_argument("--folder", type=Path, action="append", default=[], help="aligned crops of different people, or a folder a person; may be repeated")
+    parser.add_argument("--rec", type=Path, help="an InsightFace .rec file: its unlabelled crops are taken as different people")
+    parser.add_argument("--people", type=int, default=6000, help="crops drawn from --rec")
+    parser.add_argument("--teacher", type=Path, help="another model's embeddings of the records (.npz): who it finds twice is left out")
     parser.add_argument("--fpir", type=float, nargs="+", default=[0.1, 0.01, 0.001])
 
 
@@ -119,7 +155,12 @@ def run(args: argparse.Namespace) -> int:
     if not all(0 < fpir < 1 for fpir in args.fpir):
         raise CalibrateError(f"--fpir {args.fpir}: expected rates between 0 and 1")
     embedder = Embedder(args.model, "cpu")
-    crops = np.concatenate([read_crops(folder) for folder in args.folder])
+    if not args.folder and args.rec is None:
+        raise CalibrateError("no data: give --folder, --rec or both")
+    sets = [read_crops(folder) for folder in args.folder]
+    if args.rec is not None:
+        sets.append(read_records(args.rec, args.people, args.teacher))
+    crops = np.concatenate(sets)
     batches = [crops[start : start + 16] for start in range(0, len(crops), 16)]
     embeddings = np.concatenate([embedder.embed(batch) for batch in track(batches, "embedding")])
     data = f"{len(crops)} people, one aligned crop each, {len(crops) * (len(crops) - 1) // 2} non-mated comparisons"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from export.calibrate import FEWEST, SIZES, false_match_rate, operating_points, thresholds
+from export.calibrate import FEWEST, SIZES, false_match_rate, operating_points, repeated, thresholds
 
 D = 16
 
@@ -51,3 +51,9 @@ def test_what_the_data_cannot_carry_is_said_not_guessed() -> None:
         carried = false_match_rate(point.gallery_size, point.fpir) * people * (people - 1) / 2 >= FEWEST
         assert (point.threshold is not None) == carried
         assert point.method == ("measured" if carried else "insufficient data")
+
+
+def test_who_is_shown_twice_is_left_out_once() -> None:
+    people = directions(5, 5)
+    shown = np.concatenate([people, people[[1, 3]]])
+    assert repeated(shown, 0.99).tolist() == [False] * 5 + [True, True]
