@@ -41,16 +41,20 @@ class AttendancePolicy:
 
     settings: AttendanceSettings
 
-    def decide(self, last: LastPunch | None, now: float) -> Direction | Refused:
+    def decide(self, last: LastPunch | None, now: float, last_seen: float | None = None) -> Direction | Refused:
         """The direction of a punch at `now` (s since the epoch), or why there is none.
+
+        `last_seen` is when the terminal last recognised this person: who lingers before it is not recorded again until
+        they have been away for the refractory period.
 
         `alternate` begins anew with "in" when the last punch is further away than `alternate_reset_hours`: a
         forgotten check-out does not turn the following days round, and a night shift stays one piece.
         """
         apart = abs(now - last.occurred_at) if last else float("inf")
-        if last and apart < self.settings.refractory_seconds:
+        away = min(apart, abs(now - last_seen)) if last_seen is not None else apart
+        if last and away < self.settings.refractory_seconds:
             at = datetime.fromtimestamp(last.occurred_at).strftime("%H:%M:%S")
-            return Refused(f"already recorded at {at}", last.occurred_at + self.settings.refractory_seconds)
+            return Refused(f"already recorded at {at}", max(last.occurred_at, last_seen or 0.0) + self.settings.refractory_seconds)
         if self.settings.direction == "in":
             return "in"
         if self.settings.direction == "out":

@@ -95,3 +95,10 @@ def test_accepted_punches_are_a_refractory_period_apart(times: list[float], seco
         else:
             assert last is None or abs(now - last.occurred_at) >= seconds
             last = LastPunch(now, answer)
+
+
+def test_who_lingers_is_not_recorded_again_until_they_were_away() -> None:
+    last = LastPunch(NOON, "in")
+    for minute in range(1, 60):
+        assert isinstance(ALTERNATE.decide(last, NOON + 60 * minute, last_seen=NOON + 60 * minute - 1), Refused)
+    assert ALTERNATE.decide(last, NOON + 3600, last_seen=NOON + 3540) == "out"
