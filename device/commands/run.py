@@ -19,6 +19,7 @@ from device.demo import demo_enrolment
 from device.enrolment import enrol, sample_picture
 from device.pipeline import Pipeline, Scene
 from device.recogniser import Recogniser
+from device.renewal import renew
 from device.store import Store
 
 
@@ -42,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
         store.claim_terminal()
         if source == "demo":
             _enrol_demo(store, recogniser)
+        for line in renew(store, recogniser).lines(recogniser.embedder.card.name):
+            print(line, flush=True)
         with open_source(source, settings.camera, once=args.once) as camera:
             print(f"source: {camera.describe()}; embedder: {recogniser.embedder.card.name} on {recogniser.embedder.provider}", flush=True)
             for line in recogniser.embedder.provider_report:
