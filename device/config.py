@@ -48,6 +48,7 @@ class CameraSettings:
 class DetectorSettings:
     min_eye_distance: int = ranged(24, 8, 400)  # px between the eyes in the frame: the smallest face to be found
     min_score: float = ranged(0.6, 0.05, 0.99)  # YuNet score
+    interval_ms: int = ranged(45, 0, 1000)  # frames nearer than this to the last one searched are shown, not searched
 
 
 @dataclass(frozen=True)
@@ -85,10 +86,14 @@ class DecisionSettings:
     interval_ms: int = ranged(100, 0, 5000)  # the best crop of each interval is embedded
     recheck_ms: int = ranged(1000, 0, 60000)  # the same, once a track is known or unknown
 
+    def __post_init__(self) -> None:
+        if self.agree > self.window:
+            raise ConfigError(f"[decision] agree = {self.agree}: allowed range 1 to window = {self.window}; nobody would ever be recognised")
+
 
 @dataclass(frozen=True)
 class AttendanceSettings:
-    refractory_seconds: float = ranged(60.0, 0.0, 86400.0)  # after a punch the same person is not recorded again
+    refractory_seconds: float = ranged(60.0, 0.0, 86400.0)  # after a punch, and while still in view, the same person is not recorded again
     direction: str = chosen("alternate", "alternate", "in", "out")
     alternate_reset_hours: float = ranged(16.0, 1.0, 168.0)  # after a longer pause the next punch is an "in" again
 

@@ -49,7 +49,7 @@ def examine(settings: Settings, database: Path, source: str | None) -> Iterable[
         database: the file the terminal would write.
         source: the camera to be tried; None: the one `run` would take.
     """
-    brain = EmbedderChecks(settings, lambda: load_embedder(settings), lambda: count_people(database))
+    brain = EmbedderChecks(settings, lambda: load_embedder(settings), lambda: count_templates(database))
     checks: dict[str, Check] = {
         "camera": lambda: check_camera(source, settings.camera),
         "models": lambda: check_models(Catalogue.load()),
@@ -98,16 +98,16 @@ def load_embedder(settings: Settings) -> Any:
     from device import models
     from device.embedder import Embedder  # here, since a board whose onnxruntime does not load must get its report
 
-    return Embedder(models.path(settings.embedder.model), settings.embedder.provider, settings.embedder.threads)
+    return Embedder(models.path(settings.embedder.model, settings.embedder.sha256), settings.embedder.provider, settings.embedder.threads)
 
 
 class EmbedderChecks:
     """Card and provider: both need the model loaded, once."""
 
-    def __init__(self, settings: Settings, load: Callable[[], Any], people: Callable[[], int]) -> None:
+    def __init__(self, settings: Settings, load: Callable[[], Any], templates: Callable[[], int]) -> None:
         self._settings = settings
         self._load = load
-        self._people = people
+        self._templates = templates
         self._embedder: Any = None
 
     def _loaded(self) -> Any:
@@ -115,12 +115,12 @@ class EmbedderChecks:
         return self._embedder
 
     def check_card(self) -> Finding:
-        """Whether the card has a threshold for the people enrolled."""
+        """Whether the card has a threshold for the templates in the gallery."""
         card = self._loaded().card
-        people = max(1, self._people())
-        point = card.operating_point(people, self._settings.decision.fpir)
+        templates = max(1, self._templates())
+        point = card.operating_point(templates, self._settings.decision.fpir)
         words = f"{card.name} {card.embedding_size}-D {card.precision} {card.model_id[:12]}, threshold {point.threshold:.3f}"
-        return Finding("card", "ok", f"{words} for up to {point.gallery_size} people at FPIR {point.fpir:g} ({point.method})")
+        return Finding("card", "ok", f"{words} for up to {point.gallery_size} templates at FPIR {point.fpir:g} ({point.method})")
 
     def check_provider(self) -> Finding:
         """What the embedder really runs on, and why not on something faster."""
@@ -177,11 +177,11 @@ def check_database(database: Path) -> Finding:
     return Finding("database", "ok", words)
 
 
-def count_people(database: Path) -> int:
-    """People in the database; 0 where there is none or it cannot be read, which the check of the database tells."""
+def count_templates(database: Path) -> int:
+    """Templates of active people; 0 where there is none or it cannot be read, which the check of the database tells."""
     try:
         with closing(_read_only(database)) as connection:
-            return int(connection.execute("SELECT count(*) FROM people WHERE active").fetchone()[0])
+            return int(connection.execute("SELECT count(*) FROM templates JOIN people ON people.id = person_id WHERE active").fetchone()[0])
     except sqlite3.Error:
         return 0
 

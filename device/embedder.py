@@ -40,8 +40,12 @@ class Embedder:
         self._threads = threads or min(4, os.cpu_count() or 1)
         if provider not in ("auto", *PROVIDERS):
             raise EmbedderError(f"[embedder] provider {provider!r}: expected auto, {', '.join(PROVIDERS)}")
+        self._unpack = True
         self._session = self._open("cpu")
         self.card = read_card(self._session, path)
+        if self.card.precision == "int8":
+            self._unpack = False
+            self._session = self._open("cpu")
         check_graph(self._session, self.card, path)
         self.provider, self.provider_report = self._choose(provider)
 
@@ -89,7 +93,8 @@ class Embedder:
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting threads leave the board its cores
         options.enable_cpu_mem_arena = False  # a few MB at batch 1: memory goes back at once
-        options.add_session_config_entry("session.disable_quant_qdq", "1")  # weights packed as int8 are unpacked once, not in every run
+        # Float graphs with weights packed as int8 are unpacked once, not in every run; a graph that calculates in int8 keeps its int8 kernels.
+        options.add_session_config_entry("session.disable_quant_qdq", str(int(self._unpack)))
         options.log_severity_level = 4
         names = list(dict.fromkeys([PROVIDERS[provider], PROVIDERS["cpu"]]))
         try:

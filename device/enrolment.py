@@ -89,7 +89,7 @@ def enrol(store: Store, recogniser: Recogniser, name: str, code: str | None, sam
     """
     embeddings = recogniser.embed(samples)
     gallery = recogniser.gallery(store)
-    threshold = recogniser.threshold(gallery.people)
+    threshold = recogniser.threshold(len(gallery))
     check_new(store, gallery, embeddings, threshold, sources)
     check_same(embeddings, recogniser.threshold(1), sources)
     model_id = recogniser.embedder.card.model_id

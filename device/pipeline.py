@@ -18,7 +18,7 @@ from device.quality import Quality
 from device.recogniser import Recogniser, Sample
 from device.records import Person, Punch, PunchDraft
 from device.stopwatch import Stopwatch
-from device.store import Store
+from device.store import NotActive, Store
 from device.tracker import Track, Tracker
 
 
@@ -81,11 +81,17 @@ class Pipeline:
         self.policy = AttendancePolicy(settings.attendance)
         self._subjects: dict[int, Subject] = {}  # by track id
         self._visits: dict[int, LastPunch] = {}  # by person id: punches of this run
+        self._seen: dict[int, float] = {}  # by person id: when last recognised
+        self._searched = float("-inf")  # time of the last frame that was searched for faces
+        self._shown: tuple[Subject, ...] = ()  # what it showed
         self._version = -1
         self.reload()
 
     def process(self, frame: Frame) -> Scene:
         """One frame, top to bottom."""
+        if 0 <= frame.time - self._searched < self.settings.detector.interval_ms / 1000:
+            return Scene(frame, self._shown, ())
+        self._searched = frame.time
         with self.stopwatch("detect"):
             faces = self.recogniser.detector.detect(frame.image)
         with self.stopwatch("track"):
@@ -96,7 +102,8 @@ class Pipeline:
         self._recognise([s for s in subjects if s.best and frame.time >= s.next_look], frame.time)
         punches = [punch for subject in subjects if (punch := self._conclude(subject, frame.time))]
         self._forget()
-        return Scene(frame, tuple(subjects), tuple(punches))
+        self._shown = tuple(subjects)
+        return Scene(frame, self._shown, tuple(punches))
 
     def reload(self) -> None:
         """Read the gallery again if another process, or nobody yet, has changed it."""
@@ -104,7 +111,7 @@ class Pipeline:
         if version != self._version:
             self._version = version
             self.gallery = self.recogniser.gallery(self.store)
-            self.threshold = self.recogniser.threshold(self.gallery.people)
+            self.threshold = self.recogniser.threshold(len(self.gallery))
             self._people = {person.id: person for person in self.store.people(active_only=True)}
 
     def _subject(self, track: Track, now: float) -> Subject:
@@ -135,19 +142,21 @@ class Pipeline:
             for (subject, _), embedding in zip(usable, embeddings, strict=True):
                 with self.stopwatch("search"):
                     match = self.gallery.search(embedding)
-                self._vote(subject, match)
+                self._vote(subject, match, now)
         for subject in due:
             settings = self.settings.decision
             pause_ms = settings.interval_ms if subject.outcome.state == "undecided" else settings.recheck_ms
             subject.best, subject.next_look = None, now + pause_ms / 1000
 
-    def _vote(self, subject: Subject, match: Match | None) -> None:
+    def _vote(self, subject: Subject, match: Match | None, now: float) -> None:
         """Count one search; a track that was known and now looks like somebody else starts anew."""
         outcome = subject.decision.add(match, self.threshold)
         if subject.person is not None and outcome.person_id != subject.person.id:
             subject.decision, subject.person, subject.result = Decision(self.settings.decision), None, None
             outcome = subject.decision.add(match, self.threshold)
         subject.outcome = outcome
+        if subject.person is not None:
+            self._seen[subject.person.id] = now
 
     def _conclude(self, subject: Subject, now: float) -> tuple[Person, Punch] | None:
         """A known person is recorded once a visit, an unknown one counted."""
@@ -158,10 +167,11 @@ class Pipeline:
         if outcome.person_id is None or subject.result is not None:
             return None
         subject.person = self._people.get(outcome.person_id)
-        if subject.person is None:  # deactivated or erased since the votes were cast
-            subject.decision, subject.outcome = Decision(self.settings.decision), Outcome("undecided", "no good picture yet")
+        if subject.person is None:
+            self._start_anew(subject)
             return None
-        decided = self.policy.decide(self._last_punch(outcome.person_id, now), now)
+        decided = self.policy.decide(self._last_punch(outcome.person_id, now), now, self._seen.get(outcome.person_id))
+        self._seen[outcome.person_id] = now
         if isinstance(decided, Refused):
             subject.result = decided
             return None
@@ -177,10 +187,18 @@ class Pipeline:
             threshold=outcome.threshold,
             model_id=self.recogniser.embedder.card.model_id,
         )
-        with self.stopwatch("punch"):
-            punch = subject.result = self.store.record_punch(draft)
+        try:
+            with self.stopwatch("punch"):
+                punch = subject.result = self.store.record_punch(draft)
+        except NotActive:
+            self._start_anew(subject)
+            return None
         self._visits[outcome.person_id] = LastPunch(now, decided)
         return subject.person, punch
+
+    def _start_anew(self, subject: Subject) -> None:
+        """Somebody was deactivated or erased, maybe by another process, since the votes were cast."""
+        subject.decision, subject.person, subject.outcome = Decision(self.settings.decision), None, Outcome("undecided", "no good picture yet")
 
     def _last_punch(self, person_id: int, now: float) -> LastPunch | None:
         last = self.store.last_punch(person_id)

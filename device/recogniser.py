@@ -77,9 +77,13 @@ class Recogniser:
             gallery.add(person_ids, matrix, card.model_id)
         return gallery
 
-    def threshold(self, people: int) -> float:
-        """The card's threshold for a gallery of so many people, see `ModelCard.operating_point`."""
-        point = self.embedder.card.operating_point(max(people, 1), self.settings.decision.fpir)
+    def threshold(self, templates: int) -> float:
+        """The card's threshold for a gallery of so many templates, see `ModelCard.operating_point`.
+
+        The card counts people with one template each; each further template is one more chance to be mistaken
+        (docs/decisions/0003-threshold-by-templates.md).
+        """
+        point = self.embedder.card.operating_point(max(templates, 1), self.settings.decision.fpir)
         assert point.threshold is not None  # operating_point raises otherwise
         return point.threshold
 

@@ -26,7 +26,11 @@ from device.config import StoreSettings
 from device.database import StoreError, TerminalLock, connect, explained, writing
 from device.records import LONGEST_CODE, LONGEST_NAME, KeptCrop, Person, Punch, PunchDraft, TemplateDraft, Templates, clean_text, to_ms
 
-__all__ = ["ChainReport", "KeptCrop", "Person", "Punch", "PunchDraft", "Store", "StoreError", "TemplateDraft", "Templates"]
+__all__ = ["ChainReport", "KeptCrop", "NotActive", "Person", "Punch", "PunchDraft", "Store", "StoreError", "TemplateDraft", "Templates"]
+
+
+class NotActive(StoreError):
+    """A punch for somebody who is deactivated or erased."""
 
 
 DEFAULTS = StoreSettings()
@@ -204,7 +208,7 @@ class Store:
         """
         with self._writing():
             if not self._one(draft.person_id).active:
-                raise StoreError(f"person {draft.person_id} is not active, no punch was recorded; `people activate` lets them be recorded again")
+                raise NotActive(f"person {draft.person_id} is not active, no punch was recorded; `people activate` lets them be recorded again")
             row = chain.append(self._db, "punches", draft.row())
             for connector in connectors:
                 self._db.execute("INSERT INTO outbox (punch_id, connector) VALUES (?, ?)", [row["id"], connector])

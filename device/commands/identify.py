@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     failed = False
     with Store.open(database_path(settings, args.db), settings.store, must_exist=True) as store:
         gallery = recogniser.gallery(store)
-        threshold = recogniser.threshold(gallery.people)
+        threshold = recogniser.threshold(len(gallery))
         names = {person.id: person.name for person in store.people()}
         for path in args.images:
             try:

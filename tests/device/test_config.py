@@ -47,11 +47,12 @@ def test_every_default_is_allowed(section: str, field: dataclasses.Field[Any], t
 def test_every_range_is_kept(section: str, field: dataclasses.Field[Any], tmp_path: Path) -> None:
     low, high = field.metadata["low"], field.metadata["high"]
     step = 1 if isinstance(field.default, int) else 0.001
+    other = {"agree": "window = 50\n", "window": "agree = 1\n"}.get(field.name, "")  # the two limit each other
     for value in (bound for bound in (low, high) if bound is not None):
-        assert getattr(getattr(loaded(tmp_path, f"[{section}]\n{field.name} = {value}\n"), section), field.name) == value
+        assert getattr(getattr(loaded(tmp_path, f"[{section}]\n{field.name} = {value}\n{other}"), section), field.name) == value
     for value in [low - step] * (low is not None) + [high + step] * (high is not None):
         with pytest.raises(ConfigError, match=rf"\[{section}\] {field.name} = .*allowed range"):
-            loaded(tmp_path, f"[{section}]\n{field.name} = {value}\n")
+            loaded(tmp_path, f"[{section}]\n{field.name} = {value}\n{other}")
 
 
 @pytest.mark.parametrize(
@@ -83,3 +84,8 @@ def test_unreadable_files(tmp_path: Path) -> None:
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="cannot be read"):
         load(tmp_path / "binary.toml")
+
+
+def test_more_pictures_than_the_window_holds_cannot_agree(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"agree = 7: allowed range 1 to window = 6"):
+        loaded(tmp_path, "[decision]\nagree = 7\n")

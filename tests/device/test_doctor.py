@@ -21,7 +21,7 @@ from device.clock import ClockState
 from device.config import CameraSettings, Settings, StoreSettings
 from device.contract import ContractError, ModelCard, OperatingPoint
 from device.models import Catalogue, Entry, sha256
-from device.store import Store
+from device.store import Store, TemplateDraft
 
 NOW = 1_800_000_000.0  # 2027-01-15
 
@@ -30,7 +30,8 @@ NOW = 1_800_000_000.0  # 2027-01-15
 def database(tmp_path: Path) -> Path:
     path = tmp_path / "clockface.db"
     with Store.open(path, StoreSettings()) as store:
-        store.add_person("Ada", "E1")
+        templates = [TemplateDraft("a" * 64, np.array([1, 0], np.float32), 0.5, None, "photo.jpg")] * 2
+        store.add_person_with_templates("Ada", "E1", templates)
         store.add_person("Grace", "E2")
     return path
 
@@ -38,7 +39,7 @@ def database(tmp_path: Path) -> Path:
 def test_database_in_order(database: Path) -> None:
     finding = doctor.check_database(database)
     assert finding.state == "ok" and "2 people, 0 punches" in finding.words
-    assert doctor.count_people(database) == 2
+    assert doctor.count_templates(database) == 2
 
 
 def test_looking_changes_nothing(database: Path) -> None:
@@ -53,7 +54,7 @@ def test_no_database_is_not_made(tmp_path: Path) -> None:
     finding = doctor.check_database(tmp_path / "none.db")
     assert finding.state == "warning" and "enrol" in finding.words
     assert list(tmp_path.iterdir()) == []
-    assert doctor.count_people(tmp_path / "none.db") == 0
+    assert doctor.count_templates(tmp_path / "none.db") == 0
 
 
 def test_a_database_that_is_open_elsewhere(database: Path) -> None:
@@ -146,7 +147,7 @@ def checks(operating_points: tuple[OperatingPoint, ...], people: int) -> tuple[d
 def test_card_and_provider_load_the_model_once() -> None:
     point = OperatingPoint(100, Settings().decision.fpir, 0.4567, 0.44, 0.47, "measured", "made up for this test")
     brain, loads = checks((point,), 30)
-    assert "threshold 0.457 for up to 100 people" in brain.check_card().words
+    assert "threshold 0.457 for up to 100 templates" in brain.check_card().words
     assert brain.check_provider().words == "cpu (cuda: not in this onnxruntime)"
     assert len(loads) == 1
 

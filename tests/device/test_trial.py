@@ -1,0 +1,55 @@
+"""The trial: intervals against known values, counts on real faces against their own small recount."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pytest
+
+from device import models
+from device.config import Settings
+from device.recogniser import Recogniser
+from device.trial import Rate, TrialError, run_trial
+
+
+def quietly(paths: Sequence[Path], words: str) -> Iterable[Path]:
+    return paths
+
+
+@pytest.fixture(scope="module")
+def recogniser() -> Recogniser:
+    try:
+        return Recogniser(Settings())
+    except models.ModelError as error:
+        pytest.skip(f"models not pulled: {error}")
+
+
+@pytest.mark.parametrize(("count", "of", "low", "high"), [(0, 10, 0.0, 0.2775), (5, 10, 0.2366, 0.7634), (10, 10, 0.7225, 1.0), (1, 100, 0.0018, 0.0545)])
+def test_interval_equals_published_values(count: int, of: int, low: float, high: float) -> None:
+    assert Rate(count, of).interval == pytest.approx((low, high), abs=1e-4)
+
+
+def test_counts_on_real_faces(recogniser: Recogniser, shared: Path, tmp_path: Path) -> None:
+    people = sorted((shared / "faces/dev").iterdir())[:4]
+    for person in people:
+        shutil.copytree(person, tmp_path / "staff" / person.name)
+    (tmp_path / "strangers").mkdir()
+    stranger = sorted((shared / "faces/strangers").iterdir())[0]
+    shutil.copy(stranger, tmp_path / "strangers")
+    enrolled_photo = min(people[0].iterdir())
+    shutil.copy(enrolled_photo, tmp_path / "strangers" / f"own{enrolled_photo.suffix}")  # an "unknown" who is enrolled: must count as false positive
+    (tmp_path / "staff" / people[1].name / "z.jpg").write_text("no picture")
+    trial = run_trial(recogniser, tmp_path / "staff", tmp_path / "strangers", quietly)
+    assert trial.people + trial.not_enrolled == 4
+    assert trial.fpir == Rate(1, 2)
+    assert trial.unusable >= 1 and trial.fnir.count >= 1
+    photos = {person.name: len(list(person.iterdir())) for person in (tmp_path / "staff").iterdir()}
+    assert trial.fnir.of == sum(photos.values()) - 4 or trial.not_enrolled
+    assert trial.threshold == recogniser.threshold(4)
+
+
+def test_nothing_to_search_is_said(recogniser: Recogniser, tmp_path: Path) -> None:
+    with pytest.raises(TrialError, match="0 people enrolled"):
+        run_trial(recogniser, tmp_path, tmp_path, quietly)
