@@ -48,7 +48,7 @@ class CameraSettings:
 class DetectorSettings:
     min_eye_distance: int = ranged(24, 8, 400)  # px between the eyes in the frame: the smallest face to be found
     min_score: float = ranged(0.6, 0.05, 0.99)  # YuNet score
-    interval_ms: int = ranged(45, 0, 1000)  # frames nearer than this to the last one searched are shown, not searched
+    interval_ms: int = ranged(90, 0, 1000)  # frames nearer than this to the last one searched are shown, not searched
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,9 @@ class DecisionSettings:
     fpir: float = ranged(0.01, 0.00001, 0.5)  # target false-positive identification rate, per search
     agree: int = ranged(3, 1, 20)  # crops that must name the same person
     window: int = ranged(6, 1, 50)  # latest crops of a track that count
+    at_least_templates: int = ranged(100, 1, 50000)  # a smaller gallery takes the threshold for so many
     min_lead: float = ranged(0.05, 0.0, 1.0)  # cosine; best minus best of another person
-    interval_ms: int = ranged(100, 0, 5000)  # the best crop of each interval is embedded
+    interval_ms: int = ranged(90, 0, 5000)  # the best crop of each interval is embedded
     recheck_ms: int = ranged(1000, 0, 60000)  # the same, once a track is known or unknown
 
     def __post_init__(self) -> None:

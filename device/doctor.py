@@ -117,7 +117,7 @@ class EmbedderChecks:
     def check_card(self) -> Finding:
         """Whether the card has a threshold for the templates in the gallery."""
         card = self._loaded().card
-        templates = max(1, self._templates())
+        templates = max(self._settings.decision.at_least_templates, self._templates())
         point = card.operating_point(templates, self._settings.decision.fpir)
         words = f"{card.name} {card.embedding_size}-D {card.precision} {card.model_id[:12]}, threshold {point.threshold:.3f}"
         return Finding("card", "ok", f"{words} for up to {point.gallery_size} templates at FPIR {point.fpir:g} ({point.method})")

@@ -83,7 +83,7 @@ class Recogniser:
         The card counts people with one template each; each further template is one more chance to be mistaken
         (docs/decisions/0003-threshold-by-templates.md).
         """
-        point = self.embedder.card.operating_point(max(templates, 1), self.settings.decision.fpir)
+        point = self.embedder.card.operating_point(max(templates, self.settings.decision.at_least_templates), self.settings.decision.fpir)
         assert point.threshold is not None  # operating_point raises otherwise
         return point.threshold
 

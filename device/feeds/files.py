@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -53,10 +54,12 @@ class Clip(Source):
     def __iter__(self) -> Iterator[Frame]:
         image: NDArray[np.uint8] | None = self._first
         index = 0
-        while image is not None:
-            yield Frame(image, self._start + index / self.rate, index, live=False)
-            image = self._read()
-            index += 1
+        with ThreadPoolExecutor(1, "decoder") as decoder:  # decodes the next frame while this one is worked on
+            while image is not None:
+                following = decoder.submit(self._read)
+                yield Frame(image, self._start + index / self.rate, index, live=False)
+                image = following.result()
+                index += 1
         if index < self._announced - COUNT_SLACK:
             log.warning("%s ends early: %d of about %.0f frames could be decoded", self.path, index, self._announced)
 

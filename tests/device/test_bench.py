@@ -25,5 +25,5 @@ def test_every_frame_of_the_clip_is_measured(shared: Path) -> None:
         frames += 1
     assert report.frames == frames
     assert report.punches == ("again: first",)
-    assert {stage.name: stage.count for stage in report.stages}["detect"] == report.frames
+    assert {stage.name: stage.count for stage in report.stages}["detect"] == -(-report.frames // 3)  # 30 frames a second, one in 90 ms is searched
     assert report.first_frame_seconds > 0 and report.peak_memory_mb > 0
