@@ -1,0 +1,114 @@
+"""Alignment against OpenCV's own estimator and known transforms; cards that are not valid are refused by name."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from device.contract import CANONICAL_LANDMARKS, CARD_SCHEMA, LANDMARK_SET, ContractError, ModelCard, OperatingPoint, align, similarity_transform
+
+
+def moved(degrees: float, scale: float, shift: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
+    angle = np.radians(degrees)
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return turn, np.array(shift)
+
+
+@pytest.mark.parametrize(("degrees", "scale", "shift"), [(0, 1, (0, 0)), (30, 2, (40, -7)), (-120, 0.3, (300, 20)), (179, 5, (-50, 90))])
+def test_a_known_transform_is_undone(degrees: float, scale: float, shift: tuple[float, float]) -> None:
+    turn, offset = moved(degrees, scale, shift)
+    landmarks = CANONICAL_LANDMARKS @ turn.T + offset
+    matrix = similarity_transform(landmarks, CANONICAL_LANDMARKS)
+    assert np.allclose(landmarks @ matrix[:, :2].T + matrix[:, 2], CANONICAL_LANDMARKS, atol=1e-3)
+
+
+def test_least_squares_equals_umeyama() -> None:
+    """S. Umeyama, 1991, by singular value decomposition: another way to the same optimum."""
+    random = np.random.default_rng(0)
+    for _ in range(50):
+        points = CANONICAL_LANDMARKS.astype(np.float64) * random.uniform(0.2, 5) + random.normal(0, 6, (5, 2)) + random.uniform(-200, 200, 2)
+        target = CANONICAL_LANDMARKS.astype(np.float64)
+        a, b = points - points.mean(0), target - target.mean(0)
+        left, values, right = np.linalg.svd(b.T @ a / 5)
+        sign = np.array([1, np.sign(np.linalg.det(left @ right))])
+        scale = (values * sign).sum() / (a**2).sum() * 5
+        turn = scale * left @ np.diag(sign) @ right
+        expected = np.column_stack([turn, target.mean(0) - turn @ points.mean(0)])
+        assert np.allclose(similarity_transform(points, CANONICAL_LANDMARKS), expected, atol=1e-6)
+
+
+def test_the_crop_has_the_landmarks_at_their_places_and_is_rgb() -> None:
+    turn, offset = moved(25, 1.7, (120, 60))
+    landmarks = CANONICAL_LANDMARKS @ turn.T + offset
+    image = np.zeros((400, 400, 3), np.uint8)
+    for x, y in landmarks:
+        cv2.circle(image, (round(float(x)), round(float(y))), 5, (255, 0, 0), cv2.FILLED)  # blue in BGR
+    crop = align(image, landmarks)
+    assert crop.shape == (112, 112, 3) and crop.dtype == np.uint8
+    for x, y in CANONICAL_LANDMARKS:
+        assert crop[round(float(y)), round(float(x))].tolist() == [0, 0, 255]  # blue in RGB
+
+
+@pytest.mark.parametrize(
+    ("image", "landmarks", "words"),
+    [
+        (np.zeros((10, 10), np.uint8), CANONICAL_LANDMARKS, "image: expected"),
+        (np.zeros((10, 10, 3), np.float32), CANONICAL_LANDMARKS, "image: expected"),
+        (np.zeros((10, 10, 3), np.uint8), CANONICAL_LANDMARKS[:4], "landmarks"),
+        (np.zeros((10, 10, 3), np.uint8), np.ones((5, 2)), "five distinct"),
+        (np.zeros((10, 10, 3), np.uint8), CANONICAL_LANDMARKS * np.nan, "five distinct|finite"),
+    ],
+)
+def test_what_cannot_be_aligned_is_refused(image: Any, landmarks: Any, words: str) -> None:
+    with pytest.raises(ContractError, match=words):
+        align(image, landmarks)
+
+
+def point(size: int, fpir: float, threshold: float | None) -> OperatingPoint:
+    return OperatingPoint(size, fpir, threshold, threshold, threshold, "measured" if threshold else "insufficient data", "test")
+
+
+@pytest.fixture
+def card() -> ModelCard:
+    points = (point(10, 0.01, 0.3), point(100, 0.01, 0.4), point(1000, 0.01, None), point(10, 0.001, 0.5))
+    return ModelCard(CARD_SCHEMA, "a" * 64, "m", 128, 112, "RGB", LANDMARK_SET, "float32", "none", "none", "", (), (), points)
+
+
+def test_a_card_survives_its_json(card: ModelCard) -> None:
+    assert ModelCard.from_json(card.to_json()) == card
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("schema", 99, "schema expected"),
+        ("crop_size", 96, "crop_size"),
+        ("colour_order", "BGR", "colour_order"),
+        ("model_id", "xyz", "model_id"),
+        ("embedding_size", 0, "embedding_size"),
+        ("precision", "int4", "precision"),
+        ("surprise", 1, "not readable"),
+        ("name", None, "not readable"),
+    ],
+)
+def test_a_wrong_card_is_refused_by_name(card: ModelCard, key: str, value: Any, words: str) -> None:
+    data = json.loads(card.to_json())
+    if value is None:
+        del data[key]
+    else:
+        data[key] = value
+    with pytest.raises(ContractError, match=words):
+        ModelCard.from_json(json.dumps(data))
+
+
+def test_the_operating_point_is_the_smallest_that_holds_everybody(card: ModelCard) -> None:
+    assert [card.operating_point(people, 0.01).threshold for people in (1, 10, 11, 100)] == [0.3, 0.3, 0.4, 0.4]
+    assert card.operating_point(10, 0.001).threshold == 0.5
+    with pytest.raises(ContractError, match="insufficient data for 1000 people"):
+        card.operating_point(101, 0.01)
+    with pytest.raises(ContractError, match="no operating point for 11 people at FPIR 0.001"):
+        card.operating_point(11, 0.001)
