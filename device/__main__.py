@@ -31,7 +31,10 @@ def main(argv: list[str] | None = None) -> int:
     module = importlib.import_module(f"device.commands.{name}")  # only the chosen command is imported: a fast start
     parser = argparse.ArgumentParser(prog=f"python -m device {name}", description=module.__doc__)
     module.add_arguments(parser)
-    args = parser.parse_args(argv[1:])
+    try:
+        args = parser.parse_intermixed_args(argv[1:])  # options may stand between a name and its images
+    except TypeError:  # what argparse raises for a command with actions of its own
+        args = parser.parse_args(argv[1:])
     try:
         return int(module.run(args))
     except ClockfaceError as error:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,6 +128,7 @@ class Catalogue:
             raise ModelError(fault)
         if fault:
             place.parent.mkdir(parents=True, exist_ok=True)
+            _clear_leftovers(place.parent)
             with tempfile.TemporaryDirectory(prefix=".pull-", dir=place.parent) as beside:  # same disk: replacing is atomic
                 part = Path(beside) / entry.file
                 self._fetch(entry, part, workspace, progress)
@@ -156,6 +159,13 @@ class Catalogue:
 def _entry(name: str, table: dict[str, Any]) -> Entry:
     sources = tuple(SOURCES[source.pop("kind")](**source) for source in table.pop("sources", ()))
     return Entry(name=name, sources=sources, **table)
+
+
+def _clear_leftovers(folder: Path) -> None:
+    """Remove what a pull left that was killed; a pull that still works has written within the hour."""
+    for left in folder.glob(".pull-*"):
+        if time.time() - left.stat().st_mtime > 3600:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _pinned(path: Path, expected: str) -> Path:

@@ -22,6 +22,7 @@ from device.contract import CROP_SIZE, ClockfaceError, OperatingPoint
 from device.embedder import Embedder
 from device.images import IMAGE_SUFFIXES, read_image
 from export.adopt import set_card, write
+from training.pairs import from_text
 from training.recordio import RecordFile
 
 SIZES = (10, 50, 100, 500, 1_000, 5_000, 10_000, 50_000)  # people
@@ -112,6 +113,13 @@ def read_crops(folder: Path) -> NDArray[np.uint8]:
     return np.stack(crops)
 
 
+def read_pairs(path: Path, images: Path) -> NDArray[np.uint8]:
+    """(P, 112, 112, 3) uint8 RGB: the first crop of each person of an LFW-style pairs.txt."""
+    pairs = from_text(path, images)
+    people = [name.rsplit("_", 1)[0] for name in pairs.names]
+    return pairs.crops[np.unique(people, return_index=True)[1]]
+
+
 def read_records(path: Path, people: int, teacher: Path | None, seed: int = 0) -> NDArray[np.uint8]:
     """(P, 112, 112, 3) uint8 RGB: `people` unlabelled crops (label -1) of a RecordIO file, drawn at random.
 
@@ -145,6 +153,8 @@ def repeated(embeddings: NDArray[np.float32], threshold: float) -> NDArray[np.bo
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("--folder", type=Path, action="append", default=[], help="aligned crops of different people, or a folder a person; may be repeated")
+    parser.add_argument("--pairs", type=Path, help="LFW-style pairs.txt: the first crop of each person in it")
+    parser.add_argument("--images", type=Path, help="folder of the crops that --pairs names (without it: the folder of pairs.txt)")
     parser.add_argument("--rec", type=Path, help="an InsightFace .rec file: its unlabelled crops are taken as different people")
     parser.add_argument("--people", type=int, default=6000, help="crops drawn from --rec")
     parser.add_argument("--teacher", type=Path, help="another model's embeddings of the records (.npz): who it finds twice is left out")
@@ -155,9 +165,11 @@ def run(args: argparse.Namespace) -> int:
     if not all(0 < fpir < 1 for fpir in args.fpir):
         raise CalibrateError(f"--fpir {args.fpir}: expected rates between 0 and 1")
     embedder = Embedder(args.model, "cpu")
-    if not args.folder and args.rec is None:
-        raise CalibrateError("no data: give --folder, --rec or both")
+    if not (args.folder or args.rec or args.pairs):
+        raise CalibrateError("no data: give --folder, --pairs or --rec, or several of them")
     sets = [read_crops(folder) for folder in args.folder]
+    if args.pairs is not None:
+        sets.append(read_pairs(args.pairs, args.images or args.pairs.parent))
     if args.rec is not None:
         sets.append(read_records(args.rec, args.people, args.teacher))
     crops = np.concatenate(sets)

@@ -159,6 +159,13 @@ def test_a_name_of_10000_characters_is_refused(recogniser: Recogniser, portraits
     assert store.people() == [] and store.template_counts() == {}
 
 
+def test_the_code_may_stand_between_name_and_images(recogniser: Recogniser, portraits: dict[str, Any], tmp_path: Path) -> None:
+    database = tmp_path / "clockface.db"
+    assert main(["enroll", "Hopper", "--code", "E17", str(models.path("portrait-hopper")), "--db", str(database)]) == 0
+    with Store.open(database) as store:
+        assert [(person.name, person.code) for person in store.people()] == [("Hopper", "E17")]
+
+
 def test_a_folder_enrols_everybody_it_can(recogniser: Recogniser, portraits: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("Hopper", "Collins", "Nobody", "Hopper again"):
         (tmp_path / "staff" / name).mkdir(parents=True)

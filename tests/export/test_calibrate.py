@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from export.calibrate import FEWEST, SIZES, false_match_rate, operating_points, repeated, thresholds
+from export.calibrate import FEWEST, SIZES, false_match_rate, operating_points, read_pairs, repeated, thresholds
 
 D = 16
 
@@ -57,3 +59,12 @@ def test_who_is_shown_twice_is_left_out_once() -> None:
     people = directions(5, 5)
     shown = np.concatenate([people, people[[1, 3]]])
     assert repeated(shown, 0.99).tolist() == [False] * 5 + [True, True]
+
+
+def test_pairs_give_each_person_once(shared: Path) -> None:
+    verify = shared / "faces/verify"
+    people = {line.split()[0] for line in (verify / "pairs.txt").read_text().splitlines()[1:]}
+    people |= {words[2] for line in (verify / "pairs.txt").read_text().splitlines()[1:] if len(words := line.split()) == 4}
+    crops = read_pairs(verify / "pairs.txt", verify)
+    assert crops.shape == (len(people), 112, 112, 3) and crops.dtype == np.uint8
+    assert len(np.unique(crops.reshape(len(crops), -1), axis=0)) == len(people)
