@@ -157,7 +157,10 @@ def load(name: str, overrides: tuple[str, ...] = ()) -> Recipe:
 
 def from_table(table: dict[str, Any]) -> Recipe:
     """Build a recipe from nested tables, as `dataclasses.asdict` or TOML give them."""
-    return typing.cast(Recipe, _build(Recipe, "", table))
+    recipe = typing.cast(Recipe, _build(Recipe, "", table))
+    if 0 < recipe.loss.sample_rate < 1 and recipe.schedule.accumulate > 1:
+        raise ConfigError(f"schedule.accumulate = {recipe.schedule.accumulate}: with sampled classes (loss.sample_rate < 1) only 1 is allowed")
+    return recipe
 
 
 def _merge(table: dict[str, Any], more: dict[str, Any]) -> None:

@@ -34,6 +34,11 @@ def test_a_setting_that_cannot_be_honoured_is_named(line: str, message: str) -> 
         config.load("smoke", (line,))
 
 
+def test_sampled_classes_and_accumulation_exclude_each_other() -> None:
+    with pytest.raises(ConfigError, match="schedule.accumulate = 2: with sampled classes"):
+        config.load("smoke", ("loss.sample_rate = 0.5", "schedule.accumulate = 2"))
+
+
 def test_an_unknown_recipe_lists_the_known() -> None:
     with pytest.raises(ConfigError, match="default, finetune"):
         config.load("nothing")
