@@ -64,7 +64,7 @@ def lower_resolution(crop: Crop, size: int) -> Crop:
 def compress(crop: Crop, quality: int) -> Crop:
     """Through JPEG and back, as BGR in between: JPEG keeps green finer than red and blue."""
     _, data = cv2.imencode(".jpg", crop[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[:, :, ::-1], dtype=np.uint8)
+    return np.ascontiguousarray(_uint8(cv2.imdecode(data, cv2.IMREAD_COLOR))[:, :, ::-1])
 
 
 def _uint8(image: object) -> Crop:
