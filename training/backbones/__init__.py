@@ -13,6 +13,7 @@ BACKBONES: dict[str, Callable[[int], nn.Module]] = {  # name -> build(embedding_
     "edge": edge.fused,
     "edge-basic": edge.basic,
     "edge-inverted": edge.inverted,
+    "edge-hybrid": edge.hybrid,
     "mobilefacenet": mobilefacenet.MobileFaceNet,
     "iresnet18": iresnet.iresnet18,
     "iresnet50": iresnet.iresnet50,

@@ -91,3 +91,7 @@ def basic(embedding_size: int) -> EdgeNet:
 
 def inverted(embedding_size: int) -> EdgeNet:
     return EdgeNet(embedding_size, (48, 96, 160), ([inverted_block] * 3, [inverted_block] * 6, [inverted_block] * 4), head=256)
+
+
+def hybrid(embedding_size: int) -> EdgeNet:
+    return EdgeNet(embedding_size, (48, 96, 160), ([fused_block], [inverted_block] * 6, [inverted_block] * 4), head=256)
