@@ -106,6 +106,23 @@ class StoreSettings:
 
 
 @dataclass(frozen=True)
+class WebSettings:
+    idle_minutes: int = ranged(30, 1, 1440)  # a login at a desk ends after so long without a click...
+    longest_hours: int = ranged(12, 1, 168)  # ... and after so long in any case
+    kiosk: str = chosen("local", "local", "anywhere")  # who may open the kiosk page with its live picture: this machine, or the network
+    language: str = chosen("en", "en", "de")  # of the kiosk page; a file in device/web/messages each
+    picture_rate: int = ranged(10, 1, 30)  # pictures a second on the kiosk page
+    hosts: str = ""  # further names of this machine, with commas between: what a browser may have in its address bar
+    certificate: str = ""  # PEM file for TLS; without one the terminal makes its own where it is needed
+    key: str = ""  # PEM file with the key of that certificate
+    plain_http: bool = False  # allow HTTP without TLS beyond this machine, for a proxy that adds it
+
+    def __post_init__(self) -> None:
+        if bool(self.certificate) != bool(self.key):
+            raise ConfigError("[web] certificate and key: give both or neither")
+
+
+@dataclass(frozen=True)
 class Settings:
     camera: CameraSettings = CameraSettings()
     detector: DetectorSettings = DetectorSettings()
@@ -115,6 +132,7 @@ class Settings:
     decision: DecisionSettings = DecisionSettings()
     attendance: AttendanceSettings = AttendanceSettings()
     store: StoreSettings = StoreSettings()
+    web: WebSettings = WebSettings()
 
 
 def load(path: Path | None) -> Settings:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from sqlite_utils import Database, Migrations
 
 APPLICATION_ID = 0x434C4B46  # "CLKF" in the header of the file: this database is ours
-SCHEMA_VERSION = 1  # as many as there are migrations; kept in the file as user_version
+SCHEMA_VERSION = 2  # as many as there are migrations; kept in the file as user_version
 
 TABLES = """
 CREATE TABLE people (
@@ -119,6 +119,41 @@ CREATE TABLE gallery_version (version INTEGER NOT NULL) STRICT;  -- one row; cou
 INSERT INTO gallery_version VALUES (0);
 """
 
+WEB_ACCESS = """
+CREATE TABLE users (  -- of the web pages; never deleted, for the audit names them by id
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    login TEXT NOT NULL COLLATE NOCASE UNIQUE,
+    role TEXT NOT NULL CHECK (role IN ('viewer', 'operator', 'hr', 'admin')),
+    password_hash TEXT NOT NULL,  -- argon2id
+    must_change INTEGER NOT NULL CHECK (must_change IN (0, 1)),
+    active INTEGER NOT NULL DEFAULT 1 CHECK (active IN (0, 1)),
+    created_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE sessions (
+    token_hash TEXT PRIMARY KEY,  -- SHA-256; the token itself only the browser has
+    user_id INTEGER NOT NULL REFERENCES users (id),
+    place TEXT NOT NULL CHECK (place IN ('desk', 'kiosk')),
+    created_at INTEGER NOT NULL,
+    seen_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE attempts (  -- failed ones; older than a day they are removed
+    id INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('password', 'pin')),
+    subject TEXT NOT NULL,  -- SHA-256 of the login or code that was typed: it may have been a password
+    address TEXT NOT NULL
+) STRICT;
+CREATE INDEX attempts_by_time ON attempts (kind, at);
+
+CREATE TABLE pins (
+    person_id INTEGER PRIMARY KEY REFERENCES people (id),
+    hash TEXT NOT NULL,  -- argon2id
+    set_at INTEGER NOT NULL
+) STRICT;
+"""
+
 IMMUTABLE = """
 CREATE TRIGGER {table}_no_update BEFORE UPDATE ON {table}
 BEGIN SELECT RAISE(ABORT, '{table} are immutable: add a correction'); END;
@@ -154,3 +189,8 @@ def create_tables(db: Database) -> None:
     for table in ("people", "templates"):
         for event in ("INSERT", "UPDATE", "DELETE"):
             db.executescript(COUNTED.format(table=table, event=event))
+
+
+@MIGRATIONS()
+def create_web_access(db: Database) -> None:
+    db.executescript(WEB_ACCESS)

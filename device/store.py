@@ -122,6 +122,7 @@ class Store:
         with self._writing():
             person = self._one(person_id)
             self._db.execute("DELETE FROM templates WHERE person_id = ?", [person_id])
+            self._db.execute("DELETE FROM pins WHERE person_id = ?", [person_id])
             if not person.erased:
                 sql = "UPDATE people SET name = ?, code = NULL, active = 0, erased_at = ? WHERE id = ?"
                 self._db.execute(sql, [f"erased-{person_id}", to_ms(time.time()), person_id])
@@ -267,6 +268,28 @@ class Store:
         with explained(self.path):
             said = [row[0] for row in self._db.execute("PRAGMA integrity_check(5)") if row[0] != "ok"]
             return said + [f"{table} row {rowid} points at a missing {parent} row" for table, rowid, parent, _ in self._db.execute("PRAGMA foreign_key_check")]
+
+    # for what keeps tables of its own (logins, sessions, PINs) and for reports
+
+    @contextmanager
+    def transaction(self) -> Iterator[Database]:
+        """One write transaction; `note` puts what was done into the audit with it."""
+        with self._writing():
+            yield self._db
+
+    @contextmanager
+    def reading(self) -> Iterator[Database]:
+        """Any number of reads of one state."""
+        with explained(self.path), self._snapshot():
+            yield self._db
+
+    def act_as(self, actor: str) -> None:
+        """Who the audit says does what follows."""
+        self._actor = actor
+
+    def note(self, action: str, **details: Any) -> None:
+        """Audit, inside `transaction`: ids only, no names and no biometrics, for the row outlives an erasure."""
+        self._audit(action, **details)
 
     # inside a transaction
 
