@@ -18,8 +18,9 @@ FORBIDDEN = {  # package -> modules that nothing in it may import, not even insi
 LEAF = {"numpy", "cv2"}  # all that the contract stands on, beside the standard library
 FROM_DEVICE = {"config", "contract", "detector", "embedder", "images", "models", "sources"}  # what the workstation may use of the board
 DEPENDENCIES = {
-    "cv2", "google", "hypothesis", "matplotlib", "mypy", "numpy", "onnx", "onnxruntime", "onnxscript", "openpyxl", "picamera2", "PIL", "pytest", "rich",
-    "ruff", "scipy", "sklearn", "sqlite_utils", "tensorboard", "tomli", "torch", "torchao", "xlsxwriter", "yaml",
+    "argon2", "cryptography", "cv2", "google", "httpx2", "hypothesis", "jinja2", "matplotlib", "mypy", "numpy", "onnx", "onnxruntime",
+    "onnxscript", "openpyxl", "picamera2", "PIL", "pytest", "rich",
+    "ruff", "scipy", "selenium", "sklearn", "sqlite_utils", "starlette", "tensorboard", "tomli", "torch", "torchao", "uvicorn", "xlsxwriter", "yaml",
 }  # fmt: skip
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import platform
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import cv2
 from device import config
 from device.annotate import annotate
 from device.camera import default_source, open_source
-from device.config import ROOT
+from device.config import ROOT, ConfigError, Settings
 from device.database import database_path
 from device.demo import demo_enrolment
 from device.enrolment import enrol, sample_picture
@@ -21,6 +23,7 @@ from device.pipeline import Pipeline, Scene
 from device.recogniser import Recogniser
 from device.renewal import renew
 from device.store import Store
+from device.web.live import Live
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
     parser.add_argument("--headless", action="store_true", help="log lines in place of the live status")
     parser.add_argument("--once", action="store_true", help="play a clip or folder to its end, every frame, then stop")
+    parser.add_argument("--web", action="append", metavar="HOST:PORT", help="serve the kiosk page and the review site here (127.0.0.1:8080); may be repeated")
+    parser.add_argument("--no-web", action="store_true", help="serve no pages")
     parser.add_argument("--annotate", type=Path, metavar="DIR", help="write the frames with box, name and state")
 
 
@@ -51,14 +56,30 @@ def run(args: argparse.Namespace) -> int:
                 print(f"provider {line}", flush=True)
             pipeline = Pipeline(settings, recogniser, store, platform.node() or "terminal", recording=not camera.live)
             status = Status(args.headless)
-            for frame in camera:
-                scene = pipeline.process(frame)
-                status.show(scene)
-                if args.annotate:
-                    args.annotate.mkdir(parents=True, exist_ok=True)
-                    cv2.imwrite(str(args.annotate / f"{frame.index:06d}.jpg"), annotate(scene))
+            with serving(args, settings, pipeline) as live:
+                for frame in camera:
+                    scene = pipeline.process(frame)
+                    live.show(scene)
+                    status.show(scene)
+                    if args.annotate:
+                        args.annotate.mkdir(parents=True, exist_ok=True)
+                        cv2.imwrite(str(args.annotate / f"{frame.index:06d}.jpg"), annotate(scene))
             status.end()
     return 0
+
+
+@contextmanager
+def serving(args: argparse.Namespace, settings: Settings, pipeline: Pipeline) -> Iterator[Live]:
+    """The pages, for as long as the terminal runs; a clip that is only played needs none unless told."""
+    if args.no_web and args.web:
+        raise ConfigError("--web and --no-web: give one of them")
+    if args.no_web or (args.once and not args.web):
+        yield Live()
+        return
+    from device.web import start
+
+    with start.web_server(settings, pipeline, args.web or [start.DEFAULT]) as terminal:
+        yield terminal.live
 
 
 def _enrol_demo(store: Store, recogniser: Recogniser) -> None:

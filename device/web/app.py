@@ -1,0 +1,45 @@
+"""The application: all areas, static files and the guard around them."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from device.web import login, users
+from device.web.appearance import STATIC
+from device.web.pages import Page, routes
+from device.web.security import Guard, host_names
+from device.web.terminal import Terminal
+
+AREAS = (login, users)  # each has ROUTES, a tuple of pages
+
+
+class Static(StaticFiles):
+    """Addresses carry the hash of the content, so browsers keep the files."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers["cache-control"] = "public, max-age=31536000, immutable" if scope["query_string"] else "no-cache"
+        return response
+
+
+def pages() -> tuple[Page, ...]:
+    """Every page of the application: what the test of roles walks."""
+    return tuple(page for area in AREAS for page in area.ROUTES)
+
+
+def create_app(terminal: Terminal) -> Starlette:
+    return Starlette(
+        routes=[*routes(pages(), terminal), Mount("/static", Static(directory=STATIC), name="static")],
+        middleware=[Middleware(Guard, names=host_names(terminal.settings.web, terminal.bound_to))],
+        exception_handlers={404: _nothing_here, 405: _nothing_here},
+    )
+
+
+async def _nothing_here(request: Request, error: Exception) -> Response:
+    return PlainTextResponse("There is nothing at this address.", 404)

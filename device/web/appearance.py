@@ -1,0 +1,49 @@
+"""Templates: Jinja2 with everything escaped, and what all of them may use."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import HTMLResponse
+
+from device.web.messages import Messages
+from device.web.navigation import entries
+
+HERE = Path(__file__).resolve().parent
+STATIC = HERE / "static"
+
+
+def _local(seconds: float, form: str) -> str:
+    """A time (s since the epoch) in local time."""
+    return datetime.fromtimestamp(seconds).strftime(form)
+
+
+@cache
+def static(name: str) -> str:
+    """The address of a static file; it changes with the content, so browsers may keep it."""
+    return f"/static/{name}?{hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]}"
+
+
+@cache
+def environment() -> Environment:
+    env = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    env.globals.update(static=static, entries=entries)
+    env.filters.update(
+        local_time=lambda seconds: _local(seconds, "%H:%M"),
+        local_date=lambda seconds: _local(seconds, "%Y-%m-%d"),
+        local=lambda seconds: _local(seconds, "%Y-%m-%d %H:%M:%S"),
+    )
+    return env
+
+
+def rendered(template: str, status: int, values: Mapping[str, Any]) -> HTMLResponse:
+    """A page; `t("kiosk.looking")` in it is a text of the message files, in the language of the kiosk."""
+    messages = Messages.load(values["terminal"].settings.web.language)
+    text = environment().get_template(template).render(t=messages.text, messages=messages, **values)
+    return HTMLResponse(text, status)

@@ -1,0 +1,92 @@
+"""TLS beyond this machine: the certificate of the settings, or one of the terminal's own, made when it is first needed."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import platform
+import ssl
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from device.config import ROOT, WebSettings
+from device.web.server import Address, Certificate, WebError
+
+YEARS = 5
+EARLIEST = datetime(2026, 1, 1, tzinfo=timezone.utc)  # a board without a clock may start in 1970: the certificate is valid anyway
+
+
+def for_addresses(settings: WebSettings, addresses: Sequence[Address], database: Path) -> Certificate | None:
+    """The certificate to serve with; None where none is needed (localhost) or plain HTTP was asked for.
+
+    Raises:
+        WebError: the certificate of the settings cannot be used.
+    """
+    if settings.certificate:
+        given = Certificate(ROOT / settings.certificate, ROOT / settings.key)
+        _check(given)
+        return given
+    if settings.plain_http or all(address.local for address in addresses):
+        return None
+    own = Certificate(database.with_name(f"{database.name}.crt"), database.with_name(f"{database.name}.key"))
+    if not (own.certificate.is_file() and own.key.is_file()):
+        make(own, [address.host for address in addresses])
+    _check(own)
+    return own
+
+
+def make(files: Certificate, hosts: Sequence[str]) -> None:
+    """A self-signed certificate for this machine's names; the key is mode 600."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    node = platform.node() or "clockface"
+    names = [x509.DNSName(name) for name in dict.fromkeys([node, f"{node}.local", "localhost"])]
+    addresses = [x509.IPAddress(found) for host in dict.fromkeys(["127.0.0.1", "::1", *hosts]) if (found := _ip(host)) and not found.is_unspecified]
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, node[:64])])
+    start = max(EARLIEST, datetime.now(timezone.utc) - timedelta(days=1))
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(EARLIEST)
+        .not_valid_after(start + timedelta(days=365 * YEARS))
+        .add_extension(x509.SubjectAlternativeName([*names, *addresses]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    _write(files.key, key.private_bytes(*form))
+    _write(files.certificate, built.public_bytes(serialization.Encoding.PEM))
+
+
+def fingerprint(files: Certificate) -> str:
+    """SHA-256 as browsers show it, to compare at the first visit."""
+    digest = x509.load_pem_x509_certificate(files.certificate.read_bytes()).fingerprint(hashes.SHA256()).hex().upper()
+    return ":".join(digest[i : i + 2] for i in range(0, len(digest), 2))
+
+
+def _check(files: Certificate) -> None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(files.certificate, files.key)
+    except (OSError, ssl.SSLError) as error:
+        raise WebError(f"certificate {files.certificate} with key {files.key} cannot be used ({error}); check [web] certificate and key") from error
+
+
+def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(data)

@@ -1,0 +1,30 @@
+"""The entries of the review site's side bar: a page appears there for whoever may open it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from device.web.accounts import Role, User
+
+
+@dataclass(frozen=True)
+class Entry:
+    path: str
+    label: str
+    icon: str  # a name in templates/icons.html
+    role: Role
+    group: str
+
+
+ENTRIES = (
+    Entry("/users", "Users and roles", "users", "admin", "Administer"),
+)
+
+
+def entries(user: User | None) -> dict[str, list[Entry]]:
+    """group -> the entries this user may open."""
+    groups: dict[str, list[Entry]] = {}
+    for entry in ENTRIES:
+        if user is not None and user.may(entry.role):
+            groups.setdefault(entry.group, []).append(entry)
+    return groups

@@ -1,0 +1,269 @@
+"""How a page is declared and called: every route has a role, every form its token, every call its own store.
+
+    ROUTES = (
+        get("/people", people_page, "viewer"),
+        post("/people/{id:int}/rename", rename, "hr"),
+    )
+
+    def people_page(call: Call) -> Response:
+        return call.page("people.html", people=call.store.people())
+
+A page without a role cannot be written down: `None` says that it needs no login, and a test holds the list of those.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http.cookies import CookieError
+from typing import Any, Literal
+from urllib.parse import quote, unquote
+
+import anyio.to_thread
+from starlette.datastructures import FormData, QueryParams
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from device.contract import ClockfaceError
+from device.store import Store, StoreError
+from device.web import sessions
+from device.web.accounts import Role, User
+from device.web.appearance import rendered
+from device.web.body import TooLarge, limited
+from device.web.sessions import Place
+from device.web.terminal import Terminal
+
+log = logging.getLogger(__name__)
+
+FORM_BYTES = 200_000  # the largest body of an ordinary form
+FIELDS = 500
+LOGIN = {"desk": "/login", "kiosk": "/kiosk/unlock"}
+
+
+class Problem(ClockfaceError):
+    """Something in a call that cannot be done; the words go to the person who made it."""
+
+    def __init__(self, words: str, status: int = 400) -> None:
+        self.status = status
+        super().__init__(words)
+
+
+@dataclass
+class Call:
+    """One call of a page."""
+
+    request: Request
+    terminal: Terminal
+    store: Store
+    place: Place
+    user: User | None
+    form_token: str
+    form: FormData = field(default_factory=FormData)
+    cookies: dict[str, str | None] = field(default_factory=dict)  # to be set with the response; None removes one
+
+    @property
+    def who(self) -> User:
+        """The user of a page that has a role."""
+        if self.user is None:
+            raise Problem("log in first", 401)
+        return self.user
+
+    @property
+    def query(self) -> QueryParams:
+        return self.request.query_params
+
+    @property
+    def path(self) -> Mapping[str, Any]:
+        """The parts of the address in braces."""
+        return self.request.path_params
+
+    @property
+    def address(self) -> str:
+        """Where the call came from."""
+        return self.request.client.host if self.request.client else "unknown"
+
+    def field(self, name: str, default: str | None = None) -> str:
+        """A text of the form.
+
+        Raises:
+            Problem: it is missing and has no default, or is a file.
+        """
+        value = self.form.get(name, default)
+        if not isinstance(value, str):
+            raise Problem(f"the field {name!r} is missing")
+        return value
+
+    def page(self, template: str, status: int = 200, **values: Any) -> Response:
+        """A page of the site from a template."""
+        said = unquote(self.request.cookies.get("clockface_said", ""))
+        if said:
+            self.cookies["clockface_said"] = None
+        return rendered(template, status, {"call": self, "user": self.user, "terminal": self.terminal, "form_token": self.form_token, "said": said, **values})
+
+    def goto(self, path: str, said: str = "") -> Response:
+        """After a form: on to another page, which says `said` once."""
+        if said:
+            self.cookies["clockface_said"] = quote(said[:300])
+        return RedirectResponse(path, 303)
+
+    @property
+    def wants_json(self) -> bool:
+        return "application/json" in self.request.headers.get("accept", "")
+
+
+Handler = Callable[[Call], Response]
+
+
+@dataclass(frozen=True)
+class Page:
+    """One route."""
+
+    method: Literal["GET", "POST"]
+    path: str  # as Starlette writes them: /people/{id:int}
+    handler: Handler
+    role: Role | None  # the least role; None: without login
+    place: Place = "desk"
+    largest_body: int = FORM_BYTES
+    before_change: bool = False  # open to somebody who has yet to change the first password
+
+
+def get(path: str, handler: Handler, role: Role | None, place: Place = "desk", **more: Any) -> Page:
+    return Page("GET", path, handler, role, place, **more)
+
+
+def post(path: str, handler: Handler, role: Role | None, place: Place = "desk", **more: Any) -> Page:
+    return Page("POST", path, handler, role, place, **more)
+
+
+class Endpoint:
+    """Serves one page: who is it, may they, is the form theirs, then the handler with a store of its own, on a worker thread."""
+
+    def __init__(self, page: Page, terminal: Terminal) -> None:
+        self.spec = page
+        self.terminal = terminal
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, limited(receive, self.spec.largest_body))
+        form = FormData()
+        try:
+            response = await self._in_worker(self._refusal, request, form)
+            if response is None:
+                if self.spec.method == "POST":
+                    form = await request.form(max_files=FIELDS * 4, max_fields=FIELDS)
+                response = await self._in_worker(self._answer, request, form)
+        except TooLarge:
+            response = JSONResponse({"error": "too large"}, 413, {"connection": "close"})
+        except (HTTPException, UnicodeDecodeError, ValueError, KeyError):  # what the form parsers raise on nonsense
+            response = JSONResponse({"error": "the form cannot be read"}, 400)
+        except ClientDisconnect:
+            return
+        await response(scope, receive, send)
+        await form.close()
+
+    async def _in_worker(self, work: Callable[[Request, FormData], Any], request: Request, form: FormData) -> Any:
+        return await anyio.to_thread.run_sync(work, request, form, limiter=self.terminal.workers)
+
+    def _refusal(self, request: Request, form: FormData) -> Response | None:
+        """Before anything of the body is read."""
+        return self._with_call(request, form, lambda call: refusal(call, self.spec))
+
+    def _answer(self, request: Request, form: FormData) -> Response | None:
+        return self._with_call(request, form, lambda call: self._handled(call))
+
+    def _handled(self, call: Call) -> Response:
+        refused = refusal(call, self.spec)
+        if refused is not None:
+            return refused
+        if self.spec.method == "POST" and not token_fits(call):
+            return error_page(call, 403, "This form is too old or from elsewhere. Go back, load the page again and repeat.")
+        return self.spec.handler(call)
+
+    def _with_call(self, request: Request, form: FormData, work: Callable[[Call], Response | None]) -> Response | None:
+        place = self.spec.place
+        try:
+            session, visitor = (request.cookies.get(name, "") for name in (f"clockface_{place}", "clockface_visitor"))
+        except CookieError:
+            session = visitor = ""
+        try:
+            opened = self.terminal.store(actor=place)
+        except StoreError as error:
+            log.error("%s", error)
+            return PlainTextResponse("The database of this terminal cannot be read now; its log says why.", 503)
+        with opened as store:
+            user = None
+            if session:
+                user = sessions.find(store, session, place, sessions.limits(self.terminal.settings.web, place), self.terminal.now())
+            fresh = "" if user or visitor else secrets.token_urlsafe(24)
+            call = Call(request, self.terminal, store, place, user, sessions.form_token(session if user else visitor or fresh), form)
+            if fresh:
+                call.cookies["clockface_visitor"] = fresh
+            if user:
+                store.act_as(user.actor)
+            response = guarded(call, work)
+        if response is not None:
+            set_cookies(call, response)
+        return response
+
+
+def guarded(call: Call, work: Callable[[Call], Response | None]) -> Response | None:
+    """Errors in words; what nobody foresaw goes to the log, not to the browser."""
+    try:
+        return work(call)
+    except Problem as problem:
+        return error_page(call, problem.status, str(problem))
+    except StoreError as error:
+        if call.user is None:
+            log.error("%s", error)
+        return error_page(call, 400, str(error) if call.user else "This cannot be done now. Please call the person in charge of this terminal.")
+    except ClockfaceError as error:
+        return error_page(call, 400, str(error))
+    except OverflowError:  # a number in the address that SQLite cannot hold
+        return error_page(call, 404, "There is nothing at this address.")
+    except Exception:
+        log.exception("%s %s failed", call.request.method, call.request.url.path)
+        return error_page(call, 500, "Something went wrong here. The log of the terminal says what.")
+
+
+def refusal(call: Call, page: Page) -> Response | None:
+    """Whether this call may go on: None, or what the browser gets instead."""
+    if page.role is None:
+        return None
+    if call.user is None:
+        if page.method == "GET" and not call.wants_json:
+            return RedirectResponse(f"{LOGIN[page.place]}?next={quote(call.request.url.path)}", 303)
+        return error_page(call, 401, "Log in first.")
+    if not call.user.may(page.role):
+        return error_page(call, 403, f"Your role ({call.user.role}) does not allow this; it needs {page.role}.")
+    if call.user.must_change and not page.before_change:
+        return RedirectResponse("/password", 303) if page.place == "desk" else error_page(call, 403, "Change your password at a desk first.")
+    return None
+
+
+def token_fits(call: Call) -> bool:
+    given = call.request.headers.get("x-form-token") or call.form.get("form_token", "")
+    return isinstance(given, str) and hmac.compare_digest(given.encode("utf-8", "surrogatepass"), call.form_token.encode())
+
+
+def error_page(call: Call, status: int, words: str) -> Response:
+    if call.wants_json:
+        return JSONResponse({"error": words}, status)
+    return call.page("error.html", status, words=words, code=status)
+
+
+def set_cookies(call: Call, response: Response) -> None:
+    secure = call.request.url.scheme == "https"
+    for name, value in call.cookies.items():
+        if value is None:
+            response.delete_cookie(name, path="/", secure=secure, httponly=True, samesite="strict")
+        else:
+            response.set_cookie(name, value, path="/", secure=secure, httponly=True, samesite="strict")
+
+
+def routes(pages: tuple[Page, ...], terminal: Terminal) -> list[Route]:
+    return [Route(page.path, Endpoint(page, terminal), methods=[page.method], name=f"{page.method} {page.path}") for page in pages]

@@ -1,0 +1,90 @@
+"""What holds for every answer: the right host name, no call from other sites, strict headers."""
+
+from __future__ import annotations
+
+import ipaddress
+import platform
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from device.config import WebSettings
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=(), payment=()",
+}
+SAFE = ("GET", "HEAD", "OPTIONS")
+
+
+class Guard:
+    """ASGI middleware around the whole application."""
+
+    def __init__(self, app: ASGIApp, names: frozenset[str]) -> None:
+        self.app = app
+        self.names = names
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+                headers.setdefault("cache-control", "no-store")
+            await send(message)
+
+        headers = Headers(scope=scope)
+        if not known_host(headers.get("host", ""), self.names):
+            answer = PlainTextResponse("This terminal is not known by this name; add it to [web] hosts in its settings.", 421)
+            await answer(scope, receive, send_guarded)
+        elif scope["method"] not in SAFE and from_elsewhere(headers):
+            await PlainTextResponse("Forms of other sites are not taken.", 403)(scope, receive, send_guarded)
+        else:
+            await self.app(scope, receive, send_guarded)
+
+
+def host_names(settings: WebSettings, bound_to: str) -> frozenset[str]:
+    """The names under which browsers may know this machine."""
+    node = platform.node().lower()
+    given = {name.strip().lower() for name in settings.hosts.split(",") if name.strip()}
+    return frozenset({"localhost", bound_to.lower(), *given, *((node, f"{node}.local") if node else ())})
+
+
+def known_host(host: str, names: frozenset[str]) -> bool:
+    """A known name, or a bare address: a page of another site can make its own name point here, never an address
+    (DNS rebinding)."""
+    name = without_port(host).lower().rstrip(".")
+    try:
+        ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return name in names
+    return True
+
+
+def without_port(host: str) -> str:
+    if host.startswith("["):
+        return host.partition("]")[0] + "]"
+    return host.rpartition(":")[0] if host.count(":") == 1 else host
+
+
+def from_elsewhere(headers: Headers) -> bool:
+    """Whether the browser itself says that another site made this call; the token of the form is the second lock."""
+    if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        return True
+    origin = headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()

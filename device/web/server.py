@@ -1,0 +1,151 @@
+"""The web server on a thread of the terminal's own process; every address it listens on is a server of one loop."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import socket
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+
+import uvicorn
+
+from device.contract import ClockfaceError
+from device.web.app import create_app
+from device.web.terminal import Terminal
+
+log = logging.getLogger(__name__)
+
+DEFAULT = "127.0.0.1:8080"
+MOST_CONNECTIONS = 200
+PATIENCE_SECONDS = 10.0  # for the start, and for the end
+
+
+class WebError(ClockfaceError):
+    """The web pages cannot be served; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Address:
+    host: str
+    port: int  # 0: any free one
+
+    @property
+    def local(self) -> bool:
+        """Whether only this machine reaches it."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @staticmethod
+    def parsed(text: str) -> Address:
+        """HOST:PORT, :PORT or HOST; an IPv6 address stands in brackets.
+
+        Raises:
+            WebError: it is none of these.
+        """
+        host, colon, port = text.rpartition(":") if not text.endswith("]") else (text, "", "")
+        if not colon:
+            host, port = text, "8080"
+        host = host.strip("[]") or "127.0.0.1"
+        if not port.isdecimal() or int(port) > 65535:
+            raise WebError(f"--web {text!r}: expected HOST:PORT, such as {DEFAULT} or 0.0.0.0:8443")
+        return Address(host, int(port))
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """PEM files."""
+
+    certificate: Path
+    key: Path
+
+
+class _Quiet(uvicorn.Server):
+    """Signals belong to the terminal, which ends the server itself."""
+
+    def install_signal_handlers(self) -> None:
+        return None
+
+
+class WebServer:
+    """Serves the pages while the block runs: `with WebServer(terminal, [Address.parsed("127.0.0.1:8080")]) as server:`.
+
+    Raises:
+        WebError: an address is taken or not one of this machine.
+    """
+
+    def __init__(self, terminal: Terminal, addresses: Sequence[Address], tls: Certificate | None = None) -> None:
+        self.terminal = terminal
+        self._tls = tls
+        self._sockets = [_listening(address) for address in addresses]
+        self.addresses = [replace(a, port=s.getsockname()[1]) for a, s in zip(addresses, self._sockets, strict=True)]
+        self._servers = [self._server(address) for address in self.addresses]
+        self._thread = threading.Thread(target=self._run, name="web", daemon=True)
+        self._started = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def urls(self) -> list[str]:
+        return [f"{'https' if self._secure(a) else 'http'}://{f'[{a.host}]' if ':' in a.host else a.host}:{a.port}" for a in self.addresses]
+
+    def _secure(self, address: Address) -> bool:
+        return self._tls is not None and not (address.local and not self.terminal.settings.web.certificate)
+
+    def _server(self, address: Address) -> uvicorn.Server:
+        app = create_app(replace(self.terminal, bound_to=address.host))
+        tls = self._tls if self._secure(address) else None
+        config = uvicorn.Config(
+            app, log_level="error", access_log=False, server_header=False, lifespan="off", timeout_graceful_shutdown=1, proxy_headers=False,
+            limit_concurrency=MOST_CONNECTIONS, ws="none",
+            ssl_certfile=tls.certificate if tls else None, ssl_keyfile=tls.key if tls else None,
+        )  # fmt: skip
+        return _Quiet(config)
+
+    def __enter__(self) -> WebServer:
+        self._thread.start()
+        if not self._started.wait(PATIENCE_SECONDS):
+            raise WebError("the web server did not start; run with --no-web to go on without it, and see the log")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for server in self._servers:
+            server.should_exit = True
+        self.terminal.live.close()
+        self._thread.join(PATIENCE_SECONDS)
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except Exception:
+            log.exception("the web server ended")
+
+    async def _serve(self) -> None:
+        self.terminal.live.attach(asyncio.get_running_loop())
+        serving = [asyncio.create_task(server.serve(sockets=[s])) for server, s in zip(self._servers, self._sockets, strict=True)]
+        while not all(server.started for server in self._servers) and not any(task.done() for task in serving):
+            await asyncio.sleep(0.01)
+        self._started.set()
+        await asyncio.gather(*serving)
+
+
+def _listening(address: Address) -> socket.socket:
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise WebError(f"--web {address.host}:{address.port}: {error.strerror}; give an address of this machine") from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(where)
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        remedy = "give another port (--web HOST:PORT), or leave the pages out (--no-web)"
+        raise WebError(f"--web {address.host}:{address.port}: {error.strerror}; {remedy}") from error
+    return listener

@@ -1,0 +1,35 @@
+"""The pages of a running terminal: certificate, first admin, server; says where they are."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from device.config import Settings
+from device.pipeline import Pipeline
+from device.web import certificate, first_admin
+from device.web.server import DEFAULT, Address, WebServer
+from device.web.terminal import Terminal
+
+__all__ = ["DEFAULT", "web_server"]
+
+
+@contextmanager
+def web_server(settings: Settings, pipeline: Pipeline, where: Sequence[str]) -> Iterator[Terminal]:
+    """Serve the pages while the block runs.
+
+    Raises:
+        WebError: an address or a certificate cannot be used.
+    """
+    addresses = [Address.parsed(text) for text in where]
+    terminal = Terminal(settings, pipeline.store.path, pipeline.device)
+    tls = certificate.for_addresses(settings.web, addresses, terminal.database)
+    with WebServer(terminal, addresses, tls) as server:
+        for line in first_admin.create(pipeline.store, sys.stdout.isatty()):
+            print(line, flush=True)
+        for url in server.urls:
+            print(f"web: {url}   kiosk page: {url}/kiosk", flush=True)
+        if tls and not settings.web.certificate:
+            print(f"web: own certificate, SHA-256 {certificate.fingerprint(tls)}", flush=True)
+        yield terminal

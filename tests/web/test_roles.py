@@ -1,0 +1,66 @@
+"""Every route as every role, against this table. A new page stands here, or the test fails."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from device.web.accounts import ROLES
+from device.web.app import create_app, pages
+from tests.web.conftest import Desk
+
+NOBODY = "-"  # without login
+LEAST = {  # method and path -> the least role that may
+    "GET /": "viewer",
+    "GET /login": NOBODY,
+    "POST /login": NOBODY,
+    "POST /logout": "viewer",
+    "GET /password": "viewer",
+    "POST /password": "viewer",
+    "GET /users": "admin",
+    "POST /users": "admin",
+    "POST /users/{id:int}": "admin",
+    "POST /users/{id:int}/password": "admin",
+}
+
+
+def test_the_table_names_every_page_and_nothing_else() -> None:
+    assert {f"{page.method} {page.path}": page.role or NOBODY for page in pages()} == LEAST
+
+
+def test_the_application_serves_these_pages_and_static_files_only(desk: Desk) -> None:
+    served = {getattr(route, "name", "") for route in create_app(desk.terminal).routes}
+    assert served == {*LEAST, "static"}
+
+
+def filled(path: str) -> str:
+    return re.sub(r"\{[^}]*:int\}", "999999", re.sub(r"\{[^}:]*\}", "none", path))
+
+
+@pytest.mark.parametrize("role", [None, *ROLES])
+def test_each_role_reaches_what_the_table_allows(desk: Desk, role: str | None) -> None:
+    """Forms are sent without their token: who may send them is refused for that (403 with other words), who may not for the role."""
+    wrong = []
+    for page in pages():
+        browser = desk.browser(role, page.place)
+        answer = browser.http.request(page.method, filled(page.path), headers={"accept": "application/json"} if page.method == "POST" else {})
+        least = LEAST[f"{page.method} {page.path}"]
+        allowed = least == NOBODY or (role is not None and ROLES.index(role) >= ROLES.index(least))  # type: ignore[arg-type]
+        sent_to_login = answer.status_code == 303 and "next=" in answer.headers["location"]
+        refused = sent_to_login or answer.status_code == 401 or (answer.status_code == 403 and "does not allow" in answer.text)
+        if refused == allowed:
+            wrong.append(f"{page.method} {page.path}: {answer.status_code}")
+    assert not wrong
+
+
+@pytest.mark.parametrize("role", ["admin"])
+def test_no_form_is_taken_without_its_token(desk: Desk, role: str) -> None:
+    taken = []
+    for page in (page for page in pages() if page.method == "POST"):
+        browser = desk.browser(role, page.place)
+        for token in ("", "0" * 64, desk.browser(role, page.place).token("/login")):
+            answer = browser.http.post(filled(page.path), data={"form_token": token})
+            if answer.status_code != 403:
+                taken.append(f"{page.path}: {answer.status_code}")
+    assert not taken
