@@ -16,6 +16,7 @@ COMMANDS = {  # name -> one line; the module `device.commands.NAME` has add_argu
     "run": "start the terminal",
     "log": "print, export and verify the attendance log",
     "doctor": "check camera, models, clock, disk and database",
+    "update": "install a signed bundle, list releases, go back",
     "trial": "measure how often the device is right on folders of photos",
     "bench": "measure how fast this machine is",
 }

@@ -20,6 +20,9 @@ else:
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent
+RELEASES = "releases"  # the folder of an installation that holds its releases (docs/bundle.md)
+HOME = ROOT.parent.parent if ROOT.parent.name == RELEASES else ROOT  # what outlives an update: data, the site's own settings
+SITE_FILE = "clockface.toml"
 
 
 class ConfigError(ClockfaceError):
@@ -101,7 +104,7 @@ class AttendanceSettings:
 
 @dataclass(frozen=True)
 class StoreSettings:
-    path: str = "data/clockface.db"  # relative to the project's root
+    path: str = "data/clockface.db"  # relative to the project's root, in an installation to its folder
     busy_timeout_ms: int = ranged(5000, 0, 60000)  # how long to wait for another process that writes
 
 
@@ -136,11 +139,13 @@ class Settings:
 
 
 def load(path: Path | None) -> Settings:
-    """Read settings from a TOML file; None gives the defaults.
+    """Read settings from a TOML file. None: in an installation its clockface.toml, else the release's, else the defaults.
 
     Raises:
         ConfigError: the file is missing, is not TOML, or holds a setting that cannot be honoured.
     """
+    if path is None:
+        path = installed_file(HOME, ROOT)
     if path is None:
         return Settings()
     try:
@@ -155,6 +160,12 @@ def load(path: Path | None) -> Settings:
         if name not in sections or not isinstance(table, dict):
             raise ConfigError(f"configuration {path}: unknown section [{name}]; known: {known}")
     return Settings(**{name: _section(type(getattr(Settings(), name)), name, table) for name, table in tables.items()})
+
+
+def installed_file(home: Path, release: Path) -> Path | None:
+    """The configuration in force in an installation: the site's own before the one that came with the release; a checkout has none."""
+    places = [home / SITE_FILE, release / SITE_FILE] if home != release else []
+    return next((place for place in places if place.exists()), None)
 
 
 def _section(kind: type[T], section: str, table: dict[str, Any]) -> T:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from device.config import ROOT, Settings
+from device.config import HOME, Settings
 from device.contract import ClockfaceError
 from device.schema import APPLICATION_ID, SCHEMA_VERSION, migrate
 
@@ -35,8 +35,8 @@ REMEDIES = (  # part of SQLite's message -> what it means here and what to do
 
 
 def database_path(settings: Settings, given: str | None) -> Path:
-    """The database named on the command line, or the one of the settings, relative to the project's root."""
-    return Path(given) if given else ROOT / settings.store.path
+    """The database named on the command line, or the one of the settings, relative to the project's or the installation's folder."""
+    return Path(given) if given else HOME / settings.store.path
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +18,11 @@ from sqlite_utils import Database
 from device import chain
 from device.camera import default_source, open_source
 from device.clock import ClockState, iso_utc, read_clock_state
-from device.config import CameraSettings, Settings
+from device.config import HOME, ROOT, CameraSettings, Settings
 from device.contract import ClockfaceError
 from device.database import explained
-from device.models import Catalogue
+from device.manifest import MANIFEST, Manifest
+from device.models import Catalogue, sha256
 from device.schema import APPLICATION_ID, SCHEMA_VERSION
 
 DARK = 8.0  # mean grey level of a lens that is covered
@@ -41,13 +42,17 @@ class Finding:
 Check = Callable[[], Finding]
 
 
-def examine(settings: Settings, database: Path, source: str | None) -> Iterable[Finding]:
+def examine(settings: Settings, database: Path, source: str | None, skip: Collection[str] = ()) -> Iterable[Finding]:
     """Run all checks, one after the other; each gives its finding as soon as it has it.
 
     Args:
         settings: those the terminal would run with.
         database: the file the terminal would write.
         source: the camera to be tried; None: the one `run` would take.
+        skip: checks that are left out.
+
+    Raises:
+        ClockfaceError: `skip` names a check that there is not.
     """
     brain = EmbedderChecks(settings, lambda: load_embedder(settings), lambda: count_templates(database))
     checks: dict[str, Check] = {
@@ -59,8 +64,13 @@ def examine(settings: Settings, database: Path, source: str | None) -> Iterable[
         "disk": lambda: check_disk(database),
         "database": lambda: check_database(database),
     }
+    if HOME != ROOT:
+        checks["release"] = lambda: check_release(ROOT)
+    if unknown := set(skip) - set(checks):
+        raise ClockfaceError(f"--skip {min(unknown)}: no such check; there are {', '.join(checks)}")
     for name, check in checks.items():
-        yield guarded(name, check)
+        if name not in skip:
+            yield guarded(name, check)
 
 
 def guarded(name: str, check: Check) -> Finding:
@@ -175,6 +185,16 @@ def check_database(database: Path) -> Finding:
     if database.stat().st_mode & 0o077:
         return Finding("database", "warning", f"{words}, but others on this machine may read it: chmod 600 {database}")
     return Finding("database", "ok", words)
+
+
+def check_release(release: Path) -> Finding:
+    """Compare every file of this release with the signed manifest it came with: a worn card shows here first."""
+    manifest = Manifest.from_bytes((release / MANIFEST).read_bytes())
+    files = [file for file in manifest.files if not file.path.startswith("wheels/")]  # these became the environment
+    wrong = [file.path for file in files if not (release / file.path).is_file() or sha256(release / file.path) != file.sha256]
+    if wrong:
+        return Finding("release", "FAULT", f"{manifest.release_id}: {len(wrong)} files are missing or changed ({wrong[0]}): install the bundle again")
+    return Finding("release", "ok", f"{manifest.release_id} for {manifest.target}, {len(files)} files as signed")
 
 
 def count_templates(database: Path) -> int:

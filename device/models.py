@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from device.config import HOME, ROOT
 from device.contract import ClockfaceError
 from device.sources import Address, Patch, SourceError, Wheel, apply_patch, fetch_address, fetch_wheel
 
@@ -24,7 +25,6 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = ROOT / "models"  # what lies in git: patches and the project's own models
 LIST = Path(__file__).with_name("models.toml")
 PULL = "run `python -m device models pull`"
@@ -89,7 +89,8 @@ class Catalogue:
     def fault(self, entry: Entry) -> str | None:
         """What is wrong with the file of an entry and what to do; None where it is the right one."""
         place = self.place(entry)
-        remedy = PULL if entry.sources else f"restore it with `git checkout -- models/{entry.file}`"
+        shipped = "install the bundle again" if HOME != ROOT else f"restore it with `git checkout -- models/{entry.file}`"
+        remedy = PULL if entry.sources else shipped
         if not place.is_file():
             return f"{entry.name}: {place} is missing; {remedy}"
         if (got := sha256(place)) != entry.sha256:

@@ -11,6 +11,8 @@ from device.contract import ClockfaceError
 COMMANDS = {  # name -> one line; the module `export.NAME` has add_arguments(parser) and run(args) -> exit code
     "adopt": "bring a published 112 x 112 embedder under the contract",
     "calibrate": "set thresholds from non-mated scores, into the card",
+    "keygen": "make a key pair to sign bundles with",
+    "bundle": "write one signed file with everything a device needs",
     "plain": "remove the weights from a model's inputs, for OpenCV's own classes",
     "patch": "write what turns one model file into another",
 }

@@ -1,4 +1,4 @@
-"""Check camera, models, card, provider, clock, disk and database: a line each, exit 1 on a fault. Nothing is changed."""
+"""Check camera, models, card, provider, clock, disk, database and, in an installation, the release: a line each, exit 1 on a fault. Nothing is changed."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from device.doctor import Finding, examine
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", metavar="SOURCE", help="the camera to try; without it the one `run` would take")
+    parser.add_argument("--skip", action="append", default=[], metavar="CHECK", help="leave a check out, such as a camera that is in use")
     parser.add_argument("--db", metavar="FILE", help="the database")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -22,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     settings = config.load(args.config)
     findings: list[Finding] = []
-    for finding in examine(settings, database_path(settings, args.db), args.source):
+    for finding in examine(settings, database_path(settings, args.db), args.source, args.skip):
         findings.append(finding)
         if not args.json:
             print(f"{finding.state:<8} {finding.check:<9} {finding.words}", flush=True)

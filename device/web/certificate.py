@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from device.config import ROOT, WebSettings
+from device.config import HOME, WebSettings
 from device.web.server import Address, Certificate, WebError
 
 YEARS = 5
@@ -29,7 +29,7 @@ def for_addresses(settings: WebSettings, addresses: Sequence[Address], database:
         WebError: the certificate of the settings cannot be used.
     """
     if settings.certificate:
-        given = Certificate(ROOT / settings.certificate, ROOT / settings.key)
+        given = Certificate(HOME / settings.certificate, HOME / settings.key)
         _check(given)
         return given
     if settings.plain_http or all(address.local for address in addresses):

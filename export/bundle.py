@@ -1,0 +1,162 @@
+"""`python -m export bundle`: the device package, its models and its configuration in one signed file (docs/bundle.md).
+
+The same commit, configuration and key give the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from device import config, models
+from device.bundle import END, header, padding
+from device.config import SITE_FILE, Settings
+from device.contract import ClockfaceError
+from device.embedder import Embedder
+from device.manifest import MANIFEST, SIGNATURES, TARGETS, BundledFile, Manifest
+from device.models import Catalogue, Entry
+from device.schema import SCHEMA_VERSION
+from device.trust import key_id
+from export.keygen import read_private_key
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).resolve().parent.parent
+PROGRAM = b'"""Runs this release from wherever it lies."""\n\nimport sys\n\nfrom device.__main__ import main\n\nsys.exit(main())\n'
+Contents = dict[str, bytes | Path]  # path in the release -> its content, or the file that has it
+
+
+class BundleBuildError(ClockfaceError):
+    """A bundle cannot be made; nothing was written."""
+
+
+def device_package(root: Path) -> Contents:
+    """Everything in `device/` that belongs to the program, and how it is started."""
+    folder = root / "device"
+    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    visible = [path for path in files if not any(part.startswith((".", "__pycache__")) for part in path.relative_to(folder).parts)]
+    contents: Contents = {path.relative_to(root).as_posix(): path for path in visible}
+    return {**contents, "clockface.py": PROGRAM, "clockface": folder / "launcher.sh", "LICENSE": root / "LICENSE"}
+
+
+def chosen_models(catalogue: Catalogue, settings: Settings, more: Iterable[str]) -> list[Entry]:
+    """The embedder of the configuration, what else is asked for by name, and whatever the device needs beside an embedder."""
+    needed = [entry for entry in catalogue.entries.values() if entry.kind not in ("embedder", "source")]
+    named = [catalogue.entry(name) for name in (settings.embedder.model, *more)]
+    return list({entry.name: entry for entry in (*needed, *named)}.values())
+
+
+def model_files(catalogue: Catalogue, entries: Iterable[Entry], settings: Settings) -> Contents:
+    """Verified files, and the list that names them: on the device they are all there, so nothing is pulled.
+
+    Raises:
+        ModelError: a file is missing or not the one expected.
+        ContractError: an embedder has no threshold for the FPIR of the configuration: no device could start with it.
+    """
+    contents: Contents = {}
+    for entry in entries:
+        path = contents[f"models/{entry.file}"] = catalogue.path(entry.name)
+        if entry.kind == "embedder":
+            Embedder(path, "cpu").card.operating_point(settings.decision.at_least_templates, settings.decision.fpir)
+    return {**contents, "device/models.toml": model_list(entries).encode()}
+
+
+def model_list(entries: Iterable[Entry]) -> str:
+    """device/models.toml for a release: the same entries without sources."""
+    tables = []
+    for entry in entries:
+        fields = {key: value for key, value in vars(entry).items() if key not in ("name", "sources")}
+        tables.append("\n".join([f"[{entry.name}]", *(f"{key} = {json.dumps(value)}" for key, value in fields.items() if value != "")]))
+    return "# The models of this release; every file came with it.\n\n" + "\n\n".join(tables) + "\n"
+
+
+def listed(contents: Mapping[str, bytes | Path]) -> tuple[BundledFile, ...]:
+    """Size and sha256 of each file, by path."""
+    files = []
+    for path in sorted(contents):
+        content = contents[path]
+        digest = models.sha256(content) if isinstance(content, Path) else hashlib.sha256(content).hexdigest()
+        size = content.stat().st_size if isinstance(content, Path) else len(content)
+        files.append(BundledFile(path, size, digest, path == "clockface"))
+    return tuple(files)
+
+
+def write(target: Path, manifest: Manifest, contents: Mapping[str, bytes | Path], keys: Iterable[Ed25519PrivateKey]) -> None:
+    """Sign and write a bundle, whole or not at all."""
+    signed = manifest.to_bytes()
+    signatures = json.dumps({key_id(key.public_key()): key.sign(signed).hex() for key in keys}, sort_keys=True).encode()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".bundle-", dir=target.parent) as beside:
+        part = Path(beside) / target.name
+        with part.open("wb") as file:
+            for name, data in ((MANIFEST, signed), (SIGNATURES, signatures)):
+                file.write(header(name, len(data)) + data + padding(len(data)))
+            for entry in manifest.files:
+                content = contents[entry.path]
+                data = content.read_bytes() if isinstance(content, Path) else content
+                if len(data) != entry.size:
+                    raise BundleBuildError(f"{entry.path} changed while the bundle was written; try again")
+                file.write(header(entry.path, entry.size, entry.executable) + data + padding(entry.size))
+            file.write(END)
+        part.chmod(0o644)
+        os.replace(part, target)
+
+
+def version(root: Path) -> str:
+    """Of the program, as pyproject.toml states it."""
+    return str(tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
+
+
+def commit(root: Path) -> tuple[str, int]:
+    """The commit, marked where files differ from it, and its time in s since the epoch; SOURCE_DATE_EPOCH goes before that.
+
+    Raises:
+        BundleBuildError: neither git nor SOURCE_DATE_EPOCH knows a time.
+    """
+    name, date = _git(root, "describe", "--always", "--dirty=+changes", "--abbrev=40", "--exclude=*"), _git(root, "log", "-1", "--format=%ct")
+    built = os.environ.get("SOURCE_DATE_EPOCH") or date
+    if not built.isdecimal():
+        raise BundleBuildError(f"no build time: {root} is no git checkout; set SOURCE_DATE_EPOCH to s since the epoch")
+    return name or "unknown", int(built)
+
+
+def _git(root: Path, *words: str) -> str:
+    try:
+        return subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True).stdout.strip()
+    except OSError:
+        return ""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--target", choices=tuple(TARGETS), default="any", help="the board; any: without wheels, for a device that has its packages")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the bundle")
+    parser.add_argument("--key", type=Path, required=True, action="append", metavar="FILE", help="private key; several sign for old and new devices")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML that the device starts with, unless it has its own")
+    parser.add_argument("--model", action="append", default=[], metavar="NAME", help="one more model of the list")
+
+
+def run(args: argparse.Namespace) -> int:
+    keys = [read_private_key(path) for path in args.key]
+    settings = config.load(args.config)
+    catalogue = Catalogue.load()
+    contents = device_package(ROOT) | model_files(catalogue, chosen_models(catalogue, settings, args.model), settings)
+    if args.config:
+        contents[SITE_FILE] = args.config
+    name, built = commit(ROOT)
+    manifest = Manifest(version(ROOT), built, name, args.target, (), SCHEMA_VERSION, listed(contents))
+    target = args.out / f"clockface-{args.target}-{manifest.release_id}.bundle"
+    write(target, manifest, contents, keys)
+    print(f"{target}: {target.stat().st_size:,} bytes, {len(manifest.files)} files, signed by {', '.join(key_id(key.public_key()) for key in keys)}")
+    return 0

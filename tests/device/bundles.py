@@ -1,0 +1,42 @@
+"""Small bundles for tests: a program of a few lines in place of the terminal, signed with a key made here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from device.manifest import Manifest
+from device.trust import SUFFIX, key_id, pem
+from export.bundle import Contents, listed, write
+
+KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
+DOCTOR = 'import sys\nprint("FAULT    camera    it is dark")\nsys.exit({code})\n'
+
+
+def contents(doctor_exit: int = 0, word: str = "one") -> Contents:
+    return {
+        "clockface.py": DOCTOR.format(code=doctor_exit).encode(),
+        "clockface": Path(__file__).resolve().parents[2] / "device/launcher.sh",
+        "device/__init__.py": f"WORD = {word!r}\n".encode(),
+        "device/web/page.html": b"<p>" + word.encode() * 300,
+        "models/net.onnx": bytes(range(256)) * 5,
+        "models/empty.onnx": b"",
+    }
+
+
+def manifest_of(files: Contents, version: str = "1.0", built: int = 1000, target: str = "any", database_schema: int = 1) -> Manifest:
+    return Manifest(version, built, "0" * 40, target, (), database_schema, listed(files))
+
+
+def made(path: Path, files: Contents, *keys: Ed25519PrivateKey, **fields: object) -> Manifest:
+    """Write a bundle, signed by KEY unless others are given."""
+    manifest = manifest_of(files, **fields)  # type: ignore[arg-type]
+    write(path, manifest, files, keys or (KEY,))
+    return manifest
+
+
+def trust(folder: Path, *keys: Ed25519PrivateKey) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for key in keys or (KEY,):
+        (folder / f"{key_id(key.public_key())}{SUFFIX}").write_bytes(pem(key.public_key()))

@@ -1,0 +1,121 @@
+"""Bundles as the workstation writes them: deterministic, complete, installable, and never without a key or a threshold."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from device import models
+from device.__main__ import main as device
+from device.bundle import Bundle
+from device.models import Catalogue
+from device.trust import read_public_key, read_trusted
+from export.__main__ import main
+from export.bundle import ROOT, device_package, model_list
+from export.keygen import KeyFileError, read_private_key
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("keys") / "sign"
+    assert main(["keygen", str(path)]) == 0
+    return path
+
+
+@pytest.fixture
+def pulled() -> None:
+    try:
+        for entry in Catalogue.load().entries.values():
+            if entry.kind != "source":
+                models.path(entry.name)
+    except models.ModelError as error:
+        pytest.skip(f"models not pulled: {error}")
+
+
+def bundle_in(out: Path, key: Path, *more: str) -> Path:
+    assert main(["bundle", "--out", str(out), "--key", str(key), *more]) == 0
+    (path,) = out.glob("*.bundle")
+    return path
+
+
+def test_keys(key: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    public = key.with_name("sign.pub")
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert read_private_key(key).public_key() == read_public_key(public)
+    before = key.read_bytes()
+    assert main(["keygen", str(key)]) == 1 and key.read_bytes() == before
+    assert "never written over" in capsys.readouterr().err
+    assert main(["keygen", str(tmp_path / "none/key")]) == 1
+    shown = tmp_path / "shown"
+    shown.write_bytes(before)
+    shown.chmod(0o644)
+    for path, words in ((shown, "chmod 600"), (public, "no private key"), (tmp_path / "none", "no private key")):
+        with pytest.raises(KeyFileError, match=words):
+            read_private_key(path)
+
+
+def test_the_same_commit_gives_the_same_bytes(pulled: None, key: Path, tmp_path: Path) -> None:
+    first, second = bundle_in(tmp_path / "a", key), bundle_in(tmp_path / "b", key)
+    assert first.name == second.name and first.read_bytes() == second.read_bytes()
+
+
+def test_what_is_in_a_bundle(pulled: None, key: Path, tmp_path: Path) -> None:
+    (tmp_path / "site.toml").write_text("[decision]\nagree = 4\n")
+    path = bundle_in(tmp_path, key, "--config", str(tmp_path / "site.toml"))
+    with Bundle.open(path, read_trusted(key.parent)) as bundle:
+        bundle.verify()
+        bundle.unpack(tmp_path / "out")
+    tracked = subprocess.run(["git", "ls-files", "device"], cwd=ROOT, capture_output=True, text=True).stdout.split()
+    files = {file.path for file in bundle.manifest.files}
+    assert set(tracked) <= files and not any("pycache" in file or file.endswith(".pyc") for file in files)
+    assert {"clockface", "clockface.py", "clockface.toml", "LICENSE"} <= files
+    catalogue = Catalogue.load(tmp_path / "out/device/models.toml", shipped=tmp_path / "out/models")
+    assert {"yunet", "sface"} <= set(catalogue.entries) and "sface-original" not in catalogue.entries
+    assert all(catalogue.fault(entry) is None for entry in catalogue.entries.values())
+
+
+def test_from_this_checkout_to_a_terminal_that_runs(pulled: None, key: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The real program: installed, examined by its own doctor, started by its launcher from another folder."""
+    path, root = bundle_in(tmp_path, key), tmp_path / "inst"
+    assert device(["update", "trust", f"{key}.pub", "--root", str(root)]) == 0
+    assert device(["update", str(path), "--root", str(root)]) == 0
+    run = subprocess.run([str(root / "clockface"), "doctor", "--skip", "camera"], capture_output=True, text=True, cwd=tmp_path)
+    assert run.returncode == 0 and "files as signed" in run.stdout and str(root / "data/clockface.db") in run.stdout
+    with (root / "current/device/clock.py").open("a") as file:
+        file.write("# worn\n")
+    run = subprocess.run([str(root / "clockface"), "doctor", "--skip", "camera"], capture_output=True, text=True, cwd=tmp_path)
+    assert run.returncode == 1 and "(device/clock.py): install the bundle again" in run.stdout
+
+
+def test_a_model_without_a_threshold_is_not_bundled(pulled: None, key: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "site.toml").write_text("[decision]\nfpir = 0.00002\n")
+    assert main(["bundle", "--out", str(tmp_path), "--key", str(key), "--config", str(tmp_path / "site.toml")]) == 1
+    assert "no operating point" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*.bundle"))
+
+
+def test_hidden_and_compiled_files_stay_out(tmp_path: Path) -> None:
+    for name in ("a.py", ".secret", "__pycache__/a.cpython-311.pyc", ".cache/x", "web/page.html", "launcher.sh"):
+        place = tmp_path / "device" / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch()
+    assert set(device_package(tmp_path)) == {"device/a.py", "device/web/page.html", "device/launcher.sh", "clockface", "clockface.py", "LICENSE"}
+
+
+def test_the_list_of_models_reads_back(tmp_path: Path) -> None:
+    entries = list(Catalogue.load().entries.values())
+    (tmp_path / "list.toml").write_text(model_list(entries))
+    again = Catalogue.load(tmp_path / "list.toml").entries
+    assert {name: (entry.sha256, entry.about, entry.sources) for name, entry in again.items()} == {e.name: (e.sha256, e.about, ()) for e in entries}
+
+
+def test_without_git_a_build_time_must_be_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from export.bundle import BundleBuildError, commit
+
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    with pytest.raises(BundleBuildError, match="SOURCE_DATE_EPOCH"):
+        commit(tmp_path)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    assert commit(tmp_path) == ("unknown", 1_700_000_000)
