@@ -14,19 +14,20 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from device import config
 from device.chain import CHAINED
 from device.clock import iso_utc
+from device.columns import COLUMNS, harmless
 from device.database import database_path
+from device.moments import first_moment, last_moment
 from device.store import Store, StoreError
 
 Row = dict[str, Any]
 
-COLUMNS = ("punch_id", "person_id", "name", "code", "occurred_at", "direction", "method", "score", "lead", "threshold", "clock_synchronised", "device")
 SHEET_COLUMNS = (*COLUMNS, "local_time")  # csv and xlsx: for people who add up hours
 SHEET_ROWS = 1_048_575  # a worksheet holds so many under its header
 
@@ -34,8 +35,8 @@ SHEET_ROWS = 1_048_575  # a worksheet holds so many under its header
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--db", metavar="FILE", help="the database")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
-    parser.add_argument("--from", dest="since", type=_first_moment, metavar="D", help="punches from this day or time on")
-    parser.add_argument("--to", dest="until", type=_last_moment, metavar="D", help="punches up to this day, included, or before this time")
+    parser.add_argument("--from", dest="since", type=first_moment, metavar="D", help="punches from this day or time on")
+    parser.add_argument("--to", dest="until", type=last_moment, metavar="D", help="punches up to this day, included, or before this time")
     parser.add_argument("--person", metavar="REF", help="one person: id, code or exact name")
     parser.add_argument("--format", choices=("table", "json", "csv", "xlsx"), default="table")
     parser.add_argument("--json", dest="format", action="store_const", const="json", help="the same as --format json")
@@ -75,24 +76,6 @@ def _check_usage(args: argparse.Namespace) -> None:
         args.usage_error("--format xlsx is not for a terminal: give --out FILE")
 
 
-def _first_moment(text: str) -> float:
-    return _moment(text, days=0)
-
-
-def _last_moment(text: str) -> float:
-    return _moment(text, days=1)
-
-
-def _moment(text: str, days: int) -> float:
-    """s since the epoch; of a plain day its local midnight, `days` later."""
-    try:
-        if len(text) == len("2026-11-24"):
-            return datetime.combine(date.fromisoformat(text) + timedelta(days=days), datetime.min.time()).timestamp()
-        return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
-    except (ValueError, OverflowError, OSError) as error:
-        raise argparse.ArgumentTypeError(f"{text!a} is neither a day (2026-11-24) nor a time (2026-11-24T08:00 or 2026-11-24T07:00:00Z)") from error
-
-
 def _rows(store: Store, args: argparse.Namespace) -> list[Row]:
     person_id = store.person(args.person).id if args.person else None
     people = {person.id: person for person in store.people()}
@@ -117,13 +100,8 @@ def _csv(rows: list[Row]) -> bytes:
     writer = csv.writer(text)
     writer.writerow(SHEET_COLUMNS)
     for row in rows:
-        writer.writerow([_harmless(cell) for cell in (*row.values(), _local(row).isoformat(" ", "seconds"))])
+        writer.writerow([harmless(cell) for cell in (*row.values(), _local(row).isoformat(" ", "seconds"))])
     return text.getvalue().encode()
-
-
-def _harmless(cell: Any) -> Any:
-    """A text that a spreadsheet would run as a formula gets an apostrophe in front (OWASP, CSV injection)."""
-    return "'" + cell if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
 def _xlsx(rows: list[Row]) -> bytes:
