@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,6 +38,16 @@ def ranged(default: T, low: float | None = None, high: float | None = None) -> T
 def chosen(default: str, *choices: str) -> str:
     """A field with a default out of a few words."""
     return field(default=default, metadata={"choices": choices})
+
+
+def needed() -> str:
+    """A text that must be given."""
+    return field(default="", metadata={"needed": True})
+
+
+def hidden(needed: bool = True) -> str:
+    """Where a secret is read from, `file:PATH` or `env:NAME`; the secret itself never stands in the settings."""
+    return field(default="", metadata={"secret": True, "needed": needed})
 
 
 @dataclass(frozen=True)
@@ -126,6 +137,23 @@ class WebSettings:
 
 
 @dataclass(frozen=True)
+class OutboxSettings:
+    first_retry_seconds: float = ranged(2.0, 0.05, 60.0)  # doubled after each failure, with jitter
+    longest_retry_seconds: float = ranged(3600.0, 1.0, 86400.0)
+    attempts: int = ranged(12, 1, 100)  # failures of one event while the target takes others; then it is a dead letter
+    poll_seconds: float = ranged(1.0, 0.05, 60.0)  # how often a target whose queue is empty looks for new punches
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectorSettings:
+    """What every `[connectors.NAME]` table has; each kind adds its own keys in `device/connectors/`."""
+
+    name: str  # of the table
+    kind: str
+    timeout_seconds: float = ranged(10.0, 0.1, 120.0)  # for a connection, and for an answer
+
+
+@dataclass(frozen=True)
 class Settings:
     camera: CameraSettings = CameraSettings()
     detector: DetectorSettings = DetectorSettings()
@@ -136,6 +164,8 @@ class Settings:
     attendance: AttendanceSettings = AttendanceSettings()
     store: StoreSettings = StoreSettings()
     web: WebSettings = WebSettings()
+    outbox: OutboxSettings = OutboxSettings()
+    connectors: tuple[ConnectorSettings, ...] = ()
 
 
 def load(path: Path | None) -> Settings:
@@ -159,7 +189,8 @@ def load(path: Path | None) -> Settings:
     for name, table in tables.items():
         if name not in sections or not isinstance(table, dict):
             raise ConfigError(f"configuration {path}: unknown section [{name}]; known: {known}")
-    return Settings(**{name: _section(type(getattr(Settings(), name)), name, table) for name, table in tables.items()})
+    targets = read_connectors(tables.pop("connectors", {}))
+    return Settings(connectors=targets, **{name: read_section(type(getattr(Settings(), name)), name, table) for name, table in tables.items()})
 
 
 def installed_file(home: Path, release: Path) -> Path | None:
@@ -168,16 +199,34 @@ def installed_file(home: Path, release: Path) -> Path | None:
     return next((place for place in places if place.exists()), None)
 
 
-def _section(kind: type[T], section: str, table: dict[str, Any]) -> T:
-    fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+def read_connectors(tables: Mapping[str, Any]) -> tuple[ConnectorSettings, ...]:
+    if not tables:
+        return ()
+    from device.connectors import read_settings  # here: a terminal without connectors imports none
+
+    return tuple(read_settings(name, table) for name, table in tables.items())
+
+
+def read_section(form: type[T], section: str, table: Mapping[str, Any], **given: Any) -> T:
+    """One table of the file as frozen settings; `given` are fields that are no keys of the table."""
+    fields = {f.name: f for f in dataclasses.fields(form) if f.name not in given}  # type: ignore[arg-type]
     for key, value in table.items():
         if key not in fields:
             raise ConfigError(f"[{section}] {key}: unknown setting; known: {', '.join(fields)}")
         _check(f"[{section}] {key}", value, fields[key])
-    return kind(**table)
+    for key, spec in fields.items():
+        if spec.metadata.get("needed") and not table.get(key):
+            raise ConfigError(f"[{section}] {key} is missing; docs/connectors.md says what it is")
+    return form(**given, **{key: tuple(value) if isinstance(value, list) else value for key, value in table.items()})
 
 
 def _check(name: str, value: Any, spec: dataclasses.Field[Any]) -> None:
+    if spec.metadata.get("secret") and not (isinstance(value, str) and value.startswith(("file:", "env:"))):
+        raise ConfigError(f"{name}: expected file:PATH or env:NAME; a secret does not stand in the configuration")
+    if isinstance(spec.default, tuple):
+        if not (isinstance(value, list) and all(isinstance(item, str) and item for item in value)):
+            raise ConfigError(f"{name} = {value!r}: expected a list of texts")
+        return
     kind = type(spec.default)
     fits = type(value) is kind or (kind is float and type(value) is int)
     if not fits:

@@ -147,16 +147,23 @@ def _enter_wal(db: Database, busy_timeout_ms: int) -> str:
 class TerminalLock:
     """One running terminal a database: an advisory lock on `<db>.lock` that dies with the process."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    def __init__(self, path: Path, ending: str = ".lock", holder: str = "a running terminal") -> None:
+        self._file = os.open(path.with_name(path.name + ending), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            holder = os.pread(self._file, 32, 0).decode("ascii", "replace") or "unknown"
+            number = os.pread(self._file, 32, 0).decode("ascii", "replace") or "unknown"
             os.close(self._file)
-            raise StoreError(f"database {path} is in use by a running terminal (process {holder}); stop it, or give another file to --db") from error
+            raise StoreError(f"database {path} is in use by {holder} (process {number}); stop it, or give another file to --db") from error
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, str(os.getpid()).encode(), 0)
 
     def release(self) -> None:
         os.close(self._file)
+
+
+class CourierLock(TerminalLock):
+    """One process a database delivers, or two would send the same punch."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, ".outbox.lock", "a process that delivers its punches")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from sqlite_utils import Database, Migrations
 
 APPLICATION_ID = 0x434C4B46  # "CLKF" in the header of the file: this database is ours
-SCHEMA_VERSION = 2  # as many as there are migrations; kept in the file as user_version
+SCHEMA_VERSION = 3  # as many as there are migrations; kept in the file as user_version
 
 TABLES = """
 CREATE TABLE people (
@@ -170,8 +170,48 @@ CREATE TRIGGER {table}_{event}_counted AFTER {event} ON {table}
 BEGIN UPDATE gallery_version SET version = version + 1; END;
 """
 
-MIGRATIONS = Migrations("clockface")
+OUTBOX = """
+CREATE TABLE outbox_with_states (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,  -- the order in which one person's events are delivered
+    connector TEXT NOT NULL,
+    person_id INTEGER NOT NULL REFERENCES people (id),
+    punch_id INTEGER REFERENCES punches (id),
+    correction_id INTEGER REFERENCES corrections (id),
+    state TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'delivered', 'dead', 'discarded')),
+    queued_at INTEGER NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,  -- that failed
+    blamed INTEGER NOT NULL DEFAULT 0,  -- of these, where the target took other events meanwhile
+    tried_at INTEGER,
+    next_attempt_at INTEGER NOT NULL DEFAULT 0,
+    delivered_at INTEGER,
+    answer TEXT,  -- what the target said last; emptied when the person is erased
+    reference TEXT,  -- what the target calls it; '' where a correction took it away
+    CHECK ((punch_id IS NULL) <> (correction_id IS NULL)),
+    UNIQUE (connector, punch_id),
+    UNIQUE (connector, correction_id)
+) STRICT;
+INSERT INTO outbox_with_states (id, connector, person_id, punch_id, state, queued_at, attempts, next_attempt_at, delivered_at, answer)
+    SELECT o.id, o.connector, p.person_id, o.punch_id, CASE WHEN o.delivered_at IS NULL THEN 'waiting' ELSE 'delivered' END,
+        p.occurred_at, o.attempts, coalesce(o.next_attempt_at, 0), o.delivered_at, o.last_error
+    FROM outbox o JOIN punches p ON p.id = o.punch_id;
+DROP TABLE outbox;
+ALTER TABLE outbox_with_states RENAME TO outbox;
+CREATE INDEX outbox_by_state ON outbox (connector, state, id);
+CREATE INDEX outbox_held_back ON outbox (connector, next_attempt_at) WHERE state = 'waiting';
+CREATE INDEX outbox_by_person ON outbox (person_id);
 
+CREATE TABLE targets (  -- one row a connector that is or was configured
+    connector TEXT PRIMARY KEY,
+    active INTEGER NOT NULL CHECK (active IN (0, 1)),  -- punches and corrections are queued for it
+    failures INTEGER NOT NULL DEFAULT 0,  -- in a row, of the target as a whole
+    next_attempt_at INTEGER NOT NULL DEFAULT 0,
+    error TEXT,
+    error_at INTEGER,
+    delivered_at INTEGER
+) STRICT;
+"""
+
+MIGRATIONS = Migrations("clockface")
 
 
 def migrate(db: Database) -> None:
@@ -194,3 +234,8 @@ def create_tables(db: Database) -> None:
 @MIGRATIONS()
 def create_web_access(db: Database) -> None:
     db.executescript(WEB_ACCESS)
+
+
+@MIGRATIONS()
+def outbox_has_states_and_targets(db: Database) -> None:
+    db.executescript(OUTBOX)

@@ -19,11 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlite_utils import Database
 
-from device import chain, templates
+from device import chain, outbox_rows, templates
 from device.attendance import LastPunch
 from device.chain import ChainReport
 from device.config import StoreSettings
 from device.database import StoreError, TerminalLock, connect, explained, writing
+from device.outbox_table import OutboxTable
 from device.records import LONGEST_CODE, LONGEST_NAME, KeptCrop, Person, Punch, PunchDraft, TemplateDraft, Templates, clean_text, to_ms
 
 __all__ = ["ChainReport", "KeptCrop", "NotActive", "Person", "Punch", "PunchDraft", "Store", "StoreError", "TemplateDraft", "Templates"]
@@ -45,6 +46,7 @@ class Store:
         self._db = db
         self._actor = actor
         self._lock: TerminalLock | None = None
+        self.outbox = OutboxTable(db, path, self._audit)  # what waits for which target
 
     @classmethod
     def open(cls, path: Path, settings: StoreSettings = DEFAULTS, *, must_exist: bool = False, actor: str = "local") -> Store:
@@ -123,6 +125,7 @@ class Store:
             person = self._one(person_id)
             self._db.execute("DELETE FROM templates WHERE person_id = ?", [person_id])
             self._db.execute("DELETE FROM pins WHERE person_id = ?", [person_id])
+            self._db.execute("UPDATE outbox SET answer = NULL WHERE person_id = ?", [person_id])  # targets put names into their answers
             if not person.erased:
                 sql = "UPDATE people SET name = ?, code = NULL, active = 0, erased_at = ? WHERE id = ?"
                 self._db.execute(sql, [f"erased-{person_id}", to_ms(time.time()), person_id])
@@ -201,8 +204,11 @@ class Store:
 
     # punches
 
-    def record_punch(self, draft: PunchDraft, connectors: Sequence[str] = ()) -> Punch:
+    def record_punch(self, draft: PunchDraft, connectors: Sequence[str] | None = None) -> Punch:
         """Record a punch with an outbox row for each connector, in one transaction; on disk when this returns.
+
+        Args:
+            connectors: None: every target of `outbox.set_targets`.
 
         Raises:
             StoreError: the person does not exist or is not active; the disk is full, the database locked or damaged.
@@ -211,9 +217,9 @@ class Store:
             if not self._one(draft.person_id).active:
                 raise NotActive(f"person {draft.person_id} is not active, no punch was recorded; `people activate` lets them be recorded again")
             row = chain.append(self._db, "punches", draft.row())
-            for connector in connectors:
-                self._db.execute("INSERT INTO outbox (punch_id, connector) VALUES (?, ?)", [row["id"], connector])
-        return Punch.from_row(row)
+            punch = Punch.from_row(row)
+            outbox_rows.add(self._db, connectors, punch.person_id, to_ms(time.time()), punch_id=punch.id)
+        return punch
 
     def last_punch(self, person_id: int) -> LastPunch | None:
         """The punch of somebody that was recorded last, whatever its time says."""
@@ -234,12 +240,15 @@ class Store:
         with explained(self.path), self._snapshot():
             return chain.verify(self._db, table)
 
-    def correct(self, person_id: int, punch_id: int | None, replacement: LastPunch | None, reason: str, by: str) -> int:
-        """Add a correction; returns its id. Nothing is updated in place.
+    def correct(
+        self, person_id: int, punch_id: int | None, replacement: LastPunch | None, reason: str, by: str, connectors: Sequence[str] | None = None
+    ) -> int:
+        """Add a correction with its outbox rows; returns its id. Nothing is updated in place.
 
         Args:
             punch_id: the punch it is about; None adds one that was never recorded.
             replacement: time and direction that count instead; None: the punch does not count.
+            connectors: None: every target of `outbox.set_targets`.
         """
         moment = (to_ms(replacement.occurred_at), replacement.direction) if replacement else (None, None)
         with self._writing():
@@ -248,7 +257,9 @@ class Store:
                 raise StoreError(f"person {person_id} has no punch {punch_id}; `python -m device log --person {person_id}` shows them")
             fields = {"person_id": person_id, "punch_id": punch_id, "occurred_at": moment[0], "direction": moment[1], "corrected_at": to_ms(time.time())}
             row = chain.append(self._db, "corrections", {**fields, "reason": clean_text("reason", reason, 1000), "corrected_by": clean_text("name", by, 200)})
-        return int(str(row["id"]))
+            correction_id = int(str(row["id"]))
+            outbox_rows.add(self._db, connectors, person_id, to_ms(time.time()), correction_id=correction_id)
+        return correction_id
 
     # the rest
 
