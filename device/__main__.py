@@ -15,6 +15,8 @@ COMMANDS = {  # name -> one line; the module `device.commands.NAME` has add_argu
     "identify": "say who is in an image",
     "run": "start the terminal",
     "log": "print, export and verify the attendance log",
+    "outbox": "what waits for the company's systems: list, dead letters, replay, fill, drain",
+    "connectors": "list and test the connections to the company's systems",
     "doctor": "check camera, models, clock, disk and database",
     "update": "install a signed bundle, list releases, go back",
     "trial": "measure how often the device is right on folders of photos",

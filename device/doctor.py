@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from sqlite_utils import Database
 
-from device import chain
+from device import chain, outbox_rows
 from device.camera import default_source, open_source
 from device.clock import ClockState, iso_utc, read_clock_state
 from device.config import HOME, ROOT, CameraSettings, Settings
@@ -23,10 +23,12 @@ from device.contract import ClockfaceError
 from device.database import explained
 from device.manifest import MANIFEST, Manifest
 from device.models import Catalogue, sha256
+from device.outbox_rows import TargetHealth
 from device.schema import APPLICATION_ID, SCHEMA_VERSION
 
 DARK = 8.0  # mean grey level of a lens that is covered
 LITTLE_DISK, NO_DISK = 1_000, 100  # MB free; a year of punches of 50 people takes 30 MB
+STUCK_SECONDS = 3600  # an event that waits for longer is reported
 EARLIEST = 1_767_225_600  # 2026-01-01: no terminal has run before
 
 
@@ -63,6 +65,7 @@ def examine(settings: Settings, database: Path, source: str | None, skip: Collec
         "clock": lambda: check_clock(read_clock_state(), time.time()),
         "disk": lambda: check_disk(database),
         "database": lambda: check_database(database),
+        "outbox": lambda: check_outbox(settings, database, time.time()),
     }
     if HOME != ROOT:
         checks["release"] = lambda: check_release(ROOT)
@@ -195,6 +198,42 @@ def check_release(release: Path) -> Finding:
     if wrong:
         return Finding("release", "FAULT", f"{manifest.release_id}: {len(wrong)} files are missing or changed ({wrong[0]}): install the bundle again")
     return Finding("release", "ok", f"{manifest.release_id} for {manifest.target}, {len(files)} files as signed")
+
+
+def check_outbox(settings: Settings, database: Path, now: float) -> Finding:
+    """Whether punches reach the company's systems: secrets in place, nothing stuck, nothing given up."""
+    from device.connectors import build
+
+    for target in settings.connectors:
+        build(target)
+    names = {target.name for target in settings.connectors}
+    targets = _targets(database)
+    troubles = [words for target in targets if (words := _trouble(target, names, now))]
+    if troubles:
+        return Finding("outbox", "warning", "; ".join(troubles) + ": `python -m device outbox` tells more")
+    return Finding("outbox", "ok", f"{', '.join(sorted(names))}: nothing stuck" if names else "no connector is configured (docs/connectors.md)")
+
+
+def _targets(database: Path) -> list[TargetHealth]:
+    if not database.exists():
+        return []
+    with explained(database), closing(_read_only(database)) as connection:
+        if connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
+            return []
+        return outbox_rows.health(Database(connection, execute_plugins=False))
+
+
+def _trouble(target: TargetHealth, configured: set[str], now: float) -> str:
+    """What is wrong with a target, in words; empty where nothing is."""
+    if target.connector not in configured:
+        return f"{target.waiting} events wait for {target.connector}, which is not configured" if target.waiting else ""
+    words = []
+    if target.oldest_waiting_at is not None and now - target.oldest_waiting_at > STUCK_SECONDS:
+        said = f" ({target.error})" if target.error else ""
+        words.append(f"{target.waiting} events wait for {target.connector}, the oldest since {iso_utc(target.oldest_waiting_at)}{said}")
+    if target.dead:
+        words.append(f"{target.dead} dead letters of {target.connector}")
+    return "; ".join(words)
 
 
 def count_templates(database: Path) -> int:

@@ -1,4 +1,7 @@
-"""Check camera, models, card, provider, clock, disk, database and, in an installation, the release: a line each, exit 1 on a fault. Nothing is changed."""
+"""Check camera, models, card, provider, clock, disk, database, outbox and, in an installation, the release: a line each, exit 1 on a fault.
+
+Nothing is changed.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import platform
 import time
@@ -17,6 +18,7 @@ from device import config
 from device.annotate import annotate
 from device.camera import default_source, open_source
 from device.config import HOME, ConfigError, Settings
+from device.couriers import delivering
 from device.database import database_path
 from device.demo import demo_enrolment
 from device.enrolment import enrol, sample_picture
@@ -53,7 +55,9 @@ def run(args: argparse.Namespace) -> int:
             _enrol_demo(store, recogniser)
         for line in renew(store, recogniser).lines(recogniser.embedder.card.name):
             print(line, flush=True)
-        with open_source(source, settings.camera, once=args.once) as camera:
+        targets = () if source == "demo" else settings.connectors  # what a demo records is nobody's working time
+        deliveries = delivering(store.path, dataclasses.replace(settings, connectors=targets), say=lambda text: print(f"\r{text}", flush=True))
+        with deliveries, open_source(source, settings.camera, once=args.once) as camera:
             print(f"source: {camera.describe()}; embedder: {recogniser.embedder.card.name} on {recogniser.embedder.provider}", flush=True)
             for line in recogniser.embedder.provider_report:
                 print(f"provider {line}", flush=True)

@@ -97,9 +97,7 @@ def test_a_changed_row_is_found(database: Path) -> None:
     assert finding.state == "FAULT" and "audit row 1 was changed" in finding.words
 
 
-@pytest.mark.parametrize(
-    ("synchronised", "now", "state"), [(True, NOW, "ok"), (False, NOW, "warning"), (True, 3600.0, "FAULT"), (False, 3600.0, "FAULT")]
-)
+@pytest.mark.parametrize(("synchronised", "now", "state"), [(True, NOW, "ok"), (False, NOW, "warning"), (True, 3600.0, "FAULT"), (False, 3600.0, "FAULT")])
 def test_clock(synchronised: bool, now: float, state: str) -> None:
     assert doctor.check_clock(ClockState(synchronised, "boot", 5), now).state == state
 
@@ -173,11 +171,11 @@ def test_command(database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     arguments = ["doctor", "--db", str(database), "--source", str(tmp_path / "light.png")]
     code = main([*arguments, "--json"])
     report = json.loads(capsys.readouterr().out)
-    assert [check["check"] for check in report["checks"]] == ["camera", "models", "card", "provider", "clock", "disk", "database"]
+    assert [check["check"] for check in report["checks"]] == ["camera", "models", "card", "provider", "clock", "disk", "database", "outbox"]
     states = {check["check"]: check["state"] for check in report["checks"]}
     assert states["camera"] == states["database"] == "ok"
     assert code == (0 if report["ok"] else 1) and report["ok"] == ("FAULT" not in states.values())
     assert main(arguments) == code
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 7 and all(line.split()[0] in ("ok", "warning", "FAULT") for line in lines)
+    assert len(lines) == 8 and all(line.split()[0] in ("ok", "warning", "FAULT") for line in lines)
     assert main(["doctor", "--db", str(database), "--source", str(tmp_path / "none.png")]) == 1

@@ -1,0 +1,87 @@
+"""List and test the connections to the company's systems.
+
+`test NAME` sends one marked test event that counts nowhere and says what came back; --code E17 uses a person the target
+knows, where docs/connectors.md says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import time
+from contextlib import closing
+from pathlib import Path
+
+from device import config
+from device.config import ConfigError, ConnectorSettings
+from device.connectors import build
+from device.contract import ClockfaceError
+from device.delivery import ConnectorError, Event
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=("list", "test"), metavar="ACTION", help="list, test")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="of a table [connectors.NAME]")
+    parser.add_argument("--code", metavar="E17", help="test: the code of the person in the test event")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(usage_error=parser.error)
+
+
+def run(args: argparse.Namespace) -> int:
+    if (args.action == "test") != (args.name is not None):
+        args.usage_error("test needs the NAME of a connector, list takes none")
+    settings = config.load(args.config)
+    if args.action == "list":
+        return _list(settings.connectors, args.json)
+    found = [target for target in settings.connectors if target.name == args.name]
+    if not found:
+        names = ", ".join(target.name for target in settings.connectors) or "none; give the configuration to --config"
+        raise ConfigError(f"no connector {args.name!a}; configured: {names}")
+    return _test(found[0], args)
+
+
+def _list(targets: tuple[ConnectorSettings, ...], as_json: bool) -> int:
+    rows = [{"name": target.name, "kind": target.kind, "place": _place(target)} for target in targets]
+    if as_json:
+        print(json.dumps(rows))
+    elif rows:
+        for row in rows:
+            print(f"{row['name']:<20} {row['kind']:<10} {row['place']}")
+    else:
+        print("no connector is configured; docs/connectors.md says how")
+    return 0
+
+
+def _place(target: ConnectorSettings) -> str:
+    return next((str(getattr(target, key)) for key in ("url", "host", "folder") if getattr(target, key, "")), "")
+
+
+def _test(target: ConnectorSettings, args: argparse.Namespace) -> int:
+    with closing(build(target)) as connector:
+        now = round(time.time(), 3)
+        event = Event(
+            kind="test",
+            id=0,
+            key=f"test-{round(now * 1000)}",
+            person_id=0,
+            name="Test event of Clockface",
+            code=args.code or connector.test_code,
+            occurred_at=now,
+            direction="in",
+            device=platform.node() or "terminal",
+            method="manual",
+            clock_synchronised=True,
+        )
+        try:
+            said, worked = connector.scrubbed(connector.test(event)), True
+        except ClockfaceError as error:
+            said, worked = connector.scrubbed(str(error)), False
+    if args.json:
+        print(json.dumps({"name": target.name, "ok": worked, "answer": said}, ensure_ascii=False))
+    elif worked:
+        print(f"{target.name}: works: {said}")
+    else:
+        raise ConnectorError(f"{target.name}: {said}")
+    return 0 if worked else 1

@@ -1,0 +1,174 @@
+"""What waits for the company's systems.
+
+Actions: list (also without an action), dead (dead letters with the answer they got), replay and discard (dead letters: all,
+those of one target, or some by --id), fill NAME --from D (queue punches recorded before the target was there), drain
+(deliver until stopped; with --once what is due, then stop). NAME is that of a table [connectors.NAME].
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from device import config
+from device.clock import iso_utc
+from device.config import ConfigError, Settings
+from device.couriers import delivering, drain
+from device.database import database_path
+from device.moments import first_moment, last_moment
+from device.outbox_rows import DeadLetter, TargetHealth
+from device.store import Store
+
+ACTIONS = ("list", "dead", "replay", "discard", "fill", "drain")
+MOMENTS = ("last_delivered_at", "next_attempt_at", "error_at", "oldest_waiting_at", "occurred_at", "tried_at")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("action", nargs="?", choices=ACTIONS, default="list", metavar="ACTION", help=", ".join(ACTIONS))
+    parser.add_argument("name", nargs="?", metavar="NAME", help="one target; without it all")
+    parser.add_argument("--id", dest="ids", type=int, action="append", metavar="N", help="replay, discard: a dead letter by its number; may be repeated")
+    parser.add_argument("--all", action="store_true", help="discard: all dead letters (of NAME)")
+    parser.add_argument("--from", dest="since", type=first_moment, metavar="D", help="fill: punches from this day or time on")
+    parser.add_argument("--to", dest="until", type=last_moment, metavar="D", help="fill: punches up to this day, included, or before this time")
+    parser.add_argument("--again", action="store_true", help="fill: what was delivered before is sent once more")
+    parser.add_argument("--once", action="store_true", help="drain: deliver what is due, then stop; exit 1 where something is left")
+    parser.add_argument("--db", metavar="FILE", help="the database")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(usage_error=parser.error)
+
+
+def run(args: argparse.Namespace) -> int:
+    _check_usage(args)
+    settings = config.load(args.config)
+    path = database_path(settings, args.db)
+    with Store.open(path, settings.store, must_exist=True, actor="outbox") as store:
+        _check_name(store, settings, args.name)
+        if args.action == "fill":
+            return _fill(store, settings, args)
+        if args.action in ("replay", "discard"):
+            act = store.outbox.replay if args.action == "replay" else store.outbox.discard
+            return _said(args, {"count": act(args.name, args.ids)}, f"{{count}} dead letters {args.action}ed")
+        if args.action == "dead":
+            return _print_dead(store.outbox.dead_letters(args.name), args.json)
+        if args.action == "list":
+            return _print_targets([target for target in store.outbox.summary() if args.name in (None, target.connector)], settings, args.json)
+    return _drain(path, settings, args)
+
+
+def _check_usage(args: argparse.Namespace) -> None:
+    only = {"ids": ("replay", "discard"), "all": ("discard",), "since": ("fill",), "until": ("fill",), "again": ("fill",), "once": ("drain",)}
+    for key, actions in only.items():
+        if getattr(args, key) and args.action not in actions:
+            option = {"ids": "id", "since": "from", "until": "to"}.get(key, key)
+            args.usage_error(f"--{option} goes with {' or '.join(actions)}")
+    if args.action == "fill" and (args.name is None or args.since is None):
+        args.usage_error("fill needs the target and a day: outbox fill NAME --from 2026-11-01")
+    if args.action == "discard" and args.all == bool(args.ids):
+        args.usage_error("discard needs --id N or --all")
+    if args.since is not None and args.until is not None and args.since >= args.until:
+        args.usage_error("--from lies after --to")
+
+
+def _check_name(store: Store, settings: Settings, name: str | None) -> None:
+    known = {target.connector for target in store.outbox.summary()} | {target.name for target in settings.connectors}
+    if name is not None and name not in known:
+        raise ConfigError(f"no target {name!a}; known: {', '.join(sorted(known)) or 'none; give the configuration to --config'}")
+
+
+def _fill(store: Store, settings: Settings, args: argparse.Namespace) -> int:
+    if settings.connectors:
+        store.outbox.set_targets([target.name for target in settings.connectors])
+    until = float("inf") if args.until is None else args.until
+    count = store.outbox.fill(args.name, args.since, until, args.again)
+    return _said(args, {"count": count}, f"{{count}} events queued for {args.name}")
+
+
+def _drain(path: Path, settings: Settings, args: argparse.Namespace) -> int:
+    if not settings.connectors:
+        raise ConfigError("no connector is configured; give the configuration with [connectors.NAME] tables to --config")
+    if not args.once:
+        with delivering(path, settings, _say):
+            print(f"delivering to {', '.join(target.name for target in settings.connectors)}; stop with Ctrl-C", flush=True)
+            while True:
+                time.sleep(3600)
+    done = drain(path, settings, None if args.name is None else [args.name], _say)
+    with Store.open(path, settings.store) as store:
+        left = {target.connector: target.waiting for target in store.outbox.summary() if target.connector in done}
+        dead = {target.connector: target.dead for target in store.outbox.summary() if target.connector in done}
+    for name, count in done.items():
+        if not args.json:
+            print(f"{name}: {count} events done, {left[name]} waiting, {dead[name]} dead letters")
+    if args.json:
+        print(json.dumps([{"connector": name, "done": count, "waiting": left[name], "dead": dead[name]} for name, count in done.items()]))
+    return 1 if any(left.values()) else 0
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _said(args: argparse.Namespace, values: dict[str, int], words: str) -> int:
+    print(json.dumps(values) if args.json else words.format(**values))
+    return 0
+
+
+def _described(row: TargetHealth | DeadLetter) -> dict[str, Any]:
+    fields = dataclasses.asdict(row)
+    return {key: iso_utc(value) if key in MOMENTS and value is not None else value for key, value in fields.items()}
+
+
+def _print_targets(targets: list[TargetHealth], settings: Settings, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps([_described(target) for target in targets], ensure_ascii=False, indent=1))
+        return 0
+    table = Table("target", "waiting", "oldest", "dead letters", "last delivered", "state")
+    for target in targets:
+        cells = (target.connector, str(target.waiting), _local(target.oldest_waiting_at), str(target.dead), _local(target.last_delivered_at), _state(target))
+        table.add_row(*map(Text, cells))
+    _console().print(table)
+    missing = [target.name for target in settings.connectors if target.name not in {t.connector for t in targets}]
+    if missing:
+        print(f"configured, but not started yet: {', '.join(missing)} (`outbox fill NAME --from D` queues earlier punches)")
+    return 0
+
+
+def _state(target: TargetHealth) -> str:
+    if not target.active:
+        return "not configured: nothing is queued or delivered"
+    if not target.failures:
+        return "works" if target.last_delivered_at else "nothing sent yet"
+    return f"{target.error}; {target.failures} failures, next attempt {_local(target.next_attempt_at)}"
+
+
+def _print_dead(letters: list[DeadLetter], as_json: bool) -> int:
+    if as_json:
+        print(json.dumps([_described(letter) for letter in letters], ensure_ascii=False, indent=1))
+        return 0
+    table = Table("id", "target", "event", "person", "code", "time", "direction", "answer")
+    for letter in letters:
+        what, when = f"{letter.kind} {letter.event_id}", _local(letter.occurred_at)
+        cells = (str(letter.id), letter.connector, what, str(letter.person_id), letter.code or "", when, letter.direction or "does not count")
+        table.add_row(*map(Text, (*cells, letter.answer or "")))
+    _console().print(table)
+    print(f"{len(letters)} dead letters" + ("; `outbox replay` sends them again once the cause is gone" if letters else ""))
+    return 0
+
+
+def _local(moment: float | None) -> str:
+    return "" if moment is None else datetime.fromtimestamp(moment).isoformat(" ", "seconds")
+
+
+def _console() -> Console:
+    return Console() if sys.stdout.isatty() else Console(width=200)
