@@ -6,30 +6,25 @@ D is a day in local time (2026-11-24; --to includes the whole day) or a time (20
 from __future__ import annotations
 
 import argparse
-import csv
 import dataclasses
-import io
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from device import config
+from device import config, exports
 from device.chain import CHAINED
 from device.clock import iso_utc
-from device.columns import COLUMNS, harmless
+from device.columns import COLUMNS
 from device.database import database_path
 from device.moments import first_moment, last_moment
-from device.store import Store, StoreError
+from device.store import Store
 
 Row = dict[str, Any]
 
 SHEET_COLUMNS = (*COLUMNS, "local_time")  # csv and xlsx: for people who add up hours
-SHEET_ROWS = 1_048_575  # a worksheet holds so many under its header
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,9 +50,9 @@ def run(args: argparse.Namespace) -> int:
     if args.format == "table":
         _print_table(rows)
         return 0
-    data = {"json": _json, "csv": _csv, "xlsx": _xlsx}[args.format](rows)
+    data = _exported(rows, args.format)
     if args.out:
-        _write(args.out, data)
+        exports.write_whole(args.out, data)
         print(f"{len(rows)} punches written to {args.out}")
     else:
         sys.stdout.flush()
@@ -91,59 +86,16 @@ def _rows(store: Store, args: argparse.Namespace) -> list[Row]:
     return rows
 
 
-def _json(rows: list[Row]) -> bytes:
-    return (json.dumps(rows, ensure_ascii=False, indent=1) + "\n").encode()
-
-
-def _csv(rows: list[Row]) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(SHEET_COLUMNS)
-    for row in rows:
-        writer.writerow([harmless(cell) for cell in (*row.values(), _local(row).isoformat(" ", "seconds"))])
-    return text.getvalue().encode()
-
-
-def _xlsx(rows: list[Row]) -> bytes:
-    import xlsxwriter  # only here: the other forms start faster without it
-
-    if len(rows) > SHEET_ROWS:
-        raise StoreError(f"{len(rows)} punches do not fit on a worksheet of {SHEET_ROWS} rows; give --from and --to, or --format csv")
-    data = io.BytesIO()
-    with xlsxwriter.Workbook(data, {"constant_memory": True}) as book:
-        sheet = book.add_worksheet("punches")
-        day_and_time = book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})
-        sheet.freeze_panes(1, 0)
-        sheet.set_column(0, len(SHEET_COLUMNS) - 1, 14)
-        sheet.write_row(0, 0, SHEET_COLUMNS)
-        for number, row in enumerate(rows, start=1):
-            for column, cell in enumerate(row.values()):
-                write = sheet.write_string if isinstance(cell, str) else sheet.write  # a string is never a formula or a link
-                write(number, column, cell)
-            sheet.write_datetime(number, len(COLUMNS), _local(row), day_and_time)
-    return data.getvalue()
+def _exported(rows: list[Row], form: str) -> bytes:
+    if form == "json":
+        return exports.as_json(rows)
+    timed = [{**row, "local_time": _local(row)} for row in rows]
+    return exports.as_csv(SHEET_COLUMNS, timed) if form == "csv" else exports.as_xlsx("punches", SHEET_COLUMNS, timed)
 
 
 def _local(row: Row) -> datetime:
     """Wall-clock time here, without a zone, as a spreadsheet has it."""
     return datetime.fromisoformat(row["occurred_at"].replace("Z", "+00:00")).astimezone().replace(tzinfo=None)
-
-
-def _write(out: Path, data: bytes) -> None:
-    """The whole file or none of it, mode 600: a log is personal data."""
-    try:
-        handle, draft = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name[:100]}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(draft, out)
-        except BaseException:
-            os.unlink(draft)
-            raise
-    except OSError as error:
-        raise StoreError(f"{out} cannot be written ({error}); give another file to --out") from error
 
 
 def _print_table(rows: list[Row]) -> None:
