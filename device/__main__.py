@@ -17,6 +17,8 @@ COMMANDS = {  # name -> one line; the module `device.commands.NAME` has add_argu
     "log": "print, export and verify the attendance log",
     "outbox": "what waits for the company's systems: list, dead letters, replay, fill, drain",
     "connectors": "list and test the connections to the company's systems",
+    "timesheet": "hours of a month or a day, for everybody or one person",
+    "schedule": "site rules, shifts, plans, holidays, absence and locked periods",
     "doctor": "check camera, models, clock, disk and database",
     "update": "install a signed bundle, list releases, go back",
     "trial": "measure how often the device is right on folders of photos",

@@ -5,7 +5,8 @@ to the file and knows this page can compute the whole chain anew: note the head 
 from time to time, and that is found too.
 
 The hash is SHA-256 over the row as JSON in UTF-8: every column but `hash`, keys sorted, no spaces, characters as they
-are, floats in their shortest form that reads back the same.
+are, floats in their shortest form that reads back the same. A column of LATER counts where it is not null, so that
+rows from before it was there keep their hash.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ CHAINED = {  # table -> what one row is called
     "corrections": "correction",
     "audit": "audit row",
 }
+LATER = frozenset({"amends"})  # columns added to a chained table by a migration
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,8 @@ class ChainReport:
 
 
 def row_hash(row: Mapping[str, Value]) -> str:
-    """SHA-256, 64 hex digits, over all columns but `hash`."""
-    fields = {key: value for key, value in row.items() if key != "hash"}
+    """SHA-256, 64 hex digits, over all columns but `hash` and those of LATER that are null."""
+    fields = {key: value for key, value in row.items() if key != "hash" and not (key in LATER and value is None)}
     text = json.dumps(fields, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 

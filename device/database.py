@@ -24,6 +24,7 @@ class StoreError(ClockfaceError):
 
 
 REMEDIES = (  # part of SQLite's message -> what it means here and what to do
+    ("period is locked", "holds a locked period that this would change; nothing was written: lift the lock first, or choose another day"),
     ("locked", "is locked by another process; wait until that has finished or end it (`fuser` names it), then try again"),
     ("readonly", "cannot be written; make the file and its folder writable for this user"),
     ("disk is full", "cannot grow, the disk is full; nothing was recorded: free some space and try again"),

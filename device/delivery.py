@@ -35,7 +35,8 @@ class Event:
     lead: float | None = None
     threshold: float | None = None
     erased: bool = False
-    punch_id: int | None = None  # of a correction: the punch it is about; None adds one that was never recorded
+    punch_id: int | None = None  # of a correction: the punch it is about; None with `amends` None adds one that was never recorded
+    amends: int | None = None  # of a correction: the earlier one whose added punch it is about
     reason: str | None = None
     corrected_by: str | None = None
     corrected_at: float | None = None
@@ -60,7 +61,7 @@ class Event:
         }
         if self.kind == "correction":
             at = None if self.corrected_at is None else iso_utc(self.corrected_at)
-            row |= {"correction_id": self.id, "reason": self.reason, "corrected_by": self.corrected_by, "corrected_at": at}
+            row |= {"correction_id": self.id, "amends": self.amends, "reason": self.reason, "corrected_by": self.corrected_by, "corrected_at": at}
         return row
 
 

@@ -20,7 +20,7 @@ EVENTS = """
 SELECT o.id AS row_id, o.punch_id AS row_punch_id, o.correction_id, o.attempts, o.blamed, o.tried_at, o.answer, o.state, o.connector, o.queued_at,
     o.next_attempt_at, o.delivered_at, o.person_id, people.name, people.code, people.erased_at,
     p.id AS punch_id, p.occurred_at, p.direction, p.device, p.method, p.score, p.lead, p.threshold, p.clock_synchronised, p.hash AS punch_hash,
-    c.occurred_at AS new_occurred_at, c.direction AS new_direction, c.reason, c.corrected_by, c.corrected_at, c.hash AS correction_hash
+    c.occurred_at AS new_occurred_at, c.direction AS new_direction, c.reason, c.corrected_by, c.corrected_at, c.amends, c.hash AS correction_hash
 FROM outbox o JOIN people ON people.id = o.person_id
 LEFT JOIN corrections c ON c.id = o.correction_id
 LEFT JOIN punches p ON p.id = coalesce(o.punch_id, c.punch_id)
@@ -34,7 +34,8 @@ ORDER BY o.id LIMIT :limit
 
 REFERENCE = """
 SELECT reference FROM outbox WHERE connector = :connector AND state = 'delivered' AND reference IS NOT NULL
-    AND (punch_id = :punch OR correction_id IN (SELECT id FROM corrections WHERE punch_id = :punch)) ORDER BY delivered_at DESC, id DESC LIMIT 1
+    AND (punch_id = :punch OR correction_id = :added OR correction_id IN (SELECT id FROM corrections WHERE punch_id = :punch OR amends = :added))
+    ORDER BY delivered_at DESC, id DESC LIMIT 1
 """
 
 COMPLETE = """
@@ -252,8 +253,8 @@ def _event(db: Database, row: Mapping[str, Any]) -> Event:
     kind = "correction" if corrects else "punch"
     number = row["correction_id"] if corrects else row["row_punch_id"]
     reference = None
-    if corrects and row["punch_id"] is not None:
-        found = db.execute(REFERENCE, {"connector": row["connector"], "punch": row["punch_id"]}).fetchone()
+    if corrects and (row["punch_id"] is not None or row["amends"] is not None):
+        found = db.execute(REFERENCE, {"connector": row["connector"], "punch": row["punch_id"], "added": row["amends"]}).fetchone()
         reference = found[0] if found else None
     return Event(
         kind="correction" if corrects else "punch",
@@ -272,6 +273,7 @@ def _event(db: Database, row: Mapping[str, Any]) -> Event:
         threshold=None if corrects else row["threshold"],
         erased=row["erased_at"] is not None,
         punch_id=row["punch_id"] if corrects else None,
+        amends=row["amends"] if corrects else None,
         reason=row["reason"],
         corrected_by=row["corrected_by"],
         corrected_at=_seconds(row["corrected_at"]),

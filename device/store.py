@@ -19,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlite_utils import Database
 
-from device import chain, outbox_rows, templates
+from device import chain, corrections, outbox_rows, templates
 from device.attendance import LastPunch
 from device.chain import ChainReport
 from device.config import StoreSettings
+from device.corrections import CorrectionDraft
 from device.database import StoreError, TerminalLock, connect, explained, writing
 from device.outbox_table import OutboxTable
 from device.records import LONGEST_CODE, LONGEST_NAME, KeptCrop, Person, Punch, PunchDraft, TemplateDraft, Templates, clean_text, to_ms
@@ -243,23 +244,19 @@ class Store:
     def correct(
         self, person_id: int, punch_id: int | None, replacement: LastPunch | None, reason: str, by: str, connectors: Sequence[str] | None = None
     ) -> int:
-        """Add a correction with its outbox rows; returns its id. Nothing is updated in place.
+        """Add a correction with its outbox rows at once; returns its id. Nothing is updated in place. With request and approval: `desk.py`.
 
         Args:
             punch_id: the punch it is about; None adds one that was never recorded.
             replacement: time and direction that count instead; None: the punch does not count.
             connectors: None: every target of `outbox.set_targets`.
+
+        Raises:
+            StoreError: no such punch, or the period is locked.
         """
-        moment = (to_ms(replacement.occurred_at), replacement.direction) if replacement else (None, None)
         with self._writing():
             self._one(person_id)
-            if punch_id is not None and not self._db.execute("SELECT 1 FROM punches WHERE id = ? AND person_id = ?", [punch_id, person_id]).fetchone():
-                raise StoreError(f"person {person_id} has no punch {punch_id}; `python -m device log --person {person_id}` shows them")
-            fields = {"person_id": person_id, "punch_id": punch_id, "occurred_at": moment[0], "direction": moment[1], "corrected_at": to_ms(time.time())}
-            row = chain.append(self._db, "corrections", {**fields, "reason": clean_text("reason", reason, 1000), "corrected_by": clean_text("name", by, 200)})
-            correction_id = int(str(row["id"]))
-            outbox_rows.add(self._db, connectors, person_id, to_ms(time.time()), correction_id=correction_id)
-        return correction_id
+            return corrections.append(self._db, CorrectionDraft(person_id, punch_id, None, replacement, reason), by, connectors)
 
     # the rest
 
@@ -301,6 +298,10 @@ class Store:
     def note(self, action: str, **details: Any) -> None:
         """Audit, inside `transaction`: ids only, no names and no biometrics, for the row outlives an erasure."""
         self._audit(action, **details)
+
+    def note_by(self, actor: str, action: str, **details: Any) -> None:
+        """The same in another one's name."""
+        self._append_audit(actor, action, details)
 
     # inside a transaction
 

@@ -1,0 +1,162 @@
+"""What is planned: the site's rules, shifts, plans, who works them, holidays, absence, locked periods (docs/timesheets.md).
+
+Shifts and plans are never changed: add new ones and assign them from a day on. REF is an id, a code or an exact name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from datetime import date
+from pathlib import Path
+
+from device import config, planning
+from device.database import database_path
+from device.desk import Desk
+from device.planning import Planning
+from device.store import Store, StoreError
+from device.timesheet.shifts import ABSENCES, Absence, Shift
+from device.timesheet.worksite import ROUNDINGS, TimesheetError, month_days
+
+BY = "schedule"  # who the audit names
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+    def action(name: str, summary: str) -> argparse.ArgumentParser:
+        made = actions.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
+        made.add_argument("--db", metavar="FILE", help="the database")
+        made.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
+        return made
+
+    action("show", "print everything as JSON")
+    site = action("site", "change the rules of the site")
+    site.add_argument("--zone", help="time zone, such as Europe/Berlin")
+    site.add_argument("--day-start", metavar="HH:MM", help="when a day begins")
+    site.add_argument("--longest-stay-hours", type=int, metavar="H", help="punches further apart do not belong together")
+    site.add_argument("--repeat-minutes", type=int, metavar="M", help="the same direction again so soon is one punch")
+    site.add_argument("--rounding-minutes", type=int, choices=ROUNDINGS, help="each punch to the nearest")
+    site.add_argument("--minimum-breaks", metavar="PAIRS", help="work:break in minutes, 360:30,540:45; 'none'")
+    site.add_argument("--four-eyes", action=argparse.BooleanOptionalAction, help="nobody approves their own request")
+    shift = action("shift", "add a shift")
+    shift.add_argument("name")
+    shift.add_argument("--from", dest="start", metavar="HH:MM", help="start, or start of the core time")
+    shift.add_argument("--to", dest="end", metavar="HH:MM", help="end; before the start: on the next day")
+    shift.add_argument("--break", dest="break_minutes", type=int, default=0, metavar="M", help="unpaid break of a fixed shift")
+    shift.add_argument("--grace", type=int, default=0, metavar="M", help="minutes that are neither late nor early")
+    shift.add_argument("--flexible", type=int, metavar="M", help="minutes of work at any time: the shift is flexible")
+    plan = action("plan", "add a plan: shifts that follow each other, day by day")
+    plan.add_argument("name")
+    plan.add_argument("shifts", nargs="+", help="names of shifts; a dot for a free day")
+    plan.add_argument("--anchor", required=True, metavar="D", help="a day the first entry falls on, a Monday for plans of weeks")
+    assign = action("assign", "let somebody work a plan from a day on")
+    assign.add_argument("ref", metavar="REF")
+    assign.add_argument("plan", help="name of a plan; a dot for none")
+    assign.add_argument("--since", required=True, metavar="D")
+    absence = action("absence", "enter an absence")
+    absence.add_argument("ref", metavar="REF")
+    absence.add_argument("first", metavar="FIRST")
+    absence.add_argument("last", metavar="LAST")
+    absence.add_argument("kind", choices=tuple(ABSENCES))
+    action("cancel-absence", "cancel an absence").add_argument("id", type=int)
+    holiday = action("holiday", "name a holiday")
+    holiday.add_argument("day", metavar="D")
+    holiday.add_argument("name")
+    action("remove-holiday", "remove a holiday").add_argument("day", metavar="D")
+    action("lock", "lock a month: no correction changes it any more").add_argument("month", metavar="MONTH", help="2026-11")
+    action("unlock", "lift a lock").add_argument("id", type=int)
+
+
+def run(args: argparse.Namespace) -> int:
+    settings = config.load(args.config)
+    with Store.open(database_path(settings, args.db), settings.store, must_exist=True, actor=BY) as store:
+        print(_act(store, Planning(store), args))
+    return 0
+
+
+def _act(store: Store, planned: Planning, args: argparse.Namespace) -> str:
+    """Do it; what to say."""
+    day = planning.day
+    if args.action == "show":
+        return _shown(store, planned)
+    if args.action == "site":
+        return _set_site(planned, args)
+    if args.action == "shift":
+        start, end = (planning.clock(text) if text else None for text in (args.start, args.end))
+        return f"shift {planned.add_shift(Shift(args.name, start, end, args.break_minutes, args.flexible, args.grace), BY)} added"
+    if args.action == "plan":
+        numbers = {shift.name: number for number, shift in planned.shifts().items()}
+        cycle = [None if name == "." else _named(numbers, name, "shift") for name in args.shifts]
+        return f"plan {planned.add_plan(args.name, cycle, day(args.anchor), BY)} added"
+    if args.action == "assign":
+        numbers = {plan.name: number for number, plan in planned.plans().items()}
+        person = store.person(args.ref)
+        planned.assign(person.id, None if args.plan == "." else _named(numbers, args.plan, "plan"), day(args.since), BY)
+        return f"{person.name} works {args.plan} from {args.since} on"
+    if args.action == "absence":
+        number = planned.add_absence(store.person(args.ref).id, Absence(day(args.first), day(args.last), args.kind), BY)
+        return f"absence {number} entered"
+    if args.action == "cancel-absence":
+        planned.cancel_absence(args.id, BY)
+        return f"absence {args.id} cancelled"
+    if args.action == "holiday":
+        planned.set_holiday(day(args.day), args.name, BY)
+        return f"{args.day} is a holiday"
+    if args.action == "remove-holiday":
+        planned.remove_holiday(day(args.day), BY)
+        return f"{args.day} is no holiday any more"
+    if args.action == "lock":
+        days = month_days(args.month)
+        return f"locked; lift it by `unlock {Desk(store).lock(days[0], days[-1], BY).id}`"
+    Desk(store).lift(args.id, BY)
+    return f"lock {args.id} lifted"
+
+
+def _named(numbers: dict[str, int], name: str, what: str) -> int:
+    if name not in numbers:
+        raise StoreError(f"there is no {what} named {name[:80]!r}; there are: {', '.join(numbers) or 'none'}")
+    return numbers[name]
+
+
+def _set_site(planned: Planning, args: argparse.Namespace) -> str:
+    keys = ("zone", "longest_stay_hours", "repeat_minutes", "rounding_minutes", "four_eyes")
+    given = {key: value for key in keys if (value := getattr(args, key)) is not None}
+    if args.day_start is not None:
+        given["day_start"] = planning.clock(args.day_start)
+    if args.minimum_breaks is not None:
+        given["minimum_breaks"] = breaks(args.minimum_breaks)
+    if not given:
+        raise TimesheetError("nothing to change; `schedule site --help` lists what can be")
+    planned.set_site(dataclasses.replace(planned.site(), **given), BY)
+    return f"changed: {', '.join(given)}"
+
+
+def breaks(text: str) -> tuple[tuple[int, int], ...]:
+    """ "360:30,540:45" -> ((360, 30), (540, 45)).
+
+    Raises:
+        TimesheetError: it has another form.
+    """
+    if text.strip() in ("none", ""):
+        return ()
+    try:
+        return tuple((int(after), int(length)) for after, length in (pair.split(":") for pair in text.split(",")))
+    except ValueError as error:
+        raise TimesheetError(f"minimum breaks: {text[:60]!a} expected as work:break in minutes, such as 360:30,540:45, or none") from error
+
+
+def _shown(store: Store, planned: Planning) -> str:
+    people = {person.id: planned.schedules(person.id)[person.id] for person in store.people(active_only=True)}
+    absences = [{"id": row.id, "person_id": row.person_id, **dataclasses.asdict(row.absence)} for row in planned.absences(date.min, date.max)]
+    state = {
+        "site": dataclasses.asdict(planned.site()),
+        "shifts": {number: dataclasses.asdict(shift) for number, shift in planned.shifts().items()},
+        "plans": [dataclasses.asdict(plan) for plan in planned.plans().values()],
+        "planned_since": {number: [a.since for a in schedule.assignments] for number, schedule in people.items() if schedule.assignments},
+        "holidays": {day.isoformat(): name for day, name in planned.holidays().items()},
+        "absences": absences,
+        "locks": [dataclasses.asdict(lock) for lock in Desk(store).locks()],
+    }
+    return json.dumps(state, ensure_ascii=False, indent=1, default=str)

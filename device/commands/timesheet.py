@@ -1,0 +1,109 @@
+"""Print and export timesheets: hours, late, early, overtime, breaks and what is missing (docs/timesheets.md).
+
+json, csv and xlsx have a row for each person and day; the table of a month has a row for each person unless --person names one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from device import config, exports, planning
+from device.database import database_path
+from device.planning import Planning
+from device.store import Person, Store
+from device.timesheet.sheet import COLUMNS, Sheet, hours, row
+from device.timesheet.worksite import Site, TimesheetError, minute, month_days
+from device.timesheets import company_sheets, person_sheet
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--db", metavar="FILE", help="the database")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--month", metavar="M", help="a month, 2026-11 (the running one)")
+    which.add_argument("--day", metavar="D", help="one day, 2026-11-24")
+    parser.add_argument("--person", metavar="REF", help="one person: id, code or exact name")
+    parser.add_argument("--format", choices=("table", "json", "csv", "xlsx"), default="table")
+    parser.add_argument("--json", dest="format", action="store_const", const="json", help="the same as --format json")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write to a file instead of printing")
+    parser.set_defaults(usage_error=parser.error)
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.format == "table" and args.out:
+        args.usage_error("--out needs --format json, csv or xlsx")
+    if args.format == "xlsx" and not args.out and sys.stdout.isatty():
+        args.usage_error("--format xlsx is not for a terminal: give --out FILE")
+    settings = config.load(args.config)
+    with Store.open(database_path(settings, args.db), settings.store, must_exist=True, actor="timesheet") as store:
+        site, sheets, people = _sheets(store, args)
+    if args.format == "table":
+        _print(site, sheets, people, args)
+        return 0
+    rows = [row(person, people[person].name, people[person].code, day, site) for person, sheet in sheets.items() for day in sheet.days]
+    data = exported(rows, args.format)
+    if args.out:
+        exports.write_whole(args.out, data)
+        print(f"{len(rows)} days written to {args.out}")
+    else:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+    return 0
+
+
+def exported(rows: Sequence[exports.Row], form: str) -> bytes:
+    """json, csv or xlsx."""
+    if form == "json":
+        return exports.as_json(rows)
+    return exports.as_csv(COLUMNS, rows) if form == "csv" else exports.as_xlsx("timesheet", COLUMNS, rows)
+
+
+def _sheets(store: Store, args: argparse.Namespace) -> tuple[Site, dict[int, Sheet], dict[int, Person]]:
+    now = minute(time.time())
+    try:
+        today = Planning(store).site().day_of(now)
+        days = [planning.day(args.day)] if args.day else month_days(args.month or f"{today:%Y-%m}")
+    except TimesheetError as error:
+        args.usage_error(str(error))
+    people = {person.id: person for person in store.people()}
+    if args.person:
+        person_id = store.person(args.person).id
+        site, sheet = person_sheet(store, person_id, days, now)
+        return site, {person_id: sheet}, people
+    return *company_sheets(store, days, now), people
+
+
+def _print(site: Site, sheets: dict[int, Sheet], people: dict[int, Person], args: argparse.Namespace) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    by_day = bool(args.day or args.person)
+    names = ("day" if args.person else "name", "planned", "in", "out") if by_day else ("name", "code", "due")
+    table = Table(*names, "worked", "break", "late", "early", "overtime", "balance", "missing")
+    for person, sheet in sheets.items():
+        cells = [_day_cells(row(person, people[person].name, None, day, site), bool(args.person)) for day in sheet.days] if by_day else []
+        for line in cells or [_total_cells(sheet, people[person])]:
+            table.add_row(*(Text(cell) for cell in line))  # Text: a name is never read as markup
+    console = Console() if sys.stdout.isatty() else Console(width=200)
+    console.print(table)
+    total = next(iter(sheets.values())).totals if args.person else None
+    tail = f"; due {hours(total.due)}, worked {hours(total.worked)}, balance {hours(total.balance)}" if total else ""
+    console.print(f"{len(sheets)} people, times in {site.zone}{tail}")
+
+
+def _day_cells(day: dict[str, Any], by_date: bool) -> list[str]:
+    clock = ["" if day[key] is None else day[key][11:16] for key in ("first_in", "last_out")]
+    times = [hours(day[f"{key}_minutes"]) for key in ("worked", "break", "late", "early", "overtime", "balance")]
+    return [day["date"] if by_date else day["name"], day["planned"] or day["kind"], *clock, *times, day["missing"]]
+
+
+def _total_cells(sheet: Sheet, person: Person) -> list[str]:
+    t = sheet.totals
+    missing = ", ".join(f"{count} {what}" for count, what in ((t.absent_days, "absent"), (t.days_with_faults, "incomplete")) if count)
+    return [person.name, person.code or "", *map(hours, (t.due, t.worked, t.breaks, t.late, t.early, t.overtime, t.balance)), missing]
