@@ -94,7 +94,7 @@ class SamplerSettings:
 
 @dataclass(frozen=True)
 class OptimiserSettings:
-    name: str = chosen("adamw", "adamw", "sgd")
+    name: str = chosen("adamw", "adamw", "muon", "sgd")
     learning_rate: float = ranged(0.002, 0.0, 10.0)  # peak
     weight_decay: float = ranged(0.05, 0.0, 10.0)
     momentum: float = ranged(0.9, 0.0, 1.0)  # of sgd

@@ -19,6 +19,7 @@ from device.contract import ClockfaceError
 from training import metrics, pairs, plots
 from training.data import RecordReader, decode
 from training.embedding import Embed, Embeddings, embed_all, open_model
+from training.overlap import Overlap, overlap
 
 FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 FPIRS = (0.1, 0.01)
@@ -92,10 +93,13 @@ def evaluate_groups(embed: Embed, folder: Path, threshold: float) -> dict[str, A
     return {"threshold": threshold, "fmr": rates, "mean_score": mean_scores, "worst_to_mean": metrics.worst_to_mean(rates)}
 
 
-def overlap(rows: Embeddings, names: tuple[str, ...], bank: Embeddings, threshold: float) -> list[str]:
-    """Names of crops that score at least `threshold` with some embedding of the training set by the same model."""
-    best = np.concatenate([(rows[i : i + 256] @ bank.T).max(1) for i in range(0, len(rows), 256)])
-    return [name for name, score in zip(names, best, strict=True) if score >= threshold]
+def evaluate_overlap(embed: Embed, data: pairs.Pairs, path: Path) -> list[Overlap]:
+    """Test people who seem to be in the RecordIO file that the model was trained on."""
+    reader = RecordReader(path)
+    rows, _ = embed_all(embed, data.crops)
+    blocks = (range(start, min(start + 512, len(reader.names))) for start in range(0, len(reader.names), 512))
+    training = np.concatenate([embed_all(embed, np.stack([reader.crop(i) for i in block]))[0] for block in blocks])
+    return overlap(rows, [name.rsplit("_", 1)[0] for name in data.names], training, reader.names)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -105,6 +109,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bin", type=Path, help="pairs in InsightFace's .bin form")
     parser.add_argument("--groups", type=Path, help="folder with groups.tsv: false matches by group at the threshold of FAR 1e-2")
     parser.add_argument("--train", type=Path, help=".rec of the training set: warn of people who are in it")
+    parser.add_argument("--overlap-by", type=Path, metavar="MODEL", help="a stronger embedder that looks for them (without it: MODEL itself)")
     parser.add_argument("--out", type=Path, help="folder for DET curve and histogram as PNG")
     parser.add_argument("--json", action="store_true")
 
@@ -121,19 +126,13 @@ def run(args: argparse.Namespace) -> int:
     if args.groups:
         report["groups"] = evaluate_groups(embed, args.groups, scores.threshold_at(1e-2))
     if args.train:
-        report["overlap"] = overlap(rows, data.names, _training_rows(embed, args.train), scores.threshold_at(1e-3))
+        report["overlap"] = [dataclasses.asdict(one) for one in evaluate_overlap(open_model(args.overlap_by or args.model), data, args.train)]
     if args.out:
         args.out.mkdir(parents=True, exist_ok=True)
         plots.det(scores, args.out / "det.png")
         plots.histogram(scores, args.out / "scores.png")
     print(json.dumps(report, indent=1) if args.json else as_text(report))
     return 0
-
-
-def _training_rows(embed: Embed, path: Path) -> Embeddings:
-    reader = RecordReader(path)
-    parts = [embed_all(embed, np.stack([reader.crop(i) for i in range(a, min(a + 512, len(reader.names)))]))[0] for a in range(0, len(reader.names), 512)]
-    return np.concatenate(parts)
 
 
 def as_text(report: dict[str, Any]) -> str:
@@ -152,7 +151,8 @@ def as_text(report: dict[str, Any]) -> str:
     if "groups" in report:
         lines += [f"FMR {name}: {100 * rate:.2f} %" for name, rate in report["groups"]["fmr"].items()]
         lines.append(f"worst group / mean: {report['groups']['worst_to_mean']:.2f} at threshold {report['groups']['threshold']:.3f}")
-    if report.get("overlap"):
-        lines.append(f"WARNING: {len(report['overlap'])} test crops look like people of the training set: {', '.join(report['overlap'][:20])}")
+    if "overlap" in report:
+        lines.append(f"people who seem to be in the training set: {len(report['overlap']) or 'none'}")
+        lines += [f"WARNING {one['person']}: like {one['record']} (score {one['score']:.2f})" for one in report["overlap"]]
     lines.append(f"{report['ms_per_crop']} ms a crop, embedding size {report['embedding_size']}")
     return "\n".join(lines)

@@ -25,6 +25,7 @@ from training.data import Crops, split
 from training.loader import Batch, Loader
 from training.log import Log
 from training.model import Embedder
+from training.muon import Muon
 from training.objective import Objective
 from training.partial_fc import PartialFC
 
@@ -145,6 +146,8 @@ def build_optimiser(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     ]
     if settings.name == "sgd":
         return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum, nesterov=settings.momentum > 0)
+    if settings.name == "muon":
+        return Muon(groups, settings.learning_rate)
     return torch.optim.AdamW(groups, lr=settings.learning_rate)
 
 

@@ -88,12 +88,6 @@ def test_groups_equal_brute_force(tmp_path: Path) -> None:
     assert report["worst_to_mean"] == pytest.approx(max(expected.values()) / np.mean(list(expected.values())))
 
 
-def test_overlap_names_crops_that_are_in_the_training_set() -> None:
-    bank = np.eye(5, dtype=np.float32)
-    rows = np.stack([bank[2], np.full(5, 5**-0.5, np.float32)])
-    assert evaluate.overlap(rows, ("seen", "new"), bank, 0.9) == ["seen"]
-
-
 def test_pairs_need_images(model: Path) -> None:
     assert main(["evaluate", str(model), "--pairs", "pairs.txt"]) == 1
 
