@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
-from device.config import AttendanceSettings
+from device.config import AttendanceSettings, scheduled
 
 Direction = Literal["in", "out", "break_start", "break_end", "auto"]
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
@@ -28,6 +28,14 @@ class Refused:
 
     reason: str  # for the screen, in local time
     until: float  # s since the epoch: from here on the person is recorded again
+    at: float = 0.0  # s since the epoch: the punch that holds this one back
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A new punch whose direction the person is to say."""
+
+    suggested: Direction  # what `alternate` would take
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,7 @@ class AttendancePolicy:
 
     settings: AttendanceSettings
 
-    def decide(self, last: LastPunch | None, now: float, last_seen: float | None = None) -> Direction | Refused:
+    def decide(self, last: LastPunch | None, now: float, last_seen: float | None = None) -> Direction | Refused | Asked:
         """The direction of a punch at `now` (s since the epoch), or why there is none.
 
         `last_seen` is when the terminal last recognised this person: who lingers before it is not recorded again until
@@ -54,11 +62,21 @@ class AttendancePolicy:
         away = min(apart, abs(now - last_seen)) if last_seen is not None else apart
         if last and away < self.settings.refractory_seconds:
             at = datetime.fromtimestamp(last.occurred_at).strftime("%H:%M:%S")
-            return Refused(f"already recorded at {at}", max(last.occurred_at, last_seen or 0.0) + self.settings.refractory_seconds)
+            until = max(last.occurred_at, last_seen or 0.0) + self.settings.refractory_seconds
+            return Refused(f"already recorded at {at}", until, last.occurred_at)
         if self.settings.direction == "in":
             return "in"
         if self.settings.direction == "out":
             return "out"
-        if last is None or apart > self.settings.alternate_reset_hours * 3600:
-            return "in"
-        return AFTER[last.direction]
+        if self.settings.direction == "schedule":
+            return by_schedule(self.settings.schedule, now)
+        following = "in" if last is None or apart > self.settings.alternate_reset_hours * 3600 else AFTER[last.direction]
+        return Asked(following) if self.settings.direction == "asked" else following
+
+
+def by_schedule(schedule: str, now: float) -> Direction:
+    """The direction of the last entry that has begun; before the first of the day that is the last one of the day before."""
+    entries = scheduled(schedule)
+    local = datetime.fromtimestamp(now)
+    begun = [direction for minute, direction in entries if minute <= local.hour * 60 + local.minute]
+    return cast(Direction, begun[-1] if begun else entries[-1][1])

@@ -109,8 +109,33 @@ class DecisionSettings:
 @dataclass(frozen=True)
 class AttendanceSettings:
     refractory_seconds: float = ranged(60.0, 0.0, 86400.0)  # after a punch, and while still in view, the same person is not recorded again
-    direction: str = chosen("alternate", "alternate", "in", "out")
+    direction: str = chosen("alternate", "alternate", "in", "out", "schedule", "asked")  # asked: the kiosk's buttons decide
+    schedule: str = ""  # for direction = "schedule": "05:00 in, 12:00 break_start, 12:30 break_end, 13:30 out", local time
+    ask_seconds: float = ranged(8.0, 2.0, 60.0)  # for direction = "asked": how long the buttons wait
+    unanswered: str = chosen("auto", "auto", "none")  # when nobody pressed one: recorded without a direction, or not at all
     alternate_reset_hours: float = ranged(16.0, 1.0, 168.0)  # after a longer pause the next punch is an "in" again
+
+    def __post_init__(self) -> None:
+        if self.direction == "schedule" or self.schedule:
+            scheduled(self.schedule)
+
+
+def scheduled(text: str) -> list[tuple[int, str]]:
+    """ "05:00 in, 13:30 out" -> [(minute of the day, direction), ...], by time.
+
+    Raises:
+        ConfigError: it is not written like this.
+    """
+    found: dict[int, str] = {}
+    for entry in text.split(","):
+        time, _, direction = entry.strip().partition(" ")
+        hour, _, minute = time.partition(":")
+        fits = hour.isdecimal() and minute.isdecimal() and len(minute) == 2 and int(hour) < 24 and int(minute) < 60
+        if not fits or direction.strip() not in ("in", "out", "break_start", "break_end"):
+            raise ConfigError(f"[attendance] schedule: {entry.strip()!r}: expected a time and in, out, break_start or break_end, such as 05:00 in, 13:30 out")
+        if found.setdefault(int(hour) * 60 + int(minute), direction.strip()) != direction.strip():
+            raise ConfigError(f"[attendance] schedule: {time} stands there twice")
+    return sorted(found.items())
 
 
 @dataclass(frozen=True)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from device.attendance import AttendancePolicy, LastPunch, Refused
+from device.attendance import Asked, AttendancePolicy, LastPunch, Refused
 from device.camera import Frame
 from device.clock import read_clock_state
 from device.config import Settings
 from device.decision import Decision, Outcome
 from device.gallery import Match
 from device.quality import Quality
+from device.questions import Question, Questions
 from device.recogniser import Recogniser, Sample
 from device.records import Person, Punch, PunchDraft
 from device.stopwatch import Stopwatch
@@ -44,6 +45,8 @@ class Subject:
             return f"{self.person.name}: recorded ({self.result.direction})"
         if self.person is not None and isinstance(self.result, Refused):
             return f"{self.person.name}: {self.result.reason}"
+        if self.person is not None:
+            return f"{self.person.name}: in or out?"
         if self.outcome.state == "unknown":
             return "unknown"
         return (self.quality.guidance if self.quality else "") or "looking"
@@ -79,6 +82,7 @@ class Pipeline:
         self.stopwatch = stopwatch or Stopwatch()
         self.tracker = Tracker(settings.tracker)
         self.policy = AttendancePolicy(settings.attendance)
+        self.questions = Questions()
         self._subjects: dict[int, Subject] = {}  # by track id
         self._visits: dict[int, LastPunch] = {}  # by person id: punches of this run
         self._seen: dict[int, float] = {}  # by person id: when last recognised
@@ -100,7 +104,8 @@ class Pipeline:
             for subject in subjects:
                 self._keep_best(subject, frame)
         self._recognise([s for s in subjects if s.best and frame.time >= s.next_look], frame.time)
-        punches = [punch for subject in subjects if (punch := self._conclude(subject, frame.time))]
+        punches = [punch for question in self.questions.settled(frame.time) if (punch := self._settle(question, subjects))]
+        punches += [punch for subject in subjects if (punch := self._conclude(subject, frame.time))]
         self._forget()
         self._shown = tuple(subjects)
         return Scene(frame, self._shown, tuple(punches))
@@ -170,6 +175,9 @@ class Pipeline:
         if subject.person is None:
             self._start_anew(subject)
             return None
+        if self.questions.asks(outcome.person_id):
+            self._seen[outcome.person_id] = now
+            return None
         decided = self.policy.decide(self._last_punch(outcome.person_id, now), now, self._seen.get(outcome.person_id))
         self._seen[outcome.person_id] = now
         if isinstance(decided, Refused):
@@ -178,7 +186,7 @@ class Pipeline:
         draft = PunchDraft(
             person_id=outcome.person_id,
             occurred_at=now,
-            direction=decided,
+            direction=decided.suggested if isinstance(decided, Asked) else decided,
             device=self.device,
             method="face",
             clock=read_clock_state(),
@@ -187,14 +195,33 @@ class Pipeline:
             threshold=outcome.threshold,
             model_id=self.recogniser.embedder.card.model_id,
         )
+        if isinstance(decided, Asked):
+            self.questions.ask(subject.person, draft, now + self.settings.attendance.ask_seconds)
+            return None
+        return self._record(subject.person, draft, [subject])
+
+    def _settle(self, question: Question, subjects: Sequence[Subject]) -> tuple[Person, Punch] | None:
+        """An answer is recorded for the time at which the person was recognised; what no answer means the settings say."""
+        settings = self.settings.attendance
+        concerned = [subject for subject in subjects if subject.person is not None and subject.person.id == question.person.id]
+        if question.answer is None and settings.unanswered == "none":
+            for subject in concerned:
+                subject.result = Refused("not recorded: nothing was chosen", question.until + settings.refractory_seconds)
+            return None
+        return self._record(question.person, replace(question.draft, direction=question.answer or "auto"), concerned)
+
+    def _record(self, person: Person, draft: PunchDraft, subjects: Sequence[Subject]) -> tuple[Person, Punch] | None:
         try:
             with self.stopwatch("punch"):
-                punch = subject.result = self.store.record_punch(draft)
+                punch = self.store.record_punch(draft)
         except NotActive:
-            self._start_anew(subject)
+            for subject in subjects:
+                self._start_anew(subject)
             return None
-        self._visits[outcome.person_id] = LastPunch(now, decided)
-        return subject.person, punch
+        for subject in subjects:
+            subject.result = punch
+        self._visits[person.id] = LastPunch(draft.occurred_at, draft.direction)
+        return person, punch
 
     def _start_anew(self, subject: Subject) -> None:
         """Somebody was deactivated or erased, maybe by another process, since the votes were cast."""

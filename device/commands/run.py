@@ -83,6 +83,8 @@ def serving(args: argparse.Namespace, settings: Settings, pipeline: Pipeline) ->
     if args.no_web and args.web:
         raise ConfigError("--web and --no-web: give one of them")
     if args.no_web or (args.once and not args.web):
+        if settings.attendance.direction == "asked":
+            raise ConfigError('[attendance] direction = "asked" needs the buttons of the kiosk page: serve it (--web), or choose another direction')
         yield Live()
         return
     from device.web import start

@@ -16,9 +16,7 @@ class Entry:
     group: str
 
 
-ENTRIES = (
-    Entry("/users", "Users and roles", "users", "admin", "Administer"),
-)
+ENTRIES = (Entry("/users", "Users and roles", "users", "admin", "Administer"),)
 
 
 def entries(user: User | None) -> dict[str, list[Entry]]:

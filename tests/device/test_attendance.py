@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device.attendance import AttendancePolicy, Direction, LastPunch, Refused
-from device.config import AttendanceSettings
+from device.attendance import Asked, AttendancePolicy, Direction, LastPunch, Refused
+from device.config import AttendanceSettings, ConfigError, scheduled
 
 NOON = datetime(2026, 11, 24, 12, 0, 0).timestamp()
 HOUR = 3600.0
@@ -22,7 +22,7 @@ def day(policy: AttendancePolicy, times: list[float]) -> list[Direction]:
     said: list[Direction] = []
     for now in times:
         answer = policy.decide(last, now)
-        if not isinstance(answer, Refused):
+        if not isinstance(answer, (Refused, Asked)):
             last = LastPunch(now, answer)
             said.append(answer)
     return said
@@ -40,7 +40,7 @@ def test_refractory_period(seconds: float, refused: bool) -> None:
 
 
 def test_a_refusal_says_since_when_and_until_when() -> None:
-    assert ALTERNATE.decide(LastPunch(NOON, "in"), NOON + 5) == Refused("already recorded at 12:00:00", NOON + 60)
+    assert ALTERNATE.decide(LastPunch(NOON, "in"), NOON + 5) == Refused("already recorded at 12:00:00", NOON + 60, NOON)
 
 
 def test_no_refractory_period() -> None:
@@ -102,3 +102,34 @@ def test_who_lingers_is_not_recorded_again_until_they_were_away() -> None:
     for minute in range(1, 60):
         assert isinstance(ALTERNATE.decide(last, NOON + 60 * minute, last_seen=NOON + 60 * minute - 1), Refused)
     assert ALTERNATE.decide(last, NOON + 3600, last_seen=NOON + 3540) == "out"
+
+
+SCHEDULE = "05:30 in, 12:00 break_start, 12:30 break_end, 14:00 out"
+
+
+@pytest.mark.parametrize(
+    ("time", "direction"),
+    [("05:29", "out"), ("05:30", "in"), ("11:59", "in"), ("12:00", "break_start"), ("12:31", "break_end"), ("14:00", "out"), ("23:59", "out"), ("00:00", "out")],
+)
+def test_by_schedule_the_last_entry_that_has_begun_counts(time: str, direction: str) -> None:
+    policy = AttendancePolicy(AttendanceSettings(direction="schedule", schedule=SCHEDULE))
+    hour, minute = map(int, time.split(":"))
+    now = datetime(2026, 11, 24, hour, minute).timestamp()
+    assert policy.decide(LastPunch(now - 7200, "in"), now) == direction
+
+
+@pytest.mark.parametrize("schedule", ["", "5 in", "25:00 in", "05:60 in", "05:00 auto", "05:00", "05:00 in 06:00 out", "05:00 in, 05:00 out", "05:00 in,"])
+def test_a_schedule_that_cannot_be_read_stops_the_start(schedule: str) -> None:
+    with pytest.raises(ConfigError, match="schedule"):
+        AttendanceSettings(direction="schedule", schedule=schedule)
+
+
+def test_a_schedule_is_put_in_order() -> None:
+    assert scheduled("14:00 out, 5:30 in") == [(330, "in"), (840, "out")]
+
+
+def test_asked_suggests_what_alternate_would_take_and_keeps_the_refractory_period() -> None:
+    policy = AttendancePolicy(AttendanceSettings(direction="asked"))
+    assert policy.decide(None, NOON) == Asked("in")
+    assert policy.decide(LastPunch(NOON - HOUR, "in"), NOON) == Asked("out")
+    assert isinstance(policy.decide(LastPunch(NOON - 10, "in"), NOON), Refused)

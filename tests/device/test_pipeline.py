@@ -187,3 +187,51 @@ def test_the_picture_is_drawn_on_a_copy(terminal: Terminal) -> None:
     scene = terminal.see(2, Shown("A"))[-1]
     picture = annotate(scene)
     assert picture.shape == scene.frame.image.shape and picture.any() and not scene.frame.image.any()
+
+
+def asking(store: Store, unanswered: str = "auto") -> Terminal:
+    return Terminal(store, Settings(attendance=AttendanceSettings(refractory_seconds=60, direction="asked", ask_seconds=5, unanswered=unanswered)))
+
+
+def test_who_is_asked_is_recorded_with_the_answer_for_the_time_of_recognition(store: Store) -> None:
+    terminal = asking(store)
+    terminal.see(2, Shown("A"))
+    (question,) = terminal.pipeline.questions.open()
+    assert recorded(store) == [] and question.draft.direction == "in"
+    terminal.see(1)  # steps out of view to reach the buttons
+    assert not terminal.pipeline.questions.answer("guessed", "out", terminal.now)
+    assert terminal.pipeline.questions.answer(question.token, "break_start", terminal.now)
+    assert not terminal.pipeline.questions.answer(question.token, "out", terminal.now)
+    scenes = terminal.see(1, Shown("A"))
+    assert [punch.direction for scene in scenes for _, punch in scene.punches] == ["break_start"]
+    assert recorded(store) == [(1, "break_start")] and store.punches()[0].occurred_at == pytest.approx(question.draft.occurred_at, abs=0.001)
+    terminal.see(10, Shown("A"))
+    assert recorded(store) == [(1, "break_start")]
+
+
+@pytest.mark.parametrize(("unanswered", "expected"), [("auto", [(1, "auto")]), ("none", [])])
+def test_who_does_not_answer_is_recorded_as_the_settings_say(store: Store, unanswered: str, expected: list[tuple[int, str]]) -> None:
+    terminal = asking(store, unanswered)
+    terminal.see(2, Shown("A"))
+    token = terminal.pipeline.questions.open()[0].token
+    terminal.see(8, Shown("A"))
+    assert recorded(store) == expected and terminal.pipeline.questions.open() == ()
+    assert not terminal.pipeline.questions.answer(token, "in", terminal.now)
+
+
+def test_two_people_are_asked_apart(store: Store) -> None:
+    terminal = asking(store)
+    terminal.see(2, Shown("A"), Shown("B", 400.0))
+    first, second = terminal.pipeline.questions.open()
+    assert terminal.pipeline.questions.answer(second.token, "out", terminal.now)
+    terminal.see(1, Shown("A"), Shown("B", 400.0))
+    assert recorded(store) == [(second.person.id, "out")] and terminal.pipeline.questions.open() == (first,)
+
+
+def test_who_is_deactivated_while_asked_is_not_recorded(store: Store) -> None:
+    terminal = asking(store)
+    terminal.see(2, Shown("A"))
+    store.deactivate(1)
+    terminal.pipeline.questions.answer(terminal.pipeline.questions.open()[0].token, "in", terminal.now)
+    terminal.see(2, Shown("A"))
+    assert recorded(store) == []
