@@ -1,7 +1,7 @@
 """What the camera loop shows to the pages: the newest scene, handed over without waiting.
 
-The loop calls `show` with every scene. While nobody watches that stores two references; a picture is encoded only when
-a page asks for one, on the server's side, and never written anywhere.
+The loop calls `show` with every scene. While nobody watches that keeps a reference and little more; a picture is encoded
+only when a page asks for one, on the server's side, and never written anywhere.
 """
 
 from __future__ import annotations
@@ -9,41 +9,106 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from device.pipeline import Scene
+import cv2
 
-Woken = Callable[[], None]
+from device.clock import ClockState, read_clock_state
+from device.pipeline import Scene
+from device.questions import Questions
+from device.web.view import Card, View, clock_state, recorded, seen
+
+WAKE_SECONDS = 0.04  # pages are woken no more often than this, but for a punch
+LOST_SECONDS = 3.0  # without a scene the camera counts as lost
+CLOCK_SECONDS = 2.0  # how often the system is asked about its clock
+WIDEST = 960  # px of a picture on a page
+JPEG_QUALITY = 75
+RATE_SECONDS = 5.0  # over which the camera's rate is measured
 
 
 class Live:
-    """Between the camera loop (one thread) and the pages (the server's event loop and its workers)."""
+    """Between the camera loop (one thread) and the pages (the server's event loop and its workers).
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic = monotonic
-        self._lock = threading.Lock()
+    Args:
+        questions: asked by the pipeline, answered on the kiosk page.
+        newest_punch: s since the epoch, of the database at the start.
+        clock: of the system.
+        monotonic, now: s.
+    """
+
+    def __init__(
+        self,
+        questions: Questions | None = None,
+        newest_punch: float = 0.0,
+        clock: Callable[[], ClockState] = read_clock_state,
+        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.questions = questions or Questions()
+        self._newest_punch = newest_punch
+        self._clock, self._monotonic, self._now = clock, monotonic, now
+        self._clock_known: tuple[float, bool] = (float("-inf"), False)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watchers: set[asyncio.Event] = set()
+        self._cards: deque[Card] = deque(maxlen=8)
+        self._times: deque[float] = deque(maxlen=400)  # of the latest scenes, monotonic
         self._scene: Scene | None = None
-        self._shown_at = float("-inf")
+        self._woken_at = float("-inf")
+        self._jpeg: tuple[Scene | None, bytes] = (None, b"")
+        self._encoding = threading.Lock()
         self.closed = False
 
     def show(self, scene: Scene) -> None:
         """A new scene; called by the camera loop."""
-        self._scene, self._shown_at = scene, self._monotonic()
-        if self._watchers:
+        at = self._monotonic()
+        self._scene = scene
+        self._times.append(at)
+        for person, punch in scene.punches:
+            self._newest_punch = max(self._newest_punch, punch.occurred_at)
+            self._cards.append(recorded(person, punch, self._now()))
+        if self._watchers and (scene.punches or at - self._woken_at >= WAKE_SECONDS):
+            self._woken_at = at
             self._wake()
 
-    @property
-    def scene(self) -> Scene | None:
-        return self._scene
+    def add_card(self, card: Card) -> None:
+        """Somebody was recorded without the camera; called by a page."""
+        self._cards.append(card)
+        self._wake()
 
     @property
-    def age_seconds(self) -> float:
-        """Since the last scene; infinite before the first."""
-        return self._monotonic() - self._shown_at
+    def lost(self) -> bool:
+        """Whether the camera gives no pictures."""
+        return not self._times or self._monotonic() - self._times[-1] > LOST_SECONDS
+
+    @property
+    def frames_per_second(self) -> float:
+        """Of the last seconds; 0 when the camera is lost."""
+        since = self._monotonic() - RATE_SECONDS
+        recent = [at for at in tuple(self._times) if at >= since]
+        return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 and recent[-1] > recent[0] else 0.0
+
+    def view(self) -> View:
+        """What the kiosk shows now."""
+        now = self._now()
+        clock = clock_state(now, self._synchronised(), self._newest_punch)
+        return seen(self._scene, self.lost, tuple(self._cards), self.questions.open(), clock, now)
+
+    def _synchronised(self) -> bool:
+        at = self._monotonic()
+        if at - self._clock_known[0] > CLOCK_SECONDS:
+            self._clock_known = at, self._clock().synchronised
+        return self._clock_known[1]
+
+    def picture(self) -> bytes | None:
+        """The newest frame as JPEG, encoded once for all who watch; None while there is none."""
+        scene = self._scene
+        if scene is None or self.lost:
+            return None
+        with self._encoding:
+            if self._jpeg[0] is not scene:
+                self._jpeg = scene, encoded(scene)
+            return self._jpeg[1]
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """The event loop whose pages are woken."""
@@ -58,6 +123,10 @@ class Live:
     def leave(self, event: asyncio.Event) -> None:
         self._watchers.discard(event)
 
+    @property
+    def watchers(self) -> int:
+        return len(self._watchers)
+
     def close(self) -> None:
         """The end: every watching page is woken and finds `closed`."""
         self.closed = True
@@ -71,3 +140,13 @@ class Live:
     def _set_all(self) -> None:
         for event in tuple(self._watchers):
             event.set()
+
+
+def encoded(scene: Scene) -> bytes:
+    """The frame as JPEG, at most WIDEST px wide."""
+    image = scene.frame.image
+    height, width = image.shape[:2]
+    if width > WIDEST:
+        image = cv2.resize(image, (WIDEST, round(height * WIDEST / width)), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return data.tobytes() if done else b""

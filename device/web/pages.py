@@ -14,6 +14,7 @@ A page without a role cannot be written down: `None` says that it needs no login
 from __future__ import annotations
 
 import hmac
+import ipaddress
 import logging
 import secrets
 from collections.abc import Callable, Mapping
@@ -36,6 +37,7 @@ from device.web import sessions
 from device.web.accounts import Role, User
 from device.web.appearance import rendered
 from device.web.body import TooLarge, limited
+from device.web.messages import LANGUAGES
 from device.web.sessions import Place
 from device.web.terminal import Terminal
 
@@ -111,6 +113,12 @@ class Call:
         if said:
             self.cookies["clockface_said"] = quote(said[:300])
         return RedirectResponse(path, 303)
+
+    @property
+    def language(self) -> str:
+        """Of the kiosk's pages: chosen there, or that of the settings."""
+        chosen = self.request.cookies.get("clockface_language", "")
+        return chosen if chosen in LANGUAGES else self.terminal.settings.web.language
 
     @property
     def wants_json(self) -> bool:
@@ -232,6 +240,9 @@ def guarded(call: Call, work: Callable[[Call], Response | None]) -> Response | N
 
 def refusal(call: Call, page: Page) -> Response | None:
     """Whether this call may go on: None, or what the browser gets instead."""
+    if page.place == "kiosk" and call.terminal.settings.web.kiosk == "local" and not local(call.address):
+        words = 'The kiosk page is for the screen of the terminal itself; [web] kiosk = "anywhere" opens it to the network.'
+        return error_page(call, 403, words)
     if page.role is None:
         return None
     if call.user is None:
@@ -243,6 +254,14 @@ def refusal(call: Call, page: Page) -> Response | None:
     if call.user.must_change and not page.before_change:
         return RedirectResponse("/password", 303) if page.place == "desk" else error_page(call, 403, "Change your password at a desk first.")
     return None
+
+
+def local(address: str) -> bool:
+    """Whether a call came from this machine itself."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 def token_fits(call: Call) -> bool:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from device.config import Settings
 from device.pipeline import Pipeline
 from device.web import certificate, first_admin
+from device.web.live import Live
 from device.web.server import DEFAULT, Address, WebServer
 from device.web.terminal import Terminal
 
@@ -23,7 +24,8 @@ def web_server(settings: Settings, pipeline: Pipeline, where: Sequence[str]) -> 
         WebError: an address or a certificate cannot be used.
     """
     addresses = [Address.parsed(text) for text in where]
-    terminal = Terminal(settings, pipeline.store.path, pipeline.device)
+    newest = max((punch.occurred_at for punch in pipeline.store.punches()), default=0.0)
+    terminal = Terminal(settings, pipeline.store.path, pipeline.device, Live(pipeline.questions, newest))
     tls = certificate.for_addresses(settings.web, addresses, terminal.database)
     with WebServer(terminal, addresses, tls) as server:
         for line in first_admin.create(pipeline.store, sys.stdout.isatty()):

@@ -16,6 +16,7 @@ from device.store import Store
 from device.web import accounts, passwords, sessions
 from device.web.accounts import ROLES
 from device.web.app import create_app
+from device.web.live import Live
 from device.web.terminal import Terminal
 
 PASSWORD = "four quiet paper boats"
@@ -88,7 +89,7 @@ def desk(tmp_path: Path, stored_password: str) -> Iterator[Desk]:
             sql = "INSERT INTO users (login, role, password_hash, must_change, created_at) VALUES (?, ?, ?, 0, 0)"
             db.execute(sql, [role, role, stored_password])
     clock = Clock()
-    yield Desk(Terminal(Settings(), path, "door", now=clock), clock)
+    yield Desk(Terminal(Settings(), path, "door", Live(now=clock), now=clock), clock)
 
 
 @pytest.fixture

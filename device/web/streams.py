@@ -1,0 +1,66 @@
+"""What flows to the kiosk page: events (server-sent) and pictures (MJPEG). Each ends with the page or the terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio.to_thread
+
+from device.web.live import Live
+
+BOXES_SECONDS = 0.08  # between two events in which only the boxes moved
+KEEP_ALIVE_SECONDS = 10.0
+TICK_SECONDS = 0.5  # how often the view is looked at while no scene comes: cards end, cameras are lost
+MOST_WATCHERS = 12
+BOUNDARY = "clockface-picture"
+
+
+async def events(live: Live) -> AsyncIterator[str]:
+    """The view as JSON, whenever it has changed."""
+    event, loop = live.watch(), asyncio.get_running_loop()
+    last: dict[str, Any] = {}
+    sent = float("-inf")
+    try:
+        while not live.closed:
+            view = live.view().as_dict()
+            moved = view != last
+            changed = moved and {**view, "boxes": None} != {**last, "boxes": None}
+            if changed or (moved and loop.time() - sent >= BOXES_SECONDS):
+                last, sent = view, loop.time()
+                yield f"data: {json.dumps(view, separators=(',', ':'))}\n\n"
+            elif loop.time() - sent > KEEP_ALIVE_SECONDS:
+                sent = loop.time()
+                yield ": still here\n\n"
+            await _woken(event, TICK_SECONDS)
+    finally:
+        live.leave(event)
+
+
+async def pictures(live: Live, rate: float) -> AsyncIterator[bytes]:
+    """JPEG after JPEG, at most `rate` a second."""
+    event, loop = live.watch(), asyncio.get_running_loop()
+    last = b""
+    yield f"--{BOUNDARY}\r\n".encode()
+    try:
+        while not live.closed:
+            began = loop.time()
+            jpeg = await anyio.to_thread.run_sync(live.picture)
+            if jpeg and jpeg is not last:
+                last = jpeg
+                head = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+                yield head.encode() + jpeg + f"\r\n--{BOUNDARY}\r\n".encode()  # a browser shows a picture when the next one's boundary comes
+            await asyncio.sleep(max(0.0, began + 1 / rate - loop.time()))
+            await _woken(event, TICK_SECONDS)
+    finally:
+        live.leave(event)
+
+
+async def _woken(event: asyncio.Event, seconds: float) -> None:
+    """Wait for the next scene, but not for ever."""
+    with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
+    event.clear()
