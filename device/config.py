@@ -85,7 +85,7 @@ class QualitySettings:
 
 @dataclass(frozen=True)
 class EmbedderSettings:
-    model: str = "sface"  # name in device/models.toml, or a path to an .onnx file
+    model: str = "sface"  # family or artefact in device/models.toml, or a path to an .onnx file
     sha256: str = ""  # pins a model that is not in the list
     provider: str = chosen("auto", "auto", "tensorrt", "cuda", "cpu")
     threads: int = ranged(0, 0, 64)  # 0: as many as there are cores, at most 4

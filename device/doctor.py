@@ -60,6 +60,7 @@ def examine(settings: Settings, database: Path, source: str | None, skip: Collec
     checks: dict[str, Check] = {
         "camera": lambda: check_camera(source, settings.camera),
         "models": lambda: check_models(Catalogue.load()),
+        "artefact": brain.check_artefact,
         "card": brain.check_card,
         "provider": brain.check_provider,
         "clock": lambda: check_clock(read_clock_state(), time.time()),
@@ -108,28 +109,31 @@ def check_models(catalogue: Catalogue) -> Finding:
 
 
 def load_embedder(settings: Settings) -> Any:
-    from device import models
-    from device.embedder import Embedder  # here, since a board whose onnxruntime does not load must get its report
+    from device.choice import open_embedder  # here, since a board whose onnxruntime does not load must get its report
 
-    return Embedder(models.path(settings.embedder.model, settings.embedder.sha256), settings.embedder.provider, settings.embedder.threads)
+    return open_embedder(settings, remember=False)
 
 
 class EmbedderChecks:
-    """Card and provider: both need the model loaded, once."""
+    """Artefact, card and provider: all need the model loaded, once."""
 
     def __init__(self, settings: Settings, load: Callable[[], Any], templates: Callable[[], int]) -> None:
         self._settings = settings
         self._load = load
         self._templates = templates
-        self._embedder: Any = None
+        self._opened: Any = None
 
     def _loaded(self) -> Any:
-        self._embedder = self._embedder or self._load()
-        return self._embedder
+        self._opened = self._opened or self._load()
+        return self._opened
+
+    def check_artefact(self) -> Finding:
+        """Which artefact of the model family runs on this board, and what was measured."""
+        return Finding("artefact", "ok", self._loaded().words)
 
     def check_card(self) -> Finding:
         """Whether the card has a threshold for the templates in the gallery."""
-        card = self._loaded().card
+        card = self._loaded().embedder.card
         templates = max(self._settings.decision.at_least_templates, self._templates())
         point = card.operating_point(templates, self._settings.decision.fpir)
         words = f"{card.name} {card.embedding_size}-D {card.precision} {card.model_id[:12]}, threshold {point.threshold:.3f}"
@@ -137,7 +141,7 @@ class EmbedderChecks:
 
     def check_provider(self) -> Finding:
         """What the embedder really runs on, and why not on something faster."""
-        embedder = self._loaded()
+        embedder = self._loaded().embedder
         report = embedder.provider_report
         passed_over = report if isinstance(report, str) else "; ".join(map(str, report))
         return Finding("provider", "ok", f"{embedder.provider}{f' ({passed_over})' if passed_over else ''}")

@@ -48,6 +48,7 @@ class Entry:
     licence: str
     about: str
     sources: tuple[Wheel | Address | Patch, ...] = ()  # tried in this order; none: the file is shipped in git
+    family: str = ""  # artefacts of one network, in other precisions, share it: the device chooses among them
 
 
 def sha256(path: Path) -> str:
@@ -79,8 +80,16 @@ class Catalogue:
 
     def entry(self, name: str) -> Entry:
         if name not in self.entries:
-            raise ModelError(f"model {name!r:.80} is not in the list; known: {', '.join(self.entries)}")
+            families = {entry.family for entry in self.entries.values()} - {""}
+            raise ModelError(f"model {name!r:.80} is not in the list; known: {', '.join(dict.fromkeys([*self.entries, *sorted(families)]))}")
         return self.entries[name]
+
+    def family(self, name: str) -> list[Entry]:
+        """The embedders of a family; of any other name the entry itself, of a path nothing."""
+        found = [entry for entry in self.entries.values() if entry.kind == "embedder" and entry.family == name]
+        if found or (name not in self.entries and name.endswith(".onnx")):
+            return found
+        return [self.entry(name)]
 
     def place(self, entry: Entry) -> Path:
         """Where the file of an entry belongs."""

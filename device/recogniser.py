@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device import models
+from device.choice import open_embedder
 from device.config import Settings
 from device.contract import align
 from device.detector import Detector, Face
-from device.embedder import Embedder
 from device.gallery import Gallery
 from device.quality import Quality, assess
 from device.store import Store
@@ -39,12 +39,14 @@ class Recogniser:
     Raises:
         ModelError: a model file is missing or not the one it should be.
         ContractError: the embedder does not keep the contract.
+        ChoiceError: no artefact of the embedder's family runs here.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.detector = Detector(models.path("yunet"), settings.detector)
-        self.embedder = Embedder(models.path(settings.embedder.model, settings.embedder.sha256), settings.embedder.provider, settings.embedder.threads)
+        opened = open_embedder(settings)
+        self.embedder, self.choice = opened.embedder, opened.words
 
     def sample(self, image: NDArray[np.uint8], face: Face) -> Sample:
         """Read the landmarks again, align and assess one face of an image (H, W, 3) uint8 BGR."""

@@ -52,9 +52,11 @@ def device_package(root: Path) -> Contents:
 
 
 def chosen_models(catalogue: Catalogue, settings: Settings, more: Iterable[str]) -> list[Entry]:
-    """The embedder of the configuration, what else is asked for by name, and whatever the device needs beside an embedder."""
+    """The artefacts of the embedder in the configuration, what else is asked for by name, and whatever the device needs beside an embedder."""
     needed = [entry for entry in catalogue.entries.values() if entry.kind not in ("embedder", "source")]
-    named = [catalogue.entry(name) for name in (settings.embedder.model, *more)]
+    named = [entry for name in (settings.embedder.model, *more) for entry in catalogue.family(name)]
+    if not named:
+        raise BundleBuildError(f"[embedder] model = {settings.embedder.model!r} is a file of this machine; give it an entry in device/models.toml")
     return list({entry.name: entry for entry in (*needed, *named)}.values())
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+from pathlib import Path
 
+from device import config
+from device.config import Settings
 from device.models import Catalogue, Entry
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("list", "pull", "verify"))
     parser.add_argument("names", nargs="*", metavar="NAME", help="of these only")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML, for what is in use")
     parser.add_argument("--json", action="store_true", help="print one JSON list")
 
 
@@ -21,28 +25,43 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "pull":
         _pull(catalogue, chosen)
     faults = {entry.name: catalogue.fault(entry) for entry in chosen}
+    uses = {} if args.action == "verify" else _uses(config.load(args.config))
     if args.json:
-        print(json.dumps([_row(catalogue, entry, faults[entry.name]) for entry in chosen], indent=2))
+        print(json.dumps([_row(catalogue, entry, faults[entry.name], uses) for entry in chosen], indent=2))
     elif args.action == "list":
-        _table(catalogue, chosen, faults)
+        _table(catalogue, chosen, faults, uses)
     else:
         for entry in chosen:
             print(faults[entry.name] or f"{entry.name}: {catalogue.place(entry)} ok")
     return 0 if args.action == "list" or not any(faults.values()) else 1
 
 
-def _row(catalogue: Catalogue, entry: Entry, fault: str | None) -> dict[str, object]:
+def _uses(settings: Settings) -> dict[str, tuple[bool, float | None]]:
+    """embedder -> (it is in use, ms a crop where this board has measured it); nothing is measured here."""
+    from device.choice import choices_file, read  # loads onnxruntime: `verify` does without
+
+    uses: dict[str, tuple[bool, float | None]] = {settings.embedder.model: (True, None)}
+    for family, choice in read(choices_file(settings)).items():
+        in_force = family == settings.embedder.model
+        uses |= {one.artefact: (in_force and one.artefact == choice.artefact, one.ms) for one in choice.measured}
+    return uses
+
+
+def _row(catalogue: Catalogue, entry: Entry, fault: str | None, uses: dict[str, tuple[bool, float | None]]) -> dict[str, object]:
     fields = {key: value for key, value in dataclasses.asdict(entry).items() if key != "sources"}
-    return {**fields, "path": str(catalogue.place(entry)), "ok": fault is None, "fault": fault}
+    in_use, ms = uses.get(entry.name, (False, None))
+    return {**fields, "path": str(catalogue.place(entry)), "ok": fault is None, "fault": fault, "in_use": in_use, "ms_per_crop": ms}
 
 
-def _table(catalogue: Catalogue, chosen: list[Entry], faults: dict[str, str | None]) -> None:
+def _table(catalogue: Catalogue, chosen: list[Entry], faults: dict[str, str | None], uses: dict[str, tuple[bool, float | None]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table("name", "kind", "kB", "licence", "here", "what it is")
     for entry in chosen:
         here = "ok" if not faults[entry.name] else "wrong" if catalogue.place(entry).exists() else "missing"
+        in_use, ms = uses.get(entry.name, (False, None))
+        here += (", in use" if in_use else "") + (f", {ms:.1f} ms a crop" if ms else "")
         table.add_row(entry.name, entry.kind, f"{entry.size / 1000:,.0f}", entry.licence, here, entry.about)
     Console().print(table)
 

@@ -59,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
         deliveries = delivering(store.path, dataclasses.replace(settings, connectors=targets), say=lambda text: print(f"\r{text}", flush=True))
         with deliveries, open_source(source, settings.camera, once=args.once) as camera:
             print(f"source: {camera.describe()}; embedder: {recogniser.embedder.card.name} on {recogniser.embedder.provider}", flush=True)
+            print(f"artefact {recogniser.choice}", flush=True)
             for line in recogniser.embedder.provider_report:
                 print(f"provider {line}", flush=True)
             pipeline = Pipeline(settings, recogniser, store, platform.node() or "terminal", recording=not camera.live)

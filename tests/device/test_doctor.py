@@ -137,15 +137,17 @@ def checks(operating_points: tuple[OperatingPoint, ...], people: int) -> tuple[d
 
     def load() -> Any:
         loads.append(1)
-        return SimpleNamespace(card=card(*operating_points), provider="cpu", provider_report=("cuda: not in this onnxruntime",))
+        embedder = SimpleNamespace(card=card(*operating_points), provider="cpu", provider_report=("cuda: not in this onnxruntime",))
+        return SimpleNamespace(embedder=embedder, words="small-int8; one crop: small-int8 1.20 ms on cpu, small 2.40 ms on cpu")
 
     return doctor.EmbedderChecks(Settings(), load, lambda: people), loads
 
 
-def test_card_and_provider_load_the_model_once() -> None:
+def test_artefact_card_and_provider_load_the_model_once() -> None:
     point = OperatingPoint(100, Settings().decision.fpir, 0.4567, 0.44, 0.47, "measured", "made up for this test")
     brain, loads = checks((point,), 30)
     assert "threshold 0.457 for up to 100 templates" in brain.check_card().words
+    assert brain.check_artefact().words.startswith("small-int8; one crop")
     assert brain.check_provider().words == "cpu (cuda: not in this onnxruntime)"
     assert len(loads) == 1
 
@@ -171,11 +173,12 @@ def test_command(database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     arguments = ["doctor", "--db", str(database), "--source", str(tmp_path / "light.png")]
     code = main([*arguments, "--json"])
     report = json.loads(capsys.readouterr().out)
-    assert [check["check"] for check in report["checks"]] == ["camera", "models", "card", "provider", "clock", "disk", "database", "outbox"]
+    expected = ["camera", "models", "artefact", "card", "provider", "clock", "disk", "database", "outbox"]
+    assert [check["check"] for check in report["checks"]] == expected
     states = {check["check"]: check["state"] for check in report["checks"]}
     assert states["camera"] == states["database"] == "ok"
     assert code == (0 if report["ok"] else 1) and report["ok"] == ("FAULT" not in states.values())
     assert main(arguments) == code
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 8 and all(line.split()[0] in ("ok", "warning", "FAULT") for line in lines)
+    assert len(lines) == 9 and all(line.split()[0] in ("ok", "warning", "FAULT") for line in lines)
     assert main(["doctor", "--db", str(database), "--source", str(tmp_path / "none.png")]) == 1
