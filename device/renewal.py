@@ -28,6 +28,15 @@ class Renewal:
         return [*said, f"not recognised by {model}, enrol again: {names}"] if names else said
 
 
+def waiting(store: Store, recogniser: Recogniser) -> str | None:
+    """What a command that changes nothing says of people whom this model does not know yet; None where it knows all."""
+    people = store.people_without_templates(recogniser.embedder.card.model_id)
+    if not people:
+        return None
+    named = ", ".join(f"id {person.id}" for person in people[:10]) + (", ..." if len(people) > 10 else "")
+    return f"{len(people)} people are not known to {recogniser.embedder.card.name} yet ({named}): start the terminal, it makes their templates again"
+
+
 def renew(store: Store, recogniser: Recogniser) -> Renewal:
     """Make templates for everybody active who has none of this model; those of other models stay as they are."""
     model_id = recogniser.embedder.card.model_id

@@ -16,6 +16,7 @@ from device.enrolment import EnrolmentError, capture, enrol, sample_picture
 from device.images import IMAGE_SUFFIXES, read_image
 from device.recogniser import Recogniser
 from device.records import Person
+from device.renewal import renew
 from device.store import Store
 
 
@@ -38,6 +39,8 @@ def run(args: argparse.Namespace) -> int:
     settings = config.load(args.config)
     recogniser = Recogniser(settings)
     with Store.open(database_path(settings, args.db), settings.store, actor="enroll") as store:
+        for line in renew(store, recogniser).lines(recogniser.embedder.card.name):  # else who is enrolled already would not be noticed
+            print(line, file=sys.stderr)
         if args.folder is not None:
             return _enrol_folder(store, recogniser, args.folder)
         if args.camera is not None:

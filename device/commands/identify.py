@@ -13,6 +13,7 @@ from device.database import database_path
 from device.decision import Outcome, judge
 from device.images import ImageError, read_image
 from device.recogniser import Recogniser, Sample
+from device.renewal import waiting
 from device.store import Store
 
 
@@ -28,6 +29,8 @@ def run(args: argparse.Namespace) -> int:
     recogniser = Recogniser(settings)
     failed = False
     with Store.open(database_path(settings, args.db), settings.store, must_exist=True) as store:
+        if line := waiting(store, recogniser):
+            print(line, file=sys.stderr)
         gallery = recogniser.gallery(store)
         threshold = recogniser.threshold(len(gallery))
         names = {person.id: person.name for person in store.people()}

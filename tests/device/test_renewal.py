@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from device.enrolment import encoded
-from device.renewal import renew
+from device.renewal import renew, waiting
 from device.store import Store, TemplateDraft
 
 OLD, NEW = "a" * 64, "b" * 64
@@ -21,7 +21,7 @@ class Recogniser:
     """Its model embeds a crop as its mean colour, a unit vector of three numbers."""
 
     def __init__(self, model_id: str) -> None:
-        self.embedder: Any = SimpleNamespace(card=SimpleNamespace(model_id=model_id), embed=self.embed)
+        self.embedder: Any = SimpleNamespace(card=SimpleNamespace(model_id=model_id, name=model_id[:3]), embed=self.embed)
 
     @staticmethod
     def embed(crops: Any) -> Any:
@@ -69,3 +69,13 @@ def test_inactive_people_are_left_alone(store: Store) -> None:
     store.deactivate(person.id)
     assert renew(store, Recogniser(NEW)).lines("new") == []  # type: ignore[arg-type]
     assert store.person(person.id) == replace(person, active=False)
+
+
+def test_who_is_not_known_yet_is_said_without_a_change(store: Store) -> None:
+    person = store.add_person_with_templates("E", None, [draft(encoded(crop((1, 2, 3))))])
+    version = store.data_version()
+    said = waiting(store, Recogniser(NEW))  # type: ignore[arg-type]
+    assert said == f"1 people are not known to bbb yet (id {person.id}): start the terminal, it makes their templates again"
+    assert store.data_version() == version
+    renew(store, Recogniser(NEW))  # type: ignore[arg-type]
+    assert waiting(store, Recogniser(NEW)) is None  # type: ignore[arg-type]

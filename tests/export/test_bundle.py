@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import subprocess
 from pathlib import Path
 
+import onnx
 import pytest
 
 from device import models
 from device.__main__ import main as device
 from device.bundle import Bundle
-from device.models import Catalogue
+from device.config import Settings
+from device.contract import CARD_KEY
+from device.manifest import Manifest
+from device.models import Catalogue, Entry
+from device.releases import Installation
+from device.schema import SCHEMA_VERSION
+from device.store import Store, TemplateDraft
 from device.trust import read_public_key, read_trusted
 from export.__main__ import main
-from export.bundle import ROOT, device_package, model_list
+from export.bundle import ROOT, chosen_models, device_package, listed, model_files, model_list, write
 from export.keygen import KeyFileError, read_private_key
 
 
@@ -87,6 +96,60 @@ def test_from_this_checkout_to_a_terminal_that_runs(pulled: None, key: Path, tmp
         file.write("# worn\n")
     run = subprocess.run([str(root / "clockface"), "doctor", "--skip", "camera"], capture_output=True, text=True, cwd=tmp_path)
     assert run.returncode == 1 and "(device/clock.py): install the bundle again" in run.stdout
+
+
+def relabelled(folder: Path, model_id: str) -> Entry:
+    """SFace under another id: to the device, another model."""
+    model = onnx.load(models.path("sface"))
+    card = next(entry for entry in model.metadata_props if entry.key == CARD_KEY)
+    card.value = json.dumps({**json.loads(card.value), "model_id": model_id})
+    onnx.save(model, folder / "sface.onnx")
+    return dataclasses.replace(Catalogue.load().entry("sface"), sha256=models.sha256(folder / "sface.onnx"), size=(folder / "sface.onnx").stat().st_size)
+
+
+def test_templates_follow_the_model_across_an_update_and_back(pulled: None, key: Path, tmp_path: Path) -> None:
+    """Old model, new model, back: made again from the kept crops, never mixed; who has no crop is named, nothing is dropped."""
+    root, settings, signing = tmp_path / "inst", Settings(), [read_private_key(key)]
+    old = Catalogue.load()
+    entries = [dataclasses.replace(entry, sources=()) for entry in old.entries.values() if entry.kind != "embedder"]
+    new = Catalogue([*entries, dataclasses.replace(relabelled(tmp_path, "e" * 64), sources=())], tmp_path, tmp_path)
+    for entry in entries:
+        (tmp_path / entry.file).symlink_to(old.place(old.entry(entry.name)))
+    ids = []
+    for built, catalogue in ((1, old), (2, new)):
+        contents = device_package(ROOT) | model_files(catalogue, chosen_models(catalogue, settings, []), settings)
+        manifest = Manifest("0.1.0", built, "0" * 40, "any", (), SCHEMA_VERSION, listed(contents))
+        write(tmp_path / f"{built}.bundle", manifest, contents, signing)
+        ids.append(manifest.release_id)
+    portrait = str(models.path("portrait-hopper"))
+
+    def launched(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([str(root / "clockface"), *words], capture_output=True, text=True, cwd=tmp_path)
+
+    def seen() -> tuple[str | None, str]:
+        done = launched("identify", portrait, "--json")
+        return json.loads(done.stdout)["faces"][0]["name"], done.stderr
+
+    assert device(["update", "trust", f"{key}.pub", "--root", str(root)]) == 0
+    assert device(["update", str(tmp_path / "1.bundle"), "--root", str(root)]) == 0
+    assert launched("enroll", "Hopper", portrait).returncode == 0 and seen() == ("Hopper", "")
+    with Store.open(root / "data/clockface.db") as store:
+        (model_id,) = store.template_counts()
+        embedding = store.templates(model_id).matrix[0]
+        store.add_person_with_templates("Unkept", None, [TemplateDraft(model_id, -embedding, 0.5, None, "photo.jpg")])
+
+    assert launched("update", str(tmp_path / "2.bundle")).returncode == 0
+    assert seen()[0] is None and "2 people are not known to" in seen()[1]  # the old templates do not count, and that is said
+    first = launched("run", "--source", portrait, "--once", "--headless")
+    assert "templates of 1 people were made again" in first.stdout and "enrol again: Unkept (id 2)" in first.stdout
+    assert f"{ids[1]} is kept" in first.stdout
+    assert seen()[0] == "Hopper"
+    with Store.open(root / "data/clockface.db") as store:
+        assert store.template_counts() == {model_id: 2, "e" * 64: 1}
+
+    assert launched("update", "rollback").returncode == 0 and seen() == ("Hopper", "")
+    assert launched("run", "--source", portrait, "--once", "--headless").returncode == 0
+    assert Installation(root).named("proven") == ids[0]
 
 
 def test_a_model_without_a_threshold_is_not_bundled(pulled: None, key: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
