@@ -5,17 +5,14 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from device.database import TerminalLock, explained
 
-RECORDED = (  # what nobody may lose by going back; templates of the new model, audit and outbox rows follow from it
-    "SELECT id, name, code, active, erased_at FROM people ORDER BY id",
-    "SELECT id, person_id, given_at, withdrawn_at FROM consents ORDER BY id",
-    "SELECT count(*), max(id) FROM punches",
-    "SELECT count(*), max(id) FROM corrections",
+DERIVED = frozenset(  # may be lost by going back: made again, or only about what is compared anyway
+    ("templates", "audit", "outbox", "targets", "sightings", "sessions", "attempts", "settings", "gallery_version")
 )
 
 
@@ -51,7 +48,7 @@ def restore(database: Path, copy: Path) -> bool:
         with explained(database), closing(_open(database, "rw")) as now, closing(_open(copy, "rw")) as before:
             if _version(now) == _version(before):
                 return True
-            if _recorded(now) != _recorded(before):
+            if not _recorded_the_same(before, now):
                 return False
             before.backup(now)
     finally:
@@ -59,8 +56,17 @@ def restore(database: Path, copy: Path) -> bool:
     return True
 
 
-def _recorded(connection: sqlite3.Connection) -> list[Any]:
-    return [connection.execute(sql).fetchall() for sql in RECORDED]
+def _recorded_the_same(before: sqlite3.Connection, now: sqlite3.Connection) -> bool:
+    """Whether people recorded nothing meanwhile: every table there was, and every column of it, has the rows that it had."""
+    for (table,) in before.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT LIKE '\\_%' ESCAPE '\\'"):
+        known = {row[1] for row in now.execute(f'PRAGMA table_info("{table}")')}
+        columns = ", ".join(f'"{row[1]}"' for row in before.execute(f'PRAGMA table_info("{table}")') if row[1] in known)
+        if table in DERIVED or not columns:
+            continue
+        rows = [connection.execute(f'SELECT {columns} FROM "{table}" ORDER BY 1') for connection in (before, now)]
+        if any(one != other for one, other in zip_longest(*rows)):
+            return False
+    return True
 
 
 def _version(connection: sqlite3.Connection) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import pwd
@@ -9,7 +10,7 @@ import shutil
 import struct
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,10 +101,11 @@ def switch(installation: Installation, release: str, database: Path, service: Se
     manifest = read_manifest(installation.path(release))
     if manifest is None:
         raise ReleaseError(f"release {release} is not on this device; `python -m device update list` shows which are")
+    before = examine(installation.path(current), database) if (current := installation.named("current")) else None
     copy = migration.keep_copy(database, manifest.database_schema)
     installation.start_trial(Trial(release, 0, str(database), str(copy or "")))
     say(f"switched to {release}")
-    fault = examine(installation.root / "current", database)
+    fault = new_faults(before, examine(installation.root / "current", database))
     if fault is None and service is not None:
         fault = service.restart()
     if fault is None:
@@ -121,20 +123,26 @@ def switch(installation: Installation, release: str, database: Path, service: Se
     return False
 
 
-def examine(release: Path, database: Path) -> str | None:
-    """Run the doctor of a release, by its own code and Python; None where it finds no fault.
+def new_faults(before: Mapping[str, str] | None, after: Mapping[str, str]) -> str | None:
+    """Faults that a release has and the one before has not, in words; what is wrong with the machine itself is no reason to go back."""
+    fresh = [f"{check}: {words}" for check, words in after.items() if before is None or check not in before]
+    return f"its doctor says: {'; '.join(fresh)}" if fresh else None
+
+
+def examine(release: Path, database: Path) -> dict[str, str]:
+    """Run the doctor of a release, by its own code and Python; check -> what is wrong, empty where nothing is.
 
     The camera is left out: the terminal that still runs holds it. The first start shows whether it works.
     """
-    command = [str(release / ".venv/bin/python3"), str(release / PROGRAM), "doctor", "--skip", "camera", "--db", str(database)]
+    command = [str(release / ".venv/bin/python3"), str(release / PROGRAM), "doctor", "--skip", "camera", "--db", str(database), "--json"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=DOCTOR_SECONDS, cwd=release, env=clean_environment(), **as_owner_of(database))
+        checks = json.loads(done.stdout)["checks"]
+        return {check["check"]: check["words"] for check in checks if check["state"] == "FAULT"}
     except (OSError, subprocess.TimeoutExpired) as error:
-        return f"its doctor does not run ({error})"
-    if done.returncode == 0:
-        return None
-    faults = [line for line in done.stdout.splitlines() if line.startswith("FAULT")]
-    return "its doctor says: " + "; ".join(faults or done.stderr.strip().splitlines()[-1:] or [f"exit {done.returncode}"])
+        return {"doctor": f"does not run ({error})"}
+    except (ValueError, KeyError, TypeError):
+        return {"doctor": f"does not end well ({' '.join(done.stderr.strip().splitlines()[-1:]) or f'exit {done.returncode}'})"}
 
 
 def confirm(installation: Installation, say: Say, keep: int = 3) -> None:
@@ -195,7 +203,7 @@ def rollback(installation: Installation, database: Path, service: Service | None
 
 def clean_environment() -> dict[str, str]:
     """Without what would make a release use another's modules, models or settings."""
-    return {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "CLOCKFACE_", "VIRTUAL_ENV"))}
+    return {key: value for key, value in os.environ.items() if not key.startswith("PYTHON") and key not in ("CLOCKFACE_MODELS", "VIRTUAL_ENV")}
 
 
 def as_owner_of(database: Path) -> dict[str, Any]:

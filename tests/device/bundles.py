@@ -11,12 +11,15 @@ from device.trust import SUFFIX, key_id, pem
 from export.bundle import Contents, listed, write
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
-DOCTOR = 'import sys\nprint("FAULT    camera    it is dark")\nsys.exit({code})\n'
+DOCTOR = """
+import json
+print(json.dumps({{"checks": [{{"check": name, "state": "FAULT", "words": "it is dark"}} for name in {faults}]}}))
+"""
 
 
-def contents(doctor_exit: int = 0, word: str = "one") -> Contents:
+def contents(faults: tuple[str, ...] = (), word: str = "one") -> Contents:
     return {
-        "clockface.py": DOCTOR.format(code=doctor_exit).encode(),
+        "clockface.py": DOCTOR.format(faults=faults).encode(),
         "clockface": Path(__file__).resolve().parents[2] / "device/launcher.sh",
         "device/__init__.py": f"WORD = {word!r}\n".encode(),
         "device/web/page.html": b"<p>" + word.encode() * 300,

@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from sqlite_utils import Database
 
 from device import doctor
 from device.__main__ import main
@@ -21,6 +22,7 @@ from device.clock import ClockState
 from device.config import CameraSettings, Settings, StoreSettings
 from device.contract import ContractError, ModelCard, OperatingPoint
 from device.models import Catalogue, Entry, sha256
+from device.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
 from device.store import Store, TemplateDraft
 
 NOW = 1_800_000_000.0  # 2027-01-15
@@ -182,3 +184,16 @@ def test_command(database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 9 and all(line.split()[0] in ("ok", "warning", "FAULT") for line in lines)
     assert main(["doctor", "--db", str(database), "--source", str(tmp_path / "none.png")]) == 1
+
+
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION))
+def test_a_database_that_waits_for_its_migration_is_no_fault(version: int, tmp_path: Path) -> None:
+    """An update asks the new release's doctor before the first start migrates the database: a fault would put every such update back."""
+    path = tmp_path / "old.db"
+    db = Database(path, execute_plugins=False)
+    MIGRATIONS.apply(db, stop_before=[migration.name for migration in MIGRATIONS.pending(db)][version])
+    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    db.execute(f"PRAGMA user_version = {version}")
+    db.close()
+    skipped = ("camera", "models", "artefact", "card", "provider", "clock", "disk")
+    assert {finding.check: finding.state for finding in doctor.examine(Settings(), path, None, skipped)} == {"database": "warning", "outbox": "ok"}

@@ -59,10 +59,10 @@ def database(tmp_path: Path) -> Path:
     return tmp_path / "data" / "clockface.db"
 
 
-def bundled(tmp_path: Path, built: int, doctor_exit: int = 0, **fields: Any) -> tuple[Path, str]:
+def bundled(tmp_path: Path, built: int, faults: tuple[str, ...] = (), **fields: Any) -> tuple[Path, str]:
     """A bundle and the id of its release."""
     path = tmp_path / f"{built}.bundle"
-    return path, made(path, contents(doctor_exit, f"build {built}"), built=built, **fields).release_id
+    return path, made(path, contents(faults, f"build {built}"), built=built, **fields).release_id
 
 
 def updated(installation: Installation, bundle: Path, database: Path, service: Service | None, said: list[str] | None = None) -> bool:
@@ -91,12 +91,33 @@ def test_the_first_and_the_next_release(installation: Installation, database: Pa
 
 
 def test_a_release_whose_doctor_finds_a_fault_is_put_back(installation: Installation, database: Path, tmp_path: Path) -> None:
-    (first, one), (second, _) = bundled(tmp_path, 1), bundled(tmp_path, 2, doctor_exit=1)
+    (first, one), (second, _) = bundled(tmp_path, 1), bundled(tmp_path, 2, faults=("camera",))
     terminal, said = Terminal(installation), list[str]()
     assert updated(installation, first, database, terminal)
     assert not updated(installation, second, database, terminal, said)
     assert whole(installation) == one and installation.on_trial is None
     assert any("it is dark" in line for line in said) and terminal.started == [one, one]
+
+
+def test_a_fault_that_was_there_before_is_not_held_against_the_new_release(installation: Installation, database: Path, tmp_path: Path) -> None:
+    (bad, _), (second, two) = bundled(tmp_path, 1, faults=("outbox",)), bundled(tmp_path, 2, faults=("outbox",))
+    assert not updated(installation, bad, database, None)  # the first one has nothing to be compared with
+    made(tmp_path / "base.bundle", contents(word="base"), built=1)
+    assert updated(installation, tmp_path / "base.bundle", database, None)
+    (installation.root / "current/clockface.py").write_bytes(contents(("outbox",))["clockface.py"])  # type: ignore[arg-type]  # bytes
+    assert updated(installation, second, database, Terminal(installation)) and whole(installation) == two
+    third, _ = bundled(tmp_path, 3, faults=("outbox", "models"))
+    said: list[str] = []
+    assert not updated(installation, third, database, Terminal(installation), said)
+    assert any("models: it is dark" in line and "outbox" not in line for line in said)
+
+
+@pytest.mark.parametrize("program", [b"import nothing_of_this_name", b"print('hello')", b"print('[]')"])
+def test_a_doctor_that_does_not_work_is_a_fault(program: bytes, installation: Installation, database: Path, tmp_path: Path) -> None:
+    made(tmp_path / "a.bundle", contents() | {"clockface.py": program})
+    said: list[str] = []
+    assert not updated(installation, tmp_path / "a.bundle", database, None, said)
+    assert any("doctor: does not end well" in line for line in said)
 
 
 def test_a_release_that_does_not_start_is_put_back(installation: Installation, database: Path, tmp_path: Path) -> None:
@@ -109,7 +130,7 @@ def test_a_release_that_does_not_start_is_put_back(installation: Installation, d
 
 
 def test_a_first_release_that_fails_leaves_none_in_force(installation: Installation, database: Path, tmp_path: Path) -> None:
-    bad, _ = bundled(tmp_path, 1, doctor_exit=1)
+    bad, _ = bundled(tmp_path, 1, faults=("camera",))
     assert not updated(installation, bad, database, None)
     assert installation.named("current") is None and not (installation.root / "current").is_symlink()
     good, one = bundled(tmp_path, 2)
@@ -374,8 +395,13 @@ def test_the_command_from_trust_to_rollback(tmp_path: Path, capsys: pytest.Captu
     assert main(["update", "list"]) == 1 and "--root DIR" in capsys.readouterr().err
 
 
+ECHO = b"""import sys, pathlib
+print('{"checks": []}' if sys.argv[1] == "doctor" else f"{pathlib.Path(__file__).resolve().parent.name} {sys.argv[1:]}")
+"""
+
+
 def test_the_launcher_runs_what_is_in_force(installation: Installation, database: Path, tmp_path: Path) -> None:
-    files = contents() | {"clockface.py": b"import sys, pathlib\nprint(pathlib.Path(__file__).resolve().parent.name, sys.argv[1:])\n"}
+    files = contents() | {"clockface.py": ECHO}
     ids = []
     for built in (1, 2):
         made(tmp_path / "a.bundle", files, built=built)
