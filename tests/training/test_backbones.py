@@ -17,7 +17,7 @@ def test_cost_of_a_net_counted_by_hand() -> None:
     assert found.parameters == 8 * 48 + 8 * 9 + 8 * 28 * 28 * 5 + 5
 
 
-@pytest.mark.parametrize("name", ["edge", "edge-basic", "edge-inverted"])
+@pytest.mark.parametrize("name", ["edge", "edge-basic", "edge-inverted", "edge-hybrid"])
 def test_edge_backbones_keep_their_budget(name: str) -> None:
     found = cost(backbones.build(name, 192))
     assert found.parameters <= 1_400_000
@@ -34,7 +34,7 @@ def test_published_backbones_have_their_published_size(name: str, size: int, mil
     assert found.macs / 1e6 == pytest.approx(mega_macs, rel=0.01)
 
 
-@pytest.mark.parametrize("name", ["edge", "edge-basic", "edge-inverted", "mobilefacenet"])
+@pytest.mark.parametrize("name", ["edge", "edge-basic", "edge-inverted", "edge-hybrid", "mobilefacenet"])
 def test_embedding_has_the_size_asked_for_and_every_parameter_learns(name: str) -> None:
     net = backbones.build(name, 24)
     out = net(torch.randn(3, 3, 112, 112))
