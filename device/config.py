@@ -150,6 +150,7 @@ class WebSettings:
     longest_hours: int = ranged(12, 1, 168)  # ... and after so long in any case
     kiosk: str = chosen("local", "local", "anywhere")  # who may open the kiosk page with its live picture: this machine, or the network
     language: str = chosen("en", "en", "de")  # of the kiosk page; a file in device/web/messages each
+    consent: str = ""  # TOML file with the company's own wording of the consent; see device/web/messages/consent.toml
     picture_rate: int = ranged(10, 1, 30)  # pictures a second on the kiosk page
     hosts: str = ""  # further names of this machine, with commas between: what a browser may have in its address bar
     certificate: str = ""  # PEM file for TLS; without one the terminal makes its own where it is needed

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.camera import Frame
+from device.consents import ConsentDraft
 from device.contract import ClockfaceError
 from device.decision import judge
 from device.gallery import Gallery
@@ -70,17 +71,31 @@ def capture(recogniser: Recogniser, frames: Iterable[Frame]) -> list[Sample]:
             else:
                 faults.append(sample.quality.guidance)
     nearest = max(sizes, key=lambda key: sizes[key], default=None)
-    chosen: list[tuple[float, Sample]] = []
-    for moment, sample in sorted(found.get(nearest or -1, []), key=lambda pair: -pair[1].quality.score):
-        if len(chosen) < BEST_CROPS and all(abs(moment - other) >= APART_SECONDS for other, _ in chosen):
-            chosen.append((moment, sample))
+    chosen = best_apart(found.get(nearest or -1, []), BEST_CROPS)
     if len(chosen) < 2:
         advice = max(set(faults), key=faults.count) if faults else "stand in front of the camera"
         raise EnrolmentError(f"{len(chosen)} good pictures of one person, at least 2 are needed: {advice}, and try again")
     return [sample for _, sample in chosen]
 
 
-def enrol(store: Store, recogniser: Recogniser, name: str, code: str | None, samples: Sequence[Sample], sources: Sequence[str]) -> Person:
+def best_apart(found: Sequence[tuple[float, Sample]], most: int, already: Sequence[tuple[float, Sample]] = ()) -> list[tuple[float, Sample]]:
+    """The best crops, each some time apart from every other, so that they differ; (time in s, crop) pairs, after those chosen already."""
+    chosen = list(already)
+    for moment, sample in sorted(found, key=lambda pair: -pair[1].quality.score):
+        if len(chosen) < most and all(abs(moment - other) >= APART_SECONDS for other, _ in chosen):
+            chosen.append((moment, sample))
+    return chosen
+
+
+def enrol(
+    store: Store,
+    recogniser: Recogniser,
+    name: str,
+    code: str | None,
+    samples: Sequence[Sample],
+    sources: Sequence[str],
+    consent: ConsentDraft | None = None,
+) -> Person:
     """Store somebody with a template a sample, all or nothing.
 
     Raises:
@@ -93,11 +108,15 @@ def enrol(store: Store, recogniser: Recogniser, name: str, code: str | None, sam
     check_new(store, gallery, embeddings, threshold, sources)
     check_same(embeddings, recogniser.threshold(1), sources)
     model_id = recogniser.embedder.card.model_id
-    drafts = [
+    return store.add_person_with_templates(name, code, template_drafts(model_id, embeddings, samples, sources), consent)
+
+
+def template_drafts(model_id: str, embeddings: NDArray[np.float32], samples: Sequence[Sample], sources: Sequence[str]) -> list[TemplateDraft]:
+    """What is stored of each crop; embeddings (N, D) float32 for N samples."""
+    return [
         TemplateDraft(model_id, embedding, sample.quality.score, encoded(sample.crop), source)
         for embedding, sample, source in zip(embeddings, samples, sources, strict=True)
     ]
-    return store.add_person_with_templates(name, code, drafts)
 
 
 def check_new(store: Store, gallery: Gallery, embeddings: NDArray[np.float32], threshold: float, sources: Sequence[str]) -> None:
@@ -121,6 +140,25 @@ def check_same(embeddings: NDArray[np.float32], threshold: float, sources: Seque
     for score, source in zip(scores.max(axis=1), sources, strict=True):
         if score < threshold:
             raise EnrolmentError(f"{source}: shows somebody else than the other pictures (best score {score:.2f}, threshold {threshold:.2f}); leave it out")
+
+
+def alike(samples: Sequence[Sample], embeddings: NDArray[np.float32], threshold: float, fewest: int = 5) -> tuple[list[Sample], NDArray[np.float32]]:
+    """Leave out crops of a guided capture that look like nobody in the other ones.
+
+    Args:
+        embeddings: (N, D) float32, unit length, one a sample.
+        threshold: cosine; a crop needs one other that is this much alike.
+
+    Raises:
+        EnrolmentError: fewer than `fewest` are left.
+    """
+    scores = embeddings @ embeddings.T
+    np.fill_diagonal(scores, -1.0)
+    kept = [index for index, best in enumerate(scores.max(axis=1, initial=-1.0)) if best >= threshold]
+    if len(kept) < fewest:
+        found = f"only {len(kept)} of {len(samples)} pictures show the same person, {fewest} are needed"
+        raise EnrolmentError(f"{found}; stand alone before the camera and try again")
+    return [samples[index] for index in kept], embeddings[kept]
 
 
 def encoded(crop: NDArray[np.uint8]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -47,6 +48,12 @@ class Recogniser:
         self.detector = Detector(models.path("yunet"), settings.detector)
         opened = open_embedder(settings)
         self.embedder, self.choice = opened.embedder, opened.words
+
+    def for_thread(self) -> Recogniser:
+        """The same with a detector of its own: OpenCV's must not be used by two threads at once, the embedder may."""
+        twin = copy.copy(self)
+        twin.detector = Detector(models.path("yunet"), self.settings.detector)
+        return twin
 
     def sample(self, image: NDArray[np.uint8], face: Face) -> Sample:
         """Read the landmarks again, align and assess one face of an image (H, W, 3) uint8 BGR."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from sqlite_utils import Database, Migrations
 
 APPLICATION_ID = 0x434C4B46  # "CLKF" in the header of the file: this database is ours
-SCHEMA_VERSION = 4  # as many as there are migrations; kept in the file as user_version
+SCHEMA_VERSION = 5  # as many as there are migrations; kept in the file as user_version
 
 TABLES = """
 CREATE TABLE people (
@@ -403,3 +403,9 @@ def plan_and_correct(db: Database) -> None:
         db.executescript(FIXED.format(table=table))
     for (table, event), condition in LOCKED.items():
         db.executescript(LOCK.format(table=table, event=event, condition=condition))
+
+
+@MIGRATIONS()
+def consents_have_version_language_and_way(db: Database) -> None:
+    for column in ("version", "language", "way"):
+        db.execute(f"ALTER TABLE consents ADD COLUMN {column} TEXT")

@@ -19,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlite_utils import Database
 
-from device import chain, corrections, outbox_rows, templates
+from device import chain, consents, corrections, outbox_rows, templates
 from device.attendance import LastPunch
 from device.chain import ChainReport
 from device.config import StoreSettings
+from device.consents import ConsentDraft
 from device.corrections import CorrectionDraft
 from device.database import StoreError, TerminalLock, connect, explained, writing
 from device.outbox_table import OutboxTable
@@ -83,8 +84,8 @@ class Store:
     def add_person(self, name: str, code: str | None = None) -> Person:
         return self.add_person_with_templates(name, code, [])
 
-    def add_person_with_templates(self, name: str, code: str | None, drafts: Sequence[TemplateDraft]) -> Person:
-        """Enrol somebody: the person and all templates, or nothing.
+    def add_person_with_templates(self, name: str, code: str | None, drafts: Sequence[TemplateDraft], consent: ConsentDraft | None = None) -> Person:
+        """Enrol somebody: the person, the consent and all templates, or nothing.
 
         Raises:
             StoreError: the name or code cannot be kept, the code is somebody else's, a template does not fit its model.
@@ -99,6 +100,7 @@ class Store:
             person_id = self._db.execute("INSERT INTO people (name, code, created_at) VALUES (:name, :code, :created_at)", row).lastrowid
             assert person_id is not None
             self._audit("person added", person_id=person_id)
+            self._consented(person_id, consent)
             self._insert_templates(person_id, drafts)
             return self._one(person_id)
 
@@ -126,16 +128,34 @@ class Store:
             person = self._one(person_id)
             self._db.execute("DELETE FROM templates WHERE person_id = ?", [person_id])
             self._db.execute("DELETE FROM pins WHERE person_id = ?", [person_id])
+            consents.withdraw(self._db, person_id)
             self._db.execute("UPDATE outbox SET answer = NULL WHERE person_id = ?", [person_id])  # targets put names into their answers
             if not person.erased:
                 sql = "UPDATE people SET name = ?, code = NULL, active = 0, erased_at = ? WHERE id = ?"
                 self._db.execute(sql, [f"erased-{person_id}", to_ms(time.time()), person_id])
                 self._audit("person erased", person_id=person_id)
+        self._empty_log(f"person {person_id} is erased", "erase again")
+        return self.person(person_id)
+
+    def withdraw_consent(self, person_id: int) -> int:
+        """Templates and crops go as with `erase`; name, code, PIN and punches stay. Returns how many templates there were.
+
+        Raises:
+            StoreError: no such person; or the log could not be emptied because another process was reading: withdraw again.
+        """
+        with self._writing():
+            self._one(person_id)
+            removed = int(self._db.execute("DELETE FROM templates WHERE person_id = ?", [person_id]).rowcount)
+            withdrawn = consents.withdraw(self._db, person_id)
+            self._audit("consent withdrawn", person_id=person_id, templates=removed, consents=withdrawn)
+        self._empty_log(f"the templates of person {person_id} are removed", "withdraw again")
+        return removed
+
+    def _empty_log(self, done: str, remedy: str) -> None:
         with explained(self.path):
             busy = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         if busy:
-            raise StoreError(f"person {person_id} is erased, but another process kept the write-ahead log from being emptied; erase again")
-        return self.person(person_id)
+            raise StoreError(f"{done}, but another process kept the write-ahead log from being emptied; {remedy}")
 
     def people(self, active_only: bool = False) -> list[Person]:
         """Everybody, erased people included, by id."""
@@ -166,11 +186,12 @@ class Store:
     def add_template(self, person_id: int, model_id: str, embedding: NDArray[np.float32], quality: float, crop: bytes | None, source: str) -> int:
         return self.add_templates(person_id, [TemplateDraft(model_id, embedding, quality, crop, source)])[0]
 
-    def add_templates(self, person_id: int, drafts: Sequence[TemplateDraft]) -> list[int]:
-        """More templates for somebody, all or none; returns their ids."""
+    def add_templates(self, person_id: int, drafts: Sequence[TemplateDraft], consent: ConsentDraft | None = None) -> list[int]:
+        """More templates for somebody, all or none, with the consent to them; returns their ids."""
         with self._writing():
             if self._one(person_id).erased:
                 raise StoreError(f"person {person_id} is erased; enrol as a new person")
+            self._consented(person_id, consent)
             return self._insert_templates(person_id, drafts)
 
     def templates(self, model_id: str) -> Templates:
@@ -335,6 +356,11 @@ class Store:
             self._db.execute(f"UPDATE people SET {assignment} WHERE id = ?", [value, person_id])
             self._audit(action, person_id=person_id)
             return self._one(person_id)
+
+    def _consented(self, person_id: int, consent: ConsentDraft | None) -> None:
+        if consent is not None:
+            consent_id = consents.give(self._db, person_id, consent, self._actor)
+            self._audit("consent given", person_id=person_id, consent_id=consent_id, version=consent.version, way=consent.way)
 
     def _insert_templates(self, person_id: int, drafts: Sequence[TemplateDraft]) -> list[int]:
         ids = [templates.insert(self._db, person_id, draft) for draft in drafts]

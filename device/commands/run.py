@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
             status = Status(args.headless)
             with serving(args, settings, pipeline) as live:
                 for number, frame in enumerate(camera):
-                    scene = pipeline.process(frame)
+                    scene = live.booth.process(frame) or pipeline.process(frame)
                     live.show(scene)
                     status.show(scene)
                     if number == 0:

@@ -44,6 +44,6 @@ def environment() -> Environment:
 
 def rendered(template: str, status: int, values: Mapping[str, Any]) -> HTMLResponse:
     """A page; `t("kiosk.looking")` in it is a text of the message files, in the language of the kiosk."""
-    messages = Messages.load(values["call"].language)
+    messages: Messages = values["call"].texts
     text = environment().get_template(template).render(t=messages.text, messages=messages, **values)
     return HTMLResponse(text, status)

@@ -31,7 +31,7 @@ def choose_language(call: Call) -> Response:
         raise Problem(f"language: expected one of {', '.join(LANGUAGES)}")
     call.cookies["clockface_language"] = language
     onwards = call.field("next", "/kiosk")
-    return call.goto(onwards if onwards in ("/kiosk", "/kiosk/unlock", "/kiosk/enrol") else "/kiosk")
+    return call.goto(onwards if onwards in ("/kiosk", "/kiosk/unlock", "/kiosk/enrol/consent") else "/kiosk")
 
 
 def events(call: Call) -> Response:

@@ -17,6 +17,7 @@ import cv2
 from device.clock import ClockState, read_clock_state
 from device.pipeline import Scene
 from device.questions import Questions
+from device.web.booth import Booth
 from device.web.view import Card, View, clock_state, recorded, seen
 
 WAKE_SECONDS = 0.04  # pages are woken no more often than this, but for a punch
@@ -35,6 +36,7 @@ class Live:
         newest_punch: s since the epoch, of the database at the start.
         clock: of the system.
         monotonic, now: s.
+        booth: where enrolments take their pictures.
     """
 
     def __init__(
@@ -44,7 +46,9 @@ class Live:
         clock: Callable[[], ClockState] = read_clock_state,
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
+        booth: Booth | None = None,
     ) -> None:
+        self.booth = booth or Booth(monotonic)
         self.questions = questions or Questions()
         self._newest_punch = newest_punch
         self._clock, self._monotonic, self._now = clock, monotonic, now

@@ -37,7 +37,7 @@ from device.web import sessions
 from device.web.accounts import Role, User
 from device.web.appearance import rendered
 from device.web.body import TooLarge, limited
-from device.web.messages import LANGUAGES
+from device.web.messages import LANGUAGES, Messages
 from device.web.sessions import Place
 from device.web.terminal import Terminal
 
@@ -119,6 +119,11 @@ class Call:
         """Of the kiosk's pages: chosen there, or that of the settings."""
         chosen = self.request.cookies.get("clockface_language", "")
         return chosen if chosen in LANGUAGES else self.terminal.settings.web.language
+
+    @property
+    def texts(self) -> Messages:
+        """The messages in this language."""
+        return Messages.load(self.language)
 
     @property
     def wants_json(self) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from device.config import Settings
 from device.pipeline import Pipeline
 from device.web import certificate, first_admin
+from device.web.booth import Booth
 from device.web.live import Live
 from device.web.server import DEFAULT, Address, WebServer
 from device.web.terminal import Terminal
@@ -25,7 +27,8 @@ def web_server(settings: Settings, pipeline: Pipeline, where: Sequence[str]) -> 
     """
     addresses = [Address.parsed(text) for text in where]
     newest = max((punch.occurred_at for punch in pipeline.store.punches()), default=0.0)
-    terminal = Terminal(settings, pipeline.store.path, pipeline.device, Live(pipeline.questions, newest))
+    live = Live(pipeline.questions, newest, booth=Booth(time.monotonic, pipeline.recogniser))
+    terminal = Terminal(settings, pipeline.store.path, pipeline.device, live)
     tls = certificate.for_addresses(settings.web, addresses, terminal.database)
     with WebServer(terminal, addresses, tls) as server:
         for line in first_admin.create(pipeline.store, sys.stdout.isatty()):

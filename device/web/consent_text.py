@@ -1,0 +1,48 @@
+"""The wording of the consent: one file with a version and a text in each language."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from device.config import ROOT
+from device.web.messages import FOLDER, LANGUAGES, MessageError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@dataclass(frozen=True)
+class Wording:
+    version: str
+    language: str
+    title: str
+    text: str
+    agree: str
+    decline: str
+
+    @property
+    def paragraphs(self) -> list[str]:
+        return [part.strip() for part in self.text.split("\n\n") if part.strip()]
+
+
+def wording(language: str, own_file: str = "") -> Wording:
+    """The text in one language.
+
+    Args:
+        own_file: the company's, of the settings; the one that comes with the terminal where empty.
+
+    Raises:
+        MessageError: the file or something in it is missing.
+    """
+    path = ROOT / own_file if own_file else FOLDER / "consent.toml"
+    try:
+        tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        texts = {key: str(tables[language][key]) for key in ("title", "text", "agree", "decline")}
+        return Wording(str(tables["version"]), language, **texts)
+    except (OSError, KeyError, TypeError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        needed = f"version, and title, text, agree, decline in each of {', '.join(LANGUAGES)}"
+        raise MessageError(f"consent {path}: {type(error).__name__} {error}; it needs {needed}") from error

@@ -1,0 +1,56 @@
+"use strict";
+// Guided capture and the test recognition: asks the terminal a few times a second how it goes.
+
+const byId = (id) => document.getElementById(id);
+const texts = JSON.parse(byId("texts").textContent);
+const ASK_MS = 250;
+const RETURN_MS = 60000;
+
+function say(key, values = {}) {
+  return (texts[key] || "").replace(/\{(\w+)\}/g, (_, name) => values[name]);
+}
+async function ask(path) {
+  const answer = await fetch(path, { headers: { accept: "application/json" } });
+  if (answer.status === 401) { location.href = "/kiosk"; return {}; }
+  return answer.ok ? answer.json() : {};
+}
+
+function showProgress(progress) {
+  const place = document.querySelector(".capture");
+  place.dataset.view = progress.view;
+  place.classList.toggle("good", !progress.reason);
+  byId("view").textContent = { front: say("front"), left: say("left"), right: say("right") }[progress.view];
+  byId("reason").textContent = progress.reason ? say(progress.reason) : say("good");
+  byId("dots").replaceChildren(...Array.from({ length: progress.wanted }, (_, index) => { const dot = document.createElement("i"); dot.classList.toggle("on", index < progress.taken); return dot; }));
+}
+async function follow() {
+  const progress = await ask("/kiosk/enrol/progress").catch(() => ({}));
+  if (progress.state) showProgress(progress);
+  if (progress.state === "done") { byId("check").submit(); return; }
+  if (progress.state === "failed") {
+    byId("failed").textContent = say("capture_failed", { reason: say(progress.reason) });
+    byId("failed").hidden = byId("again").hidden = false;
+    byId("reason").textContent = "";
+    return;
+  }
+  setTimeout(follow, ASK_MS);
+}
+
+async function test() {
+  const trial = await ask("/kiosk/enrol/trial").catch(() => ({}));
+  if (trial.state === "yes") {
+    byId("trial").hidden = false;
+    byId("view").textContent = say("recognised", { score: trial.score });
+    return;
+  }
+  if (trial.state === "other") byId("view").textContent = say("other_recognised");
+  if (trial.state === "no") byId("view").textContent = say("not_recognised");
+  setTimeout(test, ASK_MS);
+}
+
+if (document.querySelector("[data-trial]")) {
+  test();
+  setTimeout(() => { location.href = "/kiosk"; }, RETURN_MS);
+} else {
+  follow();
+}
