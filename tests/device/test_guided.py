@@ -135,7 +135,7 @@ def test_a_real_clip_gives_crops_of_one_person(shared: Path, clip: str) -> None:
         pytest.skip(f"models not pulled: {error}")
     settings = Settings()
     recogniser = Recogniser(settings)
-    capture = GuidedCapture(recogniser, seconds_a_view=1.0)
+    capture = GuidedCapture(recogniser, seconds_a_view=0.5)
     with open_source(str(shared / "clips" / clip), settings.camera) as source:
         states = [capture.add(frame).state for frame in source]
     assert states[-1] == "done"
