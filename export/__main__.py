@@ -13,6 +13,7 @@ COMMANDS = {  # name -> one line; the module `export.NAME` has add_arguments(par
     "calibrate": "set thresholds from non-mated scores, into the card",
     "keygen": "make a key pair to sign bundles with",
     "bundle": "write one signed file with everything a device needs",
+    "wheels": "pin the wheels that boards need",
     "plain": "remove the weights from a model's inputs, for OpenCV's own classes",
     "patch": "write what turns one model file into another",
 }
