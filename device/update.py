@@ -66,11 +66,24 @@ def check_fits(manifest: Manifest, board: Board, current: Manifest | None, datab
 def stage(bundle: Bundle, folder: Path, installation: Installation) -> None:
     """Fill the folder of a release: the files, its Python environment, byte code."""
     bundle.unpack(folder)
-    environments.provide(folder, bundle.manifest, installation)
+    (folder / ".venv").symlink_to(environment(folder, bundle.manifest, installation))
     compiling = [str(folder / ".venv/bin/python3"), "-m", "compileall", "-q", str(folder / "device")]
     done = subprocess.run(compiling, capture_output=True, text=True, env=clean_environment())
     if done.returncode:
         raise BundleError(f"bundle: the program does not compile with this Python ({done.stdout.strip().splitlines()[:1]})")
+
+
+def environment(release: Path, manifest: Manifest, installation: Installation) -> str:
+    """Where the Python environment of a staged release is: made from its wheels, which are not kept, or the one that runs here."""
+    if not manifest.python:
+        return str(Path(sys.prefix).resolve())
+    wheels = release / environments.WHEELS
+    try:
+        name = environments.provide(installation.root, wheels, release / environments.REQUIREMENTS, manifest.target, installation.disk.sync_tree)
+    except environments.CannotMake as error:
+        raise BundleError(f"bundle: its Python environment cannot be made ({error})") from error
+    shutil.rmtree(wheels)
+    return f"../../environments/{name}"
 
 
 def install(installation: Installation, path: Path, database: Path, *, older: bool = False, board: Board | None = None) -> str:

@@ -9,10 +9,11 @@ import argparse
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -22,10 +23,12 @@ from device.bundle import END, header, padding
 from device.config import SITE_FILE, Settings
 from device.contract import ClockfaceError
 from device.embedder import Embedder
+from device.environments import REQUIREMENTS, WHEELS
 from device.manifest import MANIFEST, SIGNATURES, TARGETS, BundledFile, Manifest
 from device.models import Catalogue, Entry
 from device.schema import SCHEMA_VERSION
-from device.trust import key_id
+from device.trust import key_id, pem
+from export import wheels
 from export.keygen import read_private_key
 
 if sys.version_info >= (3, 11):
@@ -34,6 +37,8 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parent.parent
+LAUNCHER = "clockface"
+BESIDE = ("install.sh", "uninstall.sh", "bootstrap.py", "user-data", "first-boot.sh")  # of device/board/: what a board without Clockface needs
 PROGRAM = b'"""Runs this release from wherever it lies."""\n\nimport sys\n\nfrom device.__main__ import main\n\nsys.exit(main())\n'
 Contents = dict[str, bytes | Path]  # path in the release -> its content, or the file that has it
 
@@ -48,7 +53,7 @@ def device_package(root: Path) -> Contents:
     files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"]
     visible = [path for path in files if not any(part.startswith((".", "__pycache__")) for part in path.relative_to(folder).parts)]
     contents: Contents = {path.relative_to(root).as_posix(): path for path in visible}
-    return {**contents, "clockface.py": PROGRAM, "clockface": folder / "launcher.sh", "LICENSE": root / "LICENSE"}
+    return {**contents, "clockface.py": PROGRAM, LAUNCHER: folder / "board/launcher.sh", "LICENSE": root / "LICENSE"}
 
 
 def chosen_models(catalogue: Catalogue, settings: Settings, more: Iterable[str]) -> list[Entry]:
@@ -84,6 +89,15 @@ def model_list(entries: Iterable[Entry]) -> str:
     return "# The models of this release; every file came with it.\n\n" + "\n\n".join(tables) + "\n"
 
 
+def board_wheels(target: str, pythons: Sequence[str], kept: Path) -> Contents:
+    """Pinned wheels for each Python of a board, and the pins themselves."""
+    contents: Contents = {}
+    for platform in (wheels.Platform(TARGETS[target], python) for python in pythons):
+        contents |= {f"{WHEELS}/{wheel.name}": wheel for wheel in wheels.fetch(platform, kept / f"{platform.machine}-{platform.python}")}
+        contents[f"{REQUIREMENTS}/{platform.python}.txt"] = platform.pins
+    return contents
+
+
 def listed(contents: Mapping[str, bytes | Path]) -> tuple[BundledFile, ...]:
     """Size and sha256 of each file, by path."""
     files = []
@@ -91,7 +105,7 @@ def listed(contents: Mapping[str, bytes | Path]) -> tuple[BundledFile, ...]:
         content = contents[path]
         digest = models.sha256(content) if isinstance(content, Path) else hashlib.sha256(content).hexdigest()
         size = content.stat().st_size if isinstance(content, Path) else len(content)
-        files.append(BundledFile(path, size, digest, path == "clockface"))
+        files.append(BundledFile(path, size, digest, path == LAUNCHER or path.endswith(".sh")))
     return tuple(files)
 
 
@@ -143,9 +157,11 @@ def _git(root: Path, *words: str) -> str:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", choices=tuple(TARGETS), default="any", help="the board; any: without wheels, for a device that has its packages")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the bundle")
+    parser.add_argument("--python", action="append", metavar="3.11", help="only for this Python of the board (without it: all that its systems have)")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the bundle and, for a board, its installer")
     parser.add_argument("--key", type=Path, required=True, action="append", metavar="FILE", help="private key; several sign for old and new devices")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML that the device starts with, unless it has its own")
+    parser.add_argument("--wheels", type=Path, default=ROOT / "runs/wheels", metavar="DIR", help="where wheels are kept between builds (runs/wheels)")
     parser.add_argument("--model", action="append", default=[], metavar="NAME", help="one more model of the list")
 
 
@@ -156,9 +172,31 @@ def run(args: argparse.Namespace) -> int:
     contents = device_package(ROOT) | model_files(catalogue, chosen_models(catalogue, settings, args.model), settings)
     if args.config:
         contents[SITE_FILE] = args.config
+    pythons = _pythons(args.target, args.python)
+    contents |= board_wheels(args.target, pythons, args.wheels)
     name, built = commit(ROOT)
-    manifest = Manifest(version(ROOT), built, name, args.target, (), SCHEMA_VERSION, listed(contents))
+    manifest = Manifest(version(ROOT), built, name, args.target, pythons, SCHEMA_VERSION, listed(contents))
     target = args.out / f"clockface-{args.target}-{manifest.release_id}.bundle"
     write(target, manifest, contents, keys)
     print(f"{target}: {target.stat().st_size:,} bytes, {len(manifest.files)} files, signed by {', '.join(key_id(key.public_key()) for key in keys)}")
+    if pythons:
+        write_installer(args.out, keys)
+        print(f"{args.out}: copy this folder to the board, then: sudo sh install.sh (docs/device-setup.md)")
     return 0
+
+
+def _pythons(target: str, asked: Sequence[str] | None) -> tuple[str, ...]:
+    known = wheels.PYTHONS.get(target, ())
+    if unknown := set(asked or ()) - set(known):
+        raise BundleBuildError(f"--python {min(unknown)}: {target} has {', '.join(known) or 'no wheels, so it takes any'}")
+    return tuple(python for python in known if not asked or python in asked)
+
+
+def write_installer(out: Path, keys: Sequence[Ed25519PrivateKey]) -> None:
+    """What stands beside the bundle on the medium: the installer and the key that the board will trust.
+
+    With several keys the last one, which is the newest.
+    """
+    for name in BESIDE:
+        shutil.copy(ROOT / "device/board" / name, out / name)
+    (out / "trusted.pub").write_bytes(pem(keys[-1].public_key()))

@@ -16,7 +16,7 @@ FORBIDDEN = {  # package -> modules that nothing in it may import, not even insi
     "export": set(),
 }
 LEAF = {"numpy", "cv2"}  # all that the contract stands on, beside the standard library
-FROM_DEVICE = {"bundle", "config", "contract", "detector", "embedder", "images", "manifest", "models", "schema", "sources", "trust"}  # of the board
+FROM_DEVICE = {"bundle", "config", "contract", "detector", "embedder", "environments", "images", "manifest", "models", "schema", "sources", "trust"}
 DEPENDENCIES = {
     "argon2", "cryptography", "cv2", "google", "httpx2", "hypothesis", "jinja2", "matplotlib", "mypy", "numpy", "onnx", "onnxruntime",
     "onnxscript", "openpyxl", "picamera2", "PIL", "pytest", "rich",

@@ -20,7 +20,7 @@ print(json.dumps({{"checks": [{{"check": name, "state": "FAULT", "words": "it is
 def contents(faults: tuple[str, ...] = (), word: str = "one") -> Contents:
     return {
         "clockface.py": DOCTOR.format(faults=faults).encode(),
-        "clockface": Path(__file__).resolve().parents[2] / "device/launcher.sh",
+        "clockface": Path(__file__).resolve().parents[2] / "device/board/launcher.sh",
         "device/__init__.py": f"WORD = {word!r}\n".encode(),
         "device/web/page.html": b"<p>" + word.encode() * 300,
         "models/net.onnx": bytes(range(256)) * 5,

@@ -160,11 +160,11 @@ def test_a_model_without_a_threshold_is_not_bundled(pulled: None, key: Path, tmp
 
 
 def test_hidden_and_compiled_files_stay_out(tmp_path: Path) -> None:
-    for name in ("a.py", ".secret", "__pycache__/a.cpython-311.pyc", ".cache/x", "web/page.html", "launcher.sh"):
+    for name in ("a.py", ".secret", "__pycache__/a.cpython-311.pyc", ".cache/x", "web/page.html", "board/launcher.sh"):
         place = tmp_path / "device" / name
         place.parent.mkdir(parents=True, exist_ok=True)
         place.touch()
-    assert set(device_package(tmp_path)) == {"device/a.py", "device/web/page.html", "device/launcher.sh", "clockface", "clockface.py", "LICENSE"}
+    assert set(device_package(tmp_path)) == {"device/a.py", "device/web/page.html", "device/board/launcher.sh", "clockface", "clockface.py", "LICENSE"}
 
 
 def test_the_list_of_models_reads_back(tmp_path: Path) -> None:

@@ -1,0 +1,59 @@
+#!/bin/sh
+# Puts Clockface on this machine, or brings it up to date: sudo ./install.sh. Asks nothing, needs no network, may be run again.
+#   /opt/clockface        the program, owned by root        /etc/default/clockface   the camera
+#   /var/lib/clockface    the data, mode 700                /var/lib/clockface-inbox bundles dropped here are installed
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+root=/opt/clockface
+data=/var/lib/clockface
+inbox=/var/lib/clockface-inbox
+fail() { echo "error: $*" >&2; exit 1; }
+
+[ "$(id -u)" = 0 ] || fail "run it as root: sudo $0"
+command -v python3 > /dev/null || fail "python3 is missing: apt install python3"
+python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' || fail "Python 3.10 or newer is needed, this is $(python3 -V)"
+
+# A user of its own, without a login, in the groups that own cameras and door contacts where the system has these.
+id clockface > /dev/null 2>&1 || useradd --system --user-group --home-dir "$data" --no-create-home --shell /usr/sbin/nologin clockface
+for group in video render gpio; do
+    if getent group "$group" > /dev/null; then usermod --append --groups "$group" clockface; fi
+done
+install -d -m 700 -o clockface -g clockface "$data"
+install -d -m 755 "$root"
+install -d -m 700 "$inbox"
+[ -e "$root/clockface.toml" ] || printf '[store]\npath = "%s/clockface.db"\n' "$data" > "$root/clockface.toml"
+
+python3 "$here/bootstrap.py" "$here" "$root"
+
+board=$root/current/device/board
+[ -e /etc/default/clockface ] || install -m 644 "$board/default" /etc/default/clockface
+install -D -m 644 -t /etc/systemd/system "$board"/*.service "$board"/*.path
+install -D -m 644 "$board/70-clockface.rules" /etc/udev/rules.d/70-clockface.rules
+install -D -m 644 "$board/journald.conf" /etc/systemd/journald.conf.d/clockface.conf
+ln -sfn "$root/clockface" /usr/local/bin/clockface
+
+# The screen: cage where there is no desktop, the desktop's autostart where there is one. Neither is installed from here.
+browser=$(command -v chromium || command -v chromium-browser || true)
+if [ -n "$browser" ] && [ -d /etc/xdg/autostart ] && [ -d /usr/share/wayland-sessions ]; then
+    install -m 644 "$board/clockface-kiosk.desktop" /etc/xdg/autostart/clockface-kiosk.desktop
+fi
+units="clockface.service clockface-update.path"
+if [ -n "$browser" ] && command -v cage > /dev/null && [ ! -e /etc/xdg/autostart/clockface-kiosk.desktop ]; then
+    units="$units clockface-kiosk.service"
+fi
+for unit in $units; do
+    systemctl enable --quiet "$unit"
+done
+if [ -d /run/systemd/system ]; then
+    systemctl daemon-reload
+    udevadm control --reload
+    udevadm trigger --subsystem-match=video4linux
+    systemctl restart systemd-journald
+    for unit in $units; do
+        systemctl restart --no-block "$unit"
+    done
+    echo "Clockface starts; what it says: journalctl -fu clockface"
+else
+    echo "Clockface is installed and starts with the system"
+fi
+echo "next: sudo -u clockface clockface doctor; sudo -u clockface clockface enroll \"Your Name\" --camera /dev/clockface-camera"
