@@ -16,7 +16,6 @@ import fcntl
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -112,11 +111,15 @@ class Installation:
 
     def add(self, release: str, fill: Callable[[Path], None]) -> None:
         """Put a release beside the others: filled under another name, flushed, then named."""
-        with tempfile.TemporaryDirectory(prefix=".staging-", dir=self.root / RELEASES) as beside:
-            staging = Path(beside) / release
+        staging = self.root / RELEASES / f".staging-{release}"  # as deep as a release, so that its relative links hold already
+        try:
             fill(staging)
             self.disk.sync_tree(staging)
             self.disk.rename(staging, self.path(release))
+        except OSError as error:
+            raise ReleaseError(f"release {release} cannot be written ({error}): check the disk's space and health; nothing was switched") from error
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
 
     def start_trial(self, trial: Trial) -> None:
         """Let a release start from now on; it goes back to the proven one unless it is confirmed."""
