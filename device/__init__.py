@@ -5,3 +5,5 @@ import os
 # OpenCV and FFmpeg print to stderr by themselves; what matters reaches people through our own errors.
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+# onnxruntime from 1.32 on collects usage data, keeps a device id in the home folder and sends both home. Nothing leaves the site.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
