@@ -9,7 +9,11 @@ import sys
 from device.contract import ClockfaceError
 
 COMMANDS = {  # name -> one line; the module `export.NAME` has add_arguments(parser) and run(args) -> exit code
+    "build": "trained weights -> one float32 file under the contract",
+    "quantize": "float32 -> int8 or float16",
     "adopt": "bring a published 112 x 112 embedder under the contract",
+    "verify": "the gate: accuracy, agreement, size and latency, into the card",
+    "latency": "milliseconds a crop of several models in one run",
     "calibrate": "set thresholds from non-mated scores, into the card",
     "keygen": "make a key pair to sign bundles with",
     "bundle": "write one signed file with everything a device needs",

@@ -8,10 +8,7 @@ is written unless it agrees with the original.
 from __future__ import annotations
 
 import argparse
-import hashlib
-import os
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +19,9 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from device.contract import CARD_KEY, CARD_SCHEMA, COLOUR_ORDER, CROP_SIZE, LANDMARK_SET, ClockfaceError, ModelCard
+from device.contract import CROP_SIZE, ClockfaceError
 from device.embedder import Embedder
+from export import artefact
 
 PARITY = 0.99999  # lowest cosine to the original
 PREFIX = "clockface_"  # of the names added to the graph
@@ -62,16 +60,6 @@ def drop_weights_from_inputs(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def model_id(model: onnx.ModelProto) -> str:
-    """sha256 over the weights, by name, so that a new card or node order does not make a new model."""
-    digest = hashlib.sha256()
-    for tensor in sorted(model.graph.initializer, key=lambda tensor: tensor.name):
-        values = numpy_helper.to_array(tensor)
-        digest.update(f"{tensor.name}|{values.dtype}|{values.shape}|".encode())
-        digest.update(np.ascontiguousarray(values).tobytes())
-    return digest.hexdigest()
-
-
 def adopt(original: onnx.ModelProto, preprocessing: Preprocessing) -> tuple[onnx.ModelProto, int]:
     """The model under the contract, without its card, and its embedding size D.
 
@@ -89,9 +77,8 @@ def adopt(original: onnx.ModelProto, preprocessing: Preprocessing) -> tuple[onnx
         raise AdoptError(f"input {source.name}: expected float (N, 3, {CROP_SIZE}, {CROP_SIZE}), got element type {kind}, shape {shape}")
     size = result.type.tensor_type.shape.dim[-1].dim_value
     _make_batch_dynamic(model)
-    opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
     before, constants = _before(source.name, kind, preprocessing)
-    after, more = _after(result.name, opset)
+    after, more = _after(result.name, artefact.opset(model))
     nodes = [*before, *graph.node, *after]
     del graph.node[:]
     graph.node.extend(nodes)
@@ -177,24 +164,6 @@ def _set_signature(graph: onnx.GraphProto, size: int) -> None:
     graph.output.append(helper.make_tensor_value_info("embeddings", TensorProto.FLOAT, ["N", size]))
 
 
-def set_card(model: onnx.ModelProto, card: ModelCard) -> None:
-    """Put the card into the model, in place of one that is there."""
-    kept = [entry for entry in model.metadata_props if entry.key != CARD_KEY]
-    del model.metadata_props[:]
-    model.metadata_props.extend(kept)
-    helper.set_model_props(model, {**{entry.key: entry.value for entry in kept}, CARD_KEY: card.to_json()})
-
-
-def write(model: onnx.ModelProto, target: Path, check: Callable[[Path], None]) -> None:
-    """Write a model whole or not at all: `check` is given the finished file and raises where it is not good."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as beside:
-        part = Path(beside) / target.name
-        part.write_bytes(model.SerializeToString(deterministic=True))
-        check(part)
-        os.replace(part, target)
-
-
 def check_parity(written: Path, original: onnx.ModelProto, preprocessing: Preprocessing, batches: Sequence[int] = (1, 3, 32)) -> float:
     """The lowest cosine between the written file and the original, run crop by crop, on smooth random crops.
 
@@ -239,35 +208,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    try:
-        original = onnx.load(args.original)
-    except Exception as error:  # protobuf and the file system raise many kinds
-        raise AdoptError(f"{args.original} is not an ONNX file that can be read ({error}); give the file as published") from error
+    original = artefact.read(args.original)
     preprocessing = Preprocessing(args.colour, tuple(args.mean), tuple(args.std))
     model, size = adopt(original, preprocessing)
-    card = ModelCard(
-        schema=CARD_SCHEMA,
-        model_id=model_id(model),
-        name=args.name,
-        embedding_size=size,
-        crop_size=CROP_SIZE,
-        colour_order=COLOUR_ORDER,
-        landmark_set=LANDMARK_SET,
-        precision=args.precision,
-        training_data=args.training_data,
-        licence=args.licence,
-        training_commit="not trained here",
-        accuracy=(),
-        latency=(),
-        operating_points=(),
-    )
-    set_card(model, card)
+    artefact.set_card(model, artefact.first_card(model, args.name, args.precision, args.training_data, args.licence, "not trained here"))
     lowest = 1.0
 
     def check(part: Path) -> None:
         nonlocal lowest
         lowest = check_parity(part, original, preprocessing)
 
-    write(model, args.out, check)
-    print(f"{args.out}: {size}-D, agrees with the original (lowest cosine {lowest:.7f}); next: python -m export calibrate {args.out}")
+    artefact.write(model, args.out, check)
+    artefact.add_agreement(args.out, args.original.name, lowest)
+    print(f"{args.out}: {size}-D, agrees with the original (lowest cosine {lowest:.7f}); next: python -m export verify, then calibrate {args.out}")
     return 0

@@ -21,7 +21,7 @@ from rich.progress import track
 from device.contract import CROP_SIZE, ClockfaceError, OperatingPoint
 from device.embedder import Embedder
 from device.images import IMAGE_SUFFIXES, read_image
-from export.adopt import set_card, write
+from export.artefact import set_card, write
 from training.pairs import from_text
 from training.recordio import RecordFile
 

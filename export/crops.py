@@ -1,0 +1,167 @@
+"""Aligned crops of different people, from folders, pairs or records: what quantization and thresholds are set on."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+
+from device import models
+from device.config import DetectorSettings
+from device.contract import CANONICAL_LANDMARKS, CROP_SIZE, ClockfaceError, similarity_transform
+from device.detector import Detector
+from device.images import IMAGE_SUFFIXES, read_image
+from training.data import decode
+from training.pairs import from_text
+from training.recordio import RecordFile
+
+Crops = NDArray[np.uint8]  # (P, 112, 112, 3) RGB, one a person
+Embeddings = NDArray[np.float32]  # (P, D) unit length
+
+FEWEST_PEOPLE = 20
+SAME_PERSON = 0.4  # cosine of the teacher above which two unlabelled crops count as one person
+BORDER = CROP_SIZE // 2  # px around a crop, so that the detector sees a face with something around it
+FAR_OFF = 8.0  # px that the middle of the face lies off its canonical place...
+OTHER_SCALE = 0.25  # ... and powers of two that its size differs: an aligned crop is hardly ever both
+FEW_WRONG = 0.02  # share of crops whose landmarks may be misread
+
+
+class CropsError(ClockfaceError):
+    """The crops cannot be used."""
+
+
+@dataclass(frozen=True)
+class CropSet:
+    """Crops of one source and what to call them in a message."""
+
+    name: str
+    crops: Crops
+    labels: tuple[str, ...]
+
+
+def from_folder(folder: Path) -> CropSet:
+    """The pictures of a folder, one a person; of each sub-folder (a person) the first.
+
+    Raises:
+        CropsError: too few, or a picture that is not 112 x 112.
+    """
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES) if folder.is_dir() else []
+    people = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    paths += [first for person in people if (first := min((p for p in person.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES), default=None))]
+    if len(paths) < FEWEST_PEOPLE:
+        raise CropsError(f"{folder}: {len(paths)} people with aligned crops, at least {FEWEST_PEOPLE} are needed")
+    return CropSet(folder.name, np.stack([_checked(read_image(path), str(path)) for path in paths]), tuple(map(str, paths)))
+
+
+def _checked(image: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
+    if image.shape != (CROP_SIZE, CROP_SIZE, 3):
+        size = f"{image.shape[1]} x {image.shape[0]}"
+        raise CropsError(f"{name}: expected an aligned crop of {CROP_SIZE} x {CROP_SIZE}, got {size}; run `python -m training prepare`")
+    return np.asarray(image[:, :, ::-1], dtype=np.uint8)
+
+
+def first_of_pairs(path: Path, images: Path) -> CropSet:
+    """The first crop of each person of an LFW-style pairs.txt."""
+    pairs = from_text(path, images)
+    people = [name.rsplit("_", 1)[0] for name in pairs.names]
+    first = np.unique(people, return_index=True)[1]
+    return CropSet(path.parent.name, pairs.crops[first], tuple(pairs.names[index] for index in first))
+
+
+def from_records(path: Path, people: int, teacher: Path | None, seed: int = 0) -> CropSet:
+    """`people` unlabelled crops (label -1) of a RecordIO file, drawn at random.
+
+    Unlabelled sets show some people twice, and such a pair would stand in the tail as a false match that is none. The
+    teacher, another model's embeddings of the same records in key order (`embedding`, `scale`), finds them: of a pair
+    that it takes for one person the second is left out.
+    """
+    records = RecordFile(path)
+    unlabelled = [(row, key) for row, key in enumerate(records.keys) if records.record(key).label == -1]
+    chosen = np.random.default_rng(seed).permutation(unlabelled)[:people]  # (P, 2): row of the teacher, key
+    if teacher is not None:
+        table = np.load(teacher)
+        known = table["embedding"][chosen[:, 0]].astype(np.float32) * table["scale"][chosen[:, 0], None]
+        chosen = chosen[~repeated(known, SAME_PERSON)]
+    labels = tuple(f"{path}, record {key}" for key in chosen[:, 1])
+    crops = [decode(records.record(int(key)).payload, label) for key, label in zip(chosen[:, 1], labels, strict=True)]
+    return CropSet(path.stem, np.stack(crops), labels)
+
+
+def repeated(embeddings: Embeddings, threshold: float) -> NDArray[np.bool_]:
+    """(P,) bool: which rows are as alike as one person to a row before them."""
+    alike = np.triu(embeddings @ embeddings.T, 1) > threshold
+    return np.asarray(alike.any(axis=0))
+
+
+def misplaced(crop: NDArray[np.uint8], detector: Detector) -> bool | None:
+    """Whether the face of an aligned crop, (112, 112, 3) uint8 RGB, is not where the contract has it; None where no face is found.
+
+    The similarity that would bring the landmarks to their canonical places says how far the face is off and how much too large.
+    """
+    around = cv2.copyMakeBorder(np.ascontiguousarray(crop[:, :, ::-1]), *(BORDER,) * 4, cv2.BORDER_REPLICATE)
+    faces = detector.detect(np.asarray(around, np.uint8))
+    if not faces:
+        return None
+    matrix = similarity_transform(faces[0].landmarks - BORDER, CANONICAL_LANDMARKS)
+    middle = CANONICAL_LANDMARKS.mean(axis=0)
+    shift = float(np.linalg.norm(matrix @ [*middle, 1.0] - middle))
+    return bool(shift > FAR_OFF and abs(np.log2(np.hypot(*matrix[:, 0]))) > OTHER_SCALE)
+
+
+def check_aligned(chosen: CropSet) -> None:
+    """Refuse a set of photos that were merely made 112 x 112.
+
+    Raises:
+        CropsError: faces are not where an aligned crop has them, or most crops show no face at all.
+    """
+    detector = Detector(models.path("yunet"), DetectorSettings(min_eye_distance=16))
+    verdicts = [misplaced(crop, detector) for crop in track(chosen.crops, f"{chosen.name}: aligned?", console=Console(stderr=True), transient=True)]
+    wrong = [label for label, verdict in zip(chosen.labels, verdicts, strict=True) if verdict]
+    unseen = sum(verdict is None for verdict in verdicts)
+    if unseen > len(verdicts) / 2:
+        raise CropsError(f"{chosen.name}: no face found in {unseen} of {len(verdicts)} crops; give aligned crops of faces")
+    if len(wrong) > FEW_WRONG * len(verdicts):
+        raise CropsError(f"{chosen.name}: {len(wrong)} of {len(verdicts)} crops are not aligned, such as {wrong[0]}; run `python -m training prepare`")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--folder", type=Path, action="append", default=[], help="aligned crops of different people, or a folder a person; may be repeated")
+    parser.add_argument("--pairs-people", type=Path, help="LFW-style pairs.txt beside its crops: the first crop of each person in it")
+    parser.add_argument("--rec", type=Path, help="an InsightFace .rec file: its unlabelled crops are taken as different people")
+    parser.add_argument("--people", type=int, default=6000, help="crops drawn from --rec")
+    parser.add_argument("--teacher", type=Path, help="another model's embeddings of the records (.npz): who it finds twice is left out")
+
+
+def from_arguments(args: argparse.Namespace) -> list[CropSet]:
+    """All sets asked for, each checked to be aligned.
+
+    Raises:
+        CropsError: none, or one that cannot be used.
+    """
+    sets = [from_folder(folder) for folder in args.folder]
+    if args.pairs_people is not None:
+        sets.append(first_of_pairs(args.pairs_people, args.pairs_people.parent))
+    if args.rec is not None:
+        sets.append(from_records(args.rec, args.people, args.teacher))
+    if not sets:
+        raise CropsError("no crops: give --folder, --pairs-people or --rec, or several of them")
+    for chosen in sets:
+        check_aligned(chosen)
+    return sets
+
+
+def embed(run: Callable[[Crops], Embeddings], sets: Sequence[CropSet], batch: int = 16) -> list[Embeddings]:
+    """The embeddings of each set."""
+    done = []
+    for chosen in sets:
+        starts = range(0, len(chosen.crops), batch)
+        parts = [run(chosen.crops[start : start + batch]) for start in track(starts, f"{chosen.name}: embedding", console=Console(stderr=True), transient=True)]
+        done.append(np.concatenate(parts))
+    return done

@@ -1,0 +1,122 @@
+"""`python -m export latency MODEL...`: milliseconds a crop of several models in one run, their turns taken one after the other, with ratios.
+
+    python -m export latency models/clockface-edge.onnx models/clockface-edge-int8.onnx models/sface.onnx --crops DIR
+
+A machine's absolute figures move with what else it does; the ratio of two models whose turns alternate moves little.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from device.contract import ClockfaceError
+from device.embedder import Embedder
+from device.images import IMAGE_SUFFIXES, read_image
+from export.adopt import smooth_crops
+from export.crops import CropsError
+
+ROUNDS = 200  # runs of each model and number of threads
+WARM_UP = 5
+FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "asimd", "asimddp", "i8mm")  # what int8 and float kernels choose by
+
+
+def host() -> dict[str, Any]:
+    """What a latency depends on: CPU, its flags, cores, runtime version."""
+    words: dict[str, str] = {}
+    info = Path("/proc/cpuinfo")
+    for line in reversed(info.read_text(encoding="utf-8").splitlines() if info.exists() else []):
+        key, _, value = line.partition(":")
+        words[key.strip()] = value.strip()  # the first core's words stay
+    flags = set(words.get("flags", words.get("Features", "")).split())
+    return {
+        "cpu": words.get("model name", platform.processor() or platform.machine()),
+        "machine": platform.machine(),
+        "cores": os.cpu_count() or 1,
+        "flags": [flag for flag in FLAGS if flag in flags],
+        "runtime": f"onnxruntime {onnxruntime.__version__}",
+    }
+
+
+def measure(models: Sequence[Path], crops: NDArray[np.uint8], threads: int, rounds: int = ROUNDS) -> list[NDArray[np.float64]]:
+    """(rounds,) ms of each model, one crop a run; in each round every model has its turn.
+
+    Args:
+        models: under the contract.
+        crops: (N, 112, 112, 3) uint8 RGB, used in turn.
+        threads: of one run.
+    """
+    embedders = [Embedder(path, "cpu", threads) for path in models]
+    taken = np.zeros((len(models), rounds))
+    for turn in range(-WARM_UP, rounds):
+        crop = crops[turn % len(crops)][None]
+        for number, embedder in enumerate(embedders):
+            begin = time.perf_counter()
+            embedder.embed(crop)
+            if turn >= 0:
+                taken[number, turn] = 1000 * (time.perf_counter() - begin)
+    return list(taken)
+
+
+def entry(milliseconds: NDArray[np.float64], threads: int) -> dict[str, Any]:
+    """A card's entry of one measurement."""
+    p50, p95 = np.percentile(milliseconds, [50, 95])
+    return {"threads": threads, "p50_ms": round(float(p50), 3), "p95_ms": round(float(p95), 3), "runs": len(milliseconds), **host()}
+
+
+def read_crops(folder: Path | None, most: int = 100) -> NDArray[np.uint8]:
+    """Crops for timing: pictures of a folder (or of its sub-folders) brought to 112 x 112; without one, made-up crops."""
+    if folder is None:
+        return smooth_crops(32)
+    paths = sorted(path for pattern in ("*", "*/*") for path in folder.glob(pattern) if path.suffix.lower() in IMAGE_SUFFIXES)[:most]
+    if not paths:
+        raise CropsError(f"{folder}: no pictures; give a folder of crops or photos")
+    return np.stack([_central(read_image(path)) for path in paths])
+
+
+def _central(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(H, W, 3) BGR -> the middle 112 x 112, RGB; time does not depend on where the face is."""
+    top, left = (image.shape[0] - 112) // 2, (image.shape[1] - 112) // 2
+    if min(top, left) < 0:
+        raise CropsError(f"a picture of {image.shape[1]} x {image.shape[0]}: at least 112 x 112 is needed")
+    return np.ascontiguousarray(image[top : top + 112, left : left + 112, ::-1])
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("models", type=Path, nargs="+", help="under the contract; ratios are to the first")
+    parser.add_argument("--crops", type=Path, help="folder of crops or photos; without it made-up crops")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1])
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--json", action="store_true")
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.rounds < 1 or min(args.threads) < 1:
+        raise ClockfaceError("--rounds and --threads: expected at least 1")
+    crops = read_crops(args.crops)
+    rows = []
+    for threads in args.threads:
+        taken = measure(args.models, crops, threads, args.rounds)
+        first = float(np.median(taken[0]))
+        for path, milliseconds in zip(args.models, taken, strict=True):
+            size = path.stat().st_size
+            rows.append({"model": str(path), "bytes": size, **entry(milliseconds, threads), "ratio": round(float(np.median(milliseconds)) / first, 3)})
+    if args.json:
+        print(json.dumps(rows, indent=1))
+        return 0
+    about = host()
+    print(f"{about['cpu']}, {about['cores']} cores, {' '.join(about['flags'])}, {about['runtime']}; {args.rounds} rounds, the models in turn")
+    print(f"{'model':44} {'MB':>6} {'threads':>7} {'p50 ms':>8} {'p95 ms':>8} {'to the first':>12}")
+    for row in rows:
+        print(f"{row['model']:44} {row['bytes'] / 1e6:6.2f} {row['threads']:7d} {row['p50_ms']:8.2f} {row['p95_ms']:8.2f} {row['ratio']:12.3f}")
+    return 0

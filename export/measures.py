@@ -1,0 +1,58 @@
+"""What a card says of a model's accuracy: figures on pairs, in searches and by group, as plain JSON values."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from training.embedding import Embed, Embeddings
+from training.evaluate import evaluate_groups, evaluate_pairs, evaluate_search
+from training.metrics import Scores
+from training.pairs import Pairs
+
+GALLERIES = (10, 50, 100, 150)  # people of the verification set that are enrolled in searches
+BINS = 80  # of the score histograms
+EDGES = (-0.6, 1.0)
+POINTS = 60  # of the DET curve
+
+
+def of_pairs(embed: Embed, data: Pairs, name: str) -> tuple[list[dict[str, Any]], Scores, Embeddings]:
+    """Card entries measured on pairs; their scores and the embeddings of their crops.
+
+    Args:
+        embed: the model.
+        data: the verification set.
+        name: what to call it.
+    """
+    report, scores, rows = evaluate_pairs(embed, data)
+    people = np.unique([label.rsplit("_", 1)[0] for label in data.names], return_inverse=True)[1]
+    figures = {key: value for key, value in report.items() if key != "ms_per_crop"}
+    entries = [{"measure": "pairs", "data": name, "people": int(people.max()) + 1, **figures}]
+    found = evaluate_search(rows, people, GALLERIES) if len(np.unique(people)) < len(people) else []
+    entries += [{"measure": "search", "data": name, **dataclasses.asdict(one)} for one in found]
+    return [*entries, _curve(scores, name), _histogram(scores, name)], scores, rows
+
+
+def of_groups(embed: Embed, folder: Path, scores: Scores) -> dict[str, Any]:
+    """False matches by group at the threshold of FAR 1e-2 on the pairs."""
+    return {"measure": "groups", "data": folder.name, "far": 1e-2, **evaluate_groups(embed, folder, scores.threshold_at(1e-2))}
+
+
+def _curve(scores: Scores, name: str) -> dict[str, Any]:
+    """FRR at POINTS false accept rates, evenly spaced by their logarithm, down to what the pairs can show; and the mated scores' percentiles."""
+    rates = np.geomspace(1.0 / len(scores.non_mated), 0.5, POINTS)
+    frr = [1 - scores.tar_at(float(rate)) for rate in rates]
+    mated = np.percentile(scores.mated, np.arange(101))
+    return {"measure": "det", "data": name, "far": _short(rates), "frr": _short(np.array(frr)), "mated_percentiles": _short(mated)}
+
+
+def _histogram(scores: Scores, name: str) -> dict[str, Any]:
+    mated, non_mated = (np.histogram(np.clip(values, *EDGES), BINS, EDGES)[0].tolist() for values in (scores.mated, scores.non_mated))
+    return {"measure": "histogram", "data": name, "low": EDGES[0], "high": EDGES[1], "mated": mated, "non_mated": non_mated}
+
+
+def _short(values: Any) -> list[float]:
+    return [float(f"{value:.4g}") for value in values]

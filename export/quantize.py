@@ -1,0 +1,250 @@
+"""`python -m export quantize`: a float32 model -> int8 (static, QDQ, per channel) or float16.
+
+    python -m export quantize own.onnx --out own-int8.onnx --folder crops
+    python -m export quantize own.onnx --out own-float16.onnx --to float16
+
+Ranges of activations are set on aligned crops by MinMax, entropy and percentile; the one whose embeddings stay nearest to the float model's wins. Then each
+layer's harm is measured by itself, and layers are kept in float, the worst first, until the mean cosine on crops that set no range reaches the goal. Half of
+the crops set the ranges, half judge. What it gains is for `verify` to say.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import io
+import json
+import logging
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, create_calibrator, quantize_static, save_tensors_data
+from onnxruntime.transformers.float16 import convert_float_to_float16
+from rich.console import Console
+from rich.progress import track
+
+from device.contract import ClockfaceError, ModelCard
+from device.embedder import Embedder
+from export import artefact, crops
+from export.adopt import PREFIX
+
+METHODS: dict[str, tuple[CalibrationMethod, dict[str, Any]]] = {
+    "minmax": (CalibrationMethod.MinMax, {}),
+    "entropy": (CalibrationMethod.Entropy, {"num_bins": 512}),  # with onnxruntime's 128 there is nothing to choose from: the result is MinMax
+    "percentile": (CalibrationMethod.Percentile, {"percentile": 99.999, "symmetric": False}),  # symmetric would waste half of a ReLU's range
+}
+LAYERS = ("Conv", "Gemm", "MatMul")  # what costs time and may be kept in float one by one
+OPERATORS = [*LAYERS, "Add", "Relu", "Clip", "PRelu", "Flatten", "MaxPool", "AveragePool", "GlobalAveragePool"]
+GOAL = 0.995  # mean cosine to the float model on crops that set no range; the gate wants 0.99 on another set
+HALF_PARITY = 0.999  # lowest cosine of float16
+
+
+class QuantizeError(ClockfaceError):
+    """The model cannot be quantized as asked."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A layer that stays in float, and why."""
+
+    layer: str
+    before: float  # mean cosine with it and those kept before it ...
+    after: float  # ... and once it is float too
+
+    @property
+    def reason(self) -> str:
+        return f"mean cosine {self.before:.5f} with it in int8, {self.after:.5f} with it in float"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was tried and what came of it; all figures are mean cosines to the float model on the judging crops."""
+
+    crops: int  # that set the ranges; as many judge
+    methods: dict[str, float]
+    chosen: str
+    layers: dict[str, float]  # with this layer alone in float, all others in int8
+    kept: tuple[Kept, ...]
+    mean_cosine: float
+    lowest_cosine: float
+
+
+class _Reader(CalibrationDataReader):  # type: ignore[misc]
+    """Crops one by one, as onnxruntime asks for them."""
+
+    def __init__(self, name: str, values: NDArray[np.uint8]) -> None:
+        self._name, self._values = name, iter(values)
+
+    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
+        crop = next(self._values, None)
+        return None if crop is None else {self._name: crop[None]}
+
+
+class Quantizer:
+    """One float model, the ranges of its activations, and the crops that judge.
+
+    Args:
+        source: float32 model under the contract.
+        setting, judging: (N, 112, 112, 3) uint8 RGB each, of different people.
+        workspace: folder for ranges and trial files.
+    """
+
+    def __init__(self, source: Path, setting: NDArray[np.uint8], judging: NDArray[np.uint8], workspace: Path) -> None:
+        self.source, self.workspace = source, workspace
+        self._setting, self._judging = setting, judging
+        self._expected = Embedder(source, "cpu").embed(judging)
+        nodes = [node for node in artefact.read(source).graph.node]
+        self._around = [node.name for node in nodes if node.name.startswith(PREFIX)]  # scaling and normalisation stay in float
+        self.layers = tuple(node.name for node in nodes if node.op_type in LAYERS and node.name not in self._around)
+        if not self.layers:
+            raise QuantizeError(f"{source} has no named {', '.join(LAYERS)}: nothing to quantize")
+
+    def _ranges(self, method: str) -> Path:
+        """The file with the ranges that a method finds, measured once."""
+        cache = self.workspace / f"{method}.json"
+        if not cache.exists():
+            kind, options = METHODS[method]
+            augmented = str(self.workspace / "augmented.onnx")
+            with contextlib.redirect_stdout(io.StringIO()):  # onnxruntime tells of its progress there
+                calibrator = create_calibrator(self.source, OPERATORS, augmented, kind, extra_options=options)
+                calibrator.collect_data(_Reader("crops", self._setting))
+                save_tensors_data(calibrator.compute_data(), cache)
+        return cache
+
+    def make(self, method: str, kept: tuple[str, ...], target: Path) -> None:
+        """Write the int8 graph with some layers kept in float."""
+        quantize_static(
+            self.source,
+            target,
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=OPERATORS,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,  # with int8 weights, the form whose depthwise layers are fast on x86 too
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=[*self._around, *kept],
+            calibrate_method=METHODS[method][0],
+            calibration_cache_path=self._ranges(method),
+        )
+
+    def cosines(self, path: Path, precision: str = "int8") -> NDArray[np.float32]:
+        """(N,) cosine of each judging crop's embedding to the float model's."""
+        model = artefact.read(path)
+        artefact.set_card(model, dataclasses.replace(artefact.card_of(artefact.read(self.source), self.source), precision=precision))
+        path.write_bytes(model.SerializeToString())
+        cosines: NDArray[np.float32] = np.sum(Embedder(path, "cpu").embed(self._judging) * self._expected, axis=1)
+        return cosines
+
+    def mean(self, method: str, kept: tuple[str, ...]) -> float:
+        trial = self.workspace / "trial.onnx"
+        self.make(method, kept, trial)
+        return float(self.cosines(trial).mean())
+
+
+def search(quantizer: Quantizer, goal: float) -> Report:
+    """Choose the method, then keep the layers that hurt most in float until the goal is reached.
+
+    Raises:
+        QuantizeError: half of the layers in float do not reach it either.
+    """
+    methods = {method: quantizer.mean(method, ()) for method in METHODS}
+    chosen = max(methods, key=lambda method: methods[method])
+    layers = {layer: quantizer.mean(chosen, (layer,)) for layer in _shown(quantizer.layers)}
+    kept: list[Kept] = []
+    reached = methods[chosen]
+    for layer in sorted(layers, key=lambda layer: -layers[layer]):
+        if reached >= goal:
+            break
+        if len(kept) >= len(layers) // 2:
+            raise QuantizeError(f"mean cosine {reached:.4f} with {len(kept)} of {len(layers)} layers in float, {goal} wanted; train for int8 (`export qat`)")
+        after = quantizer.mean(chosen, (*(k.layer for k in kept), layer))
+        kept.append(Kept(layer, reached, after))
+        reached = after
+    trial = quantizer.workspace / "trial.onnx"
+    quantizer.make(chosen, tuple(k.layer for k in kept), trial)
+    cosines = quantizer.cosines(trial)
+    return Report(len(quantizer._setting), methods, chosen, layers, tuple(kept), float(cosines.mean()), float(cosines.min()))
+
+
+def _shown(layers: tuple[str, ...]) -> Iterator[str]:
+    yield from track(layers, "layers", console=Console(stderr=True), transient=True)
+
+
+def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The net in float16 for TensorRT and CUDA; scaling and the final length stay in float32, where a sum of squares cannot overflow."""
+    around = [node.name for node in model.graph.node if node.name.startswith(PREFIX)]
+    halved: onnx.ModelProto = convert_float_to_float16(model, keep_io_types=True, node_block_list=around)
+    return halved
+
+
+def quantized_card(model: onnx.ModelProto, card: ModelCard, precision: str) -> ModelCard:
+    """The float model's card for another file: another id, and nothing measured yet."""
+    named = dataclasses.replace(card, model_id=artefact.model_id(model), name=f"{card.name}-{precision}", precision=precision)
+    return dataclasses.replace(named, accuracy=(), latency=(), operating_points=())
+
+
+def write_like(source: Path, model: onnx.ModelProto, precision: str, out: Path) -> None:
+    """Write a model made from another one, with that one's opset and a card of its own."""
+    float_model = artefact.read(source)
+    if artefact.opset(model) != artefact.opset(float_model):
+        raise QuantizeError(f"opset became {artefact.opset(model)}, expected {artefact.opset(float_model)} as in {source}")
+    model.ir_version = float_model.ir_version
+    artefact.set_card(model, quantized_card(model, artefact.card_of(float_model, source), precision))
+    artefact.write(model, out, lambda part: _loads(part))
+
+
+def _loads(part: Path) -> None:
+    embedder = Embedder(part, "cpu")
+    rows = embedder.embed(np.zeros((2, 112, 112, 3), np.uint8))
+    if not np.allclose(np.linalg.norm(rows, axis=1), 1.0, atol=1e-3):
+        raise QuantizeError("the result gives no unit vectors")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", type=Path, help="float32, under the contract")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--to", choices=("int8", "float16"), default="int8")
+    parser.add_argument("--goal", type=float, default=GOAL, help="mean cosine to the float model on crops that set no range")
+    parser.add_argument("--most", type=int, default=400, help="crops used, half of them to judge")
+    parser.add_argument("--report", type=Path, help="JSON of all that was tried")
+    crops.add_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    if Embedder(args.model, "cpu").card.precision != "float32":
+        raise QuantizeError(f"{args.model} is not float32; give the model that `build` or `adopt` wrote")
+    if args.to == "float16":
+        write_like(args.model, to_float16(artefact.read(args.model)), "float16", args.out)
+        print(f"{args.out}: {args.out.stat().st_size / 1e6:.2f} MB; next: python -m export verify {args.out} --reference {args.model}")
+        return 0
+    logging.getLogger().setLevel(logging.ERROR)  # onnxruntime asks for a preparation that this graph does not need
+    everything = np.concatenate([chosen.crops for chosen in crops.from_arguments(args)])
+    drawn = np.random.default_rng(0).permutation(len(everything))[: args.most]
+    half = len(drawn) // 2
+    with tempfile.TemporaryDirectory() as folder:
+        quantizer = Quantizer(args.model, everything[drawn[:half]], everything[drawn[half:]], Path(folder))
+        report = search(quantizer, args.goal)
+        quantizer.make(report.chosen, tuple(kept.layer for kept in report.kept), Path(folder) / "final.onnx")
+        write_like(args.model, artefact.read(Path(folder) / "final.onnx"), "int8", args.out)
+    if args.report:
+        args.report.write_text(json.dumps(dataclasses.asdict(report), indent=1), encoding="utf-8")
+    print(as_text(report))
+    print(f"{args.out}: {args.out.stat().st_size / 1e6:.2f} MB; next: python -m export verify {args.out} --reference {args.model}")
+    return 0
+
+
+def as_text(report: Report) -> str:
+    """The report as lines for a person."""
+    lines = [f"ranges set on {report.crops} crops, judged on as many others; mean cosine to the float model:"]
+    lines += [f"  {method:10} {mean:.5f}{'  chosen' if method == report.chosen else ''}" for method, mean in report.methods.items()]
+    lines.append("layers that hurt most (mean cosine with this one alone in float):")
+    lines += [f"  {mean:.5f}  {layer}" for layer, mean in sorted(report.layers.items(), key=lambda item: -item[1])[:5]]
+    lines += [f"kept in float: {kept.layer}: {kept.reason}" for kept in report.kept] or ["kept in float: none"]
+    lines.append(f"in the end: mean cosine {report.mean_cosine:.5f}, lowest {report.lowest_cosine:.5f}")
+    return "\n".join(lines)

@@ -1,0 +1,165 @@
+"""`python -m export verify MODEL --reference FLOAT --pairs pairs.txt --images DIR`: the gate between an artefact and a board.
+
+Measures the file as it lies there: whether it is what its card says, how near its embeddings are to the reference's, accuracy on the verification
+set beside the reference's, size, latency. The figures go into the card. When a limit breaks the exit code is 1 and the file stays as it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from device.contract import ClockfaceError, ModelCard
+from device.embedder import Embedder
+from export import artefact, latency, measures
+from training import pairs
+from training.embedding import Embed, Embeddings, embed_all, open_model
+from training.metrics import Scores
+
+FAR = 1e-3
+
+
+class VerifyError(ClockfaceError):
+    """A limit breaks: the artefact must not reach a board."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    mean_cosine: float = 0.99  # lowest, to the reference, over the crops of the verification set
+    tar_loss: float = 0.005  # largest loss of TAR at FAR 1e-3 against the reference
+    size_mb: float = 0.0  # largest file; 0 is any
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was measured; entries for the card."""
+
+    accuracy: tuple[dict[str, Any], ...]
+    latency: tuple[dict[str, Any], ...]
+    faults: tuple[str, ...]  # the limits that break, in words
+
+
+def verify(model: Path, reference: Path | None, data: pairs.Pairs, name: str, groups: Path | None, limits: Limits, rounds: int = latency.ROUNDS) -> Findings:
+    """Measure an artefact.
+
+    Args:
+        model: under the contract.
+        reference: what it was made from, .pt or float32 .onnx; None only for a float32 model that agreed with its original when it was built or adopted.
+        data: the verification set; `name` is what the card calls it.
+        groups: folder with groups.tsv.
+        limits: what must hold.
+        rounds: of the latency measurement.
+
+    Raises:
+        ClockfaceError: the file does not load, does not keep the contract, or is not what its card says.
+    """
+    embedder = Embedder(model, "cpu")
+    check_identity(model, embedder.card)
+    entries, scores, rows = measures.of_pairs(embedder.embed, data, name)
+    faults = []
+    if reference is None:
+        entries.insert(0, _agreement_at_birth(embedder.card, model))
+    else:
+        agreement, lost = _compare(_reference(reference), reference, data, rows, scores)
+        entries.insert(0, agreement)
+        if not agreement["mean_cosine"] >= limits.mean_cosine:  # NaN breaks it too
+            faults.append(f"mean cosine to {reference.name} is {agreement['mean_cosine']:.4f}, at least {limits.mean_cosine} wanted")
+        if not lost <= limits.tar_loss:
+            faults.append(f"TAR at FAR {FAR:g} is {100 * lost:.2f} points lower than that of {reference.name}, at most {100 * limits.tar_loss:g} allowed")
+    size = model.stat().st_size / 1e6
+    if limits.size_mb and size > limits.size_mb:
+        faults.append(f"the file has {size:.2f} MB, at most {limits.size_mb:g} allowed")
+    if groups is not None:
+        entries.append(measures.of_groups(embedder.embed, groups, scores))
+    times = [latency.entry(latency.measure([model], data.crops[:64], threads, rounds)[0], threads) for threads in sorted({1, os.cpu_count() or 1})]
+    return Findings(tuple(entries), tuple(times), tuple(faults))
+
+
+def check_identity(path: Path, card: ModelCard) -> None:
+    """The weights are those that the card names.
+
+    Raises:
+        VerifyError: they are others.
+    """
+    if (got := artefact.model_id(artefact.read(path))) != card.model_id:
+        raise VerifyError(f"{path}: the card names the weights {card.model_id[:12]}..., the file holds {got[:12]}...; build it again")
+
+
+def _reference(path: Path) -> Embed:
+    if path.suffix != ".onnx":
+        return open_model(path)
+    embedder = Embedder(path, "cpu")
+    if embedder.card.precision != "float32":
+        raise VerifyError(f"{path} is {embedder.card.precision}; the reference must be float32")
+    return embedder.embed
+
+
+def _compare(embed: Embed, path: Path, data: pairs.Pairs, rows: Embeddings, scores: Scores) -> tuple[dict[str, Any], float]:
+    """The card's entry on agreement, and by how much TAR at FAR is lower than the reference's."""
+    expected, _ = embed_all(embed, data.crops)
+    if expected.shape != rows.shape:
+        raise VerifyError(f"{path} has {expected.shape[1]}-D embeddings, the artefact {rows.shape[1]}-D; give what it was made from")
+    cosines = np.sum(rows * expected, axis=1)
+    theirs = np.sum(expected[data.first] * expected[data.second], axis=1)
+    before = Scores(theirs[data.same], theirs[~data.same]).tar_at(FAR)
+    lost = before - scores.tar_at(FAR)
+    entry = {"measure": "agreement", "reference": path.name, "crops": len(rows), "mean_cosine": float(cosines.mean()), "lowest_cosine": float(cosines.min())}
+    return {**entry, "tar_at_far": FAR, "reference_tar": before, "tar_loss": lost}, lost
+
+
+def _agreement_at_birth(card: ModelCard, path: Path) -> dict[str, Any]:
+    """What `build` or `adopt` measured when it wrote the file."""
+    found = [entry for entry in card.accuracy if entry.get("measure") == "agreement"]
+    if card.precision != "float32" or not found:
+        raise VerifyError(f"{path} ({card.precision}): nothing says that it agrees with what it was made from; give that to --reference")
+    return found[0]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--reference", type=Path, help="what it was made from: .pt or float32 .onnx")
+    parser.add_argument("--pairs", type=Path, required=True, help="pairs.txt in LFW's form")
+    parser.add_argument("--images", type=Path, required=True, help="folder of the crops named in --pairs")
+    parser.add_argument("--groups", type=Path, help="folder with groups.tsv: false matches by group")
+    parser.add_argument("--data", default="", help="what the card calls the set; without it the name of its folder")
+    parser.add_argument("--mean-cosine", type=float, default=Limits.mean_cosine)
+    parser.add_argument("--tar-loss", type=float, default=Limits.tar_loss)
+    parser.add_argument("--size-mb", type=float, default=Limits.size_mb, help="largest file; 0 is any")
+
+
+def run(args: argparse.Namespace) -> int:
+    limits = Limits(args.mean_cosine, args.tar_loss, args.size_mb)
+    name = args.data or args.images.resolve().name
+    findings = verify(args.model, args.reference, pairs.from_text(args.pairs, args.images), name, args.groups, limits)
+    print("\n".join(as_text(findings)))
+    if findings.faults:
+        raise VerifyError(f"{args.model} fails and stays as it was: {'; '.join(findings.faults)}")
+    card = Embedder(args.model, "cpu").card
+    kept = tuple(entry for entry in card.accuracy if entry.get("measure") == "non_mated")  # of `calibrate`
+    artefact.write_card(args.model, dataclasses.replace(card, accuracy=findings.accuracy + kept, latency=findings.latency))
+    print(f"{args.model}: passed, its card says so")
+    return 0
+
+
+def as_text(findings: Findings) -> list[str]:
+    """The findings as lines for a person."""
+    by_measure = {entry["measure"]: entry for entry in findings.accuracy}
+    lines = []
+    if "mean_cosine" in by_measure["agreement"]:
+        found = by_measure["agreement"]
+        lines.append(f"cosine to {found['reference']}: mean {found['mean_cosine']:.5f}, lowest {found['lowest_cosine']:.5f} over {found['crops']} crops")
+        lines.append(f"TAR at FAR {FAR:g}: {100 * (found['reference_tar'] - found['tar_loss']):.2f} %, the reference's {100 * found['reference_tar']:.2f} %")
+    pairs_entry = by_measure["pairs"]
+    lines.append(f"accuracy {100 * pairs_entry['accuracy_mean']:.2f} % +- {100 * pairs_entry['accuracy_std']:.2f}, EER {100 * pairs_entry['eer']:.2f} %")
+    if "groups" in by_measure:
+        lines.append(f"worst group in false matches: {by_measure['groups']['worst_to_mean']:.2f} times the mean")
+    for time in findings.latency:
+        about = f"{time['cpu']}, {' '.join(time['flags'])}, {time['runtime']}"
+        lines.append(f"{time['threads']} thread(s): p50 {time['p50_ms']:.2f} ms, p95 {time['p95_ms']:.2f} ms ({about})")
+    return lines
