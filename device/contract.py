@@ -96,6 +96,8 @@ class OperatingPoint:
     high: float | None
     method: str  # "measured", "extrapolated" or "insufficient data"
     data: str  # what it was set on
+    fpir_low: float | None = None  # 95 % interval of the FPIR that this threshold really has
+    fpir_high: float | None = None
 
 
 @dataclass(frozen=True)

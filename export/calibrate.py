@@ -1,38 +1,58 @@
-"""`python -m export calibrate`: thresholds from non-mated scores, written into the model's card.
+"""`python -m export calibrate MODEL...`: thresholds from non-mated scores, written into each model's card.
 
-One search of a gallery of N people is falsely positive with FPIR = 1 - (1 - FMR)^N, where FMR is the false-match rate of one
-comparison. So the threshold for (N, FPIR) is the score that a share FMR of all non-mated comparisons exceeds. Where fewer than
-ten comparisons would lie above it, the data cannot carry it and the card says "insufficient data".
+    python -m export calibrate own.onnx own-int8.onnx --folder crops --rec unlabelled.rec --other sface.onnx
+
+A search of a gallery of N people compares with all of them, so FPIR = 1 - (1 - FMR)^N. The threshold for (N, FPIR) is the score that a share FMR of
+all non-mated comparisons exceeds. Where fewer than ten comparisons lie above it, a fitted tail carries it some way further and the card says
+"extrapolated"; where that is not supported either, it says "insufficient data". Each threshold has its interval, and so has the FPIR it will really
+have: the wider of a bootstrap over people, because comparisons that share a person are not independent, and the exact binomial one.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from rich.progress import track
+from scipy import stats
 
-from device.contract import CROP_SIZE, ClockfaceError, OperatingPoint
+from device.contract import ClockfaceError, OperatingPoint
 from device.embedder import Embedder
-from device.images import IMAGE_SUFFIXES, read_image
-from export.artefact import set_card, write
-from training.pairs import from_text
-from training.recordio import RecordFile
+from export import artefact, crops, tail
+from export.crops import CropSet, Embeddings
 
 SIZES = (10, 50, 100, 500, 1_000, 5_000, 10_000, 50_000)  # people
-FEWEST = 10  # non-mated comparisons that must lie above a threshold
-SAME_PERSON = 0.4  # cosine of the teacher above which two unlabelled crops count as one person
-ROUNDS = 200  # of the bootstrap over identities
+FPIRS = (0.1, 0.01, 0.001)
+FEWEST = 10  # non-mated comparisons that must lie above a measured threshold
+FITTED = 1_000  # comparisons that the tail is fitted to
+FARTHEST = 100.0  # times beyond FEWEST that the fitted tail may carry
+ROUNDS = 200  # of the bootstrap over people
+SAME_BY_OTHER = 0.5  # cosine of another model above which two crops count as one person
+LEVEL = 0.95  # of all intervals
 
 
 class CalibrateError(ClockfaceError):
     """The data cannot be used to set a threshold."""
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """The score for one FMR, its interval, and the interval of the FMR it really has; NaN where nothing can be said."""
+
+    value: float
+    low: float
+    high: float
+    fmr_low: float
+    fmr_high: float
+    method: str  # "measured", "extrapolated" or "insufficient data"
+
+
+NOTHING = Threshold(*(float("nan"),) * 5, "insufficient data")
 
 
 def false_match_rate(size: int, fpir: float) -> float:
@@ -40,153 +60,184 @@ def false_match_rate(size: int, fpir: float) -> float:
     return float(-np.expm1(np.log1p(-fpir) / size))
 
 
-def thresholds(embeddings: NDArray[np.float32], rates: Sequence[float], seed: int = 0) -> NDArray[np.float64]:
-    """The score that a share `rate` of the non-mated comparisons exceeds, with its 95 % interval.
+def identification_rate(size: int, fmr: float) -> float:
+    """The FPIR of a search of `size` people at this FMR of one comparison."""
+    return float(-np.expm1(size * np.log1p(-min(fmr, 1 - 1e-12))))
+
+
+class NonMated:
+    """All comparisons between different people, the highest scores in order, and bootstrap draws of the people.
 
     Args:
-        embeddings: (P, D) unit length, one a person, all different people.
-        rates: FMRs.
-
-    Returns:
-        (len(rates), 3) float64: threshold, low, high; NaN where fewer than FEWEST comparisons lie above. The interval
-        is a bootstrap over identities: comparisons that share a person are not independent.
+        embeddings: (P, D) unit length, one a person.
+        largest_rate: the highest FMR that will be asked for.
     """
-    people = len(embeddings)
-    scores = (embeddings @ embeddings.T)[np.triu_indices(people, 1)]  # (P (P - 1) / 2,)
-    first, second = (index.astype(np.int32) for index in np.triu_indices(people, 1))
-    keep = min(len(scores), max(2, int(np.ceil(3 * max(rates) * len(scores)))))  # only the upper tail is ever looked at
-    top = np.argpartition(scores, -keep)[-keep:]
-    top = top[np.argsort(-scores[top])]  # highest first
-    tail, first, second = np.asarray(scores[top], np.float64), first[top], second[top]
-    draws = [np.ones(people)]
-    random = np.random.default_rng(seed)
-    draws += [np.bincount(random.integers(0, people, people), minlength=people).astype(float) for _ in range(ROUNDS)]
-    found = np.array([_at(tail, weights[first] * weights[second], _pairs(weights), rates) for weights in draws])  # (1 + ROUNDS, R)
-    low, high = np.percentile(found[1:], [2.5, 97.5], axis=0)
-    result = np.stack([found[0], low, high], axis=1)
-    above = np.array(rates) * people * (people - 1) / 2
-    result[above < FEWEST] = np.nan
-    return result
+
+    def __init__(self, embeddings: Embeddings, largest_rate: float, seed: int = 0) -> None:
+        people = len(embeddings)
+        self.total = people * (people - 1) // 2
+        first, second = (index.astype(np.int32) for index in np.triu_indices(people, 1))
+        scores = (embeddings @ embeddings.T)[first, second]  # (P (P - 1) / 2,)
+        self.mean, self.deviation = float(scores.mean()), float(scores.std())
+        keep = min(len(scores), max(2, FITTED + 1, int(np.ceil(3 * largest_rate * len(scores)))))  # only the upper tail is ever looked at
+        top = np.argpartition(scores, -keep)[-keep:]
+        top = top[np.argsort(-scores[top], kind="stable")]  # highest first
+        self.scores = np.asarray(scores[top], np.float64)
+        self._first, self._second = first[top], second[top]
+        random = np.random.default_rng(seed)
+        self._draws = [np.bincount(random.integers(0, people, people), minlength=people).astype(np.float64) for _ in range(ROUNDS)]
+        self._start = float(self.scores[min(FITTED, keep - 1)])
+
+    def thresholds(self, rates: Sequence[float]) -> list[Threshold]:
+        """One for each FMR."""
+        wanted = np.array(rates)
+        at = self._quantiles(np.ones_like(self.scores), self.total, wanted)  # (R,) measured
+        fitted = self._fit(np.ones_like(self.scores), self.total)
+        carried = wanted * self.total >= FEWEST
+        reach = wanted * self.total >= FEWEST / FARTHEST
+        values = np.where(carried, at, fitted.score(wanted))
+        draws = [self._draw(weights, wanted, values) for weights in self._draws]
+        drawn, drawn_rates, drawn_tails, tail_rates = (np.array(rows) for rows in zip(*draws, strict=True))  # (ROUNDS, R) each
+        supported = self._supported(fitted)
+        found = []
+        for i, rate in enumerate(wanted):
+            if carried[i]:
+                exact = exact_interval(int(np.floor(rate * self.total)), self.total)
+                fmr = _middle(drawn_rates[:, i])
+                found.append(Threshold(values[i], *_middle(drawn[:, i]), min(fmr[0], exact[0]), max(fmr[1], exact[1]), "measured"))
+            elif reach[i] and supported and values[i] < 1:
+                found.append(Threshold(values[i], *_middle(drawn_tails[:, i]), *_middle(tail_rates[:, i]), "extrapolated"))
+            else:
+                found.append(NOTHING)
+        return found
+
+    def _draw(self, people: NDArray[np.float64], rates: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+        """Of one bootstrap draw: measured thresholds, shares above the given ones, and both again by its own fitted tail."""
+        weights, total = self._weights(people)
+        above = np.concatenate([[0.0], np.cumsum(weights)])
+        shares = above[np.searchsorted(-self.scores, -values, side="left")] / total
+        fitted = self._fit(weights, total)
+        return self._quantiles(weights, total, rates), shares, fitted.score(rates), fitted.rate(values)
+
+    def _weights(self, people: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+        """How often each comparison stands in a draw, and how many comparisons between different people the draw has."""
+        return people[self._first] * people[self._second], float((people.sum() ** 2 - (people**2).sum()) / 2)
+
+    def _quantiles(self, weights: NDArray[np.float64], total: float, rates: NDArray[np.float64]) -> NDArray[np.float64]:
+        places = np.searchsorted(np.cumsum(weights), rates * total, side="right")
+        return self.scores[np.minimum(places, len(self.scores) - 1)]
+
+    def _fit(self, weights: NDArray[np.float64], total: float) -> tail.Tail:
+        above = self.scores > self._start
+        return tail.fit(self.scores[above], weights[above], self._start, total)
+
+    def _supported(self, fitted: tail.Tail) -> bool:
+        """Whether the fit foretells the highest scores that were seen: the threshold of ten comparisons must lie in the bootstrap's interval of it."""
+        rate = np.array([FEWEST / self.total])
+        seen = [self._quantiles(*self._weights(people), rate)[0] for people in self._draws]
+        low, high = _middle(np.array(seen))
+        return bool(self.scores.size > FITTED and low <= fitted.score(rate)[0] <= high)
 
 
-def _pairs(weights: NDArray[np.float64]) -> float:
-    """Comparisons between different people of a bootstrap draw."""
-    return float((weights.sum() ** 2 - (weights**2).sum()) / 2)
+def _middle(values: NDArray[np.float64]) -> tuple[float, float]:
+    low, high = np.percentile(values, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
+    return float(low), float(high)
 
 
-def _at(scores: NDArray[np.float64], weights: NDArray[np.float64], total: float, rates: Sequence[float]) -> NDArray[np.float64]:
-    """Weighted upper quantiles of scores in descending order."""
-    above = np.cumsum(weights)
-    places = np.searchsorted(above, np.array(rates) * total, side="right")
-    return scores[np.minimum(places, len(scores) - 1)]
+def exact_interval(count: int, of: int) -> tuple[float, float]:
+    """Binomial interval of a share that never covers too little. Source: C. Clopper and E. Pearson, Biometrika 26, 1934."""
+    outside = (1 - LEVEL) / 2
+    low = stats.beta.ppf(outside, count, of - count + 1) if count else 0.0
+    high = stats.beta.ppf(1 - outside, count + 1, of - count) if count < of else 1.0
+    return float(low), float(high)
 
 
-def operating_points(embeddings: NDArray[np.float32], fpirs: Sequence[float], data: str) -> list[OperatingPoint]:
+def operating_points(non_mated: NonMated, fpirs: Sequence[float], data: str) -> list[OperatingPoint]:
     """One operating point for each gallery size and FPIR."""
     wanted = [(size, fpir) for fpir in fpirs for size in SIZES]
-    values = thresholds(embeddings, [false_match_rate(size, fpir) for size, fpir in wanted])
-    points = []
-    for (size, fpir), row in zip(wanted, values, strict=True):
-        threshold, low, high = (None if np.isnan(value) else round(float(value), 4) for value in row)
-        points.append(OperatingPoint(size, fpir, threshold, low, high, "measured" if threshold is not None else "insufficient data", data))
-    return points
+    found = non_mated.thresholds([false_match_rate(size, fpir) for size, fpir in wanted])
+    return [_point(size, fpir, threshold, data) for (size, fpir), threshold in zip(wanted, found, strict=True)]
 
 
-def read_crops(folder: Path) -> NDArray[np.uint8]:
-    """(P, 112, 112, 3) uint8 RGB: the pictures of a folder, one a person; of each sub-folder (a person) the first.
-
-    Raises:
-        CalibrateError: too few, or a picture that is not an aligned crop.
-    """
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES) if folder.is_dir() else []
-    people = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    paths += [first for person in people if (first := min((p for p in person.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES), default=None))]
-    crops = []
-    for path in paths:
-        image = read_image(path)
-        if image.shape != (CROP_SIZE, CROP_SIZE, 3):
-            size = f"{image.shape[1]} x {image.shape[0]}"
-            raise CalibrateError(f"{path}: expected an aligned crop of {CROP_SIZE} x {CROP_SIZE}, got {size}; run `python -m training prepare`")
-        crops.append(image[:, :, ::-1])
-    if len(crops) < 20:
-        raise CalibrateError(f"{folder}: {len(crops)} people with aligned crops, at least 20 are needed")
-    return np.stack(crops)
+def _point(size: int, fpir: float, threshold: Threshold, data: str) -> OperatingPoint:
+    if threshold.method == "insufficient data":
+        return OperatingPoint(size, fpir, None, None, None, threshold.method, data)
+    fpir_low, fpir_high = (float(f"{identification_rate(size, fmr):.3g}") for fmr in (threshold.fmr_low, threshold.fmr_high))
+    value, low, high = (round(float(score), 4) for score in (threshold.value, threshold.low, threshold.high))
+    return OperatingPoint(size, fpir, value, low, high, threshold.method, data, fpir_low, fpir_high)
 
 
-def read_pairs(path: Path, images: Path) -> NDArray[np.uint8]:
-    """(P, 112, 112, 3) uint8 RGB: the first crop of each person of an LFW-style pairs.txt."""
-    pairs = from_text(path, images)
-    people = [name.rsplit("_", 1)[0] for name in pairs.names]
-    return pairs.crops[np.unique(people, return_index=True)[1]]
+def statistics(non_mated: NonMated, people: int, data: str) -> dict[str, Any]:
+    """The card's entry on the closest non-mated scores."""
+    scores = non_mated.scores
+    rates = [rate for rate in (1e-3, 1e-4, 1e-5, 1e-6) if FEWEST <= rate * non_mated.total < len(scores)]
+    at = {f"{rate:g}": round(float(scores[int(rate * non_mated.total)]), 4) for rate in rates}
+    spread = {"mean": round(non_mated.mean, 4), "deviation": round(non_mated.deviation, 4), "largest": round(float(scores[0]), 4)}
+    return {"measure": "non_mated", "data": data, "people": people, "comparisons": non_mated.total, **spread, "score_at_fmr": at}
 
 
-def read_records(path: Path, people: int, teacher: Path | None, seed: int = 0) -> NDArray[np.uint8]:
-    """(P, 112, 112, 3) uint8 RGB: `people` unlabelled crops (label -1) of a RecordIO file, drawn at random.
-
-    Unlabelled sets show some people twice, and such a pair would stand in the tail as a false match that is none. The
-    teacher, another model's embeddings of the same records in key order (`embedding`, `scale`), finds them: of a pair
-    that it takes for one person the second is left out.
-    """
-    records = RecordFile(path)
-    unlabelled = [(row, key) for row, key in enumerate(records.keys) if records.record(key).label == -1]
-    chosen = np.random.default_rng(seed).permutation(unlabelled)[:people]  # (P, 2): row of the teacher, key
-    if teacher is not None:
-        table = np.load(teacher)
-        known = table["embedding"][chosen[:, 0]].astype(np.float32) * table["scale"][chosen[:, 0], None]
-        chosen = chosen[~repeated(known, SAME_PERSON)]
-    return np.stack([_decoded(records.record(int(key)).payload, f"{path}, record {key}") for key in chosen[:, 1]])
+def compared(sets: Sequence[CropSet], rows: Sequence[Embeddings], rate: float = 1e-3) -> list[str]:
+    """The score that a share `rate` exceeds within and between sets: a set that the model was trained on may score too low."""
+    lines = []
+    for i, one in enumerate(sets):
+        for j in range(i, len(sets)):
+            scores = rows[i] @ rows[j].T
+            values = scores[np.triu_indices(len(scores), 1)] if i == j else scores.ravel()
+            lines.append(f"{one.name} against {sets[j].name}: {np.quantile(values, 1 - rate):.4f} at FMR {rate:g}, {len(values)} comparisons")
+    return lines
 
 
-def _decoded(payload: bytes, name: str) -> NDArray[np.uint8]:
-    image = cv2.imdecode(np.frombuffer(payload, np.uint8), cv2.IMREAD_COLOR)
-    if image is None or image.shape != (CROP_SIZE, CROP_SIZE, 3):
-        raise CalibrateError(f"{name}: expected an aligned crop of {CROP_SIZE} x {CROP_SIZE}; prepare the set again")
-    return np.asarray(image[:, :, ::-1], dtype=np.uint8)
-
-
-def repeated(embeddings: NDArray[np.float32], threshold: float) -> NDArray[np.bool_]:
-    """(P,) bool: which rows are as alike as one person to a row before them."""
-    alike = np.triu(embeddings @ embeddings.T, 1) > threshold
-    return np.asarray(alike.any(axis=0))
+def without_repeated(sets: Sequence[CropSet], other: Path, threshold: float) -> list[CropSet]:
+    """The sets without the crops that another model takes for somebody before them."""
+    rows = np.concatenate(crops.embed(Embedder(other, "cpu").embed, sets))
+    left, done = ~crops.repeated(rows, threshold), []
+    for chosen, keep in zip(sets, np.split(left, np.cumsum([len(chosen.crops) for chosen in sets])[:-1]), strict=True):
+        labels = tuple(label for label, kept in zip(chosen.labels, keep, strict=True) if kept)
+        done.append(CropSet(chosen.name, chosen.crops[keep], labels))
+        print(f"{chosen.name}: {len(keep) - keep.sum()} of {len(keep)} crops left out: {other.name} takes them for somebody before (above {threshold:g})")
+    return done
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path)
-    parser.add_argument("--folder", type=Path, action="append", default=[], help="aligned crops of different people, or a folder a person; may be repeated")
-    parser.add_argument("--pairs", type=Path, help="LFW-style pairs.txt: the first crop of each person in it")
-    parser.add_argument("--images", type=Path, help="folder of the crops that --pairs names (without it: the folder of pairs.txt)")
-    parser.add_argument("--rec", type=Path, help="an InsightFace .rec file: its unlabelled crops are taken as different people")
-    parser.add_argument("--people", type=int, default=6000, help="crops drawn from --rec")
-    parser.add_argument("--teacher", type=Path, help="another model's embeddings of the records (.npz): who it finds twice is left out")
-    parser.add_argument("--fpir", type=float, nargs="+", default=[0.1, 0.01, 0.001])
+    parser.add_argument("models", type=Path, nargs="+", metavar="MODEL")
+    parser.add_argument("--other", type=Path, help="another model (.onnx): of two crops that it takes for one person the second is left out")
+    parser.add_argument("--same", type=float, default=SAME_BY_OTHER, help="its score from which two crops are one person")
+    parser.add_argument("--fpir", type=float, nargs="+", default=list(FPIRS))
+    crops.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     if not all(0 < fpir < 1 for fpir in args.fpir):
         raise CalibrateError(f"--fpir {args.fpir}: expected rates between 0 and 1")
-    embedder = Embedder(args.model, "cpu")
-    if not (args.folder or args.rec or args.pairs):
-        raise CalibrateError("no data: give --folder, --pairs or --rec, or several of them")
-    sets = [read_crops(folder) for folder in args.folder]
-    if args.pairs is not None:
-        sets.append(read_pairs(args.pairs, args.images or args.pairs.parent))
-    if args.rec is not None:
-        sets.append(read_records(args.rec, args.people, args.teacher))
-    crops = np.concatenate(sets)
-    batches = [crops[start : start + 16] for start in range(0, len(crops), 16)]
-    embeddings = np.concatenate([embedder.embed(batch) for batch in track(batches, "embedding")])
-    data = f"{len(crops)} people, one aligned crop each, {len(crops) * (len(crops) - 1) // 2} non-mated comparisons"
-    points = operating_points(embeddings, args.fpir, data)
-    model = onnx.load(args.model)
-    set_card(model, replace(embedder.card, operating_points=tuple(points)))
-    write(model, args.model, lambda part: check_written(part, points))
-    for point in points:
-        words = f"{point.threshold:.4f} ({point.low:.4f} to {point.high:.4f})" if point.threshold is not None else point.method
-        print(f"{point.gallery_size:>6} people, FPIR {point.fpir:g}: {words}")
+    embedders = [Embedder(model, "cpu") for model in args.models]  # a model that is none is refused before the work begins
+    sets = crops.from_arguments(args)
+    if args.other is not None:
+        sets = without_repeated(sets, args.other, args.same)
+    for model, embedder in zip(args.models, embedders, strict=True):
+        calibrate(model, embedder, sets, args.fpir)
     return 0
 
 
-def check_written(part: Path, points: Sequence[OperatingPoint]) -> None:
-    """The file as written loads and says what it should."""
-    if Embedder(part, "cpu").card.operating_points != tuple(points):
-        raise CalibrateError(f"{part.name}: the card did not survive writing; the model is left as it was")
+def calibrate(model: Path, embedder: Embedder, sets: Sequence[CropSet], fpirs: Sequence[float]) -> None:
+    """Set the thresholds of one model and write them into its card."""
+    rows = crops.embed(embedder.embed, sets)
+    everybody = np.concatenate(rows)
+    names = " and ".join(f"{len(chosen.crops)} of {chosen.name}" for chosen in sets)
+    data = f"{len(everybody)} people ({names}), one aligned crop each, {len(everybody) * (len(everybody) - 1) // 2} non-mated comparisons"
+    non_mated = NonMated(everybody, false_match_rate(min(SIZES), max(fpirs)))
+    points = operating_points(non_mated, fpirs, data)
+    card = embedder.card
+    kept = tuple(entry for entry in card.accuracy if entry.get("measure") != "non_mated")
+    entry = statistics(non_mated, len(everybody), data)
+    artefact.write_card(model, dataclasses.replace(card, operating_points=tuple(points), accuracy=(*kept, entry)))
+    print(f"{model}: {data}")
+    print("\n".join([*compared(sets, rows), *map(as_text, points)]))
+
+
+def as_text(point: OperatingPoint) -> str:
+    """An operating point as a line."""
+    about = f"{point.gallery_size:>6} people, FPIR {point.fpir:g}: "
+    if point.threshold is None or point.fpir_low is None or point.fpir_high is None:
+        return about + point.method
+    real = f"FPIR {100 * point.fpir_low:.3g} to {100 * point.fpir_high:.3g} %"
+    return about + f"{point.threshold:.4f} ({point.low:.4f} to {point.high:.4f}), {real}, {point.method}"
