@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from device.contract import ClockfaceError
 from device.decision import judge
-from device.gallery import Gallery
+from device.gallery import Gallery, Match
 from device.images import IMAGE_SUFFIXES, ImageError, read_image
 from device.recogniser import Recogniser
 
@@ -56,9 +56,11 @@ class Trial:
     misnamed: int  # photos of enrolled people that named another one; part of fnir
     unusable: int  # photos of enrolled people and strangers without a usable face; part of fnir, never of fpir
     not_enrolled: int  # people whose first photo was refused; their other photos are left out
+    equal_threshold: float  # the one that lets through as many strangers as the FPIR allows: for comparing models whatever their cards say
+    equal_fnir: Rate
 
 
-def run_trial(recogniser: Recogniser, enrolled: Path, strangers: Path, progress: Progress) -> Trial:
+def run_trial(recogniser: Recogniser, enrolled: Path, strangers: Path, progress: Progress, gallery_size: int = 0) -> Trial:
     """Run it.
 
     Args:
@@ -66,6 +68,7 @@ def run_trial(recogniser: Recogniser, enrolled: Path, strangers: Path, progress:
         enrolled: a folder a person; the first photo by name is enrolled, the others are searched.
         strangers: photos of people who are in none of these folders.
         progress: wraps a list of paths and shows how far it is.
+        gallery_size: people in the gallery; where `enrolled` has fewer, strangers fill it up and are not searched.
 
     Raises:
         TrialError: nobody could be enrolled, or there is nothing to search.
@@ -82,25 +85,50 @@ def run_trial(recogniser: Recogniser, enrolled: Path, strangers: Path, progress:
             gallery.add(np.array([ids[path.parent.name]], np.int64), embedding[None], card.model_id)
     probes = [path for name in ids for path in by_person[name][1:]]
     others = _photos(strangers) if strangers.is_dir() else []
+    while len(ids) < gallery_size and others:
+        embedding = _embedding(recogniser, others.pop(0))
+        if embedding is not None:
+            ids[f"stranger {len(others)}"] = len(ids)
+            gallery.add(np.array([len(ids) - 1], np.int64), embedding[None], card.model_id)
     if not probes or not others:
         raise TrialError(f"{len(ids)} people enrolled, {len(probes)} photos of them and {len(others)} of strangers to search; some of each are needed")
-    threshold, min_lead = recogniser.threshold(len(gallery)), recogniser.settings.decision.min_lead
+    settings = recogniser.settings.decision
+    threshold = recogniser.threshold(len(gallery))
 
-    def named(path: Path) -> tuple[bool, int | None]:
+    def match(path: Path) -> Match | None:
         embedding = _embedding(recogniser, path)
-        return embedding is not None, None if embedding is None else judge(gallery.search(embedding), threshold, min_lead).person_id
+        return None if embedding is None else gallery.search(embedding)
 
-    mated = [(ids[path.parent.name], *named(path)) for path in progress(probes, "people enrolled")]
-    foreign = [named(path) for path in progress(others, "strangers")]
+    mated = [(ids[path.parent.name], match(path)) for path in progress(probes, "people enrolled")]
+    foreign = [match(path) for path in progress(others, "strangers")]
+
+    def misses(at: float) -> Rate:
+        return Rate(sum(_named(found, at, settings.min_lead) != own for own, found in mated), len(mated))
+
+    equal = equal_threshold([found for found in foreign if found is not None], len(foreign), settings.fpir, settings.min_lead)
     return Trial(
         people=gallery.people,
         threshold=threshold,
-        fnir=Rate(sum(person != own for own, _, person in mated), len(mated)),
-        fpir=Rate(sum(person is not None for _, person in foreign), len(foreign)),
-        misnamed=sum(person not in (own, None) for own, _, person in mated),
-        unusable=sum(not usable for _, usable, _ in mated) + sum(not usable for usable, _ in foreign),
-        not_enrolled=len(firsts) - len(ids),
+        fnir=misses(threshold),
+        fpir=Rate(sum(_named(found, threshold, settings.min_lead) is not None for found in foreign), len(foreign)),
+        misnamed=sum(_named(found, threshold, settings.min_lead) not in (own, None) for own, found in mated),
+        unusable=sum(found is None for _, found in mated) + sum(found is None for found in foreign),
+        not_enrolled=len(firsts) - sum(not name.startswith("stranger ") for name in ids),
+        equal_threshold=equal,
+        equal_fnir=misses(equal),
     )
+
+
+def _named(match: Match | None, threshold: float, min_lead: float) -> int | None:
+    """Whom a search names; a photo without a usable face (None) names nobody."""
+    return None if match is None else judge(match, threshold, min_lead).person_id
+
+
+def equal_threshold(matches: Sequence[Match], searches: int, fpir: float, min_lead: float) -> float:
+    """The lowest threshold at which at most a share `fpir` of the strangers' searches names somebody."""
+    scores = sorted((match.score for match in matches if match.lead is None or match.lead >= min_lead), reverse=True)
+    allowed = int(fpir * searches + 1e-9)
+    return float(np.nextafter(np.float32(scores[allowed]), np.float32(2))) if allowed < len(scores) else -1.0
 
 
 def _photos(folder: Path) -> list[Path]:

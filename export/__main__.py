@@ -9,12 +9,14 @@ import sys
 from device.contract import ClockfaceError
 
 COMMANDS = {  # name -> one line; the module `export.NAME` has add_arguments(parser) and run(args) -> exit code
+    "model": "all of it by a recipe: weights -> verified, calibrated files",
     "build": "trained weights -> one float32 file under the contract",
     "quantize": "float32 -> int8 or float16",
     "adopt": "bring a published 112 x 112 embedder under the contract",
     "verify": "the gate: accuracy, agreement, size and latency, into the card",
     "latency": "milliseconds a crop of several models in one run",
     "calibrate": "set thresholds from non-mated scores, into the card",
+    "card": "print a model card, or write it as a page with pictures",
     "keygen": "make a key pair to sign bundles with",
     "bundle": "write one signed file with everything a device needs",
     "wheels": "pin the wheels that boards need",

@@ -32,7 +32,7 @@ FEWEST = 10  # non-mated comparisons that must lie above a measured threshold
 FITTED = 1_000  # comparisons that the tail is fitted to
 FARTHEST = 100.0  # times beyond FEWEST that the fitted tail may carry
 ROUNDS = 200  # of the bootstrap over people
-SAME_BY_OTHER = 0.5  # cosine of another model above which two crops count as one person
+SAME_BY_OTHER = 0.6  # cosine of another model above which two crops of a set that no teacher has looked at count as one person
 LEVEL = 0.95  # of all intervals
 
 
@@ -187,20 +187,19 @@ def compared(sets: Sequence[CropSet], rows: Sequence[Embeddings], rate: float = 
     return lines
 
 
-def without_repeated(sets: Sequence[CropSet], other: Path, threshold: float) -> list[CropSet]:
-    """The sets without the crops that another model takes for somebody before them."""
-    rows = np.concatenate(crops.embed(Embedder(other, "cpu").embed, sets))
-    left, done = ~crops.repeated(rows, threshold), []
-    for chosen, keep in zip(sets, np.split(left, np.cumsum([len(chosen.crops) for chosen in sets])[:-1]), strict=True):
-        labels = tuple(label for label, kept in zip(chosen.labels, keep, strict=True) if kept)
-        done.append(CropSet(chosen.name, chosen.crops[keep], labels))
-        print(f"{chosen.name}: {len(keep) - keep.sum()} of {len(keep)} crops left out: {other.name} takes them for somebody before (above {threshold:g})")
-    return done
+def without_repeated(chosen: CropSet, other: Path, threshold: float) -> CropSet:
+    """The set without the crops that another model takes for somebody before them; one that a teacher has looked at stays as it is."""
+    if chosen.checked:
+        return chosen
+    (rows,) = crops.embed(Embedder(other, "cpu").embed, [chosen])
+    keep = ~crops.repeated(rows, threshold)
+    print(f"{chosen.name}: {len(keep) - keep.sum()} of {len(keep)} crops left out: {other.name} takes them for somebody before (above {threshold:g})")
+    return CropSet(chosen.name, chosen.crops[keep], tuple(label for label, kept in zip(chosen.labels, keep, strict=True) if kept))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", type=Path, nargs="+", metavar="MODEL")
-    parser.add_argument("--other", type=Path, help="another model (.onnx): of two crops that it takes for one person the second is left out")
+    parser.add_argument("--other", type=Path, help="another model (.onnx): of two crops of a set that it takes for one person the second is left out")
     parser.add_argument("--same", type=float, default=SAME_BY_OTHER, help="its score from which two crops are one person")
     parser.add_argument("--fpir", type=float, nargs="+", default=list(FPIRS))
     crops.add_arguments(parser)
@@ -212,7 +211,7 @@ def run(args: argparse.Namespace) -> int:
     embedders = [Embedder(model, "cpu") for model in args.models]  # a model that is none is refused before the work begins
     sets = crops.from_arguments(args)
     if args.other is not None:
-        sets = without_repeated(sets, args.other, args.same)
+        sets = [without_repeated(chosen, args.other, args.same) for chosen in sets]
     for model, embedder in zip(args.models, embedders, strict=True):
         calibrate(model, embedder, sets, args.fpir)
     return 0

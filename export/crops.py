@@ -44,6 +44,7 @@ class CropSet:
     name: str
     crops: Crops
     labels: tuple[str, ...]
+    checked: bool = False  # a teacher has looked for people who are shown twice
 
 
 def from_folder(folder: Path) -> CropSet:
@@ -91,7 +92,7 @@ def from_records(path: Path, people: int, teacher: Path | None, seed: int = 0) -
         chosen = chosen[~repeated(known, SAME_PERSON)]
     labels = tuple(f"{path}, record {key}" for key in chosen[:, 1])
     crops = [decode(records.record(int(key)).payload, label) for key, label in zip(chosen[:, 1], labels, strict=True)]
-    return CropSet(path.stem, np.stack(crops), labels)
+    return CropSet(path.stem, np.stack(crops), labels, checked=teacher is not None)
 
 
 def repeated(embeddings: Embeddings, threshold: float) -> NDArray[np.bool_]:

@@ -8,6 +8,7 @@ A machine's absolute figures move with what else it does; the ratio of two model
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import platform
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from device.contract import ClockfaceError
 from device.embedder import Embedder
 from device.images import IMAGE_SUFFIXES, read_image
+from export import artefact
 from export.adopt import smooth_crops
 from export.crops import CropsError
 
@@ -97,6 +99,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--crops", type=Path, help="folder of crops or photos; without it made-up crops")
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
     parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--write", action="store_true", help="put the figures into the models' cards, in place of those that stand there")
     parser.add_argument("--json", action="store_true")
 
 
@@ -104,13 +107,19 @@ def run(args: argparse.Namespace) -> int:
     if args.rounds < 1 or min(args.threads) < 1:
         raise ClockfaceError("--rounds and --threads: expected at least 1")
     crops = read_crops(args.crops)
-    rows = []
+    rows: list[dict[str, Any]] = []
+    entries: dict[Path, list[dict[str, Any]]] = {path: [] for path in args.models}
     for threads in args.threads:
         taken = measure(args.models, crops, threads, args.rounds)
         first = float(np.median(taken[0]))
         for path, milliseconds in zip(args.models, taken, strict=True):
-            size = path.stat().st_size
-            rows.append({"model": str(path), "bytes": size, **entry(milliseconds, threads), "ratio": round(float(np.median(milliseconds)) / first, 3)})
+            entries[path].append(entry(milliseconds, threads))
+            ratio = round(float(np.median(milliseconds)) / first, 3)
+            rows.append({"model": str(path), "bytes": path.stat().st_size, **entries[path][-1], "ratio": ratio})
+    if args.write:
+        for path, found in entries.items():
+            card = artefact.card_of(artefact.read(path), path)
+            artefact.write_card(path, dataclasses.replace(card, latency=tuple(found)))
     if args.json:
         print(json.dumps(rows, indent=1))
         return 0

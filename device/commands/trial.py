@@ -12,32 +12,47 @@ from rich.console import Console
 from rich.progress import track
 
 from device import config
+from device.contract import ModelCard
 from device.recogniser import Recogniser
-from device.trial import Rate, run_trial
+from device.trial import Rate, Trial, run_trial
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("enrolled", type=Path, metavar="FOLDER", help="a sub-folder a person; the first photo of each is enrolled, the others are searched")
     parser.add_argument("--strangers", type=Path, metavar="DIR", required=True, help="photos of people who are not in FOLDER")
+    parser.add_argument("--model", action="append", default=[], metavar="NAME", help="in place of the setting; several compare these models")
+    parser.add_argument("--gallery", type=int, default=0, metavar="N", help="fill the gallery up to N people with strangers, who are then not searched")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     settings = config.load(args.config)
-    recogniser = Recogniser(settings)
-    trial = run_trial(recogniser, args.enrolled, args.strangers, _progress)
-    card = recogniser.embedder.card
-    if args.json:
-        rates = {name: {"value": rate.value, "low": rate.interval[0], "high": rate.interval[1]} for name, rate in (("fnir", trial.fnir), ("fpir", trial.fpir))}
-        print(json.dumps({"model": card.name, "model_id": card.model_id, **dataclasses.asdict(trial), **rates}))
-        return 0
-    print(f"{card.name} {card.model_id[:12]}: {trial.people} people enrolled with one photo each, {trial.not_enrolled} refused by the quality gate")
-    print(f"threshold {trial.threshold:.4f} for FPIR {settings.decision.fpir:g} as the card sets it")
-    print(f"FNIR {_words(trial.fnir)}: photos of enrolled people that did not name them; {trial.misnamed} named somebody else")
-    print(f"FPIR {_words(trial.fpir)}: photos of strangers that named somebody")
-    print(f"{trial.unusable} photos had no usable face")
+    for model in args.model or [settings.embedder.model]:
+        sha256 = settings.embedder.sha256 if model == settings.embedder.model else ""
+        chosen = dataclasses.replace(settings, embedder=dataclasses.replace(settings.embedder, model=model, sha256=sha256))
+        recogniser = Recogniser(chosen)
+        trial = run_trial(recogniser, args.enrolled, args.strangers, _progress, args.gallery)
+        print(_json(recogniser.embedder.card, trial) if args.json else _text(recogniser.embedder.card, trial, chosen.decision.fpir))
     return 0
+
+
+def _json(card: ModelCard, trial: Trial) -> str:
+    named = (("fnir", trial.fnir), ("fpir", trial.fpir), ("equal_fnir", trial.equal_fnir))
+    rates = {name: {"value": rate.value, "low": rate.interval[0], "high": rate.interval[1]} for name, rate in named}
+    return json.dumps({"model": card.name, "model_id": card.model_id, **dataclasses.asdict(trial), **rates})
+
+
+def _text(card: ModelCard, trial: Trial, fpir: float) -> str:
+    lines = [
+        f"{card.name} {card.model_id[:12]}: {trial.people} people enrolled with one photo each, {trial.not_enrolled} refused by the quality gate",
+        f"threshold {trial.threshold:.4f} for FPIR {fpir:g} as the card sets it",
+        f"FNIR {_words(trial.fnir)}: photos of enrolled people that did not name them; {trial.misnamed} named somebody else",
+        f"FPIR {_words(trial.fpir)}: photos of strangers that named somebody",
+        f"FNIR {_words(trial.equal_fnir)} at {trial.equal_threshold:.4f}, where FPIR on these strangers is {fpir:g}: for comparing models",
+        f"{trial.unusable} photos had no usable face",
+    ]
+    return "\n".join(lines)
 
 
 def _progress(paths: Sequence[Path], words: str) -> Iterable[Path]:

@@ -10,8 +10,9 @@ import pytest
 
 from device import models
 from device.config import Settings
+from device.gallery import Match
 from device.recogniser import Recogniser
-from device.trial import Rate, TrialError, run_trial
+from device.trial import Rate, TrialError, equal_threshold, run_trial
 
 
 def quietly(paths: Sequence[Path], words: str) -> Iterable[Path]:
@@ -53,3 +54,22 @@ def test_counts_on_real_faces(recogniser: Recogniser, shared: Path, tmp_path: Pa
 def test_nothing_to_search_is_said(recogniser: Recogniser, tmp_path: Path) -> None:
     with pytest.raises(TrialError, match="0 people enrolled"):
         run_trial(recogniser, tmp_path, tmp_path, quietly)
+
+
+@pytest.mark.parametrize(("fpir", "passing"), [(0.0, 0), (0.2, 1), (0.4, 2), (0.99, 3)])
+def test_the_equal_threshold_lets_through_what_the_fpir_allows(fpir: float, passing: int) -> None:
+    """Of five searches one has no usable face and one is too close between two people."""
+    matches = [Match(0, 0.5, 0.2), Match(1, 0.3, 0.1), Match(2, 0.9, 0.01), Match(3, 0.4, None)]
+    threshold = equal_threshold(matches, 5, fpir, 0.05)
+    assert sum(match.score >= threshold for match in matches if match.lead is None or match.lead >= 0.05) == passing
+
+
+def test_strangers_fill_the_gallery_and_are_not_searched(recogniser: Recogniser, shared: Path, tmp_path: Path) -> None:
+    for person in sorted((shared / "faces/dev").iterdir())[:2]:
+        shutil.copytree(person, tmp_path / "staff" / person.name)
+    (tmp_path / "strangers").mkdir()
+    for photo in sorted((shared / "faces/strangers").iterdir())[:6]:
+        shutil.copy(photo, tmp_path / "strangers")
+    trial = run_trial(recogniser, tmp_path / "staff", tmp_path / "strangers", quietly, gallery_size=4)
+    assert trial.people == 4 and trial.fpir.of <= 4 - trial.not_enrolled
+    assert trial.threshold == recogniser.threshold(4)

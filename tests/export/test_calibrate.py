@@ -59,7 +59,7 @@ def test_the_realised_fpir_lies_in_the_stated_interval_in_93_of_100_runs() -> No
 
 
 def test_the_interval_also_holds_where_people_are_not_equally_alike() -> None:
-    """Directions around one: who lies near it is like many, so that comparisons depend on each other. The true rate comes from fresh comparisons by the million."""
+    """Directions around one: who lies near it is like many, so comparisons depend on each other. The true rate comes from millions of fresh ones."""
 
     def around_one(people: int, seed: int) -> np.ndarray:
         return unit(np.random.default_rng(seed).normal(size=(people, D)) + 1.2 * np.eye(D)[0])
@@ -118,7 +118,8 @@ def test_a_tail_that_the_fit_does_not_foretell_is_not_extrapolated() -> None:
 
 def test_a_card_written_before_fpir_intervals_is_still_read() -> None:
     old = '{"gallery_size": 10, "fpir": 0.1, "threshold": 0.4, "low": 0.3, "high": 0.5, "method": "measured", "data": "some"}'
-    texts = '"name": "n", "colour_order": "RGB", "landmark_set": "five-point", "precision": "int8", "training_data": "d", "licence": "l", "training_commit": "c"'
+    texts = '"name": "n", "colour_order": "RGB", "landmark_set": "five-point", "precision": "int8"'
+    texts += ', "training_data": "d", "licence": "l", "training_commit": "c"'
     numbers = f'"schema": 1, "model_id": "{"0" * 64}", "embedding_size": 4, "crop_size": 112'
     card = ModelCard.from_json(f'{{{numbers}, {texts}, "accuracy": [], "latency": [], "operating_points": [{old}]}}')
     assert card.operating_point(5, 0.1).fpir_low is None

@@ -1,0 +1,202 @@
+"""`make model`, or `python -m export model RECIPE`: from weights to model files that a board can trust, in one command.
+
+build -> verify -> int8 (quantize and verify, with more layers in float until the gate holds) -> calibrate -> latency -> card -> install.
+Each step is a command of its own. A step that is done is not done again, so an interrupted run goes on; one that fails ends the run with exit code 1, and
+the files in use stay as they were: they are replaced last, all of them. `report.md` in the work folder says what every step said.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import io
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from device.contract import ClockfaceError
+from device.models import sha256
+from export.__main__ import main
+from export.recipe import Recipe, RecipeError, load
+
+GOALS = (0.995, 0.998, 0.999)  # mean cosines that `quantize` is asked for, one after the other, until the gate holds
+
+
+class ModelRunError(ClockfaceError):
+    """A step failed."""
+
+
+@dataclass(frozen=True)
+class Step:
+    name: str
+    commands: tuple[tuple[str, ...], ...]  # arguments of `python -m export`; of several lists in a row all must succeed
+    alternatives: tuple[tuple[tuple[str, ...], ...], ...] = ()  # tried in turn where the commands fail
+
+
+def steps(recipe: Recipe, weights: Path, work: Path, pages: Path) -> list[Step]:
+    """What is to be done, in order."""
+    base, small = str(work / f"{recipe.name}.onnx"), str(work / f"{recipe.name}-int8.onnx")
+    check, data = recipe.verify, recipe.crops
+    told = ("--name", recipe.name, "--licence", recipe.licence, "--training-data", recipe.training_data)
+    limits = ("--mean-cosine", str(check.mean_cosine), "--tar-loss", str(check.tar_loss), "--size-mb", str(check.size_mb))
+    judged = ("--pairs", check.pairs, "--images", check.images, *(("--groups", check.groups) if check.groups else ()), *limits)
+    folders = tuple(word for folder in data.folders for word in ("--folder", folder))
+    records = ("--rec", data.rec, "--people", str(data.people), *(("--teacher", data.teacher) if data.teacher else ())) if data.rec else ()
+    other = ("--other", data.other) if data.other else ()
+    ranges = folders or ("--rec", data.rec, "--people", "500")
+
+    def int8(goal: float) -> tuple[tuple[str, ...], ...]:
+        report = str(work / "quantize.json")
+        return (
+            ("quantize", base, "--out", small, "--goal", str(goal), "--report", report, *ranges),
+            ("verify", small, "--reference", base, *judged),
+        )
+
+    return [
+        Step("build", (("build", str(weights), "--out", base, *told),)),
+        Step("verify", (("verify", base, "--reference", str(weights), *judged),)),
+        Step("int8", int8(GOALS[0]), tuple(int8(goal) for goal in GOALS[1:])),
+        Step("calibrate", (("calibrate", base, small, *folders, *records, *other),)),
+        Step("latency", (("latency", base, small, "--threads", *map(str, sorted({1, os.cpu_count() or 1})), "--write"),)),
+        Step("card", tuple(("card", model, "--html", str(pages / f"{Path(model).stem}.html")) for model in (base, small))),
+    ]
+
+
+class Run:
+    """Steps with what they left behind: a stamp each, so that only what is missing is done."""
+
+    def __init__(self, work: Path, inputs: Sequence[Path]) -> None:
+        self.work = work
+        self._inputs = hashlib.sha256("".join(fingerprint(path) for path in inputs).encode()).hexdigest()
+        self._stamps = work / "stamps.json"
+        self._done: list[dict[str, str]] = json.loads(self._stamps.read_text(encoding="utf-8")) if self._stamps.exists() else []
+        if self._done and self._done[-1]["models"] != self._models():
+            self._done = []  # somebody changed the files since
+
+    def follow(self, wanted: Sequence[Step]) -> None:
+        """Do what is not done; stop at the first step that fails.
+
+        Raises:
+            ModelRunError: it failed; the report says what it said.
+        """
+        key = self._inputs
+        for number, step in enumerate(wanted):
+            key = hashlib.sha256((key + repr(step)).encode()).hexdigest()
+            if number < len(self._done) and self._done[number]["key"] == key:
+                print(f"== {step.name}: done before", flush=True)
+                continue
+            del self._done[number:]
+            begin = time.monotonic()
+            print(f"== {step.name}", flush=True)
+            good, said = self._attempt(step)
+            self._done.append({"name": step.name, "key": key, "models": self._models(), "said": said, "seconds": f"{time.monotonic() - begin:.0f}"})
+            self._write_report(None if good else step.name)
+            if not good:
+                raise ModelRunError(f"step {step.name} failed, the models in use stay as they were; read {self.work / 'report.md'}, mend it and run this again")
+            self._stamps.write_text(json.dumps(self._done), encoding="utf-8")
+
+    def _attempt(self, step: Step) -> tuple[bool, str]:
+        said = ""
+        for commands in (step.commands, *step.alternatives):
+            for command in commands:
+                code, words = overheard(lambda command=command: main(list(command)))  # type: ignore[misc]
+                said += f"$ python -m export {' '.join(command)}\n{words}\n"
+                if code:
+                    break
+            else:
+                return True, said
+        return False, said
+
+    def _models(self) -> str:
+        return " ".join(f"{path.name}:{sha256(path)}" for path in sorted(self.work.glob("*.onnx")))
+
+    def _write_report(self, failed: str | None) -> None:
+        parts = [f"# {'FAILED at ' + failed if failed else 'Done so far'}\n"]
+        parts += [f"## {step['name']} ({step['seconds']} s)\n\n```\n{step['said'].rstrip()}\n```\n" for step in self._done]
+        (self.work / "report.md").write_text("\n".join(parts), encoding="utf-8")
+
+
+class _Both(io.StringIO):
+    """What is written is kept and shown."""
+
+    def __init__(self, shown: io.TextIOBase) -> None:
+        super().__init__()
+        self._shown = shown
+
+    def write(self, text: str) -> int:
+        self._shown.write(text)
+        return super().write(text)
+
+
+def overheard(work: Callable[[], int]) -> tuple[int, str]:
+    """(exit code, everything said) of a command; it is shown as well."""
+    out, err = _Both(sys.stdout), _Both(sys.stderr)  # type: ignore[arg-type]
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = work()
+    errors = "".join(line for line in err.getvalue().splitlines(keepends=True) if line.startswith("error:"))
+    return code, out.getvalue() + errors
+
+
+def fingerprint(path: Path) -> str:
+    """Changes when a file's bytes, or the names and sizes in a folder, change."""
+    if path.is_dir():
+        return "".join(f"{file.relative_to(path)}:{file.stat().st_size};" for file in sorted(path.rglob("*")) if file.is_file())
+    if not path.is_file():
+        raise RecipeError(f"{path} does not exist; correct the recipe or fetch it (`python -m device models pull` for models)")
+    return sha256(path)
+
+
+def trained(recipe: Recipe, work: Path) -> Path:
+    """The weights of the recipe's training run, which goes on where it was interrupted.
+
+    Raises:
+        ModelRunError: it failed.
+    """
+    import training.__main__ as training
+
+    out = work / "training"
+    words = ["train", recipe.training, "--out", str(out), *(["--resume"] if (out / "last.pt").exists() else [])]
+    if training.main(words) != 0:
+        raise ModelRunError(f"training by {recipe.training!r} failed; mend it and run this again, it goes on from its last checkpoint")
+    return out / "last.pt"
+
+
+def install(models: Sequence[Path], folder: Path) -> None:
+    """Put all models in place, each whole; every copy is on the disk before the first replaces anything."""
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = [shutil.copyfile(model, folder / f".{model.name}.part") for model in models]
+    for model, part in zip(models, parts, strict=True):
+        os.replace(part, folder / model.name)
+        print(f'{folder / model.name}: for device/models.toml: sha256 = "{sha256(folder / model.name)}", size = {model.stat().st_size}')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", nargs="?", default="clockface-edge", help="a name in export/recipes or a .toml file")
+    parser.add_argument("--weights", type=Path, help=".pt, in place of the recipe's")
+    parser.add_argument("--train", action="store_true", help="train first, by the recipe's training")
+    parser.add_argument("--work", type=Path, help="work folder; without it runs/model/NAME")
+    parser.add_argument("--out", type=Path, default=Path("models"), help="where the finished files go")
+    parser.add_argument("--pages", type=Path, default=Path("docs/cards"), help="where the card pages go")
+
+
+def run(args: argparse.Namespace) -> int:
+    recipe = load(args.recipe)
+    work = args.work or Path("runs/model") / recipe.name
+    work.mkdir(parents=True, exist_ok=True)
+    weights = trained(recipe, work) if args.train else args.weights or Path(recipe.weights)
+    data, check = recipe.crops, recipe.verify
+    inputs = [weights, *map(Path, filter(None, (*data.folders, data.rec, data.teacher, data.other, check.pairs, check.images, check.groups)))]
+    Run(work, inputs).follow(steps(recipe, weights, work, work))
+    models = [work / f"{recipe.name}.onnx", work / f"{recipe.name}-int8.onnx"]
+    install(models, args.out)
+    args.pages.mkdir(parents=True, exist_ok=True)
+    for model in models:
+        shutil.copyfile(model.with_suffix(".html"), args.pages / f"{model.stem}.html")
+    print(f"report: {work / 'report.md'}; pages: {args.pages}")
+    return 0

@@ -1,0 +1,104 @@
+"""What `make model` needs to know, read from TOML: an unknown key or a wrong type stops the start by name."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from device.contract import ClockfaceError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+RECIPES = Path(__file__).resolve().parent / "recipes"
+
+
+class RecipeError(ClockfaceError):
+    """A recipe that cannot be followed."""
+
+
+@dataclass(frozen=True)
+class CropsTable:
+    """People whom ranges and thresholds are set on; none of them may be in a judged set."""
+
+    folders: tuple[str, ...] = ()  # aligned crops, one a person
+    rec: str = ""  # RecordIO with unlabelled crops
+    people: int = 4000  # drawn from `rec`
+    teacher: str = ""  # another model's embeddings of the records (.npz)
+    other: str = ""  # another model (.onnx) that finds who is shown twice
+
+
+@dataclass(frozen=True)
+class VerifyTable:
+    """The verification set and the limits of the gate."""
+
+    pairs: str = ""
+    images: str = ""
+    groups: str = ""
+    mean_cosine: float = 0.99  # lowest, to the float model
+    tar_loss: float = 0.005  # largest, at FAR 1e-3
+    size_mb: float = 0.0  # largest file; 0 is any
+
+
+@dataclass(frozen=True)
+class Recipe:
+    name: str = ""
+    weights: str = ""  # .pt
+    training: str = ""  # a recipe of `python -m training train`
+    licence: str = ""
+    training_data: str = ""
+    crops: CropsTable = CropsTable()
+    verify: VerifyTable = VerifyTable()
+
+
+def load(name: str) -> Recipe:
+    """Read a recipe: a name in `export/recipes` or a path.
+
+    Raises:
+        RecipeError: no such recipe, no TOML, a key that is not known, a wrong type, or a path whose variable is not set.
+    """
+    path = Path(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
+    try:
+        recipe: Recipe = _table(Recipe, tomllib.loads(path.read_text(encoding="utf-8")), "")
+    except FileNotFoundError as error:
+        have = ", ".join(sorted(found.stem for found in RECIPES.glob("*.toml")))
+        raise RecipeError(f"recipe {name}: no file {path}; give a path or one of {have}") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(f"recipe {name} cannot be read: {error}") from error
+    for key in ("name", "licence", "training_data"):
+        if not getattr(recipe, key):
+            raise RecipeError(f"recipe {name}: {key} is missing; the card must say it")
+    return recipe
+
+
+def _table(kind: Any, values: dict[str, Any], where: str) -> Any:
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    read = {}
+    for key, value in values.items():
+        if key not in fields:
+            raise RecipeError(f"{where}{key}: unknown setting; known: {', '.join(fields)}")
+        read[key] = _value(fields[key].default, value, f"{where}{key}")
+    return kind(**read)
+
+
+def _value(default: Any, value: Any, name: str) -> Any:
+    if dataclasses.is_dataclass(default):
+        return _table(type(default), value if isinstance(value, dict) else {name: value}, f"{name}.")
+    if isinstance(default, tuple) and isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return tuple(_expanded(item, name) for item in value)
+    if type(value) is not type(default) and not (type(default) is float and type(value) is int):
+        raise RecipeError(f"{name} = {value!r}: expected {type(default).__name__}, got {type(value).__name__}")
+    return _expanded(value, name) if isinstance(value, str) else value
+
+
+def _expanded(text: str, name: str) -> str:
+    done = os.path.expandvars(text)
+    if text.startswith("$") and done == text:
+        raise RecipeError(f"{name} = {text!r}: the variable is not set; run `export {text[1:].partition('/')[0]}=...` first")
+    return done
