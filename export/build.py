@@ -7,6 +7,7 @@ inside, unit vectors out. Nothing is written unless the file agrees with torch a
 from __future__ import annotations
 
 import argparse
+import copy
 import subprocess
 import tempfile
 import warnings
@@ -17,9 +18,9 @@ import cv2
 import numpy as np
 import onnx
 import torch
-import torch.fx.experimental.optimization
 from numpy.typing import NDArray
-from torch import nn
+from torch import fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from device.contract import CROP_SIZE, ClockfaceError
 from device.embedder import Embedder
@@ -41,10 +42,27 @@ class BuildError(ClockfaceError):
 
 def build(trained: Trained) -> onnx.ModelProto:
     """The embedder as a graph under the contract, without its card."""
-    net = torch.fx.experimental.optimization.fuse(torch.fx.symbolic_trace(trained.backbone.eval()))  # folds batch norm
-    model, _ = adopt(_traced(net), Preprocessing("RGB", (PIXEL_MEAN,) * 3, (PIXEL_SCALE,) * 3))
+    model, _ = adopt(_traced(folded(trained.backbone.eval())), Preprocessing("RGB", (PIXEL_MEAN,) * 3, (PIXEL_SCALE,) * 3))
     model.ir_version = IR_VERSION
     return model
+
+
+def folded(net: nn.Module) -> fx.GraphModule:
+    """The net in evaluation mode with each batch norm that follows a convolution or linear layer made part of it."""
+    traced = fx.symbolic_trace(copy.deepcopy(net))
+    layers: dict[Any, nn.Module] = dict(traced.named_modules())
+    for node in list(traced.graph.nodes):
+        before, norm = (node.args[0] if node.args else None), layers.get(node.target)
+        if not isinstance(norm, (nn.BatchNorm1d, nn.BatchNorm2d)) or not isinstance(before, fx.Node) or len(before.users) > 1:
+            continue
+        layer = layers.get(before.target)
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            layers[before.target] = fuse_conv_bn_eval(layer, norm) if isinstance(layer, nn.Conv2d) else fuse_linear_bn_eval(layer, norm)
+            traced.set_submodule(str(before.target), layers[before.target])
+            node.replace_all_uses_with(before)
+            traced.graph.erase_node(node)
+    traced.recompile()
+    return traced
 
 
 def _traced(net: nn.Module) -> onnx.ModelProto:

@@ -238,5 +238,10 @@ def as_text(point: OperatingPoint) -> str:
     about = f"{point.gallery_size:>6} people, FPIR {point.fpir:g}: "
     if point.threshold is None or point.fpir_low is None or point.fpir_high is None:
         return about + point.method
-    real = f"FPIR {100 * point.fpir_low:.3g} to {100 * point.fpir_high:.3g} %"
-    return about + f"{point.threshold:.4f} ({point.low:.4f} to {point.high:.4f}), {real}, {point.method}"
+    return about + f"{point.threshold:.4f} ({point.low:.4f} to {point.high:.4f}), FPIR {interval(point.fpir_low, point.fpir_high)}, {point.method}"
+
+
+def interval(low: float, high: float) -> str:
+    """Two shares in per cent, in three digits, never finer than a thousandth of a per cent."""
+    first, last = (f"{float(f'{100 * share:.3g}'):.3f}".rstrip("0").rstrip(".") for share in (low, high))
+    return f"{first} to {last} %"

@@ -13,6 +13,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from device.contract import ClockfaceError
-from device.models import sha256
+from device.models import LIST, sha256
 from export.__main__ import main
 from export.recipe import Recipe, RecipeError, load
 
@@ -167,13 +168,24 @@ def trained(recipe: Recipe, work: Path) -> Path:
     return out / "last.pt"
 
 
-def install(models: Sequence[Path], folder: Path) -> None:
-    """Put all models in place, each whole; every copy is on the disk before the first replaces anything."""
+def install(models: Sequence[Path], folder: Path, catalogue: Path) -> None:
+    """Put all models in place, each whole; every copy is on the disk before the first replaces anything. The list of models learns their sha256."""
     folder.mkdir(parents=True, exist_ok=True)
     parts = [shutil.copyfile(model, folder / f".{model.name}.part") for model in models]
     for model, part in zip(models, parts, strict=True):
         os.replace(part, folder / model.name)
-        print(f'{folder / model.name}: for device/models.toml: sha256 = "{sha256(folder / model.name)}", size = {model.stat().st_size}')
+        digest, size = sha256(folder / model.name), model.stat().st_size
+        text = catalogue.read_text(encoding="utf-8")
+        listed = relisted(text, model.name, digest, size)
+        catalogue.write_text(listed, encoding="utf-8")
+        about = f"listed in {catalogue}" if listed != text or digest in text else "not listed: pin it in the settings"
+        print(f'{folder / model.name}: sha256 = "{digest}", size = {size}; {about}')
+
+
+def relisted(text: str, file: str, digest: str, size: int) -> str:
+    """The list of models with another sha256 and size for one file; a file that is not in it changes nothing."""
+    fields = rf'(file = "{re.escape(file)}"\nsha256 = ")[0-9a-f]*("\nsize = )\d+'
+    return re.sub(fields, rf"\g<1>{digest}\g<2>{size}", text)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -194,7 +206,7 @@ def run(args: argparse.Namespace) -> int:
     inputs = [weights, *map(Path, filter(None, (*data.folders, data.rec, data.teacher, data.other, check.pairs, check.images, check.groups)))]
     Run(work, inputs).follow(steps(recipe, weights, work, work))
     models = [work / f"{recipe.name}.onnx", work / f"{recipe.name}-int8.onnx"]
-    install(models, args.out)
+    install(models, args.out, LIST)
     args.pages.mkdir(parents=True, exist_ok=True)
     for model in models:
         shutil.copyfile(model.with_suffix(".html"), args.pages / f"{model.stem}.html")

@@ -8,6 +8,7 @@ from typing import Any
 
 from device.contract import ModelCard, OperatingPoint
 from export import pictures
+from export.calibrate import interval
 from export.pictures import entry
 
 CSS = """
@@ -18,12 +19,12 @@ main { max-width: 1080px; margin: 0 auto; padding: 32px 20px 64px; }
 h1 { margin: 0; font-size: 2rem; letter-spacing: -0.01em; }
 h2 { margin: 40px 0 12px; font-size: 1.2rem; }
 .about { color: var(--soft); margin: 4px 0 20px; overflow-wrap: anywhere; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(190px, 1fr)); gap: 12px; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(300px, 1fr)); gap: 12px; }
 .tile, figure, .table, dl { background: #fff; border: 1px solid var(--line); border-radius: 10px; }
 .tile { padding: 14px 16px; }
 .tile b { display: block; font-size: 1.5rem; font-variant-numeric: tabular-nums; }
 .tile span { color: var(--soft); font-size: 0.85rem; }
-.pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(320px, 1fr)); gap: 16px; }
+.pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(440px, 100%), 1fr)); gap: 16px; }
 figure { margin: 0; padding: 14px 16px 8px; }
 figcaption { font-weight: 600; margin-bottom: 6px; }
 figure svg { width: 100%; height: auto; }
@@ -117,7 +118,7 @@ def _thresholds(card: ModelCard) -> str:
 def _threshold(point: OperatingPoint | None) -> str:
     if point is None or point.threshold is None:
         return '<span class="none">insufficient data</span>'
-    real = f" ({100 * point.fpir_low:.3g} to {100 * point.fpir_high:.3g} %)" if point.fpir_low is not None and point.fpir_high is not None else ""
+    real = f" ({interval(point.fpir_low, point.fpir_high)})" if point.fpir_low is not None and point.fpir_high is not None else ""
     mark = ' class="extrapolated"' if point.method == "extrapolated" else ""
     return f"<span{mark}><b>{point.threshold:.3f}</b>{real}</span>"
 

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from device.contract import ModelCard
 
 matplotlib.use("Agg")
-from matplotlib import pyplot
+from matplotlib import pyplot, ticker
 from matplotlib.axes import Axes
 
 SIZE = (5.2, 3.6)  # inches
 INK, MATED, NON_MATED, RED = "#1d2733", "#2a7f62", "#b0563b", "#b3261e"
 STYLE: Any = {
-    "font.size": 9,
+    "font.size": 10,
     "axes.edgecolor": "#8a94a0",
     "axes.labelcolor": INK,
     "xtick.color": INK,
@@ -60,6 +60,7 @@ def det(card: ModelCard) -> str | None:
         axes.set(xscale="log", yscale="log", xlabel="false accepts, % of non-mated pairs", ylabel="false rejects, % of mated pairs")
         axes.xaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(ticker.LogFormatter(minor_thresholds=(2, 0.5)))
 
     return _svg(draw)
 
@@ -79,9 +80,10 @@ def histogram(card: ModelCard) -> str | None:
             if point.fpir == 0.01 and point.gallery_size in (100, 1000) and point.threshold is not None:
                 axes.axvline(point.threshold, color=RED, linewidth=1, linestyle="--", zorder=3)
                 place = (point.threshold, 1.0)
-                axes.annotate(f"{point.gallery_size:,}", place, xycoords=("data", "axes fraction"), color=RED, fontsize=8, ha="center", va="bottom")
+                side = "right" if point.gallery_size == 100 else "left"
+                axes.annotate(f" {point.gallery_size:,} ", place, xycoords=("data", "axes fraction"), color=RED, fontsize=9, ha=side, va="top")
         axes.set(xlabel="score (dashed: thresholds for so many people at FPIR 1 %)", ylabel="% of pairs")
-        axes.legend(frameon=False, loc="upper right")
+        axes.legend(frameon=False, loc="upper left")
 
     return _svg(draw)
 
@@ -126,6 +128,6 @@ def groups(card: ModelCard) -> str | None:
         rates: NDArray[np.float64] = 100 * np.array([rate for _, rate in ranked])
         axes.barh([name for name, _ in ranked], rates, color=[MATED, *[INK] * (len(ranked) - 2), RED], alpha=0.8, zorder=2)
         axes.axvline(float(rates.mean()), color=INK, linewidth=1, linestyle="--", zorder=3)
-        axes.set(xlabel=f"false matches within the group, % (dashed: mean; threshold {found['threshold']:.3f})")
+        axes.set(xlabel=f"false matches, % (dashed: mean) at {found['threshold']:.3f}")
 
     return _svg(draw)

@@ -42,7 +42,7 @@ def load(path: Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} does not exist; give a checkpoint written by `python -m training train`") from error
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:  # bytes of another kind
         raise CheckpointError(f"{path} is no readable checkpoint ({type(error).__name__}); use the one before") from error
     if not isinstance(state, dict) or state.get("schema") != SCHEMA:
         raise CheckpointError(f"{path}: expected a checkpoint of schema {SCHEMA}; train again or use the matching version")

@@ -1,0 +1,83 @@
+"""A built file is what the contract asks for, and computes what torch computes; the oracle is torch itself, layer by layer, nothing folded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from device.contract import ContractError
+from device.embedder import Embedder
+from export import artefact
+from export.__main__ import main
+from export.adopt import smooth_crops
+from export.build import BATCHES, IR_VERSION, OPSET, BuildError, build, check
+from tests.export.conftest import WEIGHTS
+from training.checkpoint import load_embedder
+from training.config import BackboneSettings
+from training.model import Embedder as Trained
+
+
+def shaken(name: str) -> Trained:
+    """A net with random weights whose batch norms do something."""
+    torch.manual_seed(0)
+    net = Trained(BackboneSettings(name, 16)).train()
+    for layer in net.modules():
+        if isinstance(layer, (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)):
+            torch.nn.init.uniform_(layer.weight, 0.5, 1.0)
+            torch.nn.init.uniform_(layer.bias, -0.1, 0.1)
+    net(torch.from_numpy(smooth_crops(8)))
+    return net.eval()
+
+
+@pytest.mark.parametrize("name", ["edge-hybrid", "mobilefacenet"])
+def test_any_backbone_agrees_with_torch_and_is_folded(name: str, tmp_path: Path) -> None:
+    trained = shaken(name)
+    model = build(trained)
+    artefact.set_card(model, artefact.first_card(model, name, "float32", "none", "MIT", "none"))
+    path = tmp_path / "net.onnx"
+    path.write_bytes(model.SerializeToString())
+    assert check(path, trained) >= 0.99999
+    kinds = [node.op_type for node in onnx.load(path).graph.node]
+    assert "BatchNormalization" not in kinds and kinds.count("Conv") > 10
+
+
+def test_the_file_keeps_the_contract(float_model: Path) -> None:
+    model = onnx.load(float_model)
+    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", OPSET)] and model.ir_version == IR_VERSION
+    assert not any(tensor.external_data for tensor in model.graph.initializer)
+    assert [file.name for file in float_model.parent.iterdir() if file.suffix in (".onnx", ".data")] == [float_model.name]
+    trained, _ = load_embedder(WEIGHTS)
+    embedder = Embedder(float_model, "cpu")
+    for batch in BATCHES:
+        crops = smooth_crops(batch)
+        with torch.inference_mode():
+            expected = trained.unit(torch.from_numpy(crops)).numpy()
+        assert np.sum(embedder.embed(crops) * expected, axis=1).min() >= 0.99999
+    assert embedder.card.model_id == artefact.model_id(model)
+
+
+def test_opencv_reads_the_float_model(float_model: Path) -> None:
+    net = cv2.dnn.readNetFromONNX(str(float_model))
+    crops = smooth_crops(3)
+    net.setInput(crops)
+    assert np.sum(net.forward() * Embedder(float_model, "cpu").embed(crops), axis=1).min() >= 0.99999
+
+
+def test_weights_of_another_net_do_not_pass(float_model: Path) -> None:
+    with pytest.raises((BuildError, ContractError), match="other embeddings than torch"):
+        trained = Trained(BackboneSettings("edge", 192)).eval()
+        check(float_model, trained)
+
+
+def test_no_weights_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "no.pt").write_bytes(b"hello")
+    words = ["--licence", "MIT", "--training-data", "none"]
+    assert main(["build", str(tmp_path / "no.pt"), "--out", str(tmp_path / "out.onnx"), *words]) == 1
+    assert main(["build", str(tmp_path / "absent.pt"), "--out", str(tmp_path / "out.onnx"), *words]) == 1
+    assert "no.pt is no readable checkpoint" in (said := capsys.readouterr().err) and "absent.pt does not exist" in said
+    assert not (tmp_path / "out.onnx").exists()
