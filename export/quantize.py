@@ -17,7 +17,7 @@ import io
 import json
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,13 +54,13 @@ class QuantizeError(ClockfaceError):
 class Kept:
     """A layer that stays in float, and why."""
 
-    layer: str
+    layer: str  # or two: what one writes and the other reads stays in int8 until both are float
     before: float  # mean cosine with it and those kept before it ...
     after: float  # ... and once it is float too
 
     @property
     def reason(self) -> str:
-        return f"mean cosine {self.before:.5f} with it in int8, {self.after:.5f} with it in float"
+        return f"mean cosine {self.before:.5f} before, {self.after:.5f} after"
 
 
 @dataclass(frozen=True)
@@ -98,13 +98,14 @@ class Quantizer:
 
     def __init__(self, source: Path, setting: NDArray[np.uint8], judging: NDArray[np.uint8], workspace: Path) -> None:
         self.source, self.workspace = source, workspace
-        self._setting, self._judging = setting, judging
+        self._setting, self._judging, self.crops = setting, judging, len(setting)
         self._expected = Embedder(source, "cpu").embed(judging)
-        nodes = [node for node in artefact.read(source).graph.node]
+        nodes = list(artefact.read(source).graph.node)
         self._around = [node.name for node in nodes if node.name.startswith(PREFIX)]  # scaling and normalisation stay in float
         self.layers = tuple(node.name for node in nodes if node.op_type in LAYERS and node.name not in self._around)
         if not self.layers:
             raise QuantizeError(f"{source} has no named {', '.join(LAYERS)}: nothing to quantize")
+        self.pairs = tuple(_pairs(nodes, set(self.layers)))
 
     def _ranges(self, method: str) -> Path:
         """The file with the ranges that a method finds, measured once."""
@@ -120,6 +121,7 @@ class Quantizer:
 
     def make(self, method: str, kept: tuple[str, ...], target: Path) -> None:
         """Write the int8 graph with some layers kept in float."""
+        logging.disable(logging.WARNING)  # onnxruntime asks for a preparation that this graph does not need
         quantize_static(
             self.source,
             target,
@@ -132,6 +134,7 @@ class Quantizer:
             calibrate_method=METHODS[method][0],
             calibration_cache_path=self._ranges(method),
         )
+        logging.disable(logging.NOTSET)
 
     def cosines(self, path: Path, precision: str = "int8") -> NDArray[np.float32]:
         """(N,) cosine of each judging crop's embedding to the float model's."""
@@ -147,33 +150,66 @@ class Quantizer:
         return float(self.cosines(trial).mean())
 
 
-def search(quantizer: Quantizer, goal: float) -> Report:
-    """Choose the method, then keep the layers that hurt most in float until the goal is reached.
+def search(quantizer: Quantizer, goal: float, by: Sequence[str] = tuple(METHODS)) -> Report:
+    """Choose the method, then keep the layers that hurt most in float until the goal is reached; by the next best method where the best does not get there.
 
     Raises:
-        QuantizeError: half of the layers in float do not reach it either.
+        QuantizeError: half of the layers in float do not reach it by any method.
     """
-    methods = {method: quantizer.mean(method, ()) for method in METHODS}
-    chosen = max(methods, key=lambda method: methods[method])
-    layers = {layer: quantizer.mean(chosen, (layer,)) for layer in _shown(quantizer.layers)}
+    methods = {method: quantizer.mean(method, ()) for method in by}
+    failures = []
+    for method in sorted(methods, key=lambda method: -methods[method]):
+        layers = {layer: quantizer.mean(method, (layer,)) for layer in _shown(quantizer.layers, f"{method}: layers")}
+        try:
+            kept = _keep(quantizer, method, methods[method], layers, goal) if methods[method] < goal else ()
+        except QuantizeError as error:
+            failures.append(str(error))
+            continue
+        trial = quantizer.workspace / "trial.onnx"
+        quantizer.make(method, in_float(kept), trial)
+        cosines = quantizer.cosines(trial)
+        return Report(quantizer.crops, methods, method, layers, kept, float(cosines.mean()), float(cosines.min()))
+    raise QuantizeError(f"{'; '.join(failures)}; train for int8 (`python -m export qat`)")
+
+
+def _keep(quantizer: Quantizer, method: str, reached: float, layers: dict[str, float], goal: float) -> tuple[Kept, ...]:
+    """Those that gain most are kept one after the other; one that gains nothing on top of the others is passed over."""
+    found: dict[tuple[str, ...], float] = {(layer,): mean for layer, mean in layers.items()}
+    found |= {pair: quantizer.mean(method, pair) for pair in _shown(quantizer.pairs, f"{method}: pairs of layers")}
     kept: list[Kept] = []
-    reached = methods[chosen]
-    for layer in sorted(layers, key=lambda layer: -layers[layer]):
+    for names in sorted(found, key=lambda names: -found[names]):
+        more = Kept(" + ".join(names), reached, quantizer.mean(method, (*in_float(kept), *names)))
+        if more.after <= reached:
+            continue
+        kept.append(more)
+        reached = more.after
         if reached >= goal:
+            return tuple(kept)
+        if len(in_float(kept)) > len(quantizer.layers) // 2:
             break
-        if len(kept) >= len(layers) // 2:
-            raise QuantizeError(f"mean cosine {reached:.4f} with {len(kept)} of {len(layers)} layers in float, {goal} wanted; train for int8 (`export qat`)")
-        after = quantizer.mean(chosen, (*(k.layer for k in kept), layer))
-        kept.append(Kept(layer, reached, after))
-        reached = after
-    trial = quantizer.workspace / "trial.onnx"
-    quantizer.make(chosen, tuple(k.layer for k in kept), trial)
-    cosines = quantizer.cosines(trial)
-    return Report(len(quantizer._setting), methods, chosen, layers, tuple(kept), float(cosines.mean()), float(cosines.min()))
+    count = f"{len(in_float(kept))} of {len(quantizer.layers)}"
+    raise QuantizeError(f"{method}: mean cosine {reached:.4f} with {count} layers in float, {goal} wanted")
 
 
-def _shown(layers: tuple[str, ...]) -> Iterator[str]:
-    yield from track(layers, "layers", console=Console(stderr=True), transient=True)
+def in_float(kept: Sequence[Kept]) -> tuple[str, ...]:
+    """The names of the layers kept, each once."""
+    return tuple(dict.fromkeys(name for one in kept for name in one.layer.split(" + ")))
+
+
+def _pairs(nodes: Sequence[onnx.NodeProto], layers: set[str]) -> Iterator[tuple[str, str]]:
+    """Each layer with each that reads its output, directly or through an activation."""
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in nodes:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    for node in (node for node in nodes if node.name in layers):
+        direct = readers.get(node.output[0], [])
+        through = [reader for step in direct if step.op_type in ("Relu", "Clip", "PRelu", "Flatten") for reader in readers.get(step.output[0], [])]
+        yield from ((node.name, reader.name) for reader in (*direct, *through) if reader.name in layers)
+
+
+def _shown(things: tuple[Any, ...], words: str) -> Iterator[Any]:
+    yield from track(things, words, console=Console(stderr=True), transient=True)
 
 
 def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -223,14 +259,13 @@ def run(args: argparse.Namespace) -> int:
         write_like(args.model, to_float16(artefact.read(args.model)), "float16", args.out)
         print(f"{args.out}: {args.out.stat().st_size / 1e6:.2f} MB; next: python -m export verify {args.out} --reference {args.model}")
         return 0
-    logging.getLogger().setLevel(logging.ERROR)  # onnxruntime asks for a preparation that this graph does not need
     everything = np.concatenate([chosen.crops for chosen in crops.from_arguments(args)])
     drawn = np.random.default_rng(0).permutation(len(everything))[: args.most]
     half = len(drawn) // 2
     with tempfile.TemporaryDirectory() as folder:
         quantizer = Quantizer(args.model, everything[drawn[:half]], everything[drawn[half:]], Path(folder))
         report = search(quantizer, args.goal)
-        quantizer.make(report.chosen, tuple(kept.layer for kept in report.kept), Path(folder) / "final.onnx")
+        quantizer.make(report.chosen, in_float(report.kept), Path(folder) / "final.onnx")
         write_like(args.model, artefact.read(Path(folder) / "final.onnx"), "int8", args.out)
     if args.report:
         args.report.write_text(json.dumps(dataclasses.asdict(report), indent=1), encoding="utf-8")
