@@ -234,6 +234,20 @@ def day(text: str) -> date:
         raise TimesheetError(f"{text[:20]!a} is no day; write it as 2026-11-24") from error
 
 
+def breaks(text: str) -> tuple[tuple[int, int], ...]:
+    """ "360:30,540:45" -> ((360, 30), (540, 45)).
+
+    Raises:
+        TimesheetError: it has another form.
+    """
+    if text.strip() in ("none", ""):
+        return ()
+    try:
+        return tuple((int(after), int(length)) for after, length in (pair.split(":") for pair in text.split(",")))
+    except ValueError as error:
+        raise TimesheetError(f"minimum breaks: {text[:60]!a} expected as work:break in minutes, such as 360:30,540:45, or none") from error
+
+
 def _text(at: clock_time | None) -> str | None:
     return None if at is None else f"{at:%H:%M}"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from sqlite_utils import Database, Migrations
 
 APPLICATION_ID = 0x434C4B46  # "CLKF" in the header of the file: this database is ours
-SCHEMA_VERSION = 5  # as many as there are migrations; kept in the file as user_version
+SCHEMA_VERSION = 6  # as many as there are migrations; kept in the file as user_version
 
 TABLES = """
 CREATE TABLE people (
@@ -341,6 +341,10 @@ CREATE TRIGGER {table}_no_delete BEFORE DELETE ON {table}
 BEGIN SELECT RAISE(ABORT, '{table} are never removed: add a new row'); END;
 """
 
+READING = """
+CREATE INDEX punches_by_device ON punches (device, occurred_at);
+"""
+
 LOCKED = {  # what may not happen in a locked period: name, event -> condition; `l` is the lock
     ("corrections", "INSERT"): """NEW.occurred_at >= l.from_ms AND NEW.occurred_at < l.until_ms
     OR EXISTS (SELECT 1 FROM punches p WHERE p.id = NEW.punch_id AND p.occurred_at >= l.from_ms AND p.occurred_at < l.until_ms)
@@ -409,3 +413,8 @@ def plan_and_correct(db: Database) -> None:
 def consents_have_version_language_and_way(db: Database) -> None:
     for column in ("version", "language", "way"):
         db.execute(f"ALTER TABLE consents ADD COLUMN {column} TEXT")
+
+
+@MIGRATIONS()
+def read_the_log_by_device(db: Database) -> None:
+    db.executescript(READING)

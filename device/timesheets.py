@@ -8,10 +8,13 @@ from datetime import date, timedelta
 from sqlite_utils import Database
 
 from device import corrections
+from device.corrections import CorrectionDraft
 from device.planning import read_schedules, read_site, site_from_json
 from device.store import Store
+from device.timesheet.effective import Entry, supposing
 from device.timesheet.sheet import Sheet, sheet
-from device.timesheet.worksite import Site
+from device.timesheet.workday import WorkDay
+from device.timesheet.worksite import Site, minute
 
 MARGIN_DAYS = 2  # read beyond both ends, so that a stay over midnight is whole
 
@@ -32,6 +35,27 @@ def company_sheets(store: Store, days: Sequence[date], as_of: int) -> tuple[Site
         people = [row[0] for row in db.execute("SELECT id FROM people WHERE active = 1 ORDER BY id")]
     everybody = sorted({*people, *entries})
     return site, {person: sheet(person, entries.get(person, []), days, schedules[person], site, as_of) for person in everybody}
+
+
+def with_and_without(store: Store, draft: CorrectionDraft, moments: Sequence[float], as_of: int) -> list[tuple[WorkDay, WorkDay]]:
+    """The days a correction would change: each as it is and as it would be.
+
+    Args:
+        moments: the times it is about, s since the epoch.
+    """
+    with store.reading() as db:
+        site = read_site(db)
+        near = sorted({site.day_of(minute(at)) + timedelta(days=offset) for at in moments for offset in (-1, 0, 1)})
+        schedule = read_schedules(db, draft.person_id)[draft.person_id]
+        entries = corrections.entries(db, *reach(near, site), draft.person_id).get(draft.person_id, [])
+    instead = Entry(draft.replacement.occurred_at, draft.replacement.direction, draft.punch_id, 0, draft.amends) if draft.replacement else None
+    would = supposing(entries, draft.punch_id, draft.amends, instead)
+    both = [sheet(draft.person_id, counting, near, schedule, site, as_of).days for counting in (entries, would)]
+    return [(before, after) for before, after in zip(*both, strict=True) if _essence(before) != _essence(after)]
+
+
+def _essence(day: WorkDay) -> tuple[object, ...]:
+    return [(stamp.at, stamp.step) for stamp in day.stamps], day.spans, day.faults, day.worked_minutes, day.late_minutes, day.early_minutes
 
 
 def locked_days_changed(db: Database, person_id: int, before: Sequence[Sheet], as_of: int) -> Iterator[date]:

@@ -126,25 +126,11 @@ def _set_site(planned: Planning, args: argparse.Namespace) -> str:
     if args.day_start is not None:
         given["day_start"] = planning.clock(args.day_start)
     if args.minimum_breaks is not None:
-        given["minimum_breaks"] = breaks(args.minimum_breaks)
+        given["minimum_breaks"] = planning.breaks(args.minimum_breaks)
     if not given:
         raise TimesheetError("nothing to change; `schedule site --help` lists what can be")
     planned.set_site(dataclasses.replace(planned.site(), **given), BY)
     return f"changed: {', '.join(given)}"
-
-
-def breaks(text: str) -> tuple[tuple[int, int], ...]:
-    """ "360:30,540:45" -> ((360, 30), (540, 45)).
-
-    Raises:
-        TimesheetError: it has another form.
-    """
-    if text.strip() in ("none", ""):
-        return ()
-    try:
-        return tuple((int(after), int(length)) for after, length in (pair.split(":") for pair in text.split(",")))
-    except ValueError as error:
-        raise TimesheetError(f"minimum breaks: {text[:60]!a} expected as work:break in minutes, such as 360:30,540:45, or none") from error
 
 
 def _shown(store: Store, planned: Planning) -> str:

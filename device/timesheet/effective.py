@@ -36,6 +36,7 @@ class Entry:
     direction: Direction
     punch_id: int | None = None  # None: added by a correction
     correction_id: int | None = None  # the last correction about it; None: as recorded
+    added_by: int | None = None  # the correction that added it
 
 
 def effective(punches: Iterable[Recorded], corrections: Iterable[Correction]) -> list[Entry]:
@@ -44,5 +45,16 @@ def effective(punches: Iterable[Recorded], corrections: Iterable[Correction]) ->
     for c in sorted(corrections, key=lambda c: c.id):
         key = ("punch", c.punch_id) if c.punch_id is not None else ("added", c.id if c.amends is None else c.amends)
         gone = c.occurred_at is None or c.direction is None
-        counting[key] = None if gone else Entry(c.occurred_at, c.direction, c.punch_id, c.id)  # type: ignore[arg-type]
-    return sorted((entry for entry in counting.values() if entry), key=lambda e: (e.occurred_at, e.punch_id or 0, e.correction_id or 0))
+        added_by = key[1] if key[0] == "added" else None
+        counting[key] = None if gone else Entry(c.occurred_at, c.direction, c.punch_id, c.id, added_by)  # type: ignore[arg-type]
+    return in_order(entry for entry in counting.values() if entry)
+
+
+def supposing(entries: Iterable[Entry], punch_id: int | None, added_by: int | None, instead: Entry | None) -> list[Entry]:
+    """What would count if a punch, or one that was added, were exchanged for another or taken away; with neither, one is added."""
+    kept = [e for e in entries if (punch_id is None or e.punch_id != punch_id) and (added_by is None or e.added_by != added_by)]
+    return in_order([*kept, *([instead] if instead else [])])
+
+
+def in_order(entries: Iterable[Entry]) -> list[Entry]:
+    return sorted(entries, key=lambda e: (e.occurred_at, e.punch_id or 0, e.correction_id or 0))

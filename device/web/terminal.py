@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from anyio import CapacityLimiter
 
+from device.board import Board
 from device.config import Settings
 from device.store import Store
 from device.web.live import Live
@@ -27,6 +29,11 @@ class Terminal:
     now: Callable[[], float] = time.time
     bound_to: str = "127.0.0.1"  # the address it listens on, a name a browser may use
     workers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(WORKERS))
+
+    @cached_property
+    def board(self) -> Board:
+        """Who is in, out, late: one for all pages."""
+        return Board(self.now)
 
     def store(self, actor: str) -> Store:
         """Open the store for one call of a page: half a millisecond, and no connection crosses a thread."""

@@ -1,0 +1,92 @@
+"""Exports: the log and the timesheets as CSV, XLSX and JSON; each one is audited."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from starlette.responses import Response
+
+from device import exports
+from device.clock import iso_utc
+from device.columns import COLUMNS as PUNCH_COLUMNS
+from device.planning import Planning
+from device.punch_log import LogFilter
+from device.store import Store
+from device.timesheet.sheet import COLUMNS, row
+from device.timesheet.worksite import Site, zone
+from device.timesheets import company_sheets, person_sheet
+from device.web import asked
+from device.web.log import asked_for
+from device.web.pages import Call, Problem, get
+
+LOG_COLUMNS = (*PUNCH_COLUMNS, "local_time")
+FORMS = {
+    "csv": "text/csv; charset=utf-8",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "json": "application/json",
+}
+
+
+def page(call: Call) -> Response:
+    site = Planning(call.store).site()
+    today = site.day_of(int(call.terminal.now() // 60))
+    return call.page("exports.html", today=today, first=today.replace(day=1), month=f"{today:%Y-%m}", forms=FORMS, columns=COLUMNS, log_columns=LOG_COLUMNS)
+
+
+def log(call: Call) -> Response:
+    site = Planning(call.store).site()
+    chosen, _ = asked_for(call, site)
+    rows = log_rows(call.store, chosen, site)
+    return download(call, "log", f"log-{chosen.first}-{chosen.last}", LOG_COLUMNS, rows, {"first": str(chosen.first), "last": str(chosen.last)})
+
+
+def timesheet(call: Call) -> Response:
+    now = int(call.terminal.now() // 60)
+    days = asked.month(call, Planning(call.store).site().day_of(now))
+    person = asked.person(call)
+    if person:
+        site, sheet = person_sheet(call.store, person.id, days, now)
+        sheets = {person.id: sheet}
+    else:
+        site, sheets = company_sheets(call.store, days, now)
+    people = {one.id: one for one in call.store.people()}
+    rows = [row(number, people[number].name, people[number].code, day, site) for number, sheet in sheets.items() for day in sheet.days]
+    name = f"timesheet-{days[0]:%Y-%m}" + (f"-{person.id}" if person else "")
+    return download(call, "timesheet", name, COLUMNS, rows, {"month": f"{days[0]:%Y-%m}"})
+
+
+def log_rows(store: Store, chosen: LogFilter, site: Site) -> list[dict[str, Any]]:
+    """The columns of `python -m device log`, with the site's local time."""
+    since, until = site.begins(chosen.first) * 60.0, site.begins(chosen.until) * 60.0
+    people = {person.id: person for person in store.people()}
+    rows = []
+    for punch in store.punches(since, until, chosen.person_id):
+        if (chosen.device and punch.device != chosen.device) or (chosen.method and punch.method != chosen.method):
+            continue
+        fields: dict[str, Any] = {key: getattr(punch, key, None) for key in PUNCH_COLUMNS}
+        person = people[punch.person_id]
+        fields |= {"punch_id": punch.id, "name": person.name, "code": person.code, "occurred_at": iso_utc(punch.occurred_at)}
+        local = datetime.fromtimestamp(punch.occurred_at, zone(site.zone)).replace(tzinfo=None)  # as a spreadsheet has it
+        rows.append(fields | {"clock_synchronised": punch.clock.synchronised, "local_time": local})
+    return rows
+
+
+def download(call: Call, what: str, name: str, columns: Sequence[str], rows: Sequence[exports.Row], details: dict[str, str]) -> Response:
+    form = call.query.get("format", "csv")
+    if form not in FORMS:
+        raise Problem(f"format {form[:20]!r}: expected one of {', '.join(FORMS)}")
+    if form == "json":
+        data = exports.as_json([{key: value for key, value in one.items() if key != "local_time"} for one in rows])
+    else:
+        data = exports.as_csv(columns, rows) if form == "csv" else exports.as_xlsx(what, columns, rows)
+    call.store.audit(call.who.actor, f"{what} exported", {**details, "rows": len(rows), "format": form})
+    return Response(data, media_type=FORMS[form], headers={"content-disposition": f'attachment; filename="{name}.{form}"'})
+
+
+ROUTES = (
+    get("/exports", page, "hr"),
+    get("/exports/log", log, "hr"),
+    get("/exports/timesheet", timesheet, "hr"),
+)
