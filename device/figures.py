@@ -48,7 +48,7 @@ def presence_over_day(sheets: Iterable[Iterable[WorkDay]], day: date, site: Site
 def at_work(day: WorkDay, as_of: int) -> Iterable[tuple[int, int]]:
     """From when to when somebody worked; up to `as_of` where they still do."""
     yield from ((span.start, span.end) for span in day.spans if span.kind == "work")
-    if day.state == "in" and not day.over and not day.faults[-1:] == ("missing out",):
+    if day.state == "in" and not day.over and day.faults[-1:] != ("missing out",):
         yield day.stamps[-1].at, as_of
 
 

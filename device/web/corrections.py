@@ -15,6 +15,7 @@ from device.desk import STATES, Desk, Request
 from device.planning import Planning
 from device.punch_log import DIRECTIONS
 from device.records import Person
+from device.timesheet.effective import Entry
 from device.timesheet.sheet import hours
 from device.timesheet.worksite import Site, month_days
 from device.timesheets import person_sheet, with_and_without
@@ -53,8 +54,14 @@ def form(call: Call, person: Person, day: date, site: Site, status: int = 200, p
     given["target"] = given["target"] or call.query.get("target", "")
     return call.page(
         "correction_new.html", status, person=person, day=day, one=sheet.days[0], directions=DIRECTIONS, hours=hours, strip=charts.strip, site=site,
-        local=site.local, problem=problem, given=given, punch_day=call.form.get("punch_day", day.isoformat()),
+        local=site.local, problem=problem, given=given, targets=[target(stamp.entry) for stamp in sheet.days[0].stamps],
+        punch_day=call.form.get("punch_day", day.isoformat()),
     )  # fmt: skip
+
+
+def target(entry: Entry) -> str:
+    """How the form names a punch that counts."""
+    return f"added:{entry.added_by}" if entry.added_by is not None else f"punch:{entry.punch_id}"
 
 
 def ask(call: Call) -> Response:

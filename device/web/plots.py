@@ -40,7 +40,7 @@ def plots(call: Call) -> Response:
         most=max(presence, default=0), presence=charts.over_day(presence, of_day, f"People at work on {day}", "people", now=gone),
         presence_numbers=charts.table(("time", "people"), charts.quarters(presence, of_day)),
         arrivals=charts.over_day(arrivals, labels, f"Arrivals by quarter of an hour, last {span} days", "arrivals", bars=True),
-        arrival_numbers=charts.table(("from", "arrivals"), charts.quarters(arrivals, labels)), scores=scores, verdict=verdict(scores),
+        arrival_numbers=charts.table(("from", "arrivals"), charts.quarters(arrivals, labels)), scores=scores, judged=verdict(scores),
         score_plot=charts.against_threshold(scores, "Scores of recognised and of unknown faces against the threshold"), score_numbers=score_table(scores),
     )  # fmt: skip
 

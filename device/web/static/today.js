@@ -1,0 +1,26 @@
+// Asks for the part of the page that changes; the server answers 204 while nothing did. Stops while the page is hidden.
+"use strict";
+const board = document.getElementById("board");
+const live = document.getElementById("live");
+const EVERY_MS = 4000;
+
+async function refresh() {
+  if (document.hidden || board.contains(document.activeElement)) return;
+  try {
+    const seen = board.firstElementChild.dataset.serial;
+    const address = new URL("/today/part", location.href);
+    address.search = location.search;
+    address.searchParams.set("seen", seen);
+    const answer = await fetch(address, { headers: { accept: "text/html" } });
+    if (answer.redirected || answer.status === 401) { location.reload(); return; }
+    if (answer.status === 200) board.innerHTML = await answer.text();
+    live.className = answer.ok ? "live on" : "live lost";
+    live.textContent = answer.ok ? "live" : "no answer";
+  } catch {
+    live.className = "live lost";
+    live.textContent = "connection lost";
+  }
+}
+
+setInterval(refresh, EVERY_MS);
+document.addEventListener("visibilitychange", refresh);
