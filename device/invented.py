@@ -34,7 +34,7 @@ FAMILY = (
 )  # fmt: skip
 THRESHOLD = 0.417
 MODEL = "0" * 64
-HOLIDAY_AGO = 9  # days
+HOLIDAY_AGO = 8  # days
 
 
 @dataclass(frozen=True)
@@ -100,11 +100,11 @@ def _stamps(crews: dict[int, Shift], count: int, site: Site, now: float, dice: r
     """Working days from today backwards until there are enough; in the order they happened."""
     found: list[Stamp] = []
     day, latest = site.day_of(int(now // 60)), int(now // 60)
-    holiday = day - timedelta(days=HOLIDAY_AGO)
+    today, holiday = day, day - timedelta(days=HOLIDAY_AGO)
     while len(found) < count:
         if day.weekday() < 5 and day != holiday:
             for person, shift in crews.items():
-                if dice.random() > 0.06 and person % 29 != 7:
+                if dice.random() > 0.015 and not (person % 29 == 7 and (today - day).days <= person % 3):
                     found += [stamp for stamp in _one_day(person, shift, day, site, dice) if stamp.at < latest]
         day -= timedelta(days=1)
     return sorted(found, key=lambda stamp: stamp.at)[-count:]

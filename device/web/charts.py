@@ -30,7 +30,7 @@ def over_day(counts: Sequence[int], labels: Sequence[str], title: str, unit: str
         marks = "".join(bar("bar-1", x + 0.8, at, step - 1.6, y(0, top)) for x, at in points)
     else:
         line = " ".join(f"L{x:.1f} {before:.1f}L{x:.1f} {at:.1f}" for (x, at), before in zip(points, [y(0, top), *(at for _, at in points)], strict=False))
-        end = LEFT + step * shown
+        end = LEFT + min(step * shown, step * len(counts) * (1.0 if now is None else now))
         line = f"M{LEFT} {y(0, top):.1f}{line}L{end:.1f} {points[-1][1]:.1f}" if points else ""
         marks = f'<path class="area-1" d="{line}L{end:.1f} {y(0, top):.1f}Z"/><path class="line-1" d="{line}"/>' if points else ""
     if now is not None:

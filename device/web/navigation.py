@@ -16,7 +16,17 @@ class Entry:
     group: str
 
 
-ENTRIES = (Entry("/users", "Users and roles", "users", "admin", "Administer"),)
+ENTRIES = (
+    Entry("/today", "Today", "today", "viewer", "Attendance"),
+    Entry("/log", "Log", "log", "viewer", "Attendance"),
+    Entry("/timesheets", "Timesheets", "timesheet", "viewer", "Attendance"),
+    Entry("/plots", "Plots", "plot", "viewer", "Attendance"),
+    Entry("/corrections", "Corrections", "correct", "hr", "Desk"),
+    Entry("/schedule", "Shifts and absence", "clock", "hr", "Desk"),
+    Entry("/periods", "Locked periods", "lock", "hr", "Desk"),
+    Entry("/exports", "Exports", "export", "hr", "Desk"),
+    Entry("/users", "Users and roles", "users", "admin", "Administer"),
+)
 
 
 def entries(user: User | None) -> dict[str, list[Entry]]:
