@@ -194,16 +194,33 @@ class Settings:
     connectors: tuple[ConnectorSettings, ...] = ()
 
 
-def load(path: Path | None) -> Settings:
+def load(path: Path | None, stored: Mapping[str, Mapping[str, Any]] | None = None) -> Settings:
     """Read settings from a TOML file. None: in an installation its clockface.toml, else the release's, else the defaults.
+
+    Args:
+        stored: section -> key -> value of what was set on the web pages (`device.stored_settings`). It fills in what the
+            file leaves open; a key that stands in both with different values is an error, so nothing is silently ignored.
 
     Raises:
         ConfigError: the file is missing, is not TOML, or holds a setting that cannot be honoured.
     """
+    tables = file_tables(path)
+    for section, values in (stored or {}).items():
+        given = tables.setdefault(section, {})
+        for key, value in values.items():
+            if given.setdefault(key, value) != value:
+                both = f"[{section}] {key} is {given[key]!r} in the configuration file and {value!r} on the settings page"
+                raise ConfigError(f"{both}; take it out of the file, or `python -m device settings unset {section}.{key}`")
+    targets = read_connectors(tables.pop("connectors", {}))
+    return Settings(connectors=targets, **{name: read_section(type(getattr(Settings(), name)), name, table) for name, table in tables.items()})
+
+
+def file_tables(path: Path | None) -> dict[str, dict[str, Any]]:
+    """The tables of the file as they stand there; for None see `load`."""
     if path is None:
         path = installed_file(HOME, ROOT)
     if path is None:
-        return Settings()
+        return {}
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -215,8 +232,7 @@ def load(path: Path | None) -> Settings:
     for name, table in tables.items():
         if name not in sections or not isinstance(table, dict):
             raise ConfigError(f"configuration {path}: unknown section [{name}]; known: {known}")
-    targets = read_connectors(tables.pop("connectors", {}))
-    return Settings(connectors=targets, **{name: read_section(type(getattr(Settings(), name)), name, table) for name, table in tables.items()})
+    return tables
 
 
 def installed_file(home: Path, release: Path) -> Path | None:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from device import config
+from device import config, stored_settings
 from device.camera import open_source
 from device.contract import ClockfaceError
 from device.database import database_path
@@ -37,8 +37,9 @@ def run(args: argparse.Namespace) -> int:
         print("usage: enroll NAME IMAGE...   or   enroll NAME --camera SOURCE   or   enroll --folder DIR", file=sys.stderr)
         return 2
     settings = config.load(args.config)
-    recogniser = Recogniser(settings)
     with Store.open(database_path(settings, args.db), settings.store, actor="enroll") as store:
+        settings = config.load(args.config, stored_settings.read(store))
+        recogniser = Recogniser(settings)
         for line in renew(store, recogniser).lines(recogniser.embedder.card.name):  # else who is enrolled already would not be noticed
             print(line, file=sys.stderr)
         if args.folder is not None:

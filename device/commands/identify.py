@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from device import config
+from device import config, stored_settings
 from device.database import database_path
 from device.decision import Outcome, judge
 from device.images import ImageError, read_image
@@ -26,9 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     settings = config.load(args.config)
-    recogniser = Recogniser(settings)
     failed = False
     with Store.open(database_path(settings, args.db), settings.store, must_exist=True) as store:
+        settings = config.load(args.config, stored_settings.read(store))
+        recogniser = Recogniser(settings)
         if line := waiting(store, recogniser):
             print(line, file=sys.stderr)
         gallery = recogniser.gallery(store)

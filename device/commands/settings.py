@@ -1,0 +1,41 @@
+"""List, set and unset what the settings page sets; in force from the next start of the terminal."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from device import config, stored_settings
+from device.config import ConfigError
+from device.database import database_path
+from device.store import Store
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=("list", "set", "unset"))
+    parser.add_argument("name", nargs="?", help="such as attendance.direction")
+    parser.add_argument("value", nargs="?")
+    parser.add_argument("--db", metavar="FILE", help="the database")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    settings = config.load(args.config)
+    with Store.open(database_path(settings, args.db), settings.store, must_exist=True, actor="settings") as store:
+        if args.action == "list":
+            stored = stored_settings.read(store)
+            flat = {f"{section}.{key}": value for section, table in stored.items() for key, value in table.items()}
+            print(json.dumps(flat) if args.json else "\n".join(f"{name} = {value!r}" for name, value in flat.items()) or "nothing is set on the settings page")
+            return 0
+        known = {setting.name: setting for setting in stored_settings.editable()}
+        if args.name not in known or (args.action == "set") == (args.value is None):
+            raise ConfigError("usage: settings set NAME VALUE, settings unset NAME; NAME is one of " + ", ".join(known))
+        value = stored_settings.parsed(known[args.name], args.value) if args.action == "set" else None
+        if args.action == "unset":
+            stored_settings.forget(store, args.name)
+        else:
+            stored_settings.change(store, args.config, {args.name: value})
+        print(f"{args.name} is {'set' if args.action == 'set' else 'back to the file or the default'}, from the next start on")
+    return 0
