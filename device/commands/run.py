@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import os
 import platform
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +15,9 @@ from pathlib import Path
 
 import cv2
 
-from device import config
+from device import config, stored_settings
 from device.annotate import annotate
+from device.backup import apply_staged
 from device.camera import default_source, open_source
 from device.config import HOME, ConfigError, Settings
 from device.couriers import delivering
@@ -48,9 +50,12 @@ def run(args: argparse.Namespace) -> int:
     if args.source is None:
         print("no camera found: playing the demo (--source demo)" if source == "demo" else f"camera: {source}", flush=True)
     given = args.db or (str(HOME / "data/demo.db") if source == "demo" else None)
-    recogniser = Recogniser(settings)
+    for line in apply_staged(database_path(settings, given)):
+        print(line, flush=True)
     with Store.open(database_path(settings, given), settings.store, actor="terminal") as store:
         store.claim_terminal()
+        settings = config.load(args.config, stored_settings.read(store))
+        recogniser = Recogniser(settings)
         if source == "demo":
             _enrol_demo(store, recogniser)
         for line in renew(store, recogniser).lines(recogniser.embedder.card.name):
@@ -74,7 +79,12 @@ def run(args: argparse.Namespace) -> int:
                     if args.annotate:
                         args.annotate.mkdir(parents=True, exist_ok=True)
                         cv2.imwrite(str(args.annotate / f"{frame.index:06d}.jpg"), annotate(scene))
+                    if live.restart_asked:
+                        break
             status.end()
+    if live.restart_asked:
+        print("starting again, as asked on the pages", flush=True)
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
     return 0
 
 
@@ -90,7 +100,7 @@ def serving(args: argparse.Namespace, settings: Settings, pipeline: Pipeline) ->
         return
     from device.web import start
 
-    with start.web_server(settings, pipeline, args.web or [start.DEFAULT]) as terminal:
+    with start.web_server(settings, pipeline, args.web or [start.DEFAULT], args.config) as terminal:
         yield terminal.live
 
 

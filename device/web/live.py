@@ -62,6 +62,7 @@ class Live:
         self._jpeg: tuple[Scene | None, bytes] = (None, b"")
         self._encoding = threading.Lock()
         self.closed = False
+        self.restart_asked = False  # by an admin: the camera loop ends, the terminal starts again
 
     def show(self, scene: Scene) -> None:
         """A new scene; called by the camera loop."""
@@ -79,6 +80,11 @@ class Live:
         """Somebody was recorded without the camera; called by a page."""
         self._cards.append(card)
         self._wake()
+
+    @property
+    def scene(self) -> Scene | None:
+        """The newest one."""
+        return self._scene
 
     @property
     def lost(self) -> bool:

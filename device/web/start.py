@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from device.config import Settings
 from device.pipeline import Pipeline
@@ -19,7 +20,7 @@ __all__ = ["DEFAULT", "web_server"]
 
 
 @contextmanager
-def web_server(settings: Settings, pipeline: Pipeline, where: Sequence[str]) -> Iterator[Terminal]:
+def web_server(settings: Settings, pipeline: Pipeline, where: Sequence[str], config_file: Path | None = None) -> Iterator[Terminal]:
     """Serve the pages while the block runs.
 
     Raises:
@@ -28,7 +29,7 @@ def web_server(settings: Settings, pipeline: Pipeline, where: Sequence[str]) -> 
     addresses = [Address.parsed(text) for text in where]
     newest = max((punch.occurred_at for punch in pipeline.store.punches()), default=0.0)
     live = Live(pipeline.questions, newest, booth=Booth(time.monotonic, pipeline.recogniser))
-    terminal = Terminal(settings, pipeline.store.path, pipeline.device, live)
+    terminal = Terminal(settings, pipeline.store.path, pipeline.device, live, config_file=config_file)
     tls = certificate.for_addresses(settings.web, addresses, terminal.database)
     with WebServer(terminal, addresses, tls) as server:
         for line in first_admin.create(pipeline.store, sys.stdout.isatty()):

@@ -27,6 +27,7 @@ class Terminal:
     device: str  # name of this terminal
     live: Live = field(default_factory=Live)
     now: Callable[[], float] = time.time
+    config_file: Path | None = None  # as given to `run`; None: the one of the installation, if any
     bound_to: str = "127.0.0.1"  # the address it listens on, a name a browser may use
     workers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(WORKERS))
 

@@ -1,0 +1,29 @@
+"""Bring back a backup: opened, checked (chains and all), then put in place of the database, which is kept."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from device import backup, config
+from device.backup import BackupError
+from device.commands.backup import add_common, passphrase
+from device.database import TerminalLock, database_path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path)
+    add_common(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    database = database_path(config.load(args.config), args.db)
+    if not args.file.is_file():
+        raise BackupError(f"{args.file} does not exist")
+    database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    TerminalLock(database).release()  # refused while a terminal runs, before anything is unpacked
+    contents = backup.stage(args.file, passphrase(args.passphrase), database)
+    print(f"backup of {contents.made_at}: {contents.people} people, {contents.punches} punches; {contents.words}")
+    for line in backup.apply_staged(database):
+        print(line)
+    return 0
