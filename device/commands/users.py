@@ -1,0 +1,58 @@
+"""List the logins of the web pages, add one, give a new password, unlock after too many failures. For whoever may log in to the board itself."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from device import config
+from device.database import database_path
+from device.store import Store
+from device.web import accounts, passwords
+from device.web.accounts import ROLES, AccountError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=("list", "add", "password", "unlock"))
+    parser.add_argument("login", nargs="?")
+    parser.add_argument("--role", choices=ROLES, default="viewer", help="of a new user")
+    parser.add_argument("--db", metavar="FILE", help="the database")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    settings = config.load(args.config)
+    with Store.open(database_path(settings, args.db), settings.store, must_exist=True, actor="users") as store:
+        if args.action == "list":
+            found = accounts.users(store)
+            rows = [{"id": user.id, "login": user.login, "role": user.role, "active": user.active, "must_change": user.must_change} for user in found]
+            lines = [f"{row['login']:20} {row['role']:10} {'' if row['active'] else 'off'}" for row in rows]
+            print(json.dumps(rows, ensure_ascii=False) if args.json else "\n".join(lines))
+        elif args.action == "unlock":
+            _unlock(store)
+        elif args.login is None:
+            raise AccountError(f"usage: users {args.action} LOGIN")
+        else:
+            _password(store, args.action, args.login, args.role)
+    return 0
+
+
+def _password(store: Store, action: str, login: str, role: str) -> None:
+    password = passwords.invented()
+    if action == "add":
+        accounts.add(store, login, role, password)
+    else:
+        user = next((user for user in accounts.users(store) if user.login.casefold() == login.casefold()), None)
+        if user is None:
+            raise AccountError(f"nobody has the login {login!r}; `python -m device users list` shows them")
+        accounts.set_password(store, user.id, password, must_change=True)
+    print(f"{login}: password {password} (to be changed at the next login; it is not shown again)")
+
+
+def _unlock(store: Store) -> None:
+    with store.transaction() as db:
+        db.execute("DELETE FROM attempts")
+        store.note("failed attempts forgiven")
+    print("failed attempts of everybody are forgotten")
