@@ -108,6 +108,23 @@ class Store:
         name = clean_text("name", name, LONGEST_NAME)
         return self._change(person_id, "person renamed", "name = ?", name)
 
+    def set_code(self, person_id: int, code: str | None) -> Person:
+        """Raises:
+        StoreError: it is somebody else's, or taken away from somebody who has a PIN.
+        """
+        code = clean_text("code", code, LONGEST_CODE) if code is not None else None
+        with self._writing():
+            taken = self._people("code = ? AND id <> ?", [code, person_id])
+            if taken:
+                raise StoreError(f"code {code!r} belongs to {taken[0].name!r} (id {taken[0].id}); give another code")
+            if code is None and self._db.execute("SELECT 1 FROM pins WHERE person_id = ?", [person_id]).fetchone():
+                raise StoreError("the PIN goes with the code: remove the PIN first")
+            if self._one(person_id).erased:
+                raise StoreError(f"person {person_id} is erased; enrol as a new person")
+            self._db.execute("UPDATE people SET code = ? WHERE id = ?", [code, person_id])
+            self._audit("code changed", person_id=person_id)
+            return self._one(person_id)
+
     def activate(self, person_id: int) -> Person:
         """Let somebody be recognised and recorded again."""
         return self._change(person_id, "person activated", "active = ?", 1)

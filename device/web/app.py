@@ -10,13 +10,17 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from device.web import corrections, enrol, exports, kiosk, log, login, plots, schedule, timesheets, today, users
+from device.web import (
+    audit, backups, corrections, enrol, exports, health, kiosk, log, login, people, plots, schedule, settings, timesheets, today, users,
+)  # fmt: skip
 from device.web.appearance import STATIC
 from device.web.pages import Page, routes
 from device.web.security import Guard, host_names
 from device.web.terminal import Terminal
 
-AREAS = (login, kiosk, enrol, today, log, timesheets, corrections, schedule, exports, plots, users)  # each has ROUTES, a tuple of pages
+AREAS = (  # each has ROUTES, a tuple of pages
+    login, kiosk, enrol, today, log, timesheets, corrections, schedule, exports, plots, people, health, settings, users, audit, backups,
+)  # fmt: skip
 
 
 class Static(StaticFiles):

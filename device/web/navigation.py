@@ -25,7 +25,12 @@ ENTRIES = (
     Entry("/schedule", "Shifts and absence", "clock", "hr", "Desk"),
     Entry("/periods", "Locked periods", "lock", "hr", "Desk"),
     Entry("/exports", "Exports", "export", "hr", "Desk"),
+    Entry("/people", "People", "people", "viewer", "Terminal"),
+    Entry("/health", "Devices and health", "health", "viewer", "Terminal"),
+    Entry("/settings", "Settings", "settings", "admin", "Administer"),
     Entry("/users", "Users and roles", "users", "admin", "Administer"),
+    Entry("/audit", "Audit log", "audit", "admin", "Administer"),
+    Entry("/backup", "Backup", "backup", "admin", "Administer"),
 )
 
 
