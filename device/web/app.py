@@ -11,8 +11,23 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from device.web import (
-    audit, backups, corrections, enrol, exports, health, kiosk, log, login, people, plots, schedule, settings, timesheets, today, users,
-)  # fmt: skip
+    audit,
+    backups,
+    corrections,
+    enrol,
+    exports,
+    health,
+    kiosk,
+    log,
+    login,
+    people,
+    plots,
+    schedule,
+    settings,
+    timesheets,
+    today,
+    users,
+)
 from device.web.appearance import STATIC
 from device.web.pages import Page, routes
 from device.web.security import Guard, host_names
