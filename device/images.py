@@ -42,20 +42,24 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     Raises:
         ImageError: missing, unreadable, empty, cut off, not a picture, or more than MAX_PIXELS.
     """
-    data = _read_bytes(path)
+    return picture(_read_bytes(path), str(path))
+
+
+def picture(data: bytes, name: str) -> NDArray[np.uint8]:
+    """The same from the bytes of a file; `name` is what errors call it."""
     try:
         width, height = image_size(data)
     except (struct.error, IndexError) as error:
-        raise ImageError(f"{path}: {INCOMPLETE}") from error
+        raise ImageError(f"{name}: {INCOMPLETE}") from error
     except ValueError as error:
-        raise ImageError(f"{path}: {error}") from error
+        raise ImageError(f"{name}: {error}") from error
     if not 0 < width * height <= MAX_PIXELS:
-        raise ImageError(f"{path}: {width} x {height} pixels, at most {MAX_PIXELS / 1e6:.0f} megapixels are read; make it smaller")
+        raise ImageError(f"{name}: {width} x {height} pixels, at most {MAX_PIXELS / 1e6:.0f} megapixels are read; make it smaller")
     if not _complete(data):
-        raise ImageError(f"{path}: {INCOMPLETE}")
+        raise ImageError(f"{name}: {INCOMPLETE}")
     image = _decode(data)
     if image is None:
-        raise ImageError(f"{path}: is damaged or of an unusual kind; save it again as JPEG or PNG")
+        raise ImageError(f"{name}: is damaged or of an unusual kind; save it again as JPEG or PNG")
     return image
 
 

@@ -13,6 +13,7 @@ from starlette.types import Scope
 from device.web import (
     audit,
     backups,
+    bulk,
     corrections,
     enrol,
     exports,
@@ -34,7 +35,7 @@ from device.web.security import Guard, host_names
 from device.web.terminal import Terminal
 
 AREAS = (  # each has ROUTES, a tuple of pages
-    login, kiosk, enrol, today, log, timesheets, corrections, schedule, exports, plots, people, health, settings, users, audit, backups,
+    login, kiosk, enrol, today, log, timesheets, corrections, schedule, exports, plots, people, bulk, health, settings, users, audit, backups,
 )  # fmt: skip
 
 

@@ -1,0 +1,110 @@
+"use strict";
+// Enrol from photos: the terminal says who is in the folder, then takes one person after the other.
+
+const byId = (id) => document.getElementById(id);
+const form = byId("choose");
+let files = new Map(), people = [], stopped = false;
+
+async function send(path, values) {
+  const answer = await fetch(path, { method: "POST", headers: { "x-form-token": form.dataset.formToken, accept: "application/json" }, body: values, redirect: "error" });
+  const said = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Error(said.error || `The terminal answered ${answer.status}.`);
+  return said;
+}
+function complain(words) {
+  byId("problem").textContent = words;
+  byId("problem").hidden = !words;
+}
+
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  complain("");
+  files = new Map([...byId("folder").files].map((file) => [file.webkitRelativePath || file.name, file]));
+  const list = byId("list").files[0];
+  try {
+    const plan = await send("/people/bulk/plan", new URLSearchParams({ paths: JSON.stringify([...files.keys()]), list: list ? await list.text() : "" }));
+    people = plan.people.map((person) => ({ ...person, state: person.problem ? "left out" : "ready", remarks: person.problem }));
+    if (!people.length) complain("No sub-folder with photos is in this folder. Make one for each person, named like the person, or choose a list as well.");
+    byId("plan").hidden = !people.length;
+    draw();
+  } catch (error) { complain(error.message); }
+});
+
+const KINDS = { ready: "info", enrolled: "good", refused: "bad", "left out": "warn", working: "info" };
+function cell(text, kind) {
+  const td = document.createElement("td");
+  if (kind) {
+    const badge = document.createElement("span");
+    badge.className = `badge ${kind}`;
+    badge.textContent = text;
+    td.append(badge);
+  } else td.textContent = text;
+  return td;
+}
+function row(person) {
+  const tr = document.createElement("tr");
+  tr.append(cell(person.name), cell(person.code), cell(person.photos.length), cell(person.state, KINDS[person.state]), cell(person.remarks));
+  return tr;
+}
+function draw() {
+  byId("rows").replaceChildren(...people.map((person) => (person.row = row(person))));
+  const ready = people.filter((person) => person.state === "ready").length;
+  byId("count").textContent = `${ready} of ${people.length} ${people.length === 1 ? "person" : "people"}`;
+  allow();
+}
+function redraw(person) {
+  const fresh = row(person);
+  person.row.replaceWith(fresh);
+  person.row = fresh;
+}
+function allow() { byId("start").disabled = !byId("agreed").checked || !people.some((person) => person.state === "ready"); }
+byId("agreed").addEventListener("change", allow);
+byId("stop").addEventListener("click", () => { stopped = true; });
+
+byId("start").addEventListener("click", async () => {
+  const waiting = people.filter((person) => person.state === "ready");
+  stopped = false;
+  byId("start").disabled = true;
+  byId("bar").hidden = byId("stop").hidden = false;
+  for (const [done, person] of waiting.entries()) {
+    if (stopped) break;
+    byId("progress").max = waiting.length;
+    byId("progress").value = done;
+    byId("said").textContent = `${done + 1} of ${waiting.length}: ${person.name}`;
+    person.state = "working";
+    redraw(person);
+    await enrol(person);
+    redraw(person);
+  }
+  byId("progress").value = waiting.length;
+  byId("stop").hidden = true;
+  summary();
+  allow();
+});
+
+async function enrol(person) {
+  const values = new FormData();
+  values.append("form_token", form.dataset.formToken);
+  values.append("name", person.name);
+  values.append("code", person.code);
+  values.append("consent", form.dataset.consent);
+  for (const path of person.photos) values.append("photo", files.get(path));
+  try {
+    const said = await send("/people/bulk", values);
+    person.state = said.state;
+    person.remarks = said.state === "enrolled" ? [`${said.templates} template${said.templates === 1 ? "" : "s"}`, ...said.left_out].join("; ") : said.reason;
+  } catch (error) {
+    person.state = "ready";
+    person.remarks = `not sent: ${error.message}`;
+    stopped = true;
+  }
+}
+
+function summary() {
+  const counted = (state) => people.filter((person) => person.state === state).length;
+  byId("said").textContent = `${counted("enrolled")} enrolled, ${counted("refused")} refused, ${counted("left out")} left out${counted("ready") ? `, ${counted("ready")} not done` : ""}.`;
+  const quoted = (text) => `"${String(text).replace(/^[=+\-@\t]/, "'$&").replaceAll('"', '""')}"`;
+  const lines = [["name", "code", "photos", "state", "remarks"], ...people.map((p) => [p.name, p.code, p.photos.length, p.state, p.remarks])];
+  byId("report").href = URL.createObjectURL(new Blob(["\ufeff" + lines.map((line) => line.map(quoted).join(",")).join("\r\n")], { type: "text/csv" }));
+  byId("report").hidden = false;
+}
