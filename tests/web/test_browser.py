@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from device.config import AttendanceSettings, Settings
@@ -111,6 +115,80 @@ def test_enrol_from_a_clip_then_the_tick(running: Running, page: Any, shared: Pa
     assert "unlock" in page.current_url  # locked behind the operator
 
 
+def enter(page: Any, running: Running, role: str) -> None:
+    """Log in at the desk, as somebody else than before."""
+    page.get(running.url + "/login")
+    page.delete_all_cookies()
+    page.get(running.url + "/login")
+    fill(page, login=role, password=PASSWORD)
+    go(page, "button.primary")
+
+
+def test_the_punch_is_found_in_the_log_corrected_and_exported(running: Running, page: Any, tmp_path: Path) -> None:
+    """HR asks, an admin approves, the export has the punch as it was recorded and the sheet what counts."""
+    running.camera.show(None)
+    resize(page, 1280, 900)
+    enter(page, running, "hr")
+    page.get(f"{running.url}/log")
+    (row,) = page.find_elements("css selector", "table.data tbody tr")
+    assert "Person A" in row.text and "face" in row.text and "whole" in row.text
+    go(page, "a[aria-label^='Correct punch']")
+    page.execute_script("document.querySelector('[name=time]').value = '00:01'")
+    fill(page, reason="the terminal was covered")
+    go(page, "button.primary")
+    assert "counts once somebody approves it" in page.find_element("css selector", ".said").text
+    assert page.find_element("css selector", "[value=approve]").get_attribute("disabled")  # four eyes
+    asked = page.current_url
+    enter(page, running, "admin")
+    page.get(asked)
+    go(page, "[value=approve]")
+    page.get(f"{running.url}/log")
+    (row,) = page.find_elements("css selector", "table.data tbody tr")
+    assert "counts as in 00:01" in row.text
+    page.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
+    press(page, ".actions a.button")
+    exported = wait(lambda: next(tmp_path.glob("log-*.csv"), None), words="the downloaded export")
+    with Store.open(running.database) as store:
+        (punch,) = store.punches()
+        assert store.verify_chain("corrections").count == 1
+    (line,) = csv.DictReader(exported.read_text(encoding="utf-8-sig").splitlines())
+    assert (line["name"], line["code"], line["direction"], line["method"], line["punch_id"]) == ("Person A", "E17", "in", "face", str(punch.id))
+
+
+def test_many_are_enrolled_from_a_folder_with_progress_and_report(running: Running, page: Any, shared: Path, tmp_path: Path) -> None:
+    people = [folder for folder in sorted((shared / "faces/dev").iterdir()) if folder.is_dir()][:3]
+    staff = tmp_path / "staff"
+    for folder, name in zip(people, ["Person P (E31)", "Person Q"], strict=False):
+        shutil.copytree(folder, staff / name, ignore=lambda _, names: sorted(names)[2:])
+    (staff / "Person R").mkdir()
+    (staff / "Person R/wall.png").write_bytes(cv2.imencode(".png", np.full((200, 200, 3), 128, np.uint8))[1].tobytes())
+    enter(page, running, "hr")
+    page.get(f"{running.url}/people/bulk")
+    page.find_element("id", "folder").send_keys(str(staff))
+    press(page, "#choose button")
+    wait(lambda: len(page.find_elements("css selector", "#rows tr")) == 3)
+    assert not page.find_element("id", "start").is_enabled()  # no consent, no template
+    press(page, "#agreed")
+    press(page, "#start")
+    said = wait(lambda: "enrolled," in page.find_element("id", "said").text and page.find_element("id", "said").text, 60)
+    assert said == "2 enrolled, 1 refused, 0 left out."
+    assert "no face found" in page.find_elements("css selector", "#rows tr")[2].text
+    page.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
+    press(page, "#report")
+    report = wait(lambda: next(tmp_path.glob("enrolment.csv"), None), words="the report")
+    assert [line["state"] for line in csv.DictReader(report.read_text(encoding="utf-8-sig").splitlines())] == ["enrolled", "enrolled", "refused"]
+    with Store.open(running.database) as store:
+        found = {person.name: person for person in store.people()}
+        assert found["Person P"].code == "E31" and "Person R" not in found
+        with store.reading() as db:
+            ways = db.execute("SELECT way FROM consents WHERE person_id IN (?, ?)", [found["Person P"].id, found["Person Q"].id]).fetchall()
+        assert ways == [("paper",), ("paper",)]
+        for name in ("Person P", "Person Q"):
+            store.erase(found[name].id)
+    assert complaints(page) == []
+    resize(page, *SIZES[0])
+
+
 def test_the_same_person_again_is_found_and_the_decision_noted(running: Running, page: Any, shared: Path) -> None:
     running.camera.show(shared / "clips/again.mkv")
     page.get(f"{running.url}/kiosk/unlock")
@@ -126,7 +204,7 @@ def test_the_same_person_again_is_found_and_the_decision_noted(running: Running,
     go(page, ".top button")
     with Store.open(running.database) as store, store.reading() as db:
         actions = [row[0] for row in db.execute("SELECT action FROM audit WHERE action LIKE 'look-alike%'")]
-        assert actions == ["look-alike found", "look-alike decided"] and len(store.people()) == 1
+        assert actions == ["look-alike found", "look-alike decided"] and sum(not person.erased for person in store.people()) == 1
 
 
 def test_no_consent_stores_nothing(running: Running, page: Any) -> None:
@@ -139,7 +217,7 @@ def test_no_consent_stores_nothing(running: Running, page: Any) -> None:
     wait(lambda: "Nothing was captured" in page.find_element("tag name", "body").text)
     go(page, ".top button")
     with Store.open(running.database) as store:
-        assert [person.name for person in store.people()] == ["Person A"]
+        assert [person.name for person in store.people() if not person.erased] == ["Person A"]
 
 
 def test_a_camera_that_is_lost_and_comes_back(running: Running, page: Any) -> None:
@@ -169,6 +247,7 @@ def test_a_stranger_stays_unknown_at_both_sizes(running: Running, page: Any, sha
 
 
 def test_wrong_passwords_are_locked_out_and_a_viewer_is_refused(running: Running, page: Any) -> None:
+    page.delete_all_cookies()
     page.get(f"{running.url}/users")
     for _ in range(5):
         fill(page, password="not the password")
