@@ -81,7 +81,7 @@ class Desk:
         self.store.person(draft.person_id)
         with self.store.transaction() as db:
             corrections.check_target(db, draft)
-            if current(db, draft) == draft.replacement:
+            if current(db, draft.punch_id, draft.amends) == draft.replacement:
                 raise StoreError("this correction would change nothing; give another time or direction")
             db.execute("SAVEPOINT trial")  # so that nobody asks for what cannot be approved
             self._append(db, draft, by)
@@ -185,15 +185,15 @@ class Desk:
 
     def _locked_sheets(self, db: Database, draft: CorrectionDraft) -> list[Sheet]:
         site = read_site(db)
-        moments = [minute(punch.occurred_at) for punch in (current(db, draft), draft.replacement) if punch]
+        moments = [minute(punch.occurred_at) for punch in (current(db, draft.punch_id, draft.amends), draft.replacement) if punch]
         near = {site.day_of(moment) + timedelta(days=offset) for moment in moments for offset in range(-MARGIN_DAYS, MARGIN_DAYS + 1)}
         locked = [day for day in sorted(near) if any(lock.first <= day <= lock.last for lock in _locks(db) if lock.lifted_at is None)]
         return [sheet_within(db, draft.person_id, [day], site_on(db, day, day), minute(self._now)) for day in locked]
 
 
-def current(db: Database, draft: CorrectionDraft, before_id: int | None = None) -> LastPunch | None:
-    """What counts for the punch a correction is about, now or before that correction; None: nothing."""
-    about = {"punch_id": draft.punch_id, "amends": draft.amends, "id": before_id}
+def current(db: Database, punch_id: int | None, amends: int | None, before_id: int | None = None) -> LastPunch | None:
+    """What counts for a punch, or for one that a correction added, now or before a correction; None: nothing."""
+    about = {"punch_id": punch_id, "amends": amends, "id": before_id}
     mine = "punch_id = :punch_id OR id = :amends OR amends = :amends"
     sql = f"SELECT occurred_at, direction FROM corrections WHERE ({mine}) AND (:id IS NULL OR id < :id) ORDER BY id DESC LIMIT 1"
     row = db.execute(sql, about).fetchone() or db.execute("SELECT occurred_at, direction FROM punches WHERE id = :punch_id", about).fetchone()
@@ -208,7 +208,8 @@ LEFT JOIN correction_decisions d ON d.request_id = r.id WHERE {where}"
 
 def _request(db: Database, row: Mapping[str, Any]) -> Request:
     draft = CorrectionDraft.from_row(row)
-    request = Request(row["id"], draft, current(db, draft, row["correction_id"]), row["requested_by"], row["requested_at"] / 1000, "open")
+    before = current(db, draft.punch_id, draft.amends, row["correction_id"])
+    request = Request(row["id"], draft, before, row["requested_by"], row["requested_at"] / 1000, "open")
     if row["approved"] is None:
         return request
     decision = {key: row[key] for key in ("decided_by", "note", "correction_id")}

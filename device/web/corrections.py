@@ -11,16 +11,18 @@ from device.attendance import DIRECTIONS as KNOWN
 from device.attendance import LastPunch
 from device.contract import ClockfaceError
 from device.corrections import CorrectionDraft
-from device.desk import STATES, Desk, Request
+from device.desk import STATES, Desk, Request, current
 from device.planning import Planning
 from device.punch_log import DIRECTIONS
 from device.records import Person
 from device.timesheet.effective import Entry
 from device.timesheet.sheet import hours
-from device.timesheet.worksite import Site, month_days
+from device.timesheet.worksite import Site, minute, month_days
 from device.timesheets import person_sheet, with_and_without
 from device.web import asked, charts
 from device.web.pages import Call, Problem, get, post
+
+FIELDS = ("punch_day", "action", "time", "direction", "reason")
 
 
 def desk(call: Call) -> Desk:
@@ -50,18 +52,46 @@ def new(call: Call) -> Response:
 
 def form(call: Call, person: Person, day: date, site: Site, status: int = 200, problem: str = "") -> Response:
     _, sheet = person_sheet(call.store, person.id, [day], int(call.terminal.now() // 60))
-    given = {key: call.form.get(key, "") for key in ("target", "action", "time", "direction", "reason")}
-    given["target"] = given["target"] or call.query.get("target", "")
+    named = call.form.get("target", "") or call.query.get("target", "")
+    elsewhere = None
+    if isinstance(named, str) and named not in ("", "new", *(target(stamp.entry) for stamp in sheet.days[0].stamps)):
+        elsewhere = counting(call, *named_punch(named))
+    given = {**dict.fromkeys(FIELDS, ""), "punch_day": day.isoformat(), **filled(elsewhere, site), **{key: call.form[key] for key in FIELDS if key in call.form}}
     return call.page(
         "correction_new.html", status, person=person, day=day, one=sheet.days[0], directions=DIRECTIONS, hours=hours, strip=charts.strip, site=site,
-        local=site.local, problem=problem, given=given, targets=[target(stamp.entry) for stamp in sheet.days[0].stamps],
-        punch_day=call.form.get("punch_day", day.isoformat()),
+        local=site.local, problem=problem, given=given, named=named, elsewhere=elsewhere, targets=[target(stamp.entry) for stamp in sheet.days[0].stamps],
     )  # fmt: skip
+
+
+def filled(punch: LastPunch | None, site: Site) -> dict[str, str]:
+    """A punch as the fields of the form."""
+    if punch is None:
+        return {}
+    local = site.local(minute(punch.occurred_at))
+    return {"punch_day": f"{local:%Y-%m-%d}", "time": f"{local:%H:%M}", "direction": punch.direction}
 
 
 def target(entry: Entry) -> str:
     """How the form names a punch that counts."""
     return f"added:{entry.added_by}" if entry.added_by is not None else f"punch:{entry.punch_id}"
+
+
+def named_punch(text: str) -> tuple[int | None, int | None]:
+    """What the form's name of a punch means: its id, or the id of the correction that added it; neither: a new one.
+
+    Raises:
+        Problem: it is no such name.
+    """
+    kind, _, number = text.partition(":")
+    if kind not in ("punch", "added", "new") or (kind != "new" and not number.isdecimal()):
+        raise Problem("choose the punch it is about")
+    ids = int(number[:18] or 0)
+    return ids if kind == "punch" else None, ids if kind == "added" else None
+
+
+def counting(call: Call, punch_id: int | None, added_by: int | None) -> LastPunch | None:
+    with call.store.reading() as db:
+        return current(db, punch_id, added_by)
 
 
 def ask(call: Call) -> Response:
@@ -76,18 +106,15 @@ def ask(call: Call) -> Response:
 
 def draft_of(call: Call, person: Person, site: Site) -> CorrectionDraft:
     """What the form asks for."""
-    kind, _, number = call.field("target").partition(":")
-    if kind not in ("punch", "added", "new") or (kind != "new" and not number.isdecimal()):
-        raise Problem("choose the punch it is about")
+    punch_id, added_by = named_punch(call.field("target"))
     replacement = None
-    if kind == "new" or call.field("action") != "remove":
+    if call.field("target") == "new" or call.field("action") != "remove":
         direction = next((known for known in KNOWN if known == call.field("direction")), None)
         if direction is None:
             raise Problem("choose a direction")
         moment = site.moment(asked.form_day(call, "punch_day"), planning.clock(call.field("time")))
         replacement = LastPunch(moment * 60.0, direction)
-    ids = int(number[:18] or 0)
-    return CorrectionDraft(person.id, ids if kind == "punch" else None, ids if kind == "added" else None, replacement, call.field("reason"))
+    return CorrectionDraft(person.id, punch_id, added_by, replacement, call.field("reason"))
 
 
 def shown(call: Call) -> Response:

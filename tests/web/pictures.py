@@ -25,9 +25,9 @@ from device.web.terminal import Terminal
 from tests.web.browser import chromium, needed, resize
 
 OUT = Path(__file__).resolve().parents[2] / "docs/pictures"
-NOW = datetime(2026, 11, 25, 10, 40, tzinfo=ZoneInfo("Europe/Berlin")).timestamp()
+NOW = datetime(2026, 11, 25, 14, 20, tzinfo=ZoneInfo("Europe/Berlin")).timestamp()
 WIDE, PHONE = (1280, 860), (390, 844)
-COLOURS = 96  # of a picture: pages are flat, so a small palette keeps the files small
+COLOURS = 128  # of a picture: pages are flat, so a palette keeps the files small
 PAGES = {  # name -> address at the desk
     "today": "/today",
     "log": "/log",
@@ -49,7 +49,7 @@ SHOWN = ("today", "log", "timesheet", "correction", "plots")  # stand in the doc
 @contextmanager
 def desk(database: Path, now: float = NOW) -> Iterator[tuple[str, str]]:
     """An invented site's pages: address, and the session of somebody from HR."""
-    invented.fill(database, people=64, punches=4200, now=now)
+    invented.fill(database, people=64, punches=4200, now=now, seed=7)
     with Store.open(database) as store:
         user = accounts.add(store, "a.sander", "hr", passwords.invented())
         with store.transaction() as db:
@@ -72,7 +72,7 @@ def picture(driver: Any, whole: bool = False) -> bytes:
         resize(driver, width, height)
     shot = Image.open(io.BytesIO(driver.get_screenshot_as_png())).convert("RGB")
     data = io.BytesIO()
-    shot.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(data, "PNG", optimize=True)
+    shot.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, kmeans=2, dither=Image.Dither.NONE).save(data, "PNG", optimize=True)
     return data.getvalue()
 
 

@@ -4,8 +4,15 @@ const board = document.getElementById("board");
 const live = document.getElementById("live");
 const EVERY_MS = 4000;
 
+// whoever walks through the page by keyboard stays where they are
+function replace(html) {
+  const focused = board.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+  board.innerHTML = html;
+  if (focused) board.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+}
+
 async function refresh() {
-  if (document.hidden || board.contains(document.activeElement)) return;
+  if (document.hidden) return;
   try {
     const seen = board.firstElementChild.dataset.serial;
     const address = new URL("/today/part", location.href);
@@ -13,7 +20,7 @@ async function refresh() {
     address.searchParams.set("seen", seen);
     const answer = await fetch(address, { headers: { accept: "text/html" } });
     if (answer.redirected || answer.status === 401) { location.reload(); return; }
-    if (answer.status === 200) board.innerHTML = await answer.text();
+    if (answer.status === 200) replace(await answer.text());
     live.className = answer.ok ? "live on" : "live lost";
     live.textContent = answer.ok ? "live" : "no answer";
   } catch {
