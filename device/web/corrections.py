@@ -56,7 +56,8 @@ def form(call: Call, person: Person, day: date, site: Site, status: int = 200, p
     elsewhere = None
     if isinstance(named, str) and named not in ("", "new", *(target(stamp.entry) for stamp in sheet.days[0].stamps)):
         elsewhere = counting(call, *named_punch(named))
-    given = {**dict.fromkeys(FIELDS, ""), "punch_day": day.isoformat(), **filled(elsewhere, site), **{key: call.form[key] for key in FIELDS if key in call.form}}
+    sent = {key: call.form[key] for key in FIELDS if key in call.form}
+    given = {**dict.fromkeys(FIELDS, ""), "punch_day": day.isoformat(), **filled(elsewhere, site), **sent}
     return call.page(
         "correction_new.html", status, person=person, day=day, one=sheet.days[0], directions=DIRECTIONS, hours=hours, strip=charts.strip, site=site,
         local=site.local, problem=problem, given=given, named=named, elsewhere=elsewhere, targets=[target(stamp.entry) for stamp in sheet.days[0].stamps],
