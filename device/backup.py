@@ -17,6 +17,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from device import last_good
 from device.clock import iso_utc
 from device.contract import ClockfaceError
 from device.database import StoreError, TerminalLock, explained
@@ -148,6 +149,7 @@ def apply_staged(database: Path) -> list[str]:
             before.unlink(missing_ok=True)
             os.link(database, before)
         os.replace(staged, database)
+        last_good.copy_of(database).unlink(missing_ok=True)  # it is of the database before
         _to_disk(database.parent)
     finally:
         lock.release()

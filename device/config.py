@@ -142,6 +142,7 @@ def scheduled(text: str) -> list[tuple[int, str]]:
 class StoreSettings:
     path: str = "data/clockface.db"  # relative to the project's root, in an installation to its folder
     busy_timeout_ms: int = ranged(5000, 0, 60000)  # how long to wait for another process that writes
+    copy_hours: int = ranged(6, 1, 168)  # how old the copy beside the database may get, from which a damaged one is restored
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlite_utils import Database
 
-from device import chain, consents, corrections, outbox_rows, templates
+from device import chain, consents, corrections, last_good, outbox_rows, templates
 from device.attendance import LastPunch
 from device.chain import ChainReport
 from device.config import StoreSettings
@@ -152,6 +152,7 @@ class Store:
                 self._db.execute(sql, [f"erased-{person_id}", to_ms(time.time()), person_id])
                 self._audit("person erased", person_id=person_id)
         self._empty_log(f"person {person_id} is erased", "erase again")
+        last_good.renew(self.path)
         return self.person(person_id)
 
     def withdraw_consent(self, person_id: int) -> int:
@@ -166,6 +167,7 @@ class Store:
             withdrawn = consents.withdraw(self._db, person_id)
             self._audit("consent withdrawn", person_id=person_id, templates=removed, consents=withdrawn)
         self._empty_log(f"the templates of person {person_id} are removed", "withdraw again")
+        last_good.renew(self.path)
         return removed
 
     def _empty_log(self, done: str, remedy: str) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import cv2
 
-from device import config, stored_settings
+from device import config, last_good, stored_settings
 from device.annotate import annotate
 from device.backup import apply_staged
 from device.camera import default_source, open_source
@@ -30,6 +30,7 @@ from device.releases import Installation
 from device.renewal import renew
 from device.service import ready
 from device.store import Store
+from device.upkeep import upkeep
 from device.web.live import Live
 
 
@@ -50,9 +51,10 @@ def run(args: argparse.Namespace) -> int:
     if args.source is None:
         print("no camera found: playing the demo (--source demo)" if source == "demo" else f"camera: {source}", flush=True)
     given = args.db or (str(HOME / "data/demo.db") if source == "demo" else None)
-    for line in apply_staged(database_path(settings, given)):
+    database = database_path(settings, given)
+    for line in [*apply_staged(database), *last_good.rescue(database)]:
         print(line, flush=True)
-    with Store.open(database_path(settings, given), settings.store, actor="terminal") as store:
+    with Store.open(database, settings.store, actor="terminal") as store:
         store.claim_terminal()
         settings = config.load(args.config, stored_settings.read(store))
         recogniser = Recogniser(settings)
@@ -62,7 +64,8 @@ def run(args: argparse.Namespace) -> int:
             print(line, flush=True)
         targets = () if source == "demo" else settings.connectors  # what a demo records is nobody's working time
         deliveries = delivering(store.path, dataclasses.replace(settings, connectors=targets), say=lambda text: print(f"\r{text}", flush=True))
-        with deliveries, open_source(source, settings.camera, once=args.once) as camera:
+        looked_after = upkeep(store.path, settings, say=lambda text: print(f"\r{text}", flush=True))
+        with deliveries, looked_after, open_source(source, settings.camera, once=args.once) as camera:
             print(f"source: {camera.describe()}; embedder: {recogniser.embedder.card.name} on {recogniser.embedder.provider}", flush=True)
             print(f"artefact {recogniser.choice}", flush=True)
             for line in recogniser.embedder.provider_report:

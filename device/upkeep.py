@@ -1,0 +1,81 @@
+"""What a terminal does by itself from time to time, on a thread of its own with its own connection to the database."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from device import last_good
+from device.config import Settings
+from device.contract import ClockfaceError
+from device.store import Store
+
+Say = Callable[[str], None]
+POLL_SECONDS = 10.0
+RETRY_SECONDS = 600.0  # after a failure: it is said each time, so not too often
+
+
+@dataclass
+class Task:
+    """Something to be done every so often. `due_at` is monotonic s."""
+
+    name: str
+    every_seconds: float
+    work: Callable[[Store], list[str]]  # returns what is to be said
+    due_at: float = 0.0
+
+    def run(self, store: Store, now: float) -> list[str]:
+        """Do it where it is due. A failure is said and tried again later; it ends nothing."""
+        if now < self.due_at:
+            return []
+        try:
+            lines = self.work(store)
+            self.due_at = now + self.every_seconds
+        except ClockfaceError as error:
+            lines, self.due_at = [f"{self.name}: {error}"], now + min(self.every_seconds, RETRY_SECONDS)
+        return lines
+
+
+def tasks(settings: Settings, now: Callable[[], float] = time.time) -> list[Task]:
+    copy_seconds = settings.store.copy_hours * 3600.0
+    return [Task("copy of the database", 60.0, lambda store: copied(store, copy_seconds, now()))]
+
+
+def copied(store: Store, every_seconds: float, now: float) -> list[str]:
+    """Make the last good copy anew when it is older than that, whoever made it; a copy from the future counts as old."""
+    copy = last_good.copy_of(store.path)
+    if not copy.exists() or not 0 <= now - copy.stat().st_mtime < every_seconds:
+        last_good.keep(store.path)
+    return []
+
+
+@contextmanager
+def upkeep(path: Path, settings: Settings, say: Say) -> Iterator[None]:
+    """Look after the database in the background while the block runs."""
+    thread = _Thread(path, settings, tasks(settings), say)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.stop.set()
+        thread.join()
+
+
+class _Thread(threading.Thread):
+    def __init__(self, path: Path, settings: Settings, work: Sequence[Task], say: Say) -> None:
+        super().__init__(name="upkeep", daemon=True)
+        self.stop = threading.Event()
+        self._path, self._settings, self._work, self._say = path, settings, work, say
+
+    def run(self) -> None:
+        with Store.open(self._path, self._settings.store, must_exist=True, actor="upkeep") as store:
+            while True:
+                for task in self._work:
+                    for line in task.run(store, time.monotonic()):
+                        self._say(line)
+                if self.stop.wait(POLL_SECONDS):
+                    return

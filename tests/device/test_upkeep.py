@@ -1,0 +1,59 @@
+"""What the terminal does by itself: due when it should be, a failure said and tried again, nothing ended by it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from device.config import Settings, StoreSettings
+from device.last_good import copy_of
+from device.store import Store, StoreError
+from device.upkeep import RETRY_SECONDS, Task, copied, upkeep
+
+NOW = 1_800_000_000.0
+
+
+def test_a_task_runs_when_it_is_due(tmp_path: Path) -> None:
+    done: list[str] = []
+    task = Task("count", 100.0, lambda store: done.append(store.path.name) or ["counted"])
+    with Store.open(tmp_path / "a.db") as store:
+        assert [task.run(store, at) for at in (0.0, 50.0, 99.9, 100.0)] == [["counted"], [], [], ["counted"]]
+    assert done == ["a.db"] * 2
+
+
+def test_a_failure_is_said_and_tried_again(tmp_path: Path) -> None:
+    def fail(store: Store) -> list[str]:
+        raise StoreError("the disk is full")
+
+    task = Task("copy", 86400.0, fail)
+    with Store.open(tmp_path / "a.db") as store:
+        assert task.run(store, 0.0) == ["copy: the disk is full"]
+        assert task.run(store, RETRY_SECONDS - 1) == [] and task.run(store, RETRY_SECONDS) == ["copy: the disk is full"]
+
+
+def test_the_copy_is_made_anew_when_it_is_old_or_from_the_future(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "a.db") as store:
+        copied(store, 3600.0, NOW)
+        file = copy_of(store.path)
+        for age, renewed in ((10.0, False), (3600.0, True), (-10.0, True)):
+            os.utime(file, (NOW - age, NOW - age))
+            before = file.stat().st_ino
+            copied(store, 3600.0, NOW)
+            assert (file.stat().st_ino != before) is renewed
+
+
+def test_an_erased_person_does_not_come_back_with_the_copy(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "a.db") as store:
+        person = store.add_person("Ann Nemo", "E77")
+        copied(store, 3600.0, NOW)
+        assert b"Ann Nemo" in copy_of(store.path).read_bytes()
+        store.erase(person.id)
+        assert b"Ann Nemo" not in copy_of(store.path).read_bytes()
+
+
+def test_the_thread_makes_a_copy_and_ends(tmp_path: Path) -> None:
+    Store.open(tmp_path / "a.db").close()
+    said: list[str] = []
+    with upkeep(tmp_path / "a.db", Settings(store=StoreSettings()), said.append):
+        pass
+    assert said == [] and copy_of(tmp_path / "a.db").exists()
