@@ -100,7 +100,12 @@ def rescue(database: Path, now: float | None = None) -> list[str]:
             saved = _salvage(damaged, db, database)
             details = {"found": found, "copy_made_at": iso_utc(made_at), "kept_as": damaged.name, "saved": saved}
             with writing(db, database):
-                row = {"at": round(now * 1000), "actor": "terminal", "action": "database restored", "details": json.dumps(details, sort_keys=True)}
+                row: dict[str, chain.Value] = {
+                    "at": round(now * 1000),
+                    "actor": "terminal",
+                    "action": "database restored",
+                    "details": json.dumps(details, sort_keys=True),
+                }
                 chain.append(db, "audit", row)
     finally:
         lock.release()
