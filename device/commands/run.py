@@ -7,8 +7,9 @@ import dataclasses
 import os
 import platform
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -32,6 +33,8 @@ from device.service import ready
 from device.store import Store
 from device.upkeep import upkeep
 from device.web.live import Live
+
+RESTART_SECONDS = 5.0  # the camera loop has so long to see that it was asked to end
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,13 +85,25 @@ def run(args: argparse.Namespace) -> int:
                     if args.annotate:
                         args.annotate.mkdir(parents=True, exist_ok=True)
                         cv2.imwrite(str(args.annotate / f"{frame.index:06d}.jpg"), annotate(scene))
-                    if live.restart_asked:
+                    if live.restart.is_set():
                         break
             status.end()
-    if live.restart_asked:
-        print("starting again, as asked on the pages", flush=True)
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    if live.restart.is_set():
+        start_again()
     return 0
+
+
+def start_again() -> None:
+    """The same command in this process's place; every file of the old one is closed by that."""
+    print("starting again, as asked on the pages", flush=True)
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def start_again_without_camera(live: Live, seconds: float = RESTART_SECONDS, again: Callable[[], None] = start_again) -> None:
+    """A loop that waits for a lost camera does not see that it was asked: then this thread starts again."""
+    live.restart.wait()
+    time.sleep(seconds)
+    again()
 
 
 @contextmanager
@@ -104,6 +119,7 @@ def serving(args: argparse.Namespace, settings: Settings, pipeline: Pipeline) ->
     from device.web import start
 
     with start.web_server(settings, pipeline, args.web or [start.DEFAULT], args.config) as terminal:
+        threading.Thread(target=start_again_without_camera, args=[terminal.live], name="restart", daemon=True).start()
         yield terminal.live
 
 

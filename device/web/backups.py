@@ -57,7 +57,7 @@ def upload(call: Call) -> Response:
             call.store.audit(call.who.actor, "restore refused", {})
             return backup_page(call, 400, str(error))
     call.store.audit(call.who.actor, "restore asked", {"made_at": contents.made_at, "people": contents.people, "punches": contents.punches})
-    call.terminal.live.restart_asked = True
+    call.terminal.live.restart.set()
     return call.page("restarting.html")
 
 

@@ -62,7 +62,7 @@ class Live:
         self._jpeg: tuple[Scene | None, bytes] = (None, b"")
         self._encoding = threading.Lock()
         self.closed = False
-        self.restart_asked = False  # by an admin: the camera loop ends, the terminal starts again
+        self.restart = threading.Event()  # asked for by an admin: the camera loop ends, the terminal starts again
 
     def show(self, scene: Scene) -> None:
         """A new scene; called by the camera loop."""

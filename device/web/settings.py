@@ -55,7 +55,7 @@ def restart(call: Call) -> Response:
     """The camera loop ends and the terminal starts again with the settings that are stored now."""
     config.load(call.terminal.config_file, stored_settings.read(call.store))
     call.store.audit(call.who.actor, "restart asked", {})
-    call.terminal.live.restart_asked = True
+    call.terminal.live.restart.set()
     return call.page("restarting.html")
 
 

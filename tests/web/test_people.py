@@ -165,7 +165,7 @@ def test_the_words_of_a_setting_are_those_of_the_configuration() -> None:
 
 def test_a_restart_is_asked_for_and_audited(desk: Desk) -> None:
     assert desk.browser("admin").post("/restart", "/settings").status_code == 200
-    assert desk.terminal.live.restart_asked and actions(desk)[-1] == "restart asked"
+    assert desk.terminal.live.restart.is_set() and actions(desk)[-1] == "restart asked"
 
 
 # audit and health
