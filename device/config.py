@@ -207,6 +207,8 @@ def load(path: Path | None, stored: Mapping[str, Mapping[str, Any]] | None = Non
     """
     tables = file_tables(path)
     for section, values in (stored or {}).items():
+        if section not in {f.name for f in dataclasses.fields(Settings)}:
+            raise ConfigError(f"[{section}] was set on the settings page and is unknown; `python -m device settings unset {section}.{next(iter(values))}`")
         given = tables.setdefault(section, {})
         for key, value in values.items():
             if given.setdefault(key, value) != value:

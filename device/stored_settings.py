@@ -67,7 +67,7 @@ def read(store: Store) -> dict[str, dict[str, Any]]:
     """section -> key -> value, of what the pages have set."""
     tables: dict[str, dict[str, Any]] = {}
     with store.reading() as db:
-        for name, text in db.execute("SELECT key, value FROM settings ORDER BY key"):
+        for name, text in db.execute("SELECT key, value FROM settings WHERE key LIKE '%.%' ORDER BY key"):  # others keep theirs there too, without a dot
             section, _, key = name.partition(".")
             tables.setdefault(section, {})[key] = json.loads(text)
     return tables

@@ -30,7 +30,8 @@ def run(args: argparse.Namespace) -> int:
             print(json.dumps(flat) if args.json else "\n".join(f"{name} = {value!r}" for name, value in flat.items()) or "nothing is set on the settings page")
             return 0
         known = {setting.name: setting for setting in stored_settings.editable()}
-        if args.name not in known or (args.action == "set") == (args.value is None):
+        kept = {f"{section}.{key}" for section, table in stored_settings.read(store).items() for key in table}  # also what this version knows no more
+        if args.name not in (known if args.action == "set" else {*known, *kept}) or (args.action == "set") == (args.value is None):
             raise ConfigError("usage: settings set NAME VALUE, settings unset NAME; NAME is one of " + ", ".join(known))
         value = stored_settings.parsed(known[args.name], args.value) if args.action == "set" else None
         if args.action == "unset":

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from device import config, stored_settings
+from device.__main__ import main
 from device.config import ConfigError
 from device.consents import ConsentDraft
 from device.records import Person, TemplateDraft
@@ -145,6 +146,17 @@ def test_the_default_again_is_no_setting(desk: Desk) -> None:
     admin.post("/settings", "/settings", {"web.language": "en"})
     with desk.store() as store:
         assert stored_settings.read(store) == {}
+
+
+def test_the_rules_of_the_site_lie_beside_the_settings_and_are_none(desk: Desk) -> None:
+    with desk.store() as store, store.transaction() as db:
+        db.execute("INSERT INTO settings (key, value) VALUES ('site', '{}'), ('gone.away', '1')")
+    with desk.store() as store:
+        assert stored_settings.read(store) == {"gone": {"away": 1}}
+        with pytest.raises(ConfigError, match="settings unset gone.away"):
+            config.load(None, stored_settings.read(store))
+    command = ["settings", "unset", "gone.away", "--db", str(desk.terminal.database)]
+    assert main(command) == 0 and desk.browser("admin").get("/settings").status_code == 200
 
 
 def test_file_and_page_cannot_contradict_each_other(desk: Desk, tmp_path: Path) -> None:
