@@ -1,6 +1,6 @@
 """The kiosk in each of its states: real faces of the demo's public-domain portraits, real detector, the state put in by hand.
 
-Used by the browser tests, and by `python -m tests.web.pictures`, which makes the pictures of the documentation.
+Used by `python -m tests.web.kiosk_pictures`, which makes the pictures of the documentation.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from device.attendance import Refused
 from device.camera import Frame
 from device.clock import ClockState
 from device.config import Settings
+from device.consents import ConsentDraft
 from device.contract import align
 from device.decision import Decision, Outcome
 from device.demo import COLLINS, HOPPER, Stage
@@ -24,6 +25,7 @@ from device.tracker import Tracker
 from device.web.live import Live
 
 CLOCK = ClockState(True, "boot", 1)
+CONSENT = ConsentDraft("2026-11", "en", "as it is shown", "screen", 1.79e9)
 ONE, BOTH, NOBODY = 5.2, 19.5, 0.5  # s in the demo's round
 
 HOPPER_PERSON = Person(1, HOPPER.name, "E17", True, 0.0)
