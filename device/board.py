@@ -1,7 +1,7 @@
 """Today: where everybody is, kept up to date by reading only what is new.
 
-One board is shared by all pages of a terminal: however many browsers ask, a punch is read once and one person's day
-computed anew. Plans, people and corrections change rarely; after one of them everything is read again.
+One board is shared by all pages of a terminal: however many browsers ask, a punch or a correction is read once and one
+person's day computed anew. Plans, people and rules change rarely; after one of them everything is read again.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 from sqlite_utils import Database
@@ -22,6 +22,11 @@ from device.timesheet.sheet import sheet
 from device.timesheet.workday import WorkDay
 from device.timesheet.worksite import Site, minute
 from device.timesheets import reach
+
+HARMLESS = (  # actions of the audit after which everybody is where they were; whatever is not named here counts as a change of plans
+    "logged in", "logged out", "wrong password", "wrong pin", "failed attempts forgiven", "password set", "pin set", "pin removed", "biometrics read",
+    "log exported", "timesheet exported", "correction requested", "correction approved", "correction refused",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class _Mark:
 
     punch: int
     correction: int
-    audit: int  # plans, people and rules never change without a row there
+    audit: int  # plans, people and rules never change without a row there; up to here only HARMLESS ones followed
     day: date
 
 
@@ -88,17 +93,21 @@ class Board:
         old = self._mark
         site = self._site if old else read_site(db)
         punch, correction, audit = (db.execute(f"SELECT coalesce(max(id), 0) FROM {table}").fetchone()[0] for table in ("punches", "corrections", "audit"))
-        mark = _Mark(punch, correction, audit, site.day_of(moment))
-        if mark == old:
-            return False
-        if old is None or (mark.correction, mark.audit, mark.day) != (old.correction, old.audit, old.day):
+        if old is None or site.day_of(moment) != old.day or self._plans_changed(db, old.audit):
             self._read_all(db, moment)
+        elif (punch, correction) != (old.punch, old.correction):
+            new = "SELECT person_id FROM punches WHERE id > ? UNION SELECT person_id FROM corrections WHERE id > ?"
+            for (person,) in db.execute(new, [old.punch, old.correction]).fetchall():
+                self._read_one(db, person, old.day, moment)
         else:
-            new = db.execute("SELECT DISTINCT person_id FROM punches WHERE id > ?", [old.punch]).fetchall()
-            for (person,) in new:
-                self._read_one(db, person, mark.day, moment)
+            self._mark = replace(old, audit=audit)
+            return False
         self._mark = _Mark(punch, correction, audit, self._site.day_of(moment))
         return True
+
+    def _plans_changed(self, db: Database, since: int) -> bool:
+        marks = ", ".join("?" * len(HARMLESS))
+        return db.execute(f"SELECT 1 FROM audit WHERE id > ? AND action NOT IN ({marks}) LIMIT 1", [since, *HARMLESS]).fetchone() is not None
 
     def _read_all(self, db: Database, moment: int) -> None:
         self._site, self._schedules = read_site(db), read_schedules(db)

@@ -269,6 +269,11 @@ class Store:
             row = self._db.execute(sql, [person_id]).fetchone()
         return LastPunch(*row) if row else None
 
+    def newest_punch(self) -> float:
+        """Time of the newest punch, s since the epoch; 0 where there is none."""
+        with explained(self.path):
+            return float(self._db.execute("SELECT coalesce(max(occurred_at), 0) / 1000.0 FROM punches").fetchone()[0])
+
     def punches(self, since: float = 0.0, until: float = float("inf"), person_id: int | None = None) -> list[Punch]:
         """Punches with since <= occurred_at < until (s since the epoch, UTC), by time."""
         limits = {"since": to_ms(since), "until": to_ms(min(until, 1e12)), "person": person_id}

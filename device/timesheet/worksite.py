@@ -49,7 +49,7 @@ class Site:
 
     def moment(self, day: date, at: time) -> int:
         """A local time as a moment; one the clocks skip counts on from before the change, one they repeat is the first."""
-        return int(datetime.combine(day, at, zone(self.zone)).timestamp() // 60)
+        return _moment(self.zone, day, at)
 
     def local(self, moment: int) -> datetime:
         """The wall clock at a moment."""
@@ -70,6 +70,11 @@ class Site:
 
     def rounded(self, moment: int) -> int:
         return (moment + self.rounding_minutes // 2) // self.rounding_minutes * self.rounding_minutes
+
+
+@lru_cache(maxsize=20_000)  # a sheet asks for the same few days again and again
+def _moment(name: str, day: date, at: time) -> int:
+    return int(datetime.combine(day, at, zone(name)).timestamp() // 60)
 
 
 @lru_cache(maxsize=16)

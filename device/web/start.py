@@ -27,8 +27,7 @@ def web_server(settings: Settings, pipeline: Pipeline, where: Sequence[str], con
         WebError: an address or a certificate cannot be used.
     """
     addresses = [Address.parsed(text) for text in where]
-    newest = max((punch.occurred_at for punch in pipeline.store.punches()), default=0.0)
-    live = Live(pipeline.questions, newest, booth=Booth(time.monotonic, pipeline.recogniser))
+    live = Live(pipeline.questions, pipeline.store.newest_punch(), booth=Booth(time.monotonic, pipeline.recogniser))
     terminal = Terminal(settings, pipeline.store.path, pipeline.device, live, config_file=config_file)
     tls = certificate.for_addresses(settings.web, addresses, terminal.database)
     with WebServer(terminal, addresses, tls) as server:
