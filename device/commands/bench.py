@@ -1,4 +1,4 @@
-"""Measure this machine: stages, frames a second beside the plain way, memory, start, search."""
+"""Measure this machine: stages, frames a second beside the plain way, memory, start, search; with --desk the pages under load."""
 
 from __future__ import annotations
 
@@ -7,19 +7,38 @@ import dataclasses
 import json
 import os
 import platform
+import sys
+import tempfile
 from pathlib import Path
 
 from device import config
-from device.bench import Report, measure
+from device.bench import Report, demo_clip, measure
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("clips", nargs="*", type=Path, metavar="CLIP", help="clips; the person of the first is enrolled (without any: one round of the demo)")
+    parser.add_argument("--desk", action="store_true", help="measure the review pages while the first clip plays as the camera, on an invented company")
+    for name, default, words in (
+        ("people", 2_000, "in the invented company"),
+        ("punches", 100_000, "in its log"),
+        ("clients", 20, "browsers that ask for pages"),
+        ("seconds", 60, "so long they do"),
+    ):
+        parser.add_argument(f"--{name}", type=whole, default=default, metavar="N", help=f"with --desk: {words} ({default})")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
+def whole(text: str) -> int:
+    """A number from 1."""
+    if not text.isdecimal() or not 1 <= int(text[:9]) <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"{text[:20]!r}: expected a whole number from 1 to 1000000")
+    return int(text)
+
+
 def run(args: argparse.Namespace) -> int:
+    if args.desk:
+        return _desk(args)
     report = measure(config.load(args.config), args.clips)
     if args.json:
         print(json.dumps({**dataclasses.asdict(report), "ratio": report.ratio}))
@@ -28,8 +47,26 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _desk(args: argparse.Namespace) -> int:
+    from device import load  # the web pages: only here
+
+    with tempfile.TemporaryDirectory() as folder:
+        clip = args.clips[0] if args.clips else demo_clip(Path(folder) / "demo.avi")
+        report = load.measure(config.load(args.config), clip, args.people, args.punches, args.clients, args.seconds, lambda text: print(text, file=sys.stderr))
+    if args.json:
+        print(json.dumps({**dataclasses.asdict(report), "kept": report.kept}))
+    else:
+        print(_host())
+        print("\n".join(report.lines()))
+    return 0
+
+
+def _host() -> str:
+    return f"host: {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+
+
 def _print(report: Report) -> None:
-    print(f"host: {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    print(_host())
     print(f"frames a second: {report.frames_per_second:.1f}; the plain way {report.plain_frames_per_second:.1f}; ratio {report.ratio:.1f}")
     print(f"punches: {', '.join(report.punches) or 'none'}")
     for stage in report.stages:
