@@ -34,12 +34,17 @@ FLAGS = (
 )  # fmt: skip
 
 
-def needed() -> None:
+def needed_chromium() -> None:
     """Skip where this machine cannot do it."""
     pytest.importorskip("selenium")
     missing = [name for name in (CHROMIUM, DRIVER) if shutil.which(name) is None]
     if missing:
         pytest.skip(f"no {' and no '.join(missing)} here: apt-get install chromium chromium-driver")
+
+
+def needed() -> None:
+    """The same for what has a camera."""
+    needed_chromium()
     try:
         models.path("yunet"), models.path("sface")
     except models.ModelError as error:

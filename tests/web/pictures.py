@@ -22,7 +22,7 @@ from device.web import accounts, passwords, sessions
 from device.web.live import Live
 from device.web.server import Address, WebServer
 from device.web.terminal import Terminal
-from tests.web.browser import chromium, needed, resize
+from tests.web.browser import chromium, needed_chromium, resize
 
 OUT = Path(__file__).resolve().parents[2] / "docs/pictures"
 NOW = datetime(2026, 11, 25, 14, 20, tzinfo=ZoneInfo("Europe/Berlin")).timestamp()
@@ -47,9 +47,9 @@ SHOWN = ("today", "log", "timesheet", "correction", "plots")  # stand in the doc
 
 
 @contextmanager
-def desk(database: Path, now: float = NOW) -> Iterator[tuple[str, str]]:
+def desk(database: Path, people: int = 64, punches: int = 4200, now: float = NOW) -> Iterator[tuple[str, str]]:
     """An invented site's pages: address, and the session of somebody from HR."""
-    invented.fill(database, people=64, punches=4200, now=now, seed=7)
+    invented.fill(database, people, punches, now, seed=7)
     with Store.open(database) as store:
         user = accounts.add(store, "a.sander", "hr", passwords.invented())
         with store.transaction() as db:
@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--phone", action="store_true", help="at the width of a phone, the whole page")
     parser.add_argument("--dark", action="store_true")
     args = parser.parse_args()
-    needed()
+    needed_chromium()
     args.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, desk(Path(folder) / "site.db") as (url, token), chromium(*WIDE, dark=args.dark) as driver:
         enter(driver, url, token)
