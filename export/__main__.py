@@ -15,6 +15,7 @@ COMMANDS = {  # name -> one line; the module `export.NAME` has add_arguments(par
     "adopt": "bring a published 112 x 112 embedder under the contract",
     "verify": "the gate: accuracy, agreement, size and latency, into the card",
     "latency": "milliseconds a crop of several models in one run",
+    "elsewhere": "the same embeddings under another Python, an old runtime, a board?",
     "calibrate": "set thresholds from non-mated scores, into the card",
     "card": "print a model card, or write it as a page with pictures",
     "keygen": "make a key pair to sign bundles with",

@@ -1,0 +1,131 @@
+"""`python -m export elsewhere MODEL... --python COMMAND`: do the files give the same embeddings under another Python: an old onnxruntime, arm64, a board?
+
+    python -m export elsewhere own.onnx own-int8.onnx --python old/bin/python
+    python -m export elsewhere own.onnx own-int8.onnx --python "chroot arm64 /venv/bin/python"
+    python -m export elsewhere own.onnx own-int8.onnx --python "ssh pi@terminal /opt/clockface/venv/bin/python"
+
+The other Python needs numpy and onnxruntime, nothing of this project: it reads a program with the model and the crops from its standard input. Exit code 1
+where an embedding is further from this machine's than a float model's 1e-3 or an int8 model's 5e-3 (1 - cosine).
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import dataclasses
+import io
+import json
+import shlex
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device.contract import ClockfaceError
+from device.embedder import Embedder
+from export.latency import read_crops
+
+FARTHEST = {"float32": 1e-3, "float16": 5e-3, "int8": 5e-3}  # largest 1 - cosine
+SECONDS = 1800  # an emulated machine is some 50 times slower
+MARK = "embeddings:"  # before the answer; whatever else the other Python says is passed over
+
+PROGRAM = """
+import base64, io, platform, sys
+import numpy, onnxruntime
+onnxruntime.set_default_logger_severity(4)
+options = onnxruntime.SessionOptions()
+options.add_session_config_entry("session.disable_quant_qdq", "{unpack}")
+session = onnxruntime.InferenceSession(base64.b64decode("{model}"), options, providers=["CPUExecutionProvider"])
+crops = numpy.load(io.BytesIO(base64.b64decode("{crops}")))
+rows = numpy.concatenate([session.run(None, {{session.get_inputs()[0].name: crop[None]}})[0] for crop in crops])
+file = io.BytesIO()
+numpy.save(file, rows.astype(numpy.float32))
+about = platform.machine() + ", Python " + platform.python_version() + ", onnxruntime " + onnxruntime.__version__
+print("{mark}" + about + ":" + base64.b64encode(file.getvalue()).decode())
+"""
+
+
+class ElsewhereError(ClockfaceError):
+    """The other Python does not run the model, or gives other embeddings."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One model's embeddings there beside those here."""
+
+    model: str
+    precision: str
+    where: str  # machine, Python, onnxruntime
+    crops: int
+    largest: float  # 1 - cosine
+    mean: float
+    allowed: float
+
+
+def compare(model: Path, crops: NDArray[np.uint8], python: list[str], seconds: float = SECONDS) -> Compared:
+    """Run a model here and there.
+
+    Args:
+        model: under the contract.
+        crops: (N, 112, 112, 3) uint8 RGB.
+        python: the command that starts the other Python.
+        seconds: it may take.
+
+    Raises:
+        ElsewhereError: it cannot be started, takes too long, or fails; its last words are told.
+    """
+    embedder = Embedder(model, "cpu")
+    precision = embedder.card.precision
+    where, there = _ask(python, _program(model, crops, precision), seconds)
+    expected = embedder.embed(crops)
+    if there.shape != expected.shape:
+        raise ElsewhereError(f"{model.name}: {where} gives {there.shape}, expected {expected.shape}")
+    apart = 1 - np.sum(there.astype(np.float64) * expected, axis=1)
+    return Compared(model.name, precision, where, len(crops), float(apart.max()), float(apart.mean()), FARTHEST[precision])
+
+
+def _program(model: Path, crops: NDArray[np.uint8], precision: str) -> str:
+    file = io.BytesIO()
+    np.save(file, crops)
+    packed = {"model": base64.b64encode(model.read_bytes()).decode(), "crops": base64.b64encode(file.getvalue()).decode()}
+    return PROGRAM.format(unpack=int(precision != "int8"), mark=MARK, **packed)
+
+
+def _ask(python: list[str], program: str, seconds: float) -> tuple[str, NDArray[np.float32]]:
+    try:
+        done = subprocess.run([*python, "-"], input=program, capture_output=True, text=True, timeout=seconds)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ElsewhereError(f"{shlex.join(python)} does not answer ({error}); give the command of a Python that has numpy and onnxruntime") from error
+    answer = next((line for line in done.stdout.splitlines() if line.startswith(MARK)), None)
+    if done.returncode or answer is None:
+        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise ElsewhereError(f"{shlex.join(python)} fails: {last:.300}; install numpy and onnxruntime there")
+    where, _, rows = answer.removeprefix(MARK).rpartition(":")
+    return where, np.load(io.BytesIO(base64.b64decode(rows)))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("models", type=Path, nargs="+", metavar="MODEL")
+    parser.add_argument("--python", required=True, metavar="COMMAND", help="what starts the other Python, words as in a shell")
+    parser.add_argument("--crops", type=Path, help="folder of crops or photos; without it made-up crops")
+    parser.add_argument("--most", type=int, default=16, help="crops compared")
+    parser.add_argument("--json", action="store_true")
+
+
+def run(args: argparse.Namespace) -> int:
+    crops = read_crops(args.crops, args.most)[: args.most]
+    found = [compare(model, crops, shlex.split(args.python)) for model in args.models]
+    if args.json:
+        print(json.dumps([dataclasses.asdict(one) for one in found], indent=1))
+    else:
+        print("\n".join(map(as_text, found)))
+    if wrong := [one.model for one in found if not one.largest <= one.allowed]:  # NaN is wrong too
+        raise ElsewhereError(f"{', '.join(wrong)}: other embeddings there than here")
+    return 0
+
+
+def as_text(one: Compared) -> str:
+    far = f"1 - cosine at most {one.largest:.2e} (mean {one.mean:.2e}, allowed {one.allowed:g})"
+    return f"{one.model} ({one.precision}) on {one.where}: {far} over {one.crops} crops"

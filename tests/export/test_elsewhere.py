@@ -1,0 +1,41 @@
+"""The same file under another Python: an independent process of this one, and stand-ins that give something else."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from export.__main__ import main
+from export.adopt import smooth_crops
+from export.elsewhere import ElsewhereError, compare
+
+
+def stand_in(path: Path, change: str) -> list[str]:
+    """A Python whose program is the one it is given, changed."""
+    path.write_text(f"import sys\nprogram = sys.stdin.read()\n{change}\nexec(program)\n")
+    return [sys.executable, str(path)]
+
+
+def test_another_process_gives_the_same(float_model: Path) -> None:
+    found = compare(float_model, smooth_crops(3), [sys.executable])
+    assert (found.precision, found.crops, found.allowed) == ("float32", 3, 1e-3)
+    assert abs(found.largest) < 1e-5 and "onnxruntime" in found.where
+    assert main(["elsewhere", str(float_model), "--python", shlex.quote(sys.executable), "--most", "2"]) == 0
+
+
+def test_other_embeddings_there_are_told(float_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The other machine turns the crops upside down."""
+    words = shlex.join(stand_in(tmp_path / "turned.py", "program = program.replace('crop[None]', 'crop[None, ::-1]')"))
+    assert main(["elsewhere", str(float_model), "--python", words, "--most", "2"]) == 1
+    assert "net.onnx: other embeddings there than here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("change", "words"), [("program = 'import no_such_package'", "no_such_package"), ("program = ''", "exit code 0")])
+def test_what_does_not_run_there_is_named(change: str, words: str, float_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(ElsewhereError, match=f"fails: .*{words}.*install numpy and onnxruntime there"):
+        compare(float_model, smooth_crops(1), stand_in(tmp_path / "broken.py", change))
+    with pytest.raises(ElsewhereError, match="does not answer"):
+        compare(float_model, smooth_crops(1), [str(tmp_path / "absent")])
