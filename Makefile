@@ -13,7 +13,7 @@ BOARD := $(VENV)/board.stamp
 WORKSTATION := $(VENV)/workstation.stamp
 
 .NOTPARALLEL:
-.PHONY: help setup run test check bench environment
+.PHONY: help setup run test check bench model environment
 
 help:
 	@echo "make run     start the terminal (without a camera: the demo)"
@@ -21,6 +21,7 @@ help:
 	@echo "make test    run the test suite"
 	@echo "make check   lint, types, import rule"
 	@echo "make bench   measure this machine"
+	@echo "make model   weights -> verified, calibrated model files: export CLOCKFACE_SHARED=... first (docs/models.md)"
 
 # A broken environment is named before anything else fails because of it.
 environment:
@@ -59,6 +60,10 @@ run: setup
 
 bench: setup
 	@$(PY) -m device bench $(ARGS)
+
+model: environment $(WORKSTATION)
+	@$(PY) -m device models pull
+	@$(PY) -m export model $(ARGS)
 
 test: environment $(WORKSTATION)
 	@$(PY) -m device models pull || echo "models could not be pulled: the tests that need them are skipped" >&2

@@ -38,7 +38,7 @@ class Tail:
         steps = (np.asarray(score) - self.start) / self.scale
         if abs(self.shape) < 1e-6:
             return self.share * np.exp(-steps)
-        return np.asarray(self.share * np.maximum(1 + self.shape * steps, 0) ** (-1 / self.shape))
+        return np.asarray(np.minimum(self.share * np.maximum(1 + self.shape * steps, 1e-12) ** (-1 / self.shape), 1.0))
 
 
 def fit(scores: Array, weights: Array, start: float, total: float) -> Tail:
