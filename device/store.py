@@ -26,6 +26,7 @@ from device.config import StoreSettings
 from device.consents import ConsentDraft
 from device.corrections import CorrectionDraft
 from device.database import StoreError, TerminalLock, connect, explained, writing
+from device.keys import PersonKeys
 from device.outbox_table import OutboxTable
 from device.records import LONGEST_CODE, LONGEST_NAME, KeptCrop, Person, Punch, PunchDraft, TemplateDraft, Templates, clean_text, to_ms
 
@@ -49,6 +50,7 @@ class Store:
         self._actor = actor
         self._lock: TerminalLock | None = None
         self.outbox = OutboxTable(db, path, self._audit)  # what waits for which target
+        self.keys = PersonKeys(db.execute("SELECT id FROM identity").fetchone()[0])
 
     @classmethod
     def open(cls, path: Path, settings: StoreSettings = DEFAULTS, *, must_exist: bool = False, actor: str = "local") -> Store:
@@ -57,7 +59,14 @@ class Store:
         Raises:
             StoreError: missing, not ours, damaged, locked, not writable, from a newer version.
         """
-        return cls(connect(path, settings.busy_timeout_ms, must_exist), path, actor)
+        store = cls(connect(path, settings.busy_timeout_ms, must_exist), path, actor)
+        try:
+            templates.seal_older(store._db, path, store.keys)
+            store._erase_again()
+        except BaseException:
+            store.close()
+            raise
+        return store
 
     def __enter__(self) -> Store:
         return self
@@ -134,7 +143,9 @@ class Store:
         return self._change(person_id, "person deactivated", "active = ?", 0)
 
     def erase(self, person_id: int) -> Person:
-        """Forget somebody: name, code, templates and crops, overwritten in the file and gone from its write-ahead log.
+        """Forget somebody: their key, name, code, templates and crops, overwritten in the file and gone from its write-ahead log.
+
+        Without the key the templates in older copies and back-ups cannot be read any more.
 
         The punches stay under the pseudonym, and so does their hash chain, which holds the id and never the name.
 
@@ -151,6 +162,7 @@ class Store:
                 sql = "UPDATE people SET name = ?, code = NULL, active = 0, erased_at = ? WHERE id = ?"
                 self._db.execute(sql, [f"erased-{person_id}", to_ms(time.time()), person_id])
                 self._audit("person erased", person_id=person_id)
+        self.keys.erase(person_id)
         self._empty_log(f"person {person_id} is erased", "erase again")
         last_good.renew(self.path)
         return self.person(person_id)
@@ -166,9 +178,21 @@ class Store:
             removed = int(self._db.execute("DELETE FROM templates WHERE person_id = ?", [person_id]).rowcount)
             withdrawn = consents.withdraw(self._db, person_id)
             self._audit("consent withdrawn", person_id=person_id, templates=removed, consents=withdrawn)
+        self.keys.forget(person_id)
         self._empty_log(f"the templates of person {person_id} are removed", "withdraw again")
         last_good.renew(self.path)
         return removed
+
+    def _erase_again(self) -> None:
+        """A back-up or copy that came back may hold people who were erased since, and would give their ids to others."""
+        erased = self.keys.erased()
+        if erased:
+            back = [number for number in erased if self._people("id = ? AND erased_at IS NULL", [number])]
+            if self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'people'").fetchone()[0] < max(erased):
+                with self._writing():
+                    self._db.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'people'", [max(erased)])
+            for number in back:
+                self.erase(number)
 
     def _empty_log(self, done: str, remedy: str) -> None:
         with explained(self.path):
@@ -216,7 +240,7 @@ class Store:
     def templates(self, model_id: str) -> Templates:
         """The gallery of one model: every template of active people, as one matrix."""
         with explained(self.path), self._snapshot():
-            return templates.gallery(self._db, model_id)
+            return templates.gallery(self._db, self.keys.everyone(), model_id)
 
     def template_counts(self) -> dict[str, int]:
         """model id -> templates of active people."""
@@ -229,14 +253,15 @@ class Store:
             return templates.counts_by_person(self._db)
 
     def people_without_templates(self, model_id: str) -> list[Person]:
-        """Active people this model cannot recognise: to be enrolled again, or from `kept_crops`."""
+        """Active people this model cannot recognise, also for want of their key: to be enrolled again, or from `kept_crops`."""
         with explained(self.path):
-            return self._people("active = 1 AND id NOT IN (SELECT person_id FROM templates WHERE model_id = ?)", [model_id])
+            enrolled = {row[0] for row in self._db.execute("SELECT DISTINCT person_id FROM templates WHERE model_id = ?", [model_id])}
+            return [person for person in self._people("active = 1", []) if person.id not in enrolled & self.keys.everyone().keys()]
 
     def kept_crops(self, person_id: int) -> list[KeptCrop]:
         """The crops kept with somebody's templates of the model they were last enrolled with."""
         with explained(self.path):
-            return templates.kept_crops(self._db, person_id)
+            return templates.kept_crops(self._db, self.keys.of(person_id), person_id)
 
     def data_version(self) -> int:
         """Grows whenever people or templates change, by whichever process; punches do not count."""
@@ -387,7 +412,8 @@ class Store:
             self._audit("consent given", person_id=person_id, consent_id=consent_id, version=consent.version, way=consent.way)
 
     def _insert_templates(self, person_id: int, drafts: Sequence[TemplateDraft]) -> list[int]:
-        ids = [templates.insert(self._db, person_id, draft) for draft in drafts]
+        key = self.keys.ensure(person_id) if drafts else b""
+        ids = [templates.insert(self._db, key, person_id, draft) for draft in drafts]
         if ids:
             self._audit("templates added", person_id=person_id, templates=ids)
         return ids

@@ -98,15 +98,21 @@ def test_erasing_leaves_no_trace_in_the_files(store: Store) -> None:
     ann = store.add_person_with_templates("Annabel Secret", "E-1717", [TemplateDraft("m1", unit(1), 0.9, crop, "annabel.jpg")])
     bob = store.add_person("Bob")
     store.record_punch(draft(ann.id))
-    traces = [b"Annabel Secret", b"E-1717", b"annabel.jpg", unit(1).tobytes()[:16], crop[:100], crop[-100:]]
+    traces = [b"Annabel Secret", b"E-1717", b"annabel.jpg"]
+    with store.reading() as db:
+        sealed = db.execute("SELECT embedding, crop FROM templates").fetchone()
+    traces += [sealed[0][:40], sealed[1][:100], sealed[1][-100:]]
     files = sorted(store.path.parent.glob("clockface.db*"))
     before = b"".join(file.read_bytes() for file in files)
     assert all(trace in before for trace in traces)
+    in_the_open = [unit(1).tobytes()[:16], crop[:100], crop[-100:]]
+    assert [trace for trace in in_the_open if trace in before] == []
+    [wrapped] = sqlite3.connect(store.keys.file).execute("SELECT wrapped FROM keys WHERE person_id = ?", [ann.id]).fetchone()
 
     erased = store.erase(ann.id)
 
-    after = b"".join(file.read_bytes() for file in files)
-    assert [trace for trace in traces if trace in after] == []
+    after = b"".join(file.read_bytes() for file in [*files, *store.keys.place.iterdir()])
+    assert [trace for trace in [*traces, *in_the_open, wrapped] if trace in after] == []
     assert (erased.name, erased.code, erased.active, erased.erased) == ("erased-1", None, False, True)
     assert [p.person_id for p in store.punches()] == [ann.id]
     assert store.verify_chain().ok
