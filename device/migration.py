@@ -12,7 +12,7 @@ from urllib.parse import quote
 from device.database import TerminalLock, explained
 
 DERIVED = frozenset(  # may be lost by going back: made again, or only about what is compared anyway
-    ("templates", "audit", "outbox", "targets", "sightings", "sessions", "attempts", "settings", "gallery_version")
+    ("templates", "audit", "outbox", "targets", "sightings", "sessions", "attempts", "settings", "gallery_version", "identity")
 )
 
 

@@ -2,10 +2,12 @@
 # Puts Clockface on this machine, or brings it up to date: sudo ./install.sh. Asks nothing, needs no network, may be run again.
 #   /opt/clockface        the program, owned by root        /etc/default/clockface   the camera
 #   /var/lib/clockface    the data, mode 700                /var/lib/clockface-inbox bundles dropped here are installed
+#   /var/lib/clockface-keys  the keys that seal templates, mode 700
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=/opt/clockface
 data=/var/lib/clockface
+keys=/var/lib/clockface-keys
 inbox=/var/lib/clockface-inbox
 fail() { echo "error: $*" >&2; exit 1; }
 
@@ -18,7 +20,7 @@ id clockface > /dev/null 2>&1 || useradd --system --user-group --home-dir "$data
 for group in video render gpio; do
     if getent group "$group" > /dev/null; then usermod --append --groups "$group" clockface; fi
 done
-install -d -m 700 -o clockface -g clockface "$data"
+install -d -m 700 -o clockface -g clockface "$data" "$keys"
 install -d -m 755 "$root"
 install -d -m 700 "$inbox"
 [ -e "$root/clockface.toml" ] || printf '[store]\npath = "%s/clockface.db"\n' "$data" > "$root/clockface.toml"

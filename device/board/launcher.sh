@@ -3,6 +3,8 @@
 set -eu
 root=$(dirname "$(dirname "$(dirname "$(readlink -f "$0")")")")
 which=current
+keys=/var/lib/clockface-keys # made by install.sh
+if [ -d "$keys" ]; then export CLOCKFACE_KEYS="${CLOCKFACE_KEYS:-$keys}"; fi
 case "${1:-} ${2:-}" in
     "update guard") which=proven ;;
     "run "*) if [ -w "$root" ]; then "$0" update guard; fi ;;

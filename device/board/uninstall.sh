@@ -15,9 +15,9 @@ if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 rm -f /etc/udev/rules.d/70-clockface.rules /etc/systemd/journald.conf.d/clockface.conf /etc/xdg/autostart/clockface-kiosk.desktop /usr/local/bin/clockface
 rm -rf /opt/clockface /var/lib/clockface-inbox
 if [ "${1:-}" = --data ]; then
-    rm -rf /var/lib/clockface /etc/default/clockface
+    rm -rf /var/lib/clockface /var/lib/clockface-keys /etc/default/clockface
     if id clockface > /dev/null 2>&1; then userdel clockface; fi
     echo "Clockface and its data are removed"
 else
-    echo "Clockface is removed; /var/lib/clockface and /etc/default/clockface are kept"
+    echo "Clockface is removed; /var/lib/clockface, /var/lib/clockface-keys and /etc/default/clockface are kept"
 fi
