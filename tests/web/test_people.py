@@ -61,7 +61,7 @@ def test_withdrawal_deletes_templates_and_keeps_the_pin(desk: Desk) -> None:
     with desk.store() as store:
         pins.set_pin(store, person.id, "270819")
         crop = store.kept_crops(person.id)[0].crop
-    assert any(crop[200:400] in part.read_bytes() for part in files(desk.terminal.database))
+    assert not any(crop[200:400] in part.read_bytes() for part in files(desk.terminal.database))  # sealed from the start
     hr = desk.browser("hr")
     assert hr.post(f"/people/{person.id}/withdraw", f"/people/{person.id}", {"confirm": "somebody else"}).status_code == 400
     assert hr.post(f"/people/{person.id}/withdraw", f"/people/{person.id}", {"confirm": "Ada Kern"}).status_code == 303
