@@ -18,7 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from device import models
+from device import keys, models
 from device.camera import open_source
 from device.config import Settings
 from device.demo import RATE, DemoRound
@@ -64,7 +64,7 @@ def measure(settings: Settings, clips: Sequence[Path]) -> Report:
         clips: recordings; none takes one round of the demo.
     """
     recogniser = Recogniser(settings)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, keys.apart(Path(folder) / "keys"):
         clips = clips or [demo_clip(Path(folder) / "demo.avi")]
         database = Path(folder) / "bench.db"
         with Store.open(database, settings.store) as store:

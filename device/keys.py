@@ -41,6 +41,20 @@ def folder() -> Path:
     return Path(os.environ.get("CLOCKFACE_KEYS") or HOME / "keys")
 
 
+@contextmanager
+def apart(place: Path) -> Iterator[None]:
+    """Keys of a database that is thrown away, for this process and those it starts."""
+    before = os.environ.get("CLOCKFACE_KEYS")
+    os.environ["CLOCKFACE_KEYS"] = str(place)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["CLOCKFACE_KEYS"]
+        else:
+            os.environ["CLOCKFACE_KEYS"] = before
+
+
 def seal(key: bytes, plain: bytes, context: str) -> bytes:
     """AES-256-GCM; opens only with the same key and context."""
     nonce = os.urandom(NONCE)

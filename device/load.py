@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from device import invented, templates
+from device import invented, keys, templates
 from device.camera import Frame, open_source
 from device.config import Settings
 from device.enrolment import capture, enrol
@@ -114,7 +114,7 @@ def measure(settings: Settings, clip: Path, people: int, punches: int, clients: 
     """
     settings = replace(settings, attendance=replace(settings.attendance, refractory_seconds=REFRACTORY_SECONDS))
     recogniser = Recogniser(settings)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, keys.apart(Path(folder) / "keys"):
         database = Path(folder) / "load.db"
         say(f"inventing {people:,} people and {punches:,} punches ...")
         invented.fill(database, people, punches, time.time())
@@ -172,7 +172,7 @@ def _give_templates(store: Store, recogniser: Recogniser, people: int) -> None:
     noise /= np.linalg.norm(noise, axis=1, keepdims=True)
     with store.transaction() as db:
         for person, embedding in enumerate(noise, 1):
-            templates.insert(db, person, TemplateDraft(model_id, embedding, 1.0))
+            templates.insert(db, store.keys.ensure(person), person, TemplateDraft(model_id, embedding, 1.0))
 
 
 def _enrol(store: Store, recogniser: Recogniser, clip: Path) -> int:
