@@ -52,9 +52,9 @@ def day(text: str) -> datetime | None:
 
 
 def said(details: str) -> str:
-    """{"person_id": 7, "active": true} -> "person_id 7, active yes" """
+    """{"person_id": 7, "active": true} -> "person 7, active yes" """
     found: dict[str, Any] = json.loads(details)
-    return ", ".join(f"{key} {_word(value)}" for key, value in found.items())
+    return ", ".join(f"{key.removesuffix('_id').replace('_', ' ')} {_word(value)}" for key, value in found.items())
 
 
 def _word(value: Any) -> str:

@@ -7,6 +7,7 @@ import platform
 import shutil
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +24,11 @@ THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")  # Rasp
 THROTTLE_BITS = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}  # now; the same + 16: since the start
 HOT, VERY_HOT = 70.0, 80.0  # degrees Celsius; a Raspberry Pi slows down from 80
 STARTED = time.monotonic()
+CLOCK_WORDS = {
+    "ok": ("synchronised", ""),
+    "warning": ("not in sync", "Each punch says so. Connect the network."),
+    "FAULT": ("not set", "No time server was reached since the start. Connect the network, or set the clock."),
+}
 
 State = Literal["good", "warn", "bad", "off"]
 
@@ -36,7 +42,7 @@ class Fact:
 
 
 def health_page(call: Call) -> Response:
-    return call.page("health.html", facts=facts(call), reports=None, last=last_punch(call))
+    return call.page("health.html", facts=facts(call), reports=None)
 
 
 def verify(call: Call) -> Response:
@@ -44,7 +50,7 @@ def verify(call: Call) -> Response:
     reports = [call.store.verify_chain(table) for table in chain.CHAINED]
     faults = call.store.faults()
     call.store.audit(call.who.actor, "chains verified", {"ok": all(report.ok for report in reports), "faults": len(faults)})
-    return call.page("health.html", facts=facts(call), reports=reports, faults=faults, last=last_punch(call))
+    return call.page("health.html", facts=facts(call), reports=reports, faults=faults)
 
 
 def facts(call: Call) -> dict[str, list[Fact]]:
@@ -87,15 +93,11 @@ def board(call: Call) -> list[Fact]:
         now, before = throttling(int(THROTTLED.read_text().strip(), 16))
         state: State = "bad" if now else "warn" if before else "good"
         found.append(Fact("Throttling", ", ".join(now) or "none now", state, f"since the start: {', '.join(before)}" if before else ""))
+    else:
+        found.append(Fact("Throttling", "not measured", "off", "a Raspberry Pi tells it"))
     clock = check_clock(read_clock_state(), time.time())
-    found.append(
-        Fact(
-            "Clock",
-            {"ok": "synchronised", "warning": "not synchronised"}.get(clock.state, "not set"),
-            _state(clock.state),
-            "" if clock.state == "ok" else clock.words,
-        )
-    )
+    value, hint = CLOCK_WORDS[clock.state]
+    found.append(Fact("Clock", value, _state(clock.state), hint))
     minutes = (time.monotonic() - STARTED) / 60
     up = f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.0f} h" if minutes < 2880 else f"{minutes / 1440:.0f} days"
     return [*found, Fact("Running for", up, "good", f"Python {platform.python_version()}, {platform.machine()}")]
@@ -109,7 +111,13 @@ def data(call: Call) -> list[Fact]:
         people, punches = (db.execute(f"SELECT count(*) FROM {what}").fetchone()[0] for what in ("people WHERE active = 1", "punches"))
     found = [Fact("Disk", f"{free:.1f} GB free", _state(disk.state), "" if disk.state == "ok" else disk.words)]
     found.append(Fact("Database", f"{size:.1f} MB", "good", f"{people} people, {punches} punches"))
-    for target in call.store.outbox.summary():
+    last = last_punch(call)
+    when = datetime.fromtimestamp(last) if last else None
+    found.append(Fact("Last punch", f"{when:%H:%M:%S}" if when else "none yet", "good" if when else "off", f"{when:%Y-%m-%d}" if when else ""))
+    targets = call.store.outbox.summary()
+    if not targets:
+        found.append(Fact("Delivery", "not set up", "off", "[connectors] in the configuration file"))
+    for target in targets:
         behind = target.waiting + target.dead
         state: State = "bad" if target.dead else "warn" if behind else "good"
         found.append(Fact(f"Delivery: {target.connector}", f"{target.waiting} waiting", state, f"{target.dead} given up" if target.dead else ""))

@@ -15,11 +15,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from device import invented
 from device.config import AttendanceSettings, Settings
 from device.pipeline import Scene
+from device.records import TemplateDraft
 from device.store import Store
-from device.web import accounts, passwords, sessions
+from device.web import accounts, passwords, pins, sessions
 from device.web.booth import Booth, Draft
 from device.web.live import Live
 from device.web.server import Address, WebServer
@@ -91,6 +94,19 @@ def serving(database: Path, live: Live, asked: bool = False) -> Iterator[str]:
     settings = Settings(attendance=AttendanceSettings(direction="asked" if asked else "alternate"))
     with WebServer(Terminal(settings, database, "Front door", live), [Address("127.0.0.1", 0)]) as server:
         yield server.urls[0]
+
+
+def enrolled(database: Path) -> None:
+    """Random templates and a consent for nearly everybody: the pages show how many, never what is in them."""
+    noise = np.random.default_rng(7)
+    card = Scenes(Settings()).recogniser.embedder.card
+    with Store.open(database) as store:
+        for person in store.people()[3:]:
+            embeddings = noise.normal(size=(6, card.embedding_size)).astype(np.float32)
+            drafts = [TemplateDraft(card.model_id, row / np.linalg.norm(row), 0.9, None, "kiosk") for row in embeddings]
+            store.add_templates(person.id, drafts, states.CONSENT)
+        for person in store.people()[:5]:
+            pins.set_pin(store, person.id, pins.invented())
 
 
 class Studio:
@@ -167,6 +183,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, chromium(*WIDE, dark=args.dark) as driver:
         database = Path(folder) / "site.db"
         invented.fill(database, people=64, punches=4200, now=time.time(), seed=7)
+        enrolled(database)
         studio = Studio(driver, database, args.language)
         for name in args.names or SHOWN:
             resize(driver, *(WIDE if name in DESK else LARGE if args.large else SMALL))
