@@ -21,6 +21,7 @@ from device.web import (
     kiosk,
     log,
     login,
+    own,
     people,
     plots,
     schedule,
@@ -35,7 +36,7 @@ from device.web.security import Guard, host_names
 from device.web.terminal import Terminal
 
 AREAS = (  # each has ROUTES, a tuple of pages
-    login, kiosk, enrol, today, log, timesheets, corrections, schedule, exports, plots, people, bulk, health, settings, users, audit, backups,
+    login, kiosk, own, enrol, today, log, timesheets, corrections, schedule, exports, plots, people, bulk, health, settings, users, audit, backups,
 )  # fmt: skip
 
 

@@ -141,9 +141,10 @@ def decide(call: Call) -> Response:
 
 
 def logins(call: Call) -> dict[str, str]:
-    """How the audit names somebody -> how people do."""
+    """How requests name who asked or decided -> how people do."""
+    asked_themselves = "SELECT 'person:' || id, name FROM people WHERE 'person:' || id IN (SELECT requested_by FROM correction_requests)"
     with call.store.reading() as db:
-        return {f"user:{number}": login for number, login in db.execute("SELECT id, login FROM users")}
+        return dict(db.execute(f"SELECT 'user:' || id, login FROM users UNION ALL {asked_themselves}").fetchall())
 
 
 # periods

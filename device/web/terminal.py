@@ -14,6 +14,7 @@ from device.board import Board
 from device.config import Settings
 from device.store import Store
 from device.web.live import Live
+from device.web.tickets import Tickets
 
 WORKERS = 4  # pages worked on at a time: more would only take the camera loop's turn
 
@@ -35,6 +36,11 @@ class Terminal:
     def board(self) -> Board:
         """Who is in, out, late: one for all pages."""
         return Board(self.now)
+
+    @cached_property
+    def tickets(self) -> Tickets:
+        """Who has given code and PIN to see their own times."""
+        return Tickets(self.now)
 
     def store(self, actor: str) -> Store:
         """Open the store for one call of a page: half a millisecond, and no connection crosses a thread."""
