@@ -43,6 +43,7 @@ PAGES = {  # name -> address at the desk
     "plots": "/plots?days=30",
     "periods": "/periods",
 }
+LONG = ("plots",)  # shown whole
 SHOWN = ("today", "log", "timesheet", "correction", "plots")  # stand in the documentation
 
 
@@ -90,7 +91,7 @@ def main() -> None:
         for name in args.names or SHOWN:
             resize(driver, *(PHONE if args.phone else WIDE))
             driver.get(url + PAGES[name].format(open=7))
-            (args.out / f"{name}.png").write_bytes(picture(driver, whole=args.phone))
+            (args.out / f"{name}.png").write_bytes(picture(driver, whole=args.phone or name in LONG))
             print(args.out / f"{name}.png")
 
 
