@@ -266,7 +266,7 @@ def read_section(form: type[T], section: str, table: Mapping[str, Any], **given:
 
 
 def _check(name: str, value: Any, spec: dataclasses.Field[Any]) -> None:
-    if spec.metadata.get("secret") and not (isinstance(value, str) and value.startswith(("file:", "env:"))):
+    if spec.metadata.get("secret") and value != "" and not (isinstance(value, str) and value.startswith(("file:", "env:"))):
         raise ConfigError(f"{name}: expected file:PATH or env:NAME; a secret does not stand in the configuration")
     if isinstance(spec.default, tuple):
         if not (isinstance(value, list) and all(isinstance(item, str) and item for item in value)):

@@ -105,7 +105,9 @@ class Courier:
         outcome = self.connector.tick(self.clock(), _Queue(self.store, self.connector.name))
         if isinstance(outcome, Failed):
             self._target_failed(outcome, [])
-        elif isinstance(outcome, Delivered) and self._target.failures:
+        elif isinstance(outcome, Refused):
+            self._complain(outcome.answer)
+        elif isinstance(outcome, Delivered) and self._target.error:
             self._conclude([], **WORKS)
 
     def close(self) -> None:
@@ -154,6 +156,13 @@ class Courier:
         if error != self._target.error:
             self.say(f"outbox {self.connector.name}: {error}; next attempt in {pause:.0f} s")
         self._conclude(marks, failures=failures, next_attempt_at=now + pause, error=error, error_at=now)
+
+    def _complain(self, answer: str) -> None:
+        """Something beside the events does not work; they go on."""
+        error = self._scrubbed(answer)
+        if error != self._target.error:
+            self.say(f"outbox {self.connector.name}: {error}")
+            self._conclude([], error=error, error_at=self.clock())
 
     def _conclude(self, marks: Sequence[Mark], **changes: Any) -> None:
         if any(mark.state == "delivered" for mark in marks):
@@ -261,8 +270,8 @@ class _Queue:
         self._store = store
         self._connector = connector
 
-    def complete_until(self) -> float | None:
-        return self._store.outbox.complete_until(self._connector)
+    def complete_until(self, dead_count: bool) -> float | None:
+        return self._store.outbox.complete_until(self._connector, dead_count)
 
     def requeue(self, since: float, until: float) -> int:
         return self._store.outbox.fill(self._connector, since, until, again=True)

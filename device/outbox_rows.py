@@ -41,7 +41,7 @@ SELECT reference FROM outbox WHERE connector = :connector AND state = 'delivered
 COMPLETE = """
 SELECT min(min(coalesce(c.occurred_at, p.occurred_at), coalesce(p.occurred_at, c.occurred_at)))
 FROM outbox o LEFT JOIN corrections c ON c.id = o.correction_id LEFT JOIN punches p ON p.id = coalesce(o.punch_id, c.punch_id)
-WHERE o.connector = :connector AND o.state IN ('waiting', 'dead')
+WHERE o.connector = :connector AND (o.state = 'waiting' OR :dead_count AND o.state = 'dead')
 """
 
 SUMMARY = """
@@ -197,9 +197,9 @@ def dead_letters(db: Database, connector: str | None, limit: int) -> list[DeadLe
     return letters
 
 
-def complete_until(db: Database, connector: str) -> float | None:
+def complete_until(db: Database, connector: str, dead_count: bool) -> float | None:
     """s since the epoch: every punch before has been delivered; None: every punch there is."""
-    return _seconds(db.execute(COMPLETE, {"connector": connector}).fetchone()[0])
+    return _seconds(db.execute(COMPLETE, {"connector": connector, "dead_count": dead_count}).fetchone()[0])
 
 
 def change_dead(db: Database, connector: str | None, ids: Sequence[int] | None, state: str) -> int:

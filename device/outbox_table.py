@@ -60,10 +60,10 @@ class OutboxTable:
         with explained(self._path):
             return outbox_rows.dead_letters(self._db, connector, limit)
 
-    def complete_until(self, connector: str) -> float | None:
-        """Every punch before this moment is delivered; None: every punch there is. Dead letters are not delivered."""
+    def complete_until(self, connector: str, dead_count: bool = True) -> float | None:
+        """Every punch before this moment is delivered; None: every punch there is. Do dead letters count as missing?"""
         with explained(self._path):
-            return outbox_rows.complete_until(self._db, connector)
+            return outbox_rows.complete_until(self._db, connector, dead_count)
 
     # what people decide
 

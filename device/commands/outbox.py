@@ -148,6 +148,8 @@ def _state(target: TargetHealth) -> str:
     if not target.active:
         return "not configured: nothing is queued or delivered"
     if not target.failures:
+        if target.error:
+            return f"works, but: {target.error}"
         return "works" if target.last_delivered_at else "nothing sent yet"
     return f"{target.error}; {target.failures} failures, next attempt {_local(target.next_attempt_at)}"
 

@@ -13,6 +13,12 @@ from device.delivery import Event, Failed, Outcome
 
 KINDS = {  # kind -> module with Settings and Target
     "webhook": "webhook",
+    "erpnext": "erpnext",
+    "odoo": "odoo",
+    "zkteco": "zkteco",
+    "mqtt": "mqtt",
+    "csv": "csv_folder",
+    "sftp": "csv_sftp",
 }
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 
@@ -20,8 +26,8 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 class Queue(Protocol):
     """What a connector may ask of its queue."""
 
-    def complete_until(self) -> float | None:
-        """Every punch before this moment (s since the epoch) is delivered; None: every punch there is."""
+    def complete_until(self, dead_count: bool) -> float | None:
+        """Every punch before this moment (s since the epoch) is delivered; None: every punch there is. Do dead letters count as missing?"""
 
     def requeue(self, since: float, until: float) -> int:
         """Send once more what lies between two moments; returns how many events were queued."""

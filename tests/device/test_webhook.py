@@ -185,7 +185,7 @@ def test_secrets_stay_out_of_answers_and_logs(receiver: Receiver, database: Path
         ({"url": "http://x", "secret": "env:HOOK_KEY", "paralel": 4}, "paralel: unknown setting; known: kind|paralel: unknown setting; known: .*parallel"),
         ({"url": "http://x", "secret": "env:HOOK_KEY", "parallel": 99}, "parallel = 99: allowed range 1 to 16"),
         ({"url": "http://x", "secret": "env:HOOK_KEY", "timeout_seconds": "10"}, "expected float, got str"),
-        ({"url": "http://x", "secret": "env:HOOK_KEY", "kind": "fax"}, "kind = 'fax': expected one of webhook"),
+        ({"url": "http://x", "secret": "env:HOOK_KEY", "kind": "fax"}, "kind = 'fax': expected one of webhook, erpnext"),
     ],
 )
 def test_settings_that_cannot_be_honoured_are_named(monkeypatch: pytest.MonkeyPatch, table: dict[str, Any], words: str) -> None:

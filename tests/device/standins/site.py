@@ -42,13 +42,14 @@ class Reply:
         return cls(status, json.dumps(value).encode(), {"Content-Type": "application/json"})
 
 
-Fault = Callable[["Handler"], None]
+Fault = Callable[["Handler"], Any]  # GO_ON and TAKEN_TOO mean something
 
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"  # connections stay open
     disable_nagle_algorithm = True
     server: Server
+    body = b""
 
     def handle_one(self) -> None:
         parts = urlsplit(self.path)
@@ -59,11 +60,13 @@ class Handler(BaseHTTPRequestHandler):
             fault = stand_in.faults.popleft() if stand_in.faults else stand_in.always
             request = Request(self.command, parts.path, query, dict(self.headers), body)
             stand_in.requests.append(request)
-        if fault and fault(self) is not TAKEN_TOO:
+        self.body = body
+        done = fault(self) if fault else GO_ON
+        if done is None:
             return
         with stand_in.lock:
             reply = stand_in.answer(request)
-        if not fault:
+        if done is GO_ON:
             self.reply(reply)
 
     do_GET = do_POST = do_PUT = do_DELETE = handle_one
@@ -122,6 +125,7 @@ def serving(stand_in: T) -> Iterator[T]:
 
 # faults
 
+GO_ON = object()  # no fault after all
 TAKEN_TOO = object()  # the target does its work as well; only the answer is lost
 
 
@@ -166,6 +170,11 @@ def busy_until_date(seconds: float, skew: float) -> Fault:
     """429 with a date, told by a clock that is wrong by `skew` seconds."""
     now = time.time() + skew
     return status(429, Retry_After=formatdate(now + seconds, usegmt=True), Date=formatdate(now, usegmt=True))
+
+
+def echo_body(code: int) -> Fault:
+    """A target that shows the body of the request in its error page."""
+    return lambda handler: handler.reply(Reply(code, handler.body))
 
 
 def echo_headers(code: int) -> Fault:

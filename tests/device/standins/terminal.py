@@ -10,6 +10,7 @@ from pathlib import Path
 from device.clock import ClockState
 from device.config import OutboxSettings
 from device.connectors import Connector
+from device.delivery import Event
 from device.outbox import Courier
 from device.records import Punch
 from device.store import PunchDraft, Store
@@ -48,3 +49,8 @@ def courier(path: Path, connector: Connector, settings: OutboxSettings | None = 
 
 def states(store: Store) -> list[tuple[int | None, str]]:
     return [tuple(row) for row in store._db.execute("SELECT coalesce(punch_id, -correction_id), state FROM outbox ORDER BY id")]
+
+
+def sample_event(code: str, at: float = START) -> Event:
+    """As `connectors test` makes it."""
+    return Event("test", 0, f"test-{at}", 0, "Test event of Clockface", code, at, "in", "front door", "manual", True)

@@ -1,0 +1,26 @@
+"""Naive local times, for targets that know no zones."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from device.config import ConfigError
+
+
+def zone(setting: str, name: str) -> ZoneInfo:
+    """Raises: ConfigError: no such zone."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, OSError, ValueError) as error:
+        raise ConfigError(f"{setting} = {name!r}: no such time zone; expected one such as Europe/Berlin") from error
+
+
+def naive(seconds: float, where: ZoneInfo) -> str:
+    """s since the epoch as 2026-11-24 08:31:05 of the wall clock there."""
+    return datetime.fromtimestamp(seconds, where).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def repeated(seconds: float, where: ZoneInfo) -> bool:
+    """Whether the wall clock there has shown this time before: the second pass of the hour when clocks go back."""
+    return datetime.fromtimestamp(seconds, where).fold == 1
