@@ -90,3 +90,14 @@ class Failed:
 
 
 Outcome: TypeAlias = Delivered | Refused | Failed
+
+
+def expect(outcome: Outcome | None) -> str:
+    """The words of a test that worked.
+
+    Raises:
+        ConnectorError: it did not.
+    """
+    if isinstance(outcome, Delivered):
+        return outcome.answer
+    raise ConnectorError(outcome.answer if outcome else "it was not tried")

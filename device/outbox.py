@@ -212,8 +212,11 @@ class Trial:
         known = [waiting for waiting in parcel if not self._unknown(waiting)]
         outcomes = self._connector.deliver([waiting.event for waiting in known])
         for waiting, outcome in zip(known, outcomes, strict=False):  # it ends early after a failure
+            if outcome is None:
+                continue
             self._note(waiting, outcome)
-            if isinstance(outcome, Failed) or (self._connector.batch == 1 and self._over()):
+            alone = self._connector.batch == 1
+            if (alone and isinstance(outcome, Failed)) or ((alone or isinstance(outcome, Failed)) and self._over()):
                 return
 
     def _note(self, waiting: Waiting, outcome: Outcome) -> None:

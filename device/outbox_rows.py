@@ -39,8 +39,9 @@ SELECT reference FROM outbox WHERE connector = :connector AND state = 'delivered
 """
 
 COMPLETE = """
-SELECT min(min(coalesce(c.occurred_at, p.occurred_at), coalesce(p.occurred_at, c.occurred_at)))
+SELECT min(min(coalesce(c.occurred_at, p.occurred_at, added.occurred_at), coalesce(p.occurred_at, added.occurred_at, c.occurred_at)))
 FROM outbox o LEFT JOIN corrections c ON c.id = o.correction_id LEFT JOIN punches p ON p.id = coalesce(o.punch_id, c.punch_id)
+LEFT JOIN corrections added ON added.id = c.amends
 WHERE o.connector = :connector AND (o.state = 'waiting' OR :dead_count AND o.state = 'dead')
 """
 
@@ -225,11 +226,12 @@ def fill(db: Database, connector: str, since: int, until: int, now: int, again: 
     waiting = db.execute("SELECT punch_id, correction_id, person_id FROM outbox WHERE connector = ? AND state = 'waiting'", [connector]).fetchall()
     db.execute("DELETE FROM outbox WHERE connector = ? AND state = 'waiting'", [connector])
     wanted = "(SELECT id FROM punches WHERE occurred_at >= :since AND occurred_at < :until)"
+    added = "punch_id IS NULL AND amends IS NULL AND occurred_at >= :since AND occurred_at < :until"
     for column, source in (
         ("punch_id", f"SELECT id, person_id FROM punches WHERE id IN {wanted} OR id IN (SELECT value FROM json_each(:waiting)) ORDER BY id"),
         (
             "correction_id",
-            f"SELECT id, person_id FROM corrections WHERE punch_id IN {wanted} OR punch_id IS NULL AND occurred_at >= :since AND occurred_at < :until"
+            f"SELECT id, person_id FROM corrections WHERE punch_id IN {wanted} OR {added} OR amends IN (SELECT id FROM corrections WHERE {added})"
             " OR id IN (SELECT value FROM json_each(:waiting)) ORDER BY id",
         ),
     ):

@@ -57,8 +57,8 @@ class Connector:
     def scrubbed(self, text: str) -> str:
         return scrubbed(text, self.secrets)
 
-    def deliver(self, events: Sequence[Event]) -> Iterator[Outcome]:
-        """The outcome of each event, in order; ends early after one that failed."""
+    def deliver(self, events: Sequence[Event]) -> Iterator[Outcome | None]:
+        """The outcome of each event, in order, as it comes; may end early after one that failed. None: it was not tried."""
         for event in events:
             outcome = self.send(event)
             yield outcome

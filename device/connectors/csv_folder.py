@@ -21,7 +21,7 @@ from device.columns import COLUMNS, harmless
 from device.config import ConfigError, ConnectorSettings, chosen, needed
 from device.connectors import Connector
 from device.connectors.local_time import naive, zone
-from device.delivery import ConnectorError, Delivered, Event, Failed, Outcome, Refused
+from device.delivery import Delivered, Event, Failed, Outcome, Refused, expect
 
 HEADER = ("id", "event", *COLUMNS, "local_time", "correction_id", "reason", "corrected_by", "corrected_at")
 PREFIX = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -93,7 +93,7 @@ class Target(Connector):
             raise ConfigError(f"[connectors.{self.name}] prefix = {settings.prefix!r}: expected letters, digits, - and _")
         self._folder = folder or LocalFolder(Path(settings.folder))
 
-    def deliver(self, events: Sequence[Event]) -> Iterator[Outcome]:
+    def deliver(self, events: Sequence[Event]) -> Iterator[Outcome | None]:
         """All lines of a day in one replacement of its file."""
         days: dict[str, list[Event]] = {}
         for event in events:
@@ -104,10 +104,7 @@ class Target(Connector):
 
     def test(self, event: Event) -> str:
         name = f"{self.settings.prefix}-test.csv"
-        outcome = self._append(name, [event])
-        if not isinstance(outcome, Delivered):
-            raise ConnectorError(outcome.answer)
-        return outcome.answer
+        return expect(self._append(name, [event]))
 
     def close(self) -> None:
         self._folder.close()

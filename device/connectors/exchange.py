@@ -12,7 +12,7 @@ import urllib3
 
 from device.backoff import retry_after
 from device.config import ConfigError
-from device.delivery import LONGEST_ANSWER, ConnectorError, Delivered, Failed, Outcome, Refused
+from device.delivery import LONGEST_ANSWER, Delivered, Failed, Outcome, Refused
 
 LONGEST_BODY = 1_000_000  # bytes of an answer that are read
 LATER = (408, 425, 429, 503)  # the target asks everybody to come back later
@@ -119,17 +119,6 @@ def judge(answer: Answer | Failed) -> Outcome:
     if answer.status >= 500 or answer.status == 409:
         return Failed(answer.words, retry_after_seconds=retry_after(answer.headers, answer.now))
     return Refused(answer.words)
-
-
-def expect(outcome: Outcome) -> str:
-    """The words of a test that worked.
-
-    Raises:
-        ConnectorError: it did not.
-    """
-    if isinstance(outcome, Delivered):
-        return outcome.answer
-    raise ConnectorError(outcome.answer)
 
 
 def _hint(answer: Answer) -> str:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from device.config import ConfigError, ConnectorSettings, hidden, needed, ranged
 from device.connectors import Connector, Queue
-from device.delivery import ConnectorError, Delivered, Event, Failed, Outcome
+from device.delivery import Delivered, Event, Failed, Outcome, expect
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client
@@ -66,7 +66,7 @@ class Target(Connector):
         self._refusal = ""
         self._acknowledged: dict[int, int] = {}  # message id -> reason code
 
-    def deliver(self, events: Sequence[Event]) -> Iterator[Outcome]:
+    def deliver(self, events: Sequence[Event]) -> Iterator[Outcome | None]:
         """Publish all, then wait for each in order: a round trip for the batch, not for each event."""
         failed = self._connect()
         if failed:
@@ -88,9 +88,7 @@ class Target(Connector):
         return self._connect() or Delivered()
 
     def test(self, event: Event) -> str:
-        for outcome in self.deliver([event]):
-            if not isinstance(outcome, Delivered):
-                raise ConnectorError(outcome.answer)
+        expect(next(self.deliver([event])))
         return f"the broker took a message on {self._topic}/test"
 
     def close(self) -> None:

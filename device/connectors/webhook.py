@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 
 from device.config import ConfigError, ConnectorSettings, hidden, needed, ranged
 from device.connectors import Connector
-from device.connectors.exchange import Site, check_url, expect, judge
+from device.connectors.exchange import Site, check_url, judge
 from device.connectors.sealed import Sealed
-from device.delivery import Event, Outcome
+from device.delivery import Event, Outcome, expect
 
 PREFIX = "whsec_"
 SHORTEST_KEY = 24  # bytes, as the standard has it

@@ -21,7 +21,7 @@ from device.config import ConnectorSettings, needed, ranged
 from device.connectors import Connector, Queue
 from device.connectors.exchange import Answer, Site, judge
 from device.connectors.local_time import naive, zone
-from device.delivery import ConnectorError, Delivered, Event, Failed, Outcome, Refused
+from device.delivery import Delivered, Event, Failed, Outcome, Refused, expect
 
 PUSH_VERSION = "2.4.1"
 STATUS = {"in": 0, "out": 1, "break_start": 2, "break_end": 3, "auto": 255}  # Status of ATTLOG; 255 is "none chosen"
@@ -57,7 +57,7 @@ class Target(Connector):
         self._pause_seconds = settings.poll_seconds
         self._polled_at = float("-inf")
 
-    def deliver(self, events: Sequence[Event]) -> Iterator[Outcome]:
+    def deliver(self, events: Sequence[Event]) -> Iterator[Outcome | None]:
         """One request for all; where the server took fewer, or failed on them, one each, so that it is known which."""
         outcome = self._introduce()
         if not isinstance(outcome, Delivered):
@@ -68,15 +68,19 @@ class Target(Connector):
         if isinstance(outcome, Failed) and (outcome.whole_target or len(lines) == 1):
             yield outcome
             return
-        for line in lines:
-            if not line:
+        failed: set[int] = set()  # people whose later records wait
+        for event, line in zip(events, lines, strict=True):
+            if event.person_id in failed:
+                yield None
+            elif not line:
                 yield Refused("this protocol only adds records; correct it on the server by hand, then discard this")
             elif isinstance(outcome, Delivered) or len(lines) == 1:
                 yield outcome
             else:
-                yield (single := self._post([line]))
+                single = self._post([line])
                 if isinstance(single, Failed):
-                    return
+                    failed.add(event.person_id)
+                yield single
 
     def tick(self, now: float, queue: Queue) -> Outcome | None:
         """Ask for commands at the server's pace."""
@@ -89,10 +93,8 @@ class Target(Connector):
         return outcome
 
     def test(self, event: Event) -> str:
-        for outcome in self.deliver([event]):
-            if not isinstance(outcome, Delivered):
-                raise ConnectorError(outcome.answer)
-        return f"the server knows {self.settings.serial} and took a record of PIN {event.code}: {outcome.answer}"
+        said = expect(next(self.deliver([event])))
+        return f"the server knows {self.settings.serial} and took a record of PIN {event.code}: {said}"
 
     def close(self) -> None:
         self._site.close()
@@ -119,7 +121,7 @@ class Target(Connector):
 
     def _line(self, event: Event) -> str:
         """Pin, time, status, verification, work code, two reserved fields; '' for what the protocol cannot say."""
-        if event.occurred_at is None or (event.kind == "correction" and event.punch_id is not None):
+        if event.occurred_at is None or event.punch_id is not None or event.amends is not None:
             return ""
         fields = (event.code, naive(event.occurred_at, self._zone), STATUS[event.direction or "auto"], VERIFY.get(event.method, 200), 0, 0, 0)
         return "\t".join(map(str, fields)) + "\n"

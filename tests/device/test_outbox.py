@@ -10,10 +10,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from device import schema
+from device import corrections, schema
 from device.attendance import LastPunch
 from device.config import OutboxSettings
 from device.connectors import Connector, Queue
+from device.corrections import CorrectionDraft
 from device.delivery import Delivered, Event, Failed, Outcome, Refused
 from device.outbox import Courier
 from device.store import Store, StoreError
@@ -321,6 +322,20 @@ def test_complete_until_is_the_first_that_is_missing(stage: Stage) -> None:
     assert stage.store.outbox.complete_until("payroll") is None
     stage.store.correct(stage.people[0], first, LastPunch(START + 500, "out"), "wrong", "Bob")
     assert stage.store.outbox.complete_until("payroll") == START
+
+
+def test_a_correction_of_an_added_punch_knows_what_the_target_calls_it(stage: Stage) -> None:
+    stage.target.rule = lambda event: Delivered("ok", reference=f"{event.kind}-{event.id}")
+    store, ann = stage.store, stage.people[0]
+    added = store.correct(ann, None, LastPunch(START, "in"), "camera was off", "Bob")
+    stage.courier.drain()
+    with store._writing():
+        corrections.append(store._db, CorrectionDraft(ann, None, added, None, "she was not here"), "Bob")
+    assert store.outbox.complete_until("payroll") == START
+    assert store.outbox.fill("payroll", START, START + 1) == 0
+    stage.courier.drain()
+    event = stage.target.sent[-1]
+    assert (event.amends, event.punch_id, event.reference, event.occurred_at) == (added, None, f"correction-{added}", None)
 
 
 def test_a_clock_that_is_set_back_by_years_holds_nothing_back(stage: Stage) -> None:
