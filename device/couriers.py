@@ -12,6 +12,7 @@ from device.connectors import Connector, build
 from device.database import CourierLock
 from device.outbox import Courier, Say
 from device.store import Store
+from device.supervisor import kept_running
 
 STOP_SECONDS = 5.0  # how long the end of the program waits for answers that are still out
 
@@ -82,6 +83,9 @@ class _Thread(threading.Thread):
         self._path, self._settings, self._connector, self._say = path, settings, connector, say
 
     def run(self) -> None:
+        kept_running(self.name, self._deliver, self.stop, self._say)
+
+    def _deliver(self) -> None:
         with Store.open(self._path, self._settings.store, actor="outbox") as store:
             courier = Courier(store, self._connector, self._settings.outbox, say=self._say, stop=self.stop)
             try:

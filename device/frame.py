@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.contract import ClockfaceError
+from device.feeds.watch import CameraState
 
 
 class CameraError(ClockfaceError):
@@ -40,6 +41,12 @@ class Source(ABC):
     """A camera, clip or folder: a context manager that is iterated once."""
 
     live: bool  # True: frames come by themselves and only the newest counts
+    on_try: Callable[[], None] = staticmethod(lambda: None)  # called before a lost camera is opened again
+
+    @property
+    def state(self) -> CameraState:
+        """What is wrong with it right now; nothing, where frames do not come by themselves."""
+        return "ok"
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]: ...

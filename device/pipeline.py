@@ -110,6 +110,10 @@ class Pipeline:
         self._shown = tuple(subjects)
         return Scene(frame, self._shown, tuple(punches))
 
+    def searched(self, frame: Frame) -> bool:
+        """Whether this frame was looked at, not only shown."""
+        return frame.time == self._searched
+
     def reload(self) -> None:
         """Read the gallery again if another process, or nobody yet, has changed it."""
         version = self.store.data_version()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import time
+from collections.abc import Callable
 
 START_SECONDS = 150.0  # more than the unit's own TimeoutStartSec
 
@@ -34,8 +36,35 @@ class Service:
 
 def ready() -> None:
     """Tell systemd, where it started this process, that the terminal works (sd_notify(3))."""
+    _notify(b"READY=1")
+
+
+class Watchdog:
+    """Tells systemd that the terminal lives, at most every second: of a new frame that was decided on, or of a try to open a lost camera.
+
+    A loop that hangs, or turns without either, is silent; systemd then starts the process again (`WatchdogSec` of the unit).
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic, notify: Callable[[bytes], None] | None = None) -> None:
+        self._monotonic, self._notify = monotonic, notify or _notify
+        self._fed_at = float("-inf")
+        self._decided = -1
+
+    def decided(self, frame_index: int) -> None:
+        """A decision was made on this frame; the same frame does not count twice."""
+        if frame_index != self._decided:
+            self._decided = frame_index
+            self.tried()
+
+    def tried(self) -> None:
+        if self._monotonic() - self._fed_at >= 1.0:
+            self._fed_at = self._monotonic()
+            self._notify(b"WATCHDOG=1")
+
+
+def _notify(state: bytes) -> None:
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as opened:
-        opened.sendto(b"READY=1", "\0" + address[1:] if address.startswith("@") else address)
+        opened.sendto(state, "\0" + address[1:] if address.startswith("@") else address)

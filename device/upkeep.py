@@ -13,6 +13,7 @@ from device import last_good
 from device.config import Settings
 from device.contract import ClockfaceError
 from device.store import Store
+from device.supervisor import kept_running
 
 Say = Callable[[str], None]
 POLL_SECONDS = 10.0
@@ -72,6 +73,9 @@ class _Thread(threading.Thread):
         self._path, self._settings, self._work, self._say = path, settings, work, say
 
     def run(self) -> None:
+        kept_running(self.name, self._work_on, self.stop, self._say)
+
+    def _work_on(self) -> None:
         with Store.open(self._path, self._settings.store, must_exist=True, actor="upkeep") as store:
             while True:
                 for task in self._work:

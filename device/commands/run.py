@@ -29,8 +29,9 @@ from device.pipeline import Pipeline, Scene
 from device.recogniser import Recogniser
 from device.releases import Installation
 from device.renewal import renew
-from device.service import ready
+from device.service import Watchdog, ready
 from device.store import Store
+from device.supervisor import Recognition
 from device.upkeep import upkeep
 from device.web.live import Live
 
@@ -76,8 +77,15 @@ def run(args: argparse.Namespace) -> int:
             pipeline = Pipeline(settings, recogniser, store, platform.node() or "terminal", recording=not camera.live)
             status = Status(args.headless)
             with serving(args, settings, pipeline) as live:
+                watchdog, recognition = Watchdog(), Recognition(pipeline, lambda: Recogniser(settings), status.say)
+                live.camera, live.trouble, camera.on_try = (lambda: camera.state), (lambda: recognition.trouble), watchdog.tried
+                process = recognition.process if camera.live else pipeline.process  # a recording that fails is not a part to be kept going
                 for number, frame in enumerate(camera):
-                    scene = live.booth.process(frame) or pipeline.process(frame)
+                    enrolling = live.booth.process(frame)
+                    scene = enrolling or process(frame)
+                    if enrolling or pipeline.searched(frame):
+                        watchdog.decided(frame.index)
+                    status.camera(camera.state)
                     live.show(scene)
                     status.show(scene)
                     if number == 0:
@@ -146,6 +154,7 @@ class Status:
         self.headless = headless
         self._started = self._drawn = time.monotonic()
         self._frames = 0
+        self._camera = "ok"
 
     def show(self, scene: Scene) -> None:
         self._frames += 1
@@ -162,6 +171,15 @@ class Status:
 
     def end(self) -> None:
         self._line(f"end: {self._frames} frames in {time.monotonic() - self._started:.1f} s")
+
+    def camera(self, state: str) -> None:
+        """Say it when the camera turns black or slow, and when it is well again."""
+        if state != self._camera:
+            self._camera = state
+            self._line(f"camera: {state}")
+
+    def say(self, text: str) -> None:
+        self._line(text)
 
     def _line(self, text: str) -> None:
         print(text if self.headless else f"\r\033[K{text}", flush=True)

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from device.feeds.watch import CameraState, Watch
 from device.frame import CameraError, CameraLost, Frame, Source
 
 log = logging.getLogger(__name__)
@@ -61,10 +62,11 @@ class _Taken:
 class _Drain(threading.Thread):
     """Reads the device as fast as it delivers and keeps the newest picture only: nothing queues up anywhere."""
 
-    def __init__(self, open_reader: Callable[[], Reader], last: _Taken | None) -> None:
+    def __init__(self, open_reader: Callable[[], Reader], last: _Taken | None, watch: Watch) -> None:
         super().__init__(name="camera", daemon=True)  # a read that hangs must not keep the terminal from ending
         self._open_reader = open_reader
         self._changed = threading.Condition()
+        self._watch = watch
         self.last = last  # the newest picture, also of the reader before this one
         self._index = last.index + 1 if last else 0
         self._stopped = False
@@ -86,7 +88,9 @@ class _Drain(threading.Thread):
         now, at = time.time(), time.monotonic()
         if image is None:
             raise CameraLost("gives no more pictures")
-        if self.last is None or not _same(image, self.last.image):
+        repeated = self.last is not None and _same(image, self.last.image)
+        self._watch.took(image, repeated, at)
+        if not repeated:
             with self._changed:
                 self.last = _Taken(image, now, at, self._index)
                 self._changed.notify_all()
@@ -139,6 +143,7 @@ class LiveSource(Source):
         self._backoff = backoff or Backoff()
         self._hanging: list[_Drain] = []
         self._closed = threading.Event()
+        self._watch = Watch(time.monotonic())
         self._drain = self._start(None)
         try:
             self._first = self._drain.newer(-1, max(OPEN_SECONDS, stall_seconds))
@@ -150,7 +155,7 @@ class LiveSource(Source):
             raise
 
     def _start(self, last: _Taken | None) -> _Drain:
-        drain = _Drain(self._open_reader, last)
+        drain = _Drain(self._open_reader, last, self._watch)
         drain.start()
         return drain
 
@@ -186,11 +191,16 @@ class LiveSource(Source):
         wait = self._backoff.next_seconds()
         log.warning("camera %s lost: %s; it is opened again in %g s", self.name, error, wait)
         self._drain.stop()
+        self.on_try()
         self._closed.wait(wait)
         self._hanging = [drain for drain in [*self._hanging, self._drain] if drain.is_alive()]
         if len(self._hanging) >= MAX_HANGING:
             raise CameraLost(f"camera {self.name} hangs for good; unplug it, plug it in again and restart the terminal")
         self._drain = self._start(self._drain.last)
+
+    @property
+    def state(self) -> CameraState:
+        return self._watch.state(time.monotonic())
 
     def describe(self) -> str:
         return self._drain.description or self.name

@@ -23,6 +23,7 @@ THERMAL = Path("/sys/class/thermal")
 THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")  # Raspberry Pi
 THROTTLE_BITS = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}  # now; the same + 16: since the start
 HOT, VERY_HOT = 70.0, 80.0  # degrees Celsius; a Raspberry Pi slows down from 80
+WRONG = {"black": "the picture is black: see that the lens is free and the light on", "slow": "too few pictures: more light, or another cable or port"}
 STARTED = time.monotonic()
 CLOCK_WORDS = {
     "ok": ("synchronised", ""),
@@ -61,9 +62,15 @@ def facts(call: Call) -> dict[str, list[Fact]]:
 def camera(call: Call) -> list[Fact]:
     live = call.terminal.live
     if live.scene is None or live.lost:
-        return [Fact("Camera", "no pictures", "bad", "It is opened again by itself; see that it is plugged in.")]
+        frozen = live.camera_state == "frozen"
+        return [Fact("Camera", "frozen picture" if frozen else "no pictures", "bad", "It is opened again by itself; see that it is plugged in.")]
+    wrong = WRONG.get(live.camera_state)
     height, width = live.scene.frame.image.shape[:2]
-    return [Fact("Camera", f"{live.frames_per_second:.1f} frames/s", "good", f"{width} x {height}"), Fact("In view", str(len(live.scene.subjects)))]
+    rate = Fact("Camera", f"{live.frames_per_second:.1f} frames/s", "warn" if wrong else "good", wrong or f"{width} x {height}")
+    facts = [rate, Fact("In view", str(len(live.scene.subjects)))]
+    if trouble := live.trouble():
+        facts.append(Fact("Recording", f"{trouble} failed", "bad", "It is tried again by itself; see the log of the terminal."))
+    return facts
 
 
 def model(call: Call) -> list[Fact]:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 import cv2
 
 from device.clock import ClockState, read_clock_state
+from device.feeds.watch import CameraState
 from device.pipeline import Scene
 from device.questions import Questions
 from device.web.booth import Booth
@@ -62,6 +63,8 @@ class Live:
         self._jpeg: tuple[Scene | None, bytes] = (None, b"")
         self._encoding = threading.Lock()
         self.closed = False
+        self.camera: Callable[[], CameraState] = lambda: "ok"  # what is wrong with the camera, asked by the pages
+        self.trouble: Callable[[], str] = lambda: ""  # and with recognition or store
         self.restart = threading.Event()  # asked for by an admin: the camera loop ends, the terminal starts again
 
     def show(self, scene: Scene) -> None:
@@ -89,7 +92,14 @@ class Live:
     @property
     def lost(self) -> bool:
         """Whether the camera gives no pictures."""
-        return not self._times or self._monotonic() - self._times[-1] > LOST_SECONDS
+        return self.camera_state in ("lost", "frozen")
+
+    @property
+    def camera_state(self) -> CameraState:
+        """What is wrong with the camera; lost as well where no scene comes for another reason."""
+        state = self.camera()
+        silent = not self._times or self._monotonic() - self._times[-1] > LOST_SECONDS
+        return "lost" if silent and state not in ("lost", "frozen") else state
 
     @property
     def frames_per_second(self) -> float:
@@ -102,7 +112,7 @@ class Live:
         """What the kiosk shows now."""
         now = self._now()
         clock = clock_state(now, self._synchronised(), self._newest_punch)
-        return seen(self._scene, self.lost, tuple(self._cards), self.questions.open(), clock, now)
+        return seen(self._scene, self.camera_state, self.trouble(), tuple(self._cards), self.questions.open(), clock, now)
 
     def _synchronised(self) -> bool:
         at = self._monotonic()

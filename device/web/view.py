@@ -12,11 +12,27 @@ from typing import Any, Literal
 
 from device.attendance import Refused
 from device.doctor import EARLIEST
+from device.feeds.watch import CameraState
 from device.pipeline import Scene, Subject
 from device.questions import Question
 from device.records import Person, Punch
 
-State = Literal["idle", "looking", "guidance", "recognised", "already", "asked", "unknown", "refused", "camera_lost", "clock_not_set"]
+State = Literal[
+    "idle",
+    "looking",
+    "guidance",
+    "recognised",
+    "already",
+    "asked",
+    "unknown",
+    "refused",
+    "camera_lost",
+    "camera_frozen",
+    "camera_black",
+    "camera_slow",
+    "not_recording",
+    "clock_not_set",
+]
 CARD_SECONDS = 5.0  # how long somebody's tick stays
 CLOCK_BACK_SECONDS = 3600.0  # a clock this far behind the newest punch has lost its time
 MOST_CARDS = 3
@@ -88,26 +104,46 @@ def clock_state(now: float, synchronised: bool, newest_punch: float) -> Literal[
 
 
 def seen(
-    scene: Scene | None, lost: bool, cards: Sequence[Card], questions: Sequence[Question], clock: Literal["ok", "unsynchronised", "not_set"], now: float
+    scene: Scene | None,
+    camera: CameraState,
+    trouble: str,
+    cards: Sequence[Card],
+    questions: Sequence[Question],
+    clock: Literal["ok", "unsynchronised", "not_set"],
+    now: float,
 ) -> View:
     """What the page shows.
 
     Args:
         scene: the newest one; None before the first.
-        lost: no picture has come for too long.
+        camera: what is wrong with it.
+        trouble: with the recogniser or the store; "" for none.
         cards: of those recorded lately.
         questions: that wait for an answer.
     """
+    lost = camera in ("lost", "frozen")
     subjects = () if scene is None or lost else scene.subjects
     fresh = [card for card in cards if 0 <= now - card.at < CARD_SECONDS]
     shown = {card.name for card in fresh}
     held = [card for subject in subjects if (card := _held(subject)) and card.name not in shown]
     asked = None if lost or not questions else _question(questions[0], now)
     state, reason = _state(subjects, [*fresh[::-1], *held], asked is not None)
-    state, reason = ("camera_lost", "") if lost else ("clock_not_set", "") if clock == "not_set" else (state, reason)
+    wrong = _wrong(camera, trouble, clock, state == "idle")
+    state, reason = (wrong, "") if wrong else (state, reason)
     height, width = scene.frame.image.shape[:2] if scene else (3, 4)
     boxes = tuple(_box(subject, width, height) for subject in subjects)
     return View(state, reason, tuple([*fresh[::-1], *held][:MOST_CARDS]), asked, boxes, clock, round(width / height, 4))
+
+
+def _wrong(camera: CameraState, trouble: str, clock: str, idle: bool) -> State | None:
+    """What keeps people from being recorded; a camera that is black or slow is said while nobody is recognised."""
+    if trouble:
+        return "not_recording"
+    if camera == "lost" or camera == "frozen":
+        return "camera_lost" if camera == "lost" else "camera_frozen"
+    if clock == "not_set":
+        return "clock_not_set"
+    return None if not idle or camera == "ok" else "camera_black" if camera == "black" else "camera_slow"
 
 
 def _state(subjects: Sequence[Subject], cards: Sequence[Card], asked: bool) -> tuple[State, str]:

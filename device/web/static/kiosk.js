@@ -112,7 +112,7 @@ function show(view) {
   showQuestion(view.question);
   showBoxes(view);
   const picture = byId("picture");
-  const wanted = !["camera_lost", "no_answer"].includes(view.state);
+  const wanted = !["camera_lost", "camera_frozen", "no_answer"].includes(view.state);
   if (wanted && !picture.classList.contains("on")) {
     picture.src = `/kiosk/picture?${Date.now()}`;
     picture.classList.add("on");
