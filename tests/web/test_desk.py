@@ -12,10 +12,12 @@ import pytest
 
 from device.attendance import Direction
 from device.clock import ClockState
+from device.exports import SHEET_ROWS, ExportError, as_xlsx
 from device.planning import Planning
 from device.store import PunchDraft
 from device.timesheet.shifts import Shift
 from device.timesheet.worksite import Site
+from device.web.exports import apart
 from tests.web.conftest import Desk
 
 DAY = date(2026, 9, 18)  # the Friday before the desk's clock
@@ -213,3 +215,12 @@ def test_a_changed_punch_shows_in_the_log(staffed: Desk) -> None:
         db.execute("DROP TRIGGER punches_no_update")
         db.execute("UPDATE punches SET occurred_at = occurred_at - 600000 WHERE id = 3")
     assert "changed after it was recorded" in staffed.browser("viewer").get("/log?from=2026-09-18&to=2026-09-18").text
+
+
+def test_a_long_worksheet_is_made_apart_and_the_same() -> None:
+    rows = [{"person_id": number, "name": HOSTILE, "local_time": datetime(2026, 9, 18, 8, 0, number)} for number in range(3)]
+    columns = ("person_id", "name", "local_time")
+    found = [list(openpyxl.load_workbook(io.BytesIO(make("log", columns, rows))).active.values) for make in (as_xlsx, apart)]
+    assert found[0] == found[1] == [columns, *(tuple(row.values()) for row in rows)]
+    with pytest.raises(ExportError, match="do not fit"):  # its errors come back as they are
+        apart("log", columns, range(SHEET_ROWS + 1))  # type: ignore[arg-type]
