@@ -8,7 +8,7 @@ from __future__ import annotations
 from sqlite_utils import Database, Migrations
 
 APPLICATION_ID = 0x434C4B46  # "CLKF" in the header of the file: this database is ours
-SCHEMA_VERSION = 7  # as many as there are migrations; kept in the file as user_version
+SCHEMA_VERSION = 8  # as many as there are migrations; kept in the file as user_version
 
 TABLES = """
 CREATE TABLE people (
@@ -425,3 +425,8 @@ def templates_are_sealed(db: Database) -> None:
     """Which keys belong to this database, and whether templates from before are still to be sealed (`device/templates.py`)."""
     db.execute("CREATE TABLE identity (id TEXT NOT NULL, to_seal INTEGER NOT NULL, to_compact INTEGER NOT NULL) STRICT")
     db.execute("INSERT INTO identity SELECT lower(hex(randomblob(16))), plain, plain FROM (SELECT count(*) > 0 AS plain FROM templates)")
+
+
+@MIGRATIONS()
+def find_punches_of_an_unset_clock(db: Database) -> None:
+    db.execute("CREATE INDEX punches_on_an_unset_clock ON punches (boot_id, id) WHERE clock_synchronised = 0")

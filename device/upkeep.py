@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from device import last_good
+from device.clock import read_clock_state
+from device.clock_repair import ClockWatch, Repair, zone_name
 from device.config import Settings
 from device.contract import ClockfaceError
 from device.store import Store
@@ -43,7 +45,19 @@ class Task:
 
 def tasks(settings: Settings, now: Callable[[], float] = time.time) -> list[Task]:
     copy_seconds = settings.store.copy_hours * 3600.0
-    return [Task("copy of the database", 60.0, lambda store: copied(store, copy_seconds, now()))]
+    watch, repair = ClockWatch(), Repair()
+    return [
+        Task("copy of the database", 60.0, lambda store: copied(store, copy_seconds, now())),
+        Task("clock", POLL_SECONDS, lambda store: [*watched(store, watch, now()), *repair.run(store, now(), read_clock_state())]),
+    ]
+
+
+def watched(store: Store, watch: ClockWatch, now: float) -> list[str]:
+    """Jumps and changes of zone go into the audit."""
+    changes = watch.look(now, time.clock_gettime(time.CLOCK_BOOTTIME), zone_name())
+    for change in changes:
+        store.audit("clock", change.action, change.details)
+    return [change.words for change in changes]
 
 
 def copied(store: Store, every_seconds: float, now: float) -> list[str]:

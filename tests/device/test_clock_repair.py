@@ -1,0 +1,101 @@
+"""Punches on an unset clock get their true time once it is known; jumps and zones are noticed; nothing is changed in place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from device.attendance import LastPunch
+from device.clock import ClockState
+from device.clock_repair import BY, ClockWatch, Repair, zone_name
+from device.corrections import entries
+from device.store import PunchDraft, Store
+
+NOW = 1_800_000_000.0  # s since the epoch, once the clock is set
+UP = 10_000_000  # ms since the start of the board, then
+LATE = 86_400.0 * 30  # how far behind the clock was before
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(tmp_path / "a.db") as store:
+        store.add_person("Ann")
+        store.outbox.set_targets(["payroll"])
+        yield store
+
+
+def record(store: Store, ago: float, synchronised: bool = False, boot: str = "b1", error: float = LATE) -> int:
+    clock = ClockState(synchronised, boot, UP - round(ago * 1000))
+    return store.record_punch(PunchDraft(1, NOW - ago - error, "in", "kiosk", "manual", clock)).id
+
+
+def counting(store: Store) -> list[float]:
+    with store.reading() as db:
+        return [entry.occurred_at for entry in entries(db, 0.0, 1e12).get(1, [])]
+
+
+def test_punches_of_this_start_get_their_true_time(store: Store) -> None:
+    for ago in (3600.0, 1800.5):
+        record(store, ago)
+    before = store.punches()
+    said = Repair().run(store, NOW, ClockState(True, "b1", UP))
+    assert said == ["2 punches that were recorded before the clock was set got their true time as corrections"]
+    assert counting(store) == pytest.approx([NOW - 3600.0, NOW - 1800.5], abs=0.002)
+    assert store.punches() == before and all(store.verify_chain(table).ok for table in ("punches", "corrections", "audit"))
+    with store.reading() as db:
+        assert [row[0] for row in db.execute("SELECT corrected_by FROM corrections")] == [BY] * 2
+        assert [row[0] for row in db.execute("SELECT action FROM audit ORDER BY id DESC LIMIT 2")] == ["punch time repaired"] * 2
+    assert store.outbox.summary()[0].waiting == 4  # the connected systems hear of it
+    assert Repair().run(store, NOW + 60, ClockState(True, "b1", UP + 60_000)) == []  # once
+
+
+def test_what_is_left_alone(store: Store) -> None:
+    record(store, 100.0, synchronised=True)  # the clock was right
+    record(store, 200.0, boot="b0")  # another start: nobody knows
+    record(store, 300.0, error=1.0)  # near enough
+    corrected = record(store, 400.0)
+    store.correct(1, corrected, LastPunch(5.0, "in"), "she told us", "hr")
+    assert Repair().run(store, NOW, ClockState(True, "b1", UP)) == []
+    assert len(counting(store)) == 4 and 5.0 in counting(store)
+
+
+def test_as_long_as_the_clock_is_not_set_nothing_is_done(store: Store) -> None:
+    record(store, 100.0)
+    repair = Repair()
+    assert repair.run(store, NOW - LATE, ClockState(False, "b1", UP)) == []
+    assert len(repair.run(store, NOW, ClockState(True, "b1", UP))) == 1
+    record(store, 50.0)
+    assert len(repair.run(store, NOW, ClockState(True, "b1", UP))) == 1  # what came in between
+
+
+def test_a_locked_period_is_not_changed_and_that_is_said(store: Store) -> None:
+    record(store, 3600.0)
+    at = round((NOW - 3600.0 - LATE) * 1000)
+    with store.transaction() as db:
+        day = date.fromtimestamp(at / 1000).isoformat()
+        values = [day, day, at - 1000, at + 1000, "{}", "hr", 1]
+        db.execute("INSERT INTO period_locks (first_day, last_day, from_ms, until_ms, site, locked_by, locked_at) VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+    [line] = Repair().run(store, NOW, ClockState(True, "b1", UP))
+    assert "not corrected" in line and "locked" in line and "true time 2027-01-15T07:00:00" in line
+
+
+def test_jumps_and_zones() -> None:
+    watch = ClockWatch()
+    assert watch.look(NOW, 100.0, "Europe/Berlin") == []
+    assert watch.look(NOW + 10.4, 110.0, "Europe/Berlin") == []  # a clock being drawn to the right time
+    [jump] = watch.look(NOW + 3620.4, 120.0, "Europe/Berlin")
+    assert jump.action == "clock jumped" and jump.details["seconds"] == 3600.0
+    [back] = watch.look(NOW + 30.4, 130.0, "Europe/Berlin")
+    assert back.details["seconds"] == -3600.0
+    [zone] = watch.look(NOW + 40.4, 140.0, "Asia/Tokyo")
+    assert zone.details == {"was": "Europe/Berlin", "is": "Asia/Tokyo"}
+
+
+def test_the_zone_is_read_from_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(os.environ, "TZ", raising=False)
+    (tmp_path / "localtime").symlink_to("/usr/share/zoneinfo/Europe/Berlin")
+    assert zone_name(tmp_path / "localtime") == "Europe/Berlin" and zone_name(tmp_path / "none") == "unknown"
