@@ -42,7 +42,8 @@ function showCards(cards) {
   for (const card of cards.filter((card) => !known.has(card.id))) {
     known.add(card.id);
     play(card.kind);
-    requestAnimationFrame(() => { place.dataset.latencyMs = Math.round(Date.now() - card.at * 1000); });
+    // the second frame begins when the first, which has the card, is on the screen
+    requestAnimationFrame(() => requestAnimationFrame(() => { place.dataset.latencyMs = Math.round(Date.now() - card.at * 1000); }));
   }
 }
 function cardElement(card) {
