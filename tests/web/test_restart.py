@@ -46,7 +46,7 @@ def running(tmp_path: Path) -> Iterator[tuple[str, Path, subprocess.Popen[str]]]
         print(output.read_text()[-2000:])
 
 
-def answered(client: httpx2.Client, path: str, seconds: float = 60) -> Any:
+def answered(client: httpx2.Client, path: str, seconds: float = 120) -> Any:
     """Ask until the terminal is there."""
     end = time.monotonic() + seconds
     while True:
@@ -85,7 +85,7 @@ def test_a_terminal_from_its_first_login_to_a_restore(running: tuple[str, Path, 
         assert wrong.status_code == 400 and "wrong passphrase" in wrong.text
         restored = send(admin, "/restore", "/backup", {"passphrase": PASSPHRASE, "confirm": device[1]}, files={"file": ("b", sealed.content)})
         assert restored.status_code == 200 and "starts again" in restored.text
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120
         while not database.with_name("clockface.db.before-restore").exists():
             assert time.monotonic() < end and process.poll() is None
             time.sleep(0.2)
