@@ -30,7 +30,8 @@ class Objective(nn.Module):
             raise ClockfaceError("the recipe minimises nothing; set loss.name or a weight in [distill]")
         if distilled and bank is None:
             raise ClockfaceError("[distill] has weights, but no source has a teacher; set data.sources teacher")
-        if distilled and bank is not None and bank.shape[1] != size:
+        same_space = any((weights.cosine, weights.bank, weights.instance))  # relations alone compare similarities, whatever the sizes
+        if same_space and bank is not None and bank.shape[1] != size:
             raise ClockfaceError(f"the teacher's embedding size is {bank.shape[1]}, the student's {size}; set backbone.embedding_size = {bank.shape[1]}")
         self.distill = DistillLoss(weights, bank) if distilled and bank is not None else None
         self.classify = build_loss(recipe, classes) if recipe.loss.name else None

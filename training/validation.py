@@ -22,7 +22,7 @@ class Report:
 
     tar_at_far_1e_2: float
     tar_at_far_1e_3: float
-    teacher_cosine: float  # mean; NaN without a teacher
+    teacher_cosine: float  # mean; NaN without a teacher of the same size
 
     @property
     def score(self) -> float:
@@ -40,7 +40,9 @@ def validate(embedder: nn.Module, crops: Crops, numbers: NDArray[np.int64], reci
     scores = (embeddings @ embeddings.T)[rows, columns]
     same = labels[rows] == labels[columns]
     curve = metrics.Scores(scores[same], scores[~same])
-    cosine = float((embeddings * crops.teacher[index]).sum(1).mean()) if crops.teacher is not None else float("nan")
+    teacher = crops.teacher
+    comparable = teacher is not None and teacher.shape[1] == embeddings.shape[1]
+    cosine = float((embeddings * teacher[index]).sum(1).mean()) if teacher is not None and comparable else float("nan")
     return Report(curve.tar_at(1e-2), curve.tar_at(1e-3), cosine)
 
 

@@ -8,8 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from training.config import DistillSettings, ScheduleSettings
+from device.contract import ClockfaceError
+from training.config import DistillSettings, ScheduleSettings, load
 from training.distill import DistillLoss
+from training.objective import Objective
 from training.schedule import ByClock, by_steps, learning_rate
 
 
@@ -66,3 +68,15 @@ def test_progress_by_steps_and_by_the_clock() -> None:
     assert by_steps(200)(50, now=1e9) == 0.25
     clock = ByClock(start=0.4, begin_seconds=100, end_seconds=200)
     assert [clock(0, now) for now in (90, 100, 150, 200, 300)] == pytest.approx([0.4, 0.4, 0.7, 1.0, 1.0])
+
+
+def test_relations_alone_take_a_teacher_of_another_size(bank: torch.Tensor) -> None:
+    size = load("smoke").backbone.embedding_size
+    student = torch.randn(4, size, requires_grad=True)
+    recipe = load("smoke", ("loss.name = ''", "distill.relations = 1.0"))
+    losses = Objective(recipe, 3, bank)(student, torch.zeros(4, dtype=torch.int64), torch.tensor([0, 3, 5, 7]))
+    losses["loss"].backward()
+    assert student.grad is not None
+    assert float(student.grad.norm()) > 0
+    with pytest.raises(ClockfaceError, match=r"set backbone.embedding_size = 6"):
+        Objective(load("smoke", ("loss.name = ''", "distill.cosine = 1.0")), 3, bank)
