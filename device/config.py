@@ -146,6 +146,13 @@ class StoreSettings:
 
 
 @dataclass(frozen=True)
+class RetentionSettings:
+    sightings_days: int = ranged(0, 0, 3650)  # how long the counts of unknown faces are kept; 0: for ever
+    crops_days: int = ranged(0, 0, 3650)  # how long enrolment crops are kept; after a change of model who has none is enrolled again; 0: as long as the person
+    inactive_days: int = ranged(0, 0, 3650)  # how long templates of deactivated people are kept after their last punch; 0: until they are erased
+
+
+@dataclass(frozen=True)
 class WebSettings:
     idle_minutes: int = ranged(30, 1, 1440)  # a login at a desk ends after so long without a click...
     longest_hours: int = ranged(12, 1, 168)  # ... and after so long in any case
@@ -190,6 +197,7 @@ class Settings:
     decision: DecisionSettings = DecisionSettings()
     attendance: AttendanceSettings = AttendanceSettings()
     store: StoreSettings = StoreSettings()
+    retention: RetentionSettings = RetentionSettings()
     web: WebSettings = WebSettings()
     outbox: OutboxSettings = OutboxSettings()
     connectors: tuple[ConnectorSettings, ...] = ()

@@ -194,6 +194,11 @@ class Store:
             for number in back:
                 self.erase(number)
 
+    def empty_log(self) -> None:
+        """Let what was removed be gone from the write-ahead log as well, as far as nobody is reading."""
+        with explained(self.path):
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
     def _empty_log(self, done: str, remedy: str) -> None:
         with explained(self.path):
             busy = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]

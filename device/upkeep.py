@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from device import last_good
+from device import last_good, retention
 from device.clock import read_clock_state
 from device.clock_repair import ClockWatch, Repair, zone_name
 from device.config import Settings
@@ -48,6 +48,7 @@ def tasks(settings: Settings, now: Callable[[], float] = time.time) -> list[Task
     watch, repair = ClockWatch(), Repair()
     return [
         Task("copy of the database", 60.0, lambda store: copied(store, copy_seconds, now())),
+        Task("retention", 86400.0, lambda store: retention.apply(store, settings.retention, now())),
         Task("clock", POLL_SECONDS, lambda store: [*watched(store, watch, now()), *repair.run(store, now(), read_clock_state())]),
     ]
 
