@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
-import platform
 import sys
 import tempfile
 from pathlib import Path
 
-from device import config
+from device import config, host
 from device.bench import Report, demo_clip, measure
 
 
@@ -62,7 +60,7 @@ def _desk(args: argparse.Namespace) -> int:
 
 
 def _host() -> str:
-    return f"host: {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    return "\n".join(host.lines())
 
 
 def _print(report: Report) -> None:
