@@ -171,6 +171,31 @@ class WebSettings:
 
 
 @dataclass(frozen=True)
+class SignalSettings:
+    chip: str = ""  # GPIO chip such as /dev/gpiochip0; empty: nothing is wired
+    door: int = ranged(-1, -1, 1023)  # line of the door's relay on that chip; -1: none
+    door_ms: int = ranged(3000, 50, 30000)  # how long it is active after an accepted punch
+    lamp: int = ranged(-1, -1, 1023)
+    lamp_ms: int = ranged(1500, 50, 30000)
+    buzzer: int = ranged(-1, -1, 1023)
+    buzzer_ms: int = ranged(120, 20, 5000)
+    active_low: bool = False  # for relay boards that switch on at 0 V
+
+    def __post_init__(self) -> None:
+        wired = [line for line in (self.door, self.lamp, self.buzzer) if line >= 0]
+        if bool(self.chip) != bool(wired):
+            raise ConfigError("[signals] chip goes with at least one of door, lamp, buzzer: give both or neither")
+        if len(set(wired)) != len(wired):
+            raise ConfigError(f"[signals] door, lamp and buzzer need a line each: {wired}")
+
+    @property
+    def lengths(self) -> dict[int, float]:
+        """Line -> s that it is active."""
+        pairs = ((self.door, self.door_ms), (self.lamp, self.lamp_ms), (self.buzzer, self.buzzer_ms))
+        return {line: ms / 1000 for line, ms in pairs if line >= 0}
+
+
+@dataclass(frozen=True)
 class OutboxSettings:
     first_retry_seconds: float = ranged(2.0, 0.05, 60.0)  # doubled after each failure, with jitter
     longest_retry_seconds: float = ranged(3600.0, 1.0, 86400.0)
@@ -199,6 +224,7 @@ class Settings:
     store: StoreSettings = StoreSettings()
     retention: RetentionSettings = RetentionSettings()
     web: WebSettings = WebSettings()
+    signals: SignalSettings = SignalSettings()
     outbox: OutboxSettings = OutboxSettings()
     connectors: tuple[ConnectorSettings, ...] = ()
 

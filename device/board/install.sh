@@ -15,11 +15,16 @@ fail() { echo "error: $*" >&2; exit 1; }
 command -v python3 > /dev/null || fail "python3 is missing: apt install python3"
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' || fail "Python 3.10 or newer is needed, this is $(python3 -V)"
 
-# A user of its own, without a login, in the groups that own cameras and door contacts where the system has these.
-id clockface > /dev/null 2>&1 || useradd --system --user-group --home-dir "$data" --no-create-home --shell /usr/sbin/nologin clockface
-for group in video render gpio; do
-    if getent group "$group" > /dev/null; then usermod --append --groups "$group" clockface; fi
-done
+# Two users without a login, each in the groups that own its devices: the terminal, and the screen, which reads no data.
+account() { # name, home, groups
+    id "$1" > /dev/null 2>&1 || useradd --system --user-group --home-dir "$2" --no-create-home --shell /usr/sbin/nologin "$1"
+    for group in $3; do
+        if getent group "$group" > /dev/null; then usermod --append --groups "$group" "$1"; fi
+    done
+}
+groupadd --system --force gpio
+account clockface "$data" "video render gpio"
+account clockface-kiosk /run/clockface-kiosk "video render input"
 install -d -m 700 -o clockface -g clockface "$data" "$keys"
 install -d -m 755 "$root"
 install -d -m 700 "$inbox"
@@ -49,7 +54,7 @@ done
 if [ -d /run/systemd/system ]; then
     systemctl daemon-reload
     udevadm control --reload
-    udevadm trigger --subsystem-match=video4linux
+    udevadm trigger --subsystem-match=video4linux --subsystem-match=gpio
     systemctl restart systemd-journald
     for unit in $units; do
         systemctl restart --no-block "$unit"

@@ -14,6 +14,7 @@ done
 if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 rm -f /etc/udev/rules.d/70-clockface.rules /etc/systemd/journald.conf.d/clockface.conf /etc/xdg/autostart/clockface-kiosk.desktop /usr/local/bin/clockface
 rm -rf /opt/clockface /var/lib/clockface-inbox
+if id clockface-kiosk > /dev/null 2>&1; then userdel clockface-kiosk; fi
 if [ "${1:-}" = --data ]; then
     rm -rf /var/lib/clockface /var/lib/clockface-keys /etc/default/clockface
     if id clockface > /dev/null 2>&1; then userdel clockface; fi

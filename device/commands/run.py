@@ -30,6 +30,7 @@ from device.recogniser import Recogniser
 from device.releases import Installation
 from device.renewal import renew
 from device.service import Watchdog, ready
+from device.signals import Signals, signalling
 from device.store import Store
 from device.supervisor import Recognition
 from device.upkeep import upkeep
@@ -76,7 +77,8 @@ def run(args: argparse.Namespace) -> int:
                 print(f"provider {line}", flush=True)
             pipeline = Pipeline(settings, recogniser, store, platform.node() or "terminal", recording=not camera.live)
             status = Status(args.headless)
-            with serving(args, settings, pipeline) as live:
+            signals = signalling(settings.signals, camera.live and source != "demo", say=lambda text: print(f"\r{text}", flush=True))
+            with signals as signs, serving(args, settings, pipeline, signs) as live:
                 watchdog, recognition = Watchdog(), Recognition(pipeline, lambda: Recogniser(settings), status.say)
                 live.camera, live.trouble, camera.on_try = (lambda: camera.state), (lambda: recognition.trouble), watchdog.tried
                 process = recognition.process if camera.live else pipeline.process  # a recording that fails is not a part to be kept going
@@ -115,18 +117,18 @@ def start_again_without_camera(live: Live, seconds: float = RESTART_SECONDS, aga
 
 
 @contextmanager
-def serving(args: argparse.Namespace, settings: Settings, pipeline: Pipeline) -> Iterator[Live]:
+def serving(args: argparse.Namespace, settings: Settings, pipeline: Pipeline, signals: Signals) -> Iterator[Live]:
     """The pages, for as long as the terminal runs; a clip that is only played needs none unless told."""
     if args.no_web and args.web:
         raise ConfigError("--web and --no-web: give one of them")
     if args.no_web or (args.once and not args.web):
         if settings.attendance.direction == "asked":
             raise ConfigError('[attendance] direction = "asked" needs the buttons of the kiosk page: serve it (--web), or choose another direction')
-        yield Live()
+        yield Live(accepted=signals.accepted)
         return
     from device.web import start
 
-    with start.web_server(settings, pipeline, args.web or [start.DEFAULT], args.config) as terminal:
+    with start.web_server(settings, pipeline, args.web or [start.DEFAULT], args.config, signals.accepted) as terminal:
         threading.Thread(target=start_again_without_camera, args=[terminal.live], name="restart", daemon=True).start()
         yield terminal.live
 

@@ -90,6 +90,7 @@ def _recorded_by_pin(call: Call, person: Person, now: float) -> dict[str, str]:
         decided = pressed(call, call.field("direction"), person.id)
     draft = PunchDraft(person.id, now, decided, call.terminal.device, "pin", read_clock_state())
     punch = call.store.record_punch(draft)
+    call.terminal.live.accepted()
     call.terminal.live.questions.drop(person.id)
     call.terminal.live.add_card(recorded(person, punch, now))
     return {"state": "recorded"}

@@ -38,6 +38,7 @@ class Live:
         clock: of the system.
         monotonic, now: s.
         booth: where enrolments take their pictures.
+        accepted: called after each punch that was recorded; must not wait.
     """
 
     def __init__(
@@ -48,7 +49,9 @@ class Live:
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
         booth: Booth | None = None,
+        accepted: Callable[[], None] = lambda: None,
     ) -> None:
+        self.accepted = accepted
         self.booth = booth or Booth(monotonic)
         self.questions = questions or Questions()
         self._newest_punch = newest_punch
@@ -72,6 +75,8 @@ class Live:
         at = self._monotonic()
         self._scene = scene
         self._times.append(at)
+        if scene.punches:
+            self.accepted()
         for person, punch in scene.punches:
             self._newest_punch = max(self._newest_punch, punch.occurred_at)
             self._cards.append(recorded(person, punch, self._now()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,14 +20,16 @@ __all__ = ["DEFAULT", "web_server"]
 
 
 @contextmanager
-def web_server(settings: Settings, pipeline: Pipeline, where: Sequence[str], config_file: Path | None = None) -> Iterator[Terminal]:
-    """Serve the pages while the block runs.
+def web_server(
+    settings: Settings, pipeline: Pipeline, where: Sequence[str], config_file: Path | None = None, accepted: Callable[[], None] = lambda: None
+) -> Iterator[Terminal]:
+    """Serve the pages while the block runs; `accepted` is called after each punch that was recorded.
 
     Raises:
         WebError: an address or a certificate cannot be used.
     """
     addresses = [Address.parsed(text) for text in where]
-    live = Live(pipeline.questions, pipeline.store.newest_punch(), booth=Booth(time.monotonic, pipeline.recogniser))
+    live = Live(pipeline.questions, pipeline.store.newest_punch(), booth=Booth(time.monotonic, pipeline.recogniser), accepted=accepted)
     terminal = Terminal(settings, pipeline.store.path, pipeline.device, live, config_file=config_file)
     tls = certificate.for_addresses(settings.web, addresses, terminal.database)
     with WebServer(terminal, addresses, tls) as server:
