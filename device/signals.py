@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 from device.config import SignalSettings
 from device.contract import ClockfaceError
@@ -37,11 +37,14 @@ class Lines(Protocol):
 class GpioLines:
     """Lines of a Linux GPIO character device, through libgpiod 2 (https://libgpiod.readthedocs.io).
 
+    Args:
+        request: in place of `gpiod.request_lines`.
+
     Raises:
         SignalError: the package or the chip is missing, or another program has a line.
     """
 
-    def __init__(self, settings: SignalSettings) -> None:
+    def __init__(self, settings: SignalSettings, request: Callable[..., Any] | None = None) -> None:
         try:
             import gpiod
             from gpiod.line import Direction, Value
@@ -49,11 +52,11 @@ class GpioLines:
             raise SignalError("[signals] needs the package gpiod: pip install 'gpiod>=2.2,<3', or leave chip empty") from error
         self._values = {True: Value.ACTIVE, False: Value.INACTIVE}
         form = gpiod.LineSettings(direction=Direction.OUTPUT, active_low=settings.active_low, output_value=Value.INACTIVE)
-        numbers = sorted(settings.lengths)
+        numbers = tuple(sorted(settings.lengths))
         try:
-            self._request = gpiod.request_lines(settings.chip, config={tuple(numbers): form}, consumer="clockface")
+            self._request = (request or gpiod.request_lines)(settings.chip, config={numbers: form}, consumer="clockface")
         except (OSError, ValueError) as error:
-            raise SignalError(f"[signals] lines {numbers} of {settings.chip} cannot be used ({error}); `gpioinfo` shows what there is and who has it") from error
+            raise SignalError(f"[signals] {settings.chip}, lines {numbers}: cannot be used ({error}); `gpioinfo` shows what there is and who has it") from error
 
     def set(self, line: int, active: bool) -> None:
         self._request.set_value(line, self._values[active])

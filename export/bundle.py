@@ -28,7 +28,7 @@ from device.manifest import MANIFEST, SIGNATURES, TARGETS, BundledFile, Manifest
 from device.models import Catalogue, Entry
 from device.schema import SCHEMA_VERSION
 from device.trust import key_id, pem
-from export import wheels
+from export import deb, wheels
 from export.keygen import read_private_key
 
 if sys.version_info >= (3, 11):
@@ -39,6 +39,7 @@ else:
 ROOT = Path(__file__).resolve().parent.parent
 LAUNCHER = "clockface"
 BESIDE = ("install.sh", "uninstall.sh", "bootstrap.py", "user-data", "first-boot.sh")  # of device/board/: what a board without Clockface needs
+TRUSTED = "trusted.pub"  # the key, beside the installer
 PROGRAM = b'"""Runs this release from wherever it lies."""\n\nimport sys\n\nfrom device.__main__ import main\n\nsys.exit(main())\n'
 Contents = dict[str, bytes | Path]  # path in the release -> its content, or the file that has it
 
@@ -162,6 +163,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--key", type=Path, required=True, action="append", metavar="FILE", help="private key; several sign for old and new devices")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML that the device starts with, unless it has its own")
     parser.add_argument("--wheels", type=Path, default=ROOT / "runs/wheels", metavar="DIR", help="where wheels are kept between builds (runs/wheels)")
+    parser.add_argument("--deb", action="store_true", help="a Debian package of the same beside it")
     parser.add_argument("--model", action="append", default=[], metavar="NAME", help="one more model of the list")
 
 
@@ -173,6 +175,8 @@ def run(args: argparse.Namespace) -> int:
     if args.config:
         contents[SITE_FILE] = args.config
     pythons = _pythons(args.target, args.python)
+    if args.deb and not pythons:
+        raise BundleBuildError("--deb needs a board: --target rpi, jetson or x86")
     contents |= board_wheels(args.target, pythons, args.wheels)
     name, built = commit(ROOT)
     manifest = Manifest(version(ROOT), built, name, args.target, pythons, SCHEMA_VERSION, listed(contents))
@@ -181,6 +185,8 @@ def run(args: argparse.Namespace) -> int:
     print(f"{target}: {target.stat().st_size:,} bytes, {len(manifest.files)} files, signed by {', '.join(key_id(key.public_key()) for key in keys)}")
     if pythons:
         write_installer(args.out, keys)
+        if args.deb:
+            print(f"{deb.write(args.out, [target.name, *BESIDE, TRUSTED], manifest)}: sudo apt install ./ and this name")
         print(f"{args.out}: copy this folder to the board, then: sudo sh install.sh (docs/device-setup.md)")
     return 0
 
@@ -199,4 +205,4 @@ def write_installer(out: Path, keys: Sequence[Ed25519PrivateKey]) -> None:
     """
     for name in BESIDE:
         shutil.copy(ROOT / "device/board" / name, out / name)
-    (out / "trusted.pub").write_bytes(pem(keys[-1].public_key()))
+    (out / TRUSTED).write_bytes(pem(keys[-1].public_key()))

@@ -18,13 +18,17 @@ inside() { unshare --net chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:
 terminal() { inside setpriv --reuid clockface --regid clockface --init-groups clockface "$@"; }
 expect() { grep -q -- "$1" "$work/said" || { echo "FAILED: expected '$1' in:" >&2; cat "$work/said" >&2; exit 1; }; }
 
+if [ "$arch" != "$(dpkg --print-architecture)" ] && [ ! -e /proc/sys/fs/binfmt_misc/qemu-aarch64 ]; then
+    echo "error: this kernel does not start arm64 programs: apt install qemu-user-static binfmt-support, then update-binfmts --enable qemu-aarch64" >&2
+    exit 1
+fi
+
 if [ ! -e "$root/usr/bin/python3" ]; then
     say "$suite for $arch"
     foreign=()
     [ "$arch" = "$(dpkg --print-architecture)" ] || foreign=(--foreign)
     debootstrap "${foreign[@]}" --arch="$arch" --variant=minbase --include=python3,openssl,systemd,udev "$suite" "$root" "${MIRROR:-http://deb.debian.org/debian}" > "$work/debootstrap.log"
     if [ ${#foreign[@]} -gt 0 ]; then
-        install -m 755 /usr/bin/qemu-aarch64-static "$root/usr/bin/"
         chroot "$root" /debootstrap/debootstrap --second-stage >> "$work/debootstrap.log"
     fi
 fi
@@ -35,12 +39,12 @@ trap 'umount "$root/dev" "$root/proc"' EXIT
 say "bundles"
 epoch=$(git log -1 --format=%ct)
 [ -e "$work/key" ] || .venv/bin/python -m export keygen "$work/key" > "$work/said"
-build() { # folder, s after the commit, checkout
+build() { # folder, s after the commit, checkout, more arguments
     rm -rf "${root:?}/media/$1"
     (cd "$3" && SOURCE_DATE_EPOCH=$((epoch + $2)) "$OLDPWD/.venv/bin/python" -m export bundle --target "$target" --python "$python" --out "$root/media/$1" \
-        --key "$work/key" --wheels "$OLDPWD/runs/wheels" > "$work/said")
+        --key "$work/key" --wheels "$OLDPWD/runs/wheels" "${@:4}" > "$work/said")
 }
-build first 0 .
+build first 0 . --deb
 build second 1 .
 rm -rf "$work/broken"
 mkdir "$work/broken"
@@ -94,4 +98,13 @@ inside sh /media/first/uninstall.sh
 [ ! -e "$root/opt/clockface" ] && [ -e "$root/var/lib/clockface/clockface.db" ]
 inside sh /media/first/uninstall.sh --data
 [ ! -e "$root/var/lib/clockface" ]
+say "the same as a package"
+inside sh -c 'dpkg --install /media/first/*.deb' | tee "$work/said"
+expect "is kept"
+terminal doctor --source demo | tee "$work/said"
+expect "files as signed"
+package=$(inside dpkg-query --show --showformat '${Package}' 'clockface-*')
+inside dpkg --purge "$package"
+[ ! -e "$root/opt/clockface" ] && [ ! -e "$root/var/lib/clockface" ]
+
 say "done: everything as expected"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -21,8 +22,9 @@ from device.releases import Installation
 from device.schema import SCHEMA_VERSION
 from device.store import Store, TemplateDraft
 from device.trust import read_public_key, read_trusted
+from export import deb
 from export.__main__ import main
-from export.bundle import ROOT, chosen_models, device_package, listed, model_files, model_list, write
+from export.bundle import BESIDE, ROOT, chosen_models, device_package, listed, model_files, model_list, write, write_installer
 from export.keygen import KeyFileError, read_private_key
 
 
@@ -182,3 +184,32 @@ def test_without_git_a_build_time_must_be_given(tmp_path: Path, monkeypatch: pyt
         commit(tmp_path)
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
     assert commit(tmp_path) == ("unknown", 1_700_000_000)
+
+
+def test_a_package_for_debian(key: Path, tmp_path: Path) -> None:
+    """dpkg's own tools read it: what it is, what it holds; the same build gives the same bytes."""
+    if shutil.which("dpkg-deb") is None:
+        pytest.skip("dpkg-deb is missing: apt install dpkg")
+    contents = {"clockface.py": b"x"}
+    manifest = Manifest("0.1.0", 1_800_000_000, "c" * 40, "rpi", ("3.11", "3.13"), SCHEMA_VERSION, listed(contents))
+    packages = []
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        write(folder / "one.bundle", manifest, contents, [read_private_key(key)])
+        write_installer(folder, [read_private_key(key)])
+        (folder / "notes.sh").write_text("not ours")
+        packages.append(deb.write(folder, ["one.bundle", *BESIDE, "trusted.pub"], manifest))
+    assert packages[0].name == packages[1].name == "clockface-rpi_0.1.0+1800000000_arm64.deb"
+    assert packages[0].read_bytes() == packages[1].read_bytes()
+    fields = subprocess.run(["dpkg-deb", "--field", str(packages[0]), "Architecture", "Depends"], capture_output=True, text=True, check=True).stdout
+    assert "arm64" in fields and "python3.11 | python3.13" in fields
+    subprocess.run(["dpkg-deb", "--raw-extract", str(packages[0]), str(tmp_path / "out")], check=True)
+    place = tmp_path / "out/usr/share/clockface"
+    assert {path.name for path in place.iterdir()} == {"one.bundle", *BESIDE, "trusted.pub"}
+    assert (place / "one.bundle").read_bytes() == (tmp_path / "a/one.bundle").read_bytes()
+    for script in ("postinst", "prerm", "postrm"):
+        subprocess.run(["sh", "-n", str(tmp_path / "out/DEBIAN" / script)], check=True)
+
+
+def test_a_package_needs_a_board(key: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bundle", "--out", str(tmp_path), "--key", str(key), "--deb"]) == 1
+    assert "--deb needs a board" in capsys.readouterr().err and not list(tmp_path.iterdir())
