@@ -49,7 +49,7 @@ class GpioLines:
             import gpiod
             from gpiod.line import Direction, Value
         except ImportError as error:
-            raise SignalError("[signals] needs the package gpiod: pip install 'gpiod>=2.2,<3', or leave chip empty") from error
+            raise SignalError("[signals] needs the package gpiod: pip install 'gpiod>=2.2,<3', or leave door, lamp and buzzer out") from error
         self._values = {True: Value.ACTIVE, False: Value.INACTIVE}
         form = gpiod.LineSettings(direction=Direction.OUTPUT, active_low=settings.active_low, output_value=Value.INACTIVE)
         numbers = tuple(sorted(settings.lengths))

@@ -107,8 +107,6 @@ def test_a_recording_opens_no_door() -> None:
 
 def test_settings_that_cannot_be_honoured() -> None:
     for table, words in (
-        ({"door": 17}, "chip goes with"),
-        ({"chip": "/dev/gpiochip0"}, "chip goes with"),
         ({"chip": "/dev/gpiochip0", "door": 17, "lamp": 17}, "a line each"),
         ({"chip": "/dev/gpiochip0", "door": 17, "door_ms": 0}, "allowed range 50 to 30000"),
         ({"chip": "/dev/gpiochip0", "dor": 17}, "unknown setting"),
