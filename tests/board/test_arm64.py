@@ -1,0 +1,74 @@
+"""The board's program under arm64, emulated by qemu-user: it imports, its models load, one picture gives what it gives here.
+
+tests/board/arm64-root.sh makes the root that this needs; the whole way of a bundle is tests/board/run.sh.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BOARD = Path(os.environ.get("CLOCKFACE_ARM64_ROOT", ROOT / "runs/arm64"))
+SECONDS = 850  # emulated, on a busy machine; an idle one takes a twentieth of it
+FLOAT, INT8 = 1e-3, 5e-3  # largest distance in cosine between the two machines
+
+NAMES = ("clockface-edge", "clockface-edge-int8")
+GIVEN = ("models/astronaut.png", *NAMES)
+
+PROGRAM = """
+import json, platform, sys
+import cv2
+from device import contract
+from device.config import ROOT, Settings
+from device.detector import Detector
+from device.embedder import Embedder
+from device.models import path
+
+image = cv2.imread(str(ROOT / sys.argv[1]))
+(face,) = Detector(path("yunet"), Settings().detector).detect(image)
+crop = contract.align(image, face.landmarks)
+embeddings = {name: Embedder(path(name), "cpu").embed(crop[None])[0].tolist() for name in sys.argv[2:]}
+print(json.dumps({"machine": platform.machine(), "landmarks": face.landmarks.tolist(), "embeddings": embeddings}))
+"""
+
+
+def answer(command: list[str], cwd: Path, environment: dict[str, str]) -> dict[str, Any]:
+    run = subprocess.run([*command, "-c", PROGRAM, *GIVEN], capture_output=True, text=True, cwd=cwd, env=environment, timeout=SECONDS)
+    assert run.returncode == 0, run.stderr[-3000:]
+    found: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    return found
+
+
+def emulated(root: Path) -> list[str]:
+    """Python in the root, with this checkout at /srv: chroot, since the runtime does not like this machine's /proc and /sys."""
+    interpreter = next((root / "usr/bin").glob("python3.[0-9]*"), None)
+    if interpreter is None or not (root / "wheels").is_dir():
+        pytest.skip("no root for arm64: sudo tests/board/arm64-root.sh makes one")
+    qemu = shutil.which("qemu-aarch64-static")
+    if qemu is None or os.geteuid() != 0:
+        pytest.skip("needs root, for chroot, and qemu-aarch64-static: apt install qemu-user-static")
+    shutil.copy(qemu, root / "qemu")
+    for folder in ("device", "models"):
+        shutil.rmtree(root / "srv" / folder, ignore_errors=True)
+        shutil.copytree(ROOT / folder, root / "srv" / folder, ignore=shutil.ignore_patterns("__pycache__", "*.pt"))
+    return ["chroot", str(root), "/qemu", f"/usr/bin/{interpreter.name}", "-S"]
+
+
+@pytest.mark.timeout(2 * SECONDS)
+def test_a_picture_gives_the_same_on_both_machines() -> None:
+    there = answer(emulated(BOARD), ROOT, {"PYTHONPATH": "/srv:/wheels", "HOME": "/", "PATH": os.environ["PATH"]})
+    here = answer([sys.executable], ROOT, dict(os.environ))
+    assert there["machine"] == "aarch64" != here["machine"]
+    assert np.abs(np.subtract(there["landmarks"], here["landmarks"])).max() < 0.5  # px
+    for name in NAMES:
+        cosine = float(np.dot(there["embeddings"][name], here["embeddings"][name]))
+        assert 1 - cosine < (INT8 if name.endswith("int8") else FLOAT), (name, cosine)
