@@ -19,7 +19,7 @@ PRERM = f'#!/bin/sh\nset -e\n[ "$1" != remove ] || sh /{PLACE}/uninstall.sh\n'
 POSTRM = """#!/bin/sh
 set -e
 if [ "$1" = purge ]; then
-    rm -rf /var/lib/clockface /etc/default/clockface
+    rm -rf /var/lib/clockface /var/lib/clockface-keys /etc/default/clockface
     if id clockface > /dev/null 2>&1; then userdel clockface; fi
 fi
 """
