@@ -1,0 +1,110 @@
+"""`python -m export table MODEL... --backbone NAME...`: time, size and accuracy of several models in one table, one run, one thread, one crop at a time.
+
+    python -m export table models/sface.onnx models/clockface-edge.onnx models/clockface-edge-int8.onnx --backbone mobilefacenet \\
+        --crops faces/dev --pairs faces/verify/pairs.txt --images faces/verify
+
+A model file is measured as it lies there. A backbone is built with random weights, in float32 and in int8 (MinMax, every layer quantized): its time is
+real, its accuracy is not and is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from device.contract import ClockfaceError
+from device.embedder import Embedder
+from export import artefact, latency
+from export.build import build
+from export.quantize import Quantizer, write_like
+from training import backbones, pairs
+from training.config import BackboneSettings
+from training.evaluate import evaluate_pairs
+from training.model import Embedder as Trained
+
+EMBEDDING_SIZE = 192  # of backbones with random weights
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+    precision: str
+    megabytes: float
+    p50_ms: float
+    to_first: float
+    accuracy: float | None  # on the pairs; None for random weights or without pairs
+
+
+def random_model(name: str, crops: NDArray[np.uint8], folder: Path) -> tuple[Path, Path]:
+    """The float32 and int8 files of a backbone with random weights, batch norms included."""
+    torch.manual_seed(0)
+    net = Trained(BackboneSettings(name, EMBEDDING_SIZE)).eval()
+    for layer in net.modules():
+        if isinstance(layer, (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)):
+            torch.nn.init.uniform_(layer.weight, 0.5, 1.0)
+            torch.nn.init.uniform_(layer.bias, -0.1, 0.1)  # equal biases would become one tensor, whose layers stay in float
+    model = build(net)
+    artefact.set_card(model, artefact.first_card(model, f"{name}-random", "float32", "none", "none", "none"))
+    base, small = folder / f"{name}.onnx", folder / f"{name}-int8.onnx"
+    artefact.write(model, base, lambda part: None)
+    (folder / name).mkdir()
+    quantizer = Quantizer(base, crops[:8], crops[8:16], folder / name)
+    quantizer.make("minmax", (), folder / name / "graph.onnx")
+    write_like(base, artefact.read(folder / name / "graph.onnx"), "int8", small)
+    return base, small
+
+
+def rows(models: list[Path], made: list[Path], crops: NDArray[np.uint8], data: pairs.Pairs | None, rounds: int) -> list[Row]:
+    """One a model, in order; the times are of turns taken one after the other.
+
+    Args:
+        models: files with trained weights.
+        made: files with random weights.
+        crops: (N, 112, 112, 3) uint8 RGB to time with.
+        data: the verification set.
+        rounds: runs of each model.
+    """
+    taken = [float(np.median(ms)) for ms in latency.measure([*models, *made], crops, 1, rounds)]
+    found = []
+    for path, ms in zip([*models, *made], taken, strict=True):
+        embedder = Embedder(path, "cpu")
+        accuracy = evaluate_pairs(embedder.embed, data)[0]["accuracy_mean"] if data is not None and path in models else None
+        found.append(Row(embedder.card.name, embedder.card.precision, path.stat().st_size / 1e6, ms, ms / taken[0], accuracy))
+    return found
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("models", type=Path, nargs="*", metavar="MODEL", help="under the contract; ratios are to the first row")
+    parser.add_argument("--backbone", action="append", default=[], choices=sorted(backbones.BACKBONES), help="with random weights; may be repeated")
+    parser.add_argument("--crops", type=Path, help="folder of crops or photos to time with; without it made-up crops")
+    parser.add_argument("--pairs", type=Path, help="pairs.txt in LFW's form: accuracy where the weights are real")
+    parser.add_argument("--images", type=Path, help="folder of the crops named in --pairs; without it that of --pairs")
+    parser.add_argument("--rounds", type=int, default=latency.ROUNDS)
+    parser.add_argument("--json", action="store_true")
+
+
+def run(args: argparse.Namespace) -> int:
+    if not args.models and not args.backbone or args.rounds < 1:
+        raise ClockfaceError("nothing to measure: give model files or --backbone, and at least one of --rounds")
+    crops = latency.read_crops(args.crops)
+    data = pairs.from_text(args.pairs, args.images or args.pairs.parent) if args.pairs else None
+    with tempfile.TemporaryDirectory() as folder:
+        made = [path for name in dict.fromkeys(args.backbone) for path in random_model(name, latency.read_crops(None), Path(folder))]
+        found = rows(args.models, made, crops, data, args.rounds)
+    if args.json:
+        print(json.dumps({"host": latency.host(), "rows": [asdict(row) for row in found]}, indent=1))
+        return 0
+    about = latency.host()
+    print(f"{about['cpu']}, {' '.join(about['flags'])}, {about['runtime']}; one thread, one crop, {args.rounds} rounds, the models in turn\n")
+    print("| model | precision | MB | ms a crop | to the first | accuracy |\n|---|---|---|---|---|---|")
+    for row in found:
+        accuracy = "random weights" if row.accuracy is None else f"{100 * row.accuracy:.2f} %"
+        print(f"| {row.name} | {row.precision} | {row.megabytes:.2f} | {row.p50_ms:.2f} | {row.to_first:.3f} | {accuracy if data else ''} |")
+    return 0
