@@ -96,3 +96,14 @@ class Recogniser:
         assert point.threshold is not None  # operating_point raises otherwise
         return point.threshold
 
+    def expected_fpir(self, templates: int) -> tuple[float, float] | None:
+        """The card's 95 % interval of the FPIR that this threshold has in a gallery of so many templates; None where an older card has none.
+
+        The threshold belongs to the next larger calibrated size; FPIR = 1 - (1 - FMR)^N carries its interval over to N.
+        """
+        point = self.embedder.card.operating_point(max(templates, self.settings.decision.at_least_templates), self.settings.decision.fpir)
+        if point.fpir_low is None or point.fpir_high is None:
+            return None
+        share = templates / point.gallery_size
+        return 1 - (1 - point.fpir_low) ** share, 1 - (1 - point.fpir_high) ** share
+

@@ -56,6 +56,7 @@ class Trial:
     misnamed: int  # photos of enrolled people that named another one; part of fnir
     unusable: int  # photos of enrolled people and strangers without a usable face; part of fnir, never of fpir
     not_enrolled: int  # people whose first photo was refused; their other photos are left out
+    expected_fpir: tuple[float, float] | None  # what the card says of this threshold, for as many templates as there are; the lead asked for lowers it further
     equal_threshold: float  # the one that lets through as many strangers as the FPIR allows: for comparing models whatever their cards say
     equal_fnir: Rate
 
@@ -114,6 +115,7 @@ def run_trial(recogniser: Recogniser, enrolled: Path, strangers: Path, progress:
         misnamed=sum(_named(found, threshold, settings.min_lead) not in (own, None) for own, found in mated),
         unusable=sum(found is None for _, found in mated) + sum(found is None for found in foreign),
         not_enrolled=len(firsts) - sum(not name.startswith("stranger ") for name in ids),
+        expected_fpir=recogniser.expected_fpir(len(gallery)),
         equal_threshold=equal,
         equal_fnir=misses(equal),
     )

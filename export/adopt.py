@@ -193,7 +193,9 @@ def check_parity(written: Path, original: onnx.ModelProto, preprocessing: Prepro
 
 def in_one_run(path: Path, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
     """(N, 112, 112, 3) uint8 RGB -> (N, D) float32 as one batch; `Embedder` runs them one by one and would not notice a batch fixed to one."""
-    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     return np.asarray(session.run(None, {session.get_inputs()[0].name: crops})[0], np.float32)
 
 

@@ -42,7 +42,12 @@ class BuildError(ClockfaceError):
 
 def build(trained: Trained) -> onnx.ModelProto:
     """The embedder as a graph under the contract, without its card."""
-    model, _ = adopt(_traced(folded(trained.backbone.eval())), Preprocessing("RGB", (PIXEL_MEAN,) * 3, (PIXEL_SCALE,) * 3))
+    return graph(folded(trained.backbone.eval()))
+
+
+def graph(net: nn.Module) -> onnx.ModelProto:
+    """A backbone in evaluation mode, (N, 3, 112, 112) float -> (N, D), as a graph under the contract."""
+    model, _ = adopt(_traced(net), Preprocessing("RGB", (PIXEL_MEAN,) * 3, (PIXEL_SCALE,) * 3))
     model.ir_version = IR_VERSION
     return model
 
@@ -82,12 +87,7 @@ def check(part: Path, trained: Trained) -> float:
     Raises:
         BuildError: another opset, weights outside the file, or embeddings that differ in onnxruntime or OpenCV.
     """
-    model = artefact.read(part)
-    if artefact.opset(model) != OPSET or model.ir_version != IR_VERSION:
-        raise BuildError(f"expected opset {OPSET}, IR {IR_VERSION}; the file has opset {artefact.opset(model)}, IR {model.ir_version}")
-    if any(tensor.external_data for tensor in model.graph.initializer):
-        raise BuildError("weights lie outside the file; a model is one file")
-    Embedder(part, "cpu")  # refuses what does not keep the contract
+    check_file(part)
     lowest = 1.0
     for batch in BATCHES:
         crops = smooth_crops(batch)
@@ -99,6 +99,21 @@ def check(part: Path, trained: Trained) -> float:
                 raise BuildError(f"{reader} gives other embeddings than torch at batch {batch} (cosine {cosine:.6f}, at least {PARITY} wanted)")
             lowest = min(lowest, cosine)
     return lowest
+
+
+def check_file(part: Path) -> None:
+    """Whether the file keeps the contract and says the versions that were asked for.
+
+    Raises:
+        BuildError: another opset, or weights outside the file.
+        ContractError: other inputs or outputs.
+    """
+    model = artefact.read(part)
+    if artefact.opset(model) != OPSET or model.ir_version != IR_VERSION:
+        raise BuildError(f"expected opset {OPSET}, IR {IR_VERSION}; the file has opset {artefact.opset(model)}, IR {model.ir_version}")
+    if any(tensor.external_data for tensor in model.graph.initializer):
+        raise BuildError("weights lie outside the file; a model is one file")
+    Embedder(part, "cpu")
 
 
 def by_opencv(path: Path, crops: NDArray[np.uint8]) -> NDArray[np.float32]:

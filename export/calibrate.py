@@ -201,6 +201,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", type=Path, nargs="+", metavar="MODEL")
     parser.add_argument("--other", type=Path, help="another model (.onnx): of two crops of a set that it takes for one person the second is left out")
     parser.add_argument("--same", type=float, default=SAME_BY_OTHER, help="its score from which two crops are one person")
+    parser.add_argument("--note", default="", help="what else the card must say of the data, such as that the model was trained on some of it")
     parser.add_argument("--fpir", type=float, nargs="+", default=list(FPIRS))
     crops.add_arguments(parser)
 
@@ -213,16 +214,17 @@ def run(args: argparse.Namespace) -> int:
     if args.other is not None:
         sets = [without_repeated(chosen, args.other, args.same) for chosen in sets]
     for model, embedder in zip(args.models, embedders, strict=True):
-        calibrate(model, embedder, sets, args.fpir)
+        calibrate(model, embedder, sets, args.fpir, args.note)
     return 0
 
 
-def calibrate(model: Path, embedder: Embedder, sets: Sequence[CropSet], fpirs: Sequence[float]) -> None:
+def calibrate(model: Path, embedder: Embedder, sets: Sequence[CropSet], fpirs: Sequence[float], note: str = "") -> None:
     """Set the thresholds of one model and write them into its card."""
     rows = crops.embed(embedder.embed, sets)
     everybody = np.concatenate(rows)
     names = " and ".join(f"{len(chosen.crops)} of {chosen.name}" for chosen in sets)
     data = f"{len(everybody)} people ({names}), one aligned crop each, {len(everybody) * (len(everybody) - 1) // 2} non-mated comparisons"
+    data += f"; {note}" if note else ""
     non_mated = NonMated(everybody, false_match_rate(min(SIZES), max(fpirs)))
     points = operating_points(non_mated, fpirs, data)
     card = embedder.card
@@ -236,8 +238,10 @@ def calibrate(model: Path, embedder: Embedder, sets: Sequence[CropSet], fpirs: S
 def as_text(point: OperatingPoint) -> str:
     """An operating point as a line."""
     about = f"{point.gallery_size:>6} people, FPIR {point.fpir:g}: "
-    if point.threshold is None or point.fpir_low is None or point.fpir_high is None:
+    if point.threshold is None:
         return about + point.method
+    if point.fpir_low is None or point.fpir_high is None:  # a card written before these intervals
+        return about + f"{point.threshold:.4f}, {point.method}"
     return about + f"{point.threshold:.4f} ({point.low:.4f} to {point.high:.4f}), FPIR {interval(point.fpir_low, point.fpir_high)}, {point.method}"
 
 

@@ -50,6 +50,7 @@ def steps(recipe: Recipe, weights: Path, work: Path, pages: Path) -> list[Step]:
     folders = tuple(word for folder in data.folders for word in ("--folder", folder))
     records = ("--rec", data.rec, "--people", str(data.people), *(("--teacher", data.teacher) if data.teacher else ())) if data.rec else ()
     other = ("--other", data.other) if data.other else ()
+    note = ("--note", data.note) if data.note else ()
     ranges = folders or ("--rec", data.rec, "--people", "500")
 
     def int8(goal: float) -> tuple[tuple[str, ...], ...]:
@@ -63,7 +64,7 @@ def steps(recipe: Recipe, weights: Path, work: Path, pages: Path) -> list[Step]:
         Step("build", (("build", str(weights), "--out", base, *told),)),
         Step("verify", (("verify", base, "--reference", str(weights), *judged),)),
         Step("int8", int8(GOALS[0]), tuple(int8(goal) for goal in GOALS[1:])),
-        Step("calibrate", (("calibrate", base, small, *folders, *records, *other),)),
+        Step("calibrate", (("calibrate", base, small, *folders, *records, *other, *note),)),
         Step("latency", (("latency", base, small, "--threads", *map(str, sorted({1, os.cpu_count() or 1})), "--write"),)),
         Step("card", tuple(("card", model, "--html", str(pages / f"{Path(model).stem}.html")) for model in (base, small))),
     ]

@@ -111,7 +111,7 @@ def _thresholds(card: ModelCard) -> str:
     head = ["people", *(f"FPIR {100 * fpir:g} %" for fpir in fpirs)]
     rows = [[f"{size:,}", *(_threshold(by_place.get((size, fpir))) for fpir in fpirs)] for size in sizes]
     data = sorted({point.data for point in card.operating_points})
-    words = "Threshold, and the 95 % interval of the FPIR it really has. Amber: extrapolated by a fitted tail, no comparison was seen there."
+    words = "Threshold, and the 95 % interval of the FPIR it really has. Amber: extrapolated by a fitted tail, fewer than ten comparisons were seen there."
     return f"{_table(head, rows)}<p class=about>{words} Set on {escape('; '.join(data))}.</p>"
 
 

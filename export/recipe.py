@@ -32,6 +32,7 @@ class CropsTable:
     people: int = 4000  # drawn from `rec`
     teacher: str = ""  # another model's embeddings of the records (.npz)
     other: str = ""  # another model (.onnx) that finds who is shown twice
+    note: str = ""  # what the card must say of them, such as that the model was trained on some
 
 
 @dataclass(frozen=True)

@@ -48,11 +48,18 @@ def _text(card: ModelCard, trial: Trial, fpir: float) -> str:
         f"{card.name} {card.model_id[:12]}: {trial.people} people enrolled with one photo each, {trial.not_enrolled} refused by the quality gate",
         f"threshold {trial.threshold:.4f} for FPIR {fpir:g} as the card sets it",
         f"FNIR {_words(trial.fnir)}: photos of enrolled people that did not name them; {trial.misnamed} named somebody else",
-        f"FPIR {_words(trial.fpir)}: photos of strangers that named somebody",
+        f"FPIR {_words(trial.fpir)}: photos of strangers that named somebody{_expected(trial)}",
         f"FNIR {_words(trial.equal_fnir)} at {trial.equal_threshold:.4f}, where FPIR on these strangers is {fpir:g}: for comparing models",
         f"{trial.unusable} photos had no usable face",
     ]
     return "\n".join(lines)
+
+
+def _expected(trial: Trial) -> str:
+    if trial.expected_fpir is None:
+        return ""
+    low, high = trial.expected_fpir
+    return f"; the card expects at most {100 * low:.2f} to {100 * high:.2f} % with these templates"
 
 
 def _progress(paths: Sequence[Path], words: str) -> Iterable[Path]:

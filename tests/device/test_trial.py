@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -73,3 +74,15 @@ def test_strangers_fill_the_gallery_and_are_not_searched(recogniser: Recogniser,
     trial = run_trial(recogniser, tmp_path / "staff", tmp_path / "strangers", quietly, gallery_size=4)
     assert trial.people == 4 and trial.fpir.of <= 4 - trial.not_enrolled
     assert trial.threshold == recogniser.threshold(4)
+
+
+def test_strangers_are_named_no_more_often_than_the_card_says(shared: Path) -> None:
+    """The shipped int8 model, its own thresholds, 300 strangers; FPIR 10 %, because 300 searches show nothing of 1 %."""
+    settings = Settings()
+    settings = dataclasses.replace(settings, embedder=dataclasses.replace(settings.embedder, model="clockface-edge-int8"))
+    settings = dataclasses.replace(settings, decision=dataclasses.replace(settings.decision, fpir=0.1))
+    trial = run_trial(Recogniser(settings), shared / "faces/dev", shared / "faces/strangers", quietly)
+    assert trial.expected_fpir is not None and trial.fpir.of == 300
+    low, high = trial.expected_fpir
+    assert low < 1 - 0.9 ** (trial.people / 500) < high  # the threshold for 500 people, carried over
+    assert trial.fpir.interval[0] <= high
