@@ -66,6 +66,7 @@ def folded(net: nn.Module) -> fx.GraphModule:
             traced.set_submodule(str(before.target), layers[before.target])
             node.replace_all_uses_with(before)
             traced.graph.erase_node(node)
+    traced.delete_all_unused_submodules()
     traced.recompile()
     return traced
 
