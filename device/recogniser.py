@@ -106,4 +106,3 @@ class Recogniser:
             return None
         share = templates / point.gallery_size
         return 1 - (1 - point.fpir_low) ** share, 1 - (1 - point.fpir_high) ** share
-
