@@ -9,7 +9,7 @@ for program in debootstrap qemu-aarch64-static; do
     command -v "$program" > /dev/null || { echo "error: $program is missing: apt install debootstrap qemu-user-static" >&2; exit 1; }
 done
 if [ ! -e "$root/usr/bin/python$python" ]; then
-    rm -rf "$root"
+    rm -rf "$root" "$root.part"
     mkdir -p "$(dirname "$root")"
     debootstrap --foreign --arch=arm64 --variant=minbase --include=python3 "$suite" "$root.part" "${MIRROR:-http://deb.debian.org/debian}" > /dev/null
     for package in "$root.part"/var/cache/apt/archives/*python*.deb "$root.part"/var/cache/apt/archives/lib*.deb; do
@@ -19,7 +19,8 @@ if [ ! -e "$root/usr/bin/python$python" ]; then
     mkdir "$root.part/proc" # else a link to this machine's
     mv "$root.part" "$root"
 fi
-.venv/bin/python - "$python" "$root/wheels" << 'PYTHON'
+rm -rf "$root/wheels" "$root/wheels.part"
+.venv/bin/python - "$python" "$root/wheels.part" << 'PYTHON'
 import sys, zipfile
 from pathlib import Path
 from export.wheels import Platform, fetch
@@ -28,4 +29,5 @@ platform = Platform("aarch64", sys.argv[1])
 for wheel in fetch(platform, Path("runs/wheels") / f"{platform.machine}-{platform.python}"):
     zipfile.ZipFile(wheel).extractall(sys.argv[2])
 PYTHON
+mv "$root/wheels.part" "$root/wheels" # whole or not there
 echo "$root: Python $python and $(find "$root/wheels" -maxdepth 1 -name '*.dist-info' | wc -l) packages for arm64"
