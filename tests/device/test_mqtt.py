@@ -104,10 +104,10 @@ def test_availability_by_last_will(shared_broker: Broker, store: Store, tmp_path
     with listening(shared_broker.port, "clockface/gate/availability") as heard:
         for stop, count in ((signal.SIGKILL, 2), (signal.SIGINT, 4)):
             process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ))
-            until(lambda count=count: len(heard) >= count - 1, 20)
+            until(lambda count=count: len(heard) >= count - 1, 60)
             process.send_signal(stop)
-            until(lambda count=count: len(heard) >= count, 10)
-            process.wait(10)
+            until(lambda count=count: len(heard) >= count, 30)
+            process.wait(30)
     assert [text for _, text, *_ in heard] == ["online", "offline"] * 2
     with listening(shared_broker.port, "clockface/gate/availability") as heard:
         until(lambda: heard)
