@@ -17,6 +17,7 @@ from device import chain
 from device.clock import read_clock_state
 from device.contract import ClockfaceError
 from device.doctor import check_clock, check_disk
+from device.outbox_rows import DeadLetter, TargetHealth
 from device.web.pages import Call, get, post
 
 THERMAL = Path("/sys/class/thermal")
@@ -24,6 +25,7 @@ THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")  # Rasp
 THROTTLE_BITS = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}  # now; the same + 16: since the start
 HOT, VERY_HOT = 70.0, 80.0  # degrees Celsius; a Raspberry Pi slows down from 80
 WRONG = {"black": "the picture is black: see that the lens is free and the light on", "slow": "too few pictures: more light, or another cable or port"}
+LETTERS = 50  # that are listed
 STARTED = time.monotonic()
 CLOCK_WORDS = {
     "ok": ("synchronised", ""),
@@ -43,7 +45,7 @@ class Fact:
 
 
 def health_page(call: Call) -> Response:
-    return call.page("health.html", facts=facts(call), reports=None)
+    return call.page("health.html", facts=facts(call), letters=letters(call), reports=None)
 
 
 def verify(call: Call) -> Response:
@@ -51,7 +53,12 @@ def verify(call: Call) -> Response:
     reports = [call.store.verify_chain(table) for table in chain.CHAINED]
     faults = call.store.faults()
     call.store.audit(call.who.actor, "chains verified", {"ok": all(report.ok for report in reports), "faults": len(faults)})
-    return call.page("health.html", facts=facts(call), reports=reports, faults=faults)
+    return call.page("health.html", facts=facts(call), letters=letters(call), reports=reports, faults=faults)
+
+
+def letters(call: Call) -> list[DeadLetter]:
+    """The first records that a target will not take."""
+    return call.store.outbox.dead_letters(limit=LETTERS)
 
 
 def facts(call: Call) -> dict[str, list[Fact]]:
@@ -124,11 +131,15 @@ def data(call: Call) -> list[Fact]:
     targets = call.store.outbox.summary()
     if not targets:
         found.append(Fact("Delivery", "not set up", "off", "[connectors] in the configuration file"))
-    for target in targets:
-        behind = target.waiting + target.dead
-        state: State = "bad" if target.dead else "warn" if behind else "good"
-        found.append(Fact(f"Delivery: {target.connector}", f"{target.waiting} waiting", state, f"{target.dead} given up" if target.dead else ""))
-    return found
+    return [*found, *map(delivery, targets)]
+
+
+def delivery(target: TargetHealth) -> Fact:
+    """How far the records of one target are; what it said when it took none."""
+    state: State = "bad" if target.dead or target.failures else "warn" if target.waiting else "good"
+    last = f"last taken {datetime.fromtimestamp(target.last_delivered_at):%Y-%m-%d %H:%M}" if target.last_delivered_at else ""
+    hints = [f"{target.dead} given up" if target.dead else "", target.error or "" if target.failures else "", last]
+    return Fact(f"Delivery: {target.connector}", f"{target.waiting} waiting", state, "; ".join(filter(None, hints)))
 
 
 def last_punch(call: Call) -> float | None:

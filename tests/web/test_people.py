@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -15,9 +16,12 @@ import pytest
 from device import config, stored_settings
 from device.__main__ import main
 from device.config import ConfigError
+from device.connectors import Connector
 from device.consents import ConsentDraft
+from device.delivery import Event, Failed, Outcome, Refused
 from device.records import Person, TemplateDraft
 from device.web import health, pins
+from tests.device.standins.terminal import courier, punch
 from tests.web.conftest import Desk
 
 
@@ -210,6 +214,26 @@ def test_a_broken_chain_is_shown(desk: Desk, with_settings: Callable[..., Desk])
         raw.execute("DROP TRIGGER audit_no_update")
         raw.execute("UPDATE audit SET actor = 'nobody' WHERE id = 1")
     assert "audit row 1 was changed" in desk.browser("hr").post("/health/verify", "/health").text
+
+
+class Picky(Connector):
+    """Knows nobody."""
+
+    def send(self, event: Event) -> Outcome:
+        return Refused("no employee with this code") if event.direction == "in" else Failed("busy <later>", whole_target=True)
+
+
+def test_health_shows_what_a_target_answered(desk: Desk) -> None:
+    ada = face(desk)
+    assert "Given up" not in desk.browser("viewer").get("/health").text
+    with courier(desk.terminal.database, Picky(SimpleNamespace(name="payroll")), clock=desk.clock) as made:
+        with desk.store() as store:
+            punch(store, ada.id)
+            punch(store, ada.id, direction="out")
+        made.drain()
+    page = desk.browser("viewer").get("/health").text
+    assert "Given up by a target" in page and "<td>E17</td><td>no employee with this code</td>" in page
+    assert "1 waiting" in page and "1 given up; busy &lt;later&gt;" in page
 
 
 def test_throttling_flags_of_a_raspberry_pi() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def punch(store: Store, person_id: int, at: float = START, direction: str = "in"
 
 
 @contextmanager
-def courier(path: Path, connector: Connector, settings: OutboxSettings | None = None, clock: Clock | None = None) -> Iterator[Courier]:
+def courier(path: Path, connector: Connector, settings: OutboxSettings | None = None, clock: Callable[[], float] | None = None) -> Iterator[Courier]:
     """A courier with a store of its own; what it says is kept in `said`."""
     said: list[str] = []
     with Store.open(path) as store:
