@@ -64,6 +64,8 @@ def write(folder: Path, names: Sequence[str], manifest: Manifest) -> Path:
             place = tree / "DEBIAN" / name
             place.write_text(text, encoding="utf-8")
             place.chmod(0o644 if name == "control" else 0o755)
+        for path in (*tree.rglob("*"), tree):
+            os.utime(path, (manifest.built, manifest.built))
         part = Path(beside) / target.name
         command = ["dpkg-deb", "--root-owner-group", "-Znone", "--build", str(tree), str(part)]  # wheels are compressed already
         done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "SOURCE_DATE_EPOCH": str(manifest.built)})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -197,6 +198,7 @@ def test_a_package_for_debian(key: Path, tmp_path: Path) -> None:
         write(folder / "one.bundle", manifest, contents, [read_private_key(key)])
         write_installer(folder, [read_private_key(key)])
         (folder / "notes.sh").write_text("not ours")
+        os.utime(folder / "one.bundle", (len(packages), len(packages)))  # when a file was written does not count
         packages.append(deb.write(folder, ["one.bundle", *BESIDE, "trusted.pub"], manifest))
     assert packages[0].name == packages[1].name == "clockface-rpi_0.1.0+1800000000_arm64.deb"
     assert packages[0].read_bytes() == packages[1].read_bytes()
