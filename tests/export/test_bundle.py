@@ -198,12 +198,13 @@ def test_a_package_for_debian(key: Path, tmp_path: Path) -> None:
         write(folder / "one.bundle", manifest, contents, [read_private_key(key)])
         write_installer(folder, [read_private_key(key)])
         (folder / "notes.sh").write_text("not ours")
-        os.utime(folder / "one.bundle", (len(packages), len(packages)))  # when a file was written does not count
         packages.append(deb.write(folder, ["one.bundle", *BESIDE, "trusted.pub"], manifest))
     assert packages[0].name == packages[1].name == "clockface-rpi_0.1.0+1800000000_arm64.deb"
     assert packages[0].read_bytes() == packages[1].read_bytes()
     fields = subprocess.run(["dpkg-deb", "--field", str(packages[0]), "Architecture", "Depends"], capture_output=True, text=True, check=True).stdout
     assert "arm64" in fields and "python3.11 | python3.13" in fields
+    listing = subprocess.run(["dpkg-deb", "--contents", str(packages[0])], capture_output=True, text=True, check=True, env={**os.environ, "TZ": "UTC"}).stdout
+    assert listing.count("2027-01-15 08:00") == len(listing.splitlines()) > 8  # the build's time, not when a file was written
     subprocess.run(["dpkg-deb", "--raw-extract", str(packages[0]), str(tmp_path / "out")], check=True)
     place = tmp_path / "out/usr/share/clockface"
     assert {path.name for path in place.iterdir()} == {"one.bundle", *BESIDE, "trusted.pub"}
