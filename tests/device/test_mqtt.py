@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -45,6 +44,11 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
 def settings(made: Broker, **more: Any) -> Any:
     table = {"kind": "mqtt", "host": "127.0.0.1", "port": made.port, "tls": False, "user": USER, "password": "env:MQTT_PASSWORD", "node": "door"}
     return read_settings("home", {**table, "timeout_seconds": 3.0, **more})
+
+
+def heeds_interrupts() -> None:
+    """A suite that was started in the background ignores SIGINT, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def drained(store: Store, connector: Any, clock: Clock | None = None) -> list[str]:
@@ -103,7 +107,7 @@ def test_availability_by_last_will(shared_broker: Broker, store: Store, tmp_path
     command = [sys.executable, "-m", "device", "outbox", "drain", "--db", str(store.path), "--config", str(config)]
     with listening(shared_broker.port, "clockface/gate/availability") as heard:
         for stop, count in ((signal.SIGKILL, 2), (signal.SIGINT, 4)):
-            process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ))
+            process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=heeds_interrupts)
             until(lambda count=count: len(heard) >= count - 1, 60)
             process.send_signal(stop)
             until(lambda count=count: len(heard) >= count, 30)
