@@ -6,7 +6,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("gate", derandomize=True)  # alike each time; `--hypothesis-profile default` looks further
+hypothesis.settings.load_profile("gate")
 
 ROOT = Path(__file__).resolve().parent.parent
 
