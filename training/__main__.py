@@ -11,6 +11,7 @@ from device.contract import ClockfaceError
 COMMANDS = {  # name -> one line; the module `training.NAME` has add_arguments(parser) and run(args) -> exit code
     "prepare": "cut aligned crops out of folders of photos",
     "train": "train an embedding model by a recipe",
+    "prune": "narrow trained weights to a smaller backbone",
     "ship": "write a checkpoint's weights and recipe alone",
     "evaluate": "measure a model on pairs, galleries and groups",
     "visualize": "draw what each loss does to digits in the plane",

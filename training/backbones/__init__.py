@@ -11,6 +11,7 @@ from training.backbones import edge, iresnet, mobilefacenet
 
 BACKBONES: dict[str, Callable[[int], nn.Module]] = {  # name -> build(embedding_size)
     "edge": edge.fused,
+    "edge-slim": edge.slim,
     "edge-basic": edge.basic,
     "edge-inverted": edge.inverted,
     "edge-hybrid": edge.hybrid,

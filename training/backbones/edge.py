@@ -11,6 +11,7 @@ Sources: fused blocks, M. Tan and Q. Le, "EfficientNetV2", ICML 2021, https://ar
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -37,9 +38,10 @@ class Residual(nn.Module):
         return F.relu(out) if self.relu else out
 
 
-def fused_block(width: int) -> Residual:
-    """3 x 3 up to twice the width, 1 x 1 back."""
-    return Residual(nn.Sequential(convolution(width, 2 * width, 3), convolution(2 * width, width, 1, relu=False)))
+def fused_block(width: int, wide: int = 0) -> Residual:
+    """3 x 3 up to `wide` channels, twice the width unless told otherwise, 1 x 1 back."""
+    wide = wide or 2 * width
+    return Residual(nn.Sequential(convolution(width, wide, 3), convolution(wide, width, 1, relu=False)))
 
 
 def basic_block(width: int) -> Residual:
@@ -83,6 +85,12 @@ class EdgeNet(nn.Module):
 
 def fused(embedding_size: int) -> EdgeNet:
     return EdgeNet(embedding_size, (40, 88, 128), ([fused_block], [fused_block] * 3, [fused_block] * 2), head=256)
+
+
+def slim(embedding_size: int) -> EdgeNet:
+    """`fused` with widths that are multiples of 16, as the processors' vectors are, and about three quarters of its arithmetic."""
+    blocks = [partial(fused_block, wide=wide) for wide in (64, 128, 256)]
+    return EdgeNet(embedding_size, (32, 80, 128), ([blocks[0]], [blocks[1]] * 3, [blocks[2]] * 2), head=256)
 
 
 def basic(embedding_size: int) -> EdgeNet:

@@ -1,0 +1,104 @@
+"""Narrow trained weights to a smaller edge backbone: of each layer the channels that matter most stay, to be trained on.
+
+    python -m training prune models/clockface-edge.pt edge-slim runs/slim.pt
+    python -m training train default --init runs/slim.pt --set "backbone.name='edge-slim'" --out runs/slim
+
+A channel matters as much as the weights that read it: the squared sum of them, times the squared scale of its batch norm where it has one of
+its own. Source: H. Li et al., "Pruning Filters for Efficient ConvNets", ICLR 2017, https://arxiv.org/abs/1608.08710.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from device.contract import ClockfaceError
+from training import backbones, checkpoint
+from training.backbones.edge import EdgeNet, Residual
+from training.model import Embedder
+
+
+@torch.no_grad()
+def prune(source: EdgeNet, target: EdgeNet) -> None:
+    """Copy into `target` what it has room for; both have the same layers.
+
+    Raises:
+        ClockfaceError: other layers, or a target that is wider than the source.
+    """
+    shapes = zip(source.state_dict().values(), target.state_dict().values(), strict=False)
+    if list(source.state_dict()) != list(target.state_dict()) or any(a < b for old, new in shapes for a, b in zip(old.shape, new.shape, strict=True)):
+        raise ClockfaceError("the smaller backbone must have the same layers, none of them wider: prune `edge` to `edge-slim`")
+    layers: list[Any] = list(source.trunk)
+    narrow: list[Any] = list(target.trunk)
+    kept = torch.arange(3)  # channels of the crop, then of the stage being copied
+    for number, (old, new) in enumerate(zip(layers, narrow, strict=True)):
+        if isinstance(old, Residual):
+            up, down = convolutions(old)
+            hidden = strongest(reads(down[0]) * up[1].weight ** 2, new.body[0][0].out_channels)
+            copy(up, new.body[0], hidden, kept)
+            copy(down, new.body[1], kept, hidden)
+        else:
+            grouped = old[0].groups > 1  # the global depthwise layer: channel by channel
+            outputs = kept if grouped else strongest(importance(layers, number), new[0].out_channels)
+            copy(old, new, outputs, torch.arange(1) if grouped else kept)
+            kept = outputs
+    target.embedding.weight.copy_(source.embedding.weight[:, kept])
+    target.norm.load_state_dict(source.norm.state_dict())
+
+
+def convolutions(block: Residual) -> list[Any]:
+    return list(block.body)
+
+
+def importance(layers: list[Any], number: int) -> torch.Tensor:
+    """(C,) how much is read of what layer `number` writes: by the blocks of its stage and the layer after them."""
+    found = torch.zeros(layers[number][0].out_channels)
+    for layer in layers[number + 1 :]:
+        found = found + reads(convolutions(layer)[0][0] if isinstance(layer, Residual) else layer[0])
+        if not isinstance(layer, Residual):
+            return found
+    return found
+
+
+def reads(convolution: nn.Conv2d) -> torch.Tensor:
+    """(C,) squared sum of the weights on each input channel."""
+    dims = (1, 2, 3) if convolution.groups > 1 else (0, 2, 3)
+    return (convolution.weight**2).sum(dims)
+
+
+def strongest(values: torch.Tensor, count: int) -> torch.Tensor:
+    """The indices of the `count` largest values, in their order in the layer."""
+    return values.topk(count).indices.sort().values
+
+
+def copy(old: Any, new: Any, outputs: torch.Tensor, inputs: torch.Tensor) -> None:
+    """Convolution and batch norm, the given channels of each."""
+    new[0].weight.copy_(old[0].weight[outputs][:, inputs])
+    for name, value in new[1].state_dict().items():
+        stored = old[1].state_dict()[name]
+        value.copy_(stored[outputs] if stored.ndim else stored)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("weights", type=Path, help="a checkpoint or weights file")
+    parser.add_argument("backbone", choices=sorted(backbones.BACKBONES), help="the smaller one")
+    parser.add_argument("out", type=Path, help="weights file to write, for `train --init`")
+
+
+def run(args: argparse.Namespace) -> int:
+    embedder, recipe = checkpoint.load_embedder(args.weights)
+    recipe = dataclasses.replace(recipe, backbone=dataclasses.replace(recipe.backbone, name=args.backbone))
+    small = Embedder(recipe.backbone)
+    if not isinstance(embedder.backbone, EdgeNet) or not isinstance(small.backbone, EdgeNet):
+        raise ClockfaceError(f"{args.weights}: only edge backbones can be pruned, to an edge backbone")
+    prune(embedder.backbone, small.backbone)
+    state = checkpoint.load(args.weights)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint.save(args.out, {"embedder": small.state_dict(), "step": state["step"], "images": state["images"]}, recipe)
+    print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB")
+    return 0
