@@ -26,6 +26,10 @@ CHECKIN = "/api/resource/Employee%20Checkin"
 DUPLICATE = "already has a log with the same timestamp"
 NO_EMPLOYEE = "No Employee found"
 LOG_TYPES = {"in": "IN", "out": "OUT", "break_start": "OUT", "break_end": "IN"}  # "auto" has none
+OWN_TIME = (
+    "ERPNext put a time of its own in place of the punch's: in Role Permissions Manager, give a role of the terminal's user"
+    " Write on Employee Checkin at Level 1"
+)
 NAMELESS = "?"  # reference of a check-in whose name could not be read
 RECENT_SECONDS = 60.0  # a punch may be so long on its way from the camera into the outbox
 
@@ -99,10 +103,17 @@ class Target(Connector):
         outcome = self._judge(answer)
         if isinstance(outcome, Refused) and DUPLICATE in outcome.answer:
             return self._had_already(event, outcome)
-        if isinstance(outcome, Delivered) and isinstance(answer, Answer):
-            message = _json(answer).get("message")
-            return Delivered(outcome.answer, str(message.get("name") or NAMELESS) if isinstance(message, dict) else NAMELESS)
-        return outcome
+        return self._made(event, answer) if isinstance(outcome, Delivered) and isinstance(answer, Answer) else outcome
+
+    def _made(self, event: Event, answer: Answer) -> Outcome:
+        """A user without write at the level of the field Time gets a check-in of this moment and no error: that one is taken back."""
+        message = _json(answer).get("message")
+        made = message if isinstance(message, dict) else {}
+        name = str(made.get("name") or NAMELESS)
+        if _has_time(made, self._log(event)["timestamp"]):
+            return Delivered(answer.words, name)
+        self._call("DELETE", f"{CHECKIN}/{quote(name, safe='')}")
+        return Failed(OWN_TIME, whole_target=True)
 
     def _log(self, event: Event) -> dict[str, Any]:
         assert event.occurred_at is not None
@@ -134,8 +145,13 @@ class Target(Connector):
             if not event.reference:
                 return self._add(event)
             change = {"time": naive(event.occurred_at, self._zone), "log_type": LOG_TYPES.get(event.direction or "", "")}
-            outcome = self._judge(self._call("PUT", f"{CHECKIN}/{quote(event.reference, safe='')}", change), resource=True)
-            return Delivered(outcome.answer, event.reference) if isinstance(outcome, Delivered) else outcome
+            answer = self._call("PUT", f"{CHECKIN}/{quote(event.reference, safe='')}", change)
+            outcome = self._judge(answer, resource=True)
+            if not isinstance(outcome, Delivered) or not isinstance(answer, Answer):
+                return outcome
+            changed = _json(answer).get("data")
+            kept = not isinstance(changed, dict) or _has_time(changed, change["time"])
+            return Delivered(outcome.answer, event.reference) if kept else Failed(OWN_TIME, whole_target=True)
         if not event.reference:
             return Delivered("ERPNext has no check-in of this punch; there is nothing to take back", "")
         answer = self._call("DELETE", f"{CHECKIN}/{quote(event.reference, safe='')}")
@@ -176,6 +192,11 @@ class Target(Connector):
         if resource and answer.status == 404:
             return Refused(said)
         return Failed(said, outcome.whole_target, outcome.retry_after_seconds) if isinstance(outcome, Failed) else Refused(said)
+
+
+def _has_time(checkin: dict[str, Any], wanted: str) -> bool:
+    """Whether a check-in that came back has the time that was asked for; one that does not say its time counts as right."""
+    return str(checkin.get("time") or wanted)[: len(wanted)] == wanted
 
 
 def _json(answer: Answer) -> dict[str, Any]:

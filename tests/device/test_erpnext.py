@@ -127,6 +127,21 @@ def test_wrong_credentials_lose_nothing(store: Store, erpnext: ErpNext, monkeypa
     assert (store.outbox.summary()[0].waiting, store.outbox.dead_letters()) == (1, [])
 
 
+def test_a_time_of_erpnexts_own_is_taken_back_and_waits(store: Store, erpnext: ErpNext) -> None:
+    number = punch(store, 1, MORNING).id
+    erpnext.writes_time = False
+    said = drained(store, erpnext)
+    assert "Write on Employee Checkin at Level 1" in said[0]
+    assert (logs(erpnext), store.outbox.dead_letters(), store.outbox.summary()[0].waiting) == ([], [], 1)
+    erpnext.writes_time = True
+    drained(store, erpnext, clock=Clock(utc("2026-11-25T20:00:00")))
+    assert logs(erpnext) == [("HR-EMP-00001", "2026-11-24 08:01:02", "IN")]
+    erpnext.writes_time = False
+    store.correct(1, number, LastPunch(MORNING - 600, "in"), "the clock was slow", "Bob")
+    assert "Level 1" in drained(store, erpnext)[0]
+    assert store.outbox.summary()[0].waiting == 1
+
+
 # corrections
 
 

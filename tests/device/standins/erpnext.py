@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from tests.device.standins.site import Reply, Request, StandIn
 
 TOKEN = "token key-of-the-api:secret-of-the-api"
+NOW = "2026-11-24 21:00:00"
 METHOD = "/api/method/hrms.hr.doctype.employee_checkin.employee_checkin.add_log_based_on_employee_field"
 
 
@@ -28,6 +29,7 @@ class ErpNext(StandIn):
         self.checkins: dict[str, dict[str, Any]] = {}
         self.linked: set[str] = set()  # check-ins that attendance was made from
         self.shifts: dict[str, str | None] = {"Day Shift": None}  # name -> last_sync_of_checkin
+        self.writes_time = True  # whether the user has write at level 1, which the field Time has (employee_checkin.json)
         self._number = 0
 
     def answer(self, request: Request) -> Reply:
@@ -67,6 +69,8 @@ class ErpNext(StandIn):
         if code in self.inactive:
             return thrown(f"Transactions cannot be created for an Inactive Employee {self.employees[code]}.", "InactiveEmployeeStatusError")
         row = {"employee": self.employees[code], "time": given["timestamp"], "log_type": given.get("log_type", ""), "device_id": given.get("device_id")}
+        if not self.writes_time:
+            row["time"] = NOW  # Document.validate_higher_perm_levels of Frappe: the field's default, without a word
         if clash := self._same(row, None):
             return self._duplicate(clash)
         self._number += 1
@@ -83,6 +87,8 @@ class ErpNext(StandIn):
         if name in self.linked:
             return thrown("An attendance record is linked to this checkin. Please cancel the attendance before modifying time.")
         row = {**self.checkins[name], **request.json}
+        if not self.writes_time:
+            row["time"] = self.checkins[name]["time"]
         if clash := self._same(row, name):
             return self._duplicate(clash)
         self.checkins[name] = row
