@@ -83,8 +83,9 @@ class Repair:
             return []
         with store.reading() as db:
             waiting = db.execute(UNSET, [clock.boot_id, self._looked_to]).fetchall()
+        self._looked_to = max((row[0] for row in waiting), default=self._looked_to)
         said, repaired = [], 0
-        for punch_id, person_id, at_ms, direction, monotonic_ms in waiting:
+        for punch_id, person_id, at_ms, direction, monotonic_ms in _outermost_first(waiting, now * 1000 - clock.monotonic_ms):
             true = now - (clock.monotonic_ms - monotonic_ms) / 1000
             if abs(true - at_ms / 1000) > TOLERANCE_SECONDS:
                 try:
@@ -95,10 +96,15 @@ class Repair:
                     said.append(
                         f"punch {punch_id} was recorded at {iso_utc(at_ms / 1000)} on an unset clock, true time {iso_utc(true)}, not corrected: {error}"
                     )
-            self._looked_to = punch_id
         if repaired:
             said.append(f"{repaired} punches that were recorded before the clock was set got their true time as corrections")
         return said
+
+
+def _outermost_first(rows: list[Any], started_ms: float) -> list[Any]:
+    """Where punches move forward in time, the last one first: so that no check-in passes its check-out, which other systems refuse."""
+    forward = bool(rows) and started_ms + rows[-1][4] > rows[-1][2]
+    return rows[::-1] if forward else rows
 
 
 def _correct(db: Database, store: Store, draft: CorrectionDraft) -> None:

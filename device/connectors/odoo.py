@@ -66,12 +66,18 @@ class Target(Connector):
         """Log in, see that records may be made, look for the employee. Nothing is written: each record there is working time."""
         try:
             self._log_in()
-            if not self._call("hr.attendance", "check_access_rights", "create", raise_exception=False):
+            if not self._may_create():
                 raise ConnectorError(f"{self.settings.login} may not create attendances; give the user the role Attendances: Administrator")
             found = self._call("hr.employee", "search_count", [[self.settings.employee_field, "=", event.code]])
         except Stopped as stopped:
             raise ConnectorError(stopped.outcome.answer) from None
         return f"logged in as user {self._uid}, attendances may be created; {found} employees have the {self.settings.employee_field} {event.code}"
+
+    def _may_create(self) -> bool:
+        try:
+            return bool(self._call("hr.attendance", "has_access", [], "create"))
+        except Stopped:  # Odoo 16 and 17 do not know it, from 19 on there is nothing else
+            return bool(self._call("hr.attendance", "check_access_rights", "create", raise_exception=False))
 
     def close(self) -> None:
         self._site.close()

@@ -12,6 +12,7 @@ MODES = {
     17: {"in_mode": ["kiosk", "systray", "manual"], "out_mode": ["kiosk", "systray", "manual"]},
     18: {"in_mode": ["kiosk", "systray", "manual", "technical"], "out_mode": ["kiosk", "systray", "manual", "technical", "auto_check_out"]},
 }
+MODES[19] = MODES[18]
 Record = dict[str, Any]
 
 
@@ -24,7 +25,7 @@ class OdooError(Exception):
 class Odoo(StandIn):
     def __init__(self, version: int = 18) -> None:
         super().__init__()
-        self.modes = MODES[version]
+        self.version, self.modes = version, MODES[version]
         self.employees = [{"id": 7, "name": "Ann", "barcode": "E1"}, {"id": 8, "name": "Bob", "barcode": "E2"}]
         self.attendances: dict[int, Record] = {}
         self.may_create = True
@@ -58,7 +59,16 @@ class Odoo(StandIn):
         return getattr(self, f"_{method}")(*args, **named)
 
     def _check_access_rights(self, operation: str, raise_exception: bool) -> bool:
+        self._only(self.version < 19, "check_access_rights")
         return self.may_create
+
+    def _has_access(self, ids: list[int], operation: str) -> bool:
+        self._only(self.version >= 18, "has_access")
+        return self.may_create
+
+    def _only(self, known: bool, method: str) -> None:
+        if not known:
+            raise OdooError("AttributeError", f"The method 'hr.attendance.{method}' does not exist")
 
     def _fields_get(self, fields: list[str], attributes: list[str]) -> Record:
         return {name: {"selection": [[value, value.title()] for value in self.modes[name]]} for name in fields if name in self.modes}

@@ -72,8 +72,8 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_DELETE = handle_one
 
     def reply(self, reply: Reply) -> None:
-        self.send_response(reply.status)
-        for key, value in {"Content-Length": str(len(reply.body)), **(reply.headers or {})}.items():
+        self.send_response_only(reply.status)
+        for key, value in {"Date": formatdate(usegmt=True), "Content-Length": str(len(reply.body)), **(reply.headers or {})}.items():
             self.send_header(key, value)
         self.end_headers()
         self.wfile.write(reply.body)
