@@ -15,10 +15,17 @@ import paramiko
 PASSWORD = "password-of-the-drop"
 
 
+class Handle(paramiko.SFTPHandle):
+    full = False
+
+    def write(self, offset: int, data: bytes) -> int:
+        return paramiko.SFTP_FAILURE if self.full else int(super().write(offset, data))
+
+
 class Folder(paramiko.SFTPServerInterface):
-    def __init__(self, server: Any, root: Path) -> None:
+    def __init__(self, server: Any, owner: SftpServer) -> None:
         super().__init__(server)
-        self.root = root
+        self.owner, self.root = owner, owner.folder.parent
 
     def _path(self, path: str) -> str:
         return str(self.root) + self.canonicalize(path)
@@ -32,11 +39,14 @@ class Folder(paramiko.SFTPServerInterface):
     lstat = stat
 
     def open(self, path: str, flags: int, attr: Any) -> Any:
+        if self.owner.broken == "forbidden" and flags & os.O_CREAT:
+            return paramiko.SFTP_PERMISSION_DENIED
         try:
             handle = os.open(self._path(path), flags, 0o640)
         except OSError as error:
             return paramiko.SFTPServer.convert_errno(error.errno or 0)
-        made = paramiko.SFTPHandle(flags)
+        made = Handle(flags)
+        made.full = self.owner.broken == "full"
         made.readfile = made.writefile = os.fdopen(handle, "rb" if flags & 3 == os.O_RDONLY else "wb")  # type: ignore[attr-defined]
         return made
 
@@ -78,6 +88,7 @@ class SftpServer:
         self.known_hosts.write_text(self._line(host_key))
         self.other_host_line = self._line(other_key)
         self._host_key, self._client_key = host_key, client_key
+        self.broken = ""  # "full" or "forbidden": how its disk fails
         self._transports: list[Any] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -90,7 +101,7 @@ class SftpServer:
                 connection, _ = self._listener.accept()
                 transport = paramiko.Transport(connection)
                 transport.add_server_key(self._host_key)
-                transport.set_subsystem_handler("sftp", paramiko.SFTPServer, Folder, self.folder.parent)
+                transport.set_subsystem_handler("sftp", paramiko.SFTPServer, Folder, self)
                 self._transports.append(transport)
                 with suppress(paramiko.SSHException, EOFError):
                     transport.start_server(threading.Event(), Login(self._client_key))
