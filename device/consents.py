@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from sqlite_utils import Database
 
 from device.database import StoreError
 from device.records import clean_text, to_ms
 
-Way = Literal["screen", "paper"]
+Way = Literal["screen", "paper", "declared"]  # declared: whoever enrolled at the command line answers for it
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class ConsentDraft:
     version: str  # of the wording
     language: str
     wording: str  # the whole text as it was shown
-    way: Way  # given on the screen, or signed on paper that the company keeps
+    way: Way  # given on the screen, signed on paper that the company keeps, or declared by who enrolled
     given_at: float  # s since the epoch, UTC
 
     def __post_init__(self) -> None:
-        if not self.wording.strip() or self.way not in ("screen", "paper"):
-            raise StoreError("consent: expected the wording that was agreed to, and screen or paper")
+        if not self.wording.strip() or self.way not in get_args(Way):
+            raise StoreError(f"consent: expected the wording that was agreed to, and one of {', '.join(get_args(Way))}")
         clean_text("version of the consent", self.version, 60)
 
 

@@ -1,15 +1,20 @@
-"""Enrol a person from images, a clip or the camera, or a folder of people (one sub-folder each)."""
+"""Enrol a person from images, a clip or the camera, or a folder of people (one sub-folder each).
+
+Who enrols declares that the person has consented to the wording that `--wording` prints; its version and the time are stored with the templates.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from device import config, stored_settings
 from device.camera import open_source
+from device.consents import ConsentDraft
 from device.contract import ClockfaceError
 from device.database import database_path
 from device.enrolment import EnrolmentError, capture, enrol, sample_picture
@@ -18,6 +23,7 @@ from device.recogniser import Recogniser
 from device.records import Person
 from device.renewal import renew
 from device.store import Store
+from device.web.consent_text import Wording, wording
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,24 +32,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--code", help="the employee's code, such as E17")
     parser.add_argument("--camera", metavar="SOURCE", help="capture from a camera (0), an address or a clip")
     parser.add_argument("--folder", type=Path, metavar="DIR", help="enrol many: a sub-folder a person, named like the person")
+    parser.add_argument("--wording", action="store_true", help="print what the person must have agreed to, and enrol nobody")
     parser.add_argument("--db", metavar="FILE", help="the database")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.wording:
+        shown = _wording(config.load(args.config))
+        print(f"{shown.title} ({shown.version})\n{shown.text}")
+        return 0
     ways = [bool(args.images), args.camera is not None, args.folder is not None]
     if sum(ways) != 1 or (args.folder is None) == (args.name is None):
-        print("usage: enroll NAME IMAGE...   or   enroll NAME --camera SOURCE   or   enroll --folder DIR", file=sys.stderr)
+        print("usage: enroll NAME IMAGE...   or   enroll NAME --camera SOURCE   or   enroll --folder DIR   or   enroll --wording", file=sys.stderr)
         return 2
     settings = config.load(args.config)
     with Store.open(database_path(settings, args.db), settings.store, actor="enroll") as store:
         settings = config.load(args.config, stored_settings.read(store))
+        consent = _wording(settings).given("declared", time.time())
         recogniser = Recogniser(settings)
         for line in renew(store, recogniser).lines(recogniser.embedder.card.name):  # else who is enrolled already would not be noticed
             print(line, file=sys.stderr)
         if args.folder is not None:
-            return _enrol_folder(store, recogniser, args.folder)
+            return _enrol_folder(store, recogniser, args.folder, consent)
         if args.camera is not None:
             with open_source(args.camera, settings.camera) as source:
                 samples = capture(recogniser, source)
@@ -51,12 +63,13 @@ def run(args: argparse.Namespace) -> int:
         else:
             samples = [sample_picture(recogniser, read_image(path), path.name) for path in args.images]
             sources = [path.name for path in args.images]
-        person = enrol(store, recogniser, args.name, args.code, samples, sources)
+        person = enrol(store, recogniser, args.name, args.code, samples, sources, consent)
     _say(person, len(samples), args.json)
+    _say_consent(consent)
     return 0
 
 
-def _enrol_folder(store: Store, recogniser: Recogniser, folder: Path) -> int:
+def _enrol_folder(store: Store, recogniser: Recogniser, folder: Path, consent: ConsentDraft) -> int:
     """Everybody in a folder; who cannot be enrolled is named with the reason, the others are enrolled."""
     from rich.console import Console
     from rich.progress import track
@@ -68,12 +81,21 @@ def _enrol_folder(store: Store, recogniser: Recogniser, folder: Path) -> int:
     for name, paths in track(people, "enrolling", console=Console(stderr=True)):
         try:
             samples = [sample_picture(recogniser, read_image(path), f"{name}/{path.name}") for path in paths]
-            enrol(store, recogniser, name, None, samples, [path.name for path in paths])
+            enrol(store, recogniser, name, None, samples, [path.name for path in paths], consent)
         except ClockfaceError as error:
             refused += 1
             print(f"refused: {error}", file=sys.stderr)
     print(f"{len(people) - refused} enrolled, {refused} refused")
+    _say_consent(consent)
     return 1 if refused else 0
+
+
+def _wording(settings: config.Settings) -> Wording:
+    return wording(settings.web.language, settings.web.consent)
+
+
+def _say_consent(consent: ConsentDraft) -> None:
+    print(f"consent to version {consent.version} is stored as declared by you (`enroll --wording` prints it)", file=sys.stderr)
 
 
 def _people_in(folder: Path) -> Iterator[tuple[str, list[Path]]]:

@@ -10,7 +10,6 @@ from starlette.datastructures import UploadFile
 from starlette.responses import JSONResponse, Response
 
 from device import bulk
-from device.consents import ConsentDraft
 from device.contract import ClockfaceError
 from device.web.consent_text import Wording, wording
 from device.web.pages import Call, Problem, get, post
@@ -45,7 +44,7 @@ def enrol_person(call: Call) -> Response:
         raise Problem("this terminal has no camera and no model loaded", 409)
     if call.field("consent", "") != shown.version:
         raise Problem("nobody is enrolled without consent, in the wording that is in force")
-    consent = ConsentDraft(shown.version, shown.language, f"{shown.title}\n{shown.text}", "paper", call.terminal.now())
+    consent = shown.given("paper", call.terminal.now())
     files = [file for file in call.form.getlist("photo") if isinstance(file, UploadFile)][: bulk.MOST_PHOTOS + 1]
     if len(files) > bulk.MOST_PHOTOS:
         raise Problem(f"at most {bulk.MOST_PHOTOS} photos of one person are taken")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from device.config import ROOT
+from device.consents import ConsentDraft, Way
 from device.web.messages import FOLDER, LANGUAGES, MessageError
 
 if sys.version_info >= (3, 11):
@@ -23,6 +24,10 @@ class Wording:
     text: str
     agree: str
     decline: str
+
+    def given(self, way: Way, at: float) -> ConsentDraft:
+        """The consent to this wording, to be stored with the templates; at: s since the epoch."""
+        return ConsentDraft(self.version, self.language, f"{self.title}\n{self.text}", way, at)
 
     @property
     def paragraphs(self) -> list[str]:

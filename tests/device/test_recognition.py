@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from device import models
+from device import consents, models
 from device.__main__ import main
 from device.config import QualitySettings, Settings
 from device.contract import align
@@ -20,6 +20,7 @@ from device.images import read_image
 from device.quality import assess
 from device.recogniser import Recogniser
 from device.store import Store, StoreError
+from device.web.consent_text import wording
 
 
 @pytest.fixture(scope="module")
@@ -159,11 +160,17 @@ def test_a_name_of_10000_characters_is_refused(recogniser: Recogniser, portraits
     assert store.people() == [] and store.template_counts() == {}
 
 
-def test_the_code_may_stand_between_name_and_images(recogniser: Recogniser, portraits: dict[str, Any], tmp_path: Path) -> None:
+def test_the_code_may_stand_between_name_and_images(portraits: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     database = tmp_path / "clockface.db"
     assert main(["enroll", "Hopper", "--code", "E17", str(models.path("portrait-hopper")), "--db", str(database)]) == 0
     with Store.open(database) as store:
         assert [(person.name, person.code) for person in store.people()] == [("Hopper", "E17")]
+        with store.reading() as db:
+            [consent] = consents.of(db, 1)
+    assert (consent.way, consent.version, consent.withdrawn_at) == ("declared", wording("en").version, None)
+    assert f"consent to version {consent.version} is stored as declared by you" in capsys.readouterr().err
+    assert main(["enroll", "--wording"]) == 0
+    assert wording("en").text in capsys.readouterr().out
 
 
 def test_a_folder_enrols_everybody_it_can(recogniser: Recogniser, portraits: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -180,6 +187,8 @@ def test_a_folder_enrols_everybody_it_can(recogniser: Recogniser, portraits: dic
     assert "Nobody/1.jpg" in said.err and "already enrolled as 'Hopper'" in said.err
     with Store.open(database) as store:
         assert [person.name for person in store.people()] == ["Collins", "Hopper"]
+        with store.reading() as db:
+            assert consents.in_force(db) == {person.id for person in store.people()}
 
 
 # identify
