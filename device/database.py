@@ -23,6 +23,10 @@ class StoreError(ClockfaceError):
     """The store cannot do what it was asked; the message says why and what to do."""
 
 
+class LockedPeriod(StoreError):
+    """A change to days that are settled."""
+
+
 REMEDIES = (  # part of SQLite's message -> what it means here and what to do
     ("period is locked", "holds a locked period that this would change; nothing was written: lift the lock first, or choose another day"),
     ("locked", "is locked by another process; wait until that has finished or end it (`fuser` names it), then try again"),
@@ -48,7 +52,8 @@ def explained(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         said = str(error)
         remedy = next((text for part, text in REMEDIES if part in said.lower()), None)
-        raise StoreError(f"database {path} {remedy} ({said})" if remedy else f"database {path}: {said}") from error
+        kind = LockedPeriod if "period is locked" in said else StoreError
+        raise kind(f"database {path} {remedy} ({said})" if remedy else f"database {path}: {said}") from error
 
 
 @contextmanager

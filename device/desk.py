@@ -27,6 +27,10 @@ from device.timesheets import MARGIN_DAYS, locked_days_changed, sheet_within, si
 STATES = ("open", "approved", "refused")
 
 
+class NoChange(StoreError):
+    """A correction after which everything would be as it is."""
+
+
 class NotAllowed(StoreError):
     """A decision this person may not make, or a change in a locked period."""
 
@@ -75,14 +79,15 @@ class Desk:
         """Ask for a correction.
 
         Raises:
-            StoreError: no such person or punch, or it would change nothing.
+            StoreError: no such person or punch.
+            NoChange: it would change nothing.
             NotAllowed: it would change a locked period.
         """
         self.store.person(draft.person_id)
         with self.store.transaction() as db:
             corrections.check_target(db, draft)
             if current(db, draft.punch_id, draft.amends) == draft.replacement:
-                raise StoreError("this correction would change nothing; give another time or direction")
+                raise NoChange("this correction would change nothing; give another time or direction")
             db.execute("SAVEPOINT trial")  # so that nobody asks for what cannot be approved
             self._append(db, draft, by)
             db.execute("ROLLBACK TO trial")

@@ -6,12 +6,11 @@ from dataclasses import replace
 
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from device.consents import ConsentDraft
-from device.contract import ClockfaceError
 from device.enrolment import alike, template_drafts
 from device.gallery import Gallery
 from device.recogniser import Recogniser
 from device.records import LONGEST_CODE, LONGEST_NAME, clean_text
+from device.store import StoreError
 from device.web import pins, sessions
 from device.web.attempts import LockedOut
 from device.web.booth import Booth, Draft
@@ -61,16 +60,22 @@ def take_person(call: Call) -> Response:
     """Name and code; a code that is there already names somebody who gets templates now."""
     name, code = call.field("name"), call.field("code", "").strip()
     try:
-        name = clean_text("name", name, LONGEST_NAME)
-        draft = Draft(call.who.id, name, clean_text("code", code, LONGEST_CODE) if code else "")
+        draft = Draft(call.who.id, cleaned(call, "name", name, LONGEST_NAME), cleaned(call, "code", code, LONGEST_CODE) if code else "")
         known = [person for person in call.store.people() if code and person.code and person.code.casefold() == code.casefold()]
         if known:
             draft = _of_known(call, draft, known[0].id)
-    except ClockfaceError as error:
-        return call.page("kiosk/person.html", 400, problem=str(error), name=name, code=code)
+    except Problem as problem:
+        return call.page("kiosk/person.html", 400, problem=str(problem), name=name, code=code)
     booth(call).end()
     booth(call).keep(draft)
     return call.goto("/kiosk/enrol/consent")
+
+
+def cleaned(call: Call, what: str, text: str, most: int) -> str:
+    try:
+        return clean_text(what, text, most)
+    except StoreError:
+        raise Problem(call.texts.text(f"enrol.{what}_wrong", most=most)) from None
 
 
 def _of_known(call: Call, draft: Draft, person_id: int) -> Draft:
@@ -95,7 +100,7 @@ def take_consent(call: Call) -> Response:
         return call.page("kiosk/declined.html", draft=draft)
     if call.field("version") != shown.version or call.field("language") != shown.language:
         raise Problem(call.texts.text("enrol.consent_changed"), 409)
-    consent = ConsentDraft(shown.version, shown.language, f"{shown.title}\n{shown.text}", "screen", call.terminal.now())
+    consent = shown.given("screen", call.terminal.now())
     booth(call).keep(replace(draft, consent=consent))
     return call.goto("/kiosk/enrol/capture")
 
@@ -151,7 +156,7 @@ def stored(call: Call, draft: Draft) -> Response:
     """Person, consent and templates in one transaction."""
     using = recogniser(call)
     if draft.embeddings is None or draft.consent is None:
-        raise Problem("nothing was captured", 409)
+        raise Problem(call.texts.text("enrol.start_again"), 409)
     sources = ["kiosk"] * len(draft.samples)
     drafts = template_drafts(using.embedder.card.model_id, draft.embeddings, draft.samples, sources)
     if draft.person_id is None:
@@ -189,18 +194,18 @@ def give_pin(call: Call) -> Response:
     """A PIN beside the face, chosen by the person."""
     draft = drafted(call)
     if draft.stored_id is None:
-        raise Problem("nobody is enrolled", 409)
+        raise Problem(call.texts.text("enrol.start_again"), 409)
     try:
         pins.set_pin(call.store, draft.stored_id, call.field("pin"))
-    except PinError as error:
-        return call.page("kiosk/pin.html", 400, draft=draft, problem=str(error))
+    except PinError:
+        return call.page("kiosk/pin.html", 400, draft=draft, problem=call.texts.text("enrol.pin_rule"))
     return call.goto("/kiosk/enrol/test", call.texts.text("enrol.pin_set"))
 
 
 def booth(call: Call) -> Booth:
     found = call.terminal.live.booth
     if found.recogniser is None:
-        raise Problem("this terminal has no camera", 409)
+        raise Problem(call.texts.text("enrol.no_camera"), 409)
     return found
 
 

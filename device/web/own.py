@@ -9,7 +9,8 @@ from starlette.responses import RedirectResponse, Response
 from device.attendance import LastPunch
 from device.contract import ClockfaceError
 from device.corrections import CorrectionDraft
-from device.desk import Desk
+from device.database import LockedPeriod
+from device.desk import Desk, NoChange, NotAllowed
 from device.planning import Planning
 from device.records import Person
 from device.timesheet.sheet import hours
@@ -82,7 +83,8 @@ def ask(call: Call) -> Response:
     try:
         Desk(call.store, call.terminal.now()).request(draft_of(call, person, day, site), f"person:{person.id}")
     except ClockfaceError as error:
-        return form(call, person, day, 400, str(error))
+        why = "same" if isinstance(error, NoChange) else "locked" if isinstance(error, NotAllowed | LockedPeriod) else "no_choice"
+        return form(call, person, day, 400, call.texts.text(f"own.{why}"))
     return call.goto("/kiosk/own", call.texts.text("own.asked"))
 
 

@@ -73,7 +73,7 @@ class Call:
     def who(self) -> User:
         """The user of a page that has a role."""
         if self.user is None:
-            raise Problem("log in first", 401)
+            raise Problem(self.common.text("problem.login"), 401)
         return self.user
 
     @property
@@ -124,6 +124,11 @@ class Call:
     def texts(self) -> Messages:
         """The messages in this language."""
         return Messages.load(self.language)
+
+    @property
+    def common(self) -> Messages:
+        """What kiosk and desk both say; the desk speaks English."""
+        return self.texts if self.place == "kiosk" else Messages.load("en")
 
     @property
     def wants_json(self) -> bool:
@@ -194,7 +199,7 @@ class Endpoint:
         if refused is not None:
             return refused
         if self.spec.method == "POST" and not token_fits(call):
-            return error_page(call, 403, "This form is too old or from elsewhere. Go back, load the page again and repeat.")
+            return error_page(call, 403, call.common.text("problem.old_form"))
         return self.spec.handler(call)
 
     def _with_call(self, request: Request, form: FormData, work: Callable[[Call], Response | None]) -> Response | None:
@@ -230,34 +235,31 @@ def guarded(call: Call, work: Callable[[Call], Response | None]) -> Response | N
         return work(call)
     except Problem as problem:
         return error_page(call, problem.status, str(problem))
-    except StoreError as error:
+    except ClockfaceError as error:
         if call.user is None:
             log.error("%s", error)
-        return error_page(call, 400, str(error) if call.user else "This cannot be done now. Please call the person in charge of this terminal.")
-    except ClockfaceError as error:
-        return error_page(call, 400, str(error))
+        return error_page(call, 400, str(error) if call.user else call.common.text("problem.not_possible"))
     except OverflowError:  # a number in the address that SQLite cannot hold
-        return error_page(call, 404, "There is nothing at this address.")
+        return error_page(call, 404, call.common.text("problem.nothing_here"))
     except Exception:
         log.exception("%s %s failed", call.request.method, call.request.url.path)
-        return error_page(call, 500, "Something went wrong here. The log of the terminal says what.")
+        return error_page(call, 500, call.common.text("problem.failed"))
 
 
 def refusal(call: Call, page: Page) -> Response | None:
     """Whether this call may go on: None, or what the browser gets instead."""
     if page.place == "kiosk" and call.terminal.settings.web.kiosk == "local" and not local(call.address):
-        words = 'The kiosk page is for the screen of the terminal itself; [web] kiosk = "anywhere" opens it to the network.'
-        return error_page(call, 403, words)
+        return error_page(call, 403, call.common.text("problem.only_here"))
     if page.role is None:
         return None
     if call.user is None:
         if page.method == "GET" and not call.wants_json:
             return RedirectResponse(f"{LOGIN[page.place]}?next={quote(call.request.url.path)}", 303)
-        return error_page(call, 401, "Log in first.")
+        return error_page(call, 401, call.common.text("problem.login"))
     if not call.user.may(page.role):
-        return error_page(call, 403, f"Your role ({call.user.role}) does not allow this; it needs {page.role}.")
+        return error_page(call, 403, call.common.text("problem.role", role=call.user.role, needed=page.role))
     if call.user.must_change and not page.before_change:
-        return RedirectResponse("/password", 303) if page.place == "desk" else error_page(call, 403, "Change your password at a desk first.")
+        return RedirectResponse("/password", 303) if page.place == "desk" else error_page(call, 403, call.common.text("problem.must_change"))
     return None
 
 

@@ -12,6 +12,7 @@ from device.config import AttendanceSettings, Settings, WebSettings
 from device.records import Person, PunchDraft
 from device.web import pins
 from device.web.live import Live
+from device.web.messages import Messages
 from device.web.view import clock_state
 from tests.web.conftest import Browser, Desk
 
@@ -128,6 +129,17 @@ def test_the_language_can_be_changed(desk: Desk) -> None:
     page = browser.get("/kiosk").text
     assert "Bitte in die Kamera schauen" in page and '<html lang="de">' in page
     assert browser.post("/kiosk/language", "/kiosk", {"language": "../en"}).status_code == 400
+
+
+def test_what_goes_wrong_is_said_in_its_language(desk: Desk) -> None:
+    browser = kiosk(desk)
+    browser.post("/kiosk/language", "/kiosk", {"language": "de"})
+    said = Messages.load("de").texts
+    too_old = browser.http.post("/kiosk/own", data={"code": "E1", "pin": "1", "form_token": "no"}, follow_redirects=False).text
+    assert said["problem.old_form"] in too_old and said["problem.title_403"] in too_old and said["problem.back"] in too_old
+    operator = desk.browser("operator", "kiosk")
+    operator.post("/kiosk/language", "/kiosk", {"language": "de"})
+    assert said["enrol.no_camera"] in operator.get("/kiosk/enrol/capture").text
 
 
 def test_a_camera_without_scenes_is_lost() -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from device.clock import ClockState
+from device.desk import Desk as Locks
 from device.planning import Planning
 from device.store import PunchDraft
 from device.timesheet.worksite import Site
 from device.web import pins
+from device.web.messages import LANGUAGES, Messages
 from device.web.tickets import IDLE_SECONDS, MOST, Tickets
 from tests.web.conftest import START, Browser, Clock, Desk
 
@@ -73,23 +75,35 @@ def test_a_punch_is_added_for_the_day_after(staffed: Desk) -> None:
     assert found == (None, round((at("01:30") + 86400) * 1000), "Forgotten")
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"target": "punch:3"}, "has no punch 3"),  # Ben's
-        ({"target": "punch:x"}, "choose the punch"),
-        ({"direction": "sideways"}, "choose a direction"),
-        ({"hour": "24"}, "choose a direction and a time"),
-        ({"reason": "because"}, "expected one of"),
-        ({"hour": "19", "minute": "00"}, "would change nothing"),
-        ({"target": "new", "action": "remove"}, "time and direction of the punch to add"),
+        ({"target": "punch:3"}, "own.no_choice"),  # Ben's
+        ({"target": "punch:x"}, "own.no_choice"),
+        ({"direction": "sideways"}, "own.no_choice"),
+        ({"hour": "24"}, "own.no_choice"),
+        ({"reason": "because"}, "own.no_choice"),
+        ({"target": "new", "action": "remove"}, "own.no_choice"),
+        ({"hour": "19", "minute": "00"}, "own.same"),
     ],
 )
-def test_what_cannot_be_asked_for_is_said(staffed: Desk, changed: dict[str, str], said: str) -> None:
-    answer = ask(signed_in(staffed), **changed)
-    assert answer.status_code == 400 and said in answer.text
+def test_what_cannot_be_asked_for_is_said_in_the_kiosks_language(staffed: Desk, changed: dict[str, str], said: str, language: str) -> None:
+    ann = signed_in(staffed)
+    ann.post("/kiosk/language", "/kiosk", {"language": language})
+    answer = ask(ann, **changed)
+    problem = answer.text.partition('role="alert">')[2].partition("<")[0]
+    assert answer.status_code == 400 and problem == Messages.load(language).text(said)
     with staffed.store() as store, store.reading() as db:
         assert db.execute("SELECT count(*) FROM correction_requests").fetchone()[0] == 0
+
+
+def test_a_day_that_is_settled_is_for_hr(staffed: Desk) -> None:
+    with staffed.store() as store:
+        Locks(store, staffed.clock.now).lock(date(2026, 9, 1), date(2026, 9, 20), "Hr")
+    ann = signed_in(staffed)
+    ann.post("/kiosk/language", "/kiosk", {"language": "de"})
+    assert Messages.load("de").text("own.locked") in ask(ann).text
 
 
 def test_guessing_a_pin_is_slow(staffed: Desk) -> None:
