@@ -156,8 +156,6 @@ def enrol_one(store: Store, recogniser: Recogniser, name: str, code: str, photos
     known = _known(store, name, code)
     embeddings, sources = recogniser.embed(list(samples.values())), list(samples)
     gallery = recogniser.gallery(store)
-    with store.transaction():
-        store.note("biometrics compared", templates=len(gallery))
     check_new(store, gallery, embeddings, recogniser.threshold(len(gallery)), sources)
     check_same(embeddings, recogniser.threshold(1), sources)
     drafts = template_drafts(recogniser.embedder.card.model_id, embeddings, list(samples.values()), sources)

@@ -78,10 +78,12 @@ class Recogniser:
         return self.embedder.embed(np.stack([sample.crop for sample in samples]))
 
     def gallery(self, store: Store) -> Gallery:
-        """Everybody enrolled and active whose templates are of this model."""
+        """Everybody enrolled and active whose templates are of this model; that they were read is audited."""
         card = self.embedder.card
         gallery = Gallery(card.model_id, card.embedding_size)
         _, person_ids, matrix = store.templates(card.model_id)
+        with store.transaction():
+            store.note("templates read", templates=len(person_ids), model=card.model_id[:12])
         if len(person_ids):
             gallery.add(person_ids, matrix, card.model_id)
         return gallery

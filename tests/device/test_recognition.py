@@ -212,3 +212,13 @@ def test_identify_prints_what_others_rely_on(recogniser: Recogniser, portraits: 
     assert (known["person"], known["name"]) == (hopper.id, "Hopper") and known["score"] > known["threshold"]
     assert unknown["person"] is None and unknown["name"] is None and unknown["score"] < unknown["threshold"]
     assert poor["person"] is None and poor["reason"].startswith("quality: ") and "blurred" in poor["reason"]
+
+
+def test_every_reading_of_templates_is_audited(recogniser: Recogniser, portraits: dict[str, Any], store: Store) -> None:
+    person = enrol(store, recogniser, "Hopper", None, [sample_picture(recogniser, portraits["hopper"], "a")], ["a"])
+    store.act_as("terminal")
+    recogniser.gallery(store)
+    with store.reading() as db:
+        actor, action, details = db.execute("SELECT actor, action, details FROM audit ORDER BY id DESC LIMIT 1").fetchone()
+    assert (actor, action) == ("terminal", "templates read")
+    assert json.loads(details) == {"templates": 1, "model": recogniser.embedder.card.model_id[:12]} and person.name not in details

@@ -206,7 +206,7 @@ def test_the_same_person_again_is_found_and_the_decision_noted(running: Running,
         noted = [row[0] for row in db.execute("SELECT action FROM audit WHERE actor LIKE 'user:%'")]
         actions = [action for action in noted if action.startswith("look-alike")]
         assert actions == ["look-alike found", "look-alike decided"]
-        assert "biometrics compared" in noted and sum(not person.erased for person in store.people()) == 1
+        assert "templates read" in noted and sum(not person.erased for person in store.people()) == 1
 
 
 def test_no_consent_stores_nothing(running: Running, page: Any) -> None:
