@@ -40,6 +40,7 @@ class ChainReport:
     head: str  # hash of the last row that is in order: to be noted elsewhere
     first_bad: int | None = None  # id of the first row that is missing or wrong
     reason: str = ""
+    removed: int = 0  # rows that a policy removed, whose hashes are in order
 
 
 def row_hash(row: Mapping[str, Value]) -> str:
@@ -63,17 +64,40 @@ def append(db: Database, table: str, fields: Mapping[str, Value]) -> dict[str, V
 
 
 def verify(db: Database, table: str) -> ChainReport:
-    """Recompute a chain from its first row to its last; stops at the first break."""
+    """Recompute a chain from its first row to its last; stops at the first break. Rows that a policy removed count by what is kept of them."""
     count = db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-    head, broken = _first_break(db.query(f"SELECT * FROM {table} ORDER BY id"), CHAINED[table], _highest_id(db, table))
+    gone, unproven = _removals(db, table)
+    head, broken = _first_break(db.query(f"SELECT * FROM {table} ORDER BY id"), CHAINED[table], _highest_id(db, table), gone)
+    broken = broken or unproven
     if broken is None:
-        return ChainReport(table, True, count, head)
-    return ChainReport(table, False, count, head, *broken)
+        return ChainReport(table, True, count, head, removed=len(gone))
+    return ChainReport(table, False, count, head, *broken, removed=len(gone))
 
 
-def _first_break(rows: Iterable[dict[str, Value]], word: str, highest: int) -> tuple[str, tuple[int, str] | None]:
+def batch_digest(hashes: Iterable[str]) -> str:
+    """SHA-256 over the hashes of rows that were removed together, corrections before punches, each by id: what the audit keeps of them."""
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def _removals(db: Database, table: str) -> tuple[dict[int, tuple[str, str]], tuple[int, str] | None]:
+    """id -> previous hash and hash of what a policy removed; and the first that the audit does not prove."""
+    if table == "audit":
+        return {}, None
+    gone = {row[0]: (row[1], row[2]) for row in db.execute("SELECT id, previous_hash, hash FROM removals WHERE chain = ?", [table])}
+    batches = db.execute("SELECT audit_id, min(id) FROM removals WHERE chain = ? GROUP BY 1 ORDER BY 2", [table]).fetchall()
+    for audit_id, first in batches:
+        hashes = [row[0] for row in db.execute("SELECT hash FROM removals WHERE audit_id = ? ORDER BY chain, id", [audit_id])]
+        said = db.execute("SELECT json_extract(details, '$.sha256') FROM audit WHERE id = ? AND action = 'punches removed'", [audit_id]).fetchone()
+        if said is None or said[0] != batch_digest(hashes):
+            return gone, (first, f"{CHAINED[table]} {first} was removed, but not as the audit says")
+    return gone, None
+
+
+def _first_break(rows: Iterable[dict[str, Value]], word: str, highest: int, gone: Mapping[int, tuple[str, str]]) -> tuple[str, tuple[int, str] | None]:
     expected, previous = 1, GENESIS
     for row in rows:
+        while row["id"] != expected and expected in gone and gone[expected][0] == previous:
+            expected, previous = expected + 1, gone[expected][1]
         if row["id"] != expected:
             return previous, (expected, f"{word} {expected} is missing")
         if row["hash"] != row_hash(row):

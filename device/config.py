@@ -149,6 +149,8 @@ class StoreSettings:
 class RetentionSettings:
     sightings_days: int = ranged(0, 0, 3650)  # how long the counts of unknown faces are kept; 0: for ever
     crops_days: int = ranged(0, 0, 3650)  # how long enrolment crops are kept; after a change of model who has none is enrolled again; 0: as long as the person
+    punches_days: int = ranged(0, 0, 36500)  # how long punches and their corrections are kept; working-time law asks for years; 0: for ever
+    erased_punches: str = chosen("keep", "keep", "remove")  # of erased people: kept under a pseudonym, or removed with the next daily look
     inactive_days: int = ranged(0, 0, 3650)  # how long templates of deactivated people are kept after their last punch; 0: until they are erased
 
 

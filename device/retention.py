@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from device import removal
 from device.config import RetentionSettings
 from device.store import Store
 
@@ -21,8 +22,12 @@ RULES = {  # setting -> what it removes, and the statement; `:before` is ms sinc
 
 
 def apply(store: Store, settings: RetentionSettings, now: float) -> list[str]:
-    """Remove what is older than the policy allows, all in one transaction; returns the report, nothing where nothing was due."""
+    """Remove what is older than the policy allows; returns the report, nothing where nothing was due. Punches go in batches, the rest at once."""
     removed: dict[str, int] = {}
+    if settings.punches_days or settings.erased_punches == "remove":
+        before = round(now * 1000) - settings.punches_days * DAY_MS if settings.punches_days else 0
+        punches = removal.remove(store, before, settings.erased_punches == "remove")
+        removed |= {"punches": punches} if punches else {}
     with store.transaction() as db:
         for name, (what, sql) in RULES.items():
             days = getattr(settings, name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from sqlite_utils import Database, Migrations
 
 APPLICATION_ID = 0x434C4B46  # "CLKF" in the header of the file: this database is ours
-SCHEMA_VERSION = 8  # as many as there are migrations; kept in the file as user_version
+SCHEMA_VERSION = 9  # as many as there are migrations; kept in the file as user_version
 
 TABLES = """
 CREATE TABLE people (
@@ -365,6 +365,30 @@ WHEN EXISTS (SELECT 1 FROM period_locks l WHERE l.lifted_at IS NULL AND ({condit
 BEGIN SELECT RAISE(ABORT, 'the period is locked'); END;
 """
 
+REMOVALS = """
+CREATE TABLE removals (  -- of a chain's rows that a policy removed, what keeps the chain whole (`device/removal.py`)
+    chain TEXT NOT NULL CHECK (chain IN ('punches', 'corrections')),
+    id INTEGER NOT NULL,
+    previous_hash TEXT NOT NULL,
+    hash TEXT NOT NULL,
+    audit_id INTEGER NOT NULL REFERENCES audit (id),
+    PRIMARY KEY (chain, id)
+) STRICT;
+CREATE INDEX removals_by_batch ON removals (audit_id);
+CREATE TABLE removing (now INTEGER NOT NULL) STRICT;  -- has a row within the transaction that removes
+CREATE INDEX outbox_by_punch ON outbox (punch_id);
+CREATE INDEX outbox_by_correction ON outbox (correction_id);
+CREATE INDEX decisions_by_correction ON correction_decisions (correction_id);
+CREATE INDEX requests_by_punch ON correction_requests (punch_id);
+CREATE INDEX requests_by_added ON correction_requests (amends);
+"""
+
+BUT_BY_POLICY = """
+DROP TRIGGER {table}_no_delete;
+CREATE TRIGGER {table}_no_delete BEFORE DELETE ON {table} WHEN NOT EXISTS (SELECT 1 FROM removing)
+BEGIN SELECT RAISE(ABORT, '{table} are immutable, and removed by a policy alone: add a correction'); END;
+"""
+
 MIGRATIONS = Migrations("clockface")
 
 
@@ -430,3 +454,11 @@ def templates_are_sealed(db: Database) -> None:
 @MIGRATIONS()
 def find_punches_of_an_unset_clock(db: Database) -> None:
     db.execute("CREATE INDEX punches_on_an_unset_clock ON punches (boot_id, id) WHERE clock_synchronised = 0")
+
+
+@MIGRATIONS()
+def punches_can_be_removed_by_policy(db: Database) -> None:
+    db.executescript(REMOVALS)
+    db.executescript(FIXED.format(table="removals"))
+    for table in ("punches", "corrections", "correction_requests", "correction_decisions"):
+        db.executescript(BUT_BY_POLICY.format(table=table))

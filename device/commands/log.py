@@ -125,5 +125,6 @@ def _verify(store: Store, as_json: bool) -> int:
     else:
         for report in reports:
             said = "whole" if report.ok else f"BROKEN: {report.reason}; keep a copy of the database and look at its back-ups"
-            print(f"{report.table}: {report.count} rows, {said}; head {report.head}")
+            gone = f" and {report.removed} removed by policy" if report.removed else ""
+            print(f"{report.table}: {report.count} rows{gone}, {said}; head {report.head}")
     return 0 if all(report.ok for report in reports) else 1

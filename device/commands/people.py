@@ -23,7 +23,7 @@ ACTIONS = {  # name -> one line
     "rename": "give a person another name",
     "deactivate": "recognise and record a person no longer; everything is kept",
     "activate": "recognise and record a person again",
-    "erase": "forget a person: name, code, templates and crops; the punches stay under a pseudonym",
+    "erase": "forget a person: name, code, templates and crops; the punches stay under a pseudonym, or go by [retention] erased_punches",
 }
 
 
