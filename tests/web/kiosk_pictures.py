@@ -19,6 +19,7 @@ import numpy as np
 
 from device import invented
 from device.config import AttendanceSettings, Settings
+from device.feeds.watch import CameraState
 from device.pipeline import Scene
 from device.records import TemplateDraft
 from device.store import Store
@@ -49,6 +50,8 @@ class Shot:
     before: Callable[[Live], None] = nothing
     newest_punch: float = 0.0
     plugged: bool = True
+    camera: CameraState = "ok"
+    trouble: str = ""
 
 
 SHOTS = {
@@ -61,6 +64,10 @@ SHOTS = {
     "unknown": Shot("unknown", 12.0, states.unknown),
     "asked": Shot("asked", before=states.ask),
     "camera-lost": Shot("camera_lost", plugged=False),
+    "camera-frozen": Shot("camera_frozen", NOBODY, camera="frozen"),
+    "camera-black": Shot("camera_black", NOBODY, camera="black"),
+    "camera-slow": Shot("camera_slow", NOBODY, camera="slow"),
+    "not-recording": Shot("not_recording", NOBODY, trouble="the disk is full"),
     "clock-not-set": Shot("clock_not_set", NOBODY, newest_punch=1e11),
 }
 DESK = {
@@ -130,7 +137,10 @@ class Studio:
 
     def state(self, shot: Shot) -> bytes:
         live = Live(newest_punch=shot.newest_punch, clock=lambda: CLOCK)
+        live.camera, live.trouble = (lambda: shot.camera), (lambda: shot.trouble)
         scene = self.scenes.at(shot.seconds, shot.change)
+        if shot.camera == "black":
+            scene.frame.image[:] = 0
         with serving(self.database, live, shot.state == "asked") as url:
             if not shot.plugged:
                 self.open(url, "/kiosk")
@@ -142,7 +152,7 @@ class Studio:
 
     def _when(self, shot: Shot) -> bytes:
         wait(lambda: self.driver.find_element("tag name", "body").get_attribute("data-state") == shot.state, words=shot.state)
-        if shot.plugged and shot.state != "clock_not_set":
+        if shot.plugged and shot.state not in ("clock_not_set", "camera_frozen"):
             wait(lambda: self.driver.execute_script("return document.getElementById('picture').naturalWidth") > 0, words="the live picture")
         time.sleep(0.8)  # until what moves has come to rest
         return picture(self.driver)
