@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from datetime import datetime
+from datetime import date, datetime
 from multiprocessing import get_context
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from starlette.responses import Response
 
@@ -17,13 +18,14 @@ from device.columns import COLUMNS as PUNCH_COLUMNS
 from device.planning import Planning
 from device.punch_log import LogFilter
 from device.store import Store
-from device.timesheet.sheet import COLUMNS, row
+from device.timesheet.sheet import COLUMNS, Sheet, row
 from device.timesheet.worksite import Site, zone
 from device.timesheets import company_sheets, person_sheet
 from device.web import asked
 from device.web.log import asked_for
 from device.web.pages import Call, Problem, get
 
+T = TypeVar("T")
 LONG_ROWS = 5_000
 LOG_COLUMNS = (*PUNCH_COLUMNS, "local_time")
 FORMS = {
@@ -52,13 +54,25 @@ def timesheet(call: Call) -> Response:
     person = asked.person(call)
     if person:
         site, sheet = person_sheet(call.store, person.id, days, now)
-        sheets = {person.id: sheet}
+        rows = sheet_rows(call.store, site, {person.id: sheet})
+    elif len(call.store.people()) * len(days) <= LONG_ROWS:
+        rows = sheet_rows(call.store, *company_sheets(call.store, days, now))
     else:
-        site, sheets = company_sheets(call.store, days, now)
-    people = {one.id: one for one in call.store.people()}
-    rows = [row(number, people[number].name, people[number].code, day, site) for number, sheet in sheets.items() for day in sheet.days]
+        rows = apart(company_rows, call.terminal.database, days, now)
     name = f"timesheet-{days[0]:%Y-%m}" + (f"-{person.id}" if person else "")
     return download(call, "timesheet", name, COLUMNS, rows, {"month": f"{days[0]:%Y-%m}"})
+
+
+def sheet_rows(store: Store, site: Site, sheets: Mapping[int, Sheet]) -> list[dict[str, Any]]:
+    """A row a person and day."""
+    people = {one.id: one for one in store.people()}
+    return [row(number, people[number].name, people[number].code, day, site) for number, sheet in sheets.items() for day in sheet.days]
+
+
+def company_rows(database: Path, days: Sequence[date], now: int) -> list[dict[str, Any]]:
+    """Everybody's, for a process of its own."""
+    with Store.open(database, must_exist=True) as store:
+        return sheet_rows(store, *company_sheets(store, days, now))
 
 
 def log_rows(store: Store, chosen: LogFilter, site: Site) -> list[dict[str, Any]]:
@@ -86,15 +100,15 @@ def download(call: Call, what: str, name: str, columns: Sequence[str], rows: Seq
     elif form == "csv":
         data = exports.as_csv(columns, rows)
     else:
-        data = (exports.as_xlsx if len(rows) <= LONG_ROWS else apart)(what, columns, rows)
+        data = exports.as_xlsx(what, columns, rows) if len(rows) <= LONG_ROWS else apart(exports.as_xlsx, what, columns, rows)
     call.store.audit(call.who.actor, f"{what} exported", {**details, "rows": len(rows), "format": form})
     return Response(data, media_type=FORMS[form], headers={"content-disposition": f'attachment; filename="{name}.{form}"'})
 
 
-def apart(what: str, columns: Sequence[str], rows: Sequence[exports.Row]) -> bytes:
-    """A long worksheet, made in a process of its own that gives way: it takes seconds the camera loop needs."""
+def apart(work: Callable[..., T], *args: Any) -> T:
+    """Long work in a process of its own that gives way: it takes seconds the camera loop needs."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=os.nice, initargs=(10,)) as pool:
-        return pool.submit(exports.as_xlsx, what, columns, rows).result()
+        return pool.submit(work, *args).result()
 
 
 ROUTES = (

@@ -220,7 +220,14 @@ def test_a_changed_punch_shows_in_the_log(staffed: Desk) -> None:
 def test_a_long_worksheet_is_made_apart_and_the_same() -> None:
     rows = [{"person_id": number, "name": HOSTILE, "local_time": datetime(2026, 9, 18, 8, 0, number)} for number in range(3)]
     columns = ("person_id", "name", "local_time")
-    found = [list(openpyxl.load_workbook(io.BytesIO(make("log", columns, rows))).active.values) for make in (as_xlsx, apart)]
+    found = [list(openpyxl.load_workbook(io.BytesIO(data)).active.values) for data in (as_xlsx("log", columns, rows), apart(as_xlsx, "log", columns, rows))]
     assert found[0] == found[1] == [columns, *(tuple(row.values()) for row in rows)]
     with pytest.raises(ExportError, match="do not fit"):  # its errors come back as they are
-        apart("log", columns, range(SHEET_ROWS + 1))  # type: ignore[arg-type]
+        apart(as_xlsx, "log", columns, range(SHEET_ROWS + 1))
+
+
+def test_everybodys_sheets_are_made_apart_and_the_same(staffed: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = "/exports/timesheet?month=2026-09&format=csv"
+    here = staffed.browser("hr").get(address).text
+    monkeypatch.setattr("device.web.exports.LONG_ROWS", 0)
+    assert staffed.browser("hr").get(address).text == here and len(here.splitlines()) > 30
