@@ -19,6 +19,7 @@ COMMANDS = {  # name -> one line; the module `export.NAME` has add_arguments(par
     "table": "several models in one table: time, size, accuracy",
     "elsewhere": "the same embeddings under another Python, an old runtime, a board?",
     "calibrate": "set thresholds from non-mated scores, into the card",
+    "search": "how often the whole device is right with a model, into its card",
     "card": "print a model card, or write it as a page with pictures",
     "keygen": "make a key pair to sign bundles with",
     "bundle": "write one signed file with everything a device needs",

@@ -1,6 +1,6 @@
 """`python -m export card MODEL`: print the card inside a model file; `--html FILE` writes it as one page with pictures.
 
-Everything shown was measured by `verify`, `calibrate` and `latency` and stands in the file; there are no faces on the page.
+Everything shown was measured by `verify`, `calibrate`, `search` and `latency` and stands in the file; there are no faces on the page.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from device.contract import ModelCard
-from export import artefact
+from export import artefact, search
 from export.calibrate import as_text
 from export.page import page, percent
 from export.pictures import entry, misses
@@ -58,6 +58,8 @@ def lines(card: ModelCard) -> list[str]:
         told.append(f"groups       false matches: {rates}; worst to mean {found['worst_to_mean']:.2f}")
     if found := entry(card, "non_mated"):
         told.append(f"non-mated    mean {found['mean']:.3f}, deviation {found['deviation']:.3f}, largest {found['largest']:.3f} of {found['comparisons']}")
+    if found := entry(card, "search"):
+        told.append(f"whole device {search.words(found)}")
     told += [f"latency      {t['threads']} thread(s): p50 {t['p50_ms']:.2f} ms, p95 {t['p95_ms']:.2f} ms, {t['cpu']}, {t['runtime']}" for t in card.latency]
     told += [f"FNIR         {percent(value)} with {size} people at FPIR 1 %, {method} threshold" for size, value, method in misses(card, 0.01)]
     told += ["thresholds", *(f"  {as_text(point)}" for point in card.operating_points)] if card.operating_points else ["thresholds   none yet"]

@@ -1,6 +1,7 @@
 """`make model`, or `python -m export model RECIPE`: from weights to model files that a board can trust, in one command.
 
-build -> verify -> int8 (quantize and verify, with more layers in float until the gate holds) -> calibrate -> latency -> card -> install.
+build -> verify -> int8 (quantize and verify, with more layers in float until the gate holds; where none of that does, trained on for int8 first)
+-> calibrate -> search -> latency -> card -> install.
 Each step is a command of its own. A step that is done is not done again, so an interrupted run goes on; one that fails ends the run with exit code 1, and
 the files in use stay as they were: they are replaced last, all of them. `report.md` in the work folder says what every step said.
 """
@@ -53,18 +54,25 @@ def steps(recipe: Recipe, weights: Path, work: Path, pages: Path) -> list[Step]:
     note = ("--note", data.note) if data.note else ()
     ranges = folders or ("--rec", data.rec, "--people", "500")
 
-    def int8(goal: float) -> tuple[tuple[str, ...], ...]:
+    def int8(goal: float, source: str = base) -> tuple[tuple[str, ...], ...]:
         report = str(work / "quantize.json")
         return (
-            ("quantize", base, "--out", small, "--goal", str(goal), "--report", report, *ranges),
+            ("quantize", source, "--out", small, "--goal", str(goal), "--report", report, *ranges),
             ("verify", small, "--reference", base, *judged),
         )
 
+    tuned = str(work / f"{recipe.name}-qat" / f"{recipe.name}.onnx")
+    train = ("qat", str(weights), "--out", tuned, "--minutes", str(recipe.qat_minutes), *told, *folders, *records)
+    trained_on = ((train, *int8(GOALS[0], tuned)),) if recipe.qat_minutes else ()
+    found = recipe.search
+    photos = ("--people", found.people, "--strangers", found.strangers, "--gallery", str(found.gallery))
+    searched = [Step("search", (("search", base, small, *photos),))] if found.people else []
     return [
         Step("build", (("build", str(weights), "--out", base, *told),)),
         Step("verify", (("verify", base, "--reference", str(weights), *judged),)),
-        Step("int8", int8(GOALS[0]), tuple(int8(goal) for goal in GOALS[1:])),
+        Step("int8", int8(GOALS[0]), (*(int8(goal) for goal in GOALS[1:]), *trained_on)),
         Step("calibrate", (("calibrate", base, small, *folders, *records, *other, *note),)),
+        *searched,
         Step("latency", (("latency", base, small, "--threads", *map(str, sorted({1, os.cpu_count() or 1})), "--write"),)),
         Step("card", tuple(("card", model, "--html", str(pages / f"{Path(model).stem}.html")) for model in (base, small))),
     ]
@@ -203,8 +211,8 @@ def run(args: argparse.Namespace) -> int:
     work = args.work or Path("runs/model") / recipe.name
     work.mkdir(parents=True, exist_ok=True)
     weights = trained(recipe, work) if args.train else args.weights or Path(recipe.weights)
-    data, check = recipe.crops, recipe.verify
-    inputs = [weights, *map(Path, filter(None, (*data.folders, data.rec, data.teacher, data.other, check.pairs, check.images, check.groups)))]
+    data, check, photos = recipe.crops, recipe.verify, (recipe.search.people, recipe.search.strangers)
+    inputs = [weights, *map(Path, filter(None, (*data.folders, data.rec, data.teacher, data.other, check.pairs, check.images, check.groups, *photos)))]
     Run(work, inputs).follow(steps(recipe, weights, work, work))
     models = [work / f"{recipe.name}.onnx", work / f"{recipe.name}-int8.onnx"]
     install(models, args.out, LIST)

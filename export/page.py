@@ -76,6 +76,10 @@ def _tiles(card: ModelCard) -> str:
             tiles.append((f"{100 * tar['value']:.1f} %", f"TAR at FAR 0.1 % ({100 * tar['low']:.1f} to {100 * tar['high']:.1f})"))
     if (found := entry(card, "agreement")) and "mean_cosine" in found:
         tiles.append((f"{found['mean_cosine']:.4f}", f"mean cosine to {found['reference']}, lowest {found['lowest_cosine']:.4f}"))
+    if found := entry(card, "search"):
+        about = f"{found['people']} people with one photo each ({found['data']}), threshold for FPIR {100 * found['target_fpir']:g} %"
+        tiles.append((f"{100 * found['fnir']['value']:.1f} %", f"FNIR ({_span(found['fnir'])}), the whole device: {about}"))
+        tiles.append((f"{100 * found['fpir']['value']:.1f} %", f"FPIR ({_span(found['fpir'])}), {found['fpir']['searches']:,} photos of strangers"))
     if found := entry(card, "groups"):
         tiles.append((f"{found['worst_to_mean']:.2f} ×", "worst group's false matches against the mean"))
     if found := entry(card, "non_mated"):
@@ -84,6 +88,10 @@ def _tiles(card: ModelCard) -> str:
     if not tiles:
         return "<p>Nothing has been measured yet: run <code>python -m export verify</code> and <code>calibrate</code>.</p>"
     return f'<div class="tiles">{"".join(f"<div class=tile><b>{escape(value)}</b><span>{escape(words)}</span></div>" for value, words in tiles)}</div>'
+
+
+def _span(rate: dict[str, float]) -> str:
+    return f"{100 * rate['low']:.1f} to {100 * rate['high']:.1f}"
 
 
 def _pictures(card: ModelCard) -> str:

@@ -48,6 +48,15 @@ class VerifyTable:
 
 
 @dataclass(frozen=True)
+class SearchTable:
+    """Photos of the whole device's trial; nobody in them may be in `crops`."""
+
+    people: str = ""  # a sub-folder a person; "": no trial
+    strangers: str = ""
+    gallery: int = 300
+
+
+@dataclass(frozen=True)
 class Recipe:
     name: str = ""
     weights: str = ""  # .pt
@@ -56,6 +65,8 @@ class Recipe:
     training_data: str = ""
     crops: CropsTable = CropsTable()
     verify: VerifyTable = VerifyTable()
+    search: SearchTable = SearchTable()
+    qat_minutes: float = 20.0  # of training for int8, where quantizing alone does not pass the gate; 0: none
 
 
 def load(name: str) -> Recipe:

@@ -53,40 +53,41 @@ def _row(catalogue: Catalogue, entry: Entry, fault: str | None, uses: dict[str, 
     fields = {key: value for key, value in dataclasses.asdict(entry).items() if key != "sources"}
     in_use, ms = uses.get(entry.name, (False, None))
     told = {"path": str(catalogue.place(entry)), "ok": fault is None, "fault": fault, "in_use": in_use, "ms_per_crop": ms}
-    return {**fields, **told, "accuracy": None if fault else _accuracy(catalogue, entry)}
+    measured = {} if fault else _measured(catalogue, entry)
+    return {**fields, **told, "accuracy": measured.get("pairs"), "search": measured.get("search")}
 
 
-def _accuracy(catalogue: Catalogue, entry: Entry) -> dict[str, Any] | None:
-    """What an embedder's card says of it on verification pairs; None where it says nothing."""
+def _measured(catalogue: Catalogue, entry: Entry) -> dict[str, dict[str, Any]]:
+    """What an embedder's card says of it, by measure: "pairs" of a verification set, "search" by the whole device."""
     if entry.kind != "embedder":
-        return None
+        return {}
     from device.embedder import Embedder
 
     try:
         card = Embedder(catalogue.place(entry), "cpu").card
     except ClockfaceError:
-        return None  # `run` and `doctor` say why it does not load; a list goes on
-    return next((found for found in card.accuracy if found.get("measure") == "pairs"), None)
+        return {}  # `run` and `doctor` say why it does not load; a list goes on
+    return {str(found.get("measure")): found for found in card.accuracy}
 
 
-def _figures(found: dict[str, Any] | None) -> str:
-    if found is None:
-        return ""
-    tar = found["tar_at_far"].get("0.001")
-    return f"{100 * found['accuracy_mean']:.2f} % of {found['data']}" + (f", TAR {100 * tar['value']:.1f} % at FAR 0.1 %" if tar else "")
+def _figures(measured: dict[str, dict[str, Any]]) -> tuple[str, str]:
+    pairs, search = measured.get("pairs"), measured.get("search")
+    accuracy = f"{100 * pairs['accuracy_mean']:.2f} % of {pairs['data']}" if pairs else ""
+    misses = f"{100 * search['fnir']['value']:.1f} % of {search['people']} people at FPIR {100 * search['target_fpir']:g} %" if search else ""
+    return accuracy, misses
 
 
 def _table(catalogue: Catalogue, chosen: list[Entry], faults: dict[str, str | None], uses: dict[str, tuple[bool, float | None]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("name", "kind", "kB", "licence", "here", "accuracy", "what it is")
+    table = Table("name", "kind", "kB", "licence", "here", "accuracy", "FNIR", "what it is")
     for entry in chosen:
         here = "ok" if not faults[entry.name] else "wrong" if catalogue.place(entry).exists() else "missing"
         in_use, ms = uses.get(entry.name, (False, None))
         here += (", in use" if in_use else "") + (f", {ms:.1f} ms a crop" if ms else "")
-        accuracy = "" if faults[entry.name] else _figures(_accuracy(catalogue, entry))
-        table.add_row(entry.name, entry.kind, f"{entry.size / 1000:,.0f}", entry.licence, here, accuracy, entry.about)
+        accuracy, misses = _figures({} if faults[entry.name] else _measured(catalogue, entry))
+        table.add_row(entry.name, entry.kind, f"{entry.size / 1000:,.0f}", entry.licence, here, accuracy, misses, entry.about)
     Console().print(table)
 
 

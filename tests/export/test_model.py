@@ -1,0 +1,125 @@
+"""One command from weights to files: its steps in order, what it does again, what it falls back on, and that a failure replaces nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import export.model
+from device import models
+from device.embedder import Embedder
+from export import table
+from export.__main__ import main
+from export.model import GOALS, ModelRunError, Run, Step, relisted, steps
+from export.recipe import CropsTable, Recipe, SearchTable, VerifyTable
+from training import pairs
+from training.evaluate import evaluate_pairs
+
+RECIPE = Recipe(
+    name="own",
+    licence="MIT",
+    training_data="drawn",
+    crops=CropsTable(folders=("crops",)),
+    verify=VerifyTable(pairs="pairs.txt", images="images"),
+    search=SearchTable(people="dev", strangers="strangers"),
+)
+
+
+def test_the_steps_in_order() -> None:
+    wanted = steps(RECIPE, Path("own.pt"), Path("work"), Path("pages"))
+    assert [step.name for step in wanted] == ["build", "verify", "int8", "calibrate", "search", "latency", "card"]
+    without = steps(Recipe(name="own", crops=CropsTable(folders=("crops",))), Path("own.pt"), Path("work"), Path("pages"))
+    assert "search" not in [step.name for step in without]
+
+
+@pytest.mark.parametrize(("passes", "tried"), [("0.998", 2), ("qat", 4), ("nothing", 4)])
+def test_int8_by_quantizing_with_more_layers_in_float_then_by_training(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, passes: str, tried: int
+) -> None:
+    """The gate fails until the attempt that is named."""
+    said: list[list[str]] = []
+
+    def command(words: list[str]) -> int:
+        said.append(words)
+        return int(words[0] == "verify" and passes not in " ".join(said[-2]))
+
+    monkeypatch.setattr(export.model, "main", command)
+    [int8] = [step for step in steps(RECIPE, Path("own.pt"), tmp_path, tmp_path) if step.name == "int8"]
+    if passes == "nothing":
+        with pytest.raises(ModelRunError, match="step int8 failed, the models in use stay"):
+            Run(tmp_path, []).follow([int8])
+    else:
+        Run(tmp_path, []).follow([int8])
+    quantized = [words for words in said if words[0] == "quantize"]
+    assert len(quantized) == tried and [words[words.index("--goal") + 1] for words in quantized[: len(GOALS)]] == [str(goal) for goal in GOALS][:tried]
+    if tried == 4:
+        trained = next(words for words in said if words[0] == "qat")
+        assert quantized[-1][1] == trained[trained.index("--out") + 1] and trained[1] == "own.pt"
+        judged = next(words for words in said[said.index(trained) :] if words[0] == "verify")
+        assert judged[judged.index("--reference") + 1] == str(tmp_path / "own.onnx")  # the gate's measure stays the float model
+
+
+def test_a_step_that_is_done_is_not_done_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(export.model, "main", lambda words: said.append(words[0]) or int(words[0] == fails))
+    first, second = Step("first", (("one",),)), Step("second", (("two",),))
+    fails = "two"
+    with pytest.raises(ModelRunError, match="second"):
+        Run(tmp_path, []).follow([first, second])
+    assert "FAILED at second" in (tmp_path / "report.md").read_text()
+    fails = ""
+    Run(tmp_path, []).follow([first, second])
+    assert said == ["one", "two", "two"]
+    (tmp_path / "changed.onnx").write_bytes(b"by hand")
+    Run(tmp_path, []).follow([first, second])
+    assert said == ["one", "two", "two", "one", "two"]
+
+
+def test_the_list_of_models_learns_the_new_sums() -> None:
+    text = (models.LIST).read_text(encoding="utf-8")
+    entry = models.Catalogue.load().entry("clockface-edge")
+    listed = relisted(text, entry.file, "f" * 64, 7)
+    assert listed != text and listed.count("f" * 64) == 1 and relisted(listed, entry.file, entry.sha256, entry.size) == text
+
+
+# the table
+
+
+def test_the_table_has_each_models_own_accuracy_and_none_of_random_weights(float_model: Path, drawn_pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["table", str(float_model), "--backbone", "edge-slim", "--pairs", str(drawn_pairs / "pairs.txt"), "--rounds", "2"]
+    assert main([*words, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    own, random, small = told["rows"]
+    data = pairs.from_text(drawn_pairs / "pairs.txt", drawn_pairs)
+    assert own["accuracy"] == pytest.approx(evaluate_pairs(Embedder(float_model, "cpu").embed, data)[0]["accuracy_mean"], abs=1e-9)
+    assert [row["precision"] for row in (own, random, small)] == ["float32", "float32", "int8"] and random["accuracy"] is small["accuracy"] is None
+    assert own["to_first"] == 1.0 and own["megabytes"] == pytest.approx(float_model.stat().st_size / 1e6) and small["megabytes"] < random["megabytes"] / 3
+    assert random["p50_ms"] / own["p50_ms"] == pytest.approx(random["to_first"]) and "cpu" in told["host"]
+
+
+def test_a_table_of_nothing_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["table"]) == 1 and "give model files or --backbone" in capsys.readouterr().err
+    assert table.EMBEDDING_SIZE == 192
+
+
+# the whole device on photos
+
+
+def test_search_puts_the_devices_own_figures_into_the_card(shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    people, strangers = tmp_path / "people", tmp_path / "strangers"
+    for folder in sorted(path for path in (shared / "faces/dev").iterdir() if path.is_dir())[:6]:
+        shutil.copytree(folder, people / folder.name)
+    strangers.mkdir()
+    for photo in sorted((shared / "faces/strangers").iterdir())[:12]:
+        shutil.copy(photo, strangers)
+    model = Path(shutil.copy(models.path("clockface-edge-int8"), tmp_path))
+    assert main(["search", str(model), "--people", str(people), "--strangers", str(strangers), "--gallery", "8", "--data", "six people"]) == 0
+    card = Embedder(model, "cpu").card
+    [found] = [entry for entry in card.accuracy if entry["measure"] == "search"]
+    assert (found["people"], found["data"], found["target_fpir"], found["fpir"]["searches"]) == (8, "six people", 0.01, 10)
+    assert found["fnir"]["searches"] == 6 * 7 and 0 < found["fnir"]["value"] < 0.9 and found["fnir"]["low"] < found["fnir"]["value"] < found["fnir"]["high"]
+    assert found["threshold"] == card.operating_point(100, 0.01).threshold
+    assert main(["card", str(model)]) == 0 and "FNIR" in capsys.readouterr().out
