@@ -7,6 +7,7 @@ import importlib
 import sys
 
 from device.contract import ClockfaceError
+from device.heap import give_back_large_blocks
 
 COMMANDS = {  # name -> one line; the module `device.commands.NAME` has add_arguments(parser) and run(args) -> exit code
     "models": "list, pull and verify the model files",
@@ -33,6 +34,7 @@ COMMANDS = {  # name -> one line; the module `device.commands.NAME` has add_argu
 
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
+    give_back_large_blocks()
     parser = argparse.ArgumentParser(prog="python -m device", description="The face attendance terminal.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, summary in COMMANDS.items():

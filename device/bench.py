@@ -6,7 +6,7 @@ OpenCV's own classes. Ratios of one run count; a machine's absolute figures move
 
 from __future__ import annotations
 
-import resource
+import os
 import subprocess
 import sys
 import tempfile
@@ -21,17 +21,24 @@ import numpy as np
 from device import keys, models
 from device.camera import open_source
 from device.config import Settings
-from device.demo import RATE, DemoRound
+from device.contract import CROP_SIZE
+from device.demo import RATE, DemoRound, Stage
+from device.embedder import Embedder
 from device.enrolment import capture, enrol
+from device.frame import Frame
 from device.gallery import Gallery
 from device.pipeline import Pipeline
 from device.recogniser import Recogniser
 from device.stopwatch import Stopwatch
 from device.store import Store
 
+IDLE_SECONDS, IDLE_RATE = 6, 15  # frames a second
+EMPTY_SECONDS = 0.2  # in the demo's round: nobody is there yet
+WARM = 3  # runs before the first that counts
+
 
 @dataclass(frozen=True)
-class Stage:
+class Timed:
     name: str
     count: int
     p50_ms: float
@@ -46,10 +53,13 @@ class Report:
     frames_per_second: float
     plain_frames_per_second: float
     punches: tuple[str, ...]  # person by person, in the order of the clips
-    stages: tuple[Stage, ...]
+    stages: tuple[Timed, ...]
     first_frame_seconds: float  # from the start of a process to the first processed frame
-    peak_memory_mb: float  # of that process, which plays the first clip to its end
+    peak_memory_mb: float  # of that process, which plays the first clip to its end and serves the pages
     search_ms: dict[int, float]  # templates -> p50
+    crop_ms: dict[str, dict[int, tuple[float, float]]]  # embedder -> threads -> p50 and p95 of one crop
+    idle_percent: float  # of one core, nobody in view, IDLE_RATE frames a second
+    chose: tuple[str, ...]  # what the terminal runs with here
 
     @property
     def ratio(self) -> float:
@@ -75,10 +85,12 @@ def measure(settings: Settings, clips: Sequence[Path]) -> Report:
             frames, seconds, punches = _play(settings, recogniser, store, clips, stopwatch)
         plain = _plain(clips)
         first, peak = _fresh_process(clips[0], database)
-    stages = tuple(Stage(name, len(ms), *(float(np.percentile(ms, p)) for p in (50, 95))) for name, ms in stopwatch.stages.items())
+        idle = idle_percent(settings, recogniser, database)
+    stages = tuple(Timed(name, len(ms), *(float(np.percentile(ms, p)) for p in (50, 95))) for name, ms in stopwatch.stages.items())
     size = recogniser.embedder.card.embedding_size
     search = {rows: search_ms(rows, size) for rows in (1_000, 10_000, 50_000)}
-    return Report(frames, frames / seconds, frames / plain, tuple(punches), stages, first, peak, search)
+    crops = {name: {threads: crop_ms(path, threads, settings.embedder.provider) for threads in thread_counts()} for name, path in embedders(settings)}
+    return Report(frames, frames / seconds, frames / plain, tuple(punches), stages, first, peak, search, crops, idle, chose(recogniser))
 
 
 def demo_clip(path: Path) -> Path:
@@ -124,16 +136,26 @@ def _plain(clips: Sequence[Path]) -> float:
 
 
 def _fresh_process(clip: Path, database: Path) -> tuple[float, float]:
-    """(seconds to the first processed frame, peak memory in MB) of a terminal that plays one clip."""
-    command = [sys.executable, "-m", "device", "run", "--source", str(clip), "--db", str(database), "--once", "--headless"]
+    """(seconds to the first processed frame, peak memory in MB) of a terminal that plays one clip and serves its pages."""
+    command = [sys.executable, "-m", "device", "run", "--source", str(clip), "--db", str(database), "--once", "--headless", "--web", "127.0.0.1:0"]
     start = time.perf_counter()
-    first = 0.0
+    first = peak = 0.0
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).resolve().parent.parent) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if line.startswith("first frame") and not first:
                 first = time.perf_counter() - start
-    return first, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+            peak = max(peak, peak_mb(process.pid))
+    return first, peak
+
+
+def peak_mb(pid: int) -> float:
+    """The most memory a process has had so far (VmHWM of proc(5)); what its parent had at the fork does not count, as it does in getrusage. 0: it is gone."""
+    try:
+        text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+        return int(text.partition("VmHWM:")[2].split()[0]) / 1024
+    except (OSError, IndexError):
+        return 0.0
 
 
 def search_ms(rows: int, size: int, probes: int = 30) -> float:
@@ -149,3 +171,48 @@ def search_ms(rows: int, size: int, probes: int = 30) -> float:
         gallery.search(probe)
         taken.append((time.perf_counter() - start) * 1000)
     return float(np.median(taken))
+
+
+def thread_counts() -> range:
+    return range(1, min(4, os.cpu_count() or 1) + 1)
+
+
+def embedders(settings: Settings) -> list[tuple[str, Path]]:
+    """Every embedder of the list that is here, and the one in force if it is a file of its own."""
+    catalogue = models.Catalogue.load()
+    found = [(entry.name, catalogue.place(entry)) for entry in catalogue.entries.values() if entry.kind == "embedder" and not catalogue.fault(entry)]
+    own = Path(settings.embedder.model)
+    return found if not own.is_file() else [*found, (own.name, own)]
+
+
+def crop_ms(path: Path, threads: int, provider: str, rounds: int = 30) -> tuple[float, float]:
+    """p50 and p95 of one crop through one embedder with so many threads."""
+    embedder = Embedder(path, provider, threads)
+    crops = np.random.default_rng(0).integers(0, 256, (8, CROP_SIZE, CROP_SIZE, 3), dtype=np.uint8)
+    taken = []
+    for number in range(rounds + WARM):
+        start = time.perf_counter()
+        embedder.embed(crops[number % 8][None])
+        taken.append((time.perf_counter() - start) * 1000)
+    return float(np.percentile(taken[WARM:], 50)), float(np.percentile(taken[WARM:], 95))
+
+
+def idle_percent(settings: Settings, recogniser: Recogniser, database: Path) -> float:
+    """Processor time, as percent of one core, while nobody is in view: pictures of an empty wall with a sensor's noise, compressed as cameras send them."""
+    stage = Stage()
+    pictures = [cv2.imencode(".jpg", stage.draw(EMPTY_SECONDS + index / RATE))[1] for index in range(int(RATE / 2))]
+    with Store.open(database, settings.store) as store:
+        pipeline = Pipeline(settings, recogniser, store, "bench")
+        begin, busy = time.time(), time.process_time()
+        for number in range(IDLE_SECONDS * IDLE_RATE):
+            time.sleep(max(0.0, begin + number / IDLE_RATE - time.time()))
+            image = cv2.imdecode(pictures[number % len(pictures)], cv2.IMREAD_COLOR)
+            pipeline.process(Frame(image, begin + number / IDLE_RATE, number, live=True))  # type: ignore[arg-type]  # uint8 BGR
+        return 100 * (time.process_time() - busy) / (time.time() - begin)
+
+
+def chose(recogniser: Recogniser) -> tuple[str, ...]:
+    """What runs here, in words: the artefact of the model's family, its provider, the detector's input."""
+    size = recogniser.detector.input_size(640, 480, recogniser.settings.detector.min_eye_distance)
+    provider = recogniser.embedder.provider
+    return (f"artefact {recogniser.choice}", f"provider {provider}", f"detector {size[0]} x {size[1]} for a frame of 640 x 480")

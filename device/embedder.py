@@ -92,7 +92,6 @@ class Embedder:
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting threads leave the board its cores
-        options.enable_cpu_mem_arena = False  # a few MB at batch 1: memory goes back at once
         # Float graphs with weights packed as int8 are unpacked once, not in every run; a graph that calculates in int8 keeps its int8 kernels.
         options.add_session_config_entry("session.disable_quant_qdq", str(int(self._unpack)))
         options.log_severity_level = 4

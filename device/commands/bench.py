@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from device import config, host
-from device.bench import Report, demo_clip, measure
+from device.bench import IDLE_RATE, Report, demo_clip, measure
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,5 +69,11 @@ def _print(report: Report) -> None:
     print(f"punches: {', '.join(report.punches) or 'none'}")
     for stage in report.stages:
         print(f"  {stage.name:<8} {stage.count:>6} times, p50 {stage.p50_ms:6.2f} ms, p95 {stage.p95_ms:6.2f} ms")
-    print(f"first frame after {report.first_frame_seconds:.2f} s, peak memory {report.peak_memory_mb:.0f} MB")
+    print(f"first frame after {report.first_frame_seconds:.2f} s, peak memory {report.peak_memory_mb:.0f} MB with the pages served")
+    print(f"nobody in view: {report.idle_percent:.1f} % of one core at {IDLE_RATE} frames a second")
+    print("one crop, p50 / p95 ms:")
+    for name, by_threads in report.crop_ms.items():
+        times = ", ".join(f"{threads} thread{'s' * (threads > 1)} {p50:.2f} / {p95:.2f}" for threads, (p50, p95) in by_threads.items())
+        print(f"  {name:<20} {times}")
     print("search: " + ", ".join(f"{rows:,} people {ms:.2f} ms" for rows, ms in report.search_ms.items()))
+    print("chosen: " + "; ".join(report.chose))

@@ -8,7 +8,7 @@ import cv2
 import pytest
 
 from device import models
-from device.bench import measure
+from device.bench import measure, thread_counts
 from device.config import Settings
 
 
@@ -26,4 +26,7 @@ def test_every_frame_of_the_clip_is_measured(shared: Path) -> None:
     assert report.frames == frames
     assert report.punches == ("again: first",)
     assert {stage.name: stage.count for stage in report.stages}["detect"] == -(-report.frames // 3)  # 30 frames a second, one in 90 ms is searched
-    assert report.first_frame_seconds > 0 and report.peak_memory_mb > 0
+    assert report.first_frame_seconds > 0 and report.peak_memory_mb > 50
+    assert set(report.crop_ms) >= {"sface", "clockface-edge", "clockface-edge-int8"} and 0 < report.idle_percent < 100
+    assert all(list(by_threads) == list(thread_counts()) for by_threads in report.crop_ms.values())
+    assert "sface" in report.chose[0]
