@@ -55,6 +55,7 @@ class Detector:
 
     def __init__(self, model: Path, settings: DetectorSettings) -> None:
         self.settings = settings
+        self.coarser = 1.0  # times the smallest face searched for, where the board is slow (`device/pace.py`)
         try:
             self._net = cv2.FaceDetectorYN.create(str(model), "", (320, 320), settings.min_score, 0.3, 200)
         except cv2.error as error:
@@ -73,7 +74,7 @@ class Detector:
             min_eye_distance: px between the eyes of the smallest face to be found; None takes the setting.
         """
         height, width = image.shape[:2]
-        size = self.input_size(width, height, min_eye_distance or self.settings.min_eye_distance)
+        size = self.input_size(width, height, min_eye_distance or self.settings.min_eye_distance * self.coarser)
         faces = self._find(image, size)
         if size[0] > WIDE_INPUT:
             coarse = self._find(image, (COARSE_WIDTH, max(STRIDE, STRIDE * round(height * COARSE_WIDTH / width / STRIDE))))

@@ -25,6 +25,7 @@ from device.couriers import delivering
 from device.database import database_path
 from device.demo import demo_enrolment
 from device.enrolment import enrol, sample_picture
+from device.pace import Pace
 from device.pipeline import Pipeline, Scene
 from device.recogniser import Recogniser
 from device.releases import Installation
@@ -79,10 +80,12 @@ def run(args: argparse.Namespace) -> int:
             status = Status(args.headless)
             signals = signalling(settings.signals, camera.live and source != "demo", say=lambda text: print(f"\r{text}", flush=True))
             with signals as signs, serving(args, settings, pipeline, signs) as live:
-                watchdog, recognition = Watchdog(), Recognition(pipeline, lambda: Recogniser(settings), status.say)
+                watchdog, recognition, pace = Watchdog(), Recognition(pipeline, lambda: Recogniser(settings), status.say), Pace()
                 live.camera, live.trouble, camera.on_try = (lambda: camera.state), (lambda: recognition.trouble), watchdog.tried
+                live.coarser = lambda: pace.coarser
                 process = recognition.process if camera.live else pipeline.process  # a recording that fails is not a part to be kept going
                 for number, frame in enumerate(camera):
+                    begun = time.monotonic()
                     enrolling = live.booth.process(frame)
                     scene = enrolling or process(frame)
                     if enrolling or pipeline.searched(frame):
@@ -95,6 +98,9 @@ def run(args: argparse.Namespace) -> int:
                     if args.annotate:
                         args.annotate.mkdir(parents=True, exist_ok=True)
                         cv2.imwrite(str(args.annotate / f"{frame.index:06d}.jpg"), annotate(scene))
+                    if camera.live and pace.frame(begun, time.monotonic()):
+                        status.say(pace.words)
+                    pipeline.recogniser.detector.coarser = pace.coarser
                     if live.restart.is_set():
                         break
             status.end()

@@ -68,6 +68,7 @@ class Live:
         self.closed = False
         self.camera: Callable[[], CameraState] = lambda: "ok"  # what is wrong with the camera, asked by the pages
         self.trouble: Callable[[], str] = lambda: ""  # and with recognition or store
+        self.coarser: Callable[[], float] = lambda: 1.0  # times the smallest face searched for, where the board is slow
         self.restart = threading.Event()  # asked for by an admin: the camera loop ends, the terminal starts again
 
     def show(self, scene: Scene) -> None:
