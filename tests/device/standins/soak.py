@@ -3,7 +3,8 @@
 Real: detector, embedder, tracker, decision, database, pages with a client, courier and a receiver that fails now and then, and each hour a live camera
 that is lost, freezes and comes back. Simulated: the clock. People come in random order, one in half a minute, and walk by at the speed of the machine;
 between visits a second of empty room, the rest of the wait is skipped. Faults: broken pictures, black and repeated ones, another size, a database that is
-locked, a receiver that answers 500 or hangs up. At the end of each hour: memory (the clips, some 500 MB, lie in it), threads, open files, punches made against punches due.
+locked, a receiver that answers 500 or hangs up. At the end of each hour: memory (the clips, some 500 MB, lie in it), threads,
+open files, punches made against punches due.
 """
 
 from __future__ import annotations
