@@ -27,13 +27,14 @@ def default_source(devices: Path = Path("/dev")) -> str:
     return next(iter(cameras(devices)), "demo")
 
 
-def open_source(source: str, settings: CameraSettings, once: bool = False, start: float | None = None) -> Source:
+def open_source(source: str, settings: CameraSettings, once: bool = False, start: float | None = None, patient: bool = False) -> Source:
     """Open a source of frames.
 
     Args:
         source: "0", /dev/.., rtsp://.., http://.., a clip, a picture, a folder of pictures, "demo", "picamera2", "csi" or a GStreamer pipeline.
         settings: size and rate asked of a live camera; the rate is also that of a folder's pictures.
         once: the source is to end by itself; clips and folders always do, the demo plays one round unpaced.
+        patient: a live camera that is not there yet is waited for.
         start: capture time of the first frame of what is not live, seconds since the epoch; the time of opening where not given.
 
     Raises:
@@ -45,7 +46,7 @@ def open_source(source: str, settings: CameraSettings, once: bool = False, start
     if _is_live(source):
         if once:
             raise CameraError(f"camera {without_password(source)} has no end to play to: leave --once out, or give a clip or a folder")
-        return LiveSource(without_password(source), lambda: _open_reader(source, settings), settings.stall_seconds)
+        return LiveSource(without_password(source), lambda: _open_reader(source, settings), settings.stall_seconds, patient=patient)
     return open_file(Path(source), start, settings.rate)
 
 

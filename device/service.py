@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable
 
+ALIVE = b"WATCHDOG=1\nEXTEND_TIMEOUT_USEC=60000000"  # the second line: a start that waits for its camera is not given up
 START_SECONDS = 150.0  # more than the unit's own TimeoutStartSec
 
 
@@ -32,6 +33,11 @@ class Service:
         if done.returncode:
             return f"`systemctl {verb} {self.name}`: {' '.join(done.stderr.split()) or f'exit {done.returncode}'}"
         return None
+
+
+def supervised() -> bool:
+    """Whether systemd started this process and waits for its word."""
+    return "NOTIFY_SOCKET" in os.environ
 
 
 def ready() -> None:
@@ -59,7 +65,7 @@ class Watchdog:
     def tried(self) -> None:
         if self._monotonic() - self._fed_at >= 1.0:
             self._fed_at = self._monotonic()
-            self._notify(b"WATCHDOG=1")
+            self._notify(ALIVE)
 
 
 def _notify(state: bytes) -> None:

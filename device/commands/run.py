@@ -30,7 +30,7 @@ from device.pipeline import Pipeline, Scene
 from device.recogniser import Recogniser
 from device.releases import Installation
 from device.renewal import renew
-from device.service import Watchdog, ready
+from device.service import Watchdog, ready, supervised
 from device.signals import Signals, signalling
 from device.store import Store
 from device.supervisor import Recognition
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         targets = () if source == "demo" else settings.connectors  # what a demo records is nobody's working time
         deliveries = delivering(store.path, dataclasses.replace(settings, connectors=targets), say=lambda text: print(f"\r{text}", flush=True))
         looked_after = upkeep(store.path, settings, say=lambda text: print(f"\r{text}", flush=True))
-        with deliveries, looked_after, open_source(source, settings.camera, once=args.once) as camera:
+        with deliveries, looked_after, open_source(source, settings.camera, once=args.once, patient=supervised()) as camera:
             print(f"source: {camera.describe()}; embedder: {recogniser.embedder.card.name} on {recogniser.embedder.provider}", flush=True)
             print(f"artefact {recogniser.choice}", flush=True)
             for line in recogniser.embedder.provider_report:

@@ -125,7 +125,9 @@ class LiveSource(Source):
 
     live = True
 
-    def __init__(self, name: str, open_reader: Callable[[], Reader], stall_seconds: float, backoff: Backoff | None = None) -> None:
+    def __init__(
+        self, name: str, open_reader: Callable[[], Reader], stall_seconds: float, backoff: Backoff | None = None, patient: bool = False
+    ) -> None:
         """Open the camera and wait for its first picture.
 
         Args:
@@ -133,9 +135,10 @@ class LiveSource(Source):
             open_reader: makes the device; called again after a loss.
             stall_seconds: without a new picture for so long the camera counts as lost.
             backoff: waiting times between tries.
+            patient: a camera that is not there is waited for, as one that is lost.
 
         Raises:
-            CameraError: it cannot be opened or gives no picture.
+            CameraError: it cannot be opened or gives no picture, and is not waited for.
         """
         self.name = name
         self._open_reader = open_reader
@@ -145,6 +148,9 @@ class LiveSource(Source):
         self._closed = threading.Event()
         self._watch = Watch(time.monotonic())
         self._drain = self._start(None)
+        self._first: _Taken | None = None
+        if patient:
+            return
         try:
             self._first = self._drain.newer(-1, max(OPEN_SECONDS, stall_seconds))
         except CameraLost as error:
@@ -165,7 +171,7 @@ class LiveSource(Source):
         Raises:
             CameraLost: opening it again has hung several times.
         """
-        taken: _Taken | None = self._first
+        taken = self._first or self._next(-1)
         while taken and not self._closed.is_set():
             yield Frame(taken.image, taken.time, taken.index, live=True)
             taken = self._next(taken.index)
@@ -173,7 +179,7 @@ class LiveSource(Source):
     def _next(self, index: int) -> _Taken | None:
         """The newest picture after `index`, however often the camera must be opened for it; None once closed."""
         try:
-            return self._drain.newer(index, self._stall_seconds)
+            return self._drain.newer(index, self._stall_seconds if index >= 0 else max(OPEN_SECONDS, self._stall_seconds))
         except CameraError as error:
             self._reopen(error)
         while not self._closed.is_set():

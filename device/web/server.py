@@ -15,6 +15,7 @@ from types import TracebackType
 import uvicorn
 
 from device.contract import ClockfaceError
+from device.supervisor import kept_running
 from device.web.app import create_app
 from device.web.terminal import Terminal
 
@@ -85,7 +86,8 @@ class WebServer:
         self._tls = tls
         self._sockets = [_listening(address) for address in addresses]
         self.addresses = [replace(a, port=s.getsockname()[1]) for a, s in zip(addresses, self._sockets, strict=True)]
-        self._servers = [self._server(address) for address in self.addresses]
+        self._servers: list[uvicorn.Server] = []
+        self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
         self._started = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -114,24 +116,35 @@ class WebServer:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._ending.set()
         for server in self._servers:
             server.should_exit = True
         self.terminal.live.close()
         self._thread.join(PATIENCE_SECONDS)
+        for listener in self._sockets:
+            listener.close()
 
     def _run(self) -> None:
-        try:
-            asyncio.run(self._serve())
-        except Exception:
-            log.exception("the web server ended")
+        kept_running("the web server", lambda: asyncio.run(self._serve()), self._ending, log.error)
 
     async def _serve(self) -> None:
+        """Until told to end.
+
+        Raises:
+            WebError: a server ended by itself.
+        """
         self.terminal.live.attach(asyncio.get_running_loop())
-        serving = [asyncio.create_task(server.serve(sockets=[s])) for server, s in zip(self._servers, self._sockets, strict=True)]
+        self._servers = [self._server(address) for address in self.addresses]
+        serving = [asyncio.create_task(server.serve(sockets=[s.dup()])) for server, s in zip(self._servers, self._sockets, strict=True)]
         while not all(server.started for server in self._servers) and not any(task.done() for task in serving):
             await asyncio.sleep(0.01)
         self._started.set()
+        await asyncio.wait(serving, return_when=asyncio.FIRST_COMPLETED)
+        for server in self._servers:
+            server.should_exit = True
         await asyncio.gather(*serving)
+        if not self._ending.is_set():
+            raise WebError("it ended by itself")
 
 
 def _listening(address: Address) -> socket.socket:

@@ -189,3 +189,20 @@ def test_closing_from_elsewhere_ends_the_loop() -> None:
     closer: Callable[[], None] = threading.Timer(0.1, source.close).start
     closer()
     assert sum(1 for _ in source) > 0
+
+
+def test_a_service_waits_for_a_camera_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = itertools.count()
+
+    def reader() -> Device:
+        if next(tries) < 3:
+            raise CameraError("camera 0 is not there")
+        return Device()
+
+    tried = []
+    with LiveSource("0", reader, STALL, Backoff(0.01, 0.02), patient=True) as source:
+        source.on_try = lambda: tried.append(source.state)
+        assert next(iter(source)).index == 0
+    assert len(tried) == 3
+    with pytest.raises(CameraError, match="not there"):
+        LiveSource("0", lambda: (_ for _ in ()).throw(CameraError("camera 0 is not there")), STALL)
