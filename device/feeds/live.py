@@ -88,6 +88,7 @@ class _Drain(threading.Thread):
         now, at = time.time(), time.monotonic()
         if image is None:
             raise CameraLost("gives no more pictures")
+        Frame(image, now, self._index, live=True)  # raises where it is no colour picture: the camera is opened again
         repeated = self.last is not None and _same(image, self.last.image)
         self._watch.took(image, repeated, at)
         if not repeated:

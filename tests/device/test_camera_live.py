@@ -44,6 +44,8 @@ class Device:
             if self.fault == "hangs":
                 self.release.wait(30)
                 return None
+            if self.fault == "gray":
+                return picture(self.at)[:, :, 0]
             if self.fault == "throws":
                 raise RuntimeError("driver")
             return picture(self.at)  # "repeats"
@@ -96,7 +98,7 @@ def test_nothing_queues_up() -> None:
         assert held == [] and source._drain.last is not None and source._drain.last.index > first + 2
 
 
-@pytest.mark.parametrize("fault", ["ends", "hangs", "repeats", "throws"])
+@pytest.mark.parametrize("fault", ["ends", "hangs", "repeats", "throws", "gray"])
 def test_a_lost_camera_is_opened_again(fault: str, caplog: pytest.LogCaptureFixture) -> None:
     broken, good = Device(at=5, fault=fault), Device()
     with caplog.at_level(logging.WARNING), opened(iter([broken, good])) as source:

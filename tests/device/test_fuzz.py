@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
+import socket
 import tempfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,11 +19,22 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from device import bulk, config
+from device import bulk, config, models
+from device.bundle import Bundle
+from device.connectors import build, read_settings
 from device.contract import ClockfaceError, ModelCard
+from device.delivery import LONGEST_ANSWER, Delivered, Failed, Refused
+from device.frame import CameraError, Frame
 from device.images import read_image
 from device.keys import unseal
-from device.manifest import Manifest
+from device.manifest import BundleError, Manifest
+from device.pipeline import Pipeline
+from device.recogniser import Recogniser
+from device.store import Store
+from device.supervisor import Recognition
+from device.trust import key_id
+from tests.device.bundles import KEY, contents, made
+from tests.device.standins.terminal import sample_event
 
 MANY = settings(max_examples=150, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 JSON: st.SearchStrategy[Any] = st.recursive(
@@ -87,3 +102,115 @@ def test_any_list_of_people(text: str, paths: list[str]) -> None:
 def test_nothing_made_up_is_unsealed(data: bytes) -> None:
     with pytest.raises(ClockfaceError):
         unseal(bytes(32), data, "embedding of 1 for m1")
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    made(path := tmp_path_factory.mktemp("bundle") / "release.bundle", contents())
+    return path.read_bytes()
+
+
+@MANY
+@given(st.data())
+def test_no_damage_to_a_bundle_passes(bundle: bytes, data: st.DataObject) -> None:
+    at, length = data.draw(st.integers(0, len(bundle))), data.draw(st.integers(0, 2000))
+    noise = data.draw(st.binary(max_size=600))
+    damaged = bundle[:at] + noise + bundle[at + length :]
+    trusted = {key_id(KEY.public_key()): KEY.public_key()}
+    with tempfile.TemporaryDirectory() as folder:
+        (path := Path(folder) / "release.bundle").write_bytes(damaged)
+        try:
+            with Bundle.open(path, trusted) as opened:
+                opened.verify()
+        except BundleError:
+            assert damaged != bundle
+        else:
+            assert damaged == bundle
+
+
+class Raw:
+    """A server that answers every request with the same bytes and hangs up."""
+
+    def __init__(self) -> None:
+        self.answer = b""
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                with connection, suppress(OSError):
+                    connection.recv(65536)
+                    connection.sendall(self.answer)
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+@pytest.fixture(scope="module")
+def raw() -> Iterator[Raw]:
+    made = Raw()
+    yield made
+    made.close()
+
+
+ANSWERS = st.one_of(
+    st.binary(max_size=400),
+    st.tuples(st.integers(0, 999), st.binary(max_size=300)).map(lambda one: b"HTTP/1.1 %03d x\r\nContent-Length: %d\r\n\r\n%s" % (one[0], len(one[1]), one[1])),
+    st.tuples(st.text(max_size=40), st.text(max_size=40)).map(lambda one: f"HTTP/1.1 429 x\r\nRetry-After: {one[0]}\r\nDate: {one[1]}\r\n\r\n".encode()),
+    JSON.map(lambda one: b"HTTP/1.1 200 OK\r\n\r\n" + json.dumps(one).encode()),
+    st.binary(max_size=40).map(lambda one: b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + one),
+    st.just(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 3_000_000),
+)
+TARGETS: dict[str, dict[str, Any]] = {
+    "webhook": {"secret": "env:FUZZ_KEY"},
+    "erpnext": {"api_key": "env:FUZZ_KEY", "api_secret": "env:FUZZ_KEY", "timezone": "UTC"},
+    "odoo": {"database": "d", "login": "l", "api_key": "env:FUZZ_KEY"},
+    "zkteco": {"serial": "S1", "timezone": "UTC"},
+}
+
+
+@settings(MANY, max_examples=60)
+@given(kind=st.sampled_from(list(TARGETS)), answer=ANSWERS)
+def test_any_answer_of_a_target_is_an_outcome(raw: Raw, kind: str, answer: bytes) -> None:
+    raw.answer = answer
+    os.environ["FUZZ_KEY"] = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    connector = build(read_settings("target", {"kind": kind, "url": raw.url, "timeout_seconds": 2.0, **TARGETS[kind]}))
+    [outcome] = list(connector.deliver([sample_event("E1")]))
+    assert isinstance(outcome, Delivered | Refused | Failed) and len(outcome.answer) <= LONGEST_ANSWER + 200
+    connector.close()
+
+
+@pytest.fixture(scope="module")
+def recognition(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recognition]:
+    """One that says what it does about a fault and never waits."""
+    try:
+        recogniser = Recogniser(config.Settings())
+    except models.ModelError as error:
+        pytest.skip(f"models not pulled: {error}")
+    now = itertools.count(0, 1000)
+    with Store.open(tmp_path_factory.mktemp("frames") / "a.db") as store:
+        pipeline = Pipeline(config.Settings(), recogniser, store, "fuzz")
+        yield Recognition(pipeline, lambda: recogniser, lambda text: None, lambda: float(next(now)))
+
+
+@settings(MANY, max_examples=80)
+@given(shape=st.lists(st.integers(0, 70), min_size=1, max_size=4), kind=st.sampled_from([np.uint8, np.uint16, np.float32, np.bool_]))
+def test_no_frame_is_made_of_anything_but_a_colour_picture(shape: list[int], kind: Any) -> None:
+    image = np.zeros(shape, kind)
+    sound = kind is np.uint8 and len(shape) == 3 and shape[2] == 3 and image.size > 0
+    if sound:
+        assert Frame(image, 0.0, 0, live=True).image is image
+    else:
+        with pytest.raises(CameraError, match="expected"):
+            Frame(image, 0.0, 0, live=True)
+
+
+@settings(MANY, max_examples=80)
+@given(height=st.integers(1, 90), width=st.integers(1, 90), seed=st.integers(0, 9), at=st.floats(-1e9, 4e9))
+def test_any_frame_leaves_the_loop_running(recognition: Recognition, height: int, width: int, seed: int, at: float) -> None:
+    image = np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8)
+    scene = recognition.process(Frame(image, at, 1, live=True))
+    assert (scene.punches, recognition.trouble) == ((), "")
