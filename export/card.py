@@ -58,7 +58,7 @@ def lines(card: ModelCard) -> list[str]:
         told.append(f"groups       false matches: {rates}; worst to mean {found['worst_to_mean']:.2f}")
     if found := entry(card, "non_mated"):
         told.append(f"non-mated    mean {found['mean']:.3f}, deviation {found['deviation']:.3f}, largest {found['largest']:.3f} of {found['comparisons']}")
-    if found := entry(card, "search"):
+    if found := entry(card, "device"):
         told.append(f"whole device {search.words(found)}")
     told += [f"latency      {t['threads']} thread(s): p50 {t['p50_ms']:.2f} ms, p95 {t['p95_ms']:.2f} ms, {t['cpu']}, {t['runtime']}" for t in card.latency]
     told += [f"FNIR         {percent(value)} with {size} people at FPIR 1 %, {method} threshold" for size, value, method in misses(card, 0.01)]

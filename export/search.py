@@ -35,7 +35,7 @@ def measured(model: Path, people: Path, strangers: Path, gallery: int, fpir: flo
     """
     embedder = EmbedderSettings(model=str(model.resolve()), provider="cpu", sha256=sha256(model))
     trial = run_trial(Recogniser(Settings(embedder=embedder, decision=DecisionSettings(fpir=fpir))), people, strangers, _progress, gallery)
-    return {"measure": "search", "data": data, "people": trial.people, "target_fpir": fpir, "threshold": trial.threshold, **_rates(trial)}
+    return {"measure": "device", "data": data, "people": trial.people, "target_fpir": fpir, "threshold": trial.threshold, **_rates(trial)}
 
 
 def _rates(trial: Trial) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     for model in args.models:
         found = measured(model, args.people, args.strangers, args.gallery, args.fpir, args.data or args.people.resolve().name)
         card = artefact.card_of(artefact.read(model), model)
-        kept = tuple(entry for entry in card.accuracy if entry.get("measure") != "search")
+        kept = tuple(entry for entry in card.accuracy if entry.get("measure") != "device")
         artefact.write_card(model, dataclasses.replace(card, accuracy=(*kept, found)))
         print(f"{model}: {words(found)}; its card says so")
     return 0

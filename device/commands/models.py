@@ -54,11 +54,11 @@ def _row(catalogue: Catalogue, entry: Entry, fault: str | None, uses: dict[str, 
     in_use, ms = uses.get(entry.name, (False, None))
     told = {"path": str(catalogue.place(entry)), "ok": fault is None, "fault": fault, "in_use": in_use, "ms_per_crop": ms}
     measured = {} if fault else _measured(catalogue, entry)
-    return {**fields, **told, "accuracy": measured.get("pairs"), "search": measured.get("search")}
+    return {**fields, **told, "accuracy": measured.get("pairs"), "device": measured.get("device")}
 
 
 def _measured(catalogue: Catalogue, entry: Entry) -> dict[str, dict[str, Any]]:
-    """What an embedder's card says of it, by measure: "pairs" of a verification set, "search" by the whole device."""
+    """What an embedder's card says of it, by measure: "pairs" of a verification set, "device" of the whole device on photos."""
     if entry.kind != "embedder":
         return {}
     from device.embedder import Embedder
@@ -71,7 +71,7 @@ def _measured(catalogue: Catalogue, entry: Entry) -> dict[str, dict[str, Any]]:
 
 
 def _figures(measured: dict[str, dict[str, Any]]) -> tuple[str, str]:
-    pairs, search = measured.get("pairs"), measured.get("search")
+    pairs, search = measured.get("pairs"), measured.get("device")
     accuracy = f"{100 * pairs['accuracy_mean']:.2f} % of {pairs['data']}" if pairs else ""
     misses = f"{100 * search['fnir']['value']:.1f} % of {search['people']} people at FPIR {100 * search['target_fpir']:g} %" if search else ""
     return accuracy, misses

@@ -118,7 +118,7 @@ def test_search_puts_the_devices_own_figures_into_the_card(shared: Path, tmp_pat
     model = Path(shutil.copy(models.path("clockface-edge-int8"), tmp_path))
     assert main(["search", str(model), "--people", str(people), "--strangers", str(strangers), "--gallery", "8", "--data", "six people"]) == 0
     card = Embedder(model, "cpu").card
-    [found] = [entry for entry in card.accuracy if entry["measure"] == "search"]
+    [found] = [entry for entry in card.accuracy if entry["measure"] == "device"]
     assert (found["people"], found["data"], found["target_fpir"], found["fpir"]["searches"]) == (8, "six people", 0.01, 10)
     assert found["fnir"]["searches"] == 6 * 7 and 0 < found["fnir"]["value"] < 0.9 and found["fnir"]["low"] < found["fnir"]["value"] < found["fnir"]["high"]
     assert found["threshold"] == card.operating_point(100, 0.01).threshold
