@@ -71,9 +71,9 @@ def _measured(catalogue: Catalogue, entry: Entry) -> dict[str, dict[str, Any]]:
 
 
 def _figures(measured: dict[str, dict[str, Any]]) -> tuple[str, str]:
-    pairs, search = measured.get("pairs"), measured.get("device")
-    accuracy = f"{100 * pairs['accuracy_mean']:.2f} % of {pairs['data']}" if pairs else ""
-    misses = f"{100 * search['fnir']['value']:.1f} % of {search['people']} people at FPIR {100 * search['target_fpir']:g} %" if search else ""
+    pairs, device = measured.get("pairs"), measured.get("device")
+    accuracy = f"{100 * pairs['accuracy_mean']:.2f} % ({pairs['data']})" if pairs else ""
+    misses = f"{100 * device['fnir']['value']:.1f} % ({device['people']} people, FPIR {100 * device['target_fpir']:g} %)" if device else ""
     return accuracy, misses
 
 
@@ -81,14 +81,19 @@ def _table(catalogue: Catalogue, chosen: list[Entry], faults: dict[str, str | No
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("name", "kind", "kB", "licence", "here", "accuracy", "FNIR", "what it is")
+    table = Table("name", "kB", "here", "accuracy", "FNIR")
+    for column in table.columns[:2]:
+        column.no_wrap = True
     for entry in chosen:
         here = "ok" if not faults[entry.name] else "wrong" if catalogue.place(entry).exists() else "missing"
         in_use, ms = uses.get(entry.name, (False, None))
         here += (", in use" if in_use else "") + (f", {ms:.1f} ms a crop" if ms else "")
         accuracy, misses = _figures({} if faults[entry.name] else _measured(catalogue, entry))
-        table.add_row(entry.name, entry.kind, f"{entry.size / 1000:,.0f}", entry.licence, here, accuracy, misses, entry.about)
-    Console().print(table)
+        table.add_row(entry.name, f"{entry.size / 1000:,.0f}", here, accuracy, misses)
+    console = Console()
+    console.print(table)
+    for entry in chosen:
+        console.print(f"{entry.name}: {entry.kind}, {entry.licence}; {entry.about}", highlight=False)
 
 
 def _pull(catalogue: Catalogue, chosen: list[Entry]) -> None:
