@@ -29,6 +29,19 @@ UNSET = """SELECT id, person_id, occurred_at, direction, monotonic_ms FROM punch
     AND NOT EXISTS (SELECT 1 FROM corrections c WHERE c.punch_id = p.id) ORDER BY id"""
 
 
+LEFT = """SELECT id FROM punches p WHERE clock_synchronised = 0 AND boot_id <> ?
+    AND NOT EXISTS (SELECT 1 FROM corrections c WHERE c.punch_id = p.id)
+    AND NOT EXISTS (SELECT 1 FROM period_locks l WHERE l.lifted_at IS NULL AND p.occurred_at >= l.from_ms AND p.occurred_at < l.until_ms) ORDER BY id"""
+
+
+def left_over(db: Database, clock: ClockState) -> list[int]:
+    """Punches of earlier starts on an unset clock that nobody has corrected or locked: their true time cannot be computed, people must look at them.
+
+    None while the clock is not set now either: then this board has no time server, and nothing tells a wrong time from a right one.
+    """
+    return [int(row[0]) for row in db.execute(LEFT, [clock.boot_id])] if clock.synchronised else []
+
+
 @dataclass(frozen=True)
 class Change:
     """Something that happened to the clock: for the audit, and in words."""

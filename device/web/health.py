@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from device import chain
 from device.clock import read_clock_state
+from device.clock_repair import left_over
 from device.contract import ClockfaceError
 from device.doctor import check_clock, check_disk
 from device.outbox_rows import DeadLetter, TargetHealth
@@ -126,11 +127,16 @@ def data(call: Call) -> list[Fact]:
     size = sum(part.stat().st_size for part in (path, path.with_name(path.name + "-wal")) if part.is_file()) / 1e6
     with call.store.reading() as db:
         people, punches = (db.execute(f"SELECT count(*) FROM {what}").fetchone()[0] for what in ("people WHERE active = 1", "punches"))
+        unsure = left_over(db, read_clock_state())
     found = [Fact("Disk", f"{free:.1f} GB free", _state(disk.state), "" if disk.state == "ok" else disk.words)]
     found.append(Fact("Database", f"{size:.1f} MB", "good", f"{people} people, {punches} punches"))
     last = last_punch(call)
     when = datetime.fromtimestamp(last) if last else None
     found.append(Fact("Last punch", f"{when:%H:%M:%S}" if when else "none yet", "good" if when else "off", f"{when:%Y-%m-%d}" if when else ""))
+    if unsure:
+        listed = ", ".join(map(str, unsure[:10])) + (" ..." if len(unsure) > 10 else "")
+        words = f"Punches {listed} were recorded before a restart, while the clock was not set. Correct what is wrong; locking the period settles the rest."
+        found.append(Fact("Times to check", str(len(unsure)), "warn", words))
     targets = call.store.outbox.summary()
     if not targets:
         found.append(Fact("Delivery", "not set up", "off", "[connectors] in the configuration file"))

@@ -11,7 +11,7 @@ import pytest
 
 from device.attendance import LastPunch
 from device.clock import ClockState
-from device.clock_repair import BY, ClockWatch, Repair, zone_name
+from device.clock_repair import BY, ClockWatch, Repair, left_over, zone_name
 from device.corrections import entries
 from device.store import PunchDraft, Store
 
@@ -99,3 +99,20 @@ def test_the_zone_is_read_from_the_system(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.delitem(os.environ, "TZ", raising=False)
     (tmp_path / "localtime").symlink_to("/usr/share/zoneinfo/Europe/Berlin")
     assert zone_name(tmp_path / "localtime") == "Europe/Berlin" and zone_name(tmp_path / "none") == "unknown"
+
+
+def test_what_no_clock_can_tell_is_listed_for_people(store: Store) -> None:
+    early, other = record(store, 5000.0, boot="b0"), record(store, 4000.0, boot="b0")
+    record(store, 3000.0, synchronised=True, boot="b0")
+    record(store, 100.0)  # of this start: it is computed
+    with store.reading() as db:
+        assert left_over(db, ClockState(True, "b1", UP)) == [early, other]
+        assert left_over(db, ClockState(False, "b1", UP)) == []
+    store.correct(1, other, LastPunch(NOW - 4000.0, "in"), "she came at eight", "Hr")
+    with store.reading() as db:
+        assert left_over(db, ClockState(True, "b1", UP)) == [early]
+    columns = "first_day, last_day, from_ms, until_ms, site, locked_by, locked_at"
+    with store.transaction() as db:
+        db.execute(f"INSERT INTO period_locks ({columns}) VALUES ('2026-12-01', '2026-12-31', 0, 9000000000000, '{{}}', 'Hr', 0)")
+    with store.reading() as db:
+        assert left_over(db, ClockState(True, "b1", UP)) == []
