@@ -163,7 +163,7 @@ def _point(size: int, fpir: float, threshold: Threshold, data: str) -> Operating
     if threshold.method == "insufficient data":
         return OperatingPoint(size, fpir, None, None, None, threshold.method, data)
     fpir_low, fpir_high = (float(f"{identification_rate(size, fmr):.3g}") for fmr in (threshold.fmr_low, threshold.fmr_high))
-    value, low, high = (round(float(score), 4) for score in (threshold.value, threshold.low, threshold.high))
+    value, low, high = (round(min(float(score), 1.0), 4) for score in (threshold.value, threshold.low, threshold.high))  # cosines: a tail may reach beyond
     return OperatingPoint(size, fpir, value, low, high, threshold.method, data, fpir_low, fpir_high)
 
 

@@ -32,7 +32,7 @@ from training.checkpoint import load_embedder
 from training.model import PIXEL_MEAN, PIXEL_SCALE
 from training.model import Embedder as Trained
 
-RATE = 3e-4  # peak learning rate of Adam; it falls to 0
+RATE = 1e-4  # peak learning rate of Adam; it falls to 0
 BATCH = 32
 SETTLED = 0.8  # share of the run after which the ranges stay as they are
 

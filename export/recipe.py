@@ -66,7 +66,7 @@ class Recipe:
     crops: CropsTable = CropsTable()
     verify: VerifyTable = VerifyTable()
     search: SearchTable = SearchTable()
-    qat_minutes: float = 20.0  # of training for int8, where quantizing alone does not pass the gate; 0: none
+    qat_minutes: float = 4.0  # of training for int8, where quantizing alone does not pass the gate; 0: none
 
 
 def load(name: str) -> Recipe:

@@ -11,7 +11,7 @@ done
 if [ ! -e "$root/usr/bin/python$python" ]; then
     rm -rf "$root" "$root.part"
     mkdir -p "$(dirname "$root")"
-    debootstrap --foreign --arch=arm64 --variant=minbase --include=python3 "$suite" "$root.part" "${MIRROR:-http://deb.debian.org/debian}" > /dev/null
+    debootstrap --foreign --arch=arm64 --variant=minbase --include=python3 "$suite" "$root.part" ${MIRROR:+"$MIRROR"} > /dev/null
     for package in "$root.part"/var/cache/apt/archives/*python*.deb "$root.part"/var/cache/apt/archives/lib*.deb; do
         dpkg-deb --extract "$package" "$root.part"
     done

@@ -27,7 +27,7 @@ if [ ! -e "$root/usr/bin/python3" ]; then
     say "$suite for $arch"
     foreign=()
     [ "$arch" = "$(dpkg --print-architecture)" ] || foreign=(--foreign)
-    debootstrap "${foreign[@]}" --arch="$arch" --variant=minbase --include=python3,openssl,systemd,udev "$suite" "$root" "${MIRROR:-http://deb.debian.org/debian}" > "$work/debootstrap.log"
+    debootstrap "${foreign[@]}" --arch="$arch" --variant=minbase --include=python3,openssl,systemd,udev "$suite" "$root" ${MIRROR:+"$MIRROR"} > "$work/debootstrap.log"
     if [ ${#foreign[@]} -gt 0 ]; then
         chroot "$root" /debootstrap/debootstrap --second-stage >> "$work/debootstrap.log"
     fi
