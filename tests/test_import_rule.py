@@ -17,6 +17,7 @@ FORBIDDEN = {  # package -> modules that nothing in it may import, not even insi
 }
 LEAF = {"numpy", "cv2"}  # all that the contract stands on, beside the standard library
 FROM_DEVICE = {"bundle", "config", "contract", "detector", "embedder", "environments", "images", "manifest", "models", "schema", "sources", "trust"}
+MEASURES_THE_DEVICE = {("export/search.py", "recogniser"), ("export/search.py", "trial")}  # what it writes into a card is what a terminal would do
 DEPENDENCIES = {
     "argon2", "cryptography", "cv2", "google", "httpx2", "hypothesis", "jinja2", "matplotlib", "mypy", "numpy", "onnx", "onnxruntime",
     "onnxscript", "openpyxl", "picamera2", "PIL", "pytest", "rich",
@@ -59,7 +60,7 @@ def test_the_contract_is_a_leaf() -> None:
 @pytest.mark.parametrize("package", ["training", "export"])
 def test_the_workstation_uses_little_of_the_board(package: str) -> None:
     used = {(path.relative_to(ROOT).as_posix(), name.split(".")[1]) for path in modules(package) for name in imported(path) if name.startswith("device.")}
-    assert {(file, module) for file, module in used if module not in FROM_DEVICE} == set()
+    assert {(file, module) for file, module in used if module not in FROM_DEVICE} - MEASURES_THE_DEVICE == set()
 
 
 @pytest.mark.parametrize("package", PACKAGES)
