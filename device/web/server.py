@@ -135,14 +135,21 @@ class WebServer:
         """
         self.terminal.live.attach(asyncio.get_running_loop())
         self._servers = [self._server(address) for address in self.addresses]
-        serving = [asyncio.create_task(server.serve(sockets=[s.dup()])) for server, s in zip(self._servers, self._sockets, strict=True)]
-        while not all(server.started for server in self._servers) and not any(task.done() for task in serving):
-            await asyncio.sleep(0.01)
-        self._started.set()
-        await asyncio.wait(serving, return_when=asyncio.FIRST_COMPLETED)
-        for server in self._servers:
-            server.should_exit = True
-        await asyncio.gather(*serving)
+        copies = [listener.dup() for listener in self._sockets]  # a server closes what it is given, unless it fails
+        try:
+            serving = [asyncio.create_task(server.serve(sockets=[copy])) for server, copy in zip(self._servers, copies, strict=True)]
+            while not all(server.started for server in self._servers) and not any(task.done() for task in serving):
+                await asyncio.sleep(0.01)
+            self._started.set()
+            await asyncio.wait(serving, return_when=asyncio.FIRST_COMPLETED)
+            for server in self._servers:
+                server.should_exit = True
+            await asyncio.wait(serving)
+        finally:
+            for copy in copies:
+                copy.close()
+        for task in serving:
+            task.result()
         if not self._ending.is_set():
             raise WebError("it ended by itself")
 
