@@ -20,7 +20,7 @@ from device import config, last_good, stored_settings
 from device.annotate import annotate
 from device.backup import apply_staged
 from device.camera import default_source, open_source
-from device.config import HOME, ConfigError, Settings
+from device.config import ConfigError, Settings
 from device.couriers import delivering
 from device.database import database_path
 from device.demo import demo_enrolment
@@ -56,8 +56,9 @@ def run(args: argparse.Namespace) -> int:
     source = args.source or default_source()
     if args.source is None:
         print("no camera found: playing the demo (--source demo)" if source == "demo" else f"camera: {source}", flush=True)
-    given = args.db or (str(HOME / "data/demo.db") if source == "demo" else None)
-    database = database_path(settings, given)
+    database = database_path(settings, args.db)
+    if source == "demo" and not args.db:
+        database = database.with_name("demo.db")
     for line in [*apply_staged(database), *last_good.rescue(database)]:
         print(line, flush=True)
     with Store.open(database, settings.store, actor="terminal") as store:

@@ -1,0 +1,89 @@
+#!/bin/bash
+# A whole machine that boots: Debian with systemd and cloud-init in an emulated PC. Its first boot finds the bundle and the shipped user-data as on a flashed
+# card, installs without a network and recognises the demo's faces; then its power is cut (the emulator is killed); then its root is read-only.
+# As root, some minutes:   tests/board/vm.sh
+# Needs debootstrap qemu-system-x86 (no KVM: it emulates). WORK=DIR keeps what was made.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+work=${WORK:-$(mktemp -d)} suite=${SUITE:-bookworm} python=${PYTHON_VERSION:-3.11} root=${WORK:-$work}/root
+mkdir -p "$work"
+say() { printf '\n== %s\n' "$*"; }
+for program in debootstrap qemu-system-x86_64 mke2fs; do
+    command -v "$program" > /dev/null || { echo "error: $program is missing: apt install debootstrap qemu-system-x86 e2fsprogs" >&2; exit 1; }
+done
+
+if [ ! -e "$root/usr/bin/cloud-init" ]; then
+    say "$suite"
+    debootstrap --arch=amd64 --variant=minbase --include=python3,openssl,systemd,systemd-sysv,udev,dbus,python3-cffi-backend,cloud-init,linux-image-cloud-amd64,procps \
+        "$suite" "$root" ${MIRROR:+"$MIRROR"} > "$work/debootstrap.log"
+fi
+
+say "bundle and card"
+[ -e "$work/key" ] || .venv/bin/python -m export keygen "$work/key" > /dev/null
+rm -rf "$root/boot/firmware"
+.venv/bin/python -m export bundle --target x86 --python "$python" --out "$root/boot/firmware/clockface" --key "$work/key" --wheels runs/wheels
+install -D -m 644 device/board/user-data "$root/var/lib/cloud/seed/nocloud/user-data"
+printf 'instance-id: board\nlocal-hostname: board\n' > "$root/var/lib/cloud/seed/nocloud/meta-data"
+chroot "$root" cloud-init schema --config-file /var/lib/cloud/seed/nocloud/user-data
+printf 'CLOCKFACE_SOURCE=demo\n' > "$root/etc/default/clockface" # a machine without a camera
+printf '/dev/vda / ext4 defaults 0 1\n' > "$root/etc/fstab"
+install -m 755 tests/board/vm_probe.sh "$root/usr/local/sbin/probe"
+cat > "$root/etc/systemd/system/probe.service" << 'UNIT'
+[Unit]
+Description=Tell the serial line how the terminal is
+[Service]
+ExecStart=/usr/local/sbin/probe
+StandardOutput=tty
+TTYPath=/dev/ttyS0
+[Install]
+WantedBy=multi-user.target
+UNIT
+ln -sf ../probe.service "$root/etc/systemd/system/multi-user.target.wants/probe.service"
+rm -f "$work/card.img"
+mke2fs -q -t ext4 -d "$root" "$work/card.img" 3G
+
+machine() { # log, more kernel arguments
+    qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 1024 -display none -serial "file:$1" -no-reboot -nic none \
+        -drive "file=$work/card.img,if=virtio,format=raw" -kernel "$root/vmlinuz" -initrd "$root/initrd.img" -append "root=/dev/vda console=ttyS0 quiet panic=-1 $2" &
+    vm=$!
+    trap 'kill -9 $vm 2> /dev/null || true' EXIT
+}
+wait_for() { # words, log, seconds
+    for _ in $(seq "$3"); do
+        if grep -aq -- "$1" "$2" 2> /dev/null; then return; fi
+        kill -0 "$vm" 2> /dev/null || break
+        sleep 1
+    done
+    echo "FAILED: '$1' does not show in $2; its end:" >&2
+    tail -40 "$2" >&2
+    exit 1
+}
+shown() { grep -a '^probe:' "$1" | tr -d '\r'; }
+
+say "first boot"
+machine "$work/first.log" ""
+wait_for "probe: done" "$work/first.log" 900
+shown "$work/first.log"
+
+say "the power is cut"
+sleep 20
+kill -9 "$vm"
+wait "$vm" || true
+
+say "second boot"
+machine "$work/second.log" ""
+wait_for "probe: done" "$work/second.log" 600
+shown "$work/second.log"
+kill -9 "$vm"
+wait "$vm" || true
+
+say "third boot, the root read-only, the data on a writable place"
+machine "$work/third.log" "ro probe.readonly"
+wait_for "probe: done" "$work/third.log" 600
+shown "$work/third.log"
+kill -9 "$vm"
+for log in first second third; do
+    grep -aq "probe: terminal active" "$work/$log.log" || { echo "FAILED: the terminal is not active in $work/$log.log" >&2; exit 1; }
+    grep -aq "probe: chain whole" "$work/$log.log" || { echo "FAILED: the chain is not whole in $work/$log.log" >&2; exit 1; }
+done
+say "done: everything as expected"
