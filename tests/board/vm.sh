@@ -26,6 +26,8 @@ install -D -m 644 device/board/user-data "$root/var/lib/cloud/seed/nocloud/user-
 printf 'instance-id: board\nlocal-hostname: board\n' > "$root/var/lib/cloud/seed/nocloud/meta-data"
 chroot "$root" cloud-init schema --config-file /var/lib/cloud/seed/nocloud/user-data
 printf 'CLOCKFACE_SOURCE=demo\n' > "$root/etc/default/clockface" # a machine without a camera
+mkdir -p "$root/opt/clockface" # the smaller of the shipped networks: an emulated processor is a hundred times slower than a real one
+printf '[store]\npath = "/var/lib/clockface/clockface.db"\n[embedder]\nmodel = "clockface-edge"\n' > "$root/opt/clockface/clockface.toml"
 printf '/dev/vda / ext4 defaults 0 1\n' > "$root/etc/fstab"
 install -m 755 tests/board/vm_probe.sh "$root/usr/local/sbin/probe"
 cat > "$root/etc/systemd/system/probe.service" << 'UNIT'
@@ -43,7 +45,7 @@ rm -f "$work/card.img"
 mke2fs -q -t ext4 -d "$root" "$work/card.img" 3G
 
 machine() { # log, more kernel arguments
-    qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 1024 -display none -serial "file:$1" -no-reboot -nic none \
+    qemu-system-x86_64 -accel tcg,thread=multi -cpu Nehalem -smp 2 -m 1024 -display none -serial "file:$1" -no-reboot -nic none \
         -drive "file=$work/card.img,if=virtio,format=raw" -kernel "$root/vmlinuz" -initrd "$root/initrd.img" -append "root=/dev/vda console=ttyS0 quiet panic=-1 $2" &
     vm=$!
     trap 'kill -9 $vm 2> /dev/null || true' EXIT
