@@ -175,3 +175,16 @@ def test_every_punch_announced_survives_a_kill(clip: Path, database: Path, tmp_p
         assert announced <= len(punches) <= 8
         assert store.verify_chain().ok and store.faults() == []
     assert played(clip, database) == 0  # it starts again without a repair
+
+
+def test_the_demo_is_recorded_beside_the_database_not_in_it(tmp_path: Path) -> None:
+    try:
+        [models.path(name) for name in ("yunet", "sface", "portrait-hopper", "portrait-collins")]
+    except models.ModelError as error:
+        pytest.skip(f"models not pulled: {error}")
+    (settings := tmp_path / "site.toml").write_text(f'[store]\npath = "{tmp_path}/site.db"\n')
+    assert main(["run", "--source", "demo", "--once", "--headless", "--config", str(settings)]) == 0
+    assert not (tmp_path / "site.db").exists()
+    with Store.open(tmp_path / "demo.db", must_exist=True) as store:
+        names = {person.id: person.name for person in store.people()}
+        assert {names[punch.person_id] for punch in store.punches()} == {"Grace Hopper"}
