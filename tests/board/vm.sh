@@ -1,6 +1,7 @@
 #!/bin/bash
 # A whole machine that boots: Debian with systemd and cloud-init in an emulated PC. Its first boot finds the bundle and the shipped user-data as on a flashed
-# card, installs without a network and recognises the demo's faces; then its power is cut (the emulator is killed) and it boots again.
+# card, installs without a network, and systemd hears that the terminal is ready; then its power is cut (the emulator is killed) and it boots again. An emulated
+# processor is too slow to recognise anybody: run.sh shows that.
 # As root, some minutes:   tests/board/vm.sh
 # Needs debootstrap qemu-system-x86 (no KVM: it emulates). WORK=DIR keeps what was made.
 set -euo pipefail
