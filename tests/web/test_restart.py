@@ -70,7 +70,8 @@ def test_a_terminal_from_its_first_login_to_a_restore(running: tuple[str, Path, 
         answered(admin, "/login")
         first = database.with_name("clockface.db.admin-password")
         given = first.read_text().strip()
-        assert send(admin, "/login", "/login", {"login": "admin", "password": given}).headers["location"] == "/password"
+        reply = send(admin, "/login", "/login", {"login": "admin", "password": given})
+        assert reply.headers.get("location") == "/password", (reply.status_code, reply.text)
         assert admin.get("/people").headers["location"] == "/password"  # nothing else before
         changed = {"old": given, "new": PASSWORD, "again": PASSWORD}
         assert send(admin, "/password", "/password", changed).status_code == 303 and not first.exists()
