@@ -148,8 +148,9 @@ def apply_staged(database: Path) -> list[str]:
             _close_log(database)
             before.unlink(missing_ok=True)
             os.link(database, before)
+        for former in (last_good.restored_of(database), last_good.copy_of(database)):  # they are of the database before
+            former.unlink(missing_ok=True)
         os.replace(staged, database)
-        last_good.copy_of(database).unlink(missing_ok=True)  # it is of the database before
         _to_disk(database.parent)
     finally:
         lock.release()

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 from sqlite_utils import Database
 
@@ -26,6 +27,7 @@ from device.database import TerminalLock, connect, writing
 from device.disk import Disk
 
 BUSY_MS = 5000
+RESTORED = "database restored"  # in the audit
 GROWING = ("people", "templates", *CHAINED)  # tables whose newer rows can be added to the copy, parents first
 DAMAGE = ("malformed", "not a database", "disk i/o error", "corrupt")  # what SQLite calls it
 
@@ -79,54 +81,72 @@ def damage(database: Path) -> str:
         return str(error) if any(word in str(error).lower() for word in DAMAGE) else ""
 
 
+def restored_of(database: Path) -> Path:
+    """What takes the place of a damaged database; under this name it is complete."""
+    return database.with_name(f"{database.name}.restored")
+
+
 def rescue(database: Path, now: float | None = None) -> list[str]:
     """Bring back the last good copy where the database is damaged; returns what is to be said, nothing where all is well.
 
-    Without a copy nothing is touched. The damaged file is kept beside it.
+    Without a copy nothing is touched. The damaged file is kept beside it. A restore that a power cut ended is taken up again.
 
     Raises:
         StoreError: a terminal runs on the database, or the copy cannot be put in place.
     """
-    good = copy_of(database)
-    if not good.exists() or not database.exists() or not (found := damage(database)) or damage(good):
+    good, ready = copy_of(database), restored_of(database)
+    found = "" if ready.exists() or not good.exists() or not database.exists() else damage(database)
+    if not ready.exists() and (not found or damage(good)):
         return []
-    now = time.time() if now is None else now
-    made_at = good.stat().st_mtime
     lock = TerminalLock(database)
     try:
-        damaged = _set_aside(database, f"damaged-{time.strftime('%Y%m%dT%H%M%S', time.gmtime(now))}")
-        _put_in_place(good, database)
-        with closing(connect(database, BUSY_MS, must_exist=True)) as db:
-            saved = _salvage(damaged, db, database)
-            details = {"found": found, "copy_made_at": iso_utc(made_at), "kept_as": damaged.name, "saved": saved}
-            with writing(db, database):
-                row: dict[str, chain.Value] = {
-                    "at": round(now * 1000),
-                    "actor": "terminal",
-                    "action": "database restored",
-                    "details": json.dumps(details, sort_keys=True),
-                }
-                chain.append(db, "audit", row)
+        if found:
+            _prepare(database, found, time.time() if now is None else now)
+        details = _details(ready)
+        _exchange(database, database.with_name(details["kept_as"]))
     finally:
         lock.release()
-    return _told(database, found, made_at, damaged, saved)
+    return _told(database, details)
 
 
-def _set_aside(database: Path, ending: str) -> Path:
-    """Rename the damaged file with its log."""
-    damaged = database.with_name(f"{database.name}.{ending}")
+def _prepare(database: Path, found: str, now: float) -> None:
+    """Make the file that takes the place: the copy, the whole newer rows, and a word in the audit. The damaged one stays as it is."""
+    good, new = copy_of(database), database.with_name(f".{database.name}.restored.new")
+    made_at = good.stat().st_mtime
+    for part in ("-wal", "-shm"):  # of a try that was cut off
+        Path(f"{new}{part}").unlink(missing_ok=True)
+    shutil.copyfile(good, new)
+    new.chmod(0o600)
+    with closing(connect(new, BUSY_MS, must_exist=True)) as db:
+        saved = _salvage(database, db, new)
+        kept_as = f"{database.name}.damaged-{time.strftime('%Y%m%dT%H%M%S', time.gmtime(now))}"
+        details = {"found": found, "copy_made_at": iso_utc(made_at), "kept_as": kept_as, "saved": saved}
+        with writing(db, new):
+            row: dict[str, chain.Value] = {
+                "at": round(now * 1000),
+                "actor": "terminal",
+                "action": RESTORED,
+                "details": json.dumps(details, sort_keys=True),
+            }
+            chain.append(db, "audit", row)
+        db.execute("PRAGMA journal_mode = DELETE")  # one file
+    Disk().sync(new)
+    Disk().rename(new, restored_of(database))
+
+
+def _details(ready: Path) -> dict[str, Any]:
+    with closing(sqlite3.connect(ready)) as db:
+        text = db.execute("SELECT details FROM audit WHERE action = ? ORDER BY id DESC LIMIT 1", [RESTORED]).fetchone()[0]
+    return dict(json.loads(text))
+
+
+def _exchange(database: Path, damaged: Path) -> None:
+    """Rename the damaged file with its log, then the new one; cut off anywhere, a second call does the rest."""
     for part in ("-wal", "-shm", ""):
         with suppress(FileNotFoundError):
             os.replace(f"{database}{part}", f"{damaged}{part}")
-    return damaged
-
-
-def _put_in_place(good: Path, database: Path) -> None:
-    new = database.with_name(f".{database.name}.restored")
-    shutil.copyfile(good, new)
-    new.chmod(0o600)
-    Disk().sync(new)
-    Disk().rename(new, database)
+    Disk().sync(database.parent)  # the old log must not meet the new file
+    Disk().rename(restored_of(database), database)
 
 
 def _salvage(damaged: Path, db: Database, database: Path) -> dict[str, int]:
@@ -169,10 +189,11 @@ def _is_next(db: Database, table: str, row: dict[str, object]) -> bool:
     return row["previous_hash"] == (last[0] if last else GENESIS) and row["hash"] == row_hash(row)  # type: ignore[arg-type]
 
 
-def _told(database: Path, found: str, made_at: float, damaged: Path, saved: dict[str, int]) -> list[str]:
-    more = ", ".join(f"{count} {table}" for table, count in saved.items() if count) or "nothing"
+def _told(database: Path, details: dict[str, Any]) -> list[str]:
+    found, made_at = " ".join(details["found"].split()), details["copy_made_at"]
+    more = ", ".join(f"{count} {table}" for table in GROWING if (count := details["saved"][table])) or "nothing"
     return [
-        f"database {database} was damaged ({' '.join(found.split())}): restored from the copy of {iso_utc(made_at)}, kept as {damaged.name}",
-        f"saved from the damaged file: {more}; whatever else was recorded after {iso_utc(made_at)} is LOST: "
+        f"database {database} was damaged ({found}): restored from the copy of {made_at}, kept as {details['kept_as']}",
+        f"saved from the damaged file: {more}; whatever else was recorded after {made_at} is LOST: "
         "compare with the connected systems and correct what is missing",
     ]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
-from contextlib import closing
+from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +126,41 @@ def test_a_running_terminal_is_not_disturbed(database: Path) -> None:
         with pytest.raises(StoreError, match="running terminal"):
             rescue(database, NOW)
     assert database.read_bytes() == before
+
+
+class Cut(BaseException):
+    """The power goes."""
+
+
+@pytest.mark.parametrize("step", range(11))
+def test_a_restore_that_is_cut_off_is_taken_up_again(database: Path, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut before each flush and each change of a name; the last time nothing is cut."""
+    spoil(database, "sightings")
+    done = []
+
+    def until_the_cut(call: Callable[..., None]) -> Callable[..., None]:
+        def counted(*args: object) -> None:
+            done.append(call)
+            if len(done) > step:
+                raise Cut
+            call(*args)
+
+        return counted
+
+    with monkeypatch.context() as patched, suppress(Cut):
+        patched.setattr(os, "replace", until_the_cut(os.replace))
+        patched.setattr(os, "fsync", until_the_cut(os.fsync))
+        patched.setattr(shutil, "copyfile", until_the_cut(shutil.copyfile))
+        rescue(database, NOW)
+    assert len(done) == min(step + 1, 10)
+    rescue(database, NOW + 60)
+    assert rescue(database, NOW + 120) == []
+    with Store.open(database) as store:
+        assert len(store.people()) == 3 and len(store.punches()) == 320 and store.faults() == []
+        assert all(store.verify_chain(table).ok for table in ("punches", "corrections", "audit"))
+        with store.reading() as db:
+            assert [row[0] for row in db.execute("SELECT action FROM audit")].count("database restored") == 1
+    assert len({file.name.removesuffix("-wal").removesuffix("-shm") for file in database.parent.glob("*.damaged-*")}) == 1
 
 
 def test_a_damaged_database_does_not_replace_the_good_copy(database: Path) -> None:
