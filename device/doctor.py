@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from sqlite_utils import Database
 
-from device import chain, outbox_rows
+from device import chain, keys, outbox_rows
 from device.camera import default_source, open_source
 from device.clock import ClockState, iso_utc, read_clock_state
 from device.config import HOME, ROOT, CameraSettings, Settings
@@ -66,6 +66,7 @@ def examine(settings: Settings, database: Path, source: str | None, skip: Collec
         "clock": lambda: check_clock(read_clock_state(), time.time()),
         "disk": lambda: check_disk(database),
         "database": lambda: check_database(database),
+        "keys": lambda: check_keys(database),
         "outbox": lambda: check_outbox(settings, database, time.time()),
     }
     if HOME != ROOT:
@@ -192,6 +193,34 @@ def check_database(database: Path) -> Finding:
     if database.stat().st_mode & 0o077:
         return Finding("database", "warning", f"{words}, but others on this machine may read it: chmod 600 {database}")
     return Finding("database", "ok", words)
+
+
+def check_keys(database: Path) -> Finding:
+    """Whether the device's key opens, nobody else reads it, and everybody with templates has a key."""
+    place = keys.folder()
+    if wide := keys.open_to_others(place):
+        words = f"others on this machine may use {wide[0]}: the next start of the terminal closes it; then `python -m device keys rotate`, since it may have been read"
+        return Finding("keys", "warning", words)
+    device = keys.opened(place)
+    identity, owners = _identity_and_owners(database)
+    known = keys.PersonKeys(identity, place).everyone() if identity else {}
+    if without := sorted(owners - known.keys()):
+        words = f"{len(without)} people have templates and no key here (id {', '.join(map(str, without[:5]))}): put back {place}, or enrol them again"
+        return Finding("keys", "warning", words)
+    if device is None:
+        return Finding("keys", "ok", f"none yet: the first enrolment makes them in {place}")
+    return Finding("keys", "ok", f"{place}: the device's key is {device.kind}, {len(known)} people have keys that open")
+
+
+def _identity_and_owners(database: Path) -> tuple[str | None, set[int]]:
+    """Of a database of this version: its identity, and everybody who has templates."""
+    if not database.exists():
+        return None, set()
+    with explained(database), closing(_read_only(database)) as connection:
+        if connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
+            return None, set()
+        identity = connection.execute("SELECT id FROM identity").fetchone()[0]
+        return identity, {row[0] for row in connection.execute("SELECT DISTINCT person_id FROM templates")}
 
 
 def check_release(release: Path) -> Finding:

@@ -23,7 +23,7 @@ account() { # name, home, groups
     done
 }
 groupadd --system --force gpio
-account clockface "$data" "video render gpio"
+account clockface "$data" "video render gpio tss" # tss: the TPM, where tpm2-tools are installed
 account clockface-kiosk /run/clockface-kiosk "video render input"
 install -d -m 700 -o clockface -g clockface "$data" "$keys"
 install -d -m 755 "$root"

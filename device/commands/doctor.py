@@ -1,4 +1,4 @@
-"""Check camera, models, card, provider, clock, disk, database, outbox and, in an installation, the release: a line each, exit 1 on a fault.
+"""Check camera, models, card, provider, clock, disk, database, keys, outbox and, in an installation, the release: a line each, exit 1 on a fault.
 
 Nothing is changed.
 """

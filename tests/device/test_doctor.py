@@ -175,14 +175,14 @@ def test_command(database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     arguments = ["doctor", "--db", str(database), "--source", str(tmp_path / "light.png")]
     code = main([*arguments, "--json"])
     report = json.loads(capsys.readouterr().out)
-    expected = ["camera", "models", "artefact", "card", "provider", "clock", "disk", "database", "outbox"]
+    expected = ["camera", "models", "artefact", "card", "provider", "clock", "disk", "database", "keys", "outbox"]
     assert [check["check"] for check in report["checks"]] == expected
     states = {check["check"]: check["state"] for check in report["checks"]}
     assert states["camera"] == states["database"] == "ok"
     assert code == (0 if report["ok"] else 1) and report["ok"] == ("FAULT" not in states.values())
     assert main(arguments) == code
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 9 and all(line.split()[0] in ("ok", "warning", "FAULT") for line in lines)
+    assert len(lines) == 10 and all(line.split()[0] in ("ok", "warning", "FAULT") for line in lines)
     assert main(["doctor", "--db", str(database), "--source", str(tmp_path / "none.png")]) == 1
 
 
@@ -196,4 +196,34 @@ def test_a_database_that_waits_for_its_migration_is_no_fault(version: int, tmp_p
     db.execute(f"PRAGMA user_version = {version}")
     db.close()
     skipped = ("camera", "models", "artefact", "card", "provider", "clock", "disk")
-    assert {finding.check: finding.state for finding in doctor.examine(Settings(), path, None, skipped)} == {"database": "warning", "outbox": "ok"}
+    assert {finding.check: finding.state for finding in doctor.examine(Settings(), path, None, skipped)} == {"database": "warning", "keys": "ok", "outbox": "ok"}
+
+
+def test_keys(database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "keys"
+    monkeypatch.setenv("CLOCKFACE_KEYS", str(place))
+
+    def found() -> tuple[str, str]:
+        finding = doctor.guarded("keys", lambda: doctor.check_keys(path))
+        return finding.state, finding.words
+
+    path = tmp_path / "none.db"
+    assert found()[0] == "ok" and "none yet" in found()[1] and not place.exists()
+    path = database  # its keys are elsewhere
+    assert found()[0] == "warning" and "1 people have templates and no key here (id 1)" in found()[1] and not place.exists()
+    path = tmp_path / "own.db"
+    with Store.open(path, StoreSettings()) as store:
+        store.add_person_with_templates("Ada", None, [TemplateDraft("a" * 64, np.array([1, 0], np.float32), 0.5)])
+    assert found() == ("ok", f"{place}: the device's key is in its file, 1 people have keys that open")
+    content = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in place.iterdir()}
+    found()
+    assert {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in place.iterdir()} == content
+    for wide in (place, place / "device.key"):
+        before = wide.stat().st_mode
+        wide.chmod(0o755)
+        assert found()[0] == "warning" and str(wide) in found()[1] and wide.stat().st_mode & 0o777 == 0o755
+        wide.chmod(before)
+    (place / "device.key").write_bytes(bytes(32))
+    assert found()[0] == "FAULT" and "is not the key" in found()[1] and "put it back" in found()[1]
+    (place / "device.key").unlink()
+    assert found()[0] == "FAULT" and "is missing" in found()[1] and not (place / "device.key").exists()

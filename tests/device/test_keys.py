@@ -69,6 +69,20 @@ def test_modes(place: Path, database: Path) -> None:
     assert stat.S_IMODE((place / DEVICE_KEY).stat().st_mode) == 0o600
 
 
+def test_a_folder_open_to_others_is_closed_or_said(place: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.chmod(0o755)
+    read(database)
+    assert stat.S_IMODE(place.stat().st_mode) == 0o700
+    place.chmod(0o755)
+
+    def not_ours(path: Path, mode: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "chmod", not_ours)
+    with pytest.raises(KeysError, match="belong to this user"):
+        read(database)
+
+
 def test_a_changed_byte_or_an_exchanged_person_does_not_open() -> None:
     key = bytes(32)
     sealed = seal(key, b"template", "embedding of 1 for m1")
