@@ -199,7 +199,7 @@ def check_keys(database: Path) -> Finding:
     """Whether the device's key opens, nobody else reads it, and everybody with templates has a key."""
     place = keys.folder()
     if wide := keys.open_to_others(place):
-        words = f"others on this machine may use {wide[0]}: the next start of the terminal closes it; then `python -m device keys rotate`, since it may have been read"
+        words = f"others on this machine may use {wide[0]}: the next start closes it; then `python -m device keys rotate`, as it may have been read"
         return Finding("keys", "warning", words)
     device = keys.opened(place)
     identity, owners = _identity_and_owners(database)

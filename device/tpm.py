@@ -27,10 +27,10 @@ PARENT = ("-C", "o", "-g", "sha256", "-G", "ecc256:aes128cfb", "-a", "restricted
 PCRS = re.compile(r"sha(1|256|384|512):(\d|1\d|2[0-3])(,(\d|1\d|2[0-3]))*")
 SPOILT = "it was changed: put back the right one"
 FAULTS = {  # what the tools say -> what to do
-    "Permission denied": "this user may not use the TPM: give it the group that owns /dev/tpmrm0 (`usermod -aG tss USER`; install.sh does it for clockface) and log in anew",
+    "Permission denied": "this user may not use the TPM: `usermod -aG tss USER` (install.sh does it for clockface), then log in or start anew",
     "Operation not permitted": "this service may not use the TPM: its unit needs DeviceAllow=/dev/tpmrm0 rw",
-    "Could not load tcti": "there is no TPM that answers (/dev/tpmrm0, or what TPM2TOOLS_TCTI names): switch it on in the firmware's setup, else keep the key in its file",
-    "(0x99D)": "the PCRs are not what they were when the key was sealed: start what was started then, or enrol everybody again; `keys rotate` before an update of the firmware",
+    "Could not load tcti": "no TPM that answers (/dev/tpmrm0, else TPM2TOOLS_TCTI): switch it on in the firmware's setup, or keep the key in its file",
+    "(0x99D)": "the PCRs are not what they were when the key was sealed: start what was started then, or enrol everybody again",
     "(0x1DF)": "another TPM sealed this key, or this one was cleared: put back the board it was made on, or enrol everybody again (docs/privacy.md)",
     "(0x9A2)": "the TPM's owner hierarchy has a password: take it away (`tpm2_changeauth -c o -p PASSWORD`)",
     "(0x185)": "the TPM's owner hierarchy is switched off: switch it on in the firmware's setup",
@@ -134,7 +134,9 @@ class _Tools:
         found = dict(re.findall(r"^\s*(\d+)\s*:\s*0x([0-9A-Fa-f]+)\s*$", self._run("pcrread", pcrs).decode(), re.MULTILINE))
         for number in pcrs.partition(":")[2].split(","):
             if not set(found.get(number, "0").upper()) - {"0"} or not set(found[number].upper()) - {"F"}:
-                raise TpmError(f"nothing was measured into PCR {number} of {pcrs.partition(':')[0]} here: it would bind the key to nothing; name others or none")
+                raise TpmError(
+                    f"nothing was measured into PCR {number} of {pcrs.partition(':')[0]} here: it would bind the key to nothing; name others or none"
+                )
 
     def _loaded(self) -> set[str]:
         kinds = ("handles-transient", "handles-loaded-session")

@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
 
 def show() -> None:
     place = keys.folder()
-    print(f"keys: {place}; whoever has this folder, a device's key that opens, and the database can read templates: back it up apart from the database, or not at all")
+    print(f"keys: {place}; whoever can open its keys and has the database can read templates: back it up apart from the database, or not at all")
     print(f"device's key: {keys.kind_of(place / DEVICE_KEY) or 'none yet, the first enrolment makes it'}")
     if pending := keys.kind_of(place / NEXT_KEY):
         print(f"a rotation was cut off, its key is {pending}: `python -m device keys rotate` ends it")

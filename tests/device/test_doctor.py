@@ -196,7 +196,11 @@ def test_a_database_that_waits_for_its_migration_is_no_fault(version: int, tmp_p
     db.execute(f"PRAGMA user_version = {version}")
     db.close()
     skipped = ("camera", "models", "artefact", "card", "provider", "clock", "disk")
-    assert {finding.check: finding.state for finding in doctor.examine(Settings(), path, None, skipped)} == {"database": "warning", "keys": "ok", "outbox": "ok"}
+    assert {finding.check: finding.state for finding in doctor.examine(Settings(), path, None, skipped)} == {
+        "database": "warning",
+        "keys": "ok",
+        "outbox": "ok",
+    }
 
 
 def test_keys(database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
