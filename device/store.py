@@ -418,6 +418,8 @@ class Store:
 
     def _insert_templates(self, person_id: int, drafts: Sequence[TemplateDraft]) -> list[int]:
         key = self.keys.ensure(person_id) if drafts else b""
+        if drafts:
+            templates.remove_unreadable(self._db, key, person_id)
         ids = [templates.insert(self._db, key, person_id, draft) for draft in drafts]
         if ids:
             self._audit("templates added", person_id=person_id, templates=ids)

@@ -13,7 +13,7 @@ import numpy as np
 from sqlite_utils import Database
 
 from device.database import StoreError, explained, writing
-from device.keys import OVERHEAD, PersonKeys, seal, unseal
+from device.keys import OVERHEAD, KeysError, PersonKeys, seal, unseal
 from device.records import KeptCrop, TemplateDraft, Templates, to_ms
 
 FLOATS = f"(length(embedding) - {OVERHEAD}) / 4"  # numbers of a sealed embedding
@@ -33,6 +33,15 @@ def insert(db: Database, key: bytes, person_id: int, draft: TemplateDraft) -> in
     crop = None if draft.crop is None else seal(key, draft.crop, _context("crop", person_id, draft.model_id))
     values = [person_id, draft.model_id, blob, float(draft.quality), crop, draft.source, to_ms(time.time())]
     return int(db.execute(sql, values).lastrowid or 0)
+
+
+def remove_unreadable(db: Database, key: bytes, person_id: int) -> None:
+    """Remove what an earlier key of this person sealed: keys were lost, a new one was made, and nothing opens the old rows any more."""
+    for number, model_id, blob in db.execute("SELECT id, model_id, embedding FROM templates WHERE person_id = ?", [person_id]).fetchall():
+        try:
+            unseal(key, blob, _context("embedding", person_id, model_id))
+        except KeysError:
+            db.execute("DELETE FROM templates WHERE id = ?", [number])
 
 
 def gallery(db: Database, keys: dict[int, bytes], model_id: str) -> Templates:

@@ -133,6 +133,17 @@ def test_without_keys_nobody_is_read_and_all_are_named(database: Path, place: Pa
         assert [person.name for person in store.people_without_templates("m1")] == ["Ann", "Bob", "Cem"]
 
 
+def test_whoever_enrols_again_after_the_keys_were_lost_is_read(database: Path, place: Path) -> None:
+    for file in place.iterdir():
+        file.unlink()
+    with Store.open(database) as store:
+        store.add_templates(2, [TemplateDraft("m1", unit(5), 0.5)])
+        store.add_templates(2, [TemplateDraft("m1", unit(6), 0.5)])
+        found = store.templates("m1")
+        assert found.person_ids.tolist() == [2, 2] and (found.matrix == [unit(5), unit(6)]).all()
+        assert [person.name for person in store.people_without_templates("m1")] == ["Ann", "Cem"]
+
+
 def test_a_lost_or_wrong_device_key_is_said(database: Path, place: Path) -> None:
     (place / DEVICE_KEY).rename(place / "elsewhere")
     with Store.open(database) as store:
