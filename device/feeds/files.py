@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +18,7 @@ from device.images import IMAGE_SUFFIXES, ImageError, read_image
 log = logging.getLogger(__name__)
 
 USUAL_RATE = 25.0  # frames a second, where a clip states none or nonsense
+AHEAD = 4  # frames decoded before they are asked for: as many as pass during one embedding
 COUNT_SLACK = 2  # frames: containers without a count have it guessed from the duration
 
 
@@ -54,11 +56,12 @@ class Clip(Source):
     def __iter__(self) -> Iterator[Frame]:
         image: NDArray[np.uint8] | None = self._first
         index = 0
-        with ThreadPoolExecutor(1, "decoder") as decoder:  # decodes the next frame while this one is worked on
+        with ThreadPoolExecutor(1, "decoder") as decoder:  # decodes the next frames while this one is worked on
+            following = deque(decoder.submit(self._read) for _ in range(AHEAD))
             while image is not None:
-                following = decoder.submit(self._read)
                 yield Frame(image, self._start + index / self.rate, index, live=False)
-                image = following.result()
+                image = following.popleft().result()
+                following.append(decoder.submit(self._read))
                 index += 1
         if index < self._announced - COUNT_SLACK:
             log.warning("%s ends early: %d of about %.0f frames could be decoded", self.path, index, self._announced)
