@@ -1,7 +1,7 @@
 #!/bin/bash
 # A whole machine that boots: Debian with systemd and cloud-init in an emulated PC. Its first boot finds the bundle and the shipped user-data as on a flashed
-# card, installs without a network, and systemd hears that the terminal is ready; then its power is cut (the emulator is killed) and it boots again. An emulated
-# processor is too slow to recognise anybody: run.sh shows that.
+# card, installs without a network, and systemd hears that the terminal is ready; then its power is cut (the emulator is killed) and it boots again, makes its root
+# read-only and boots a third time. An emulated processor is too slow to recognise anybody: run.sh shows that.
 # As root, some minutes:   tests/board/vm.sh
 # Needs debootstrap qemu-system-x86 (no KVM: it emulates). WORK=DIR keeps what was made.
 set -euo pipefail
@@ -36,18 +36,20 @@ cat > "$root/etc/systemd/system/probe.service" << 'UNIT'
 Description=Tell the serial line how the terminal is
 [Service]
 ExecStart=/usr/local/sbin/probe
-StandardOutput=tty
-TTYPath=/dev/ttyS0
+StandardOutput=journal+console
 [Install]
 WantedBy=multi-user.target
 UNIT
 ln -sf ../probe.service "$root/etc/systemd/system/multi-user.target.wants/probe.service"
 rm -f "$work/card.img"
 mke2fs -q -t ext4 -d "$root" "$work/card.img" 3G
+rm -f "$work/second.img"
+mke2fs -q -t ext4 "$work/second.img" 2G # what read-only.sh takes for /var
 
-machine() { # log
+machine() { # log, more of the kernel's command line
     qemu-system-x86_64 -accel tcg,thread=multi -cpu Nehalem -smp 2 -m 1024 -display none -serial "file:$1" -no-reboot -nic none \
-        -drive "file=$work/card.img,if=virtio,format=raw" -kernel "$root/vmlinuz" -initrd "$root/initrd.img" -append "root=/dev/vda console=ttyS0 quiet panic=-1" &
+        -drive "file=$work/card.img,if=virtio,format=raw" -drive "file=$work/second.img,if=virtio,format=raw" \
+        -kernel "$root/vmlinuz" -initrd "$root/initrd.img" -append "root=/dev/vda console=ttyS0 quiet panic=-1 ${2:-}" &
     vm=$!
     trap 'kill -9 $vm 2> /dev/null || true' EXIT
 }
@@ -61,7 +63,7 @@ wait_for() { # words, log, seconds
     tail -40 "$2" >&2
     exit 1
 }
-shown() { grep -a '^probe:' "$1" | tr -d '\r'; }
+shown() { tr -d '\r' < "$1" | sed -n 's/.*probe: /probe: /p'; }
 
 say "first boot"
 machine "$work/first.log"
@@ -73,14 +75,21 @@ sleep 20
 kill -9 "$vm"
 wait "$vm" || true
 
-say "second boot"
-machine "$work/second.log"
-wait_for "probe: done" "$work/second.log" 600
+say "second boot, at its end the root is made read-only"
+machine "$work/second.log" probe.read-only
+wait_for "reboot: Restarting system" "$work/second.log" 900 # where it would boot again, the emulator ends
+wait "$vm" || true
 shown "$work/second.log"
+
+say "third boot, read-only root"
+machine "$work/third.log"
+wait_for "probe: done" "$work/third.log" 600
+shown "$work/third.log"
 kill -9 "$vm"
 wait "$vm" || true
 
-for log in first second; do
+grep -aq "probe: root is read-only" "$work/third.log" || { echo "FAILED: the root is not read-only in $work/third.log" >&2; exit 1; }
+for log in first second third; do
     grep -aq "probe: terminal active" "$work/$log.log" || { echo "FAILED: the terminal is not active in $work/$log.log" >&2; exit 1; }
     grep -aq "probe: chain whole" "$work/$log.log" || { echo "FAILED: the chain is not whole in $work/$log.log" >&2; exit 1; }
 done

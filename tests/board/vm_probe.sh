@@ -10,8 +10,10 @@ done
 say "uptime $(cut -d' ' -f1 /proc/uptime) s"
 say "cloud-init $(cloud-init status 2>&1 | head -n 1)"
 say "terminal $(systemctl is-active clockface.service), restarts $(systemctl show -P NRestarts clockface.service), watchdog $(systemctl show -P WatchdogUSec clockface.service)"
+if touch /etc/probe 2> /dev/null; then rm /etc/probe; say "root is writable"; else say "root is read-only, $(findmnt -no OPTIONS /)"; fi
 systemctl --failed --no-legend | while read -r unit; do say "failed: $unit"; done
 if terminal log --db "$database" --verify > /run/verify 2>&1; then say "chain whole"; else say "chain broken"; fi
 sed 's/^/probe: /' /run/verify
 journalctl -b -u clockface -u cloud-final -o cat | tail -n 30 | sed 's/^/probe: | /'
 say done
+if grep -q probe.read-only /proc/cmdline; then sh /opt/clockface/current/device/board/read-only.sh /dev/vdb 2>&1 | sed 's/^/probe: | /'; fi
