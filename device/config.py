@@ -63,6 +63,7 @@ class DetectorSettings:
     min_eye_distance: int = ranged(24, 8, 400)  # px between the eyes in the frame: the smallest face to be found
     min_score: float = ranged(0.6, 0.05, 0.99)  # YuNet score
     interval_ms: int = ranged(90, 0, 1000)  # frames nearer than this to the last one searched are shown, not searched
+    settled_ms: int = ranged(180, 0, 1000)  # the same while everybody in view is known or unknown
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ class DecisionSettings:
     window: int = ranged(6, 1, 50)  # latest crops of a track that count
     at_least_templates: int = ranged(100, 1, 50000)  # a smaller gallery takes the threshold for so many
     min_lead: float = ranged(0.05, 0.0, 1.0)  # cosine; best minus best of another person
+    clear_miss: float = ranged(0.15, 0.0, 2.0)  # cosine; `agree` crops, all of them so far below the threshold, are nobody enrolled
     interval_ms: int = ranged(90, 0, 5000)  # the best crop of each interval is embedded
     recheck_ms: int = ranged(1000, 0, 60000)  # the same, once a track is known or unknown
 

@@ -43,7 +43,8 @@ class Decision:
     """Votes of one track.
 
     Known: at least `agree` of the latest `window` crops name the same person, each above the threshold and ahead of
-    everybody else, and no crop names somebody else. Unknown: `window` crops, all of them below the threshold.
+    everybody else, and no crop names somebody else. Unknown: `window` crops, all of them below the threshold, or `agree`
+    crops, all of them below it by `clear_miss`.
     """
 
     def __init__(self, settings: DecisionSettings) -> None:
@@ -71,7 +72,8 @@ class Decision:
             score, threshold = fmean(vote.score for vote in agreeing), max(vote.threshold for vote in agreeing)
             leads = [vote.lead for vote in agreeing if vote.lead is not None]
             return Outcome("known", f"{len(agreeing)} pictures agree", named.pop(), score, fmean(leads) if leads else None, threshold)
-        if len(votes) < self.settings.window:
+        missed = all(vote.state == "unknown" and vote.score < vote.threshold - self.settings.clear_miss for vote in votes)
+        if len(votes) < (self.settings.agree if missed else self.settings.window):
             return replace(so_far, reason=f"{len(votes)} of {self.settings.window} pictures seen")
         if any(vote.state == "undecided" for vote in votes):
             return so_far  # never "unknown": somebody enrolled is close, but two are too alike to tell

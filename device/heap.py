@@ -12,12 +12,22 @@ import ctypes
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # malloc.h
 LARGE_BYTES = 512 * 1024
+WORKING_BYTES = 8 * 1024 * 1024  # a frame in full HD has 6.2 MB
 
 
 def give_back_large_blocks() -> bool:
     """Fix the limit for this process; False where the C library is not glibc."""
+    return _fix(LARGE_BYTES)
+
+
+def keep_working_blocks() -> bool:
+    """Once the models are loaded: frames and the networks' buffers come and go, and asking for their pages anew each time costs more than keeping them."""
+    return _fix(WORKING_BYTES)
+
+
+def _fix(limit: int) -> bool:
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):
         return False
-    return all(mallopt(which, LARGE_BYTES) == 1 for which in (MMAP_THRESHOLD, TRIM_THRESHOLD))
+    return all(mallopt(which, limit) == 1 for which in (MMAP_THRESHOLD, TRIM_THRESHOLD))

@@ -93,7 +93,7 @@ class Pipeline:
 
     def process(self, frame: Frame) -> Scene:
         """One frame, top to bottom."""
-        if 0 <= frame.time - self._searched < self.settings.detector.interval_ms / 1000:
+        if 0 <= frame.time - self._searched < self._pause_ms() / 1000:
             return Scene(frame, self._shown, ())
         self._searched = frame.time
         with self.stopwatch("detect"):
@@ -113,6 +113,12 @@ class Pipeline:
     def searched(self, frame: Frame) -> bool:
         """Whether this frame was looked at, not only shown."""
         return frame.time == self._searched
+
+    def _pause_ms(self) -> int:
+        """Between two frames that are searched; a decision needs a picture sooner than a face that is merely followed."""
+        detector = self.settings.detector
+        settled = bool(self._shown) and all(subject.outcome.state != "undecided" for subject in self._shown)
+        return max(detector.interval_ms, detector.settled_ms) if settled else detector.interval_ms
 
     def reload(self) -> None:
         """Read the gallery again if another process, or nobody yet, has changed it."""

@@ -15,6 +15,7 @@ from device.config import Settings
 from device.contract import align
 from device.detector import Detector, Face
 from device.gallery import Gallery
+from device.heap import keep_working_blocks
 from device.quality import Quality, assess
 from device.store import Store
 
@@ -48,6 +49,7 @@ class Recogniser:
         self.detector = Detector(models.path("yunet"), settings.detector)
         opened = open_embedder(settings)
         self.embedder, self.choice = opened.embedder, opened.words
+        keep_working_blocks()
 
     def for_thread(self) -> Recogniser:
         """The same with a detector of its own: OpenCV's must not be used by two threads at once, the embedder may."""

@@ -8,7 +8,8 @@ from device.config import DecisionSettings
 from device.decision import Decision
 from device.gallery import Match
 
-A, B, STRANGER, CLOSE = Match(1, 0.8, 0.5), Match(2, 0.7, 0.4), Match(1, 0.2, 0.1), Match(1, 0.6, 0.01)
+A, B, CLOSE = Match(1, 0.8, 0.5), Match(2, 0.7, 0.4), Match(1, 0.6, 0.01)
+STRANGER, NOBODY_LIKE = Match(1, 0.3, 0.1), Match(1, 0.2, 0.1)  # below the threshold of 0.4, and clearly so
 
 
 @pytest.mark.parametrize(
@@ -21,6 +22,12 @@ A, B, STRANGER, CLOSE = Match(1, 0.8, 0.5), Match(2, 0.7, 0.4), Match(1, 0.2, 0.
         ([A, A, A, B], "undecided", None),
         ([STRANGER] * 5, "undecided", None),
         ([STRANGER] * 6, "unknown", None),
+        ([NOBODY_LIKE] * 2, "undecided", None),
+        ([NOBODY_LIKE] * 3, "unknown", None),
+        ([None] * 3, "unknown", None),
+        ([NOBODY_LIKE] * 2 + [STRANGER], "undecided", None),
+        ([NOBODY_LIKE] * 3 + [A], "undecided", None),
+        ([NOBODY_LIKE] * 3 + [A, A, A], "known", 1),
         ([CLOSE] * 6, "undecided", None),
         ([None] * 6, "unknown", None),
         ([B, A, A, A, A, A, A], "known", 1),

@@ -235,3 +235,21 @@ def test_who_is_deactivated_while_asked_is_not_recorded(store: Store) -> None:
     terminal.pipeline.questions.answer(terminal.pipeline.questions.open()[0].token, "in", terminal.now)
     terminal.see(2, Shown("A"))
     assert recorded(store) == []
+
+
+def test_faces_that_are_known_are_followed_at_half_the_pace_until_somebody_comes(terminal: Terminal) -> None:
+    def searched(scenes: list[Scene]) -> list[bool]:
+        return [scene.frame.time in looked for scene in scenes]
+
+    looked: set[float] = set()
+    detect = terminal.recogniser.detect
+    terminal.recogniser.detector.detect = lambda image: looked.add(terminal.now) or detect(image)
+
+    begin = terminal.see(1.0, Shown("A"))
+    known = next(index for index, scene in enumerate(begin) if scene.punches)
+    assert all(searched(begin)[: known + 1])
+    assert searched(terminal.see(1.0, Shown("A"))).count(True) == 5
+    both = terminal.see(1.0, Shown("A"), Shown("B", 400.0))
+    punched = next(index for index, scene in enumerate(both) if scene.punches)
+    assert all(searched(both)[1 : punched + 1])
+    assert searched(terminal.see(1.0)).count(True) >= 9, "nobody in view: who comes is seen at once"
