@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from device import keys
 from device.store import Store
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -32,11 +33,13 @@ ANNOUNCED = "announced"  # a file of lines: what was shown to people; outside of
 LONGEST_START = 5.0  # s
 MEMORY = Path("/dev/shm")  # where the cuts are looked at: no real flush is waited for
 
-# Enrols and records in several processes: one ends well, one without closing, so that the next finds a log to take over.
+# Enrols, records and gives the device another key, with the keys in the same folder, in several processes:
+# one ends well, one without closing, so that the next finds a log to take over.
 TERMINAL = """
 import os, sys
 from pathlib import Path
 import numpy as np
+from device import keys
 from device.clock import ClockState
 from device.store import PunchDraft, Store, TemplateDraft
 
@@ -53,6 +56,7 @@ def work(number):
         at = number * 1_000_000 + i
         punch = store.record_punch(PunchDraft(person.id, float(at), "in", "kiosk", "manual", ClockState(True, "boot", i)))
         os.write(said, f"punch {punch.id} {at}\\n".encode())
+    keys.rotate()
     if number % 2:
         store.close()
 
@@ -79,7 +83,7 @@ def record(folder: Path, rounds: int, punches: int) -> list[Step]:
     """Run a terminal in `folder` and return what it did there, in order."""
     library, log = folder.with_name("recorder.so"), folder.with_name("recorded")
     subprocess.run(["cc", "-shared", "-fPIC", "-o", library, Path(__file__).with_name("recorder.c"), "-ldl"], check=True)
-    environment = {**os.environ, "LD_PRELOAD": str(library), "POWER_FOLDER": str(folder), "POWER_LOG": str(log)}
+    environment = {**os.environ, "CLOCKFACE_KEYS": str(folder), "LD_PRELOAD": str(library), "POWER_FOLDER": str(folder), "POWER_LOG": str(log)}
     command = [sys.executable, "-c", TERMINAL, str(folder), str(rounds), str(punches)]
     subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=300)
     return list(_steps(log.read_bytes()))
@@ -206,7 +210,7 @@ def _examine(database: Path, said: list[str], found: Found) -> None:
     """Everything that was announced is there, nothing twice, the chains whole; by the store's own start, without a repair."""
     lines = [line.split() for line in said]
     begin = time.perf_counter()
-    with Store.open(database) as store:
+    with keys.apart(database.parent), Store.open(database) as store:
         found.slowest = max(found.slowest, time.perf_counter() - begin)
         stored = [(punch.id, int(punch.occurred_at)) for punch in store.punches()]
         announced = [(int(number), int(at)) for kind, number, at in lines if kind == "punch"]
@@ -266,7 +270,8 @@ def main() -> None:
         if args.cuts:
             steps = record(folder, rounds=6, punches=250)
             found = cuts(steps, args.cuts, chance)
-            print(f"{found.cuts} power cuts in {len(steps)} writes and flushes of 1,500 punches: every announced punch there, none twice, chains whole;")
+            print(f"{found.cuts} power cuts in {len(steps)} writes and flushes of 1,500 punches:")
+            print("every announced punch and enrolled template there, none twice, chains whole;")
             print(f"{found.unannounced} punches were on disk before they were announced; slowest opening {found.slowest * 1000:.0f} ms", flush=True)
         if args.clip:
             database = Path(name) / "kills.db"
