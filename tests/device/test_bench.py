@@ -25,7 +25,8 @@ def test_every_frame_of_the_clip_is_measured(shared: Path) -> None:
         frames += 1
     assert report.frames == frames
     assert report.punches == ("again: first",)
-    assert {stage.name: stage.count for stage in report.stages}["detect"] == -(-report.frames // 3)  # 30 frames a second, one in 90 ms is searched
+    detections = {stage.name: stage.count for stage in report.stages}["detect"]
+    assert report.frames / 6 <= detections < report.frames / 3  # 30 frames a second: one in 90 ms is searched, one in 180 ms once everybody is decided
     assert report.first_frame_seconds > 0 and report.peak_memory_mb > 50
     assert set(report.crop_ms) >= {"sface", "clockface-edge", "clockface-edge-int8"} and 0 < report.idle_percent < 100
     assert all(list(by_threads) == list(thread_counts()) for by_threads in report.crop_ms.values())
