@@ -139,7 +139,9 @@ class Pipeline:
         return subject
 
     def _keep_best(self, subject: Subject, frame: Frame) -> None:
-        """Assess the crop of this frame and keep the better one; only the best of each interval is embedded."""
+        """Assess the crop of this frame and keep the better one; only the best of each interval, or of the last one before a later look, is embedded."""
+        if subject.outcome.state != "undecided" and frame.time < subject.next_look - self._pause_ms() / 1000:
+            return
         sample = self.recogniser.quick(frame.image, subject.track.face)
         subject.quality = sample.quality
         if sample.quality.acceptable and (subject.best is None or sample.quality.score > subject.best[0].quality.score):

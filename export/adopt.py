@@ -21,7 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from device.contract import CROP_SIZE, ClockfaceError
 from device.embedder import Embedder
-from export import artefact
+from export import artefact, prelu
 
 PARITY = 0.99999  # lowest cosine to the original
 PREFIX = "clockface_"  # of the names added to the graph
@@ -224,6 +224,7 @@ def run(args: argparse.Namespace) -> int:
     original = artefact.read(args.original)
     preprocessing = Preprocessing(args.colour, tuple(args.mean), tuple(args.std))
     model, size = adopt(original, preprocessing)
+    prelu.spell_out(model.graph)
     artefact.set_card(model, artefact.first_card(model, args.name, args.precision, args.training_data, args.licence, "not trained here"))
     lowest = 1.0
 

@@ -18,7 +18,7 @@ from device.images import IMAGE_SUFFIXES, ImageError, read_image
 log = logging.getLogger(__name__)
 
 USUAL_RATE = 25.0  # frames a second, where a clip states none or nonsense
-AHEAD = 4  # frames decoded before they are asked for: as many as pass during one embedding
+AHEAD, AHEAD_BYTES = 16, 16 << 20  # frames decoded before they are asked for, as far as they fit: as many as pass while somebody is being recognised
 COUNT_SLACK = 2  # frames: containers without a count have it guessed from the duration
 
 
@@ -39,7 +39,8 @@ class Clip(Source):
         """
         self.path = path
         self._start = start
-        self._capture = cv2.VideoCapture(str(path.resolve()))
+        # One thread: the decoder's own, which is ahead of the loop anyway; FFmpeg's threads take a quarter more of the processor to decode no sooner.
+        self._capture = cv2.VideoCapture(str(path.resolve()), cv2.CAP_ANY, [cv2.CAP_PROP_N_THREADS, 1])
         first = self._read()
         if first is None:
             self.close()
@@ -55,9 +56,10 @@ class Clip(Source):
 
     def __iter__(self) -> Iterator[Frame]:
         image: NDArray[np.uint8] | None = self._first
+        ahead = max(2, min(AHEAD, AHEAD_BYTES // self._first.nbytes))
         index = 0
         with ThreadPoolExecutor(1, "decoder") as decoder:  # decodes the next frames while this one is worked on
-            following = deque(decoder.submit(self._read) for _ in range(AHEAD))
+            following = deque(decoder.submit(self._read) for _ in range(ahead))
             while image is not None:
                 yield Frame(image, self._start + index / self.rate, index, live=False)
                 image = following.popleft().result()
