@@ -59,7 +59,7 @@ say "install, twice"
 inside sh /media/first/install.sh
 inside sh /media/first/install.sh
 inside systemctl is-enabled clockface.service clockface-update.path
-[ "$(stat -c '%a %U' "$root/var/lib/clockface")" = "700 $(awk -F: '$1 == "clockface" { print $1 }' "$root/etc/passwd")" ] || inside stat /var/lib/clockface
+[ "$(inside stat -c '%a %U' /var/lib/clockface)" = "700 clockface" ] || { echo "FAILED: /var/lib/clockface is not the terminal's alone" >&2; exit 1; }
 
 say "doctor"
 terminal doctor --source demo | tee "$work/said"

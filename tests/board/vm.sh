@@ -1,7 +1,7 @@
 #!/bin/bash
 # A whole machine that boots: Debian with systemd and cloud-init in an emulated PC. Its first boot finds the bundle and the shipped user-data as on a flashed
 # card, installs without a network, and systemd hears that the terminal is ready; then its power is cut (the emulator is killed) and it boots again, makes its root
-# read-only and boots a third time. An emulated processor is too slow to recognise anybody: run.sh shows that.
+# read-only, boots a third time and takes an update. An emulated processor is too slow to recognise anybody: run.sh shows that.
 # As root, some minutes:   tests/board/vm.sh
 # Needs debootstrap qemu-system-x86 (no KVM: it emulates). WORK=DIR keeps what was made.
 set -euo pipefail
@@ -22,7 +22,13 @@ fi
 say "bundle and card"
 [ -e "$work/key" ] || .venv/bin/python -m export keygen "$work/key" > /dev/null
 rm -rf "$root/boot/firmware"
-.venv/bin/python -m export bundle --target x86 --python "$python" --out "$root/boot/firmware/clockface" --key "$work/key" --wheels runs/wheels --model clockface-edge
+epoch=$(git log -1 --format=%ct)
+bundle() { # folder, s after the commit
+    SOURCE_DATE_EPOCH=$((epoch + $2)) .venv/bin/python -m export bundle --target x86 --python "$python" --out "$1" --key "$work/key" --wheels runs/wheels --model clockface-edge
+}
+bundle "$root/boot/firmware/clockface" 0
+rm -rf "$root/media/update"
+bundle "$root/media/update" 1
 install -D -m 644 device/board/user-data "$root/var/lib/cloud/seed/nocloud/user-data"
 printf 'instance-id: board\nlocal-hostname: board\n' > "$root/var/lib/cloud/seed/nocloud/meta-data"
 chroot "$root" cloud-init schema --config-file /var/lib/cloud/seed/nocloud/user-data
@@ -47,6 +53,7 @@ rm -f "$work/second.img"
 mke2fs -q -t ext4 "$work/second.img" 2G # what read-only.sh takes for /var
 
 machine() { # log, more of the kernel's command line
+    rm -f "$1" # an earlier run's
     qemu-system-x86_64 -accel tcg,thread=multi -cpu Nehalem -smp 2 -m 1024 -display none -serial "file:$1" -no-reboot -nic none \
         -drive "file=$work/card.img,if=virtio,format=raw" -drive "file=$work/second.img,if=virtio,format=raw" \
         -kernel "$root/vmlinuz" -initrd "$root/initrd.img" -append "root=/dev/vda console=ttyS0 quiet panic=-1 ${2:-}" &
@@ -81,14 +88,16 @@ wait_for "reboot: Restarting system" "$work/second.log" 900 # where it would boo
 wait "$vm" || true
 shown "$work/second.log"
 
-say "third boot, read-only root"
-machine "$work/third.log"
+say "third boot, read-only root; an update is dropped into the inbox"
+machine "$work/third.log" probe.update
 wait_for "probe: done" "$work/third.log" 600
+wait_for "probe: update" "$work/third.log" 900
 shown "$work/third.log"
 kill -9 "$vm"
 wait "$vm" || true
 
 grep -aq "probe: root is read-only" "$work/third.log" || { echo "FAILED: the root is not read-only in $work/third.log" >&2; exit 1; }
+grep -aq "probe: update kept, terminal active" "$work/third.log" || { echo "FAILED: the update is not in force in $work/third.log" >&2; exit 1; }
 for log in first second third; do
     grep -aq "probe: terminal active" "$work/$log.log" || { echo "FAILED: the terminal is not active in $work/$log.log" >&2; exit 1; }
     grep -aq "probe: chain whole" "$work/$log.log" || { echo "FAILED: the chain is not whole in $work/$log.log" >&2; exit 1; }

@@ -16,4 +16,15 @@ if terminal log --db "$database" --verify > /run/verify 2>&1; then say "chain wh
 sed 's/^/probe: /' /run/verify
 journalctl -b -u clockface -u cloud-final -o cat | tail -n 30 | sed 's/^/probe: | /'
 say done
+if grep -q probe.update /proc/cmdline; then
+    before=$(readlink /opt/clockface/current)
+    cp /media/update/*.bundle /var/lib/clockface-inbox/.dropped && mv /var/lib/clockface-inbox/.dropped /var/lib/clockface-inbox/update.bundle
+    for _ in $(seq 250); do
+        sleep 3
+        if journalctl -b -u clockface-update -u clockface -o cat | grep -q "is kept$\|^error"; then break; fi
+    done
+    journalctl -b -u clockface-update -u clockface -o cat | tail -n 12 | sed 's/^/probe: | /'
+    if [ "$(readlink /opt/clockface/current)" = "$before" ]; then outcome="not in force"; else outcome=kept; fi
+    say "update $outcome, terminal $(systemctl is-active clockface.service)"
+fi
 if grep -q probe.read-only /proc/cmdline; then sh /opt/clockface/current/device/board/read-only.sh /dev/vdb 2>&1 | sed 's/^/probe: | /'; fi
