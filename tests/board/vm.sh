@@ -91,7 +91,7 @@ shown "$work/second.log"
 say "third boot, read-only root; an update is dropped into the inbox"
 machine "$work/third.log" probe.update
 wait_for "probe: done" "$work/third.log" 600
-wait_for "probe: update" "$work/third.log" 900
+wait_for "probe: update" "$work/third.log" 900 # as long as the probe waits
 shown "$work/third.log"
 kill -9 "$vm"
 wait "$vm" || true

@@ -21,7 +21,7 @@ if grep -q probe.update /proc/cmdline; then
     cp /media/update/*.bundle /var/lib/clockface-inbox/.dropped && mv /var/lib/clockface-inbox/.dropped /var/lib/clockface-inbox/update.bundle
     for _ in $(seq 250); do
         sleep 3
-        if journalctl -b -u clockface-update -u clockface -o cat | grep -q "is kept$\|^error"; then break; fi
+        if journalctl -b -u clockface-update -u clockface -o cat | grep -q "is kept$\|^error" && [ "$(systemctl is-active clockface.service)" = active ]; then break; fi
     done
     journalctl -b -u clockface-update -u clockface -o cat | tail -n 12 | sed 's/^/probe: | /'
     if [ "$(readlink /opt/clockface/current)" = "$before" ]; then outcome="not in force"; else outcome=kept; fi
