@@ -20,6 +20,8 @@ STRIDE = 32  # px; the net's coarsest grid
 COARSE_WIDTH = 256  # px; a second look for faces too large for a wide input
 WIDE_INPUT = 480  # px; from here on the second look is needed
 WINDOW_EYE_PX = 32.0  # px between the eyes when the landmarks of one face are read again
+KEEP_ALL, ANSWERS = 1.0, 200  # of the net's answers for one picture: none suppressed by OpenCV, the best so many
+SAME_FACE, SAME_PLACE = 0.3, 0.5  # overlap from which a weaker answer is the same face, and from which its landmarks count, too
 
 
 class DetectorError(ClockfaceError):
@@ -57,7 +59,7 @@ class Detector:
         self.settings = settings
         self.coarser = 1.0  # times the smallest face searched for, where the board is slow (`device/pace.py`)
         try:
-            self._net = cv2.FaceDetectorYN.create(str(model), "", (320, 320), settings.min_score, 0.3, 200)
+            self._net = cv2.FaceDetectorYN.create(str(model), "", (320, 320), settings.min_score, KEEP_ALL, ANSWERS)
         except cv2.error as error:
             raise DetectorError(f"{model} is not a YuNet model; run `python -m device models pull`") from error
 
@@ -78,7 +80,7 @@ class Detector:
         faces = self._find(image, size)
         if size[0] > WIDE_INPUT:
             coarse = self._find(image, (COARSE_WIDTH, max(STRIDE, STRIDE * round(height * COARSE_WIDTH / width / STRIDE))))
-            faces += [face for face in coarse if all(overlap(face.box, other.box) < 0.3 for other in faces)]
+            faces += [face for face in coarse if all(overlap(face.box, other.box) < SAME_FACE for other in faces)]
         return sorted(faces, key=lambda face: -face.box[2] * face.box[3])
 
     def refine(self, image: NDArray[np.uint8], face: Face) -> Face:
@@ -105,7 +107,7 @@ class Detector:
         self._net.setInputSize(size)
         _, rows = self._net.detect(image)
         ratio = np.array([width / size[0], height / size[1]], dtype=np.float32)
-        return [] if rows is None else [_face(row, ratio) for row in rows if np.isfinite(row).all()]
+        return [] if rows is None else [_face(row, ratio) for row in merged(np.asarray(rows, dtype=np.float32))]
 
 
 def resized(image: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
@@ -114,6 +116,26 @@ def resized(image: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     if factor > 1:
         image = cv2.resize(image, (image.shape[1] // factor, image.shape[0] // factor), interpolation=cv2.INTER_AREA)
     return cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+
+
+def merged(rows: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """One row a face: YuNet answers some nine times for one, and the mean of these is steadier than the best of them (docs/experiments-device.md).
+
+    Args:
+        rows: (N, 15) box x, y, width, height, ten of landmarks, score; as FaceDetectorYN gives them before suppression.
+
+    Returns:
+        The best row of each face, the best face first; box and landmarks are means over the answers at its place, weighted with their scores.
+    """
+    rows = rows[np.isfinite(rows).all(axis=1) & (rows[:, 2:4] > 0).all(axis=1)]
+    rows = rows[np.argsort(-rows[:, 14], kind="stable")]
+    faces = []
+    while len(rows):
+        shared = overlaps(rows[0], rows)
+        place = rows[shared > SAME_PLACE]
+        faces.append(np.append(place[:, 14] @ place[:, :14] / place[:, 14].sum(), rows[0, 14]))
+        rows = rows[shared <= SAME_FACE]
+    return faces
 
 
 def _face(row: NDArray[np.float32], ratio: NDArray[np.float32]) -> Face:
@@ -127,11 +149,14 @@ def shifted(face: Face, left: float, top: float) -> Face:
     return Face((x + left, y + top, width, height), face.landmarks + np.array([left, top], dtype=np.float32), face.score)
 
 
+def overlaps(row: NDArray[np.float32], rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Intersection over union (N,) of the box of one row with those of others (N, 4 or more: x, y, width, height, ...)."""
+    corner, size = rows[:, :2], rows[:, 2:4]
+    sides = np.minimum(corner + size, row[:2] + row[2:4]) - np.maximum(corner, row[:2])
+    shared = np.prod(np.maximum(sides, 0.0), axis=1)
+    return np.asarray(shared / (np.prod(size, axis=1) + row[2] * row[3] - shared), dtype=np.float32)
+
+
 def overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> float:
     """Intersection over union of two boxes (x, y, width, height), 0..1."""
-    width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
-    height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    shared = width * height
-    return shared / (a[2] * a[3] + b[2] * b[3] - shared)
+    return float(overlaps(np.array(a, dtype=np.float32), np.array([b], dtype=np.float32))[0])
