@@ -44,17 +44,20 @@ class Decision:
 
     Known: at least `agree` of the latest `window` crops name the same person, each above the threshold and ahead of
     everybody else, and no crop names somebody else. Unknown: `window` crops, all of them below the threshold, or `agree`
-    crops, all of them below it by `clear_miss`.
+    crops, all of them below it by `clear_miss`; and so it stays while crops are below the threshold.
     """
 
     def __init__(self, settings: DecisionSettings) -> None:
         self.settings = settings
         self._votes: deque[Outcome] = deque(maxlen=settings.window)
+        self._unknown = False  # the outcome before the newest crop
 
     def add(self, match: Match | None, threshold: float) -> Outcome:
         """Take in the search result of one more crop and say where things stand."""
         self._votes.append(judge(match, threshold, self.settings.min_lead))
-        return self.outcome()
+        outcome = self.outcome()
+        self._unknown = outcome.state == "unknown"
+        return outcome
 
     def outcome(self) -> Outcome:
         votes = self._votes
@@ -72,7 +75,7 @@ class Decision:
             score, threshold = fmean(vote.score for vote in agreeing), max(vote.threshold for vote in agreeing)
             leads = [vote.lead for vote in agreeing if vote.lead is not None]
             return Outcome("known", f"{len(agreeing)} pictures agree", named.pop(), score, fmean(leads) if leads else None, threshold)
-        missed = all(vote.state == "unknown" and vote.score < vote.threshold - self.settings.clear_miss for vote in votes)
+        missed = self._unknown or all(vote.state == "unknown" and vote.score < vote.threshold - self.settings.clear_miss for vote in votes)
         if len(votes) < (self.settings.agree if missed else self.settings.window):
             return replace(so_far, reason=f"{len(votes)} of {self.settings.window} pictures seen")
         if any(vote.state == "undecided" for vote in votes):

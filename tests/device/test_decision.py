@@ -26,6 +26,8 @@ STRANGER, NOBODY_LIKE = Match(1, 0.3, 0.1), Match(1, 0.2, 0.1)  # below the thre
         ([NOBODY_LIKE] * 3, "unknown", None),
         ([None] * 3, "unknown", None),
         ([NOBODY_LIKE] * 2 + [STRANGER], "undecided", None),
+        ([NOBODY_LIKE] * 3 + [STRANGER], "unknown", None),
+        ([NOBODY_LIKE] * 3 + [CLOSE], "undecided", None),
         ([NOBODY_LIKE] * 3 + [A], "undecided", None),
         ([NOBODY_LIKE] * 3 + [A, A, A], "known", 1),
         ([CLOSE] * 6, "undecided", None),
