@@ -19,7 +19,7 @@ SMALLEST_EYE_PX = 10.0
 STRIDE = 32  # px; the net's coarsest grid
 COARSE_WIDTH = 256  # px; a second look for faces too large for a wide input
 WIDE_INPUT = 480  # px; from here on the second look is needed
-WINDOW_EYE_PX = 32.0  # px between the eyes when the landmarks of one face are read again
+WINDOW, WINDOW_EYE_PX = 1.6, 32.0  # sides of a face's box, px between the eyes, when its landmarks are read again
 KEEP_ALL, ANSWERS = 1.0, 200  # of the net's answers for one picture: none suppressed by OpenCV, the best so many
 SAME_FACE, SAME_PLACE = 0.3, 0.5  # overlap from which a weaker answer is the same face, and from which its landmarks count, too
 
@@ -66,7 +66,7 @@ class Detector:
     def input_size(self, width: int, height: int, min_eye_distance: float) -> tuple[int, int]:
         """Network input (width, height) in px for a frame of this size: multiples of STRIDE, which the net would pad to anyway."""
         scale = min(1.0, SMALLEST_EYE_PX / min_eye_distance)
-        return max(STRIDE, STRIDE * round(width * scale / STRIDE)), max(STRIDE, STRIDE * round(height * scale / STRIDE))
+        return whole_strides(width * scale), whole_strides(height * scale)
 
     def detect(self, image: NDArray[np.uint8], min_eye_distance: float | None = None) -> list[Face]:
         """All faces of a frame, the largest first.
@@ -79,7 +79,7 @@ class Detector:
         size = self.input_size(width, height, min_eye_distance or self.settings.min_eye_distance * self.coarser)
         faces = self._find(image, size)
         if size[0] > WIDE_INPUT:
-            coarse = self._find(image, (COARSE_WIDTH, max(STRIDE, STRIDE * round(height * COARSE_WIDTH / width / STRIDE))))
+            coarse = self._find(image, (COARSE_WIDTH, whole_strides(height * COARSE_WIDTH / width)))
             faces += [face for face in coarse if all(overlap(face.box, other.box) < SAME_FACE for other in faces)]
         return sorted(faces, key=lambda face: -face.box[2] * face.box[3])
 
@@ -91,11 +91,11 @@ class Detector:
         """
         height, width = image.shape[:2]
         x, y = face.centre
-        half = max(face.box[2], face.box[3])
+        half = max(face.box[2], face.box[3]) * WINDOW / 2
         left, top = max(0, round(x - half)), max(0, round(y - half))
         window = image[top : min(height, round(y + half)), left : min(width, round(x + half))]
         scale = min(1.0, WINDOW_EYE_PX / max(face.eye_distance, 1.0))
-        size = (max(STRIDE, round(window.shape[1] * scale)), max(STRIDE, round(window.shape[0] * scale)))
+        size = whole_strides(window.shape[1] * scale), whole_strides(window.shape[0] * scale)
         found = [shifted(f, left, top) for f in self._find(window, size)]
         again = max(found, key=lambda f: overlap(f.box, face.box), default=face)
         return again if overlap(again.box, face.box) > 0.4 else face
@@ -108,6 +108,11 @@ class Detector:
         _, rows = self._net.detect(image)
         ratio = np.array([width / size[0], height / size[1]], dtype=np.float32)
         return [] if rows is None else [_face(row, ratio) for row in merged(np.asarray(rows, dtype=np.float32))]
+
+
+def whole_strides(side: float) -> int:
+    """The side of an input that comes nearest without being padded."""
+    return max(STRIDE, STRIDE * round(side / STRIDE))
 
 
 def resized(image: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
