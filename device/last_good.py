@@ -23,11 +23,12 @@ from device import chain, outbox_rows
 from device.chain import CHAINED, GENESIS, row_hash
 from device.clock import iso_utc
 from device.contract import ClockfaceError
-from device.database import TerminalLock, connect, writing
+from device.database import StoreError, TerminalLock, connect, writing
 from device.disk import Disk
 
 BUSY_MS = 5000
 RESTORED = "database restored"  # in the audit
+MISSING = "it is missing"
 GROWING = ("people", "templates", *CHAINED)  # tables whose newer rows can be added to the copy, parents first
 DAMAGE = ("malformed", "not a database", "disk i/o error", "corrupt")  # what SQLite calls it
 
@@ -64,6 +65,20 @@ def keep(database: Path, disk: Disk | None = None) -> Path:
     return target
 
 
+def refuse_empty(database: Path) -> None:
+    """Nobody begins with an empty database where one was lost: its copy would soon be overwritten with nothing.
+
+    Raises:
+        StoreError: the database is missing, and its copy, or a restore that was cut off, is there.
+    """
+    left = [copy for copy in (copy_of(database), restored_of(database)) if os.path.exists(copy)]
+    if left and not os.path.exists(database):
+        raise StoreError(
+            f"database {database} is missing, but {left[0].name} is there: start the terminal (`python -m device run`),"
+            f" which restores it, or restore a back-up; to begin with an empty one remove {' and '.join(copy.name for copy in left)} first"
+        )
+
+
 def renew(database: Path) -> None:
     """Make the copy anew where there is one: somebody was erased and must not come back with it."""
     if copy_of(database).exists():
@@ -72,6 +87,8 @@ def renew(database: Path) -> None:
 
 def damage(database: Path) -> str:
     """What SQLite finds wrong with the file, "" where it is whole; a lock or a missing right is no damage."""
+    if not database.exists():
+        return MISSING
     try:
         with closing(sqlite3.connect(database, timeout=2)) as db:
             found = str(db.execute("PRAGMA quick_check(1)").fetchone()[0])
@@ -87,7 +104,7 @@ def restored_of(database: Path) -> Path:
 
 
 def rescue(database: Path, now: float | None = None) -> list[str]:
-    """Bring back the last good copy where the database is damaged; returns what is to be said, nothing where all is well.
+    """Bring back the last good copy where the database is damaged or missing; returns what is to be said, nothing where all is well.
 
     Without a copy nothing is touched. The damaged file is kept beside it. A restore that a power cut ended is taken up again.
 
@@ -95,7 +112,7 @@ def rescue(database: Path, now: float | None = None) -> list[str]:
         StoreError: a terminal runs on the database, or the copy cannot be put in place.
     """
     good, ready = copy_of(database), restored_of(database)
-    found = "" if ready.exists() or not good.exists() or not database.exists() else damage(database)
+    found = "" if ready.exists() or not good.exists() else damage(database)
     if not ready.exists() and (not found or damage(good)):
         return []
     lock = TerminalLock(database)
@@ -152,6 +169,8 @@ def _exchange(database: Path, damaged: Path) -> None:
 def _salvage(damaged: Path, db: Database, database: Path) -> dict[str, int]:
     """Add newer rows of the damaged file, table by table, up to the first that cannot be read or does not fit; returns how many."""
     saved = dict.fromkeys(GROWING, 0)
+    if not damaged.exists():
+        return saved
     with closing(sqlite3.connect(damaged)) as old:
         old.row_factory = sqlite3.Row
         for table in GROWING:
@@ -192,8 +211,9 @@ def _is_next(db: Database, table: str, row: dict[str, object]) -> bool:
 def _told(database: Path, details: dict[str, Any]) -> list[str]:
     found, made_at = " ".join(details["found"].split()), details["copy_made_at"]
     more = ", ".join(f"{count} {table}" for table in GROWING if (count := details["saved"][table])) or "nothing"
+    happened = "was missing" if found == MISSING else f"was damaged ({found})"
     return [
-        f"database {database} was damaged ({found}): restored from the copy of {made_at}, kept as {details['kept_as']}",
+        f"database {database} {happened}: restored from the copy of {made_at}, what was there is kept as {details['kept_as']}",
         f"saved from the damaged file: {more}; whatever else was recorded after {made_at} is LOST: "
         "compare with the connected systems and correct what is missing",
     ]

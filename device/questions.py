@@ -55,9 +55,9 @@ class Questions:
             return person_id in self._open
 
     def settled(self, now: float) -> list[Question]:
-        """Take out those that were answered or are over."""
+        """Take out those that were answered or are over; a clock that was set back to before the question ends it, too."""
         with self._lock:
-            done = [question for question in self._open.values() if question.answer is not None or now >= question.until]
+            done = [q for q in self._open.values() if q.answer is not None or not q.draft.occurred_at <= now < q.until]
             for question in done:
                 del self._open[question.person.id]
             return done

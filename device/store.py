@@ -59,6 +59,7 @@ class Store:
         Raises:
             StoreError: missing, not ours, damaged, locked, not writable, from a newer version.
         """
+        last_good.refuse_empty(path)
         store = cls(connect(path, settings.busy_timeout_ms, must_exist), path, actor)
         try:
             templates.seal_older(store._db, path, store.keys)

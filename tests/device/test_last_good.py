@@ -107,6 +107,27 @@ def test_a_file_that_is_no_database_any_more(database: Path, content: bytes) -> 
         assert len(store.punches()) == 300 and store.verify_chain().ok
 
 
+def test_a_database_that_is_gone_comes_back(database: Path) -> None:
+    """As after a check of the file system that put the file elsewhere: an empty one would soon replace the copy."""
+    database.rename(database.with_name("lost"))
+    with pytest.raises(StoreError, match=r"missing, but clockface\.db\.good is there: start the terminal"):
+        Store.open(database)
+    assert not database.exists()
+    lines = rescue(database, NOW)
+    assert "was missing: restored" in lines[0] and "LOST" in lines[1]
+    with Store.open(database) as store:
+        assert len(store.punches()) == 300 and store.verify_chain().ok
+    assert oct(database.stat().st_mode)[-3:] == "600" and rescue(database, NOW) == []
+
+
+def test_to_begin_with_an_empty_database_its_copy_goes_too(database: Path) -> None:
+    database.unlink()
+    copy_of(database).unlink()
+    assert rescue(database, NOW) == []
+    with Store.open(database) as store:
+        assert store.people() == []
+
+
 def test_a_row_changed_by_hand_is_not_taken_over(database: Path) -> None:
     with closing(sqlite3.connect(database)) as raw:
         raw.execute("DROP TRIGGER punches_no_update")

@@ -219,6 +219,18 @@ def test_who_does_not_answer_is_recorded_as_the_settings_say(store: Store, unans
     assert not terminal.pipeline.questions.answer(token, "in", terminal.now)
 
 
+def test_a_clock_that_is_set_back_does_not_leave_a_question_open_for_hours(store: Store) -> None:
+    terminal = asking(store)
+    terminal.see(2, Shown("A"))
+    terminal.now -= 3600
+    terminal.see(2, Shown("A"))
+    assert recorded(store) == [(1, "auto")]
+    (question,) = terminal.pipeline.questions.open()
+    assert terminal.pipeline.questions.answer(question.token, "out", terminal.now)  # of the visit after the clock was set
+    terminal.see(1, Shown("A"))
+    assert recorded(store) == [(1, "out"), (1, "auto")]  # by what the clock said
+
+
 def test_two_people_are_asked_apart(store: Store) -> None:
     terminal = asking(store)
     terminal.see(2, Shown("A"), Shown("B", 400.0))
