@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from device import last_good, retention
-from device.clock import read_clock_state
+from device.clock import ClockState, read_clock_state
 from device.clock_repair import ClockWatch, Repair, zone_name
-from device.config import Settings
+from device.config import RetentionSettings, Settings
 from device.contract import ClockfaceError
-from device.store import Store
+from device.store import Store, StoreError
 from device.supervisor import kept_running
 
 Say = Callable[[str], None]
@@ -48,7 +48,7 @@ def tasks(settings: Settings, now: Callable[[], float] = time.time) -> list[Task
     watch, repair = ClockWatch(), Repair()
     return [
         Task("copy of the database", 60.0, lambda store: copied(store, copy_seconds, now())),
-        Task("retention", 86400.0, lambda store: retention.apply(store, settings.retention, now())),
+        Task("retention", 86400.0, lambda store: retained(store, settings.retention, now(), read_clock_state())),
         Task("clock", POLL_SECONDS, lambda store: [*watched(store, watch, now()), *repair.run(store, now(), read_clock_state())]),
     ]
 
@@ -59,6 +59,19 @@ def watched(store: Store, watch: ClockWatch, now: float) -> list[str]:
     for change in changes:
         store.audit("clock", change.action, change.details)
     return [change.words for change in changes]
+
+
+def retained(store: Store, settings: RetentionSettings, now: float, clock: ClockState) -> list[str]:
+    """Apply the policy, but not by a clock that may be years ahead: what it removes does not come back. A site that never had a time server trusts its clock.
+
+    Raises:
+        StoreError: the clock is not set, and it was before.
+    """
+    if not clock.synchronised:
+        with store.reading() as db:
+            if db.execute("SELECT EXISTS (SELECT 1 FROM punches WHERE clock_synchronised = 1)").fetchone()[0]:
+                raise StoreError("put off until the clock is set; see that the time server can be reached (`timedatectl`)")
+    return retention.apply(store, settings, now)
 
 
 def copied(store: Store, every_seconds: float, now: float) -> list[str]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from device.config import Settings, StoreSettings
+import pytest
+
+from device.clock import ClockState
+from device.config import RetentionSettings, Settings, StoreSettings
 from device.last_good import copy_of
-from device.store import Store, StoreError
-from device.upkeep import RETRY_SECONDS, Task, copied, upkeep
+from device.store import PunchDraft, Store, StoreError
+from device.upkeep import RETRY_SECONDS, Task, copied, retained, upkeep
 
 NOW = 1_800_000_000.0
 
@@ -40,6 +43,26 @@ def test_the_copy_is_made_anew_when_it_is_old_or_from_the_future(tmp_path: Path)
             before = file.stat().st_ino
             copied(store, 3600.0, NOW)
             assert (file.stat().st_ino != before) is renewed
+
+
+def test_nothing_is_removed_by_a_clock_that_is_not_set(tmp_path: Path) -> None:
+    year, policy = 365 * 86400.0, RetentionSettings(punches_days=365)
+    unset, set_ = ClockState(False, "boot", 1), ClockState(True, "boot", 2)
+    with Store.open(tmp_path / "a.db") as store:
+        person = store.add_person("Ann", "E1").id
+
+        def punch(at: float, clock: ClockState) -> None:
+            store.record_punch(PunchDraft(person, at, "in", "kiosk", "manual", clock))
+
+        punch(NOW - 3 * year, unset)
+        punch(NOW - 2 * year, unset)
+        assert retained(store, policy, NOW, unset) == ["retention: removed 1 punches"]  # a site without a time server; the newest stays
+        punch(NOW, set_)
+        punch(NOW + 1, set_)
+        with pytest.raises(StoreError, match="put off until the clock is set"):
+            retained(store, policy, NOW + 70 * year, unset)
+        assert len(store.punches()) == 3
+        assert retained(store, policy, NOW + 2, set_) == ["retention: removed 1 punches"]
 
 
 def test_an_erased_person_does_not_come_back_with_the_copy(tmp_path: Path) -> None:
