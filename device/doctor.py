@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from sqlite_utils import Database
 
-from device import chain, keys, outbox_rows
+from device import chain, keys, last_good, outbox_rows
 from device.camera import default_source, open_source
 from device.clock import ClockState, iso_utc, read_clock_state
 from device.config import HOME, ROOT, CameraSettings, Settings
@@ -172,6 +172,7 @@ def check_disk(database: Path) -> Finding:
 
 def check_database(database: Path) -> Finding:
     """Read the whole database: its version, its integrity, its hash chains, who may read it."""
+    last_good.refuse_empty(database)
     if not database.exists():
         return Finding("database", "warning", f'{database} does not exist yet: enrol somebody (`python -m device enroll "Name" --camera 0`)')
     with explained(database), closing(_read_only(database)) as connection:

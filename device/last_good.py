@@ -211,9 +211,9 @@ def _is_next(db: Database, table: str, row: dict[str, object]) -> bool:
 def _told(database: Path, details: dict[str, Any]) -> list[str]:
     found, made_at = " ".join(details["found"].split()), details["copy_made_at"]
     more = ", ".join(f"{count} {table}" for table in GROWING if (count := details["saved"][table])) or "nothing"
-    happened = "was missing" if found == MISSING else f"was damaged ({found})"
+    happened = f"was damaged ({found}) and is kept as {details['kept_as']}" if found != MISSING else "was missing"
     return [
-        f"database {database} {happened}: restored from the copy of {made_at}, what was there is kept as {details['kept_as']}",
+        f"database {database} {happened}: restored from the copy of {made_at}",
         f"saved from the damaged file: {more}; whatever else was recorded after {made_at} is LOST: "
         "compare with the connected systems and correct what is missing",
     ]

@@ -14,6 +14,7 @@ import pytest
 
 from device import chain, last_good, outbox_rows
 from device.clock import ClockState
+from device.doctor import check_database
 from device.last_good import CopyError, copy_of, damage, keep, rescue
 from device.store import PunchDraft, Store, StoreError, TemplateDraft
 
@@ -112,6 +113,8 @@ def test_a_database_that_is_gone_comes_back(database: Path) -> None:
     database.rename(database.with_name("lost"))
     with pytest.raises(StoreError, match=r"missing, but clockface\.db\.good is there: start the terminal"):
         Store.open(database)
+    with pytest.raises(StoreError, match="to begin with an empty one remove"):
+        check_database(database)
     assert not database.exists()
     lines = rescue(database, NOW)
     assert "was missing: restored" in lines[0] and "LOST" in lines[1]

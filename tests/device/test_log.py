@@ -8,6 +8,8 @@ import json
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -196,3 +198,12 @@ def test_verify_finds_a_break(database: Path, capsys: pytest.CaptureFixture[str]
     punches, *others = json.loads(capsys.readouterr().out)
     assert (punches["ok"], punches["first_bad"], punches["count"]) == (False, 2, 4)
     assert all(report["ok"] for report in others)
+
+
+def test_who_has_read_enough_ends_the_command_quietly() -> None:
+    """As `| head` does."""
+    with subprocess.Popen([sys.executable, "-m", "device", "enroll", "--wording"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
