@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,12 +135,13 @@ def merged(rows: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     """
     rows = rows[np.isfinite(rows).all(axis=1) & (rows[:, 2:4] > 0).all(axis=1)]
     rows = rows[np.argsort(-rows[:, 14], kind="stable")]
+    boxes, left = rows[:, :4].tolist(), list(range(len(rows)))
     faces = []
-    while len(rows):
-        shared = overlaps(rows[0], rows)
-        place = rows[shared > SAME_PLACE]
-        faces.append(np.append(place[:, 14] @ place[:, :14] / place[:, 14].sum(), rows[0, 14]))
-        rows = rows[shared <= SAME_FACE]
+    while left:
+        shared = {index: overlap(boxes[left[0]], boxes[index]) for index in left}
+        place = rows[[index for index in left if shared[index] > SAME_PLACE]]
+        faces.append(np.append(place[:, 14] @ place[:, :14] / place[:, 14].sum(), rows[left[0], 14]))
+        left = [index for index in left if shared[index] <= SAME_FACE]
     return faces
 
 
@@ -154,14 +156,11 @@ def shifted(face: Face, left: float, top: float) -> Face:
     return Face((x + left, y + top, width, height), face.landmarks + np.array([left, top], dtype=np.float32), face.score)
 
 
-def overlaps(row: NDArray[np.float32], rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Intersection over union (N,) of the box of one row with those of others (N, 4 or more: x, y, width, height, ...)."""
-    corner, size = rows[:, :2], rows[:, 2:4]
-    sides = np.minimum(corner + size, row[:2] + row[2:4]) - np.maximum(corner, row[:2])
-    shared = np.prod(np.maximum(sides, 0.0), axis=1)
-    return np.asarray(shared / (np.prod(size, axis=1) + row[2] * row[3] - shared), dtype=np.float32)
-
-
-def overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> float:
+def overlap(a: Sequence[float], b: Sequence[float]) -> float:
     """Intersection over union of two boxes (x, y, width, height), 0..1."""
-    return float(overlaps(np.array(a, dtype=np.float32), np.array([b], dtype=np.float32))[0])
+    width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
+    height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    shared = width * height
+    return shared / (a[2] * a[3] + b[2] * b[3] - shared)
