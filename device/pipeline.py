@@ -85,7 +85,8 @@ class Pipeline:
         self.questions = Questions()
         self._subjects: dict[int, Subject] = {}  # by track id
         self._visits: dict[int, LastPunch] = {}  # by person id: punches of this run
-        self._seen: dict[int, float] = {}  # by person id: when last recognised
+        self._seen: dict[int, float] = {}  # by person id: when last recognised, since their last punch or before
+        self._recorded: list[tuple[Person, Punch]] = []  # on disk and in no scene yet, where the store failed in between
         self._searched = float("-inf")  # time of the last frame that was searched for faces
         self._shown: tuple[Subject, ...] = ()  # what it showed
         self._version = -1
@@ -104,11 +105,14 @@ class Pipeline:
             for subject in subjects:
                 self._keep_best(subject, frame)
         self._recognise([s for s in subjects if s.best and frame.time >= s.next_look], frame.time)
-        punches = [punch for question in self.questions.settled(frame.time) if (punch := self._settle(question, subjects))]
-        punches += [punch for subject in subjects if (punch := self._conclude(subject, frame.time))]
+        for question in self.questions.settled(frame.time):
+            self._settle(question, subjects)
+        for subject in subjects:
+            self._conclude(subject, frame.time)
         self._forget()
         self._shown = tuple(subjects)
-        return Scene(frame, self._shown, tuple(punches))
+        punches, self._recorded = tuple(self._recorded), []
+        return Scene(frame, self._shown, punches)
 
     def searched(self, frame: Frame) -> bool:
         """Whether this frame was looked at, not only shown."""
@@ -172,29 +176,27 @@ class Pipeline:
             subject.decision, subject.person, subject.result = Decision(self.settings.decision), None, None
             outcome = subject.decision.add(match, self.threshold)
         subject.outcome = outcome
-        if subject.person is not None:
-            self._seen[subject.person.id] = now
+        if subject.person is not None and (isinstance(subject.result, Punch) or (subject.result and subject.result.at)):
+            self._seen[subject.person.id] = now  # lingers; who was not recorded does not
 
-    def _conclude(self, subject: Subject, now: float) -> tuple[Person, Punch] | None:
-        """A known person is recorded once a visit, an unknown one counted."""
+    def _conclude(self, subject: Subject, now: float) -> None:
+        """A known person is recorded once a visit, an unknown one counted. Where the store fails, the next frame tries the same again."""
         outcome = subject.outcome
         if outcome.state == "unknown" and not subject.counted:
             self.store.add_sighting(now, 1, outcome.score)
             subject.counted = True
         if outcome.person_id is None or subject.result is not None:
-            return None
+            return
         subject.person = self._people.get(outcome.person_id)
         if subject.person is None:
             self._start_anew(subject)
-            return None
+            return
         if self.questions.asks(outcome.person_id):
-            self._seen[outcome.person_id] = now
-            return None
+            return
         decided = self.policy.decide(self._last_punch(outcome.person_id, now), now, self._seen.get(outcome.person_id))
-        self._seen[outcome.person_id] = now
         if isinstance(decided, Refused):
-            subject.result = decided
-            return None
+            subject.result, self._seen[outcome.person_id] = decided, now
+            return
         draft = PunchDraft(
             person_id=outcome.person_id,
             occurred_at=now,
@@ -209,31 +211,33 @@ class Pipeline:
         )
         if isinstance(decided, Asked):
             self.questions.ask(subject.person, draft, now + self.settings.attendance.ask_seconds)
-            return None
-        return self._record(subject.person, draft, [subject])
+        else:
+            self._record(subject.person, draft, [subject])
 
-    def _settle(self, question: Question, subjects: Sequence[Subject]) -> tuple[Person, Punch] | None:
+    def _settle(self, question: Question, subjects: Sequence[Subject]) -> None:
         """An answer is recorded for the time at which the person was recognised; what no answer means the settings say."""
         settings = self.settings.attendance
         concerned = [subject for subject in subjects if subject.person is not None and subject.person.id == question.person.id]
         if question.answer is None and settings.unanswered == "none":
             for subject in concerned:
                 subject.result = Refused("not recorded: nothing was chosen", question.until + settings.refractory_seconds)
-            return None
-        return self._record(question.person, replace(question.draft, direction=question.answer or "auto"), concerned)
+        else:
+            self._record(question.person, replace(question.draft, direction=question.answer or "auto"), concerned)
+        self.questions.drop(question.person.id)
 
-    def _record(self, person: Person, draft: PunchDraft, subjects: Sequence[Subject]) -> tuple[Person, Punch] | None:
+    def _record(self, person: Person, draft: PunchDraft, subjects: Sequence[Subject]) -> None:
         try:
             with self.stopwatch("punch"):
                 punch = self.store.record_punch(draft)
         except NotActive:
             for subject in subjects:
                 self._start_anew(subject)
-            return None
+            return
         for subject in subjects:
             subject.result = punch
         self._visits[person.id] = LastPunch(draft.occurred_at, draft.direction)
-        return person, punch
+        self._seen[person.id] = draft.occurred_at
+        self._recorded.append((person, punch))
 
     def _start_anew(self, subject: Subject) -> None:
         """Somebody was deactivated or erased, maybe by another process, since the votes were cast."""

@@ -55,14 +55,11 @@ class Questions:
             return person_id in self._open
 
     def settled(self, now: float) -> list[Question]:
-        """Take out those that were answered or are over; a clock that was set back to before the question ends it, too."""
+        """Those that were answered or are over; a clock that was set back to before the question ends it, too. They stay until they are dropped."""
         with self._lock:
-            done = [q for q in self._open.values() if q.answer is not None or not q.draft.occurred_at <= now < q.until]
-            for question in done:
-                del self._open[question.person.id]
-            return done
+            return [q for q in self._open.values() if q.answer is not None or not q.draft.occurred_at <= now < q.until]
 
     def drop(self, person_id: int) -> None:
-        """Somebody was recorded in another way meanwhile."""
+        """What came of it is on disk, or somebody was recorded in another way meanwhile."""
         with self._lock:
             self._open.pop(person_id, None)

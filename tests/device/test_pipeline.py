@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from device.annotate import annotate
+from device.clock import ClockState
 from device.config import AttendanceSettings, Settings
 from device.detector import Face
 from device.frame import Frame
@@ -19,7 +20,8 @@ from device.gallery import Gallery
 from device.pipeline import Pipeline, Scene
 from device.quality import Quality
 from device.recogniser import Sample
-from device.store import Store, TemplateDraft
+from device.records import Punch, PunchDraft
+from device.store import Store, StoreError, TemplateDraft
 
 MODEL = "c" * 64
 GOOD = Quality(0.9, (), 40.0, 0.0, 0.0, 0.0, 0.2, 120.0, 40.0)
@@ -229,6 +231,66 @@ def test_a_clock_that_is_set_back_does_not_leave_a_question_open_for_hours(store
     assert terminal.pipeline.questions.answer(question.token, "out", terminal.now)  # of the visit after the clock was set
     terminal.see(1, Shown("A"))
     assert recorded(store) == [(1, "out"), (1, "auto")]  # by what the clock said
+
+
+def yesterday(store: Store) -> None:
+    store.record_punch(PunchDraft(1, START - 15 * 3600, "in", "test", "manual", ClockState(True, "boot", 1)))
+
+
+def test_who_was_not_recorded_for_want_of_an_answer_is_asked_again_when_they_come_back(store: Store) -> None:
+    yesterday(store)
+    terminal = asking(store, "none")
+    terminal.see(10, Shown("A"))
+    terminal.see(2)
+    scenes = terminal.see(2, Shown("A"))
+    assert scenes[-1].subjects[0].words == "A: in or out?" and len(terminal.pipeline.questions.open()) == 1
+
+
+class Failing:
+    """The store's `record_punch`, some calls of which fail."""
+
+    def __init__(self, store: Store, *calls: int) -> None:
+        self.record, self.calls, self.count = store.record_punch, calls, 0
+
+    def __call__(self, draft: PunchDraft) -> Punch:
+        self.count += 1
+        if self.count in self.calls:
+            raise StoreError("the disk is full")
+        return self.record(draft)
+
+
+def see_on(terminal: Terminal, seconds: float, *shown: Shown) -> list[Scene]:
+    """As the supervisor does: after a failure the next frame is tried."""
+    scenes: list[Scene] = []
+    for _ in range(round(seconds * 10)):
+        try:
+            scenes += terminal.see(0.1, *shown)
+        except StoreError:
+            terminal.now, terminal.index = terminal.now + 0.1, terminal.index + 1
+    return scenes
+
+
+def test_a_punch_that_could_not_be_written_is_written_later(store: Store, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    yesterday(store)
+    monkeypatch.setattr(store, "record_punch", Failing(store, 1, 2, 3))
+    scenes = see_on(terminal, 3, Shown("A"))
+    assert recorded(store) == [(1, "in"), (1, "out")] and scenes[-1].subjects[0].words == "A: recorded (out)"
+
+
+def test_an_answer_outlives_a_store_that_fails(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = asking(store)
+    terminal.see(2, Shown("A"))
+    (question,) = terminal.pipeline.questions.open()
+    assert terminal.pipeline.questions.answer(question.token, "break_start", terminal.now)
+    monkeypatch.setattr(store, "record_punch", Failing(store, 1, 2))
+    see_on(terminal, 2)
+    assert recorded(store) == [(1, "break_start")] and terminal.pipeline.questions.settled(terminal.now + 100) == []
+
+
+def test_a_punch_on_disk_is_announced_though_the_next_one_fails(store: Store, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "record_punch", Failing(store, 2))
+    scenes = see_on(terminal, 3, Shown("A"), Shown("B", 400.0))
+    assert [person.name for scene in scenes for person, _ in scene.punches] == ["A", "B"] and len(recorded(store)) == 2
 
 
 def test_two_people_are_asked_apart(store: Store) -> None:
