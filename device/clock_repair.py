@@ -7,6 +7,7 @@ the same start really was. Nothing is changed in place and nothing is reordered:
 from __future__ import annotations
 
 import os
+import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from device.database import StoreError
 from device.store import Store
 
 TOLERANCE_SECONDS = 2.0  # smaller errors are not worth a correction
+DRIFT = 1e-4  # of a crystal: so uncertain is a time that is computed back over hours or days
 REASON = "the clock was not set: time computed from the monotonic clock of the same start"
 BY = "clock"
 ZONE = Path("/etc/localtime")
@@ -89,6 +91,8 @@ class Repair:
     def run(self, store: Store, now: float, clock: ClockState) -> list[str]:
         """Returns what is to be said. A punch with a correction of anybody is left alone, one in a locked period is named.
 
+        A clock that was set once and then ran free for days is not wrong: what is computed back must differ by more than it is uncertain itself.
+
         Args:
             now, clock: wall clock (s since the epoch) and its state, read at one moment.
         """
@@ -96,19 +100,22 @@ class Repair:
             return []
         with store.reading() as db:
             waiting = db.execute(UNSET, [clock.boot_id, self._looked_to]).fetchall()
-        self._looked_to = max((row[0] for row in waiting), default=self._looked_to)
         said, repaired = [], 0
         for punch_id, person_id, at_ms, direction, monotonic_ms in _outermost_first(waiting, now * 1000 - clock.monotonic_ms):
-            true = now - (clock.monotonic_ms - monotonic_ms) / 1000
-            if abs(true - at_ms / 1000) > TOLERANCE_SECONDS:
+            elapsed = (clock.monotonic_ms - monotonic_ms) / 1000
+            true = now - elapsed
+            if abs(true - at_ms / 1000) > TOLERANCE_SECONDS + DRIFT * elapsed:
                 try:
                     with store.transaction() as db:
                         _correct(db, store, CorrectionDraft(person_id, punch_id, None, LastPunch(true, direction), REASON))
                     repaired += 1
                 except StoreError as error:
+                    if isinstance(error.__cause__, sqlite3.OperationalError):  # locked, full: tried again at the next look
+                        raise
                     said.append(
                         f"punch {punch_id} was recorded at {iso_utc(at_ms / 1000)} on an unset clock, true time {iso_utc(true)}, not corrected: {error}"
                     )
+        self._looked_to = max((row[0] for row in waiting), default=self._looked_to)
         if repaired:
             said.append(f"{repaired} punches that were recorded before the clock was set got their true time as corrections")
         return said

@@ -128,10 +128,10 @@ class Pipeline:
         """Read the gallery again if another process, or nobody yet, has changed it."""
         version = self.store.data_version()
         if version != self._version:
-            self._version = version
-            self.gallery = self.recogniser.gallery(self.store)
-            self.threshold = self.recogniser.threshold(len(self.gallery))
-            self._people = {person.id: person for person in self.store.people(active_only=True)}
+            gallery, people = self.recogniser.gallery(self.store), self.store.people(active_only=True)
+            self.gallery, self.threshold = gallery, self.recogniser.threshold(len(gallery))
+            self._people = {person.id: person for person in people}
+            self._version = version  # last: what could not be read is read again
 
     def _subject(self, track: Track, now: float) -> Subject:
         """The subject of a track; a new one when the track is new or may have changed hands."""

@@ -294,8 +294,10 @@ class Store:
         return punch
 
     def last_punch(self, person_id: int) -> LastPunch | None:
-        """The punch of somebody that was recorded last, whatever its time says."""
-        sql = "SELECT occurred_at / 1000.0, direction FROM punches WHERE person_id = ? ORDER BY id DESC LIMIT 1"
+        """The punch of somebody that was recorded last, as its newest correction has it: one of a wrong clock counts at its true time."""
+        sql = """SELECT coalesce(c.occurred_at, p.occurred_at) / 1000.0, coalesce(c.direction, p.direction) FROM punches p
+            LEFT JOIN corrections c ON c.id = (SELECT max(id) FROM corrections WHERE punch_id = p.id)
+            WHERE p.person_id = ? ORDER BY p.id DESC LIMIT 1"""
         with explained(self.path):
             row = self._db.execute(sql, [person_id]).fetchone()
         return LastPunch(*row) if row else None

@@ -56,6 +56,7 @@ def tasks(settings: Settings, now: Callable[[], float] = time.time) -> list[Task
 def watched(store: Store, watch: ClockWatch, now: float) -> list[str]:
     """Jumps and changes of zone go into the audit."""
     changes = watch.look(now, time.clock_gettime(time.CLOCK_BOOTTIME), zone_name())
+    time.tzset()  # where the zone was changed this process goes by the new one, too
     for change in changes:
         store.audit("clock", change.action, change.details)
     return [change.words for change in changes]

@@ -97,8 +97,8 @@ def clock_time(seconds: float) -> str:
 
 
 def clock_state(now: float, synchronised: bool, newest_punch: float) -> Literal["ok", "unsynchronised", "not_set"]:
-    """Not set: before this program existed, or well before the newest punch."""
-    if now < max(EARLIEST, newest_punch - CLOCK_BACK_SECONDS):
+    """Not set: before this program existed, or, where no time server vouches for it, well before the newest punch."""
+    if now < EARLIEST or (not synchronised and now < newest_punch - CLOCK_BACK_SECONDS):
         return "not_set"
     return "ok" if synchronised else "unsynchronised"
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 
@@ -12,8 +14,9 @@ import pytest
 from device.attendance import LastPunch
 from device.clock import ClockState
 from device.clock_repair import BY, ClockWatch, Repair, left_over, zone_name
+from device.config import StoreSettings
 from device.corrections import entries
-from device.store import PunchDraft, Store
+from device.store import PunchDraft, Store, StoreError
 
 NOW = 1_800_000_000.0  # s since the epoch, once the clock is set
 UP = 10_000_000  # ms since the start of the board, then
@@ -70,6 +73,34 @@ def test_as_long_as_the_clock_is_not_set_nothing_is_done(store: Store) -> None:
     assert len(repair.run(store, NOW, ClockState(True, "b1", UP))) == 1
     record(store, 50.0)
     assert len(repair.run(store, NOW, ClockState(True, "b1", UP))) == 1  # what came in between
+
+
+def test_a_repaired_punch_decides_by_its_true_time(store: Store) -> None:
+    record(store, 3600.0)
+    Repair().run(store, NOW, ClockState(True, "b1", UP))
+    last = store.last_punch(1)
+    assert last is not None and (last.occurred_at, last.direction) == (pytest.approx(NOW - 3600.0, abs=0.002), "in")
+
+
+def test_a_repair_that_is_held_up_is_tried_again(store: Store) -> None:
+    record(store, 3600.0)
+    repair, clock = Repair(), ClockState(True, "b1", UP)
+    with closing(sqlite3.connect(store.path, isolation_level=None)) as other, Store.open(store.path, StoreSettings(busy_timeout_ms=100)) as impatient:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="locked by another process"):
+            repair.run(impatient, NOW, clock)
+        other.execute("ROLLBACK")
+        assert len(repair.run(impatient, NOW, clock)) == 1
+    assert counting(store) == pytest.approx([NOW - 3600.0], abs=0.002)
+
+
+def test_a_clock_that_ran_free_for_weeks_is_not_made_wrong(store: Store) -> None:
+    """Set once, 30 days without a server, 20 ppm fast: what is computed back over 29 days is less sure than the clock was."""
+    days, drift = 86400.0, 20e-6
+    elapsed = 29 * days
+    clock = ClockState(False, "b1", round(1 * days * (1 + drift) * 1000))
+    store.record_punch(PunchDraft(1, NOW - elapsed + 1 * days * drift, "in", "kiosk", "manual", clock))
+    assert Repair().run(store, NOW, ClockState(True, "b1", round(30 * days * (1 + drift) * 1000))) == []
 
 
 def test_a_locked_period_is_not_changed_and_that_is_said(store: Store) -> None:

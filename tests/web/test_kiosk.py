@@ -153,6 +153,7 @@ def test_a_camera_without_scenes_is_lost() -> None:
         (1_800_000_000, False, 0, "unsynchronised"),
         (1_000, False, 0, "not_set"),
         (1_800_000_000, False, 1_800_007_200, "not_set"),
+        (1_800_000_000, True, 1_800_007_200, "ok"),  # that punch was taken on a wrong clock
         (1_800_000_000, False, 1_800_000_100, "unsynchronised"),
     ],
 )
