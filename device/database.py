@@ -23,6 +23,10 @@ class StoreError(ClockfaceError):
     """The store cannot do what it was asked; the message says why and what to do."""
 
 
+class DamagedError(StoreError):
+    """The file is damaged: the next start restores its last good copy."""
+
+
 class LockedPeriod(StoreError):
     """A change to days that are settled."""
 
@@ -39,6 +43,9 @@ REMEDIES = (  # part of SQLite's message -> what it means here and what to do
 )
 
 
+KINDS = {"period is locked": LockedPeriod, "malformed": DamagedError, "not a database": DamagedError}
+
+
 def database_path(settings: Settings, given: str | None) -> Path:
     """The database named on the command line, or the one of the settings, relative to the project's or the installation's folder."""
     return Path(given) if given else HOME / settings.store.path
@@ -52,7 +59,7 @@ def explained(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         said = str(error)
         remedy = next((text for part, text in REMEDIES if part in said.lower()), None)
-        kind = LockedPeriod if "period is locked" in said else StoreError
+        kind = next((kind for part, kind in KINDS.items() if part in said), StoreError)
         raise kind(f"database {path} {remedy} ({said})" if remedy else f"database {path}: {said}") from error
 
 

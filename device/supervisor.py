@@ -6,11 +6,12 @@ import threading
 import time
 from collections.abc import Callable
 
+from device.database import DamagedError, StoreError
 from device.feeds.live import Backoff
 from device.frame import Frame
 from device.pipeline import Pipeline, Scene
 from device.recogniser import Recogniser
-from device.store import StoreError
+from device.web.booth import Booth
 
 Say = Callable[[str], None]
 
@@ -29,29 +30,47 @@ def kept_running(name: str, work: Callable[[], None], stop: threading.Event, say
 
 
 class Recognition:
-    """The pipeline of a live camera, kept going: a recogniser that fails is loaded anew, a store that cannot write is tried again.
+    """Pipeline and booth of a live camera, kept going: a recogniser that fails is loaded anew, a store that cannot write is tried again.
 
     Args:
         pipeline: that works on frames.
+        booth: that takes them first while somebody is being enrolled.
         load: makes another recogniser, where one fails.
+        damaged: told when the database is damaged: only a start can restore it.
         monotonic: s.
     """
 
-    def __init__(self, pipeline: Pipeline, load: Callable[[], Recogniser], say: Say, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._pipeline, self._load, self._say, self._monotonic = pipeline, load, say, monotonic
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        booth: Booth,
+        load: Callable[[], Recogniser],
+        say: Say,
+        damaged: Callable[[], None] = lambda: None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._pipeline, self._booth, self._load, self._say, self._damaged, self._monotonic = pipeline, booth, load, say, damaged, monotonic
         self._backoff = Backoff()
         self._again_at = float("-inf")
         self.trouble = ""  # "" works, "store" nothing can be recorded, "recogniser" nobody is recognised
+        self.decided = False  # whether the newest frame was looked at to the end, or tried while the store has trouble
 
     def process(self, frame: Frame) -> Scene:
         """The scene of a frame; an empty one while a part waits to be started again."""
+        self.decided = False
         if self._monotonic() < self._again_at:
             return Scene(frame, (), ())
         try:
             if self.trouble == "recogniser":
-                self._pipeline.recogniser = self._load()
-            scene = self._pipeline.process(frame)
+                self._pipeline.recogniser = self._booth.recogniser = self._load()
+            if self.trouble == "store":
+                self._pipeline.store.audit("terminal", "store works again", {})  # not before something was really written
+            scene = self.look(frame)
+        except DamagedError as error:
+            self._damaged()
+            return self._failed("store", error, frame)
         except StoreError as error:
+            self.decided = True  # the store's trouble is not the loop's: no start cures a full disk
             return self._failed("store", error, frame)
         except Exception as error:  # of OpenCV, ONNX Runtime, a driver: the loop goes on
             return self._failed("recogniser", error, frame)
@@ -59,6 +78,13 @@ class Recognition:
             self._say(f"{self.trouble} works again")
             self.trouble = ""
             self._backoff.reset()
+        return scene
+
+    def look(self, frame: Frame) -> Scene:
+        """The scene of a frame, failing as its parts do."""
+        enrolling = self._booth.process(frame)
+        scene = enrolling or self._pipeline.process(frame)
+        self.decided = enrolling is not None or self._pipeline.searched(frame)
         return scene
 
     def _failed(self, part: str, error: Exception, frame: Frame) -> Scene:

@@ -81,20 +81,22 @@ def run(args: argparse.Namespace) -> int:
             status = Status(args.headless)
             signals = signalling(settings.signals, camera.live and source != "demo", say=lambda text: print(f"\r{text}", flush=True))
             with signals as signs, serving(args, settings, pipeline, signs) as live:
-                watchdog, recognition, pace = Watchdog(), Recognition(pipeline, lambda: Recogniser(settings), status.say), Pace()
+                watchdog, pace = Watchdog(), Pace()
+                recognition = Recognition(pipeline, live.booth, lambda: Recogniser(settings), status.say, damaged=lambda: restored_by_start(store, live))
                 live.camera, live.trouble, camera.on_try = (lambda: camera.state), (lambda: recognition.trouble), watchdog.tried
                 live.coarser = lambda: pace.coarser
-                process = recognition.process if camera.live else pipeline.process  # a recording that fails is not a part to be kept going
-                for number, frame in enumerate(camera):
+                process = recognition.process if camera.live else recognition.look  # a recording that fails is not a part to be kept going
+                healthy = False
+                for frame in camera:
                     begun = time.monotonic()
-                    enrolling = live.booth.process(frame)
-                    scene = enrolling or process(frame)
-                    if enrolling or pipeline.searched(frame):
+                    scene = process(frame)
+                    if recognition.decided:
                         watchdog.decided(frame.index)
                     status.camera(camera.state)
                     live.show(scene)
                     status.show(scene)
-                    if number == 0:
+                    if not healthy and not recognition.trouble:
+                        healthy = True
                         say_healthy()
                     if args.annotate:
                         args.annotate.mkdir(parents=True, exist_ok=True)
@@ -110,9 +112,16 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def restored_by_start(store: Store, live: Live) -> None:
+    """The database is damaged: where a sound copy of it is there, start again, which restores it (`device/last_good.py`)."""
+    copy = last_good.copy_of(store.path)
+    if copy.exists() and not last_good.damage(copy) and last_good.damage(store.path):
+        live.restart.set()
+
+
 def start_again() -> None:
     """The same command in this process's place; every file of the old one is closed by that."""
-    print("starting again, as asked on the pages", flush=True)
+    print("starting again", flush=True)
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 

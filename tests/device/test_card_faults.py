@@ -19,6 +19,7 @@ from device.pipeline import Pipeline
 from device.recogniser import Recogniser
 from device.store import Store
 from device.supervisor import Recognition
+from device.web.booth import Booth
 
 EXT4_IOC_SHUTDOWN = 0x8004587D  # _IOR('X', 125, __u32), linux/fs/ext4/ext4.h: from then on every access is an input/output error
 NO_LOG_FLUSH = 2
@@ -84,7 +85,7 @@ class Terminal:
         self.now, self.said = START, list[str]()
         settings = Settings(attendance=AttendanceSettings(refractory_seconds=2.0))
         pipeline = Pipeline(settings, recogniser, self.store, "terminal")
-        self.recognition = Recognition(pipeline, lambda: recogniser, self.said.append, lambda: self.now)
+        self.recognition = Recognition(pipeline, Booth(lambda: self.now), lambda: recogniser, self.said.append, monotonic=lambda: self.now)
         self.stage = stage
 
     def round(self, number: int) -> tuple[list[int], set[str]]:

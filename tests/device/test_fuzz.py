@@ -33,6 +33,7 @@ from device.recogniser import Recogniser
 from device.store import Store
 from device.supervisor import Recognition
 from device.trust import key_id
+from device.web.booth import Booth
 from tests.device.bundles import KEY, contents, made
 from tests.device.standins.terminal import sample_event
 
@@ -193,7 +194,7 @@ def recognition(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recognitio
     now = itertools.count(0, 1000)
     with Store.open(tmp_path_factory.mktemp("frames") / "a.db") as store:
         pipeline = Pipeline(config.Settings(), recogniser, store, "fuzz")
-        yield Recognition(pipeline, lambda: recogniser, lambda text: None, lambda: float(next(now)))
+        yield Recognition(pipeline, Booth(lambda: 0.0), lambda: recogniser, lambda text: None, monotonic=lambda: float(next(now)))
 
 
 @settings(MANY, max_examples=80)

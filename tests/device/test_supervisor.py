@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from device.database import DamagedError
 from device.feeds.live import Backoff
 from device.frame import Frame
 from device.pipeline import Scene
 from device.service import Watchdog
 from device.store import StoreError
 from device.supervisor import Recognition, kept_running
+from device.web.booth import Booth
 
 IMAGE = np.zeros((4, 4, 3), np.uint8)
 
@@ -56,6 +58,16 @@ class Failing:
         self.recogniser: Any = 0
         self.error: Exception | None = None
         self.frames: list[int] = []
+        self.written: list[str] = []
+        self.store = SimpleNamespace(audit=self.audit)
+
+    def audit(self, actor: str, action: str, details: dict[str, object]) -> None:
+        if self.error:
+            raise self.error
+        self.written.append(action)
+
+    def searched(self, frame: Frame) -> bool:
+        return True
 
     def process(self, frame: Frame) -> Scene:
         self.frames.append(frame.index)
@@ -66,28 +78,48 @@ class Failing:
 
 def test_a_recogniser_that_fails_is_loaded_anew_after_a_pause() -> None:
     pipeline, said, now, loaded = Failing(), [], [0.0], iter([1, 2])
-    recognition = Recognition(pipeline, lambda: next(loaded), said.append, lambda: now[0])  # type: ignore[arg-type]
+    booth = Booth(lambda: now[0])
+    recognition = Recognition(pipeline, booth, lambda: next(loaded), said.append, monotonic=lambda: now[0])  # type: ignore[arg-type, return-value]
     assert recognition.process(frame(0)).subjects and recognition.trouble == ""
     pipeline.error = RuntimeError("the network is broken")
-    assert recognition.process(frame(1)).subjects == () and recognition.trouble == "recogniser"
+    assert recognition.decided
+    assert recognition.process(frame(1)).subjects == () and recognition.trouble == "recogniser" and not recognition.decided
     assert recognition.process(frame(2)).subjects == () and pipeline.frames == [0, 1]  # it waits
     now[0] = 1.1
     recognition.process(frame(3))
     assert pipeline.recogniser == 1 and "in 2 s" in said[-1]
     pipeline.error, now[0] = None, 4.0
-    assert recognition.process(frame(4)).subjects and recognition.trouble == "" and pipeline.recogniser == 2
+    assert recognition.process(frame(4)).subjects and recognition.trouble == "" and pipeline.recogniser == booth.recogniser == 2
     assert said[-1] == "recogniser works again"
 
 
 def test_a_full_disk_is_tried_again_and_no_recogniser_is_loaded() -> None:
     pipeline, said, now = Failing(), [], [0.0]
-    recognition = Recognition(pipeline, lambda: pytest.fail("loaded"), said.append, lambda: now[0])  # type: ignore[arg-type]
+    recognition = Recognition(pipeline, Booth(lambda: now[0]), lambda: pytest.fail("loaded"), said.append, monotonic=lambda: now[0])  # type: ignore[arg-type]
     pipeline.error = StoreError("the disk is full")
     recognition.process(frame(0))
-    assert recognition.trouble == "store" and "the disk is full" in said[0]
-    pipeline.error, now[0] = None, 2.0
+    assert recognition.trouble == "store" and "the disk is full" in said[0] and recognition.decided
+    now[0] = 2.0
     recognition.process(frame(1))
-    assert recognition.trouble == "" and said[-1] == "store works again"
+    assert recognition.trouble == "store" and pipeline.frames == [0]  # nobody in view is no proof: something must be written first
+    pipeline.error, now[0] = None, 5.0
+    recognition.process(frame(2))
+    assert recognition.trouble == "" and said[-1] == "store works again" == pipeline.written[-1]
+
+
+def test_a_damaged_database_asks_for_a_start_and_does_not_feed_the_watchdog() -> None:
+    pipeline, asked = Failing(), []
+    recognition = Recognition(pipeline, Booth(lambda: 0.0), lambda: pytest.fail("loaded"), print, lambda: asked.append(True), lambda: 0.0)  # type: ignore[arg-type]
+    pipeline.error = DamagedError("the file is malformed")
+    recognition.process(frame(0))
+    assert asked == [True] and recognition.trouble == "store" and not recognition.decided
+
+
+def test_an_error_in_an_enrolment_does_not_end_the_loop() -> None:
+    booth = SimpleNamespace(process=lambda frame: 1 / 0)
+    recognition = Recognition(Failing(), booth, lambda: pytest.fail("loaded"), print, monotonic=lambda: 0.0)  # type: ignore[arg-type]
+    recognition.process(frame(0))
+    assert recognition.trouble == "recogniser"
 
 
 def test_the_watchdog_is_fed_by_new_decisions_only() -> None:

@@ -145,7 +145,7 @@ class Soaked:
         self.people = [_enrol(store, recogniser, clips / f"{clip}.mkv", name) for name, clip in ENROLLED.items()]
         pipeline = Pipeline(self.settings, recogniser, store, "soak")
         self.live = Live(pipeline.questions, 0.0, booth=Booth(time.monotonic, recogniser))
-        self.recognition = Recognition(pipeline, lambda: Recogniser(self.settings), print)
+        self.recognition = Recognition(pipeline, Booth(time.monotonic), lambda: Recogniser(self.settings), print)
         self.room = Room(clips, self.settings, dice)
         self.now, self.index = time.time(), 0
         self.seen: dict[str, float] = {}  # person, or clip of a stranger -> when last
