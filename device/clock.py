@@ -48,6 +48,15 @@ def kernel_error_us() -> int:
     return int(state.maxerror)
 
 
+def why_silent(error_us: Callable[[], int] = kernel_error_us) -> str | None:
+    """Why the system does not say whether its clock is set, as behind a filter of system calls; None where it does."""
+    try:
+        error_us()
+    except (OSError, AttributeError) as error:
+        return str(error)
+    return None
+
+
 def read_clock_state(error_us: Callable[[], int] = kernel_error_us, boot_id_file: Path = BOOT_ID_FILE) -> ClockState:
     """Ask the system. Never raises: what cannot be asked counts as not synchronised, and as boot id "unknown".
 

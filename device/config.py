@@ -55,7 +55,7 @@ class CameraSettings:
     width: int = ranged(640, 160, 7680)  # px, asked of a live camera
     height: int = ranged(480, 120, 4320)  # px
     rate: int = ranged(30, 1, 240)  # frames a second
-    stall_seconds: float = ranged(5.0, 1.0, 60.0)  # a live camera that gives no new picture for so long is opened again
+    stall_seconds: float = ranged(5.0, 1.0, 25.0)  # a live camera that gives no new picture for so long is opened again, before WatchdogSec has passed
 
 
 @dataclass(frozen=True)

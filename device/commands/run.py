@@ -20,6 +20,7 @@ from device import config, last_good, stored_settings
 from device.annotate import annotate
 from device.backup import apply_staged
 from device.camera import default_source, open_source
+from device.clock import why_silent
 from device.config import ConfigError, Settings
 from device.couriers import delivering
 from device.database import database_path
@@ -78,6 +79,8 @@ def run(args: argparse.Namespace) -> int:
             for line in recogniser.embedder.provider_report:
                 print(f"provider {line}", flush=True)
             pipeline = Pipeline(settings, recogniser, store, platform.node() or "terminal", recording=not camera.live)
+            if reason := why_silent():
+                print(f"clock: the system does not say whether it is set ({reason}): every punch counts as one of an unset clock", flush=True)
             status = Status(args.headless)
             signals = signalling(settings.signals, camera.live and source != "demo", say=lambda text: print(f"\r{text}", flush=True))
             with signals as signs, serving(args, settings, pipeline, signs) as live:

@@ -14,6 +14,7 @@ if touch /etc/probe 2> /dev/null; then rm /etc/probe; say "root is writable"; el
 systemctl --failed --no-legend | while read -r unit; do say "failed: $unit"; done
 if terminal log --db "$database" --verify > /run/verify 2>&1; then say "chain whole"; else say "chain broken"; fi
 sed 's/^/probe: /' /run/verify
+if journalctl -b -u clockface -o cat | grep -q "^clock: the system does not say"; then say "clock is not told"; else say "clock is told"; fi
 journalctl -b -u clockface -u cloud-final -o cat | tail -n 30 | sed 's/^/probe: | /'
 say done
 if grep -q probe.update /proc/cmdline; then

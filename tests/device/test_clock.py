@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from device.clock import LARGEST_ERROR_US, iso_utc, kernel_error_us, read_clock_state
+from device.clock import LARGEST_ERROR_US, iso_utc, kernel_error_us, read_clock_state, why_silent
+from device.config import ROOT
 
 
 def missing_call() -> int:
@@ -29,6 +30,20 @@ def test_a_system_that_cannot_be_asked_is_not_synchronised(tmp_path: Path) -> No
 
 def test_the_kernel_answers_within_its_limits() -> None:
     assert 0 <= kernel_error_us() <= LARGEST_ERROR_US
+
+
+def test_why_the_system_is_silent_is_said() -> None:
+    assert why_silent(missing_call) == "[Errno 38] Function not implemented"
+    assert why_silent() is None
+
+
+def test_the_unit_lets_the_clock_be_asked() -> None:
+    """systemd counts adjtimex(2) among the calls that set the clock (`systemd-analyze syscall-filter @clock`)."""
+    unit = (ROOT / "device/board/clockface.service").read_text(encoding="utf-8")
+    filters = re.findall(r"^SystemCallFilter=(.*)$", unit, re.MULTILINE)
+    denied = max(index for index, names in enumerate(filters) if names.startswith("~"))
+    assert any({"adjtimex", "clock_adjtime"} <= set(names.split()) for names in filters[denied + 1 :])
+    assert not re.search(r"^ProtectClock=", unit, re.MULTILINE)
 
 
 def test_boot_id_stays_and_monotonic_time_goes_on() -> None:

@@ -14,9 +14,11 @@ import pytest
 
 from device import chain, last_good, outbox_rows
 from device.clock import ClockState
+from device.commands.run import restored_by_start
 from device.doctor import check_database
 from device.last_good import CopyError, copy_of, damage, keep, rescue
 from device.store import PunchDraft, Store, StoreError, TemplateDraft
+from device.web.live import Live
 
 NOW = 1_800_000_000.0
 
@@ -140,6 +142,20 @@ def test_a_row_changed_by_hand_is_not_taken_over(database: Path) -> None:
     assert "10 punches" in rescue(database, NOW)[1]
     with Store.open(database) as store:
         assert len(store.punches()) == 310 and store.verify_chain().ok
+
+
+def test_damage_that_is_found_at_work_asks_for_a_start_that_restores_it(database: Path) -> None:
+    asked = Live()
+    with Store.open(database) as store:
+        restored_by_start(store, asked)
+        assert not asked.restart.is_set()  # it was sound
+        spoil(database, "sightings")
+        restored_by_start(store, asked)
+        assert asked.restart.is_set()
+        without = Live()
+        copy_of(database).unlink()
+        restored_by_start(store, without)
+        assert not without.restart.is_set()  # nothing to restore it from
 
 
 def test_a_running_terminal_is_not_disturbed(database: Path) -> None:
