@@ -100,6 +100,7 @@ grep -aq "probe: root is read-only" "$work/third.log" || { echo "FAILED: the roo
 grep -aq "probe: update kept, terminal active" "$work/third.log" || { echo "FAILED: the update is not in force in $work/third.log" >&2; exit 1; }
 for log in first second third; do
     grep -aq "probe: terminal active" "$work/$log.log" || { echo "FAILED: the terminal is not active in $work/$log.log" >&2; exit 1; }
+    grep -aq "probe: clock is told" "$work/$log.log" || { echo "FAILED: the unit may not ask for the clock in $work/$log.log" >&2; exit 1; }
     grep -aq "probe: chain whole" "$work/$log.log" || { echo "FAILED: the chain is not whole in $work/$log.log" >&2; exit 1; }
 done
 say "done: everything as expected"
