@@ -8,7 +8,7 @@ import os
 import sys
 
 from device.contract import ClockfaceError
-from device.heap import give_back_large_blocks
+from device.system.memory import give_back_large_blocks
 
 COMMANDS = {  # name -> one line; the module `device.commands.NAME` has add_arguments(parser) and run(args) -> exit code
     "models": "list, pull and verify the model files",

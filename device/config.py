@@ -86,7 +86,7 @@ class QualitySettings:
 
 @dataclass(frozen=True)
 class EmbedderSettings:
-    model: str = "sface"  # family or artefact in device/models.toml, or a path to an .onnx file
+    model: str = "sface"  # family or artefact in device/vision/models.toml, or a path to an .onnx file
     sha256: str = ""  # pins a model that is not in the list
     provider: str = chosen("auto", "auto", "tensorrt", "cuda", "cpu")
     threads: int = ranged(0, 0, 64)  # 0: as many as there are cores, at most 4
@@ -235,7 +235,7 @@ def load(path: Path | None, stored: Mapping[str, Mapping[str, Any]] | None = Non
     """Read settings from a TOML file. None: in an installation its clockface.toml, else the release's, else the defaults.
 
     Args:
-        stored: section -> key -> value of what was set on the web pages (`device.stored_settings`). It fills in what the
+        stored: section -> key -> value of what was set on the web pages (`device.storage.settings`). It fills in what the
             file leaves open; a key that stands in both with different values is an error, so nothing is silently ignored.
 
     Raises:
@@ -283,7 +283,7 @@ def installed_file(home: Path, release: Path) -> Path | None:
 def read_connectors(tables: Mapping[str, Any]) -> tuple[ConnectorSettings, ...]:
     if not tables:
         return ()
-    from device.connectors import read_settings  # here: a terminal without connectors imports none
+    from device.delivery.connectors import read_settings  # here: a terminal without connectors imports none
 
     return tuple(read_settings(name, table) for name, table in tables.items())
 

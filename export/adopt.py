@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from device.contract import CROP_SIZE, ClockfaceError
-from device.embedder import Embedder
+from device.vision.embedder import Embedder
 from export import artefact, prelu
 
 PARITY = 0.99999  # lowest cosine to the original

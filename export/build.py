@@ -23,7 +23,7 @@ from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from device.contract import CROP_SIZE, ClockfaceError
-from device.embedder import Embedder
+from device.vision.embedder import Embedder
 from export import artefact
 from export.adopt import Preprocessing, adopt, in_one_run, smooth_crops
 from training.checkpoint import load, load_embedder

@@ -18,16 +18,17 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from device import config, models
-from device.bundle import END, header, padding
+from device import config
 from device.config import SITE_FILE, Settings
 from device.contract import ClockfaceError
-from device.embedder import Embedder
-from device.environments import REQUIREMENTS, WHEELS
-from device.manifest import MANIFEST, SIGNATURES, TARGETS, BundledFile, Manifest
-from device.models import Catalogue, Entry
-from device.schema import SCHEMA_VERSION
-from device.trust import key_id, pem
+from device.maintenance.update.bundle import END, header, padding
+from device.maintenance.update.environment import REQUIREMENTS, WHEELS
+from device.maintenance.update.manifest import MANIFEST, SIGNATURES, TARGETS, BundledFile, Manifest
+from device.maintenance.update.signatures import key_id, pem
+from device.storage.schema import SCHEMA_VERSION
+from device.vision import catalogue as models
+from device.vision.catalogue import Catalogue, Entry
+from device.vision.embedder import Embedder
 from export import deb, wheels
 from export.keygen import read_private_key
 
@@ -38,7 +39,9 @@ else:
 
 ROOT = Path(__file__).resolve().parent.parent
 LAUNCHER = "clockface"
-BESIDE = ("install.sh", "uninstall.sh", "bootstrap.py", "user-data", "first-boot.sh")  # of device/board/: what a board without Clockface needs
+PACKAGING = "device/packaging"
+IN_A_RELEASE = "device/board"  # where a release has it: units of boards that were installed long ago call its scripts there
+BESIDE = ("install.sh", "uninstall.sh", "bootstrap.py", "user-data", "first-boot.sh")  # of the packaging: what a board without Clockface needs
 TRUSTED = "trusted.pub"  # the key, beside the installer
 PROGRAM = b'"""Runs this release from wherever it lies."""\n\nimport sys\n\nfrom device.__main__ import main\n\nsys.exit(main())\n'
 Contents = dict[str, bytes | Path]  # path in the release -> its content, or the file that has it
@@ -53,8 +56,8 @@ def device_package(root: Path) -> Contents:
     folder = root / "device"
     files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"]
     visible = [path for path in files if not any(part.startswith((".", "__pycache__")) for part in path.relative_to(folder).parts)]
-    contents: Contents = {path.relative_to(root).as_posix(): path for path in visible}
-    return {**contents, "clockface.py": PROGRAM, LAUNCHER: folder / "board/launcher.sh", "LICENSE": root / "LICENSE"}
+    contents: Contents = {path.relative_to(root).as_posix().replace(PACKAGING, IN_A_RELEASE): path for path in visible}
+    return {**contents, "clockface.py": PROGRAM, LAUNCHER: root / PACKAGING / "launcher.sh", "LICENSE": root / "LICENSE"}
 
 
 def chosen_models(catalogue: Catalogue, settings: Settings, more: Iterable[str]) -> list[Entry]:
@@ -62,7 +65,7 @@ def chosen_models(catalogue: Catalogue, settings: Settings, more: Iterable[str])
     needed = [entry for entry in catalogue.entries.values() if entry.kind not in ("embedder", "source")]
     named = [entry for name in (settings.embedder.model, *more) for entry in catalogue.family(name)]
     if not named:
-        raise BundleBuildError(f"[embedder] model = {settings.embedder.model!r} is a file of this machine; give it an entry in device/models.toml")
+        raise BundleBuildError(f"[embedder] model = {settings.embedder.model!r} is a file of this machine; give it an entry in device/vision/models.toml")
     return list({entry.name: entry for entry in (*needed, *named)}.values())
 
 
@@ -78,11 +81,11 @@ def model_files(catalogue: Catalogue, entries: Iterable[Entry], settings: Settin
         path = contents[f"models/{entry.file}"] = catalogue.path(entry.name)
         if entry.kind == "embedder":
             Embedder(path, "cpu").card.operating_point(settings.decision.at_least_templates, settings.decision.fpir)
-    return {**contents, "device/models.toml": model_list(entries).encode()}
+    return {**contents, "device/vision/models.toml": model_list(entries).encode()}
 
 
 def model_list(entries: Iterable[Entry]) -> str:
-    """device/models.toml for a release: the same entries without sources."""
+    """device/vision/models.toml for a release: the same entries without sources."""
     tables = []
     for entry in entries:
         fields = {key: value for key, value in vars(entry).items() if key not in ("name", "sources")}
@@ -204,5 +207,5 @@ def write_installer(out: Path, keys: Sequence[Ed25519PrivateKey]) -> None:
     With several keys the last one, which is the newest.
     """
     for name in BESIDE:
-        shutil.copy(ROOT / "device/board" / name, out / name)
+        shutil.copy(ROOT / PACKAGING / name, out / name)
     (out / TRUSTED).write_bytes(pem(keys[-1].public_key()))

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from device.contract import ClockfaceError, OperatingPoint
-from device.embedder import Embedder
+from device.vision.embedder import Embedder
 from export import artefact, crops, tail
 from export.crops import CropSet, Embeddings
 

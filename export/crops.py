@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from device import models
 from device.config import DetectorSettings
 from device.contract import CANONICAL_LANDMARKS, CROP_SIZE, ClockfaceError, similarity_transform
-from device.detector import Detector
-from device.images import IMAGE_SUFFIXES, read_image
+from device.vision import catalogue
+from device.vision.detector import Detector
+from device.vision.images import IMAGE_SUFFIXES, read_image
 from training.data import decode
 from training.pairs import from_text
 from training.recordio import RecordFile
@@ -122,7 +122,7 @@ def check_aligned(chosen: CropSet) -> None:
     Raises:
         CropsError: faces are not where an aligned crop has them, or most crops show no face at all.
     """
-    detector = Detector(models.path("yunet"), DetectorSettings(min_eye_distance=16))
+    detector = Detector(catalogue.path("yunet"), DetectorSettings(min_eye_distance=16))
     verdicts = [misplaced(crop, detector) for crop in track(chosen.crops, f"{chosen.name}: aligned?", console=Console(stderr=True), transient=True)]
     wrong = [label for label, verdict in zip(chosen.labels, verdicts, strict=True) if verdict]
     unseen = sum(verdict is None for verdict in verdicts)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from device.contract import ClockfaceError
-from device.manifest import TARGETS, Manifest
+from device.maintenance.update.manifest import TARGETS, Manifest
 
 ARCHITECTURES = {"aarch64": "arm64", "x86_64": "amd64"}
 PLACE = "usr/share/clockface"  # of the folder on the board

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.contract import ClockfaceError
-from device.embedder import Embedder
+from device.vision.embedder import Embedder
 from export.latency import read_crops
 
 FARTHEST = {"float32": 1e-3, "float16": 5e-3, "int8": 5e-3}  # largest 1 - cosine

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from device.contract import ClockfaceError
-from device.trust import SUFFIX, key_id, pem
+from device.maintenance.update.signatures import SUFFIX, key_id, pem
 
 
 class KeyFileError(ClockfaceError):

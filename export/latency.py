@@ -22,8 +22,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from device.contract import ClockfaceError
-from device.embedder import Embedder
-from device.images import IMAGE_SUFFIXES, read_image
+from device.vision.embedder import Embedder
+from device.vision.images import IMAGE_SUFFIXES, read_image
 from export import artefact
 from export.adopt import smooth_crops
 from export.crops import CropsError

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from device.contract import ClockfaceError
-from device.models import LIST, sha256
+from device.vision.catalogue import LIST, sha256
 from export.__main__ import main
 from export.recipe import Recipe, RecipeError, load
 

@@ -1,7 +1,7 @@
 """`python -m export patch ORIGINAL MODEL PATCH`: what turns one file into the other, without the weights they share.
 
 A board has no onnx package, so it rebuilds an adopted model from the published file and this patch
-(`device.sources.apply_patch`). The weights are found in the original by content and copied by offset.
+(`device.vision.downloads.apply_patch`). The weights are found in the original by content and copied by offset.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 
 import onnx
 
-from device.models import sha256
-from device.sources import COPY, INSERT, PATCH_MAGIC, apply_patch
+from device.vision.catalogue import sha256
+from device.vision.downloads import COPY, INSERT, PATCH_MAGIC, apply_patch
 
 SMALLEST_COPY = 64  # bytes; shorter runs are inserted
 
@@ -48,5 +48,5 @@ def run(args: argparse.Namespace) -> int:
     if apply_patch(base, patch) != target:
         raise AssertionError("the patch does not rebuild the model")
     args.patch.write_bytes(patch)
-    print(f'{args.patch}: {len(patch)} bytes; for device/models.toml: sha256 = "{sha256(args.model)}", size = {len(target)}')
+    print(f'{args.patch}: {len(patch)} bytes; for device/vision/models.toml: sha256 = "{sha256(args.model)}", size = {len(target)}')
     return 0

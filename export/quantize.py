@@ -31,7 +31,7 @@ from rich.console import Console
 from rich.progress import track
 
 from device.contract import ClockfaceError, ModelCard
-from device.embedder import Embedder
+from device.vision.embedder import Embedder
 from export import artefact, crops
 from export.adopt import PREFIX
 

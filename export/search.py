@@ -18,9 +18,9 @@ from rich.console import Console
 from rich.progress import track
 
 from device.config import DecisionSettings, EmbedderSettings, Settings
-from device.models import sha256
-from device.recogniser import Recogniser
-from device.trial import Rate, Trial, run_trial
+from device.vision.catalogue import sha256
+from device.vision.evaluation import Rate, Trial, run_trial
+from device.vision.recogniser import Recogniser
 from export import artefact
 
 

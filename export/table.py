@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from device.contract import ClockfaceError
-from device.embedder import Embedder
+from device.vision.embedder import Embedder
 from export import artefact, latency
 from export.build import build
 from export.quantize import Quantizer, write_like

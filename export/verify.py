@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from device.contract import ClockfaceError, ModelCard
-from device.embedder import Embedder
+from device.vision.embedder import Embedder
 from export import artefact, latency, measures
 from training import pairs
 from training.embedding import Embed, Embeddings, embed_all, open_model

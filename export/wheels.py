@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from device.contract import ClockfaceError
-from device.models import sha256
+from device.vision.catalogue import sha256
 
 ROOT = Path(__file__).resolve().parent.parent
 PINS = Path(__file__).with_name("pins")
@@ -159,7 +159,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from device.manifest import TARGETS
+    from device.maintenance.update.manifest import TARGETS
 
     PINS.mkdir(exist_ok=True)
     for platform in sorted({platform for target in PYTHONS for platform in platforms(target, TARGETS[target])}, key=str):

@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import Progress
 
-from device import models
 from device.config import DetectorSettings
 from device.contract import ClockfaceError, align
-from device.detector import Detector, Face
+from device.vision import catalogue
+from device.vision.detector import Detector, Face
 from training.data import IMAGE_SUFFIXES, decode
 from training.duplicates import duplicates
 from training.embedding import embed_all, open_model
@@ -128,7 +128,7 @@ class _report:
 def detector_for_threads(min_eye_distance: float) -> Detect:
     """A detector a thread: one network cannot serve two at once."""
     own = threading.local()
-    model = models.path("yunet")
+    model = catalogue.path("yunet")
 
     def detect(image: NDArray[np.uint8]) -> list[Face]:
         if not hasattr(own, "detector"):

@@ -8,10 +8,11 @@ import os
 import sys
 from pathlib import Path
 
-from device import backup, config
-from device.backup import BackupError
-from device.database import database_path
-from device.store import Store
+from device import config
+from device.maintenance import backup
+from device.maintenance.backup import BackupError
+from device.storage.database import database_path
+from device.storage.store import Store
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

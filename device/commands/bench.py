@@ -9,8 +9,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from device import config, host
-from device.bench import IDLE_RATE, Report, demo_clip, measure
+from device import config
+from device.commands.benchmark.speed import IDLE_RATE, Report, demo_clip, measure
+from device.system import hardware
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _desk(args: argparse.Namespace) -> int:
-    from device import load  # the web pages: only here
+    from device.commands.benchmark import load  # the web pages: only here
 
     with tempfile.TemporaryDirectory() as folder:
         clip = args.clips[0] if args.clips else demo_clip(Path(folder) / "demo.avi")
@@ -60,7 +61,7 @@ def _desk(args: argparse.Namespace) -> int:
 
 
 def _host() -> str:
-    return "\n".join(host.lines())
+    return "\n".join(hardware.lines())
 
 
 def _print(report: Report) -> None:

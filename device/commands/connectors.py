@@ -15,9 +15,9 @@ from pathlib import Path
 
 from device import config
 from device.config import ConfigError, ConnectorSettings
-from device.connectors import build
 from device.contract import ClockfaceError
-from device.delivery import ConnectorError, Event
+from device.delivery.connectors import build
+from device.delivery.outcomes import ConnectorError, Event
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,8 +11,8 @@ import json
 from pathlib import Path
 
 from device import config
-from device.database import database_path
-from device.doctor import Finding, examine
+from device.maintenance.doctor import Finding, examine
+from device.storage.database import database_path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

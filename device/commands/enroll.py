@@ -12,17 +12,18 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from device import config, stored_settings
-from device.camera import open_source
-from device.consents import ConsentDraft
+from device import config
 from device.contract import ClockfaceError
-from device.database import database_path
-from device.enrolment import EnrolmentError, capture, enrol, sample_picture
-from device.images import IMAGE_SUFFIXES, read_image
-from device.recogniser import Recogniser
-from device.records import Person
-from device.renewal import renew
-from device.store import Store
+from device.storage import settings as stored_settings
+from device.storage.consents import ConsentDraft
+from device.storage.database import database_path
+from device.storage.records import Person
+from device.storage.store import Store
+from device.terminal.enrolment import EnrolmentError, capture, enrol, sample_picture
+from device.terminal.reembedding import renew
+from device.vision.camera.source import open_source
+from device.vision.images import IMAGE_SUFFIXES, read_image
+from device.vision.recogniser import Recogniser
 from device.web.consent_text import Wording, wording
 
 

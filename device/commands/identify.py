@@ -8,13 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from device import config, stored_settings
-from device.database import database_path
-from device.decision import Outcome, judge
-from device.images import ImageError, read_image
-from device.recogniser import Recogniser, Sample
-from device.renewal import waiting
-from device.store import Store
+from device import config
+from device.storage import settings as stored_settings
+from device.storage.database import database_path
+from device.storage.store import Store
+from device.terminal.reembedding import waiting
+from device.vision.decision import Outcome, judge
+from device.vision.images import ImageError, read_image
+from device.vision.recogniser import Recogniser, Sample
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

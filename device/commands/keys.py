@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from device import keys
-from device.keys import DEVICE_KEY, NEXT_KEY, Kind, PersonKeys
+from device.storage import keys
+from device.storage.keys import DEVICE_KEY, NEXT_KEY, Kind, PersonKeys
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,13 +14,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from device import config, exports
-from device.chain import CHAINED
-from device.clock import iso_utc
-from device.columns import COLUMNS
-from device.database import database_path
-from device.moments import first_moment, last_moment
-from device.store import Store
+from device import config
+from device.commands.dates import first_moment, last_moment
+from device.delivery import tables
+from device.delivery.columns import COLUMNS
+from device.storage.database import database_path
+from device.storage.hash_chain import CHAINED
+from device.storage.store import Store
+from device.system.clock import iso_utc
 
 Row = dict[str, Any]
 
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     data = _exported(rows, args.format)
     if args.out:
-        exports.write_whole(args.out, data)
+        tables.write_whole(args.out, data)
         print(f"{len(rows)} punches written to {args.out}")
     else:
         sys.stdout.flush()
@@ -88,9 +89,9 @@ def _rows(store: Store, args: argparse.Namespace) -> list[Row]:
 
 def _exported(rows: list[Row], form: str) -> bytes:
     if form == "json":
-        return exports.as_json(rows)
+        return tables.as_json(rows)
     timed = [{**row, "local_time": _local(row)} for row in rows]
-    return exports.as_csv(SHEET_COLUMNS, timed) if form == "csv" else exports.as_xlsx("punches", SHEET_COLUMNS, timed)
+    return tables.as_csv(SHEET_COLUMNS, timed) if form == "csv" else tables.as_xlsx("punches", SHEET_COLUMNS, timed)
 
 
 def _local(row: Row) -> datetime:

@@ -11,7 +11,7 @@ from typing import Any
 from device import config
 from device.config import Settings
 from device.contract import ClockfaceError
-from device.models import Catalogue, Entry
+from device.vision.catalogue import Catalogue, Entry
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _uses(settings: Settings) -> dict[str, tuple[bool, float | None]]:
     """embedder -> (it is in use, ms a crop where this board has measured it); nothing is measured here."""
-    from device.choice import choices_file, read  # loads onnxruntime: `verify` does without
+    from device.vision.precision import choices_file, read  # loads onnxruntime: `verify` does without
 
     uses: dict[str, tuple[bool, float | None]] = {settings.embedder.model: (True, None)}
     for family, choice in read(choices_file(settings)).items():
@@ -61,7 +61,7 @@ def _measured(catalogue: Catalogue, entry: Entry) -> dict[str, dict[str, Any]]:
     """What an embedder's card says of it, by measure: "pairs" of a verification set, "device" of the whole device on photos."""
     if entry.kind != "embedder":
         return {}
-    from device.embedder import Embedder
+    from device.vision.embedder import Embedder
 
     try:
         card = Embedder(catalogue.place(entry), "cpu").card

@@ -21,13 +21,13 @@ from rich.table import Table
 from rich.text import Text
 
 from device import config
-from device.clock import iso_utc
+from device.commands.dates import first_moment, last_moment
 from device.config import ConfigError, Settings
-from device.couriers import delivering, drain
-from device.database import database_path
-from device.moments import first_moment, last_moment
-from device.outbox_rows import DeadLetter, TargetHealth
-from device.store import Store
+from device.delivery.couriers import delivering, drain
+from device.storage.database import database_path
+from device.storage.outbox import DeadLetter, TargetHealth
+from device.storage.store import Store
+from device.system.clock import iso_utc
 
 ACTIONS = ("list", "dead", "replay", "discard", "fill", "drain")
 MOMENTS = ("last_delivered_at", "next_attempt_at", "error_at", "oldest_waiting_at", "occurred_at", "tried_at")

@@ -13,9 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from device import config
-from device.clock import iso_utc
-from device.database import database_path
-from device.store import Person, Store, StoreError
+from device.storage.database import database_path
+from device.storage.store import Person, Store, StoreError
+from device.system.clock import iso_utc
 
 ACTIONS = {  # name -> one line
     "list": "list everybody",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from device import backup, config
-from device.backup import BackupError
+from device import config
 from device.commands.backup import add_common, passphrase
-from device.database import TerminalLock, database_path
+from device.maintenance import backup
+from device.maintenance.backup import BackupError
+from device.storage.database import TerminalLock, database_path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -16,26 +16,28 @@ from pathlib import Path
 
 import cv2
 
-from device import config, last_good, stored_settings
-from device.annotate import annotate
-from device.backup import apply_staged
-from device.camera import default_source, open_source
-from device.clock import why_silent
+from device import config
 from device.config import ConfigError, Settings
-from device.couriers import delivering
-from device.database import database_path
-from device.demo import demo_enrolment
-from device.enrolment import enrol, sample_picture
-from device.pace import Pace
-from device.pipeline import Pipeline, Scene
-from device.recogniser import Recogniser
-from device.releases import Installation
-from device.renewal import renew
-from device.service import Watchdog, ready, supervised
-from device.signals import Signals, signalling
-from device.store import Store
-from device.supervisor import Recognition
-from device.upkeep import upkeep
+from device.delivery.couriers import delivering
+from device.maintenance.backup import apply_staged
+from device.maintenance.scheduler import upkeep
+from device.maintenance.update.releases import Installation
+from device.storage import recovery
+from device.storage import settings as stored_settings
+from device.storage.database import database_path
+from device.storage.store import Store
+from device.system.clock import why_silent
+from device.system.gpio import Signals, signalling
+from device.system.systemd import Watchdog, ready, supervised
+from device.terminal.annotate import annotate
+from device.terminal.enrolment import enrol, sample_picture
+from device.terminal.pipeline import Pipeline, Scene
+from device.terminal.reembedding import renew
+from device.terminal.supervisor import Recognition
+from device.terminal.throttle import Pace
+from device.vision.camera.demo import demo_enrolment
+from device.vision.camera.source import default_source, open_source
+from device.vision.recogniser import Recogniser
 from device.web.live import Live
 
 RESTART_SECONDS = 5.0  # the camera loop has so long to see that it was asked to end
@@ -60,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     database = database_path(settings, args.db)
     if source == "demo" and not args.db:
         database = database.with_name("demo.db")
-    for line in [*apply_staged(database), *last_good.rescue(database)]:
+    for line in [*apply_staged(database), *recovery.rescue(database)]:
         print(line, flush=True)
     with Store.open(database, settings.store, actor="terminal") as store:
         store.claim_terminal()
@@ -116,9 +118,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def restored_by_start(store: Store, live: Live) -> None:
-    """The database is damaged: where a sound copy of it is there, start again, which restores it (`device/last_good.py`)."""
-    copy = last_good.copy_of(store.path)
-    if copy.exists() and not last_good.damage(copy) and last_good.damage(store.path):
+    """The database is damaged: where a sound copy of it is there, start again, which restores it (`device/storage/recovery.py`)."""
+    copy = recovery.copy_of(store.path)
+    if copy.exists() and not recovery.damage(copy) and recovery.damage(store.path):
         live.restart.set()
 
 
@@ -157,7 +159,7 @@ def say_healthy() -> None:
     ready()
     installation = Installation.here()
     if installation and installation.on_trial and os.access(installation.root, os.W_OK):  # else the unit confirms it, as root
-        from device.update import confirm  # needs the library for signatures: only here
+        from device.maintenance.update.install import confirm  # needs the library for signatures: only here
 
         confirm(installation, print)
 

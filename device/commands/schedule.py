@@ -11,13 +11,14 @@ import json
 from datetime import date
 from pathlib import Path
 
-from device import config, planning
-from device.database import database_path
-from device.desk import Desk
-from device.planning import Planning
-from device.store import Store, StoreError
-from device.timesheet.shifts import ABSENCES, Absence, Shift
-from device.timesheet.worksite import ROUNDINGS, TimesheetError, month_days
+from device import config
+from device.attendance import planning
+from device.attendance.planning import Planning
+from device.attendance.review import Desk
+from device.attendance.timesheet.shifts import ABSENCES, Absence, Shift
+from device.attendance.timesheet.worksite import ROUNDINGS, TimesheetError, month_days
+from device.storage.database import database_path
+from device.storage.store import Store, StoreError
 
 BY = "schedule"  # who the audit names
 

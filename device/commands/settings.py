@@ -6,10 +6,11 @@ import argparse
 import json
 from pathlib import Path
 
-from device import config, stored_settings
+from device import config
 from device.config import ConfigError
-from device.database import database_path
-from device.store import Store
+from device.storage import settings as stored_settings
+from device.storage.database import database_path
+from device.storage.store import Store
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,13 +12,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from device import config, exports, planning
-from device.database import database_path
-from device.planning import Planning
-from device.store import Person, Store
-from device.timesheet.sheet import COLUMNS, Sheet, hours, row
-from device.timesheet.worksite import Site, TimesheetError, minute, month_days
-from device.timesheets import company_sheets, person_sheet
+from device import config
+from device.attendance import planning
+from device.attendance.planning import Planning
+from device.attendance.sheets import company_sheets, person_sheet
+from device.attendance.timesheet.sheet import COLUMNS, Sheet, hours, row
+from device.attendance.timesheet.worksite import Site, TimesheetError, minute, month_days
+from device.delivery import tables
+from device.storage.database import database_path
+from device.storage.store import Person, Store
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     rows = [row(person, people[person].name, people[person].code, day, site) for person, sheet in sheets.items() for day in sheet.days]
     data = exported(rows, args.format)
     if args.out:
-        exports.write_whole(args.out, data)
+        tables.write_whole(args.out, data)
         print(f"{len(rows)} days written to {args.out}")
     else:
         sys.stdout.flush()
@@ -56,11 +58,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def exported(rows: Sequence[exports.Row], form: str) -> bytes:
+def exported(rows: Sequence[tables.Row], form: str) -> bytes:
     """json, csv or xlsx."""
     if form == "json":
-        return exports.as_json(rows)
-    return exports.as_csv(COLUMNS, rows) if form == "csv" else exports.as_xlsx("timesheet", COLUMNS, rows)
+        return tables.as_json(rows)
+    return tables.as_csv(COLUMNS, rows) if form == "csv" else tables.as_xlsx("timesheet", COLUMNS, rows)
 
 
 def _sheets(store: Store, args: argparse.Namespace) -> tuple[Site, dict[int, Sheet], dict[int, Person]]:

@@ -13,8 +13,8 @@ from rich.progress import track
 
 from device import config
 from device.contract import ModelCard
-from device.recogniser import Recogniser
-from device.trial import Rate, Trial, run_trial
+from device.vision.evaluation import Rate, Trial, run_trial
+from device.vision.recogniser import Recogniser
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,12 +14,13 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from device import config, update
-from device.clock import iso_utc
-from device.database import database_path
-from device.releases import Installation, ReleaseError
-from device.service import Service
-from device.trust import SUFFIX, key_id, pem, read_public_key, read_trusted
+from device import config
+from device.maintenance.update import install
+from device.maintenance.update.releases import Installation, ReleaseError
+from device.maintenance.update.signatures import SUFFIX, key_id, pem, read_public_key, read_trusted
+from device.storage.database import database_path
+from device.system.clock import iso_utc
+from device.system.systemd import Service
 
 Action = Callable[[argparse.Namespace, Installation, Path], int]
 
@@ -50,11 +51,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _install(args: argparse.Namespace, installation: Installation, database: Path) -> int:
     with installation.changing():
-        release = update.install(installation, Path(args.what), database, older=args.older)
+        release = install.install(installation, Path(args.what), database, older=args.older)
         if release == installation.named("current") == installation.named("proven"):
             print(f"{release} is in force already")
             return 0
-        return 0 if update.switch(installation, release, database, _service(args), _say) else 1
+        return 0 if install.switch(installation, release, database, _service(args), _say) else 1
 
 
 def _list(args: argparse.Namespace, installation: Installation, database: Path) -> int:
@@ -71,7 +72,7 @@ def _list(args: argparse.Namespace, installation: Installation, database: Path) 
 
 def _rollback(args: argparse.Namespace, installation: Installation, database: Path) -> int:
     with installation.changing():
-        return 0 if update.rollback(installation, database, _service(args), _say) else 1
+        return 0 if install.rollback(installation, database, _service(args), _say) else 1
 
 
 def _trust(args: argparse.Namespace, installation: Installation, database: Path) -> int:
@@ -98,12 +99,12 @@ def _distrust(args: argparse.Namespace, installation: Installation, database: Pa
 
 
 def _guard(args: argparse.Namespace, installation: Installation, database: Path) -> int:
-    update.guard(installation, _say)
+    install.guard(installation, _say)
     return 0
 
 
 def _confirm(args: argparse.Namespace, installation: Installation, database: Path) -> int:
-    update.confirm(installation, _say)
+    install.confirm(installation, _say)
     return 0
 
 

@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 
 from device import config
-from device.database import database_path
-from device.store import Store
-from device.web import accounts, passwords
-from device.web.accounts import ROLES, AccountError
+from device.storage.database import database_path
+from device.storage.store import Store
+from device.web.access import accounts, passwords
+from device.web.access.accounts import ROLES, AccountError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,33 +10,17 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from device.web import (
-    audit,
-    backups,
-    bulk,
-    corrections,
-    enrol,
-    exports,
-    health,
-    kiosk,
-    log,
-    login,
-    own,
-    people,
-    plots,
-    schedule,
-    settings,
-    timesheets,
-    today,
-    users,
-)
+from device.web.access import login, users
+from device.web.access.security import Guard, host_names
 from device.web.appearance import STATIC
+from device.web.context import Terminal
+from device.web.desk import audit, backups, bulk, corrections, exports, health, log, people, plots, schedule, settings, timesheets, today
+from device.web.kiosk import enrol, self_service
+from device.web.kiosk import page as kiosk
 from device.web.pages import Page, routes
-from device.web.security import Guard, host_names
-from device.web.terminal import Terminal
 
 AREAS = (  # each has ROUTES, a tuple of pages
-    login, kiosk, own, enrol, today, log, timesheets, corrections, schedule, exports, plots, people, bulk, health, settings, users, audit, backups,
+    login, kiosk, self_service, enrol, today, log, timesheets, corrections, schedule, exports, plots, people, bulk, health, settings, users, audit, backups,
 )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from device.config import ROOT
-from device.consents import ConsentDraft, Way
+from device.storage.consents import ConsentDraft, Way
 from device.web.messages import FOLDER, LANGUAGES, MessageError
 
 if sys.version_info >= (3, 11):

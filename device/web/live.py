@@ -14,12 +14,12 @@ from collections.abc import Callable
 
 import cv2
 
-from device.clock import ClockState, read_clock_state
-from device.feeds.watch import CameraState
-from device.pipeline import Scene
-from device.questions import Questions
-from device.web.booth import Booth
-from device.web.view import Card, View, clock_state, recorded, seen
+from device.system.clock import ClockState, read_clock_state
+from device.terminal.capture_session import Booth
+from device.terminal.pipeline import Scene
+from device.terminal.prompts import Questions
+from device.vision.camera.health import CameraState
+from device.web.kiosk.view import Card, View, clock_state, recorded, seen
 
 WAKE_SECONDS = 0.04  # pages are woken no more often than this, but for a punch
 LOST_SECONDS = 3.0  # without a scene the camera counts as lost

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from device.web.accounts import Role, User
+from device.web.access.accounts import Role, User
 
 
 @dataclass(frozen=True)

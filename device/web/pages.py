@@ -32,14 +32,14 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from device.contract import ClockfaceError
-from device.store import Store, StoreError
-from device.web import sessions
-from device.web.accounts import Role, User
+from device.storage.store import Store, StoreError
+from device.web.access import sessions
+from device.web.access.accounts import Role, User
+from device.web.access.sessions import Place
 from device.web.appearance import rendered
-from device.web.body import TooLarge, limited
+from device.web.body_limit import TooLarge, limited
+from device.web.context import Terminal
 from device.web.messages import LANGUAGES, Messages
-from device.web.sessions import Place
-from device.web.terminal import Terminal
 
 log = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from types import TracebackType
 import uvicorn
 
 from device.contract import ClockfaceError
-from device.supervisor import kept_running
+from device.terminal.supervisor import kept_running
 from device.web.app import create_app
-from device.web.terminal import Terminal
+from device.web.context import Terminal
 
 log = logging.getLogger(__name__)
 

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from device.config import Settings
-from device.pipeline import Pipeline
-from device.web import certificate, first_admin
-from device.web.booth import Booth
+from device.terminal.capture_session import Booth
+from device.terminal.pipeline import Pipeline
+from device.web.access import certificate, first_admin
+from device.web.context import Terminal
 from device.web.live import Live
 from device.web.server import DEFAULT, Address, WebServer
-from device.web.terminal import Terminal
 
 __all__ = ["DEFAULT", "web_server"]
 

@@ -19,23 +19,25 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from device import bulk, config, models
-from device.bundle import Bundle
-from device.connectors import build, read_settings
+from device import config
 from device.contract import ClockfaceError, ModelCard
-from device.delivery import LONGEST_ANSWER, Delivered, Failed, Refused
-from device.frame import CameraError, Frame
-from device.images import read_image
-from device.keys import unseal
-from device.manifest import BundleError, Manifest
-from device.pipeline import Pipeline
-from device.recogniser import Recogniser
-from device.store import Store
-from device.supervisor import Recognition
-from device.trust import key_id
-from device.web.booth import Booth
-from tests.device.bundles import KEY, contents, made
-from tests.device.standins.terminal import sample_event
+from device.delivery.connectors import build, read_settings
+from device.delivery.outcomes import LONGEST_ANSWER, Delivered, Failed, Refused
+from device.maintenance.update.bundle import Bundle
+from device.maintenance.update.manifest import BundleError, Manifest
+from device.maintenance.update.signatures import key_id
+from device.storage.keys import unseal
+from device.storage.store import Store
+from device.terminal import bulk_enrolment
+from device.terminal.capture_session import Booth
+from device.terminal.pipeline import Pipeline
+from device.terminal.supervisor import Recognition
+from device.vision import catalogue
+from device.vision.camera.frame import CameraError, Frame
+from device.vision.images import read_image
+from device.vision.recogniser import Recogniser
+from tests.device.fakes.terminal import sample_event
+from tests.device.maintenance.update.bundles import KEY, contents, made
 
 MANY = settings(max_examples=150, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 JSON: st.SearchStrategy[Any] = st.recursive(
@@ -94,8 +96,8 @@ def test_any_damage_to_a_picture(at: int, noise: bytes, length: int) -> None:
 @given(st.text(max_size=300) | st.text(max_size=200).map(lambda text: "name;code;photo\n" + text), st.lists(st.text(max_size=20), max_size=4))
 def test_any_list_of_people(text: str, paths: list[str]) -> None:
     with suppress(ClockfaceError):
-        bulk.from_csv(text, paths)
-    bulk.from_folders(paths)
+        bulk_enrolment.from_csv(text, paths)
+    bulk_enrolment.from_folders(paths)
 
 
 @MANY
@@ -189,7 +191,7 @@ def recognition(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recognitio
     """One that says what it does about a fault and never waits."""
     try:
         recogniser = Recogniser(config.Settings())
-    except models.ModelError as error:
+    except catalogue.ModelError as error:
         pytest.skip(f"models not pulled: {error}")
     now = itertools.count(0, 1000)
     with Store.open(tmp_path_factory.mktemp("frames") / "a.db") as store:

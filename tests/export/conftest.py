@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from device.embedder import Embedder
+from device.vision.embedder import Embedder
 from export.__main__ import main
 from training.drawn import draw
 

@@ -9,8 +9,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from device.embedder import Embedder
-from device.sources import apply_patch
+from device.vision.downloads import apply_patch
+from device.vision.embedder import Embedder
 from export.__main__ import main
 from export.adopt import AdoptError, Preprocessing, smooth_crops
 from export.patch import make_patch

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from device.contract import ContractError
-from device.embedder import Embedder
+from device.vision.embedder import Embedder
 from export import artefact
 from export.__main__ import main
 from export.adopt import in_one_run, smooth_crops

@@ -12,17 +12,17 @@ from pathlib import Path
 import onnx
 import pytest
 
-from device import models
 from device.__main__ import main as device
-from device.bundle import Bundle
 from device.config import Settings
 from device.contract import CARD_KEY
-from device.manifest import Manifest
-from device.models import Catalogue, Entry
-from device.releases import Installation
-from device.schema import SCHEMA_VERSION
-from device.store import Store, TemplateDraft
-from device.trust import read_public_key, read_trusted
+from device.maintenance.update.bundle import Bundle
+from device.maintenance.update.manifest import Manifest
+from device.maintenance.update.releases import Installation
+from device.maintenance.update.signatures import read_public_key, read_trusted
+from device.storage.schema import SCHEMA_VERSION
+from device.storage.store import Store, TemplateDraft
+from device.vision import catalogue as models
+from device.vision.catalogue import Catalogue, Entry
 from export import deb
 from export.__main__ import main
 from export.bundle import BESIDE, ROOT, chosen_models, device_package, listed, model_files, model_list, write, write_installer
@@ -83,7 +83,7 @@ def test_what_is_in_a_bundle(pulled: None, key: Path, tmp_path: Path) -> None:
     files = {file.path for file in bundle.manifest.files}
     assert set(tracked) <= files and not any("pycache" in file or file.endswith(".pyc") for file in files)
     assert {"clockface", "clockface.py", "clockface.toml", "LICENSE"} <= files
-    catalogue = Catalogue.load(tmp_path / "out/device/models.toml", shipped=tmp_path / "out/models")
+    catalogue = Catalogue.load(tmp_path / "out/device/vision/models.toml", shipped=tmp_path / "out/models")
     assert {"yunet", "sface"} <= set(catalogue.entries) and "sface-original" not in catalogue.entries
     assert all(catalogue.fault(entry) is None for entry in catalogue.entries.values())
 
@@ -98,7 +98,7 @@ def test_from_this_checkout_to_a_terminal_that_runs(pulled: None, key: Path, tmp
     with (root / "current/device/clock.py").open("a") as file:
         file.write("# worn\n")
     run = subprocess.run([str(root / "clockface"), "doctor", "--skip", "camera"], capture_output=True, text=True, cwd=tmp_path)
-    assert run.returncode == 1 and "(device/clock.py): install the bundle again" in run.stdout
+    assert run.returncode == 1 and "(device/system/clock.py): install the bundle again" in run.stdout
 
 
 def relabelled(folder: Path, model_id: str) -> Entry:
@@ -163,7 +163,7 @@ def test_a_model_without_a_threshold_is_not_bundled(pulled: None, key: Path, tmp
 
 
 def test_hidden_and_compiled_files_stay_out(tmp_path: Path) -> None:
-    for name in ("a.py", ".secret", "__pycache__/a.cpython-311.pyc", ".cache/x", "web/page.html", "board/launcher.sh"):
+    for name in ("a.py", ".secret", "__pycache__/a.cpython-311.pyc", ".cache/x", "web/page.html", "packaging/launcher.sh"):
         place = tmp_path / "device" / name
         place.parent.mkdir(parents=True, exist_ok=True)
         place.touch()

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from device import models
 from device.contract import ModelCard
+from device.vision import catalogue
 from export.__main__ import main
 from export.calibrate import FARTHEST, FEWEST, SIZES, NonMated, exact_interval, false_match_rate, identification_rate, operating_points
 from export.crops import CropsError, check_aligned, first_of_pairs, from_folder, repeated
@@ -143,8 +143,8 @@ def test_pairs_give_each_person_once(shared: Path) -> None:
 @pytest.mark.parametrize("resized", [0, 3, 40])
 def test_photos_that_were_merely_resized_are_refused(resized: int, shared: Path, tmp_path: Path) -> None:
     try:
-        models.path("yunet")
-    except models.ModelError:
+        catalogue.path("yunet")
+    except catalogue.ModelError:
         pytest.skip("models not pulled; run `make setup`")
     for path in sorted((shared / "faces/verify").glob("*/*_0001.*"))[: 40 - resized]:
         (tmp_path / path.name).write_bytes(path.read_bytes())

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import export.model
-from device import models
-from device.embedder import Embedder
+from device.vision import catalogue
+from device.vision.embedder import Embedder
 from export import table
 from export.__main__ import main
 from export.model import GOALS, ModelRunError, Run, Step, relisted, steps
@@ -79,8 +79,8 @@ def test_a_step_that_is_done_is_not_done_again(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_the_list_of_models_learns_the_new_sums() -> None:
-    text = (models.LIST).read_text(encoding="utf-8")
-    entry = models.Catalogue.load().entry("clockface-edge")
+    text = (catalogue.LIST).read_text(encoding="utf-8")
+    entry = catalogue.Catalogue.load().entry("clockface-edge")
     listed = relisted(text, entry.file, "f" * 64, 7)
     assert listed != text and listed.count("f" * 64) == 1 and relisted(listed, entry.file, entry.sha256, entry.size) == text
 
@@ -115,7 +115,7 @@ def test_search_puts_the_devices_own_figures_into_the_card(shared: Path, tmp_pat
     strangers.mkdir()
     for photo in sorted((shared / "faces/strangers").iterdir())[:12]:
         shutil.copy(photo, strangers)
-    model = Path(shutil.copy(models.path("clockface-edge-int8"), tmp_path))
+    model = Path(shutil.copy(catalogue.path("clockface-edge-int8"), tmp_path))
     assert main(["search", str(model), "--people", str(people), "--strangers", str(strangers), "--gallery", "8", "--data", "six people"]) == 0
     card = Embedder(model, "cpu").card
     [found] = [entry for entry in card.accuracy if entry["measure"] == "device"]

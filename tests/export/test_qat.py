@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import fx, nn
 
-from device.embedder import Embedder
+from device.vision.embedder import Embedder
 from export import artefact, build, qat
 from training.backbones import edge
 from training.config import BackboneSettings

@@ -12,7 +12,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from device.embedder import Embedder
+from device.vision.embedder import Embedder
 from export import artefact, quantize
 from export.__main__ import main
 from training.drawn import draw

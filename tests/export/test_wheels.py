@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from device.manifest import TARGETS
-from device.models import sha256
+from device.maintenance.update.manifest import TARGETS
+from device.vision.catalogue import sha256
 from export.wheels import PYTHONS, REQUIREMENTS, Platform, fetch, missing_in, name_of, pinned, platforms, required, unpinned
 
 ALL = sorted({platform for target in PYTHONS for platform in platforms(target, TARGETS[target])}, key=str)

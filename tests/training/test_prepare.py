@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from device.contract import CANONICAL_LANDMARKS
-from device.detector import Face
+from device.vision.detector import Face
 from training.drawn import draw
 from training.duplicates import duplicates
 from training.mislabelled import mislabelled

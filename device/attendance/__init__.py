@@ -1,0 +1,1 @@
+"""From punches to hours: policy, plans, shifts, timesheets, today, log."""

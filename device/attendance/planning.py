@@ -1,0 +1,272 @@
+"""What is planned: the site's rules, shifts, plans, who works which plan from when, holidays, absence.
+
+Shifts, plans and assignments only grow, so that a new plan changes nothing before the day it begins on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from datetime import time as clock_time
+from typing import Any
+
+from sqlite_utils import Database
+
+from device.attendance.timesheet.shifts import Absence, Assignment, Schedule, Shift
+from device.attendance.timesheet.worksite import Site, TimesheetError, system_zone
+from device.storage.database import StoreError
+from device.storage.records import clean_text, to_ms
+from device.storage.store import Store
+
+LONGEST = 80  # characters of a name here
+SITE = "site"  # the key in table settings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A cycle of shifts under a name."""
+
+    id: int
+    name: str
+    cycle: tuple[int | None, ...]  # ids of shifts
+    anchor: date
+
+
+@dataclass(frozen=True)
+class AbsenceRow:
+    """An absence as it is kept."""
+
+    id: int
+    person_id: int
+    absence: Absence
+
+
+class Planning:
+    """The planning tables of an open store. `by` is who the audit names."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    # the site
+
+    def site(self) -> Site:
+        """The rules in force; before anybody set them, the defaults in the board's own time zone."""
+        with self.store.reading() as db:
+            return read_site(db)
+
+    def set_site(self, site: Site, by: str) -> None:
+        with self.store.transaction() as db:
+            db.execute("INSERT INTO settings (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", [SITE, site_json(site)])
+            self.store.note_by(by, "site rules changed", **json.loads(site_json(site)))
+
+    # shifts and plans
+
+    def shifts(self) -> dict[int, Shift]:
+        with self.store.reading() as db:
+            return _shifts(db)
+
+    def add_shift(self, shift: Shift, by: str) -> int:
+        """Returns its id.
+
+        Raises:
+            StoreError: the name is taken: a shift is never changed, add one with another name.
+        """
+        name = clean_text("name", shift.name, LONGEST)
+        with self.store.transaction() as db:
+            self._refuse_double(db, "shifts", name)
+            values = [name, _text(shift.start), _text(shift.end), shift.break_minutes, shift.minutes, shift.grace_minutes]
+            sql = "INSERT INTO shifts (name, start_time, end_time, break_minutes, minutes, grace_minutes) VALUES (?, ?, ?, ?, ?, ?)"
+            number = int(db.execute(sql, values).lastrowid or 0)
+            self.store.note_by(by, "shift added", shift_id=number)
+        return number
+
+    def plans(self) -> dict[int, Plan]:
+        with self.store.reading() as db:
+            return {plan.id: plan for plan in _plans(db)}
+
+    def add_plan(self, name: str, cycle: Sequence[int | None], anchor: date, by: str) -> int:
+        """Returns its id. The first entry of the cycle falls on `anchor`."""
+        name = clean_text("name", name, LONGEST)
+        with self.store.transaction() as db:
+            self._refuse_double(db, "plans", name)
+            missing = {shift_id for shift_id in cycle if shift_id is not None} - set(_shifts(db))
+            if missing or not 1 <= len(cycle) <= 366:
+                raise StoreError(f"plan: expected 1 to 366 shifts that exist, got {len(cycle)}, missing {sorted(missing)}")
+            values = [name, json.dumps(list(cycle)), anchor.isoformat()]
+            number = int(db.execute("INSERT INTO plans (name, cycle, anchor) VALUES (?, ?, ?)", values).lastrowid or 0)
+            self.store.note_by(by, "plan added", plan_id=number)
+        return number
+
+    def _refuse_double(self, db: Database, table: str, name: str) -> None:
+        if db.execute(f"SELECT 1 FROM {table} WHERE name = ?", [name]).fetchone():
+            raise StoreError(f"there is already one named {name!r}; {table} are never changed, so add a new one under another name")
+
+    # people
+
+    def assign(self, person_id: int, plan_id: int | None, since: date, by: str) -> None:
+        """Let somebody work a plan from a day on; None: no plan from then on.
+
+        Raises:
+            StoreError: no such person or plan, or the day lies in or before a locked period.
+        """
+        self.store.person(person_id)
+        with self.store.transaction() as db:
+            if plan_id is not None and not db.execute("SELECT 1 FROM plans WHERE id = ?", [plan_id]).fetchone():
+                raise StoreError(f"there is no plan {plan_id}; `python -m device schedule show` lists them")
+            db.execute("INSERT INTO assignments (person_id, plan_id, since) VALUES (?, ?, ?)", [person_id, plan_id, since.isoformat()])
+            self.store.note_by(by, "plan assigned", person_id=person_id, plan_id=plan_id, since=since.isoformat())
+
+    def add_absence(self, person_id: int, absence: Absence, by: str) -> int:
+        """Returns its id; the audit does not keep the kind, for illness is nobody's business."""
+        self.store.person(person_id)
+        with self.store.transaction() as db:
+            values = [person_id, absence.first.isoformat(), absence.last.isoformat(), absence.kind]
+            number = int(db.execute("INSERT INTO absences (person_id, first_day, last_day, kind) VALUES (?, ?, ?, ?)", values).lastrowid or 0)
+            self.store.note_by(by, "absence added", person_id=person_id, absence_id=number)
+        return number
+
+    def cancel_absence(self, absence_id: int, by: str) -> None:
+        with self.store.transaction() as db:
+            sql = "UPDATE absences SET cancelled_at = ? WHERE id = ? AND cancelled_at IS NULL"
+            if not db.execute(sql, [to_ms(time.time()), absence_id]).rowcount:
+                raise StoreError(f"there is no absence {absence_id} that could be cancelled")
+            self.store.note_by(by, "absence cancelled", absence_id=absence_id)
+
+    def absences(self, first: date, last: date) -> list[AbsenceRow]:
+        """Everything that touches these days and was not cancelled."""
+        touching = "cancelled_at IS NULL AND first_day <= ? AND last_day >= ? ORDER BY first_day, id"
+        sql = f"SELECT id, person_id, first_day, last_day, kind FROM absences WHERE {touching}"
+        with self.store.reading() as db:
+            return [AbsenceRow(row[0], row[1], _absence(row[2:])) for row in db.execute(sql, [last.isoformat(), first.isoformat()])]
+
+    # holidays
+
+    def set_holiday(self, day: date, name: str, by: str) -> None:
+        with self.store.transaction() as db:
+            sql = "INSERT INTO holidays (day, name) VALUES (?, ?) ON CONFLICT (day) DO UPDATE SET name = excluded.name"
+            db.execute(sql, [day.isoformat(), clean_text("name", name, LONGEST)])
+            self.store.note_by(by, "holiday set", day=day.isoformat())
+
+    def remove_holiday(self, day: date, by: str) -> None:
+        with self.store.transaction() as db:
+            if not db.execute("DELETE FROM holidays WHERE day = ?", [day.isoformat()]).rowcount:
+                raise StoreError(f"{day} is no holiday")
+            self.store.note_by(by, "holiday removed", day=day.isoformat())
+
+    def holidays(self) -> dict[date, str]:
+        with self.store.reading() as db:
+            return _holidays(db)
+
+    # all of it
+
+    def schedules(self, person_id: int | None = None) -> Schedules:
+        """What is planned for one person or for everybody, in one reading."""
+        with self.store.reading() as db:
+            return read_schedules(db, person_id)
+
+
+class Schedules(defaultdict[int, Schedule]):
+    """person id -> what is planned; somebody without a plan has the holidays alone."""
+
+    def __init__(self, holidays: dict[date, str]) -> None:
+        super().__init__(lambda: Schedule((), holidays, ()))
+
+
+def read_schedules(db: Database, person_id: int | None = None) -> Schedules:
+    """The same inside the caller's transaction."""
+    shifts, plans, holidays = _shifts(db), {plan.id: plan for plan in _plans(db)}, _holidays(db)
+    mine = "(:person IS NULL OR person_id = :person)"
+    assignments, absences = defaultdict[int, list[Assignment]](list), defaultdict[int, list[Absence]](list)
+    for person, plan_id, since in db.execute(f"SELECT person_id, plan_id, since FROM assignments WHERE {mine} ORDER BY since, id", {"person": person_id}):
+        plan = plans.get(plan_id)
+        cycle = tuple(shifts[shift_id] if shift_id is not None else None for shift_id in plan.cycle) if plan else ()
+        assignments[person].append(Assignment(date.fromisoformat(since), cycle, plan.anchor if plan else date.fromisoformat(since)))
+    sql = f"SELECT person_id, first_day, last_day, kind FROM absences WHERE cancelled_at IS NULL AND {mine} ORDER BY first_day, id"
+    for person, *rest in db.execute(sql, {"person": person_id}):
+        absences[person].append(_absence(rest))
+    schedules = Schedules(holidays)
+    for person in {*assignments, *absences}:
+        schedules[person] = Schedule(tuple(assignments[person]), holidays, tuple(absences[person]))
+    return schedules
+
+
+def read_site(db: Database) -> Site:
+    row = db.execute("SELECT value FROM settings WHERE key = ?", [SITE]).fetchone()
+    return site_from_json(row[0]) if row else Site(system_zone())
+
+
+def site_json(site: Site) -> str:
+    return json.dumps({**dataclasses.asdict(site), "day_start": _text(site.day_start)}, sort_keys=True)
+
+
+def site_from_json(text: str) -> Site:
+    values: dict[str, Any] = json.loads(text)
+    breaks = tuple((after, minutes) for after, minutes in values.pop("minimum_breaks"))
+    return Site(**{**values, "day_start": clock(values["day_start"]), "minimum_breaks": breaks})
+
+
+def clock(text: str) -> clock_time:
+    """ "08:00" -> a local time.
+
+    Raises:
+        TimesheetError: it is none.
+    """
+    try:
+        return datetime.strptime(text.strip(), "%H:%M").time()
+    except ValueError as error:
+        raise TimesheetError(f"{text[:20]!a} is no time of day; write it as 08:00") from error
+
+
+def day(text: str) -> date:
+    """ "2026-11-24" -> a day.
+
+    Raises:
+        TimesheetError: it is none.
+    """
+    try:
+        return date.fromisoformat(text.strip())
+    except ValueError as error:
+        raise TimesheetError(f"{text[:20]!a} is no day; write it as 2026-11-24") from error
+
+
+def breaks(text: str) -> tuple[tuple[int, int], ...]:
+    """ "360:30,540:45" -> ((360, 30), (540, 45)).
+
+    Raises:
+        TimesheetError: it has another form.
+    """
+    if text.strip() in ("none", ""):
+        return ()
+    try:
+        return tuple((int(after), int(length)) for after, length in (pair.split(":") for pair in text.split(",")))
+    except ValueError as error:
+        raise TimesheetError(f"minimum breaks: {text[:60]!a} expected as work:break in minutes, such as 360:30,540:45, or none") from error
+
+
+def _text(at: clock_time | None) -> str | None:
+    return None if at is None else f"{at:%H:%M}"
+
+
+def _shifts(db: Database) -> dict[int, Shift]:
+    found = {}
+    for number, name, start, end, *rest in db.execute("SELECT id, name, start_time, end_time, break_minutes, minutes, grace_minutes FROM shifts ORDER BY id"):
+        found[number] = Shift(name, clock(start) if start else None, clock(end) if end else None, *rest)
+    return found
+
+
+def _plans(db: Database) -> list[Plan]:
+    rows = db.execute("SELECT id, name, cycle, anchor FROM plans ORDER BY id")
+    return [Plan(number, name, tuple(json.loads(cycle)), date.fromisoformat(anchor)) for number, name, cycle, anchor in rows]
+
+
+def _holidays(db: Database) -> dict[date, str]:
+    return {date.fromisoformat(day): name for day, name in db.execute("SELECT day, name FROM holidays ORDER BY day")}
+
+
+def _absence(row: Sequence[str]) -> Absence:
+    return Absence(date.fromisoformat(row[0]), date.fromisoformat(row[1]), row[2])

@@ -1,0 +1,233 @@
+"""The review desk: corrections asked for, decided, and the periods nobody may change any more.
+
+A request changes nothing. Its approval appends a correction to the chain, in the same transaction as the decision.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from typing import Any
+
+from sqlite_utils import Database
+
+from device.attendance.planning import read_site, site_json
+from device.attendance.policy import LastPunch
+from device.attendance.sheets import MARGIN_DAYS, locked_days_changed, sheet_within, site_on
+from device.attendance.timesheet.sheet import Sheet
+from device.attendance.timesheet.worksite import minute
+from device.storage import corrections
+from device.storage.corrections import CorrectionDraft
+from device.storage.database import StoreError
+from device.storage.records import clean_text, to_ms
+from device.storage.store import Store
+
+STATES = ("open", "approved", "refused")
+
+
+class NoChange(StoreError):
+    """A correction after which everything would be as it is."""
+
+
+class NotAllowed(StoreError):
+    """A decision this person may not make, or a change in a locked period."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A correction somebody asked for."""
+
+    id: int
+    draft: CorrectionDraft
+    before: LastPunch | None  # what counts now; of an approved one: what counted before it
+    requested_by: str
+    requested_at: float  # s since the epoch, UTC
+    state: str  # of STATES
+    decided_by: str = ""
+    decided_at: float | None = None
+    note: str = ""
+    correction_id: int | None = None
+
+
+@dataclass(frozen=True)
+class Lock:
+    """A period whose sheets do not change any more."""
+
+    id: int
+    first: date
+    last: date
+    locked_by: str
+    locked_at: float
+    lifted_by: str | None
+    lifted_at: float | None
+
+
+class Desk:
+    """Requests, decisions and locks of an open store. `now` gives s since the epoch."""
+
+    def __init__(self, store: Store, now: float | None = None) -> None:
+        self.store = store
+        self._fixed_now = now
+
+    @property
+    def _now(self) -> float:
+        return time.time() if self._fixed_now is None else self._fixed_now
+
+    def request(self, draft: CorrectionDraft, by: str) -> Request:
+        """Ask for a correction.
+
+        Raises:
+            StoreError: no such person or punch.
+            NoChange: it would change nothing.
+            NotAllowed: it would change a locked period.
+        """
+        self.store.person(draft.person_id)
+        with self.store.transaction() as db:
+            corrections.check_target(db, draft)
+            if current(db, draft.punch_id, draft.amends) == draft.replacement:
+                raise NoChange("this correction would change nothing; give another time or direction")
+            db.execute("SAVEPOINT trial")  # so that nobody asks for what cannot be approved
+            self._append(db, draft, by)
+            db.execute("ROLLBACK TO trial")
+            row = {**draft.row(), "requested_by": clean_text("name", by, 200), "requested_at": to_ms(self._now)}
+            sql = f"INSERT INTO correction_requests ({', '.join(row)}) VALUES ({', '.join(f':{key}' for key in row)})"
+            number = int(db.execute(sql, row).lastrowid or 0)
+            self.store.note_by(by, "correction requested", request_id=number, person_id=draft.person_id)
+            return self._one(db, number)
+
+    def decide(self, request_id: int, approve: bool, by: str, note: str = "") -> Request:
+        """Approve a request, which makes the correction count, or refuse it.
+
+        Raises:
+            StoreError: no such request, or it was decided before.
+            NotAllowed: one's own request where the site wants four eyes; the period is locked.
+        """
+        note = clean_text("note", note, 1000) if note.strip() else ""
+        with self.store.transaction() as db:
+            request = self._one(db, request_id)
+            if request.state != "open":
+                raise StoreError(f"request {request_id} was {request.state} before by {request.decided_by}; nothing was changed")
+            if approve and request.requested_by == by and read_site(db).four_eyes:
+                raise NotAllowed("nobody approves a correction they asked for themselves; let somebody else decide it")
+            correction_id = self._append(db, request.draft, by) if approve else None
+            values = [request_id, int(approve), clean_text("name", by, 200), to_ms(self._now), note, correction_id]
+            sql = "INSERT INTO correction_decisions (request_id, approved, decided_by, decided_at, note, correction_id) VALUES (?, ?, ?, ?, ?, ?)"
+            db.execute(sql, values)
+            action = "correction approved" if approve else "correction refused"
+            self.store.note_by(by, action, request_id=request_id, person_id=request.draft.person_id, correction_id=correction_id)
+            return self._one(db, request_id)
+
+    def requests(self, state: str | None = None, person_id: int | None = None, limit: int = 200) -> list[Request]:
+        """Newest first."""
+        where = {"open": "d.request_id IS NULL", "approved": "d.approved = 1", "refused": "d.approved = 0", None: "1"}[state]
+        with self.store.reading() as db:
+            return _requests(db, f"{where} AND (:person IS NULL OR r.person_id = :person) ORDER BY r.id DESC LIMIT :limit", person=person_id, limit=limit)
+
+    def one(self, request_id: int) -> Request:
+        with self.store.reading() as db:
+            return self._one(db, request_id)
+
+    def open_count(self) -> int:
+        sql = "SELECT count(*) FROM correction_requests WHERE id NOT IN (SELECT request_id FROM correction_decisions)"
+        with self.store.reading() as db:
+            return int(db.execute(sql).fetchone()[0])
+
+    # locks
+
+    def lock(self, first: date, last: date, by: str) -> Lock:
+        """From now on no correction, plan or absence may change these days.
+
+        Raises:
+            StoreError: the period is not over, touches a locked one, or has open requests.
+        """
+        with self.store.transaction() as db:
+            site = read_site(db)
+            begin, end = site.begins(first), site.begins(last + timedelta(days=1))
+            if first > last or end > minute(self._now):
+                raise StoreError(f"{first} to {last} is not over yet; lock it after {last}")
+            if any(lock.first <= last and lock.last >= first for lock in _locks(db) if lock.lifted_at is None):
+                raise StoreError(f"{first} to {last} touches a period that is locked already")
+            waiting = [r for r in _requests(db, "d.request_id IS NULL ORDER BY r.id") if _touches(r, begin * 60, end * 60)]
+            if waiting:
+                raise StoreError(f"{len(waiting)} requests for corrections in this period are open; decide them first")
+            values = [first.isoformat(), last.isoformat(), begin * 60_000, end * 60_000, site_json(site), clean_text("name", by, 200), to_ms(self._now)]
+            sql = "INSERT INTO period_locks (first_day, last_day, from_ms, until_ms, site, locked_by, locked_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
+            number = int(db.execute(sql, values).lastrowid or 0)
+            self.store.note_by(by, "period locked", lock_id=number, first=first.isoformat(), last=last.isoformat())
+            return next(lock for lock in _locks(db) if lock.id == number)
+
+    def lift(self, lock_id: int, by: str) -> None:
+        """Open a locked period again; the audit keeps who did."""
+        with self.store.transaction() as db:
+            sql = "UPDATE period_locks SET lifted_by = ?, lifted_at = ? WHERE id = ? AND lifted_at IS NULL"
+            if not db.execute(sql, [clean_text("name", by, 200), to_ms(self._now), lock_id]).rowcount:
+                raise StoreError(f"there is no lock {lock_id} that could be lifted")
+            self.store.note_by(by, "period lock lifted", lock_id=lock_id)
+
+    def locks(self) -> list[Lock]:
+        """All that ever were, newest first."""
+        with self.store.reading() as db:
+            return _locks(db)
+
+    # inside a transaction
+
+    def _one(self, db: Database, request_id: int) -> Request:
+        found = _requests(db, "r.id = :id", id=request_id)
+        if not found:
+            raise StoreError(f"there is no request {request_id}")
+        return found[0]
+
+    def _append(self, db: Database, draft: CorrectionDraft, by: str) -> int:
+        """Append the correction, unless a day of a locked period would change; triggers refuse what lies in one, this what reaches into one."""
+        before = list(self._locked_sheets(db, draft))
+        correction_id = corrections.append(db, draft, by)
+        changed = list(locked_days_changed(db, draft.person_id, before, minute(self._now)))
+        if changed:
+            raise NotAllowed(f"this would change {changed[0]}, which is locked; lift the lock first")
+        return correction_id
+
+    def _locked_sheets(self, db: Database, draft: CorrectionDraft) -> list[Sheet]:
+        site = read_site(db)
+        moments = [minute(punch.occurred_at) for punch in (current(db, draft.punch_id, draft.amends), draft.replacement) if punch]
+        near = {site.day_of(moment) + timedelta(days=offset) for moment in moments for offset in range(-MARGIN_DAYS, MARGIN_DAYS + 1)}
+        locked = [day for day in sorted(near) if any(lock.first <= day <= lock.last for lock in _locks(db) if lock.lifted_at is None)]
+        return [sheet_within(db, draft.person_id, [day], site_on(db, day, day), minute(self._now)) for day in locked]
+
+
+def current(db: Database, punch_id: int | None, amends: int | None, before_id: int | None = None) -> LastPunch | None:
+    """What counts for a punch, or for one that a correction added, now or before a correction; None: nothing."""
+    about = {"punch_id": punch_id, "amends": amends, "id": before_id}
+    mine = "punch_id = :punch_id OR id = :amends OR amends = :amends"
+    sql = f"SELECT occurred_at, direction FROM corrections WHERE ({mine}) AND (:id IS NULL OR id < :id) ORDER BY id DESC LIMIT 1"
+    row = db.execute(sql, about).fetchone() or db.execute("SELECT occurred_at, direction FROM punches WHERE id = :punch_id", about).fetchone()
+    return None if row is None or row[1] is None else LastPunch(row[0] / 1000, row[1])
+
+
+def _requests(db: Database, where: str, **values: Any) -> list[Request]:
+    sql = f"SELECT r.*, d.approved, d.decided_by, d.decided_at, d.note, d.correction_id FROM correction_requests r \
+LEFT JOIN correction_decisions d ON d.request_id = r.id WHERE {where}"
+    return [_request(db, row) for row in list(db.query(sql, values))]
+
+
+def _request(db: Database, row: Mapping[str, Any]) -> Request:
+    draft = CorrectionDraft.from_row(row)
+    before = current(db, draft.punch_id, draft.amends, row["correction_id"])
+    request = Request(row["id"], draft, before, row["requested_by"], row["requested_at"] / 1000, "open")
+    if row["approved"] is None:
+        return request
+    decision = {key: row[key] for key in ("decided_by", "note", "correction_id")}
+    return replace(request, state="approved" if row["approved"] else "refused", decided_at=row["decided_at"] / 1000, **decision)
+
+
+def _touches(request: Request, since: float, until: float) -> bool:
+    return any(punch is not None and since <= punch.occurred_at < until for punch in (request.before, request.draft.replacement))
+
+
+def _locks(db: Database) -> list[Lock]:
+    rows = db.execute("SELECT id, first_day, last_day, locked_by, locked_at, lifted_by, lifted_at FROM period_locks ORDER BY id DESC")
+    return [
+        Lock(number, date.fromisoformat(first), date.fromisoformat(last), by, at / 1000, lifter, None if lifted is None else lifted / 1000)
+        for number, first, last, by, at, lifter, lifted in rows
+    ]

@@ -1,0 +1,83 @@
+"""Timesheets out of the store: a person over some days, everybody on a day. The rules are `device/timesheet/`, pure; this reads what they need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
+
+from sqlite_utils import Database
+
+from device.attendance.planning import read_schedules, read_site, site_from_json
+from device.attendance.timesheet.sheet import Sheet, sheet
+from device.attendance.timesheet.workday import WorkDay
+from device.attendance.timesheet.worksite import Site, minute
+from device.storage import corrections
+from device.storage.corrections import CorrectionDraft
+from device.storage.effective import Entry, supposing
+from device.storage.store import Store
+
+MARGIN_DAYS = 2  # read beyond both ends, so that a stay over midnight is whole
+
+
+def person_sheet(store: Store, person_id: int, days: Sequence[date], as_of: int) -> tuple[Site, Sheet]:
+    """One person's days in a row, and the rules they were computed with."""
+    with store.reading() as db:
+        site = site_on(db, days[0], days[-1])
+        return site, sheet_within(db, person_id, days, site, as_of)
+
+
+def company_sheets(store: Store, days: Sequence[date], as_of: int) -> tuple[Site, dict[int, Sheet]]:
+    """The same for everybody who has a punch or is active, by person id."""
+    with store.reading() as db:
+        site = site_on(db, days[0], days[-1])
+        schedules = read_schedules(db)
+        entries = corrections.entries(db, *reach(days, site))
+        people = [row[0] for row in db.execute("SELECT id FROM people WHERE active = 1 ORDER BY id")]
+    everybody = sorted({*people, *entries})
+    return site, {person: sheet(person, entries.get(person, []), days, schedules[person], site, as_of) for person in everybody}
+
+
+def with_and_without(store: Store, draft: CorrectionDraft, moments: Sequence[float], as_of: int) -> list[tuple[WorkDay, WorkDay]]:
+    """The days a correction would change: each as it is and as it would be.
+
+    Args:
+        moments: the times it is about, s since the epoch.
+    """
+    with store.reading() as db:
+        site = read_site(db)
+        near = sorted({site.day_of(minute(at)) + timedelta(days=offset) for at in moments for offset in (-1, 0, 1)})
+        schedule = read_schedules(db, draft.person_id)[draft.person_id]
+        entries = corrections.entries(db, *reach(near, site), draft.person_id).get(draft.person_id, [])
+    instead = Entry(draft.replacement.occurred_at, draft.replacement.direction, draft.punch_id, 0, draft.amends) if draft.replacement else None
+    would = supposing(entries, draft.punch_id, draft.amends, instead)
+    both = [sheet(draft.person_id, counting, near, schedule, site, as_of).days for counting in (entries, would)]
+    return [(before, after) for before, after in zip(*both, strict=True) if _essence(before) != _essence(after)]
+
+
+def _essence(day: WorkDay) -> tuple[object, ...]:
+    return [(stamp.at, stamp.step) for stamp in day.stamps], day.spans, day.faults, day.worked_minutes, day.late_minutes, day.early_minutes
+
+
+def locked_days_changed(db: Database, person_id: int, before: Sequence[Sheet], as_of: int) -> Iterator[date]:
+    """Days whose sheet is another than it was; inside the transaction that may have changed them."""
+    for old in before:
+        days = [day.day for day in old.days]
+        new = sheet_within(db, person_id, days, site_on(db, days[0], days[-1]), as_of)
+        yield from (was.day for was, is_now in zip(old.days, new.days, strict=True) if was != is_now)
+
+
+def site_on(db: Database, first: date, last: date) -> Site:
+    """The rules for these days: those of the lock where all of them lie in a locked period, else those in force now."""
+    sql = "SELECT site FROM period_locks WHERE lifted_at IS NULL AND first_day <= ? AND last_day >= ?"
+    row = db.execute(sql, [first.isoformat(), last.isoformat()]).fetchone()
+    return site_from_json(row[0]) if row else read_site(db)
+
+
+def reach(days: Sequence[date], site: Site) -> tuple[float, float]:
+    """The time (s since the epoch) from which punches matter for these days."""
+    return site.begins(days[0] - timedelta(days=MARGIN_DAYS)) * 60.0, site.begins(days[-1] + timedelta(days=MARGIN_DAYS + 1)) * 60.0
+
+
+def sheet_within(db: Database, person_id: int, days: Sequence[date], site: Site, as_of: int) -> Sheet:
+    entries = corrections.entries(db, *reach(days, site), person_id).get(person_id, [])
+    return sheet(person_id, entries, days, read_schedules(db, person_id)[person_id], site, as_of)

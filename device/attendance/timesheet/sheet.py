@@ -1,0 +1,93 @@
+"""A timesheet: one person over some days, with totals; and the rows other programs read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from typing import Any
+
+from device.attendance.timesheet.shifts import Planned, Schedule
+from device.attendance.timesheet.workday import WorkDay, work_days
+from device.attendance.timesheet.worksite import Site
+from device.storage.effective import Entry
+
+COLUMNS = (  # stable: other programs read them (docs/timesheets.md)
+    "date", "person_id", "name", "code", "kind", "planned", "planned_start", "planned_end", "due_minutes", "first_in", "last_out", "worked_minutes",
+    "break_minutes", "deducted_minutes", "credited_minutes", "late_minutes", "early_minutes", "overtime_minutes", "short_minutes", "balance_minutes",
+    "missing", "corrected", "state",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over the days of a sheet, in minutes."""
+
+    due: int
+    worked: int
+    breaks: int
+    credited: int
+    late: int
+    early: int
+    overtime: int
+    balance: int
+    absent_days: int
+    days_with_faults: int
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A person's days in a row."""
+
+    person_id: int
+    days: tuple[WorkDay, ...]
+
+    @property
+    def totals(self) -> Totals:
+        days = self.days
+        return Totals(
+            due=sum(day.planned.due_minutes for day in days),
+            worked=sum(day.worked_minutes for day in days),
+            breaks=sum(day.break_minutes + day.deducted_minutes for day in days),
+            credited=sum(day.planned.credited_minutes for day in days),
+            late=sum(day.late_minutes for day in days),
+            early=sum(day.early_minutes for day in days),
+            overtime=sum(day.overtime_minutes for day in days),
+            balance=sum(day.balance_minutes for day in days),
+            absent_days=sum(day.absent for day in days),
+            days_with_faults=sum(bool(day.faults) for day in days),
+        )
+
+
+def sheet(person_id: int, entries: Sequence[Entry], days: Sequence[date], schedule: Schedule, site: Site, as_of: int) -> Sheet:
+    """The timesheet of one person; `entries` by time, from two days before the first day to two days after the last."""
+
+    @cache
+    def planned(day: date) -> Planned:
+        return schedule.planned(day, site)
+
+    return Sheet(person_id, work_days(entries, days, planned, site, as_of))
+
+
+def row(person_id: int, name: str, code: str | None, day: WorkDay, site: Site) -> dict[str, Any]:
+    """A day under the names of COLUMNS; times are local, with their offset."""
+    first = day.stamps[0] if day.stamps and day.stamps[0].step == "in" else None
+    last = day.stamps[-1] if day.stamps and day.stamps[-1].step == "out" else None
+    start, end = day.planned.span or (None, None)
+    values = (
+        day.day.isoformat(), person_id, name, code, day.planned.kind, day.planned.title, _clock(start, site), _clock(end, site), day.planned.due_minutes,
+        _clock(first.at if first else None, site), _clock(last.at if last else None, site), day.worked_minutes, day.break_minutes, day.deducted_minutes,
+        day.planned.credited_minutes, day.late_minutes, day.early_minutes, day.overtime_minutes, day.short_minutes, day.balance_minutes,
+        "; ".join(day.faults) or ("absent" if day.absent else ""), any(stamp.entry.correction_id for stamp in day.stamps), day.state,
+    )  # fmt: skip
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def _clock(moment: int | None, site: Site) -> str | None:
+    return None if moment is None else site.local(moment).isoformat(timespec="minutes")
+
+
+def hours(minutes: int) -> str:
+    """-75 -> "-1:15", as a timesheet prints it."""
+    return f"{'-' if minutes < 0 else ''}{abs(minutes) // 60}:{abs(minutes) % 60:02}"

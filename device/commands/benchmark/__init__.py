@@ -1,0 +1,1 @@
+"""What `python -m device bench` measures, and with which data."""

@@ -1,0 +1,1 @@
+"""From the outbox to other systems: couriers, connectors, tables."""

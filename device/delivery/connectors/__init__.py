@@ -1,0 +1,115 @@
+"""Targets of the outbox: one file a kind, loaded only where it is configured."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Protocol
+
+from device.config import ConfigError, ConnectorSettings, read_section
+from device.delivery.connectors.credentials import Sealed, scrubbed, unseal
+from device.delivery.outcomes import Event, Failed, Outcome
+
+KINDS = {  # kind -> module with Settings and Target
+    "webhook": "webhook",
+    "erpnext": "erpnext",
+    "odoo": "odoo",
+    "zkteco": "zkteco",
+    "mqtt": "mqtt",
+    "csv": "csv_folder",
+    "sftp": "csv_sftp",
+}
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+
+
+class Queue(Protocol):
+    """What a connector may ask of its queue."""
+
+    def complete_until(self, dead_count: bool) -> float | None:
+        """Every punch before this moment (s since the epoch) is delivered; None: every punch there is. Do dead letters count as missing?"""
+
+    def requeue(self, since: float, until: float) -> int:
+        """Send once more what lies between two moments; returns how many events were queued."""
+
+
+class Connector:
+    """One target. Made once; `deliver` is called from several threads at a time where `lanes` > 1.
+
+    Each kind has `Settings` and a subclass `Target`. Nothing connects before the first call of a method.
+    """
+
+    batch: ClassVar[int] = 1  # events of one call of `deliver`; 1: each call has the events of one person, in order
+    lanes: int = 1  # calls at a time
+    test_code: ClassVar[str] = "CLOCKFACE-TEST"  # the code of the person in a test event
+
+    def __init__(self, settings: Any) -> None:
+        self.settings = settings
+        self.name: str = settings.name
+        self.secrets: list[Sealed] = []
+
+    def secret(self, key: str) -> Sealed:
+        """The secret a setting points at; from now on scrubbed from every text."""
+        sealed = unseal(self.name, key, getattr(self.settings, key))
+        self.secrets.append(sealed)
+        return sealed
+
+    def scrubbed(self, text: str) -> str:
+        return scrubbed(text, self.secrets)
+
+    def deliver(self, events: Sequence[Event]) -> Iterator[Outcome | None]:
+        """The outcome of each event, in order, as it comes; may end early after one that failed. None: it was not tried."""
+        for event in events:
+            outcome = self.send(event)
+            yield outcome
+            if isinstance(outcome, Failed):
+                return
+
+    def send(self, event: Event) -> Outcome:
+        raise NotImplementedError
+
+    def test(self, event: Event) -> str:
+        """Send one marked test event that counts nowhere; returns what came back.
+
+        Raises:
+            ConnectorError: it did not work; why, and what to do.
+        """
+        raise NotImplementedError
+
+    def tick(self, now: float, queue: Queue) -> Outcome | None:
+        """Called between rounds, about every poll interval; for what a target needs besides events. None: nothing was sent."""
+        return None
+
+    def close(self) -> None:
+        """Let go of connections."""
+
+
+def read_settings(name: str, table: Any) -> ConnectorSettings:
+    """A `[connectors.NAME]` table as the frozen settings of its kind.
+
+    Raises:
+        ConfigError: the name, kind, a key, a type or a value does not fit.
+    """
+    where = f"[connectors.{name}]"
+    if not NAME.fullmatch(name):
+        raise ConfigError(f"{where}: a name has small letters, digits, - and _, at most 32")
+    kind = table.get("kind") if isinstance(table, Mapping) else None
+    if not isinstance(table, Mapping) or not isinstance(kind, str) or kind not in KINDS:
+        raise ConfigError(f"{where} kind = {kind!r}: expected one of {', '.join(KINDS)}")
+    rest = {key: value for key, value in table.items() if key != "kind"}
+    settings: ConnectorSettings = read_section(_module(kind).Settings, f"connectors.{name}", rest, name=name, kind=kind)
+    return settings
+
+
+def build(settings: ConnectorSettings) -> Connector:
+    """The connector of some settings, with its secrets.
+
+    Raises:
+        ConfigError: a secret is missing or a setting cannot be honoured.
+    """
+    connector: Connector = _module(settings.kind).Target(settings)
+    return connector
+
+
+def _module(kind: str) -> Any:
+    return importlib.import_module(f"device.delivery.connectors.{KINDS[kind]}")

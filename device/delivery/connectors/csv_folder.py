@@ -1,0 +1,140 @@
+"""CSV drop folder: a file a day, `clockface-2026-11-24.csv`, that is replaced as a whole.
+
+A punch stands in the file of its day in local time, a correction in that of the day it was made. A line that a file has
+already, by its first column, is not written again. Whoever reads the folder may move files away; what comes later for
+such a day makes a new file of that name.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from device.config import ConfigError, ConnectorSettings, chosen, needed
+from device.delivery.columns import COLUMNS, harmless
+from device.delivery.connectors import Connector
+from device.delivery.connectors.local_time import naive, zone
+from device.delivery.outcomes import Delivered, Event, Failed, Outcome, Refused, expect
+
+HEADER = ("id", "event", *COLUMNS, "local_time", "correction_id", "reason", "corrected_by", "corrected_at")
+PREFIX = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(ConnectorSettings):
+    folder: str = needed()
+    timezone: str = needed()  # for days and local_time
+    delimiter: str = chosen(",", ",", ";")  # ; where the spreadsheet's language wants it
+    prefix: str = "clockface"  # of the files' names
+
+
+class Folder(Protocol):
+    """Where files lie: here, or elsewhere by SFTP."""
+
+    def read(self, name: str) -> bytes | None:
+        """The content of a file; None where there is none. Raises: OSError."""
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Write a file so that readers see the old one or the new one, never a part. Raises: OSError."""
+
+    def close(self) -> None: ...
+
+
+class LocalFolder:
+    """A folder of this machine, or one that is mounted."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self, name: str) -> bytes | None:
+        try:
+            return (self._path / name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def replace(self, name: str, data: bytes) -> None:
+        """On disk when it returns; mode 640, for a reader of the folder's group."""
+        handle, draft = tempfile.mkstemp(dir=self._path, prefix=f".{name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(draft, 0o640)
+            os.replace(draft, self._path / name)
+        except BaseException:
+            os.unlink(draft)
+            raise
+        folder = os.open(self._path, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def close(self) -> None:
+        pass
+
+
+class Target(Connector):
+    settings: Settings
+    batch: ClassVar[int] = 500
+
+    def __init__(self, settings: Settings, folder: Folder | None = None) -> None:
+        super().__init__(settings)
+        self._zone = zone(f"[connectors.{self.name}] timezone", settings.timezone)
+        if not PREFIX.fullmatch(settings.prefix):
+            raise ConfigError(f"[connectors.{self.name}] prefix = {settings.prefix!r}: expected letters, digits, - and _")
+        self._folder = folder or LocalFolder(Path(settings.folder))
+
+    def deliver(self, events: Sequence[Event]) -> Iterator[Outcome | None]:
+        """All lines of a day in one replacement of its file."""
+        days: dict[str, list[Event]] = {}
+        for event in events:
+            days.setdefault(self._day(event), []).append(event)
+        written: dict[str, Outcome] = {day: self._append(f"{self.settings.prefix}-{day}.csv", lines) for day, lines in days.items()}
+        for event in events:
+            yield written[self._day(event)]
+
+    def test(self, event: Event) -> str:
+        name = f"{self.settings.prefix}-test.csv"
+        return expect(self._append(name, [event]))
+
+    def close(self) -> None:
+        self._folder.close()
+
+    def _day(self, event: Event) -> str:
+        moment = event.corrected_at if event.kind == "correction" else event.occurred_at
+        assert moment is not None
+        return naive(moment, self._zone)[: len("2026-11-24")]
+
+    def _append(self, name: str, events: Sequence[Event]) -> Outcome:
+        try:
+            before = self._folder.read(name)
+            text = io.StringIO(newline="")
+            writer = csv.writer(text, delimiter=self.settings.delimiter)
+            if before is None:
+                writer.writerow(HEADER)
+            elif not before.startswith(self.settings.delimiter.join(HEADER[:2]).encode()):
+                return Refused(f"{name} is no file of this terminal; move it away, then replay")
+            known = set() if before is None else {line.split(self.settings.delimiter, 1)[0] for line in before.decode("utf-8", "replace").splitlines()}
+            for event in events:
+                if event.key not in known:
+                    writer.writerow(self._line(event))
+            if text.tell():
+                self._folder.replace(name, (before or b"") + text.getvalue().encode())
+        except OSError as error:
+            return Failed(f"{name} cannot be written: {error.strerror or type(error).__name__}", whole_target=True)
+        return Delivered(f"in {name}")
+
+    def _line(self, event: Event) -> list[object]:
+        columns = event.columns()
+        columns["local_time"] = "" if event.occurred_at is None else naive(event.occurred_at, self._zone)
+        columns |= {"id": event.key, "event": event.kind}
+        return [harmless(columns.get(key, "")) for key in HEADER]

@@ -1,0 +1,217 @@
+"""ERPNext / Frappe HR: each punch becomes an Employee Checkin; Shift Types learn how far the punches are complete.
+
+Source: `hrms/hr/doctype/employee_checkin/employee_checkin.py` and `.../shift_type/shift_type.py` of https://github.com/frappe/hrms.
+Auto attendance takes only check-ins whose shift ended before the Shift Type's `last_sync_of_checkin`, and marks absent
+who has none: so that moment must never lie after a punch that is still to come.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from device.config import ConnectorSettings, hidden, needed, ranged
+from device.delivery.connectors import Connector, Queue
+from device.delivery.connectors.credentials import Sealed
+from device.delivery.connectors.http_exchange import Answer, Site, judge
+from device.delivery.connectors.local_time import naive, repeated, zone
+from device.delivery.outcomes import LONGEST_ANSWER, ConnectorError, Delivered, Event, Failed, Outcome, Refused
+from device.system.clock import ClockState, read_clock_state
+
+ADD_LOG = "/api/method/hrms.hr.doctype.employee_checkin.employee_checkin.add_log_based_on_employee_field"
+CHECKIN = "/api/resource/Employee%20Checkin"
+DUPLICATE = "already has a log with the same timestamp"
+NO_EMPLOYEE = "No Employee found"
+LOG_TYPES = {"in": "IN", "out": "OUT", "break_start": "OUT", "break_end": "IN"}  # "auto" has none
+OWN_TIME = (
+    "ERPNext put a time of its own in place of the punch's: in Role Permissions Manager, give a role of the terminal's user"
+    " Write on Employee Checkin at Level 1"
+)
+NAMELESS = "?"  # reference of a check-in whose name could not be read
+RECENT_SECONDS = 60.0  # a punch may be so long on its way from the camera into the outbox
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(ConnectorSettings):
+    url: str = needed()
+    api_key: str = hidden()
+    api_secret: str = hidden()
+    timezone: str = needed()  # that of ERPNext's System Settings
+    employee_field: str = "attendance_device_id"  # of Employee; holds the person's code
+    shift_types: tuple[str, ...] = ()  # whose last_sync_of_checkin this terminal moves on
+    sync_minutes: float = ranged(10.0, 0.01, 1440.0)  # how often
+    sync_lag_minutes: float = ranged(0.0, 0.0, 20160.0)  # how far behind, for other terminals of the same shift
+    dead_letters_hold_back: bool = True  # a dead letter is a punch that is missing: shifts do not move past it
+    parallel: int = ranged(2, 1, 8)
+    ca_file: str = ""
+
+
+class Target(Connector):
+    settings: Settings
+
+    def __init__(self, settings: Settings, read_clock: Callable[[], ClockState] = read_clock_state) -> None:
+        super().__init__(settings)
+        self.lanes = settings.parallel
+        where = f"[connectors.{self.name}]"
+        self._zone = zone(f"{where} timezone", settings.timezone)
+        self._site = Site(f"{where} url", settings.url, settings.timeout_seconds, settings.parallel, settings.ca_file)
+        pair = Sealed(f"{self.secret('api_key').reveal()}:{self.secret('api_secret').reveal()}")
+        self.secrets.append(pair)
+        self._token = pair
+        self._read_clock = read_clock
+        self._synced_at = float("-inf")
+
+    def send(self, event: Event) -> Outcome:
+        return self._correct(event) if event.kind == "correction" else self._add(event)
+
+    def tick(self, now: float, queue: Queue) -> Outcome | None:
+        """Move the Shift Types on, as far as the punches are surely complete."""
+        if not self.settings.shift_types or now - self._synced_at < self.settings.sync_minutes * 60 or not self._read_clock().synchronised:
+            return None
+        missing = queue.complete_until(self.settings.dead_letters_hold_back)
+        until = min(now - RECENT_SECONDS, float("inf") if missing is None else missing - 1.0) - self.settings.sync_lag_minutes * 60
+        for shift_type in self.settings.shift_types:
+            outcome = self._sync(shift_type, naive(until, self._zone))
+            if not isinstance(outcome, Delivered):
+                return outcome
+        self._synced_at = now
+        return Delivered()
+
+    def test(self, event: Event) -> str:
+        """A log for a code no employee has is refused, which shows that address, token and rights are right."""
+        answer = self._call("POST", ADD_LOG, {**self._log(event), "skip_auto_attendance": 1})
+        outcome = self._judge(answer)
+        said = outcome.answer
+        if isinstance(outcome, Refused) and NO_EMPLOYEE in outcome.answer:
+            said = f"address, token and rights are right; no employee has the {self.settings.employee_field} {event.code}"
+        elif not isinstance(outcome, Delivered):
+            raise ConnectorError(outcome.answer)
+        for shift_type in self.settings.shift_types:
+            found = self._judge(self._call("GET", f"/api/resource/Shift%20Type/{quote(shift_type, safe='')}"))
+            if not isinstance(found, Delivered):
+                raise ConnectorError(f"Shift Type {shift_type!r}: {found.answer}")
+        return said
+
+    def close(self) -> None:
+        self._site.close()
+
+    def _add(self, event: Event) -> Outcome:
+        answer = self._call("POST", ADD_LOG, self._log(event))
+        outcome = self._judge(answer)
+        if isinstance(outcome, Refused) and DUPLICATE in outcome.answer:
+            return self._had_already(event, outcome)
+        return self._made(event, answer) if isinstance(outcome, Delivered) and isinstance(answer, Answer) else outcome
+
+    def _made(self, event: Event, answer: Answer) -> Outcome:
+        """A user without write at the level of the field Time gets a check-in of this moment and no error: that one is taken back."""
+        message = _json(answer).get("message")
+        made = message if isinstance(message, dict) else {}
+        name = str(made.get("name") or NAMELESS)
+        if _has_time(made, self._log(event)["timestamp"]):
+            return Delivered(answer.words, name)
+        self._call("DELETE", f"{CHECKIN}/{quote(name, safe='')}")
+        return Failed(OWN_TIME, whole_target=True)
+
+    def _log(self, event: Event) -> dict[str, Any]:
+        assert event.occurred_at is not None
+        who = {"employee_field_value": event.code, "employee_fieldname": self.settings.employee_field}
+        fields = {"timestamp": naive(event.occurred_at, self._zone), "device_id": event.device, "log_type": LOG_TYPES.get(event.direction or "")}
+        return {key: value for key, value in {**who, **fields}.items() if value}
+
+    def _had_already(self, event: Event, outcome: Refused) -> Outcome:
+        """It has this log from an earlier attempt. When clocks go back it may be that of an hour before, which only people can tell."""
+        assert event.occurred_at is not None
+        if repeated(event.occurred_at, self._zone):
+            at = naive(event.occurred_at, self._zone)
+            return Refused(f"{outcome.answer} {at} came twice that night: if ERPNext has both punches, discard this, else add it there")
+        return Delivered(outcome.answer, self._name_of(event))
+
+    def _name_of(self, event: Event) -> str:
+        """What ERPNext calls the check-in of an event it has already."""
+        employees = self._list("Employee", [[self.settings.employee_field, "=", event.code]])
+        if len(employees) != 1:
+            return NAMELESS
+        log = self._log(event)
+        names = self._list("Employee Checkin", [["employee", "=", employees[0]], ["time", "=", log["timestamp"]], ["log_type", "=", log.get("log_type", "")]])
+        return names[0] if len(names) == 1 else NAMELESS
+
+    def _correct(self, event: Event) -> Outcome:
+        if event.reference == NAMELESS:
+            return Refused("ERPNext's name of this check-in is not known; correct it there by hand, then discard this")
+        if event.occurred_at is not None:
+            if not event.reference:
+                return self._add(event)
+            change = {"time": naive(event.occurred_at, self._zone), "log_type": LOG_TYPES.get(event.direction or "", "")}
+            answer = self._call("PUT", f"{CHECKIN}/{quote(event.reference, safe='')}", change)
+            outcome = self._judge(answer, resource=True)
+            if not isinstance(outcome, Delivered) or not isinstance(answer, Answer):
+                return outcome
+            changed = _json(answer).get("data")
+            kept = not isinstance(changed, dict) or _has_time(changed, change["time"])
+            return Delivered(outcome.answer, event.reference) if kept else Failed(OWN_TIME, whole_target=True)
+        if not event.reference:
+            return Delivered("ERPNext has no check-in of this punch; there is nothing to take back", "")
+        answer = self._call("DELETE", f"{CHECKIN}/{quote(event.reference, safe='')}")
+        if isinstance(answer, Answer) and answer.status == 404:
+            return Delivered("it is gone already", "")
+        outcome = self._judge(answer, resource=True)
+        return Delivered(outcome.answer, "") if isinstance(outcome, Delivered) else outcome
+
+    def _sync(self, shift_type: str, until: str) -> Outcome:
+        """Only ever forward: the present value may be a person's, or another terminal's."""
+        path = f"/api/resource/Shift%20Type/{quote(shift_type, safe='')}"
+        answer = self._call("GET", path)
+        outcome = self._judge(answer, resource=True)
+        if not isinstance(outcome, Delivered) or not isinstance(answer, Answer):
+            return Refused(f"Shift Type {shift_type!r}: {outcome.answer}") if isinstance(outcome, Refused) else outcome
+        data = _json(answer).get("data")
+        present = str(data.get("last_sync_of_checkin") or "") if isinstance(data, dict) else ""
+        if present[: len(until)] >= until:
+            return outcome
+        return self._judge(self._call("PUT", path, {"last_sync_of_checkin": until}), resource=True)
+
+    def _list(self, doctype: str, filters: list[list[Any]]) -> list[str]:
+        query = urlencode({"filters": json.dumps(filters), "fields": '["name"]', "limit_page_length": 2})
+        answer = self._call("GET", f"/api/resource/{quote(doctype)}?{query}")
+        rows = _json(answer).get("data") if isinstance(answer, Answer) and answer.status == 200 else None
+        return [str(row["name"]) for row in rows] if isinstance(rows, list) else []
+
+    def _call(self, method: str, path: str, fields: dict[str, Any] | None = None) -> Answer | Failed:
+        headers = {"Authorization": f"token {self._token.reveal()}", "Accept": "application/json", "Content-Type": "application/json"}
+        return self._site.call(method, path, headers, None if fields is None else json.dumps(fields).encode())
+
+    def _judge(self, answer: Answer | Failed, resource: bool = False) -> Outcome:
+        """417 is what `frappe.throw` gives. A 404 means a wrong address, but for a resource one that was removed."""
+        outcome = judge(answer)
+        if isinstance(answer, Failed) or answer.status < 300:
+            return outcome
+        said = f"HTTP {answer.status}: {_words(answer)}"[:LONGEST_ANSWER]
+        if resource and answer.status == 404:
+            return Refused(said)
+        return Failed(said, outcome.whole_target, outcome.retry_after_seconds) if isinstance(outcome, Failed) else Refused(said)
+
+
+def _has_time(checkin: dict[str, Any], wanted: str) -> bool:
+    """Whether a check-in that came back has the time that was asked for; one that does not say its time counts as right."""
+    return str(checkin.get("time") or wanted)[: len(wanted)] == wanted
+
+
+def _json(answer: Answer) -> dict[str, Any]:
+    try:
+        value = json.loads(answer.text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _words(answer: Answer) -> str:
+    """What Frappe tells people: `_server_messages` is JSON of a list of JSON texts; else the exception's last line."""
+    value = _json(answer)
+    try:
+        messages = [str(json.loads(text)["message"]) for text in json.loads(value["_server_messages"])]
+    except (KeyError, TypeError, ValueError):
+        messages = [str(value.get("exception") or value.get("message") or answer.text)]
+    return Answer(answer.status, {}, " ".join(messages), 0.0).words.partition(": ")[2]

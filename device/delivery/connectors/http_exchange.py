@@ -1,0 +1,135 @@
+"""One HTTP exchange: every wait has an end, and every way it can fail is an outcome."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import urllib3
+
+from device.config import ConfigError
+from device.delivery.backoff import retry_after
+from device.delivery.outcomes import LONGEST_ANSWER, Delivered, Failed, Outcome, Refused
+
+LONGEST_BODY = 1_000_000  # bytes of an answer that are read
+LATER = (408, 425, 429, 503)  # the target asks everybody to come back later
+NOBODY = (401, 403, 404, 405, 407, 410, 501)  # wrong credentials, address or rights: no other event would fare better
+WRONG_CREDENTIALS = (401, 403, 407)
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    text: str
+    now: float  # s since the epoch, when it came
+
+    @property
+    def words(self) -> str:
+        """Status and the beginning of the text on one line, without markup."""
+        plain = " ".join(re.sub(r"<[^>]*>", " ", self.text).split())
+        return f"HTTP {self.status}" + (f": {plain}" if plain else "")[:LONGEST_ANSWER]
+
+
+class Site:
+    """Where a connector sends its requests: one address, connections kept open, certificates checked.
+
+    Args:
+        url: http or https, without user and password.
+        ca_file: certificates to trust in place of the system's, for a company's own authority.
+    """
+
+    def __init__(self, setting: str, url: str, timeout_seconds: float, connections: int, ca_file: str = "") -> None:
+        check_url(setting, url)
+        self.url = url.rstrip("/")
+        self._timeout_seconds = timeout_seconds
+        trust = {"ca_certs": ca_file} if ca_file else {}
+        timeout = urllib3.Timeout(connect=timeout_seconds, read=timeout_seconds)
+        self._pool = urllib3.PoolManager(maxsize=connections, timeout=timeout, retries=False, cert_reqs="CERT_REQUIRED", **trust)  # type: ignore[arg-type]
+
+    def call(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None) -> Answer | Failed:
+        """One request. A redirect is an answer like others: it is not followed, since it would carry the secrets elsewhere."""
+        try:
+            response = self._pool.request(method, self.url + path, body=body, headers=dict(headers), preload_content=False, redirect=False)
+            try:
+                text = self._read(response)
+            finally:
+                response.release_conn()
+        except urllib3.exceptions.NewConnectionError as error:
+            return Failed(f"no connection to {self._where()}: {_cause(error)}", whole_target=True)
+        except urllib3.exceptions.ConnectTimeoutError:
+            return Failed(f"no connection to {self._where()} within {self._timeout_seconds:g} s", whole_target=True)
+        except urllib3.exceptions.SSLError as error:
+            return Failed(f"no secure connection to {self._where()}: {_cause(error)}", whole_target=True)
+        except (urllib3.exceptions.TimeoutError, TimeoutError):
+            return Failed(f"no answer from {self._where()} within {self._timeout_seconds:g} s")
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            return Failed(f"the connection to {self._where()} broke off: {type(error).__name__}")
+        return Answer(response.status, response.headers, text, time.time())
+
+    def close(self) -> None:
+        self._pool.clear()
+
+    def _read(self, response: urllib3.BaseHTTPResponse) -> str:
+        """The body, within the time limit as a whole: a target that sends a byte now and then does not hold a lane."""
+        deadline = time.monotonic() + self._timeout_seconds
+        body = b""
+        while len(body) < LONGEST_BODY:
+            chunk = response.read1(65536)
+            if not chunk:
+                return body.decode("utf-8", "replace")
+            body += chunk
+            if time.monotonic() > deadline:
+                response.close()
+                raise TimeoutError
+        response.close()
+        return body.decode("utf-8", "replace")
+
+    def _where(self) -> str:
+        parts = urlsplit(self.url)
+        return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+
+
+def check_url(setting: str, url: str) -> None:
+    """Raises: ConfigError: no http(s) address, or one that holds a password."""
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        sound = False
+    if not sound:
+        raise ConfigError(f"{setting}: expected an address such as https://hr.example.com, got no http(s) address")
+    if "@" in parts.netloc:
+        raise ConfigError(f"{setting}: user and password do not stand in the address; the connector has settings for them")
+
+
+def judge(answer: Answer | Failed) -> Outcome:
+    """What an answer means for an event where the target's own rules say nothing else."""
+    if isinstance(answer, Failed):
+        return answer
+    if 200 <= answer.status < 300:
+        return Delivered(answer.words)
+    if answer.status in LATER:
+        return Failed(answer.words, whole_target=True, retry_after_seconds=retry_after(answer.headers, answer.now))
+    if answer.status in NOBODY or 300 <= answer.status < 400:
+        return Failed(f"{answer.words} ({_hint(answer)})", whole_target=True)
+    if answer.status >= 500 or answer.status == 409:
+        return Failed(answer.words, retry_after_seconds=retry_after(answer.headers, answer.now))
+    return Refused(answer.words)
+
+
+def _hint(answer: Answer) -> str:
+    if answer.status in WRONG_CREDENTIALS:
+        return "check the credentials and the clock"
+    if 300 <= answer.status < 400:
+        return "it redirects; put the final address into the settings"
+    return "check the address in the settings"
+
+
+def _cause(error: BaseException) -> str:
+    """The system's words at the bottom of a chain of errors, without our own objects."""
+    text = str(error.__cause__ or error.__context__ or error)
+    return " ".join(text.split(":", 1)[-1].split())[:200]

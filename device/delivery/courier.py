@@ -1,0 +1,280 @@
+"""The outbox: punches and corrections on their way to the company's systems, in order, at least once, across any outage.
+
+A row for each target is written in the punch's own transaction (`Store.record_punch`). One courier a target takes what
+is due, hands it to the connector and writes down what came of it, a round in one transaction and never before the
+answer. So a process that is killed sends the events of one round again, under the same keys, and loses none.
+
+Rules: events of one person are delivered in the order they were recorded; one that waits for a retry holds back the
+later ones of this person and target, and nobody else's. An event the target refuses, or fails on again and again while
+it takes others, becomes a dead letter and lets the following go on. Where the target as a whole fails, nothing counts
+against any event: it waits, for weeks if need be.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+from device.config import OutboxSettings
+from device.contract import ClockfaceError
+from device.delivery.backoff import Backoff
+from device.delivery.connectors import Connector
+from device.delivery.outcomes import LONGEST_ANSWER, Delivered, Failed, Outcome, Refused
+from device.storage.outbox import Mark, Waiting
+from device.storage.store import Store
+
+ROUND_EVENTS = 1000  # at most so many are sent again after a kill
+ROUND_SECONDS = 2.0  # a round takes no further event after so long: what was delivered is soon written down
+DOWN_AFTER = 5  # failures in a row: the target is down, not the events
+
+Say = Callable[[str], None]
+WORKS: dict[str, Any] = {"failures": 0, "next_attempt_at": None, "error": None, "error_at": None}
+
+
+class Courier:
+    """Delivers the events of one target. Belongs to one thread, and so does its store."""
+
+    def __init__(
+        self,
+        store: Store,
+        connector: Connector,
+        settings: OutboxSettings,
+        clock: Callable[[], float] = time.time,
+        say: Say = print,
+        stop: threading.Event | None = None,
+    ) -> None:
+        self.store = store
+        self.connector = connector
+        self.settings = settings
+        self.backoff = Backoff(settings, random.random)
+        self.clock = clock
+        self.say = say
+        self.stop = stop or threading.Event()
+        self._target = store.outbox.target(connector.name)
+        self._took_at = self._target.last_delivered_at  # when the target last took or refused an event
+        self._pool = ThreadPoolExecutor(connector.lanes, thread_name_prefix=f"outbox-{connector.name}") if connector.lanes > 1 else None
+
+    def run(self) -> None:
+        """Deliver until `stop` is set; whatever fails is said, waited for and tried again."""
+        while not self.stop.is_set():
+            try:
+                busy = self.round() > 0
+                if not busy:
+                    self.tick()
+            except Exception as error:  # the terminal goes on; the courier starts its round again
+                self.say(f"outbox {self.connector.name}: {self._words(error)}")
+                self.stop.wait(self.backoff.wait(5))
+                continue
+            if not busy:
+                self.stop.wait(self.settings.poll_seconds)
+
+    def drain(self) -> int:
+        """Deliver until nothing is due any more or the target fails; returns how many events came to an end."""
+        total = 0
+        while not self.stop.is_set():
+            done = self.round()
+            total += done
+            if done == 0 or self._target.failures:
+                break
+        return total
+
+    def round(self) -> int:
+        """Try what is due, once; returns how many events came to an end (delivered or dead)."""
+        if self._pausing():
+            return 0
+        due = separate_corrections(self.store.outbox.due(self.connector.name, self.clock(), ROUND_EVENTS))
+        if not due:
+            return 0
+        trial = Trial(self.connector, self.stop)
+        try:
+            trial.run(parcels(due, self.connector.batch), self._pool)
+        finally:
+            marks = self._judge(trial.outcomes)
+        return sum(mark.state != "waiting" for mark in marks)
+
+    def tick(self) -> None:
+        """Let the connector do what its target needs besides events."""
+        if self._pausing():
+            return
+        outcome = self.connector.tick(self.clock(), _Queue(self.store, self.connector.name))
+        if isinstance(outcome, Failed):
+            self._target_failed(outcome, [])
+        elif isinstance(outcome, Refused):
+            self._complain(outcome.answer)
+        elif isinstance(outcome, Delivered) and self._target.error:
+            self._conclude([], **WORKS)
+
+    def close(self) -> None:
+        if self._pool:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+        self.connector.close()
+
+    def _pausing(self) -> bool:
+        """Whether the target waits; read anew, for `outbox replay` and `fill` of another process end a pause."""
+        self._target = self.store.outbox.target(self.connector.name)
+        return self._target.pauses(self.clock())
+
+    def _judge(self, outcomes: Sequence[tuple[Waiting, Outcome]]) -> list[Mark]:
+        """Turn outcomes into marks and write them down with how the target stands."""
+        now, took_at = self.clock(), self._took_at
+        failed = [outcome for _, outcome in outcomes if isinstance(outcome, Failed)]
+        taken = len(failed) < len(outcomes)
+        marks = [mark for waiting, outcome in outcomes if (mark := self._mark(waiting, outcome, now, took_at, taken))]
+        if taken:
+            self._took_at = now
+        down = next((outcome for outcome in failed if outcome.whole_target), failed[0] if len(failed) >= DOWN_AFTER and not taken else None)
+        if down:
+            self._target_failed(down, marks)
+        elif marks:
+            self._conclude(marks, **(WORKS if taken else {}))
+        return marks
+
+    def _mark(self, waiting: Waiting, outcome: Outcome, now: float, took_at: float | None, took_now: bool) -> Mark | None:
+        answer, at = self._scrubbed(outcome.answer), round(now * 1000)
+        if isinstance(outcome, Delivered):
+            return Mark(waiting.event, "delivered", answer, at, waiting.attempts, waiting.blamed, reference=outcome.reference)
+        if isinstance(outcome, Refused):
+            return Mark(waiting.event, "dead", answer, at, waiting.attempts + 1, waiting.blamed + 1)
+        if outcome.whole_target:
+            return None
+        works = took_now or (took_at is not None and (waiting.tried_at is None or took_at > waiting.tried_at))
+        blamed = waiting.blamed + works
+        if blamed >= self.settings.attempts:
+            return Mark(waiting.event, "dead", answer, at, waiting.attempts + 1, blamed)
+        again = now + self.backoff.wait(waiting.attempts + 1, outcome.retry_after_seconds)
+        return Mark(waiting.event, "waiting", answer, at, waiting.attempts + 1, blamed, round(again * 1000))
+
+    def _target_failed(self, failed: Failed, marks: Sequence[Mark]) -> None:
+        failures, now, error = self._target.failures + 1, self.clock(), self._scrubbed(failed.answer)
+        pause = self.backoff.wait(failures, failed.retry_after_seconds)
+        if error != self._target.error:
+            self.say(f"outbox {self.connector.name}: {error}; next attempt in {pause:.0f} s")
+        self._conclude(marks, failures=failures, next_attempt_at=now + pause, error=error, error_at=now)
+
+    def _complain(self, answer: str) -> None:
+        """Something beside the events does not work; they go on."""
+        error = self._scrubbed(answer)
+        if error != self._target.error:
+            self.say(f"outbox {self.connector.name}: {error}")
+            self._conclude([], error=error, error_at=self.clock())
+
+    def _conclude(self, marks: Sequence[Mark], **changes: Any) -> None:
+        if any(mark.state == "delivered" for mark in marks):
+            changes["last_delivered_at"] = self.clock()
+        self._target = dataclasses.replace(self._target, **changes)
+        self.store.outbox.conclude(marks, self._target)
+
+    def _scrubbed(self, text: str) -> str:
+        return self.connector.scrubbed(text)[:LONGEST_ANSWER]
+
+    def _words(self, error: Exception) -> str:
+        """Our own errors speak for themselves; of others the kind and place are told, not what may stand in them."""
+        if isinstance(error, ClockfaceError):
+            return self._scrubbed(str(error))
+        frame = error.__traceback__
+        while frame is not None and frame.tb_next is not None:
+            frame = frame.tb_next
+        place = f" at {Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else ""
+        return f"{type(error).__name__}{place}; the round starts again"
+
+
+class Trial:
+    """One round's events on their way: parcels to the connector, outcomes back, until it is down or time is up."""
+
+    def __init__(self, connector: Connector, stop: threading.Event) -> None:
+        self.outcomes: list[tuple[Waiting, Outcome]] = []
+        self._connector = connector
+        self._stop = stop
+        self._until = time.monotonic() + ROUND_SECONDS
+        self._down = False
+        self._failures = 0  # in a row
+
+    def run(self, load: Sequence[list[Waiting]], pool: ThreadPoolExecutor | None) -> None:
+        """Deliver all of it; when this returns or raises, nothing is on its way any more."""
+        if pool is None:
+            for parcel in load:
+                self._deliver(parcel)
+            return
+        calls = [pool.submit(self._deliver, parcel) for parcel in load]
+        wait(calls)
+        for call in calls:
+            call.result()
+
+    def _deliver(self, parcel: list[Waiting]) -> None:
+        if self._over():
+            return
+        known = [waiting for waiting in parcel if not self._unknown(waiting)]
+        outcomes = self._connector.deliver([waiting.event for waiting in known])
+        for waiting, outcome in zip(known, outcomes, strict=False):  # it ends early after a failure
+            if outcome is None:
+                continue
+            self._note(waiting, outcome)
+            alone = self._connector.batch == 1
+            if (alone and isinstance(outcome, Failed)) or ((alone or isinstance(outcome, Failed)) and self._over()):
+                return
+
+    def _note(self, waiting: Waiting, outcome: Outcome) -> None:
+        self.outcomes.append((waiting, outcome))
+        self._failures = self._failures + 1 if isinstance(outcome, Failed) else 0
+        self._down = self._down or (isinstance(outcome, Failed) and outcome.whole_target)
+
+    def _unknown(self, waiting: Waiting) -> bool:
+        """Targets know people by their code; without one there is nobody to deliver a punch for."""
+        event = waiting.event
+        if event.code:
+            return False
+        why = "was erased before this was delivered" if event.erased else "has no code"
+        remedy = "discard it" if event.erased else "give them one (`python -m device people`), then replay"
+        self.outcomes.append((waiting, Refused(f"person {event.person_id} {why}; {remedy}")))
+        return True
+
+    def _over(self) -> bool:
+        return self._down or self._failures >= DOWN_AFTER or self._stop.is_set() or time.monotonic() > self._until
+
+
+def separate_corrections(due: Sequence[Waiting]) -> list[Waiting]:
+    """Leave a correction, and what follows of this person, for the next round where something before it is in this one.
+
+    A correction needs what the target calls the punch, which is known once that is written down.
+    """
+    seen: set[int] = set()
+    left: set[int] = set()
+    kept = []
+    for waiting in due:
+        person = waiting.event.person_id
+        if person in left or (waiting.event.kind == "correction" and person in seen):
+            left.add(person)
+            continue
+        seen.add(person)
+        kept.append(waiting)
+    return kept
+
+
+def parcels(due: Sequence[Waiting], batch: int) -> list[list[Waiting]]:
+    """Groups for one call each: one person's events, or batches in order where the target takes many at once."""
+    if batch > 1:
+        return [list(due[start : start + batch]) for start in range(0, len(due), batch)]
+    people: dict[int, list[Waiting]] = {}
+    for waiting in due:
+        people.setdefault(waiting.event.person_id, []).append(waiting)
+    return list(people.values())
+
+
+class _Queue:
+    """What a connector may ask (`connectors.Queue`)."""
+
+    def __init__(self, store: Store, connector: str) -> None:
+        self._store = store
+        self._connector = connector
+
+    def complete_until(self, dead_count: bool) -> float | None:
+        return self._store.outbox.complete_until(self._connector, dead_count)
+
+    def requeue(self, since: float, until: float) -> int:
+        return self._store.outbox.fill(self._connector, since, until, again=True)

@@ -1,0 +1,94 @@
+"""All couriers of a database: started and stopped together, a thread each with its own store."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from device.config import Settings
+from device.delivery.connectors import Connector, build
+from device.delivery.courier import Courier, Say
+from device.storage.database import CourierLock
+from device.storage.store import Store
+from device.terminal.supervisor import kept_running
+
+STOP_SECONDS = 5.0  # how long the end of the program waits for answers that are still out
+
+
+@contextmanager
+def delivering(path: Path, settings: Settings, say: Say = print) -> Iterator[None]:
+    """Deliver in the background while the block runs. With no connector configured, nothing is started.
+
+    Raises:
+        ConfigError: a connector cannot be built: a secret is missing, a setting cannot be honoured.
+        StoreError: another process delivers the punches of this database.
+    """
+    connectors = [build(target) for target in settings.connectors]
+    with Store.open(path, settings.store, actor="outbox") as store:
+        store.outbox.set_targets([connector.name for connector in connectors])
+    if not connectors:
+        yield
+        return
+    lock = CourierLock(path)
+    threads = [_Thread(path, settings, connector, say) for connector in connectors]
+    try:
+        for thread in threads:
+            thread.start()
+        yield
+    finally:
+        for thread in threads:
+            thread.stop.set()
+        for thread in threads:
+            thread.join(STOP_SECONDS)
+        lock.release()
+
+
+def drain(path: Path, settings: Settings, names: Sequence[str] | None = None, say: Say = print) -> dict[str, int]:
+    """Deliver what is due, one target after the other; returns how many events came to an end for each.
+
+    Raises: as `delivering`.
+    """
+    connectors = [build(target) for target in settings.connectors]
+    lock = CourierLock(path)
+    done = {}
+    try:
+        with Store.open(path, settings.store, must_exist=True, actor="outbox") as store:
+            store.outbox.set_targets([connector.name for connector in connectors])
+            for connector in connectors:
+                if names is None or connector.name in names:
+                    done[connector.name] = _drained(store, connector, settings, say)
+    finally:
+        lock.release()
+    return done
+
+
+def _drained(store: Store, connector: Connector, settings: Settings, say: Say) -> int:
+    courier = Courier(store, connector, settings.outbox, say=say)
+    try:
+        total = courier.drain()
+        courier.tick()
+        return total
+    finally:
+        courier.close()
+
+
+class _Thread(threading.Thread):
+    """One courier; the store is opened where it is used."""
+
+    def __init__(self, path: Path, settings: Settings, connector: Connector, say: Say) -> None:
+        super().__init__(name=f"outbox-{connector.name}", daemon=True)
+        self.stop = threading.Event()
+        self._path, self._settings, self._connector, self._say = path, settings, connector, say
+
+    def run(self) -> None:
+        kept_running(self.name, self._deliver, self.stop, self._say)
+
+    def _deliver(self) -> None:
+        with Store.open(self._path, self._settings.store, actor="outbox") as store:
+            courier = Courier(store, self._connector, self._settings.outbox, say=self._say, stop=self.stop)
+            try:
+                courier.run()
+            finally:
+                courier.close()

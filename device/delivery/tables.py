@@ -1,0 +1,92 @@
+"""Rows as JSON, CSV and XLSX, and files written whole: for the commands and the web pages that export.
+
+A row is a dict; its keys are the columns. A spreadsheet never runs a text of ours as a formula or a link.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from device.contract import ClockfaceError
+from device.delivery.columns import harmless
+
+Row = Mapping[str, Any]
+
+SHEET_ROWS = 1_048_575  # a worksheet holds so many under its header
+
+
+class ExportError(ClockfaceError):
+    """What was asked for cannot be written; the message says what to do."""
+
+
+def as_json(rows: Sequence[Row]) -> bytes:
+    return (json.dumps(rows, ensure_ascii=False, indent=1) + "\n").encode()
+
+
+def as_csv(columns: Sequence[str], rows: Sequence[Row]) -> bytes:
+    """UTF-8, a header, commas; times without a zone as 2026-11-24 08:00:00."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(columns)
+    for row in rows:
+        cells = [row[key] for key in columns]
+        writer.writerow([cell.isoformat(" ", "seconds") if isinstance(cell, datetime) else harmless(cell) for cell in cells])
+    return text.getvalue().encode()
+
+
+def as_xlsx(title: str, columns: Sequence[str], rows: Sequence[Row]) -> bytes:
+    """One worksheet with a header that stays in view.
+
+    Raises:
+        ExportError: more rows than a worksheet holds.
+    """
+    import xlsxwriter  # only here: the other forms start faster without it
+
+    if len(rows) > SHEET_ROWS:
+        raise ExportError(f"{len(rows)} rows do not fit on a worksheet of {SHEET_ROWS} rows; ask for a shorter time, or for csv")
+    data = io.BytesIO()
+    with xlsxwriter.Workbook(data, {"constant_memory": True}) as book:
+        sheet = book.add_worksheet(title)
+        day_and_time = book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})
+        sheet.freeze_panes(1, 0)
+        sheet.set_column(0, len(columns) - 1, 14)
+        sheet.write_row(0, 0, columns, book.add_format({"bold": True}))
+        for number, row in enumerate(rows, start=1):
+            for column, key in enumerate(columns):
+                cell = row[key]
+                if isinstance(cell, str):
+                    sheet.write_string(number, column, cell)  # never a formula or a link
+                elif isinstance(cell, datetime):
+                    sheet.write_datetime(number, column, cell, day_and_time)
+                else:
+                    sheet.write(number, column, cell)
+    return data.getvalue()
+
+
+def write_whole(out: Path, data: bytes) -> None:
+    """The whole file or none of it, mode 600: attendance is personal data.
+
+    Raises:
+        ExportError: it cannot be written.
+    """
+    try:
+        handle, draft = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name[:100]}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(draft, out)
+        except BaseException:
+            os.unlink(draft)
+            raise
+    except OSError as error:
+        raise ExportError(f"{out} cannot be written ({error}); give another file to --out") from error

@@ -1,0 +1,1 @@
+"""Keeping a terminal healthy: doctor, backup, retention, clock repair, updates."""

@@ -1,0 +1,289 @@
+"""What this machine has, what is wrong with it and what to do: one finding each, nothing is changed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable, Collection, Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+from sqlite_utils import Database
+
+from device.config import HOME, ROOT, CameraSettings, Settings
+from device.contract import ClockfaceError
+from device.maintenance.update.manifest import MANIFEST, Manifest
+from device.storage import hash_chain, keys, outbox, recovery
+from device.storage.database import explained
+from device.storage.outbox import TargetHealth
+from device.storage.schema import APPLICATION_ID, SCHEMA_VERSION
+from device.system.clock import ClockState, iso_utc, read_clock_state
+from device.vision.camera.source import default_source, open_source
+from device.vision.catalogue import Catalogue, sha256
+
+DARK = 8.0  # mean grey level of a lens that is covered
+LITTLE_DISK, NO_DISK = 1_000, 100  # MB free; a year of punches of 50 people takes 30 MB
+STUCK_SECONDS = 3600  # an event that waits for longer is reported
+EARLIEST = 1_767_225_600  # 2026-01-01: no terminal has run before
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report."""
+
+    check: str
+    state: Literal["ok", "warning", "FAULT"]
+    words: str  # what was found and, unless ok, what to do
+
+
+Check = Callable[[], Finding]
+
+
+def examine(settings: Settings, database: Path, source: str | None, skip: Collection[str] = ()) -> Iterable[Finding]:
+    """Run all checks, one after the other; each gives its finding as soon as it has it.
+
+    Args:
+        settings: those the terminal would run with.
+        database: the file the terminal would write.
+        source: the camera to be tried; None: the one `run` would take.
+        skip: checks that are left out.
+
+    Raises:
+        ClockfaceError: `skip` names a check that there is not.
+    """
+    brain = EmbedderChecks(settings, lambda: load_embedder(settings), lambda: count_templates(database))
+    checks: dict[str, Check] = {
+        "camera": lambda: check_camera(source, settings.camera),
+        "models": lambda: check_models(Catalogue.load()),
+        "artefact": brain.check_artefact,
+        "card": brain.check_card,
+        "provider": brain.check_provider,
+        "clock": lambda: check_clock(read_clock_state(), time.time()),
+        "disk": lambda: check_disk(database),
+        "database": lambda: check_database(database),
+        "keys": lambda: check_keys(database),
+        "outbox": lambda: check_outbox(settings, database, time.time()),
+    }
+    if HOME != ROOT:
+        checks["release"] = lambda: check_release(ROOT)
+    if unknown := set(skip) - set(checks):
+        raise ClockfaceError(f"--skip {min(unknown)}: no such check; there are {', '.join(checks)}")
+    for name, check in checks.items():
+        if name not in skip:
+            yield guarded(name, check)
+
+
+def guarded(name: str, check: Check) -> Finding:
+    """The finding of a check; an error with a remedy is a fault found."""
+    try:
+        return check()
+    except (ClockfaceError, OSError, ImportError) as error:
+        return Finding(name, "FAULT", " ".join(str(error).split()))
+
+
+def check_camera(source: str | None, settings: CameraSettings) -> Finding:
+    """Open the camera and look at one picture."""
+    name = source or default_source()
+    if source is None and name == "demo":
+        return Finding("camera", "warning", "none here: plug one in; `--source demo`, clips and network cameras work without")
+    begin = time.monotonic()
+    with open_source(name, settings) as opened:
+        frame = next(iter(opened))
+        words = f"{opened.describe()}, first picture after {time.monotonic() - begin:.1f} s"
+    if frame.image.mean() < DARK:
+        return Finding("camera", "warning", f"{words}, but it is black: uncover the lens or switch on a light")
+    return Finding("camera", "ok", words)
+
+
+def check_models(catalogue: Catalogue) -> Finding:
+    """Compare every file that the terminal may load with its sha256."""
+    entries = [entry for entry in catalogue.entries.values() if entry.kind != "source"]
+    faults = [fault for entry in entries if (fault := catalogue.fault(entry))]
+    if faults:
+        return Finding("models", "FAULT", "; ".join(faults))
+    return Finding("models", "ok", f"{', '.join(entry.name for entry in entries)}: verified")
+
+
+def load_embedder(settings: Settings) -> Any:
+    from device.vision.precision import open_embedder  # here, since a board whose onnxruntime does not load must get its report
+
+    return open_embedder(settings, remember=False)
+
+
+class EmbedderChecks:
+    """Artefact, card and provider: all need the model loaded, once."""
+
+    def __init__(self, settings: Settings, load: Callable[[], Any], templates: Callable[[], int]) -> None:
+        self._settings = settings
+        self._load = load
+        self._templates = templates
+        self._opened: Any = None
+
+    def _loaded(self) -> Any:
+        self._opened = self._opened or self._load()
+        return self._opened
+
+    def check_artefact(self) -> Finding:
+        """Which artefact of the model family runs on this board, and what was measured."""
+        return Finding("artefact", "ok", self._loaded().words)
+
+    def check_card(self) -> Finding:
+        """Whether the card has a threshold for the templates in the gallery."""
+        card = self._loaded().embedder.card
+        templates = max(self._settings.decision.at_least_templates, self._templates())
+        point = card.operating_point(templates, self._settings.decision.fpir)
+        words = f"{card.name} {card.embedding_size}-D {card.precision} {card.model_id[:12]}, threshold {point.threshold:.3f}"
+        return Finding("card", "ok", f"{words} for up to {point.gallery_size} templates at FPIR {point.fpir:g} ({point.method})")
+
+    def check_provider(self) -> Finding:
+        """What the embedder really runs on, and why not on something faster."""
+        embedder = self._loaded().embedder
+        report = embedder.provider_report
+        passed_over = report if isinstance(report, str) else "; ".join(map(str, report))
+        return Finding("provider", "ok", f"{embedder.provider}{f' ({passed_over})' if passed_over else ''}")
+
+
+def check_clock(state: ClockState, now: float) -> Finding:
+    """Whether the time in the log can be believed."""
+    if now < EARLIEST:
+        return Finding("clock", "FAULT", f"it says {iso_utc(now)}: connect the network or set the time (`sudo date -s ...`)")
+    if not state.synchronised:
+        return Finding("clock", "warning", f"{iso_utc(now)}, not synchronised: each punch says so; connect the network, `timedatectl` shows more")
+    return Finding("clock", "ok", f"{iso_utc(now)}, synchronised")
+
+
+def check_disk(database: Path) -> Finding:
+    """Whether there is room where the database lies, and it may be written."""
+    folder = next(parent for parent in database.resolve().parents if parent.is_dir())
+    free = shutil.disk_usage(folder).free // 1_000_000
+    read_only = os.statvfs(folder).f_flag & os.ST_RDONLY or not os.access(folder, os.W_OK)
+    if read_only:
+        return Finding("disk", "FAULT", f"{folder} cannot be written: mount it writable or give it to this user")
+    words = f"{free} MB free at {folder}"
+    if free < LITTLE_DISK:
+        return Finding("disk", "FAULT" if free < NO_DISK else "warning", f"{words}: make room")
+    return Finding("disk", "ok", words)
+
+
+def check_database(database: Path) -> Finding:
+    """Read the whole database: its version, its integrity, its hash chains, who may read it."""
+    recovery.refuse_empty(database)
+    if not database.exists():
+        return Finding("database", "warning", f'{database} does not exist yet: enrol somebody (`python -m device enroll "Name" --camera 0`)')
+    with explained(database), closing(_read_only(database)) as connection:
+        owner, version = (connection.execute(f"PRAGMA {key}").fetchone()[0] for key in ("application_id", "user_version"))
+        if owner != APPLICATION_ID:
+            return Finding("database", "FAULT", f"{database} belongs to another program; give another file to --db")
+        if version != SCHEMA_VERSION:
+            return _other_version(database, version)
+        faults = [row[0] for row in connection.execute("PRAGMA integrity_check(5)") if row[0] != "ok"]
+        if faults:
+            return Finding("database", "FAULT", f"{database} is damaged ({faults[0]}): stop the terminal, keep a copy, restore a back-up")
+        db = Database(connection, execute_plugins=False)
+        reports = [hash_chain.verify(db, table) for table in hash_chain.CHAINED]
+        people, punches = (connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("people", "punches"))
+    broken = next((report for report in reports if not report.ok), None)
+    if broken:
+        return Finding("database", "FAULT", f"{database}: {broken.reason}; keep a copy and compare it with a back-up")
+    words = f"{database}: {people} people, {punches} punches, hash chains whole"
+    if database.stat().st_mode & 0o077:
+        return Finding("database", "warning", f"{words}, but others on this machine may read it: chmod 600 {database}")
+    return Finding("database", "ok", words)
+
+
+def check_keys(database: Path) -> Finding:
+    """Whether the device's key opens, nobody else reads it, and everybody with templates has a key."""
+    place = keys.folder()
+    if wide := keys.open_to_others(place):
+        words = f"others on this machine may use {wide[0]}: the next start closes it; then `python -m device keys rotate`, as it may have been read"
+        return Finding("keys", "warning", words)
+    device = keys.opened(place)
+    identity, owners = _identity_and_owners(database)
+    known = keys.PersonKeys(identity, place).everyone() if identity else {}
+    if without := sorted(owners - known.keys()):
+        words = f"{len(without)} people have templates and no key here (id {', '.join(map(str, without[:5]))}): put back {place}, or enrol them again"
+        return Finding("keys", "warning", words)
+    if device is None:
+        return Finding("keys", "ok", f"none yet: the first enrolment makes them in {place}")
+    return Finding("keys", "ok", f"{place}: the device's key is {device.kind}, {len(known)} people have keys that open")
+
+
+def _identity_and_owners(database: Path) -> tuple[str | None, set[int]]:
+    """Of a database of this version: its identity, and everybody who has templates."""
+    if not database.exists():
+        return None, set()
+    with explained(database), closing(_read_only(database)) as connection:
+        if connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
+            return None, set()
+        identity = connection.execute("SELECT id FROM identity").fetchone()[0]
+        return identity, {row[0] for row in connection.execute("SELECT DISTINCT person_id FROM templates")}
+
+
+def check_release(release: Path) -> Finding:
+    """Compare every file of this release with the signed manifest it came with: a worn card shows here first."""
+    manifest = Manifest.from_bytes((release / MANIFEST).read_bytes())
+    files = [file for file in manifest.files if not file.path.startswith("wheels/")]  # these became the environment
+    wrong = [file.path for file in files if not (release / file.path).is_file() or sha256(release / file.path) != file.sha256]
+    if wrong:
+        return Finding("release", "FAULT", f"{manifest.release_id}: {len(wrong)} files are missing or changed ({wrong[0]}): install the bundle again")
+    return Finding("release", "ok", f"{manifest.release_id} for {manifest.target}, {len(files)} files as signed")
+
+
+def check_outbox(settings: Settings, database: Path, now: float) -> Finding:
+    """Whether punches reach the company's systems: secrets in place, nothing stuck, nothing given up."""
+    from device.delivery.connectors import build
+
+    for target in settings.connectors:
+        build(target)
+    names = {target.name for target in settings.connectors}
+    targets = _targets(database)
+    troubles = [words for target in targets if (words := _trouble(target, names, now))]
+    if troubles:
+        return Finding("outbox", "warning", "; ".join(troubles) + ": `python -m device outbox` tells more")
+    return Finding("outbox", "ok", f"{', '.join(sorted(names))}: nothing stuck" if names else "no connector is configured (docs/connectors.md)")
+
+
+def _targets(database: Path) -> list[TargetHealth]:
+    if not database.exists():
+        return []
+    with explained(database), closing(_read_only(database)) as connection:
+        if connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
+            return []
+        return outbox.health(Database(connection, execute_plugins=False))
+
+
+def _trouble(target: TargetHealth, configured: set[str], now: float) -> str:
+    """What is wrong with a target, in words; empty where nothing is."""
+    if target.connector not in configured:
+        return f"{target.waiting} events wait for {target.connector}, which is not configured" if target.waiting else ""
+    words = []
+    if target.oldest_waiting_at is not None and now - target.oldest_waiting_at > STUCK_SECONDS:
+        said = f" ({target.error})" if target.error else ""
+        words.append(f"{target.waiting} events wait for {target.connector}, the oldest since {iso_utc(target.oldest_waiting_at)}{said}")
+    if target.dead:
+        words.append(f"{target.dead} dead letters of {target.connector}")
+    return "; ".join(words)
+
+
+def count_templates(database: Path) -> int:
+    """Templates of active people; 0 where there is none or it cannot be read, which the check of the database tells."""
+    try:
+        with closing(_read_only(database)) as connection:
+            return int(connection.execute("SELECT count(*) FROM templates JOIN people ON people.id = person_id WHERE active").fetchone()[0])
+    except sqlite3.Error:
+        return 0
+
+
+def _read_only(database: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{quote(str(database.resolve()))}?mode=ro", uri=True, timeout=5.0)
+
+
+def _other_version(database: Path, version: int) -> Finding:
+    if version > SCHEMA_VERSION:
+        return Finding("database", "FAULT", f"{database} is from a newer version (schema {version}, known {SCHEMA_VERSION}): update Clockface")
+    return Finding("database", "warning", f"{database} is from an older version (schema {version}): the next start brings it up to date; keep a copy")

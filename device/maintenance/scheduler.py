@@ -1,0 +1,115 @@
+"""What a terminal does by itself from time to time, on a thread of its own with its own connection to the database."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from device.config import RetentionSettings, Settings
+from device.contract import ClockfaceError
+from device.maintenance import retention
+from device.maintenance.clock_repair import ClockWatch, Repair, zone_name
+from device.storage import recovery
+from device.storage.store import Store, StoreError
+from device.system.clock import ClockState, read_clock_state
+from device.terminal.supervisor import kept_running
+
+Say = Callable[[str], None]
+POLL_SECONDS = 10.0
+RETRY_SECONDS = 600.0  # after a failure: it is said each time, so not too often
+
+
+@dataclass
+class Task:
+    """Something to be done every so often. `due_at` is monotonic s."""
+
+    name: str
+    every_seconds: float
+    work: Callable[[Store], list[str]]  # returns what is to be said
+    due_at: float = 0.0
+
+    def run(self, store: Store, now: float) -> list[str]:
+        """Do it where it is due. A failure is said and tried again later; it ends nothing."""
+        if now < self.due_at:
+            return []
+        try:
+            lines = self.work(store)
+            self.due_at = now + self.every_seconds
+        except ClockfaceError as error:
+            lines, self.due_at = [f"{self.name}: {error}"], now + min(self.every_seconds, RETRY_SECONDS)
+        return lines
+
+
+def tasks(settings: Settings, now: Callable[[], float] = time.time) -> list[Task]:
+    copy_seconds = settings.store.copy_hours * 3600.0
+    watch, repair = ClockWatch(), Repair()
+    return [
+        Task("copy of the database", 60.0, lambda store: copied(store, copy_seconds, now())),
+        Task("retention", 86400.0, lambda store: retained(store, settings.retention, now(), read_clock_state())),
+        Task("clock", POLL_SECONDS, lambda store: [*watched(store, watch, now()), *repair.run(store, now(), read_clock_state())]),
+    ]
+
+
+def watched(store: Store, watch: ClockWatch, now: float) -> list[str]:
+    """Jumps and changes of zone go into the audit."""
+    changes = watch.look(now, time.clock_gettime(time.CLOCK_BOOTTIME), zone_name())
+    time.tzset()  # where the zone was changed this process goes by the new one, too
+    for change in changes:
+        store.audit("clock", change.action, change.details)
+    return [change.words for change in changes]
+
+
+def retained(store: Store, settings: RetentionSettings, now: float, clock: ClockState) -> list[str]:
+    """Apply the policy, but not by a clock that may be years ahead: what it removes does not come back. A site that never had a time server trusts its clock.
+
+    Raises:
+        StoreError: the clock is not set, and it was before.
+    """
+    if not clock.synchronised:
+        with store.reading() as db:
+            if db.execute("SELECT EXISTS (SELECT 1 FROM punches WHERE clock_synchronised = 1)").fetchone()[0]:
+                raise StoreError("put off until the clock is set; see that the time server can be reached (`timedatectl`)")
+    return retention.apply(store, settings, now)
+
+
+def copied(store: Store, every_seconds: float, now: float) -> list[str]:
+    """Make the last good copy anew when it is older than that, whoever made it; a copy from the future counts as old."""
+    copy = recovery.copy_of(store.path)
+    if not copy.exists() or not 0 <= now - copy.stat().st_mtime < every_seconds:
+        recovery.keep(store.path)
+    return []
+
+
+@contextmanager
+def upkeep(path: Path, settings: Settings, say: Say) -> Iterator[None]:
+    """Look after the database in the background while the block runs."""
+    thread = _Thread(path, settings, tasks(settings), say)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.stop.set()
+        thread.join()
+
+
+class _Thread(threading.Thread):
+    def __init__(self, path: Path, settings: Settings, work: Sequence[Task], say: Say) -> None:
+        super().__init__(name="upkeep", daemon=True)
+        self.stop = threading.Event()
+        self._path, self._settings, self._work, self._say = path, settings, work, say
+
+    def run(self) -> None:
+        kept_running(self.name, self._work_on, self.stop, self._say)
+
+    def _work_on(self) -> None:
+        with Store.open(self._path, self._settings.store, must_exist=True, actor="upkeep") as store:
+            while True:
+                for task in self._work:
+                    for line in task.run(store, time.monotonic()):
+                        self._say(line)
+                if self.stop.wait(POLL_SECONDS):
+                    return

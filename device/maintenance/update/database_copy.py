@@ -1,0 +1,77 @@
+"""The database across an update: a release that changes its schema gets a copy to go back to, for as long as it is on trial."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from itertools import zip_longest
+from pathlib import Path
+from urllib.parse import quote
+
+from device.storage.database import TerminalLock, explained
+
+DERIVED = frozenset(  # may be lost by going back: made again, or only about what is compared anyway
+    ("templates", "audit", "outbox", "targets", "sightings", "sessions", "attempts", "settings", "gallery_version", "identity")
+)
+
+
+def schema_of(database: Path) -> int:
+    """The schema of a database, 0 where there is none yet."""
+    if not database.exists():
+        return 0
+    with explained(database), closing(_open(database, "ro")) as connection:
+        return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def keep_copy(database: Path, schema: int) -> Path | None:
+    """Copy the database, with mode 600, where a release with this schema would change it. Returns the copy."""
+    if not database.exists() or schema_of(database) >= schema:
+        return None
+    copy = database.with_name(f"{database.name}.before-update")
+    copy.unlink(missing_ok=True)
+    os.close(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    with explained(database), closing(_open(database, "rw")) as source, closing(_open(copy, "rw")) as target:
+        target.execute("PRAGMA synchronous = FULL")
+        source.backup(target)
+    return copy
+
+
+def restore(database: Path, copy: Path) -> bool:
+    """Put the copy's content back, in one transaction; False, and nothing changed, where people or punches were recorded meanwhile.
+
+    Raises:
+        StoreError: a terminal runs on the database, or one of the files is damaged.
+    """
+    lock = TerminalLock(database)
+    try:
+        with explained(database), closing(_open(database, "rw")) as now, closing(_open(copy, "rw")) as before:
+            if _version(now) == _version(before):
+                return True
+            if not _recorded_the_same(before, now):
+                return False
+            before.backup(now)
+    finally:
+        lock.release()
+    return True
+
+
+def _recorded_the_same(before: sqlite3.Connection, now: sqlite3.Connection) -> bool:
+    """Whether people recorded nothing meanwhile: every table there was, and every column of it, has the rows that it had."""
+    for (table,) in before.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT LIKE '\\_%' ESCAPE '\\'"):
+        known = {row[1] for row in now.execute(f'PRAGMA table_info("{table}")')}
+        columns = ", ".join(f'"{row[1]}"' for row in before.execute(f'PRAGMA table_info("{table}")') if row[1] in known)
+        if table in DERIVED or not columns:
+            continue
+        rows = [connection.execute(f'SELECT {columns} FROM "{table}" ORDER BY 1') for connection in (before, now)]
+        if any(one != other for one, other in zip_longest(*rows)):
+            return False
+    return True
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _open(path: Path, mode: str) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode={mode}", uri=True, timeout=5.0)

@@ -1,0 +1,230 @@
+"""From a bundle to a release that runs, or back: verify, stage, switch, examine, start, confirm."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import pwd
+import shutil
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from device.maintenance.update import database_copy
+from device.maintenance.update import environment as environments
+from device.maintenance.update.bundle import Bundle
+from device.maintenance.update.manifest import TARGETS, BundleError, Manifest
+from device.maintenance.update.releases import STARTS, Installation, ReleaseError, Trial, read_manifest
+from device.maintenance.update.signatures import read_trusted
+from device.system.systemd import Service
+
+PROGRAM = "clockface.py"  # in each release: runs it from wherever it lies
+DOCTOR_SECONDS = 300.0  # a Raspberry Pi 4 measures its models meanwhile
+SPARE = 200_000_000  # bytes that stay free on the disk
+BOARDS = {"rpi": "Raspberry Pi", "jetson": "NVIDIA"}  # target -> what the device tree calls it
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Board:
+    """What decides whether a bundle fits."""
+
+    machine: str  # of the Python that runs, such as aarch64
+    model: str  # from the device tree; empty where there is none
+    python: str  # such as 3.11
+
+    @classmethod
+    def here(cls) -> Board:
+        machine = platform.machine() if struct.calcsize("P") == 8 else f"{platform.machine()} with a 32-bit system"
+        tree = Path("/proc/device-tree/model")
+        model = tree.read_bytes().decode("ascii", "replace").rstrip("\0") if tree.exists() else ""
+        return cls(machine, model, f"{sys.version_info.major}.{sys.version_info.minor}")
+
+
+def check_fits(manifest: Manifest, board: Board, current: Manifest | None, database: Path, older: bool = False) -> None:
+    """Whether a bundle is for this board and no step back.
+
+    Raises:
+        BundleError: it is for another board or Python, built before the release in force, or its store is older than the database.
+    """
+    machine = TARGETS[manifest.target]
+    name = next((target for target, words in BOARDS.items() if words.lower() in board.model.lower()), "")
+    if machine not in ("", board.machine) or (name and manifest.target in BOARDS and manifest.target != name):
+        raise BundleError(f"bundle: for {manifest.target}, this is {board.model or board.machine}; fetch the bundle for this board")
+    if manifest.python and board.python not in manifest.python:
+        raise BundleError(f"bundle: has wheels for Python {', '.join(manifest.python)}, this is {board.python}; build it with --python {board.python}")
+    if current is not None and manifest.built < current.built and not older:
+        raise BundleError(f"bundle: {manifest.release_id} was built before the release in force ({current.release_id}); add --older to go back on purpose")
+    if (version := database_copy.schema_of(database)) > manifest.database_schema:
+        raise BundleError(f"bundle: its store knows schema {manifest.database_schema}, {database} has {version}; take a newer bundle")
+
+
+def stage(bundle: Bundle, folder: Path, installation: Installation) -> None:
+    """Fill the folder of a release: the files, its Python environment, byte code."""
+    bundle.unpack(folder)
+    (folder / ".venv").symlink_to(environment(folder, bundle.manifest, installation))
+    compiling = [str(folder / ".venv/bin/python3"), "-m", "compileall", "-q", str(folder / "device")]
+    done = subprocess.run(compiling, capture_output=True, text=True, env=clean_environment())
+    if done.returncode:
+        raise BundleError(f"bundle: the program does not compile with this Python ({done.stdout.strip().splitlines()[:1]})")
+
+
+def environment(release: Path, manifest: Manifest, installation: Installation) -> str:
+    """Where the Python environment of a staged release is: made from its wheels, which are not kept, or the one that runs here."""
+    if not manifest.python:
+        return str(Path(sys.prefix).resolve())
+    wheels = release / environments.WHEELS
+    try:
+        name = environments.provide(installation.root, wheels, release / environments.REQUIREMENTS, manifest.target, installation.disk.sync_tree)
+    except environments.CannotMake as error:
+        raise BundleError(f"bundle: its Python environment cannot be made ({error})") from error
+    shutil.rmtree(wheels)
+    return f"../../environments/{name}"
+
+
+def install(installation: Installation, path: Path, database: Path, *, older: bool = False, board: Board | None = None) -> str:
+    """Verify a bundle and put its release beside the others; nothing is switched. Returns the release's id.
+
+    Raises:
+        BundleError: it is not signed by a trusted key, changed, or not for this board; nothing was unpacked.
+    """
+    with Bundle.open(path, read_trusted(installation.trusted)) as bundle:
+        bundle.verify()
+        current = installation.named("current")
+        check_fits(bundle.manifest, board or Board.here(), read_manifest(installation.path(current)) if current else None, database, older)
+        release = bundle.manifest.release_id
+        if not installation.path(release).exists():
+            size = sum(file.size for file in bundle.manifest.files)
+            needed = size * (4 if bundle.manifest.python else 1) + SPARE  # wheels unpack to three times their size
+            if (free := shutil.disk_usage(installation.root).free) < needed:
+                raise BundleError(f"bundle: {needed // 1_000_000} MB are needed at {installation.root}, {free // 1_000_000} MB are free; make room")
+            installation.add(release, lambda folder: stage(bundle, folder, installation))
+    return release
+
+
+def switch(installation: Installation, release: str, database: Path, service: Service | None, say: Say) -> bool:
+    """Let a release that is on disk run: switched, examined, started; put back when one of these fails. Returns whether it stays.
+
+    Without a service the release stays on trial until the terminal has been started by hand and confirms it.
+    """
+    manifest = read_manifest(installation.path(release))
+    if manifest is None:
+        raise ReleaseError(f"release {release} is not on this device; `python -m device update list` shows which are")
+    before = examine(installation.path(current), database) if (current := installation.named("current")) else None
+    copy = database_copy.keep_copy(database, manifest.database_schema)
+    installation.start_trial(Trial(release, 0, str(database), str(copy or "")))
+    say(f"switched to {release}")
+    fault = new_faults(before, examine(installation.root / "current", database))
+    if fault is None and service is not None:
+        fault = service.restart()
+    if fault is None:
+        if service is not None or installation.named("proven") is None:
+            confirm(installation, say)
+        else:
+            say(f"{release} is on trial: start the terminal; it is kept once the first picture has gone through it")
+        return True
+    say(f"{release} is not kept: {fault}")
+    if service is not None:
+        service.stop()
+    put_back(installation, say)
+    if service is not None and installation.named("current") and (worse := service.restart()):
+        say(f"the release before does not start either: {worse}")
+    return False
+
+
+def new_faults(before: Mapping[str, str] | None, after: Mapping[str, str]) -> str | None:
+    """Faults that a release has and the one before has not, in words; what is wrong with the machine itself is no reason to go back."""
+    fresh = [f"{check}: {words}" for check, words in after.items() if before is None or check not in before]
+    return f"its doctor says: {'; '.join(fresh)}" if fresh else None
+
+
+def examine(release: Path, database: Path) -> dict[str, str]:
+    """Run the doctor of a release, by its own code and Python; check -> what is wrong, empty where nothing is.
+
+    The camera is left out: the terminal that still runs holds it. The first start shows whether it works.
+    """
+    command = [str(release / ".venv/bin/python3"), str(release / PROGRAM), "doctor", "--skip", "camera", "--db", str(database), "--json"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=DOCTOR_SECONDS, cwd=release, env=clean_environment(), **as_owner_of(database))
+        checks = json.loads(done.stdout)["checks"]
+        return {check["check"]: check["words"] for check in checks if check["state"] == "FAULT"}
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return {"doctor": f"does not run ({error})"}
+    except (ValueError, KeyError, TypeError):
+        return {"doctor": f"does not end well ({' '.join(done.stderr.strip().splitlines()[-1:]) or f'exit {done.returncode}'})"}
+
+
+def confirm(installation: Installation, say: Say, keep: int = 3) -> None:
+    """Keep the release on trial for good."""
+    trial = installation.trial()
+    if trial is None:
+        return
+    installation.confirm()
+    if trial.copy:
+        Path(trial.copy).unlink(missing_ok=True)
+    say(f"{trial.release} is kept")
+    for removed in installation.prune(keep):
+        say(f"{removed} is removed")
+
+
+def guard(installation: Installation, say: Say) -> None:
+    """Before each start: a release on trial that was started too often without being confirmed is put back."""
+    trial = installation.trial()
+    if trial is None or installation.named("proven") is None:
+        return
+    if trial.starts >= STARTS or installation.named("current") is None:
+        say(f"{trial.release} did not become healthy in {trial.starts} starts")
+        put_back(installation, say)
+        return
+    installation.count_start(trial)
+
+
+def put_back(installation: Installation, say: Say) -> None:
+    """End a trial that failed: the proven release, and the database it knows, are in force again."""
+    trial = installation.trial()
+    if trial is None:
+        return
+    if trial.copy and not database_copy.restore(Path(trial.database), Path(trial.copy)):
+        say(f"{trial.release} has changed people or punches meanwhile: it stays, for the release before cannot read this database")
+        installation.confirm()
+        return
+    proven = installation.go_back()
+    say(f"back to {proven}" if proven else "no release is in force")
+    if trial.copy:
+        Path(trial.copy).unlink(missing_ok=True)
+
+
+def rollback(installation: Installation, database: Path, service: Service | None, say: Say) -> bool:
+    """Go back on purpose: end the trial, or take the release that was proven before."""
+    if installation.on_trial:
+        if service is not None:
+            service.stop()
+        put_back(installation, say)
+        return service is None or service.restart() is None
+    previous = installation.named("previous")
+    if previous is None or previous == installation.named("current"):
+        raise ReleaseError("there is no release to go back to; `python -m device update list` shows which are here")
+    manifest, version = read_manifest(installation.path(previous)), database_copy.schema_of(database)
+    if manifest is not None and version > manifest.database_schema:
+        raise ReleaseError(f"{previous} knows database schema {manifest.database_schema}, {database} has {version}: install a newer bundle instead")
+    return switch(installation, previous, database, service, say)
+
+
+def clean_environment() -> dict[str, str]:
+    """Without what would make a release use another's modules, models or settings."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("PYTHON") and key not in ("CLOCKFACE_MODELS", "VIRTUAL_ENV")}
+
+
+def as_owner_of(database: Path) -> dict[str, Any]:
+    """How `subprocess.run` becomes the user whom the data belong to, where root updates for a service user."""
+    place = next(path for path in (database, *database.absolute().parents) if path.exists())
+    owner = place.stat().st_uid
+    if os.geteuid() != 0 or owner == 0:
+        return {}
+    entry = pwd.getpwuid(owner)
+    return {"user": owner, "group": entry.pw_gid, "extra_groups": os.getgrouplist(entry.pw_name, entry.pw_gid)}

@@ -1,0 +1,1 @@
+"""The database: schema, store, records, hash chain, keys, templates, outbox rows, recovery."""

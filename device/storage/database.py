@@ -1,0 +1,182 @@
+"""The file under the store: opened with the right durability and file modes, errors put into words a person can act on."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from device.config import HOME, Settings
+from device.contract import ClockfaceError
+from device.storage.schema import APPLICATION_ID, SCHEMA_VERSION, migrate
+
+OLDEST_SQLITE = (3, 37, 0)  # strict tables
+
+
+class StoreError(ClockfaceError):
+    """The store cannot do what it was asked; the message says why and what to do."""
+
+
+class DamagedError(StoreError):
+    """The file is damaged: the next start restores its last good copy."""
+
+
+class LockedPeriod(StoreError):
+    """A change to days that are settled."""
+
+
+REMEDIES = (  # part of SQLite's message -> what it means here and what to do
+    ("period is locked", "holds a locked period that this would change; nothing was written: lift the lock first, or choose another day"),
+    ("locked", "is locked by another process; wait until that has finished or end it (`fuser` names it), then try again"),
+    ("readonly", "cannot be written; make the file and its folder writable for this user"),
+    ("disk is full", "cannot grow, the disk is full; nothing was recorded: free some space and try again"),
+    ("disk i/o error", "cannot be written, the disk reports an error; nothing was recorded: check its space and health (`dmesg`)"),
+    ("unable to open", "cannot be opened; check that its folder exists and belongs to this user"),
+    ("not a database", "is no SQLite database or its header is damaged; keep a copy, then restore a back-up or give another file to --db"),
+    ("malformed", "is damaged; stop the terminal, keep a copy, then restore a back-up or save what can be read with `sqlite3 FILE .recover`"),
+)
+
+
+KINDS = {"period is locked": LockedPeriod, "malformed": DamagedError, "not a database": DamagedError}
+
+
+def database_path(settings: Settings, given: str | None) -> Path:
+    """The database named on the command line, or the one of the settings, relative to the project's or the installation's folder."""
+    return Path(given) if given else HOME / settings.store.path
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into a `StoreError` that names the file and the remedy."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        said = str(error)
+        remedy = next((text for part, text in REMEDIES if part in said.lower()), None)
+        kind = next((kind for part, kind in KINDS.items() if part in said), StoreError)
+        raise kind(f"database {path} {remedy} ({said})" if remedy else f"database {path}: {said}") from error
+
+
+@contextmanager
+def writing(db: Database, path: Path) -> Iterator[None]:
+    """One write transaction, committed to disk when the block ends, undone when it fails."""
+    with explained(path):
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            db.commit()
+        except BaseException:
+            db.rollback()
+            raise
+
+
+def connect(path: Path, busy_timeout_ms: int, must_exist: bool) -> Database:
+    """Open the database, create or migrate it where needed.
+
+    Write-ahead log with synchronous=FULL: a commit has reached the disk when it returns. The file, its log and its
+    index are mode 600, a folder made for it 700. Deleted content is overwritten.
+
+    Raises:
+        StoreError: missing and `must_exist`; not ours, damaged, locked, not writable, from a newer version.
+    """
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old, 3.37 is needed; use Python with a newer SQLite")
+    _make_private(path, must_exist)
+    with explained(path):
+        conn = sqlite3.connect(path, timeout=busy_timeout_ms / 1000, isolation_level=None)
+        try:
+            db = Database(conn, execute_plugins=False)
+            _check_origin(db, path)
+            _set_up(db, path, busy_timeout_ms)
+        except BaseException:
+            conn.close()
+            raise
+    return db
+
+
+def _make_private(path: Path, must_exist: bool) -> None:
+    """Create the file if it may be, so that SQLite's companions inherit mode 600; tighten an existing one.
+
+    A file that is there is not opened here: closing it would drop the locks other connections of this process hold
+    (https://www.sqlite.org/howtocorrupt.html, 2.2).
+    """
+    try:
+        if must_exist and not path.exists():
+            raise StoreError(f"database {path} does not exist; give the right file to --db, or enrol somebody first (`python -m device enroll`)")
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        for part in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
+            if part.is_file() and part.stat().st_mode & 0o077:
+                part.chmod(part.stat().st_mode & 0o700)
+    except (OSError, ValueError) as error:
+        raise StoreError(f"database {path} cannot be opened for writing ({error}); check the path and that file and folder belong to this user") from error
+    for needed in (path, path.parent):
+        if not os.access(needed, os.W_OK):
+            raise StoreError(f"database {path} cannot be written: {needed} is read-only; make it writable for this user")
+    if not path.is_file():
+        raise StoreError(f"database {path} cannot be opened: it is no file; give another file to --db")
+
+
+def _check_origin(db: Database, path: Path) -> None:
+    db.execute("BEGIN")  # one state: another process may just be creating the tables
+    owner, version = (db.execute(f"PRAGMA {key}").fetchone()[0] for key in ("application_id", "user_version"))
+    tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    db.rollback()
+    if owner != APPLICATION_ID and tables:
+        raise StoreError(f"database {path} belongs to another program; give another file to --db")
+    if version > SCHEMA_VERSION:
+        raise StoreError(f"database {path} is from a newer version (its schema is {version}, this program knows {SCHEMA_VERSION}); update Clockface")
+
+
+def _set_up(db: Database, path: Path, busy_timeout_ms: int) -> None:
+    if _enter_wal(db, busy_timeout_ms) != "wal":
+        raise StoreError(f"database {path}: its file system cannot hold a write-ahead log; use a local disk")
+    for pragma in ("synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
+        db.execute(f"PRAGMA {pragma}")
+    if db.execute("PRAGMA user_version").fetchone()[0] < SCHEMA_VERSION:
+        with writing(db, path):
+            migrate(db)
+
+
+def _enter_wal(db: Database, busy_timeout_ms: int) -> str:
+    """SQLite does not wait when several processes turn a new file into WAL mode at once, so we do."""
+    deadline = time.monotonic() + busy_timeout_ms / 1000
+    while True:
+        try:
+            return str(db.execute("PRAGMA journal_mode = WAL").fetchone()[0])
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+class TerminalLock:
+    """One running terminal a database: an advisory lock on `<db>.lock` that dies with the process."""
+
+    def __init__(self, path: Path, ending: str = ".lock", holder: str = "a running terminal") -> None:
+        self._file = os.open(path.with_name(path.name + ending), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            number = os.pread(self._file, 32, 0).decode("ascii", "replace") or "unknown"
+            os.close(self._file)
+            raise StoreError(f"database {path} is in use by {holder} (process {number}); stop it, or give another file to --db") from error
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, str(os.getpid()).encode(), 0)
+
+    def release(self) -> None:
+        os.close(self._file)
+
+
+class CourierLock(TerminalLock):
+    """One process a database delivers, or two would send the same punch."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, ".outbox.lock", "a process that delivers its punches")

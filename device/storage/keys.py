@@ -1,0 +1,392 @@
+"""The keys of people: what enrolment keeps of somebody is sealed with a key of their own, and erasing the key erases them in every copy.
+
+Each person's key (AES-256) lies wrapped by the device's key in a small database of its own, and so in no back-up and no copy of the
+store. The folder is CLOCKFACE_KEYS, else `keys` beside `data`; mode 700, files 600. The device's key is the content of its file, or
+sealed there by a TPM (`device/system/tpm.py`). The file is read anew for every operation: after a rotation nobody goes on with the old key.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from device.config import HOME
+from device.contract import ClockfaceError
+from device.system import tpm
+from device.system.files import Disk
+
+DEVICE_KEY, NEXT_KEY = "device.key", "device.key.next"
+SIZE = 32  # bytes: AES-256
+NONCE = 12  # bytes, random, in front of what is sealed
+OVERHEAD = NONCE + 16  # bytes that a sealed text is longer
+TABLE = """CREATE TABLE IF NOT EXISTS keys (
+    person_id INTEGER PRIMARY KEY, device_key TEXT NOT NULL, wrapped BLOB, erased_at INTEGER, CHECK ((wrapped IS NULL) <> (erased_at IS NULL))
+) STRICT"""
+
+
+class KeysError(ClockfaceError):
+    """Keys that cannot be read, made or used; the message says what to do."""
+
+
+def folder() -> Path:
+    return Path(os.environ.get("CLOCKFACE_KEYS") or HOME / "keys")
+
+
+@contextmanager
+def apart(place: Path) -> Iterator[None]:
+    """Keys of a database that is thrown away, for this process and those it starts."""
+    before = os.environ.get("CLOCKFACE_KEYS")
+    os.environ["CLOCKFACE_KEYS"] = str(place)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["CLOCKFACE_KEYS"]
+        else:
+            os.environ["CLOCKFACE_KEYS"] = before
+
+
+def seal(key: bytes, plain: bytes, context: str) -> bytes:
+    """AES-256-GCM; opens only with the same key and context."""
+    nonce = os.urandom(NONCE)
+    return nonce + AESGCM(key).encrypt(nonce, plain, context.encode())
+
+
+def unseal(key: bytes, sealed: bytes, context: str) -> bytes:
+    """Raises:
+    KeysError: another key or context, or the bytes were changed.
+    """
+    try:
+        return AESGCM(key).decrypt(sealed[:NONCE], sealed[NONCE:], context.encode())
+    except (InvalidTag, ValueError) as error:
+        raise KeysError(f"sealed data ({context}) was changed, or belongs to another key: restore a back-up of the database, or enrol again") from error
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How the device's key lies in its file."""
+
+    tpm: bool = False
+    pcrs: str = ""  # what the TPM binds it to beside itself, such as sha256:7
+
+    def __post_init__(self) -> None:
+        if self.pcrs and not self.tpm:
+            raise KeysError(f"PCRs {self.pcrs} bind a key that a TPM seals; add --to tpm")
+        tpm.check_pcrs(self.pcrs)
+
+    def __str__(self) -> str:
+        if not self.tpm:
+            return "in its file"
+        return f"sealed by the TPM, bound to {self.pcrs}" if self.pcrs else "sealed by the TPM"
+
+
+@dataclass(frozen=True)
+class DeviceKey:
+    key: bytes
+    kind: Kind = Kind()
+
+    def __post_init__(self) -> None:
+        if len(self.key) != SIZE:
+            raise KeysError(f"a device key has {SIZE} bytes, got {len(self.key)}: put back the right {DEVICE_KEY}")
+
+    @property
+    def name(self) -> str:
+        """Tells keys apart without showing anything of them."""
+        return hashlib.sha256(b"name of a device key" + self.key).hexdigest()[:16]
+
+
+class PersonKeys:
+    """The keys of the people of one store, by its identity."""
+
+    def __init__(self, store: str, place: Path | None = None) -> None:
+        self.place = place or folder()
+        self.file = self.place / f"{store}.keys"
+        self._store = store
+
+    def of(self, person_id: int) -> bytes | None:
+        """The key of somebody; None: there is none here, or it was erased."""
+        return self._all("WHERE person_id = ?", [person_id]).get(person_id)
+
+    def everyone(self) -> dict[int, bytes]:
+        """person id -> key, of all who have one."""
+        return self._all("WHERE wrapped IS NOT NULL", [])
+
+    def ensure(self, person_id: int) -> bytes:
+        """The key of somebody, made where there is none; on disk when it returns.
+
+        Raises:
+            KeysError: the key was erased, or cannot be written.
+        """
+        found = self.of(person_id)
+        if found is not None:
+            return found
+        with _locked(self.place), self._open() as db:
+            device = _device_key(self.place)
+            row = [person_id, device.name, seal(device.key, os.urandom(SIZE), self._context(person_id))]
+            db.execute("INSERT INTO keys (person_id, device_key, wrapped) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", row)
+        found = self.of(person_id)
+        if found is None:
+            raise KeysError(f"the key of person {person_id} is erased; enrol as a new person")
+        return found
+
+    def erase(self, person_id: int) -> None:
+        """Overwrite the key, and remember that this person is erased."""
+        with _locked(self.place), self._open() as db:
+            sql = "INSERT INTO keys VALUES (?, '', NULL, ?) ON CONFLICT DO UPDATE SET device_key = '', wrapped = NULL, erased_at = excluded.erased_at"
+            db.execute(sql, [person_id, round(time.time() * 1000)])
+
+    def forget(self, person_id: int) -> None:
+        """Overwrite the key; the person may get another."""
+        with _locked(self.place), self._open() as db:
+            db.execute("DELETE FROM keys WHERE person_id = ? AND erased_at IS NULL", [person_id])
+
+    def erased(self) -> list[int]:
+        """Everybody whose key was erased, by id."""
+        if not self.file.exists():
+            return []
+        with self._open() as db:
+            return [row[0] for row in db.execute("SELECT person_id FROM keys WHERE erased_at IS NOT NULL ORDER BY person_id")]
+
+    def counts(self) -> tuple[int, int]:
+        """People who have a key, and people whose key was erased."""
+        if not self.file.exists():
+            return 0, 0
+        with self._open() as db:
+            have, erased = db.execute("SELECT count(wrapped), count(erased_at) FROM keys").fetchone()
+        return have, erased
+
+    def rewrap(self, new: DeviceKey) -> int:
+        """Wrap everybody's key with another device key, in one transaction; returns how many."""
+        keys = self.everyone()
+        with self._open() as db:
+            for person_id, key in keys.items():
+                db.execute(
+                    "UPDATE keys SET device_key = ?, wrapped = ? WHERE person_id = ?", [new.name, seal(new.key, key, self._context(person_id)), person_id]
+                )
+        return len(keys)
+
+    def _all(self, where: str, values: list[int]) -> dict[int, bytes]:
+        if not self.file.exists():
+            return {}
+        with self._open() as db:
+            rows = db.execute(f"SELECT person_id, device_key, wrapped FROM keys {where}", values).fetchall()
+        wrapped = [(person_id, name, blob) for person_id, name, blob in rows if blob is not None]
+        known = _known(self.place, {name for _, name, _ in wrapped})
+        found = {}
+        for person_id, name, blob in wrapped:
+            if name not in known:
+                state = f"is not the key that {self.file.name} was written with" if (self.place / DEVICE_KEY).exists() else "is missing"
+                raise KeysError(f"{self.place / DEVICE_KEY} {state}: put it back, or remove it and {self.file.name}, and enrol again")
+            found[person_id] = unseal(known[name].key, blob, self._context(person_id))
+        return found
+
+    def _context(self, person_id: int) -> str:
+        return f"key of {person_id} in {self._store}"
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        """One transaction; what is removed is overwritten."""
+        try:
+            _make_private(self.place)
+            os.close(os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            with closing(sqlite3.connect(self.file, timeout=5)) as db:
+                for pragma in ("secure_delete = ON", "synchronous = EXTRA"):
+                    db.execute(f"PRAGMA {pragma}")
+                db.execute(TABLE)
+                with db:
+                    yield db
+        except (OSError, sqlite3.Error) as error:
+            raise KeysError(f"{self.file} cannot be used ({error}): it and its folder must be there and belong to this user (CLOCKFACE_KEYS)") from error
+
+
+def rotate(place: Path | None = None, kind: Kind | None = None) -> tuple[int, int]:
+    """Give the device another key and wrap everybody's key with it; cut off anywhere, it is taken up again by the next call.
+
+    Args:
+        place: the folder of keys.
+        kind: of the new key; None: as the one in force. It is a new key always, also from file to TPM and back.
+
+    Returns:
+        Stores and people whose keys were wrapped anew.
+
+    Raises:
+        KeysError: a key cannot be read or written; the old ones stay in force.
+        TpmError: the TPM seals nothing; the old key stays in force.
+    """
+    place = place or folder()
+    with _locked(place):
+        current = _device_key(place)
+        begun = _begun(place, current)
+        if begun and kind not in (None, begun.kind):
+            _finish(place, begun)  # cut off on its way to another kind: nobody's key may be left wrapped with what goes away
+            begun = None
+        return _finish(place, begun or _made(place / NEXT_KEY, kind or current.kind))
+
+
+def _begun(place: Path, current: DeviceKey) -> DeviceKey | None:
+    """The next key of a rotation that was cut off; None as well where it does not open and nothing was wrapped with it."""
+    try:
+        return _read(place / NEXT_KEY)
+    except ClockfaceError:
+        if any(_wrapped_with(file) - {current.name} for file in place.glob("*.keys")):
+            raise
+        return None
+
+
+def _finish(place: Path, new: DeviceKey) -> tuple[int, int]:
+    files = sorted(place.glob("*.keys"))
+    people = sum(PersonKeys(file.stem, place).rewrap(new) for file in files)
+    Disk().rename(place / NEXT_KEY, place / DEVICE_KEY)
+    return len(files), people
+
+
+def opened(place: Path | None = None) -> DeviceKey | None:
+    """The device's key, opened and not made; None: there is none yet.
+
+    Raises:
+        KeysError: it cannot be read, or does not open.
+    """
+    return _read((place or folder()) / DEVICE_KEY)
+
+
+def kind_of(file: Path) -> Kind | None:
+    """How a device's key lies in its file, which need not open; None: there is none.
+
+    Raises:
+        KeysError: it cannot be read, or is no key.
+    """
+    content = _content(file)
+    return None if content is None else _kind(file, content)
+
+
+def open_to_others(place: Path) -> list[Path]:
+    """The folder of keys and its files, where others than their owner may read or write them.
+
+    Raises:
+        KeysError: they cannot be looked at.
+    """
+    try:
+        return [path for path in (place, *sorted(place.iterdir())) if path.stat().st_mode & 0o077] if place.is_dir() else []
+    except OSError as error:
+        raise KeysError(f"{place} cannot be read ({error.strerror}): be the user it belongs to, or name another folder in CLOCKFACE_KEYS") from error
+
+
+def _known(place: Path, names: set[str]) -> dict[str, DeviceKey]:
+    """Of the device's key and the next one of a rotation under way, those that are needed, by name.
+
+    Raises:
+        KeysError: one that is needed does not open.
+    """
+    known: dict[str, DeviceKey] = {}
+    fault: ClockfaceError | None = None
+    for file in (DEVICE_KEY, NEXT_KEY):
+        if not names <= known.keys():
+            try:
+                if key := _read(place / file):
+                    known[key.name] = key
+            except ClockfaceError as error:
+                fault = fault or error
+    if fault and not names <= known.keys():
+        raise fault
+    return known
+
+
+def _device_key(place: Path) -> DeviceKey:
+    """The key in force; made where nothing was ever wrapped with one.
+
+    Raises:
+        KeysError: it is missing, and keys of people are there.
+    """
+    found = _read(place / DEVICE_KEY)
+    if found is None and any(_wrapped_with(file) for file in place.glob("*.keys")):
+        raise KeysError(f"{place / DEVICE_KEY} is missing: put it back; without it nobody who was enrolled here can be recognised")
+    return found or _made(place / DEVICE_KEY, Kind())
+
+
+def _wrapped_with(file: Path) -> set[str]:
+    """Names of the device's keys that somebody's key is wrapped with."""
+    with closing(sqlite3.connect(file)) as db:
+        tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        return {row[0] for row in db.execute("SELECT DISTINCT device_key FROM keys WHERE wrapped IS NOT NULL")} if tables else set()
+
+
+def _read(file: Path) -> DeviceKey | None:
+    content = _content(file)
+    if content is None:
+        return None
+    kind = _kind(file, content)
+    with _named(file):
+        return DeviceKey(_unsealed(content) if kind.tpm else content, kind)
+
+
+def _kind(file: Path, content: bytes) -> Kind:
+    with _named(file):
+        return Kind(True, tpm.pcrs_of(content)) if tpm.is_sealed(content) else Kind()
+
+
+@lru_cache(maxsize=2)  # the key in force and the next one
+def _unsealed(content: bytes) -> bytes:
+    """The TPM takes its time; what it opened is kept in memory, by the content of the file."""
+    return tpm.unseal(content)
+
+
+def _content(file: Path) -> bytes | None:
+    try:
+        if file.stat().st_mode & 0o077:
+            file.chmod(0o600)
+        return file.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise KeysError(f"{file} cannot be read ({error.strerror}): it must belong to this user") from error
+
+
+@contextmanager
+def _named(file: Path) -> Iterator[None]:
+    """An error of the TPM says which key it is about."""
+    try:
+        yield
+    except tpm.TpmError as error:
+        raise KeysError(f"{file}: {error}") from error
+
+
+def _made(file: Path, kind: Kind) -> DeviceKey:
+    key = DeviceKey(os.urandom(SIZE), kind)
+    content = tpm.seal(key.key, kind.pcrs) if kind.tpm else key.key
+    try:
+        Disk().write(file, content, 0o600)
+    except OSError as error:
+        raise KeysError(f"{file} cannot be written ({error.strerror}): make its folder writable for this user, or name another in CLOCKFACE_KEYS") from error
+    return key
+
+
+def _make_private(place: Path) -> None:
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if place.stat().st_mode & 0o077:
+        place.chmod(0o700)
+
+
+@contextmanager
+def _locked(place: Path) -> Iterator[None]:
+    """Who makes a key and who rotates wait for each other."""
+    try:
+        _make_private(place)
+        lock = os.open(place / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise KeysError(f"{place} cannot be written ({error.strerror}): make it writable for this user, or name another folder in CLOCKFACE_KEYS") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)

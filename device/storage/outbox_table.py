@@ -1,0 +1,108 @@
+"""The outbox as others use it: what waits for which target. Each method that writes is one transaction."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from device.storage import outbox
+from device.storage.database import StoreError, explained, writing
+from device.storage.outbox import DeadLetter, Mark, TargetHealth, TargetState, Waiting
+
+
+class OutboxTable:
+    """Part of an open store (`store.outbox`). Times are s since the epoch, UTC."""
+
+    def __init__(self, db: Database, path: Path, audit: Callable[..., None]) -> None:
+        self._db = db
+        self._path = path
+        self._audit = audit
+
+    # who gets punches
+
+    def set_targets(self, connectors: Sequence[str]) -> None:
+        """From now on each punch and correction is queued for these, and for no others; what waits already stays."""
+        with explained(self._path):
+            if outbox.active_targets(self._db) == set(connectors):
+                return
+        with writing(self._db, self._path):
+            outbox.set_targets(self._db, connectors)
+            self._audit("targets set", connectors=sorted(connectors))
+
+    def fill(self, connector: str, since: float, until: float = float("inf"), again: bool = False) -> int:
+        """Queue punches recorded before the target was there, with their corrections; returns how many were new.
+
+        Args:
+            since, until: since <= occurred_at < until.
+            again: what was delivered before is sent once more, under the same key.
+
+        Raises:
+            StoreError: no such target.
+        """
+        with writing(self._db, self._path):
+            if connector not in outbox.active_targets(self._db):
+                raise StoreError(f"no target {connector!a} is configured; give the configuration with its table [connectors.{connector}] to --config")
+            count = outbox.fill(self._db, connector, _ms(since), _ms(min(until, 1e12)), _ms(time.time()), again)
+            self._audit("outbox filled", connector=connector, count=count)
+        return count
+
+    # how it stands
+
+    def summary(self) -> list[TargetHealth]:
+        """Every target that is or was configured: waiting, oldest, dead, last delivered, what is wrong."""
+        with explained(self._path):
+            return outbox.health(self._db)
+
+    def dead_letters(self, connector: str | None = None, limit: int = 1000) -> list[DeadLetter]:
+        with explained(self._path):
+            return outbox.dead_letters(self._db, connector, limit)
+
+    def complete_until(self, connector: str, dead_count: bool = True) -> float | None:
+        """Every punch before this moment is delivered; None: every punch there is. Do dead letters count as missing?"""
+        with explained(self._path):
+            return outbox.complete_until(self._db, connector, dead_count)
+
+    # what people decide
+
+    def replay(self, connector: str | None = None, ids: Sequence[int] | None = None) -> int:
+        """Let dead letters wait again, all or some; returns how many."""
+        return self._decide("dead letters replayed", connector, ids, "waiting")
+
+    def discard(self, connector: str | None = None, ids: Sequence[int] | None = None) -> int:
+        """Give dead letters up: they are never sent; returns how many. The punches themselves stay."""
+        return self._decide("dead letters discarded", connector, ids, "discarded")
+
+    def _decide(self, action: str, connector: str | None, ids: Sequence[int] | None, state: str) -> int:
+        with writing(self._db, self._path):
+            count = outbox.change_dead(self._db, connector, ids, state)
+            if count:
+                self._audit(action, connector=connector, ids=None if ids is None else list(ids), count=count)
+        return count
+
+    # what the courier does
+
+    def due(self, connector: str, now: float, limit: int) -> list[Waiting]:
+        """Events to be tried now, in order; of somebody who has one waiting for a retry, none."""
+        with explained(self._path):
+            return outbox.due(self._db, connector, _ms(now), limit)
+
+    def target(self, connector: str) -> TargetState:
+        """Raises: StoreError: it was never configured."""
+        with explained(self._path):
+            state = outbox.state(self._db, connector)
+        if state is None:
+            raise StoreError(f"no target {connector!a} was ever configured")
+        return state
+
+    def conclude(self, marks: Sequence[Mark], target: TargetState) -> None:
+        """Write down what came of one round: its events and how the target stands, in one transaction."""
+        with writing(self._db, self._path):
+            outbox.mark(self._db, target.connector, marks)
+            outbox.set_state(self._db, target)
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

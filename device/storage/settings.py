@@ -1,0 +1,133 @@
+"""Settings made on the web pages: kept in the store, checked by the same dataclasses as the file, in force from the next start.
+
+Which one wins: neither. The page can only set what the file leaves open, and a key in both with different values stops
+the start with both values named (`device.config.load`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from device import config
+from device.config import ConfigError, Settings
+from device.storage.store import Store
+
+ONLY_IN_FILE = ("store", "connectors", "outbox", "embedder.model", "embedder.sha256", "web.certificate", "web.key", "web.plain_http", "web.consent")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting as the page shows it."""
+
+    section: str
+    key: str
+    kind: type
+    default: Any
+    words: str  # the comment beside it in device/config.py
+    low: float | None
+    high: float | None
+    choices: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.section}.{self.key}"
+
+
+@cache
+def editable() -> tuple[Setting, ...]:
+    """What may be set without the file: all but what could lock everybody out or needs files beside it."""
+    found = []
+    for section in dataclasses.fields(Settings):
+        form = type(section.default)
+        if section.name in ONLY_IN_FILE or not dataclasses.is_dataclass(form):
+            continue
+        words = _words(form)
+        for spec in dataclasses.fields(form):
+            scalar = isinstance(spec.default, (bool, int, float, str))
+            if scalar and f"{section.name}.{spec.name}" not in ONLY_IN_FILE and not spec.metadata.get("secret"):
+                meta = spec.metadata
+                limits = (meta.get("low"), meta.get("high"), tuple(meta.get("choices") or ()))
+                found.append(Setting(section.name, spec.name, type(spec.default), spec.default, words.get(spec.name, ""), *limits))
+    return tuple(found)
+
+
+def _words(form: type) -> dict[str, str]:
+    """field -> the comment beside it: unit and meaning are written once, in device/config.py."""
+    return dict(re.findall(r"^    (\w+): [^#\n]*#\s*(.+)$", inspect.getsource(form), re.MULTILINE))
+
+
+def read(store: Store) -> dict[str, dict[str, Any]]:
+    """section -> key -> value, of what the pages have set."""
+    tables: dict[str, dict[str, Any]] = {}
+    with store.reading() as db:
+        for name, text in db.execute("SELECT key, value FROM settings WHERE key LIKE '%.%' ORDER BY key"):  # others keep theirs there too, without a dot
+            section, _, key = name.partition(".")
+            tables.setdefault(section, {})[key] = json.loads(text)
+    return tables
+
+
+def change(store: Store, file: Path | None, values: dict[str, Any]) -> list[str]:
+    """Set several settings ("attendance.direction" -> value; None goes back to the default), all or none; the names of those changed.
+
+    Raises:
+        ConfigError: unknown, not to be set here, set in the file, or the whole could not be honoured.
+    """
+    known = {setting.name: setting for setting in editable()}
+    now, fixed = read(store), fixed_by(file)
+    changed = []
+    for name, value in values.items():
+        if name not in known:
+            raise ConfigError(f"{name[:80]}: no setting of this page; the configuration file may have it")
+        if name in fixed:
+            raise ConfigError(f"{name} is set in the configuration file; change it there")
+        section, _, key = name.partition(".")
+        before = now.get(section, {}).get(key)
+        now.setdefault(section, {}).pop(key, None)
+        if value is not None and value != known[name].default:
+            now[section][key] = value
+        if before != now[section].get(key):
+            changed.append(name)
+    config.load(file, now)
+    with store.transaction() as db:
+        for name in changed:
+            section, _, key = name.partition(".")
+            old = db.execute("SELECT value FROM settings WHERE key = ?", [name]).fetchone()
+            db.execute("DELETE FROM settings WHERE key = ?", [name])
+            if key in now[section]:
+                db.execute("INSERT INTO settings (key, value) VALUES (?, ?)", [name, json.dumps(now[section][key])])
+            store.note("setting changed", setting=name, before=json.loads(old[0]) if old else None, after=now[section].get(key))
+    return changed
+
+
+def forget(store: Store, name: str) -> None:
+    """Take one setting out, whatever the file says: the way out where both say something."""
+    with store.transaction() as db:
+        old = db.execute("SELECT value FROM settings WHERE key = ?", [name]).fetchone()
+        db.execute("DELETE FROM settings WHERE key = ?", [name])
+        store.note("setting changed", setting=name, before=json.loads(old[0]) if old else None, after=None)
+
+
+def fixed_by(file: Path | None) -> set[str]:
+    """The names that the configuration file sets."""
+    return {f"{section}.{key}" for section, table in config.file_tables(file).items() for key in table}
+
+
+def parsed(setting: Setting, text: str) -> Any:
+    """What a form or a command line says, in the setting's type.
+
+    Raises:
+        ConfigError: it is not of that type.
+    """
+    try:
+        if setting.kind is bool:
+            return {"true": True, "false": False}[text.strip().lower()]
+        return setting.kind(text.strip()) if setting.kind in (int, float) else text.strip()
+    except (ValueError, KeyError) as error:
+        raise ConfigError(f"{setting.name} = {text[:80]!r}: expected {'true or false' if setting.kind is bool else setting.kind.__name__}") from error

@@ -1,0 +1,440 @@
+"""The store: people, templates and punches in one SQLite file (docs/store.md).
+
+What others do with it: enrolment adds people with their templates, the terminal reads the templates and records
+punches, the commands list, export and erase. Each method that writes is one transaction, on disk when it returns.
+One Store a thread; other processes may have the same file open at the same time.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlite_utils import Database
+
+from device.attendance.policy import LastPunch
+from device.config import StoreSettings
+from device.storage import consents, corrections, hash_chain, outbox, recovery, templates
+from device.storage.consents import ConsentDraft
+from device.storage.corrections import CorrectionDraft
+from device.storage.database import StoreError, TerminalLock, connect, explained, writing
+from device.storage.hash_chain import ChainReport
+from device.storage.keys import PersonKeys
+from device.storage.outbox_table import OutboxTable
+from device.storage.records import LONGEST_CODE, LONGEST_NAME, KeptCrop, Person, Punch, PunchDraft, TemplateDraft, Templates, clean_text, to_ms
+
+__all__ = ["ChainReport", "KeptCrop", "NotActive", "Person", "Punch", "PunchDraft", "Store", "StoreError", "TemplateDraft", "Templates"]
+
+
+class NotActive(StoreError):
+    """A punch for somebody who is deactivated or erased."""
+
+
+DEFAULTS = StoreSettings()
+LARGEST_ID = 2**63 - 1  # of SQLite
+
+
+class Store:
+    """An open store; a context manager. `actor` is who the audit says did it ("terminal", "cli")."""
+
+    def __init__(self, db: Database, path: Path, actor: str) -> None:
+        self.path = path
+        self._db = db
+        self._actor = actor
+        self._lock: TerminalLock | None = None
+        self.outbox = OutboxTable(db, path, self._audit)  # what waits for which target
+        self.keys = PersonKeys(db.execute("SELECT id FROM identity").fetchone()[0])
+
+    @classmethod
+    def open(cls, path: Path, settings: StoreSettings = DEFAULTS, *, must_exist: bool = False, actor: str = "local") -> Store:
+        """Open the store, create it where it may be missing, migrate it where it is older.
+
+        Raises:
+            StoreError: missing, not ours, damaged, locked, not writable, from a newer version.
+        """
+        recovery.refuse_empty(path)
+        store = cls(connect(path, settings.busy_timeout_ms, must_exist), path, actor)
+        try:
+            templates.seal_older(store._db, path, store.keys)
+            store._erase_again()
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._db.close()
+        if self._lock:
+            self._lock.release()
+            self._lock = None
+
+    def claim_terminal(self) -> None:
+        """Be the one running terminal of this database until `close` or the end of the process.
+
+        Raises:
+            StoreError: another terminal runs on it.
+        """
+        self._lock = self._lock or TerminalLock(self.path)
+
+    # people
+
+    def add_person(self, name: str, code: str | None = None) -> Person:
+        return self.add_person_with_templates(name, code, [])
+
+    def add_person_with_templates(self, name: str, code: str | None, drafts: Sequence[TemplateDraft], consent: ConsentDraft | None = None) -> Person:
+        """Enrol somebody: the person, the consent and all templates, or nothing.
+
+        Raises:
+            StoreError: the name or code cannot be kept, the code is somebody else's, a template does not fit its model.
+        """
+        name = clean_text("name", name, LONGEST_NAME)
+        code = clean_text("code", code, LONGEST_CODE) if code is not None else None
+        with self._writing():
+            taken = self._people("code = ?", [code])
+            if taken:
+                raise StoreError(f"code {code!r} belongs to {taken[0].name!r} (id {taken[0].id}); give another code")
+            row = {"name": name, "code": code, "created_at": to_ms(time.time())}
+            person_id = self._db.execute("INSERT INTO people (name, code, created_at) VALUES (:name, :code, :created_at)", row).lastrowid
+            assert person_id is not None
+            self._audit("person added", person_id=person_id)
+            self._consented(person_id, consent)
+            self._insert_templates(person_id, drafts)
+            return self._one(person_id)
+
+    def rename(self, person_id: int, name: str) -> Person:
+        name = clean_text("name", name, LONGEST_NAME)
+        return self._change(person_id, "person renamed", "name = ?", name)
+
+    def set_code(self, person_id: int, code: str | None) -> Person:
+        """Raises:
+        StoreError: it is somebody else's, or taken away from somebody who has a PIN.
+        """
+        code = clean_text("code", code, LONGEST_CODE) if code is not None else None
+        with self._writing():
+            taken = self._people("code = ? AND id <> ?", [code, person_id])
+            if taken:
+                raise StoreError(f"code {code!r} belongs to {taken[0].name!r} (id {taken[0].id}); give another code")
+            if code is None and self._db.execute("SELECT 1 FROM pins WHERE person_id = ?", [person_id]).fetchone():
+                raise StoreError("the PIN goes with the code: remove the PIN first")
+            if self._one(person_id).erased:
+                raise StoreError(f"person {person_id} is erased; enrol as a new person")
+            self._db.execute("UPDATE people SET code = ? WHERE id = ?", [code, person_id])
+            self._audit("code changed", person_id=person_id)
+            return self._one(person_id)
+
+    def activate(self, person_id: int) -> Person:
+        """Let somebody be recognised and recorded again."""
+        return self._change(person_id, "person activated", "active = ?", 1)
+
+    def deactivate(self, person_id: int) -> Person:
+        """Nobody is recognised as, or recorded for, this person any more; everything is kept."""
+        return self._change(person_id, "person deactivated", "active = ?", 0)
+
+    def erase(self, person_id: int) -> Person:
+        """Forget somebody: their key, name, code, templates and crops, overwritten in the file and gone from its write-ahead log.
+
+        Without the key the templates in older copies and back-ups cannot be read any more.
+
+        The punches stay under the pseudonym, and so does their hash chain, which holds the id and never the name.
+
+        Raises:
+            StoreError: no such person; or the log could not be emptied because another process was reading: erase again.
+        """
+        with self._writing():
+            person = self._one(person_id)
+            self._db.execute("DELETE FROM templates WHERE person_id = ?", [person_id])
+            self._db.execute("DELETE FROM pins WHERE person_id = ?", [person_id])
+            consents.withdraw(self._db, person_id)
+            self._db.execute("UPDATE outbox SET answer = NULL WHERE person_id = ?", [person_id])  # targets put names into their answers
+            if not person.erased:
+                sql = "UPDATE people SET name = ?, code = NULL, active = 0, erased_at = ? WHERE id = ?"
+                self._db.execute(sql, [f"erased-{person_id}", to_ms(time.time()), person_id])
+                self._audit("person erased", person_id=person_id)
+        self.keys.erase(person_id)
+        self._empty_log(f"person {person_id} is erased", "erase again")
+        recovery.renew(self.path)
+        return self.person(person_id)
+
+    def withdraw_consent(self, person_id: int) -> int:
+        """Templates and crops go as with `erase`; name, code, PIN and punches stay. Returns how many templates there were.
+
+        Raises:
+            StoreError: no such person; or the log could not be emptied because another process was reading: withdraw again.
+        """
+        with self._writing():
+            self._one(person_id)
+            removed = int(self._db.execute("DELETE FROM templates WHERE person_id = ?", [person_id]).rowcount)
+            withdrawn = consents.withdraw(self._db, person_id)
+            self._audit("consent withdrawn", person_id=person_id, templates=removed, consents=withdrawn)
+        self.keys.forget(person_id)
+        self._empty_log(f"the templates of person {person_id} are removed", "withdraw again")
+        recovery.renew(self.path)
+        return removed
+
+    def _erase_again(self) -> None:
+        """A back-up or copy that came back may hold people who were erased since, and would give their ids to others."""
+        erased = self.keys.erased()
+        if erased:
+            back = [number for number in erased if self._people("id = ? AND erased_at IS NULL", [number])]
+            if self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'people'").fetchone()[0] < max(erased):
+                with self._writing():
+                    self._db.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'people'", [max(erased)])
+            for number in back:
+                self.erase(number)
+
+    def empty_log(self) -> None:
+        """Let what was removed be gone from the write-ahead log as well, as far as nobody is reading."""
+        with explained(self.path):
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+    def _empty_log(self, done: str, remedy: str) -> None:
+        with explained(self.path):
+            busy = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if busy:
+            raise StoreError(f"{done}, but another process kept the write-ahead log from being emptied; {remedy}")
+
+    def people(self, active_only: bool = False) -> list[Person]:
+        """Everybody, erased people included, by id."""
+        with explained(self.path):
+            return self._people("active = 1" if active_only else "1 = 1", [])
+
+    def person(self, ref: int | str) -> Person:
+        """Somebody by id, or by a text that is a code, an exact name, an id, or `id:17`.
+
+        Raises:
+            StoreError: nobody, or more than one.
+        """
+        with explained(self.path):
+            if isinstance(ref, int):
+                return self._one(ref)
+            if ref.startswith("id:"):
+                return self._one(_as_id(ref[3:]))
+            text = ref.strip()
+            found = self._people("erased_at IS NULL AND (code = ? OR name = ?) OR id = ?", [text, text, _as_id(text)])
+        if len(found) > 1:
+            raise StoreError(f"{ref[:LONGEST_NAME]!a} may be any of {', '.join(f'id:{p.id} ({p.name})' for p in found)}; say which by id:N")
+        if not found:
+            raise StoreError(f"nobody has the id, code or exact name {ref[:LONGEST_NAME]!a}; `python -m device people list` shows everybody")
+        return found[0]
+
+    # templates
+
+    def add_template(self, person_id: int, model_id: str, embedding: NDArray[np.float32], quality: float, crop: bytes | None, source: str) -> int:
+        return self.add_templates(person_id, [TemplateDraft(model_id, embedding, quality, crop, source)])[0]
+
+    def add_templates(self, person_id: int, drafts: Sequence[TemplateDraft], consent: ConsentDraft | None = None) -> list[int]:
+        """More templates for somebody, all or none, with the consent to them; returns their ids."""
+        with self._writing():
+            if self._one(person_id).erased:
+                raise StoreError(f"person {person_id} is erased; enrol as a new person")
+            self._consented(person_id, consent)
+            return self._insert_templates(person_id, drafts)
+
+    def templates(self, model_id: str) -> Templates:
+        """The gallery of one model: every template of active people, as one matrix."""
+        with explained(self.path), self._snapshot():
+            return templates.gallery(self._db, self.keys.everyone(), model_id)
+
+    def template_counts(self) -> dict[str, int]:
+        """model id -> templates of active people."""
+        with explained(self.path):
+            return templates.counts(self._db)
+
+    def template_counts_by_person(self) -> dict[int, dict[str, int]]:
+        """person id -> model id -> templates, of everybody who has any."""
+        with explained(self.path):
+            return templates.counts_by_person(self._db)
+
+    def people_without_templates(self, model_id: str) -> list[Person]:
+        """Active people this model cannot recognise, also for want of their key: to be enrolled again, or from `kept_crops`."""
+        with explained(self.path):
+            enrolled = {row[0] for row in self._db.execute("SELECT DISTINCT person_id FROM templates WHERE model_id = ?", [model_id])}
+            return [person for person in self._people("active = 1", []) if person.id not in enrolled & self.keys.everyone().keys()]
+
+    def kept_crops(self, person_id: int) -> list[KeptCrop]:
+        """The crops kept with somebody's templates of the model they were last enrolled with."""
+        with explained(self.path):
+            return templates.kept_crops(self._db, self.keys.of(person_id), person_id)
+
+    def data_version(self) -> int:
+        """Grows whenever people or templates change, by whichever process; punches do not count."""
+        with explained(self.path):
+            return int(self._db.execute("SELECT version FROM gallery_version").fetchone()[0])
+
+    # punches
+
+    def record_punch(self, draft: PunchDraft, connectors: Sequence[str] | None = None) -> Punch:
+        """Record a punch with an outbox row for each connector, in one transaction; on disk when this returns.
+
+        Args:
+            connectors: None: every target of `outbox.set_targets`.
+
+        Raises:
+            StoreError: the person does not exist or is not active; the disk is full, the database locked or damaged.
+        """
+        with self._writing():
+            if not self._one(draft.person_id).active:
+                raise NotActive(f"person {draft.person_id} is not active, no punch was recorded; `people activate` lets them be recorded again")
+            row = hash_chain.append(self._db, "punches", draft.row())
+            punch = Punch.from_row(row)
+            outbox.add(self._db, connectors, punch.person_id, to_ms(time.time()), punch_id=punch.id)
+        return punch
+
+    def last_punch(self, person_id: int) -> LastPunch | None:
+        """The punch of somebody that was recorded last, as its newest correction has it: one of a wrong clock counts at its true time."""
+        sql = """SELECT coalesce(c.occurred_at, p.occurred_at) / 1000.0, coalesce(c.direction, p.direction) FROM punches p
+            LEFT JOIN corrections c ON c.id = (SELECT max(id) FROM corrections WHERE punch_id = p.id)
+            WHERE p.person_id = ? ORDER BY p.id DESC LIMIT 1"""
+        with explained(self.path):
+            row = self._db.execute(sql, [person_id]).fetchone()
+        return LastPunch(*row) if row else None
+
+    def newest_punch(self) -> float:
+        """Time of the newest punch, s since the epoch; 0 where there is none."""
+        with explained(self.path):
+            return float(self._db.execute("SELECT coalesce(max(occurred_at), 0) / 1000.0 FROM punches").fetchone()[0])
+
+    def punches(self, since: float = 0.0, until: float = float("inf"), person_id: int | None = None) -> list[Punch]:
+        """Punches with since <= occurred_at < until (s since the epoch, UTC), by time."""
+        limits = {"since": to_ms(since), "until": to_ms(min(until, 1e12)), "person": person_id}
+        sql = "SELECT * FROM punches WHERE occurred_at >= :since AND occurred_at < :until AND (:person IS NULL OR person_id = :person)"
+        with explained(self.path):
+            return [Punch.from_row(row) for row in self._db.query(f"{sql} ORDER BY occurred_at, id", limits)]
+
+    def verify_chain(self, table: str = "punches") -> ChainReport:
+        """Recompute the hash chain of punches, corrections or audit."""
+        with explained(self.path), self._snapshot():
+            return hash_chain.verify(self._db, table)
+
+    def correct(
+        self, person_id: int, punch_id: int | None, replacement: LastPunch | None, reason: str, by: str, connectors: Sequence[str] | None = None
+    ) -> int:
+        """Add a correction with its outbox rows at once; returns its id. Nothing is updated in place. With request and approval: `desk.py`.
+
+        Args:
+            punch_id: the punch it is about; None adds one that was never recorded.
+            replacement: time and direction that count instead; None: the punch does not count.
+            connectors: None: every target of `outbox.set_targets`.
+
+        Raises:
+            StoreError: no such punch, or the period is locked.
+        """
+        with self._writing():
+            self._one(person_id)
+            return corrections.append(self._db, CorrectionDraft(person_id, punch_id, None, replacement, reason), by, connectors)
+
+    # the rest
+
+    def add_sighting(self, occurred_at: float, count: int, best_score: float | None) -> None:
+        """Note that unknown faces were seen; no biometrics. Bounds: count >= 1."""
+        with self._writing():
+            sql = "INSERT INTO sightings (occurred_at, count, best_score) VALUES (?, ?, ?)"
+            self._db.execute(sql, [to_ms(occurred_at), count, None if best_score is None else float(best_score)])
+
+    def audit(self, actor: str, action: str, details: Mapping[str, Any]) -> None:
+        """Note who did what. The row can never be removed: no names, no biometrics in `details`, ids only."""
+        with self._writing():
+            self._append_audit(actor, action, details)
+
+    def faults(self) -> list[str]:
+        """What SQLite finds wrong with the file; empty when it is whole. Reads all of it: for `doctor`."""
+        with explained(self.path):
+            said = [row[0] for row in self._db.execute("PRAGMA integrity_check(5)") if row[0] != "ok"]
+            return said + [f"{table} row {rowid} points at a missing {parent} row" for table, rowid, parent, _ in self._db.execute("PRAGMA foreign_key_check")]
+
+    # for what keeps tables of its own (logins, sessions, PINs) and for reports
+
+    @contextmanager
+    def transaction(self) -> Iterator[Database]:
+        """One write transaction; `note` puts what was done into the audit with it."""
+        with self._writing():
+            yield self._db
+
+    @contextmanager
+    def reading(self) -> Iterator[Database]:
+        """Any number of reads of one state."""
+        with explained(self.path), self._snapshot():
+            yield self._db
+
+    def act_as(self, actor: str) -> None:
+        """Who the audit says does what follows."""
+        self._actor = actor
+
+    def note(self, action: str, **details: Any) -> None:
+        """Audit, inside `transaction`: ids only, no names and no biometrics, for the row outlives an erasure."""
+        self._audit(action, **details)
+
+    def note_by(self, actor: str, action: str, **details: Any) -> None:
+        """The same in another one's name."""
+        self._append_audit(actor, action, details)
+
+    # inside a transaction
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        with writing(self._db, self.path):
+            yield
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[None]:
+        """Several reads of one state, whatever other processes write meanwhile."""
+        self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._db.rollback()
+
+    def _people(self, where: str, values: Sequence[Any]) -> list[Person]:
+        return [Person.from_row(row) for row in self._db.query(f"SELECT * FROM people WHERE {where} ORDER BY id", values)]
+
+    def _one(self, person_id: int) -> Person:
+        found = self._people("id = ?", [min(person_id, LARGEST_ID)])
+        if not found:
+            raise StoreError(f"there is no person with id {person_id}; `python -m device people list` shows everybody")
+        return found[0]
+
+    def _change(self, person_id: int, action: str, assignment: str, value: str | int) -> Person:
+        with self._writing():
+            if self._one(person_id).erased:
+                raise StoreError(f"person {person_id} is erased; enrol as a new person")
+            self._db.execute(f"UPDATE people SET {assignment} WHERE id = ?", [value, person_id])
+            self._audit(action, person_id=person_id)
+            return self._one(person_id)
+
+    def _consented(self, person_id: int, consent: ConsentDraft | None) -> None:
+        if consent is not None:
+            consent_id = consents.give(self._db, person_id, consent, self._actor)
+            self._audit("consent given", person_id=person_id, consent_id=consent_id, version=consent.version, way=consent.way)
+
+    def _insert_templates(self, person_id: int, drafts: Sequence[TemplateDraft]) -> list[int]:
+        key = self.keys.ensure(person_id) if drafts else b""
+        if drafts:
+            templates.remove_unreadable(self._db, key, person_id)
+        ids = [templates.insert(self._db, key, person_id, draft) for draft in drafts]
+        if ids:
+            self._audit("templates added", person_id=person_id, templates=ids)
+        return ids
+
+    def _audit(self, action: str, **details: Any) -> None:
+        self._append_audit(self._actor, action, details)
+
+    def _append_audit(self, actor: str, action: str, details: Mapping[str, Any]) -> None:
+        hash_chain.append(self._db, "audit", {"at": to_ms(time.time()), "actor": actor, "action": action, "details": json.dumps(details, sort_keys=True)})
+
+
+def _as_id(text: str) -> int:
+    """-1, nobody's id, where the text is no number SQLite can hold."""
+    return int(text) if text.isdecimal() and len(text) < 19 else -1

@@ -1,0 +1,114 @@
+"""The templates table: what enrolment stores and the gallery is made of. The store opens the transactions.
+
+Embedding and crop are sealed with the key of their person (`device/storage/keys.py`): a nonce, the text and a tag.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+from sqlite_utils import Database
+
+from device.storage.database import StoreError, explained, writing
+from device.storage.keys import OVERHEAD, KeysError, PersonKeys, seal, unseal
+from device.storage.records import KeptCrop, TemplateDraft, Templates, to_ms
+
+FLOATS = f"(length(embedding) - {OVERHEAD}) / 4"  # numbers of a sealed embedding
+
+
+def insert(db: Database, key: bytes, person_id: int, draft: TemplateDraft) -> int:
+    """Add one template; returns its id.
+
+    Raises:
+        StoreError: the model's templates have another size.
+    """
+    size = db.execute(f"SELECT {FLOATS} FROM templates WHERE model_id = ? LIMIT 1", [draft.model_id]).fetchone()
+    if size and size[0] != draft.embedding.size:
+        raise StoreError(f"template: model {draft.model_id[:12]} makes {size[0]} numbers, got {draft.embedding.size}; check the model file")
+    sql = "INSERT INTO templates (person_id, model_id, embedding, quality, crop, source, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
+    blob = seal(key, draft.embedding.astype("<f4").tobytes(), _context("embedding", person_id, draft.model_id))
+    crop = None if draft.crop is None else seal(key, draft.crop, _context("crop", person_id, draft.model_id))
+    values = [person_id, draft.model_id, blob, float(draft.quality), crop, draft.source, to_ms(time.time())]
+    return int(db.execute(sql, values).lastrowid or 0)
+
+
+def remove_unreadable(db: Database, key: bytes, person_id: int) -> None:
+    """Remove what an earlier key of this person sealed: keys were lost, a new one was made, and nothing opens the old rows any more."""
+    for number, model_id, blob in db.execute("SELECT id, model_id, embedding FROM templates WHERE person_id = ?", [person_id]).fetchall():
+        try:
+            unseal(key, blob, _context("embedding", person_id, model_id))
+        except KeysError:
+            db.execute("DELETE FROM templates WHERE id = ?", [number])
+
+
+def gallery(db: Database, keys: dict[int, bytes], model_id: str) -> Templates:
+    """Every template of one model and of active people whose key is here, as one matrix."""
+    chosen = "FROM templates t JOIN people p ON p.id = t.person_id WHERE t.model_id = ? AND p.active = 1"
+    size = db.execute(f"SELECT coalesce(max({FLOATS}), 0) {chosen}", [model_id]).fetchone()[0]
+    owners = [row for row in db.execute(f"SELECT t.id, t.person_id {chosen} ORDER BY t.person_id, t.id", [model_id]) if row[1] in keys]
+    ids, person_ids = np.array(owners, np.int64).reshape(-1, 2).T
+    matrix = np.empty((len(owners), size if owners else 0), np.float32)
+    rows = (row for row in db.execute(f"SELECT t.person_id, t.embedding {chosen} ORDER BY t.person_id, t.id", [model_id]) if row[0] in keys)
+    for i, (person_id, blob) in enumerate(rows):  # one row at a time: the matrix is the only large thing
+        matrix[i] = np.frombuffer(unseal(keys[person_id], blob, _context("embedding", person_id, model_id)), "<f4")
+    return Templates(ids.copy(), person_ids.copy(), matrix)
+
+
+def counts(db: Database) -> dict[str, int]:
+    """model id -> templates of active people."""
+    sql = "SELECT model_id, count(*) FROM templates JOIN people p ON p.id = person_id WHERE p.active = 1 GROUP BY 1 ORDER BY 1"
+    return dict(db.execute(sql).fetchall())
+
+
+def counts_by_person(db: Database) -> dict[int, dict[str, int]]:
+    """person id -> model id -> templates, of everybody who has any."""
+    found: dict[int, dict[str, int]] = {}
+    for person_id, model_id, count in db.execute("SELECT person_id, model_id, count(*) FROM templates GROUP BY 1, 2"):
+        found.setdefault(person_id, {})[model_id] = count
+    return found
+
+
+def kept_crops(db: Database, key: bytes | None, person_id: int) -> list[KeptCrop]:
+    """The crops kept with somebody's templates of the model they were last enrolled with; none without their key."""
+    if key is None:
+        return []
+    kept = "FROM templates WHERE person_id = :id AND crop IS NOT NULL"
+    sql = f"SELECT crop, quality, source, model_id {kept} AND model_id = (SELECT model_id {kept} ORDER BY id DESC LIMIT 1) ORDER BY id"
+    rows = db.execute(sql, {"id": person_id})
+    return [KeptCrop(unseal(key, crop, _context("crop", person_id, model_id)), quality, source) for crop, quality, source, model_id in rows]
+
+
+def seal_older(db: Database, path: Path, keys: PersonKeys) -> None:
+    """Seal what a version before kept in the open, all in one transaction, then leave none of the old bytes in the file or its log.
+
+    While another process reads, the file cannot be compacted: the next one that opens it does that.
+    """
+    to_seal, to_compact = db.execute("SELECT to_seal, to_compact FROM identity").fetchone()
+    if to_seal:
+        owners = [row[0] for row in db.execute("SELECT DISTINCT person_id FROM templates").fetchall()]
+        made = {person_id: keys.ensure(person_id) for person_id in owners}
+        with writing(db, path):
+            if db.execute("SELECT to_seal FROM identity").fetchone()[0]:  # else another process was first
+                for number, person_id, model_id in db.execute("SELECT id, person_id, model_id FROM templates").fetchall():
+                    _seal_row(db, made[person_id], number, person_id, model_id)
+                db.execute("UPDATE identity SET to_seal = 0")
+    if to_compact:
+        with suppress(StoreError), explained(path):
+            for statement in ("PRAGMA wal_checkpoint(TRUNCATE)", "VACUUM"):
+                db.execute(statement).fetchall()
+            db.execute("UPDATE identity SET to_compact = 0")
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def _seal_row(db: Database, key: bytes, number: int, person_id: int, model_id: str) -> None:
+    embedding, crop = db.execute("SELECT embedding, crop FROM templates WHERE id = ?", [number]).fetchone()
+    sealed = seal(key, embedding, _context("embedding", person_id, model_id))
+    sealed_crop = None if crop is None else seal(key, crop, _context("crop", person_id, model_id))
+    db.execute("UPDATE templates SET embedding = ?, crop = ? WHERE id = ?", [sealed, sealed_crop, number])
+
+
+def _context(what: str, person_id: int, model_id: str) -> str:
+    return f"{what} of {person_id} for {model_id}"

@@ -1,0 +1,1 @@
+"""The terminal at work: pipeline, enrolment, capture, prompts, supervisor."""

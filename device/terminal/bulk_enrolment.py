@@ -1,0 +1,178 @@
+"""Many enrolled at once: which photos belong to whom, from sub-folders or from a list in CSV, and one person of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from device.contract import ClockfaceError
+from device.storage.consents import ConsentDraft
+from device.storage.records import LONGEST_CODE, LONGEST_NAME, Person, clean_text
+from device.storage.store import Store
+from device.terminal.enrolment import EnrolmentError, check_new, check_same, sample_picture, template_drafts
+from device.vision.images import IMAGE_SUFFIXES, picture
+from device.vision.recogniser import Recogniser, Sample
+
+MOST_PEOPLE = 5000  # of one list
+MOST_PHOTOS = 12  # of one person: more make no better gallery
+NAMED_WITH_CODE = re.compile(r"(.+?)\s*\(([^()]+)\)")  # "Ada Kern (E17)"
+
+
+class BulkError(ClockfaceError):
+    """A list that cannot be read; the message says what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One person to be enrolled."""
+
+    name: str
+    code: str
+    photos: tuple[str, ...]  # paths inside the chosen folder
+    problem: str = ""  # why this person cannot be enrolled
+
+
+def from_folders(paths: Sequence[str]) -> list[Entry]:
+    """A sub-folder a person, named like the person, with the code in brackets if there is one: "Ada Kern (E17)"."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(paths):
+        parts = PurePosixPath(path)
+        if parts.suffix.lower() in IMAGE_SUFFIXES and len(parts.parts) > 1:
+            found.setdefault(parts.parent.name, []).append(path)
+    entries = []
+    for folder, photos in found.items():
+        named = NAMED_WITH_CODE.fullmatch(folder)
+        name, code = (named[1], named[2].strip()) if named else (folder, "")
+        entries.append(_checked(name, code, photos))
+    return _each_once(entries)
+
+
+def from_csv(text: str, paths: Sequence[str]) -> list[Entry]:
+    """A list with a header line: name, and code and photo if there are such columns; commas, semicolons or tabs between them.
+
+    `photo` (or photo1, photo2, ...) holds file names, several with | between them. Without it, the photos of a person are
+    those in a sub-folder named like the person or the code, and files named by the code: E17.jpg, E17-2.jpg.
+
+    Raises:
+        BulkError: no such list.
+    """
+    rows = _rows(text)
+    names = {PurePosixPath(path).name.casefold(): path for path in paths}
+    entries = []
+    for row in rows:
+        name, code = row.get("name", "").strip(), row.get("code", "").strip()
+        listed = [part.strip() for key, cell in row.items() if key.startswith("photo") for part in cell.split("|") if part.strip()]
+        missing = [file for file in listed if PurePosixPath(file).name.casefold() not in names]
+        photos = [names[PurePosixPath(file).name.casefold()] for file in listed if file not in missing] if listed else _matching(name, code, paths)
+        entries.append(_checked(name, code, photos, f"not in the folder: {', '.join(missing)}" if missing else ""))
+    return _each_once(entries)
+
+
+def _rows(text: str) -> list[dict[str, str]]:
+    header = text.partition("\n")[0]
+    between = max(",;\t", key=header.count)
+    reader = csv.DictReader(io.StringIO(text.lstrip("\ufeff")), delimiter=between, restval="")
+    try:
+        columns = [(name or "").strip().casefold() for name in reader.fieldnames or ()]
+        rows = [dict(zip(columns, (row[name] or "" for name in reader.fieldnames or ()), strict=False)) for row in reader]
+    except csv.Error as error:
+        raise BulkError(f"the list cannot be read ({error}); save it as CSV in UTF-8") from error
+    if "name" not in columns:
+        raise BulkError(f"the list has no column 'name'; its first line says {header.strip()[:80]!r}, expected: name,code,photo")
+    if len(rows) > MOST_PEOPLE:
+        raise BulkError(f"the list has {len(rows)} people, at most {MOST_PEOPLE} are taken at once; split it")
+    return [row for row in rows if any(cell.strip() for cell in row.values())]
+
+
+def _matching(name: str, code: str, paths: Sequence[str]) -> list[str]:
+    folders = {part.casefold() for part in (name, code) if part}
+    by_code = re.compile(rf"{re.escape(code)}([-_ ].*)?", re.IGNORECASE)
+    found = []
+    for path in sorted(paths):
+        parts = PurePosixPath(path)
+        if parts.suffix.lower() in IMAGE_SUFFIXES and (parts.parent.name.casefold() in folders or (code and by_code.fullmatch(parts.stem))):
+            found.append(path)
+    return found
+
+
+def _checked(name: str, code: str, photos: Sequence[str], problem: str = "") -> Entry:
+    try:
+        name = clean_text("name", name, LONGEST_NAME)
+        code = clean_text("code", code, LONGEST_CODE) if code else ""
+    except ClockfaceError as error:
+        problem = str(error)
+    if not photos:
+        problem = problem or "no photo"
+    elif len(photos) > MOST_PHOTOS:
+        problem = problem or f"{len(photos)} photos, at most {MOST_PHOTOS} are taken"
+    return Entry(name, code, tuple(photos), problem)
+
+
+def _each_once(entries: Sequence[Entry]) -> list[Entry]:
+    """A code or a photo that stands there twice is a mistake in the list."""
+    codes, photos = [entry.code.casefold() for entry in entries if entry.code], [photo for entry in entries for photo in entry.photos]
+    twice = {code for code in codes if codes.count(code) > 1} if len(set(codes)) < len(codes) else set()
+    shared = {photo for photo in photos if photos.count(photo) > 1} if len(set(photos)) < len(photos) else set()
+    checked = []
+    for entry in entries:
+        problem = entry.problem
+        if entry.code.casefold() in twice:
+            problem = problem or f"the code {entry.code} stands there twice"
+        elif shared & set(entry.photos):
+            problem = problem or f"{PurePosixPath(next(iter(shared & set(entry.photos)))).name} belongs to somebody else as well"
+        checked.append(Entry(entry.name, entry.code, entry.photos, problem))
+    return checked
+
+
+@dataclass(frozen=True)
+class Enrolled:
+    person: Person
+    templates: int
+    left_out: tuple[str, ...]  # photos that were not good enough, with the reason
+
+
+def enrol_one(store: Store, recogniser: Recogniser, name: str, code: str, photos: Mapping[str, bytes], consent: ConsentDraft) -> Enrolled:
+    """Enrol one person from photos; poor ones are left out as long as a good one is there.
+
+    A code that is there already names somebody who gets templates now, if the name is the same and there are none yet.
+
+    Raises:
+        EnrolmentError: no good photo, different people in them, the face or the person is enrolled already.
+        StoreError: name or code cannot be kept.
+    """
+    samples: dict[str, Sample] = {}
+    left_out = []
+    for file, data in photos.items():
+        try:
+            samples[file] = sample_picture(recogniser, picture(data, file), file)
+        except ClockfaceError as error:
+            left_out.append(str(error))
+    if not samples:
+        raise EnrolmentError("; ".join(left_out) or "no photo came")
+    known = _known(store, name, code)
+    embeddings, sources = recogniser.embed(list(samples.values())), list(samples)
+    gallery = recogniser.gallery(store)
+    check_new(store, gallery, embeddings, recogniser.threshold(len(gallery)), sources)
+    check_same(embeddings, recogniser.threshold(1), sources)
+    drafts = template_drafts(recogniser.embedder.card.model_id, embeddings, list(samples.values()), sources)
+    if known is None:
+        person = store.add_person_with_templates(name, code or None, drafts, consent)
+    else:
+        store.add_templates(known.id, drafts, consent)
+        person = known
+    return Enrolled(person, len(drafts), tuple(left_out))
+
+
+def _known(store: Store, name: str, code: str) -> Person | None:
+    found = next((person for person in store.people() if code and (person.code or "").casefold() == code.casefold()), None)
+    if found is None:
+        return None
+    if found.name != name or not found.active:
+        raise EnrolmentError(f"the code {code} belongs to somebody with another name, or not active; give another code")
+    if store.template_counts_by_person().get(found.id):
+        raise EnrolmentError(f"{name} is enrolled already; withdraw the consent first to enrol anew")
+    return found

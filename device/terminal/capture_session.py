@@ -1,0 +1,142 @@
+"""The camera lent to an enrolment: while one is open its frames make no punches but crops, then a test recognition.
+
+The camera loop calls `process` with every frame; pages begin, look and end. What is captured stays in memory until it is
+stored with its consent, and is dropped when nobody has looked at it for a while.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device.storage.consents import ConsentDraft
+from device.terminal.guided_capture import SECONDS_A_VIEW, GuidedCapture, Progress
+from device.terminal.pipeline import Scene
+from device.vision.camera.source import Frame
+from device.vision.decision import Decision, Outcome
+from device.vision.gallery import Gallery
+from device.vision.recogniser import Recogniser, Sample
+
+FORGOTTEN_SECONDS = 20.0  # without a look from the page: the operator has gone, the camera goes back to work
+
+
+@dataclass(frozen=True)
+class Draft:
+    """An enrolment that is not stored yet, and once it is, whom to test."""
+
+    operator_id: int
+    name: str
+    code: str
+    person_id: int | None = None  # of somebody who is there already, without templates
+    consent: ConsentDraft | None = None
+    samples: tuple[Sample, ...] = ()
+    embeddings: NDArray[np.float32] | None = None  # (N, D)
+    stored_id: int | None = None  # the person once stored
+    look_alike: tuple[int, float] | None = field(default=None)  # person id and score of somebody enrolled who looks like this
+
+
+class Booth:
+    """One enrolment at a time.
+
+    Args:
+        recogniser: of the camera loop; None where there is no camera (then nothing is ever captured).
+        seconds_a_view: how long one view of the capture is waited for.
+    """
+
+    def __init__(self, monotonic: Callable[[], float], recogniser: Recogniser | None = None, seconds_a_view: float = SECONDS_A_VIEW) -> None:
+        self.recogniser = recogniser
+        self._monotonic = monotonic
+        self._seconds_a_view = seconds_a_view
+        self._lock = threading.RLock()
+        self._draft: Draft | None = None
+        self._capture: GuidedCapture | None = None
+        self._trial: _Trial | None = None
+        self._looked_at = float("-inf")
+
+    # the camera loop
+
+    def process(self, frame: Frame) -> Scene | None:
+        """Use a frame for the enrolment; None where none needs it and the terminal does its usual work."""
+        if self._capture is None and self._trial is None:
+            return None
+        with self._lock:
+            if self._monotonic() - self._looked_at > FORGOTTEN_SECONDS:
+                self._capture = self._trial = None
+                return None
+            if self._capture is not None:
+                self._capture.add(frame)
+            elif self._trial is not None:
+                self._trial.add(frame)
+        return Scene(frame, (), ())
+
+    # the pages
+
+    def draft(self, operator_id: int) -> Draft | None:
+        """The draft of this operator."""
+        with self._lock:
+            return self._draft if self._draft is not None and self._draft.operator_id == operator_id else None
+
+    def keep(self, draft: Draft) -> None:
+        with self._lock:
+            self._draft = draft
+
+    def begin_capture(self) -> None:
+        with self._lock:
+            assert self.recogniser is not None
+            self._looked_at = self._monotonic()
+            self._trial, self._capture = None, GuidedCapture(self.recogniser, self._seconds_a_view)
+
+    def progress(self) -> Progress | None:
+        """How the capture goes; takes its crops into the draft once it is done."""
+        with self._lock:
+            self._looked_at = self._monotonic()
+            if self._capture is None:
+                return None
+            progress = self._capture.progress
+            if progress.state == "done" and self._draft is not None:
+                self._draft = replace(self._draft, samples=tuple(self._capture.samples()))
+            if progress.state != "capturing":
+                self._capture = None
+            return progress
+
+    def begin_trial(self, gallery: Gallery, threshold: float) -> None:
+        """Test whether the camera recognises whom it sees now; records nothing."""
+        with self._lock:
+            assert self.recogniser is not None
+            self._looked_at = self._monotonic()
+            self._capture, self._trial = None, _Trial(self.recogniser, gallery, threshold)
+
+    def trial(self) -> Outcome | None:
+        with self._lock:
+            self._looked_at = self._monotonic()
+            return self._trial.outcome if self._trial else None
+
+    def end(self) -> None:
+        """Drop everything; the terminal goes back to its usual work."""
+        with self._lock:
+            self._draft = self._capture = self._trial = None
+
+
+class _Trial:
+    """Votes over the largest face in view, as the pipeline counts them."""
+
+    def __init__(self, recogniser: Recogniser, gallery: Gallery, threshold: float) -> None:
+        self._recogniser, self._gallery, self._threshold = recogniser, gallery, threshold
+        self._settings = recogniser.settings.decision
+        self._decision = Decision(self._settings)
+        self._next = float("-inf")
+        self.outcome = self._decision.outcome()
+
+    def add(self, frame: Frame) -> None:
+        if frame.time < self._next or self.outcome.state == "known":
+            return
+        self._next = frame.time + self._settings.interval_ms / 1000
+        faces = self._recogniser.detector.detect(frame.image)
+        sample = self._recogniser.sample(frame.image, faces[0]) if faces else None
+        if sample is not None and sample.quality.acceptable:
+            match = self._gallery.search(self._recogniser.embed([sample])[0])
+            self.outcome = self._decision.add(match, self._threshold)

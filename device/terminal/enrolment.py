@@ -1,0 +1,169 @@
+"""Enrolment: pictures or frames of one person -> good crops -> templates, refused by name and reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from device.contract import ClockfaceError
+from device.storage.consents import ConsentDraft
+from device.storage.records import Person, TemplateDraft
+from device.storage.store import Store
+from device.vision.camera.source import Frame
+from device.vision.decision import judge
+from device.vision.gallery import Gallery
+from device.vision.quality import GUIDANCE
+from device.vision.recogniser import Recogniser, Sample
+from device.vision.tracker import Tracker
+
+BYSTANDER = 0.5  # another face at least this large beside the largest is a second person
+LONGEST_SECONDS = 10.0  # of one guided capture
+BEST_CROPS = 5  # of a capture
+APART_SECONDS = 0.25  # between two crops of a capture, so that they differ
+
+
+class EnrolmentError(ClockfaceError):
+    """Somebody cannot be enrolled with these pictures; the message says why and what to do."""
+
+
+def sample_picture(recogniser: Recogniser, image: NDArray[np.uint8], source: str) -> Sample:
+    """The one good face of a picture (H, W, 3) uint8 BGR.
+
+    Raises:
+        EnrolmentError: no face, two faces, or poor quality, with the reason.
+    """
+    samples = recogniser.still(image)
+    if not samples:
+        raise EnrolmentError(f"{source}: no face found; take a picture with the face in full view")
+    large = [sample for sample in samples if sample.face.eye_distance >= BYSTANDER * samples[0].face.eye_distance]
+    if len(large) > 1:
+        raise EnrolmentError(f"{source}: {len(large)} faces found; cut the picture so that only one person is in it")
+    quality = samples[0].quality
+    if not quality.acceptable:
+        reasons = ", ".join(f"{reason} ({GUIDANCE[reason]})" for reason in quality.reasons)
+        raise EnrolmentError(f"{source}: quality too poor: {reasons}; take another picture")
+    return samples[0]
+
+
+def capture(recogniser: Recogniser, frames: Iterable[Frame]) -> list[Sample]:
+    """The best crops of the person nearest to the camera, some time apart from each other.
+
+    Raises:
+        EnrolmentError: fewer than two good crops; it says what was wrong most often.
+    """
+    tracker = Tracker(recogniser.settings.tracker)
+    found: dict[int, list[tuple[float, Sample]]] = {}
+    sizes: dict[int, float] = {}
+    faults: list[str] = []
+    began: float | None = None
+    for frame in frames:
+        began = frame.time if began is None else began
+        if frame.live and frame.time - began > LONGEST_SECONDS:
+            break
+        for track in tracker.update(recogniser.detector.detect(frame.image), frame.time):
+            sample = recogniser.sample(frame.image, track.face)
+            sizes[track.id] = sizes.get(track.id, 0.0) + sample.face.eye_distance
+            if sample.quality.acceptable:
+                found.setdefault(track.id, []).append((frame.time, sample))
+            else:
+                faults.append(sample.quality.guidance)
+    nearest = max(sizes, key=lambda key: sizes[key], default=None)
+    chosen = best_apart(found.get(nearest or -1, []), BEST_CROPS)
+    if len(chosen) < 2:
+        advice = max(set(faults), key=faults.count) if faults else "stand in front of the camera"
+        raise EnrolmentError(f"{len(chosen)} good pictures of one person, at least 2 are needed: {advice}, and try again")
+    return [sample for _, sample in chosen]
+
+
+def best_apart(found: Sequence[tuple[float, Sample]], most: int, already: Sequence[tuple[float, Sample]] = ()) -> list[tuple[float, Sample]]:
+    """The best crops, each some time apart from every other, so that they differ; (time in s, crop) pairs, after those chosen already."""
+    chosen = list(already)
+    for moment, sample in sorted(found, key=lambda pair: -pair[1].quality.score):
+        if len(chosen) < most and all(abs(moment - other) >= APART_SECONDS for other, _ in chosen):
+            chosen.append((moment, sample))
+    return chosen
+
+
+def enrol(
+    store: Store,
+    recogniser: Recogniser,
+    name: str,
+    code: str | None,
+    samples: Sequence[Sample],
+    sources: Sequence[str],
+    consent: ConsentDraft | None = None,
+) -> Person:
+    """Store somebody with a template a sample, all or nothing.
+
+    Raises:
+        EnrolmentError: the face already belongs to somebody else, or the pictures show different people.
+        StoreError: the name or code cannot be kept.
+    """
+    embeddings = recogniser.embed(samples)
+    gallery = recogniser.gallery(store)
+    threshold = recogniser.threshold(len(gallery))
+    check_new(store, gallery, embeddings, threshold, sources)
+    check_same(embeddings, recogniser.threshold(1), sources)
+    model_id = recogniser.embedder.card.model_id
+    return store.add_person_with_templates(name, code, template_drafts(model_id, embeddings, samples, sources), consent)
+
+
+def template_drafts(model_id: str, embeddings: NDArray[np.float32], samples: Sequence[Sample], sources: Sequence[str]) -> list[TemplateDraft]:
+    """What is stored of each crop; embeddings (N, D) float32 for N samples."""
+    return [
+        TemplateDraft(model_id, embedding, sample.quality.score, encoded(sample.crop), source)
+        for embedding, sample, source in zip(embeddings, samples, sources, strict=True)
+    ]
+
+
+def check_new(store: Store, gallery: Gallery, embeddings: NDArray[np.float32], threshold: float, sources: Sequence[str]) -> None:
+    """Refuse a face that is already in the gallery."""
+    for embedding, source in zip(embeddings, sources, strict=True):
+        outcome = judge(gallery.search(embedding), threshold, 0.0)
+        if outcome.person_id is not None:
+            other = store.person(outcome.person_id)
+            raise EnrolmentError(
+                f"{source}: this face is already enrolled as {other.name!r} (id {other.id}, score {outcome.score:.2f}, threshold {threshold:.2f}); "
+                f"erase that person first if the enrolment was wrong"
+            )
+
+
+def check_same(embeddings: NDArray[np.float32], threshold: float, sources: Sequence[str]) -> None:
+    """Refuse a picture that looks like nobody in the other ones."""
+    if len(embeddings) < 2:
+        return
+    scores = embeddings @ embeddings.T
+    np.fill_diagonal(scores, -1.0)
+    for score, source in zip(scores.max(axis=1), sources, strict=True):
+        if score < threshold:
+            raise EnrolmentError(f"{source}: shows somebody else than the other pictures (best score {score:.2f}, threshold {threshold:.2f}); leave it out")
+
+
+def alike(samples: Sequence[Sample], embeddings: NDArray[np.float32], threshold: float, fewest: int = 5) -> tuple[list[Sample], NDArray[np.float32]]:
+    """Leave out crops of a guided capture that look like nobody in the other ones.
+
+    Args:
+        embeddings: (N, D) float32, unit length, one a sample.
+        threshold: cosine; a crop needs one other that is this much alike.
+
+    Raises:
+        EnrolmentError: fewer than `fewest` are left.
+    """
+    scores = embeddings @ embeddings.T
+    np.fill_diagonal(scores, -1.0)
+    kept = [index for index, best in enumerate(scores.max(axis=1, initial=-1.0)) if best >= threshold]
+    if len(kept) < fewest:
+        found = f"only {len(kept)} of {len(samples)} pictures show the same person, {fewest} are needed"
+        raise EnrolmentError(f"{found}; stand alone before the camera and try again")
+    return [samples[index] for index in kept], embeddings[kept]
+
+
+def encoded(crop: NDArray[np.uint8]) -> bytes:
+    """(112, 112, 3) uint8 RGB -> PNG; kept so that the template can be made again for another model."""
+    done, data = cv2.imencode(".png", crop[:, :, ::-1])
+    if not done:
+        raise EnrolmentError("the crop could not be encoded; try again")
+    return data.tobytes()

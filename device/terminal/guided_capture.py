@@ -1,0 +1,114 @@
+"""Guided capture: front, left, right; says what is wrong with the picture and chooses the good crops by itself.
+
+Pure but for the recogniser it is given: frames come in, progress comes out, time is the frames' own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal
+
+from device.terminal.enrolment import BYSTANDER, best_apart
+from device.vision.camera.source import Frame
+from device.vision.recogniser import Recogniser, Sample
+
+View = Literal["front", "left", "right"]
+VIEWS: tuple[View, ...] = ("front", "left", "right")
+WANTED: dict[View, int] = {"front": 3, "left": 2, "right": 2}  # crops
+FEWEST, MOST = 5, 8  # crops of an enrolment
+TURNED = 0.12  # yaw, eye distances: more is a side view, less a front view
+SECONDS_A_VIEW = 8.0  # then the next view comes; a side view may stay empty
+SETTLE_SECONDS = 1.0  # a view goes on at least so long, so that there is something to choose from
+LONGEST_SECONDS = 45.0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a capture stands, for the screen."""
+
+    state: Literal["capturing", "done", "failed"]
+    view: View  # what the person is to show now
+    taken: int  # good crops so far, at most `wanted`
+    wanted: int
+    reason: str  # a key of quality.GUIDANCE, "nobody", "two_people", or "" while all is well
+
+
+class GuidedCapture:
+    """One capture of one person.
+
+    Args:
+        recogniser: of the camera loop.
+        seconds_a_view: how long one view is waited for.
+    """
+
+    def __init__(self, recogniser: Recogniser, seconds_a_view: float = SECONDS_A_VIEW) -> None:
+        self._recogniser = recogniser
+        self._seconds_a_view = seconds_a_view
+        self._pools: dict[View, list[tuple[float, Sample]]] = {view: [] for view in VIEWS}
+        self._faults: Counter[str] = Counter()
+        self._index = 0  # of the view asked for
+        self._began: float | None = None
+        self._view_began = 0.0
+        self.progress = Progress("capturing", "front", 0, sum(WANTED.values()), "nobody")
+
+    def add(self, frame: Frame) -> Progress:
+        """Look at one frame."""
+        if self.progress.state != "capturing":
+            return self.progress
+        if self._began is None:
+            self._began = self._view_began = frame.time
+        reason = self._take(frame)
+        self._faults[reason] += 1
+        self._move_on(frame.time)
+        self.progress = self._progress(frame.time, reason)
+        return self.progress
+
+    def _take(self, frame: Frame) -> str:
+        """Keep the crop if it is good; returns what is wrong with it, else an empty text."""
+        faces = self._recogniser.detector.detect(frame.image)
+        if not faces:
+            return "nobody"
+        if any(face.eye_distance >= BYSTANDER * faces[0].eye_distance for face in faces[1:]):
+            return "two_people"
+        sample = self._recogniser.sample(frame.image, faces[0])
+        if not sample.quality.acceptable:
+            return sample.quality.reasons[0]
+        self._pools[view_of(sample.quality.yaw)].append((frame.time, sample))
+        return ""
+
+    def _move_on(self, now: float) -> None:
+        """To the next view once this one has enough, or takes too long."""
+        if self._index >= len(VIEWS):
+            return
+        view, spent = VIEWS[self._index], now - self._view_began
+        enough = len(best_apart(self._pools[view], WANTED[view])) >= WANTED[view] and spent >= SETTLE_SECONDS
+        if enough or spent >= self._seconds_a_view:
+            self._index, self._view_began = self._index + 1, now
+
+    def _progress(self, now: float, reason: str) -> Progress:
+        assert self._began is not None
+        chosen, finished = len(self.samples()), self._index >= len(VIEWS)
+        failed = now - self._began > LONGEST_SECONDS and chosen < FEWEST
+        state: Literal["capturing", "done", "failed"] = "done" if finished and chosen >= FEWEST else "failed" if failed else "capturing"
+        if state == "failed":
+            reason = self.worst()
+        wanted = sum(WANTED.values())
+        return Progress(state, VIEWS[min(self._index, len(VIEWS) - 1)] if not finished else "front", min(chosen, wanted), wanted, reason)
+
+    def samples(self) -> list[Sample]:
+        """The crops to enrol with: the best of each view, filled up from all of them where a view stayed empty."""
+        chosen = [found for view in VIEWS for found in best_apart(self._pools[view], WANTED[view])]
+        if len(chosen) < FEWEST:
+            everything = [found for pool in self._pools.values() for found in pool]
+            chosen = best_apart(everything, FEWEST, chosen)
+        return [sample for _, sample in chosen[:MOST]]
+
+    def worst(self) -> str:
+        """What was wrong most often."""
+        return next((reason for reason, _ in self._faults.most_common() if reason), "nobody")
+
+
+def view_of(yaw: float) -> View:
+    """The view that a crop shows. Left is the person's own left: the nose moves to the right of the picture."""
+    return "left" if yaw > TURNED else "right" if yaw < -TURNED else "front"

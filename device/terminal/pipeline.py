@@ -1,0 +1,255 @@
+"""The terminal's flow, one page: frame -> faces -> tracks -> quality -> crop -> embedding -> search -> decision -> punch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device.attendance.policy import Asked, AttendancePolicy, LastPunch, Refused
+from device.config import Settings
+from device.storage.records import Person, Punch, PunchDraft
+from device.storage.store import NotActive, Store
+from device.system.clock import read_clock_state
+from device.system.stopwatch import Stopwatch
+from device.terminal.prompts import Question, Questions
+from device.vision.camera.source import Frame
+from device.vision.decision import Decision, Outcome
+from device.vision.gallery import Match
+from device.vision.quality import Quality
+from device.vision.recogniser import Recogniser, Sample
+from device.vision.tracker import Track, Tracker
+
+
+@dataclass
+class Subject:
+    """Somebody in front of the camera: one track and what is known of it."""
+
+    track: Track
+    stretch: int
+    decision: Decision
+    next_look: float  # s; when the best crop so far goes into the embedder
+    best: tuple[Sample, NDArray[np.uint8]] | None = None  # with its frame
+    quality: Quality | None = None  # of the newest crop, for guidance
+    outcome: Outcome = field(default_factory=lambda: Outcome("undecided", "no good picture yet"))
+    person: Person | None = None
+    result: Punch | Refused | None = None  # what came of a known person
+    counted: bool = False  # as a sighting
+
+    @property
+    def words(self) -> str:
+        """For the status line and the picture."""
+        if self.person is not None and isinstance(self.result, Punch):
+            return f"{self.person.name}: recorded ({self.result.direction})"
+        if self.person is not None and isinstance(self.result, Refused):
+            return f"{self.person.name}: {self.result.reason}"
+        if self.person is not None:
+            return f"{self.person.name}: in or out?"
+        if self.outcome.state == "unknown":
+            return "unknown"
+        return (self.quality.guidance if self.quality else "") or "looking"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What one frame showed and what came of it."""
+
+    frame: Frame
+    subjects: tuple[Subject, ...]
+    punches: tuple[tuple[Person, Punch], ...]  # committed to disk
+
+
+class Pipeline:
+    """Takes frames, gives scenes, writes punches.
+
+    Args:
+        recogniser: detector, quality gate and embedder.
+        store: open database; a punch is on disk before it stands in a scene.
+        device: name of this terminal in the log.
+        recording: the frames are a recording. It is a visit of its own: punches from before it do not hold it back.
+    """
+
+    def __init__(
+        self, settings: Settings, recogniser: Recogniser, store: Store, device: str, recording: bool = False, stopwatch: Stopwatch | None = None
+    ) -> None:
+        self.settings = settings
+        self.recogniser = recogniser
+        self.store = store
+        self.device = device
+        self.recording = recording
+        self.stopwatch = stopwatch or Stopwatch()
+        self.tracker = Tracker(settings.tracker)
+        self.policy = AttendancePolicy(settings.attendance)
+        self.questions = Questions()
+        self._subjects: dict[int, Subject] = {}  # by track id
+        self._visits: dict[int, LastPunch] = {}  # by person id: punches of this run
+        self._seen: dict[int, float] = {}  # by person id: when last recognised, since their last punch or before
+        self._recorded: list[tuple[Person, Punch]] = []  # on disk and in no scene yet, where the store failed in between
+        self._searched = float("-inf")  # time of the last frame that was searched for faces
+        self._shown: tuple[Subject, ...] = ()  # what it showed
+        self._version = -1
+        self.reload()
+
+    def process(self, frame: Frame) -> Scene:
+        """One frame, top to bottom."""
+        if 0 <= frame.time - self._searched < self._pause_ms() / 1000:
+            return Scene(frame, self._shown, ())
+        self._searched = frame.time
+        with self.stopwatch("detect"):
+            faces = self.recogniser.detector.detect(frame.image)
+        with self.stopwatch("track"):
+            subjects = [self._subject(track, frame.time) for track in self.tracker.update(faces, frame.time)]
+        with self.stopwatch("quality"):
+            for subject in subjects:
+                self._keep_best(subject, frame)
+        self._recognise([s for s in subjects if s.best and frame.time >= s.next_look], frame.time)
+        for question in self.questions.settled(frame.time):
+            self._settle(question, subjects)
+        for subject in subjects:
+            self._conclude(subject, frame.time)
+        self._forget()
+        self._shown = tuple(subjects)
+        punches, self._recorded = tuple(self._recorded), []
+        return Scene(frame, self._shown, punches)
+
+    def searched(self, frame: Frame) -> bool:
+        """Whether this frame was looked at, not only shown."""
+        return frame.time == self._searched
+
+    def _pause_ms(self) -> int:
+        """Between two frames that are searched; a decision needs a picture sooner than a face that is merely followed."""
+        detector = self.settings.detector
+        settled = bool(self._shown) and all(subject.outcome.state != "undecided" for subject in self._shown)
+        return max(detector.interval_ms, detector.settled_ms) if settled else detector.interval_ms
+
+    def reload(self) -> None:
+        """Read the gallery again if another process, or nobody yet, has changed it."""
+        version = self.store.data_version()
+        if version != self._version:
+            gallery, people = self.recogniser.gallery(self.store), self.store.people(active_only=True)
+            self.gallery, self.threshold = gallery, self.recogniser.threshold(len(gallery))
+            self._people = {person.id: person for person in people}
+            self._version = version  # last: what could not be read is read again
+
+    def _subject(self, track: Track, now: float) -> Subject:
+        """The subject of a track; a new one when the track is new or may have changed hands."""
+        subject = self._subjects.get(track.id)
+        if subject is None or subject.stretch != track.stretch:
+            first_look = now + self.settings.decision.interval_ms / 1000
+            subject = Subject(track, track.stretch, Decision(self.settings.decision), first_look)
+            self._subjects[track.id] = subject
+        return subject
+
+    def _keep_best(self, subject: Subject, frame: Frame) -> None:
+        """Assess the crop of this frame and keep the better one; only the best of each interval, or of the last one before a later look, is embedded."""
+        if subject.outcome.state != "undecided" and frame.time < subject.next_look - self._pause_ms() / 1000:
+            return
+        sample = self.recogniser.quick(frame.image, subject.track.face)
+        subject.quality = sample.quality
+        if sample.quality.acceptable and (subject.best is None or sample.quality.score > subject.best[0].quality.score):
+            subject.best = sample, frame.image
+
+    def _recognise(self, due: Sequence[Subject], now: float) -> None:
+        """Embed the best crops, search them and let each count as one vote."""
+        with self.stopwatch("refine"):
+            samples = [self.recogniser.sample(image, sample.face) for sample, image in (s.best for s in due if s.best)]
+        usable = [(subject, sample) for subject, sample in zip(due, samples, strict=True) if sample.quality.acceptable]
+        if usable:
+            self.reload()
+            with self.stopwatch("embed"):
+                embeddings = self.recogniser.embed([sample for _, sample in usable])
+            for (subject, _), embedding in zip(usable, embeddings, strict=True):
+                with self.stopwatch("search"):
+                    match = self.gallery.search(embedding)
+                self._vote(subject, match, now)
+        for subject in due:
+            settings = self.settings.decision
+            pause_ms = settings.interval_ms if subject.outcome.state == "undecided" else settings.recheck_ms
+            subject.best, subject.next_look = None, now + pause_ms / 1000
+
+    def _vote(self, subject: Subject, match: Match | None, now: float) -> None:
+        """Count one search; a track that was known and now looks like somebody else starts anew."""
+        outcome = subject.decision.add(match, self.threshold)
+        if subject.person is not None and outcome.person_id != subject.person.id:
+            subject.decision, subject.person, subject.result = Decision(self.settings.decision), None, None
+            outcome = subject.decision.add(match, self.threshold)
+        subject.outcome = outcome
+        if subject.person is not None and (isinstance(subject.result, Punch) or (subject.result and subject.result.at)):
+            self._seen[subject.person.id] = now  # lingers; who was not recorded does not
+
+    def _conclude(self, subject: Subject, now: float) -> None:
+        """A known person is recorded once a visit, an unknown one counted. Where the store fails, the next frame tries the same again."""
+        outcome = subject.outcome
+        if outcome.state == "unknown" and not subject.counted:
+            self.store.add_sighting(now, 1, outcome.score)
+            subject.counted = True
+        if outcome.person_id is None or subject.result is not None:
+            return
+        subject.person = self._people.get(outcome.person_id)
+        if subject.person is None:
+            self._start_anew(subject)
+            return
+        if self.questions.asks(outcome.person_id):
+            return
+        decided = self.policy.decide(self._last_punch(outcome.person_id, now), now, self._seen.get(outcome.person_id))
+        if isinstance(decided, Refused):
+            subject.result, self._seen[outcome.person_id] = decided, now
+            return
+        draft = PunchDraft(
+            person_id=outcome.person_id,
+            occurred_at=now,
+            direction=decided.suggested if isinstance(decided, Asked) else decided,
+            device=self.device,
+            method="face",
+            clock=read_clock_state(),
+            score=outcome.score,
+            lead=outcome.lead,
+            threshold=outcome.threshold,
+            model_id=self.recogniser.embedder.card.model_id,
+        )
+        if isinstance(decided, Asked):
+            self.questions.ask(subject.person, draft, now + self.settings.attendance.ask_seconds)
+        else:
+            self._record(subject.person, draft, [subject])
+
+    def _settle(self, question: Question, subjects: Sequence[Subject]) -> None:
+        """An answer is recorded for the time at which the person was recognised; what no answer means the settings say."""
+        settings = self.settings.attendance
+        concerned = [subject for subject in subjects if subject.person is not None and subject.person.id == question.person.id]
+        if question.answer is None and settings.unanswered == "none":
+            for subject in concerned:
+                subject.result = Refused("not recorded: nothing was chosen", question.until + settings.refractory_seconds)
+        else:
+            self._record(question.person, replace(question.draft, direction=question.answer or "auto"), concerned)
+        self.questions.drop(question.person.id)
+
+    def _record(self, person: Person, draft: PunchDraft, subjects: Sequence[Subject]) -> None:
+        try:
+            with self.stopwatch("punch"):
+                punch = self.store.record_punch(draft)
+        except NotActive:
+            for subject in subjects:
+                self._start_anew(subject)
+            return
+        for subject in subjects:
+            subject.result = punch
+        self._visits[person.id] = LastPunch(draft.occurred_at, draft.direction)
+        self._seen[person.id] = draft.occurred_at
+        self._recorded.append((person, punch))
+
+    def _start_anew(self, subject: Subject) -> None:
+        """Somebody was deactivated or erased, maybe by another process, since the votes were cast."""
+        subject.decision, subject.person, subject.outcome = Decision(self.settings.decision), None, Outcome("undecided", "no good picture yet")
+
+    def _last_punch(self, person_id: int, now: float) -> LastPunch | None:
+        last = self.store.last_punch(person_id)
+        if not self.recording or person_id in self._visits or last is None:
+            return self._visits.get(person_id, last) if self.recording else last
+        before = now - self.settings.attendance.refractory_seconds - 1.0
+        return LastPunch(min(last.occurred_at, before), last.direction)
+
+    def _forget(self) -> None:
+        alive = {track.id for track in self.tracker.tracks}
+        self._subjects = {key: subject for key, subject in self._subjects.items() if key in alive}

@@ -1,0 +1,65 @@
+"""Which direction? Asked of somebody who was recognised, answered on the kiosk's buttons, over when the time is.
+
+The camera loop asks and records, a page answers: one lock, no waiting. The clock is handed in.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from device.attendance.policy import Direction
+from device.storage.records import Person, PunchDraft
+
+
+@dataclass(frozen=True)
+class Question:
+    token: str  # what an answer must name: nobody answers for somebody who was not asked
+    person: Person
+    draft: PunchDraft  # with the suggested direction
+    until: float  # s since the epoch
+    answer: Direction | None = None
+
+
+class Questions:
+    """The open questions, one a person."""
+
+    def __init__(self, token: Callable[[], str] = lambda: secrets.token_urlsafe(12)) -> None:
+        self._token = token
+        self._lock = threading.Lock()
+        self._open: dict[int, Question] = {}  # by person id
+
+    def ask(self, person: Person, draft: PunchDraft, until: float) -> None:
+        """Ask somebody who is not being asked already."""
+        with self._lock:
+            self._open.setdefault(person.id, Question(self._token(), person, draft, until))
+
+    def answer(self, token: str, direction: Direction, now: float) -> bool:
+        """Take an answer; False where the question is over or never was."""
+        with self._lock:
+            found = next((q for q in self._open.values() if secrets.compare_digest(q.token.encode(), token.encode("utf-8", "replace"))), None)
+            if found is None or found.answer is not None or now >= found.until:
+                return False
+            self._open[found.person.id] = replace(found, answer=direction)
+            return True
+
+    def open(self) -> tuple[Question, ...]:
+        """Those that wait for an answer, the first asked first."""
+        with self._lock:
+            return tuple(question for question in self._open.values() if question.answer is None)
+
+    def asks(self, person_id: int) -> bool:
+        with self._lock:
+            return person_id in self._open
+
+    def settled(self, now: float) -> list[Question]:
+        """Those that were answered or are over; a clock that was set back to before the question ends it, too. They stay until they are dropped."""
+        with self._lock:
+            return [q for q in self._open.values() if q.answer is not None or not q.draft.occurred_at <= now < q.until]
+
+    def drop(self, person_id: int) -> None:
+        """What came of it is on disk, or somebody was recorded in another way meanwhile."""
+        with self._lock:
+            self._open.pop(person_id, None)

@@ -1,0 +1,98 @@
+"""Parts of the terminal that start again alone, with growing pauses; what is wrong with each is known and shown."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from device.storage.database import DamagedError, StoreError
+from device.terminal.capture_session import Booth
+from device.terminal.pipeline import Pipeline, Scene
+from device.vision.camera.frame import Frame
+from device.vision.camera.live import Backoff
+from device.vision.recogniser import Recogniser
+
+Say = Callable[[str], None]
+
+
+def kept_running(name: str, work: Callable[[], None], stop: threading.Event, say: Say, backoff: Backoff | None = None) -> None:
+    """Do the work on this thread; where it fails, say so and begin anew, until it ends by itself or `stop` is set."""
+    backoff = backoff or Backoff()
+    while not stop.is_set():
+        try:
+            work()
+            return
+        except Exception as error:  # whatever it is: the other parts go on, and this one comes back
+            seconds = backoff.next_seconds()
+            say(f"{name} failed ({_words(error)}); it starts again in {seconds:g} s")
+            stop.wait(seconds)
+
+
+class Recognition:
+    """Pipeline and booth of a live camera, kept going: a recogniser that fails is loaded anew, a store that cannot write is tried again.
+
+    Args:
+        pipeline: that works on frames.
+        booth: that takes them first while somebody is being enrolled.
+        load: makes another recogniser, where one fails.
+        damaged: told when the database is damaged: only a start can restore it.
+        monotonic: s.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        booth: Booth,
+        load: Callable[[], Recogniser],
+        say: Say,
+        damaged: Callable[[], None] = lambda: None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._pipeline, self._booth, self._load, self._say, self._damaged, self._monotonic = pipeline, booth, load, say, damaged, monotonic
+        self._backoff = Backoff()
+        self._again_at = float("-inf")
+        self.trouble = ""  # "" works, "store" nothing can be recorded, "recogniser" nobody is recognised
+        self.decided = False  # whether the newest frame was looked at to the end, or tried while the store has trouble
+
+    def process(self, frame: Frame) -> Scene:
+        """The scene of a frame; an empty one while a part waits to be started again."""
+        self.decided = False
+        if self._monotonic() < self._again_at:
+            return Scene(frame, (), ())
+        try:
+            if self.trouble == "recogniser":
+                self._pipeline.recogniser = self._booth.recogniser = self._load()
+            if self.trouble == "store":
+                self._pipeline.store.audit("terminal", "store works again", {})  # not before something was really written
+            scene = self.look(frame)
+        except DamagedError as error:
+            self._damaged()
+            return self._failed("store", error, frame)
+        except StoreError as error:
+            self.decided = True  # the store's trouble is not the loop's: no start cures a full disk
+            return self._failed("store", error, frame)
+        except Exception as error:  # of OpenCV, ONNX Runtime, a driver: the loop goes on
+            return self._failed("recogniser", error, frame)
+        if self.trouble:
+            self._say(f"{self.trouble} works again")
+            self.trouble = ""
+            self._backoff.reset()
+        return scene
+
+    def look(self, frame: Frame) -> Scene:
+        """The scene of a frame, failing as its parts do."""
+        enrolling = self._booth.process(frame)
+        scene = enrolling or self._pipeline.process(frame)
+        self.decided = enrolling is not None or self._pipeline.searched(frame)
+        return scene
+
+    def _failed(self, part: str, error: Exception, frame: Frame) -> Scene:
+        seconds = self._backoff.next_seconds()
+        self.trouble, self._again_at = part, self._monotonic() + seconds
+        self._say(f"{part} failed ({_words(error)}); it is tried again in {seconds:g} s")
+        return Scene(frame, (), ())
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

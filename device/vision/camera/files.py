@@ -1,0 +1,143 @@
+"""Clips and pictures: every frame in order, as fast as they are taken, each time the same."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from device.vision.camera.frame import CameraError, Frame, Source
+from device.vision.images import IMAGE_SUFFIXES, ImageError, read_image
+
+log = logging.getLogger(__name__)
+
+USUAL_RATE = 25.0  # frames a second, where a clip states none or nonsense
+AHEAD, AHEAD_BYTES = 16, 16 << 20  # frames decoded before they are asked for, as far as they fit: as many as pass while somebody is being recognised
+COUNT_SLACK = 2  # frames: containers without a count have it guessed from the duration
+
+
+class Clip(Source):
+    """A video file."""
+
+    live = False
+
+    def __init__(self, path: Path, start: float) -> None:
+        """Open the clip and decode its first frame.
+
+        Args:
+            path: mp4, mkv, avi, gif or whatever else this machine's OpenCV decodes.
+            start: the first frame's capture time, seconds since the epoch; the others follow at the clip's own rate.
+
+        Raises:
+            CameraError: not a video, or not one frame of it can be decoded.
+        """
+        self.path = path
+        self._start = start
+        # One thread: the decoder's own, which is ahead of the loop anyway; FFmpeg's threads take a quarter more of the processor to decode no sooner.
+        self._capture = cv2.VideoCapture(str(path.resolve()), cv2.CAP_ANY, [cv2.CAP_PROP_N_THREADS, 1])
+        first = self._read()
+        if first is None:
+            self.close()
+            raise CameraError(f"{path}: no frame can be decoded; copy the clip again or convert it to mp4 (H.264)")
+        self._first = first
+        rate = self._capture.get(cv2.CAP_PROP_FPS)
+        self.rate = rate if 0.1 <= rate <= 1000 else USUAL_RATE
+        self._announced = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+
+    def _read(self) -> NDArray[np.uint8] | None:
+        good, image = self._capture.read()
+        return image if good else None  # type: ignore[return-value]  # uint8 BGR unless asked otherwise
+
+    def __iter__(self) -> Iterator[Frame]:
+        image: NDArray[np.uint8] | None = self._first
+        ahead = max(2, min(AHEAD, AHEAD_BYTES // self._first.nbytes))
+        index = 0
+        with ThreadPoolExecutor(1, "decoder") as decoder:  # decodes the next frames while this one is worked on
+            following = deque(decoder.submit(self._read) for _ in range(ahead))
+            while image is not None:
+                yield Frame(image, self._start + index / self.rate, index, live=False)
+                image = following.popleft().result()
+                following.append(decoder.submit(self._read))
+                index += 1
+        if index < self._announced - COUNT_SLACK:
+            log.warning("%s ends early: %d of about %.0f frames could be decoded", self.path, index, self._announced)
+
+    def describe(self) -> str:
+        height, width = self._first.shape[:2]
+        return f"{self.path} {width}x{height} {self.rate:g}/s"
+
+    def close(self) -> None:
+        self._capture.release()
+
+
+class Pictures(Source):
+    """The pictures of a folder in the order of their names, or a single one."""
+
+    live = False
+
+    def __init__(self, path: Path, paths: Sequence[Path], start: float, rate: float) -> None:
+        """
+        Args:
+            path: the folder or file asked for.
+            paths: the picture files.
+            start: the first picture's capture time, seconds since the epoch.
+            rate: pictures a second.
+        """
+        self.path = path
+        self._paths = paths
+        self._start = start
+        self._rate = rate
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield a frame a picture; those that cannot be read are named in the log and left out.
+
+        Raises:
+            CameraError: none could be read.
+        """
+        unreadable = 0
+        for index, path in enumerate(self._paths):
+            try:
+                image = read_image(path)
+            except ImageError as error:
+                unreadable += 1
+                log.warning("left out: %s", error)
+                continue
+            yield Frame(image, self._start + index / self._rate, index, live=False, name=path.name)
+        if unreadable == len(self._paths):
+            raise CameraError(f"{self.path}: none of {unreadable} pictures could be read; the log names each with its reason")
+
+    def describe(self) -> str:
+        count = len(self._paths)
+        return f"{self.path} {count} picture{'s' * (count != 1)}"
+
+    def close(self) -> None:
+        pass  # every picture is closed once it is read
+
+
+def open_file(path: Path, start: float, rate: float) -> Source:
+    """A clip, a picture or a folder of pictures.
+
+    Raises:
+        CameraError: it does not exist, holds no picture, or is not a video.
+    """
+    try:
+        if path.is_dir():
+            paths = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+            if not paths:
+                raise CameraError(f"{path}: no pictures in this folder ({', '.join(sorted(IMAGE_SUFFIXES))}); give one that has some, or a clip")
+            return Pictures(path, paths, start, rate)
+        exists = path.is_file()
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise CameraError(f"{str(path)!r:.200} cannot be read ({reason}); check the name given to --source") from error
+    if not exists:
+        raise CameraError(f"{str(path)!r:.200} does not exist; --source takes a camera, a clip, a folder, rtsp://.. or demo")
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return Pictures(path, [path], start, rate)
+    return Clip(path, start)

@@ -1,0 +1,218 @@
+"""Live cameras: always the newest picture, and a camera that is lost is noticed, said aloud and opened again."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device.vision.camera.frame import CameraError, CameraLost, Frame, Source
+from device.vision.camera.health import CameraState, Watch
+
+log = logging.getLogger(__name__)
+
+OPEN_SECONDS = 15.0  # the longest a camera may take to its first picture
+MAX_HANGING = 3  # readers that never return; each holds a thread and a device
+SAMPLE = 8  # px: every eighth of every eighth row tells a new picture from a repeated one
+
+
+class Reader(Protocol):
+    """One open device; everything happens on one thread, also opening and closing."""
+
+    def read(self) -> NDArray[np.uint8] | None:
+        """Wait for the next picture, (H, W, 3) uint8 BGR; None when the device has ended."""
+
+    def describe(self) -> str: ...
+
+    def close(self) -> None: ...
+
+
+class Backoff:
+    """How long to wait before the next try: 1, 2, 4 .. seconds up to a limit, until something works again."""
+
+    def __init__(self, first_seconds: float = 1.0, limit_seconds: float = 30.0) -> None:
+        self._first = first_seconds
+        self._limit = limit_seconds
+        self.reset()
+
+    def reset(self) -> None:
+        self._next = self._first
+
+    def next_seconds(self) -> float:
+        seconds = self._next
+        self._next = min(2 * seconds, self._limit)
+        return seconds
+
+
+@dataclass(frozen=True, eq=False)
+class _Taken:
+    image: NDArray[np.uint8]
+    time: float  # seconds since the epoch
+    at: float  # seconds, monotonic
+    index: int
+
+
+class _Drain(threading.Thread):
+    """Reads the device as fast as it delivers and keeps the newest picture only: nothing queues up anywhere."""
+
+    def __init__(self, open_reader: Callable[[], Reader], last: _Taken | None, watch: Watch) -> None:
+        super().__init__(name="camera", daemon=True)  # a read that hangs must not keep the terminal from ending
+        self._open_reader = open_reader
+        self._changed = threading.Condition()
+        self._watch = watch
+        self.last = last  # the newest picture, also of the reader before this one
+        self._index = last.index + 1 if last else 0
+        self._stopped = False
+        self._error: CameraError | None = None
+        self.description = ""
+
+    def run(self) -> None:
+        try:
+            with closing(self._open_reader()) as reader:
+                self.description = reader.describe()
+                while not self._stopped:
+                    self._put(reader.read())
+        except Exception as error:  # whatever a driver throws is carried to the thread that waits in newer()
+            with self._changed:
+                self._error = error if isinstance(error, CameraError) else CameraLost(f"failed ({error})")
+                self._changed.notify_all()
+
+    def _put(self, image: NDArray[np.uint8] | None) -> None:
+        now, at = time.time(), time.monotonic()
+        if image is None:
+            raise CameraLost("gives no more pictures")
+        Frame(image, now, self._index, live=True)  # raises where it is no colour picture: the camera is opened again
+        repeated = self.last is not None and _same(image, self.last.image)
+        self._watch.took(image, repeated, at)
+        if not repeated:
+            with self._changed:
+                self.last = _Taken(image, now, at, self._index)
+                self._changed.notify_all()
+        self._index += 1
+
+    def newer(self, index: int, seconds: float) -> _Taken:
+        """The newest picture, once there is one after `index`.
+
+        Raises:
+            CameraLost: none came in time, or it is older than that.
+            CameraError: the device cannot be opened.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._error or (self.last and self.last.index > index), seconds)
+            if self._error:
+                raise self._error
+            if self.last is None or self.last.index <= index or time.monotonic() - self.last.at > seconds:
+                raise CameraLost(f"gave no new picture for {seconds:g} s (it hangs, repeats itself or is covered)")
+            return self.last
+
+    def stop(self) -> None:
+        self._stopped = True
+
+
+def _same(image: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
+    """A sensor's noise makes two pictures differ; a driver that lost its camera may give the same one for ever."""
+    return np.array_equal(image[::SAMPLE, ::SAMPLE], other[::SAMPLE, ::SAMPLE])
+
+
+class LiveSource(Source):
+    """A camera that is read on a thread of its own and opened again when it is lost."""
+
+    live = True
+
+    def __init__(
+        self, name: str, open_reader: Callable[[], Reader], stall_seconds: float, backoff: Backoff | None = None, patient: bool = False
+    ) -> None:
+        """Open the camera and wait for its first picture.
+
+        Args:
+            name: what people call this camera; no password in it.
+            open_reader: makes the device; called again after a loss.
+            stall_seconds: without a new picture for so long the camera counts as lost.
+            backoff: waiting times between tries.
+            patient: a camera that is not there is waited for, as one that is lost.
+
+        Raises:
+            CameraError: it cannot be opened or gives no picture, and is not waited for.
+        """
+        self.name = name
+        self._open_reader = open_reader
+        self._stall_seconds = stall_seconds
+        self._backoff = backoff or Backoff()
+        self._hanging: list[_Drain] = []
+        self._closed = threading.Event()
+        self._watch = Watch(time.monotonic())
+        self._drain = self._start(None)
+        self._first: _Taken | None = None
+        if patient:
+            return
+        try:
+            self._first = self._drain.newer(-1, max(OPEN_SECONDS, stall_seconds))
+        except CameraLost as error:
+            self.close()
+            raise CameraError(f"camera {name} {error}; see that it is plugged in and not used by another program") from error
+        except CameraError:
+            self.close()
+            raise
+
+    def _start(self, last: _Taken | None) -> _Drain:
+        drain = _Drain(self._open_reader, last, self._watch)
+        drain.start()
+        return drain
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield the newest picture each time one is asked for, across losses of the camera.
+
+        Raises:
+            CameraLost: opening it again has hung several times.
+        """
+        taken = self._first or self._next(-1)
+        while taken and not self._closed.is_set():
+            yield Frame(taken.image, taken.time, taken.index, live=True)
+            taken = self._next(taken.index)
+
+    def _next(self, index: int) -> _Taken | None:
+        """The newest picture after `index`, however often the camera must be opened for it; None once closed."""
+        try:
+            return self._drain.newer(index, self._stall_seconds if index >= 0 else max(OPEN_SECONDS, self._stall_seconds))
+        except CameraError as error:
+            self._reopen(error)
+        while not self._closed.is_set():
+            try:
+                taken = self._drain.newer(index, max(OPEN_SECONDS, self._stall_seconds))
+            except CameraError as error:
+                self._reopen(error)
+            else:
+                log.warning("camera %s is back: %s", self.name, self.describe())
+                self._backoff.reset()
+                return taken
+        return None
+
+    def _reopen(self, error: CameraError) -> None:
+        wait = self._backoff.next_seconds()
+        log.warning("camera %s lost: %s; it is opened again in %g s", self.name, error, wait)
+        self._drain.stop()
+        self.on_try()
+        self._closed.wait(wait)
+        self._hanging = [drain for drain in [*self._hanging, self._drain] if drain.is_alive()]
+        if len(self._hanging) >= MAX_HANGING:
+            raise CameraLost(f"camera {self.name} hangs for good; unplug it, plug it in again and restart the terminal")
+        self._drain = self._start(self._drain.last)
+
+    @property
+    def state(self) -> CameraState:
+        return self._watch.state(time.monotonic())
+
+    def describe(self) -> str:
+        return self._drain.description or self.name
+
+    def close(self) -> None:
+        self._closed.set()
+        self._drain.stop()
+        self._drain.join(timeout=2.0)  # so that the device is free again, unless the read hangs

@@ -1,0 +1,67 @@
+"""Every way frames come in, behind one function: `with open_source(name, settings) as source: for frame in source:`.
+
+Live sources always give the newest frame; clips and folders give every frame, unpaced, with times that follow their own rate.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from device.config import CameraSettings
+from device.vision.camera import demo
+from device.vision.camera.files import open_file
+from device.vision.camera.frame import CameraError, CameraLost, Frame, Source
+from device.vision.camera.live import LiveSource, Reader
+from device.vision.camera.readers import cameras, open_gstreamer, open_network, open_picamera, open_v4l, without_password
+
+__all__ = ["CameraError", "CameraLost", "Frame", "Source", "cameras", "default_source", "open_source"]
+
+NETWORK = ("rtsp://", "rtsps://", "http://", "https://")
+
+
+def default_source(devices: Path = Path("/dev")) -> str:
+    """Camera 0 where there is one, else the first camera by its lasting name, else the demo."""
+    if (devices / "video0").exists():
+        return "0"
+    return next(iter(cameras(devices)), "demo")
+
+
+def open_source(source: str, settings: CameraSettings, once: bool = False, start: float | None = None, patient: bool = False) -> Source:
+    """Open a source of frames.
+
+    Args:
+        source: "0", /dev/.., rtsp://.., http://.., a clip, a picture, a folder of pictures, "demo", "picamera2", "csi" or a GStreamer pipeline.
+        settings: size and rate asked of a live camera; the rate is also that of a folder's pictures.
+        once: the source is to end by itself; clips and folders always do, the demo plays one round unpaced.
+        patient: a live camera that is not there yet is waited for.
+        start: capture time of the first frame of what is not live, seconds since the epoch; the time of opening where not given.
+
+    Raises:
+        CameraError: it cannot be opened, or `once` is asked of a camera; the message says what to do.
+    """
+    start = time.time() if start is None else start
+    if source == "demo" and once:
+        return demo.DemoRound(start)
+    if _is_live(source):
+        if once:
+            raise CameraError(f"camera {without_password(source)} has no end to play to: leave --once out, or give a clip or a folder")
+        return LiveSource(without_password(source), lambda: _open_reader(source, settings), settings.stall_seconds, patient=patient)
+    return open_file(Path(source), start, settings.rate)
+
+
+def _is_live(source: str) -> bool:
+    named = source in ("demo", "picamera2", "csi") or source.isdecimal()
+    return named or source.startswith(("/dev/", *NETWORK)) or " ! " in source
+
+
+def _open_reader(source: str, settings: CameraSettings) -> Reader:
+    if source == "demo":
+        return demo.DemoReader()
+    if source == "picamera2":
+        return open_picamera(settings)
+    if source == "csi" or " ! " in source:
+        return open_gstreamer(source, settings)
+    if source.startswith(NETWORK):
+        return open_network(source)
+    return open_v4l(source, settings)

@@ -1,0 +1,204 @@
+"""The model files: which there are, where they come from, whether they are the right bytes.
+
+`models.toml` names each with its sha256. No file is handed out unverified.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from device.config import HOME, ROOT
+from device.contract import ClockfaceError
+from device.vision.downloads import Address, Patch, SourceError, Wheel, apply_patch, fetch_address, fetch_wheel
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+SHIPPED = ROOT / "models"  # what lies in git: patches and the project's own models
+LIST = Path(__file__).with_name("models.toml")
+PULL = "run `python -m device models pull`"
+SOURCES: dict[str, type[Wheel] | type[Address] | type[Patch]] = {"wheel": Wheel, "url": Address, "patch": Patch}
+Progress = Callable[[str, int, int], None]  # name, bytes so far, bytes in all
+
+
+class ModelError(ClockfaceError):
+    """A model file is missing, wrong or cannot be fetched."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of the list."""
+
+    name: str
+    kind: str  # "detector", "embedder", "portrait" or "source" (only the base of a patch)
+    file: str
+    sha256: str
+    size: int  # bytes
+    licence: str
+    about: str
+    sources: tuple[Wheel | Address | Patch, ...] = ()  # tried in this order; none: the file is shipped in git
+    family: str = ""  # artefacts of one network, in other precisions, share it: the device chooses among them
+
+
+def sha256(path: Path) -> str:
+    """The sha256 of a file, hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+class Catalogue:
+    """The list of model files and the folder that holds them."""
+
+    def __init__(self, entries: Iterable[Entry], folder: Path, shipped: Path = SHIPPED) -> None:
+        self.entries = {entry.name: entry for entry in entries}
+        self.folder = folder
+        self.shipped = shipped
+
+    @classmethod
+    def load(cls, file: Path = LIST, folder: Path | None = None, shipped: Path = SHIPPED) -> Catalogue:
+        """Read the list; the folder is CLOCKFACE_MODELS or else `models/` in the project's root."""
+        folder = folder or Path(os.environ.get("CLOCKFACE_MODELS") or SHIPPED)
+        try:
+            tables = tomllib.loads(file.read_text(encoding="utf-8"))
+            return cls([_entry(name, table) for name, table in tables.items()], folder, shipped)
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, TypeError, KeyError) as error:
+            raise ModelError(f"{file} cannot be read ({error!r}); restore it from git") from error
+
+    def entry(self, name: str) -> Entry:
+        if name not in self.entries:
+            families = {entry.family for entry in self.entries.values()} - {""}
+            raise ModelError(f"model {name!r:.80} is not in the list; known: {', '.join(dict.fromkeys([*self.entries, *sorted(families)]))}")
+        return self.entries[name]
+
+    def family(self, name: str) -> list[Entry]:
+        """The embedders of a family; of any other name the entry itself, of a path nothing."""
+        found = [entry for entry in self.entries.values() if entry.kind == "embedder" and entry.family == name]
+        if found or (name not in self.entries and name.endswith(".onnx")):
+            return found
+        return [self.entry(name)]
+
+    def place(self, entry: Entry) -> Path:
+        """Where the file of an entry belongs."""
+        return (self.folder if entry.sources else self.shipped) / entry.file
+
+    def fault(self, entry: Entry) -> str | None:
+        """What is wrong with the file of an entry and what to do; None where it is the right one."""
+        place = self.place(entry)
+        shipped = "install the bundle again" if HOME != ROOT else f"restore it with `git checkout -- models/{entry.file}`"
+        remedy = PULL if entry.sources else shipped
+        if not place.is_file():
+            return f"{entry.name}: {place} is missing; {remedy}"
+        if (got := sha256(place)) != entry.sha256:
+            return f"{entry.name}: {place} is not the file expected (sha256 {entry.sha256[:12]}..., got {got[:12]}...); {remedy}"
+        return None
+
+    def path(self, name: str, expected_sha256: str = "") -> Path:
+        """The verified file of an entry, or of an .onnx file outside the list whose sha256 the settings give.
+
+        Raises:
+            ModelError: missing, or not the right bytes; the message says what to do.
+        """
+        if name not in self.entries and name.endswith(".onnx"):
+            return _pinned(Path(name), expected_sha256)
+        entry = self.entry(name)
+        if fault := self.fault(entry):
+            raise ModelError(fault)
+        return self.place(entry)
+
+    def pull(self, names: Iterable[str] | None = None, progress: Progress = lambda name, done, total: None) -> list[Path]:
+        """Fetch what is missing or wrong, each from the first source that delivers the right bytes.
+
+        Files appear whole or not at all, so an interrupted pull is simply run again.
+
+        Raises:
+            ModelError: no source delivered one of the files; it says why each failed.
+        """
+        wanted = [self.entry(name) for name in (self.entries if names is None else names)]
+        with tempfile.TemporaryDirectory(prefix="clockface-") as workspace:
+            return [self._obtain(entry, Path(workspace), progress) for entry in wanted]
+
+    def _obtain(self, entry: Entry, workspace: Path, progress: Progress) -> Path:
+        place = self.place(entry)
+        fault = self.fault(entry)
+        if fault and not entry.sources:
+            raise ModelError(fault)
+        if fault:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            _clear_leftovers(place.parent)
+            with tempfile.TemporaryDirectory(prefix=".pull-", dir=place.parent) as beside:  # same disk: replacing is atomic
+                part = Path(beside) / entry.file
+                self._fetch(entry, part, workspace, progress)
+                os.replace(part, place)
+        progress(entry.name, entry.size, entry.size)
+        return place
+
+    def _fetch(self, entry: Entry, part: Path, workspace: Path, progress: Progress) -> None:
+        failures = []
+        for source in entry.sources:
+            try:
+                if isinstance(source, Wheel):
+                    fetch_wheel(source, part, workspace, sha256)
+                elif isinstance(source, Address):
+                    fetch_address(source, part, lambda received: progress(entry.name, received, entry.size), entry.size)
+                else:
+                    base = self._obtain(self.entry(source.base), workspace, progress)
+                    part.write_bytes(apply_patch(base.read_bytes(), (self.shipped / source.patch).read_bytes()))
+                if (got := sha256(part)) == entry.sha256:
+                    return
+                failures.append(f"{source}: sha256 expected {entry.sha256}, got {got}")
+            except (SourceError, OSError) as error:
+                failures.append(str(error))
+        reasons = "\n  ".join(failures)
+        raise ModelError(f"{entry.name}: no source delivered {entry.file}; check the network and {PULL} again\n  {reasons}")
+
+
+def _entry(name: str, table: dict[str, Any]) -> Entry:
+    sources = tuple(SOURCES[source.pop("kind")](**source) for source in table.pop("sources", ()))
+    return Entry(name=name, sources=sources, **table)
+
+
+def _clear_leftovers(folder: Path) -> None:
+    """Remove what a pull left that was killed; a pull that still works has written within the hour."""
+    for left in folder.glob(".pull-*"):
+        if time.time() - left.stat().st_mtime > 3600:
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _pinned(path: Path, expected: str) -> Path:
+    if not path.is_file():
+        raise ModelError(f"model {path} does not exist; correct [embedder] model")
+    got = sha256(path)
+    if not expected:
+        raise ModelError(f'model {path} is not in the list; if you trust it, pin it: set [embedder] sha256 = "{got}"')
+    if got != expected:
+        raise ModelError(f"model {path}: sha256 {got} is not the pinned {expected}; put the right file back or correct [embedder] sha256")
+    return path
+
+
+def entries() -> dict[str, Entry]:
+    """Name -> entry of the list."""
+    return Catalogue.load().entries
+
+
+def path(name: str, expected_sha256: str = "") -> Path:
+    """See `Catalogue.path`."""
+    return Catalogue.load().path(name, expected_sha256)
+
+
+def pull(names: Iterable[str] | None = None, progress: Progress = lambda name, done, total: None) -> list[Path]:
+    """See `Catalogue.pull`."""
+    return Catalogue.load().pull(names, progress)

@@ -1,0 +1,166 @@
+"""Faces in a frame: YuNet through OpenCV, at the smallest input that still finds the smallest face asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from device.config import DetectorSettings
+from device.contract import ClockfaceError
+
+# Measured on 200 portraits scaled down: YuNet finds 97 % of faces whose eyes are 10 px apart at its input, 90 % at 8 px,
+# and loses faces again beyond 200 px (docs/experiments-device.md).
+SMALLEST_EYE_PX = 10.0
+STRIDE = 32  # px; the net's coarsest grid
+COARSE_WIDTH = 256  # px; a second look for faces too large for a wide input
+WIDE_INPUT = 480  # px; from here on the second look is needed
+WINDOW, WINDOW_EYE_PX = 1.6, 32.0  # sides of a face's box, px between the eyes, when its landmarks are read again
+KEEP_ALL, ANSWERS = 1.0, 200  # of the net's answers for one picture: none suppressed by OpenCV, the best so many
+SAME_FACE, SAME_PLACE = 0.3, 0.5  # overlap from which a weaker answer is the same face, and from which its landmarks count, too
+
+
+class DetectorError(ClockfaceError):
+    """The detector cannot work on what it was given."""
+
+
+@dataclass(frozen=True)
+class Face:
+    """One detected face, in pixels of the frame."""
+
+    box: tuple[float, float, float, float]  # x, y, width, height
+    landmarks: NDArray[np.float32]  # (5, 2) x, y: left eye of the image, right eye, nose, left and right mouth corner
+    score: float  # 0..1, YuNet
+
+    @property
+    def eye_distance(self) -> float:
+        """Pixels between the eyes."""
+        return float(np.hypot(*(self.landmarks[1] - self.landmarks[0])))
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        x, y, width, height = self.box
+        return x + width / 2, y + height / 2
+
+
+class Detector:
+    """YuNet (https://doi.org/10.1007/s11633-023-1423-y) on the CPU.
+
+    Args:
+        model: verified YuNet file, see `device.vision.catalogue.path`.
+        settings: smallest face to be found and lowest score.
+    """
+
+    def __init__(self, model: Path, settings: DetectorSettings) -> None:
+        self.settings = settings
+        self.coarser = 1.0  # times the smallest face searched for, where the board is slow (`device/terminal/throttle.py`)
+        try:
+            self._net = cv2.FaceDetectorYN.create(str(model), "", (320, 320), settings.min_score, KEEP_ALL, ANSWERS)
+        except cv2.error as error:
+            raise DetectorError(f"{model} is not a YuNet model; run `python -m device models pull`") from error
+
+    def input_size(self, width: int, height: int, min_eye_distance: float) -> tuple[int, int]:
+        """Network input (width, height) in px for a frame of this size: multiples of STRIDE, which the net would pad to anyway."""
+        scale = min(1.0, SMALLEST_EYE_PX / min_eye_distance)
+        return whole_strides(width * scale), whole_strides(height * scale)
+
+    def detect(self, image: NDArray[np.uint8], min_eye_distance: float | None = None) -> list[Face]:
+        """All faces of a frame, the largest first.
+
+        Args:
+            image: (H, W, 3) uint8 BGR.
+            min_eye_distance: px between the eyes of the smallest face to be found; None takes the setting.
+        """
+        height, width = image.shape[:2]
+        size = self.input_size(width, height, min_eye_distance or self.settings.min_eye_distance * self.coarser)
+        faces = self._find(image, size)
+        if size[0] > WIDE_INPUT:
+            coarse = self._find(image, (COARSE_WIDTH, whole_strides(height * COARSE_WIDTH / width)))
+            faces += [face for face in coarse if all(overlap(face.box, other.box) < SAME_FACE for other in faces)]
+        return sorted(faces, key=lambda face: -face.box[2] * face.box[3])
+
+    def refine(self, image: NDArray[np.uint8], face: Face) -> Face:
+        """Read the landmarks of one face again from a window around it, at a resolution worth aligning on.
+
+        Returns:
+            The face found again, or the face as it was where the window shows none at its place.
+        """
+        height, width = image.shape[:2]
+        x, y = face.centre
+        half = max(face.box[2], face.box[3]) * WINDOW / 2
+        left, top = max(0, round(x - half)), max(0, round(y - half))
+        window = image[top : min(height, round(y + half)), left : min(width, round(x + half))]
+        scale = min(1.0, WINDOW_EYE_PX / max(face.eye_distance, 1.0))
+        size = whole_strides(window.shape[1] * scale), whole_strides(window.shape[0] * scale)
+        found = [shifted(f, left, top) for f in self._find(window, size)]
+        again = max(found, key=lambda f: overlap(f.box, face.box), default=face)
+        return again if overlap(again.box, face.box) > 0.4 else face
+
+    def _find(self, image: NDArray[Any], size: tuple[int, int]) -> list[Face]:
+        height, width = image.shape[:2]
+        if (width, height) != size:
+            image = resized(image, size)
+        self._net.setInputSize(size)
+        _, rows = self._net.detect(image)
+        ratio = np.array([width / size[0], height / size[1]], dtype=np.float32)
+        return [] if rows is None else [_face(row, ratio) for row in merged(np.asarray(rows, dtype=np.float32))]
+
+
+def whole_strides(side: float) -> int:
+    """The side of an input that comes nearest without being padded."""
+    return max(STRIDE, STRIDE * round(side / STRIDE))
+
+
+def resized(image: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """(H, W, 3) -> (height, width, 3) for size (width, height): averaged by a whole factor, then linear; 5 times faster than INTER_AREA at once."""
+    factor = min(image.shape[1] // size[0], image.shape[0] // size[1])
+    if factor > 1:
+        image = cv2.resize(image, (image.shape[1] // factor, image.shape[0] // factor), interpolation=cv2.INTER_AREA)
+    return cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+
+
+def merged(rows: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """One row a face: YuNet answers some nine times for one, and the mean of these is steadier than the best of them (docs/experiments-device.md).
+
+    Args:
+        rows: (N, 15) box x, y, width, height, ten of landmarks, score; as FaceDetectorYN gives them before suppression.
+
+    Returns:
+        The best row of each face, the best face first; box and landmarks are means over the answers at its place, weighted with their scores.
+    """
+    rows = rows[np.isfinite(rows).all(axis=1) & (rows[:, 2:4] > 0).all(axis=1)]
+    rows = rows[np.argsort(-rows[:, 14], kind="stable")]
+    boxes, left = rows[:, :4].tolist(), list(range(len(rows)))
+    faces = []
+    while left:
+        shared = {index: overlap(boxes[left[0]], boxes[index]) for index in left}
+        place = rows[[index for index in left if shared[index] > SAME_PLACE]]
+        faces.append(np.append(place[:, 14] @ place[:, :14] / place[:, 14].sum(), rows[left[0], 14]))
+        left = [index for index in left if shared[index] <= SAME_FACE]
+    return faces
+
+
+def _face(row: NDArray[np.float32], ratio: NDArray[np.float32]) -> Face:
+    x, y, width, height = (row[:4] * np.tile(ratio, 2)).tolist()
+    return Face((x, y, width, height), row[4:14].reshape(5, 2) * ratio, float(row[14]))
+
+
+def shifted(face: Face, left: float, top: float) -> Face:
+    """The face in the coordinates of a frame whose window began at (left, top)."""
+    x, y, width, height = face.box
+    return Face((x + left, y + top, width, height), face.landmarks + np.array([left, top], dtype=np.float32), face.score)
+
+
+def overlap(a: Sequence[float], b: Sequence[float]) -> float:
+    """Intersection over union of two boxes (x, y, width, height), 0..1."""
+    width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
+    height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    shared = width * height
+    return shared / (a[2] * a[3] + b[2] * b[3] - shared)

@@ -1,0 +1,129 @@
+"""Aligned crops to embeddings: ONNX Runtime on the best provider that really works here."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from device.contract import CARD_KEY, CROP_SIZE, ClockfaceError, ContractError, ModelCard
+
+PROVIDERS = {"tensorrt": "TensorrtExecutionProvider", "cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}  # best first
+AGREEMENT = 0.99  # cosine to the CPU's embedding of the same crops that another provider must reach at start
+
+BATCH = 1  # crops a run: more are no faster on a CPU and each takes some 25 MB
+
+
+class EmbedderError(ClockfaceError):
+    """The embedder cannot run as asked."""
+
+
+class Embedder:
+    """An embedding model under the contract.
+
+    Args:
+        path: verified .onnx file, see `device.vision.catalogue.path`.
+        provider: "auto", or one of PROVIDERS that must work.
+        threads: of one run; 0 takes the cores, at most 4.
+
+    Raises:
+        ContractError: no card, or a graph that does not keep the contract.
+        EmbedderError: not a model, or the provider asked for is not available or gives wrong results.
+    """
+
+    def __init__(self, path: Path, provider: str = "auto", threads: int = 0) -> None:
+        self._path = path
+        self._threads = threads or min(4, os.cpu_count() or 1)
+        if provider not in ("auto", *PROVIDERS):
+            raise EmbedderError(f"[embedder] provider {provider!r}: expected auto, {', '.join(PROVIDERS)}")
+        self._unpack = True
+        self._session = self._open("cpu")
+        self.card = read_card(self._session, path)
+        if self.card.precision == "int8":
+            self._unpack = False
+            self._session = self._open("cpu")
+        check_graph(self._session, self.card, path)
+        self.provider, self.provider_report = self._choose(provider)
+
+    def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(N, 112, 112, 3) uint8 RGB -> (N, D) float32, unit length."""
+        if crops.dtype != np.uint8 or crops.shape[1:] != (CROP_SIZE, CROP_SIZE, 3):
+            raise ContractError(f"crops: expected (N, {CROP_SIZE}, {CROP_SIZE}, 3) uint8 RGB, got {crops.shape} {crops.dtype}")
+        name, parts = self._session.get_inputs()[0].name, range(0, max(len(crops), 1), BATCH)
+        return np.concatenate([self._session.run(None, {name: crops[start : start + BATCH]})[0] for start in parts])
+
+    def _choose(self, asked: str) -> tuple[str, tuple[str, ...]]:
+        """Try each provider by a real run, best first; says why each was passed over."""
+        report = []
+        cpu = self._session
+        crops = np.random.default_rng(0).integers(0, 256, (2, CROP_SIZE, CROP_SIZE, 3), dtype=np.uint8)
+        expected = self.embed(crops)
+        for name in PROVIDERS if asked == "auto" else (asked,):
+            fault = self._try(name, cpu, crops, expected)
+            report.append(f"{name}: {fault or 'in use'}")
+            if fault is None:
+                return name, tuple(report)
+        raise EmbedderError(f"no provider works: {'; '.join(report)}; set [embedder] provider to auto, or install the runtime for it")
+
+    def _try(self, name: str, cpu: Any, crops: NDArray[np.uint8], expected: NDArray[np.float32]) -> str | None:
+        if PROVIDERS[name] not in ort.get_available_providers():
+            return "not in this build of onnxruntime"
+        try:
+            self._session = cpu if name == "cpu" else self._open(name)
+            if PROVIDERS[name] not in self._session.get_providers():
+                raise EmbedderError("its libraries do not load")
+            got = self.embed(crops)
+        except Exception as error:  # onnxruntime raises many kinds; whatever it is, the provider does not work
+            self._session = cpu
+            return f"does not run ({str(error).splitlines()[0]:.200})"
+        lowest = float(np.sum(got * expected, axis=1).min())
+        unit = np.abs(np.linalg.norm(got, axis=1) - 1.0).max()
+        if not (lowest >= AGREEMENT and unit < 1e-3):  # NaN fails too
+            self._session = cpu
+            return f"gives other embeddings than the CPU (cosine {lowest:.3f})"
+        return None
+
+    def _open(self, provider: str) -> Any:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting threads leave the board its cores
+        # Float graphs with weights packed as int8 are unpacked once, not in every run; a graph that calculates in int8 keeps its int8 kernels.
+        options.add_session_config_entry("session.disable_quant_qdq", str(int(self._unpack)))
+        options.log_severity_level = 4
+        names = list(dict.fromkeys([PROVIDERS[provider], PROVIDERS["cpu"]]))
+        try:
+            return ort.InferenceSession(str(self._path), options, providers=names)
+        except Exception as error:  # onnxruntime has no common base class for its errors
+            reason = str(error).splitlines()[0]
+            raise EmbedderError(f"{self._path} is not a model that onnxruntime can load ({reason:.200}); run `python -m device models pull`") from error
+
+
+def read_card(session: Any, path: Path) -> ModelCard:
+    """The model card inside the file.
+
+    Raises:
+        ContractError: there is none or it is not valid.
+    """
+    text = session.get_modelmeta().custom_metadata_map.get(CARD_KEY)
+    if text is None:
+        raise ContractError(f"{path} has no model card; bring it under the contract with `python -m export adopt`")
+    return ModelCard.from_json(text)
+
+
+def check_graph(session: Any, card: ModelCard, path: Path) -> None:
+    """One input uint8 (N, 112, 112, 3), one output float32 (N, D), N dynamic.
+
+    Raises:
+        ContractError: the graph has other inputs or outputs; it says which.
+    """
+    expected = [("uint8", [CROP_SIZE, CROP_SIZE, 3]), ("float", [card.embedding_size])]
+    for kind, values, (wanted, shape) in zip(("input", "output"), (session.get_inputs(), session.get_outputs()), expected, strict=True):
+        fits = len(values) == 1 and values[0].type == f"tensor({wanted})" and list(values[0].shape[1:]) == shape
+        if not fits or isinstance(values[0].shape[0], int):
+            got = [(value.type, value.shape) for value in values]
+            raise ContractError(f"{path}: {kind} expected one tensor({wanted}) of shape ['N', {str(shape)[1:]}, got {got}; run `python -m export adopt`")

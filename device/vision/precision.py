@@ -1,0 +1,233 @@
+"""Which artefact of a model family runs on this board: float32, float16 or int8, measured at the first start and remembered.
+
+int8 is faster where the processor has instructions for it and slower elsewhere, so nothing but a measurement decides. A family is declared
+in models.toml; `[embedder] model` names a family, or one artefact of it, or a file.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from device.config import Settings
+from device.contract import CROP_SIZE, ClockfaceError, ContractError
+from device.storage.database import database_path
+from device.system.files import Disk
+from device.vision.catalogue import Catalogue, Entry
+from device.vision.embedder import Embedder, EmbedderError
+
+MOST_ACCURATE_FIRST = ("float32", "float16", "int8")
+CLEARLY = 0.9  # another artefact takes over only when it needs less than this share of the time: noise moves nobody's templates
+WARM, ROUNDS, SECONDS = 2, 15, 1.5  # runs before the first measured one; rounds at most; after so long no further round begins
+Clock = Callable[[], float]
+
+
+class ChoiceError(ClockfaceError):
+    """No artefact of the family can be chosen."""
+
+
+class Embeds(Protocol):
+    def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]: ...
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How fast one artefact is here, or why it is out of the question."""
+
+    artefact: str
+    precision: str = ""
+    provider: str = ""
+    ms: float | None = None  # median of one crop
+    fault: str = ""
+
+    @property
+    def words(self) -> str:
+        return f"{self.artefact} {self.ms:.2f} ms on {self.provider}" if self.ms is not None else f"{self.artefact} does not run ({self.fault:.120})"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen, and from what it followed."""
+
+    artefact: str
+    circumstances: Mapping[str, Any]  # board, runtime, settings, files: another of these measures again
+    measured: tuple[Measured, ...]
+
+    @property
+    def words(self) -> str:
+        return f"{self.artefact}; one crop: {', '.join(one.words for one in self.measured)}"
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Choice:
+        return cls(fields["artefact"], fields["circumstances"], tuple(Measured(**one) for one in fields["measured"]))
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The embedder in force, and why it is this one."""
+
+    embedder: Embedder
+    words: str
+
+
+def open_embedder(settings: Settings, catalogue: Catalogue | None = None, remember: bool = True) -> Opened:
+    """The embedder that the settings name; of a family the artefact chosen for this board, measured now where it was not before.
+
+    Args:
+        settings: of the terminal.
+        catalogue: the models; None: those of models.toml.
+        remember: write a new choice down. `doctor` only looks.
+
+    Raises:
+        ModelError: a file is missing or not the one it should be.
+        ContractError: the model does not keep the contract.
+        ChoiceError: no artefact of the family runs here, or the choice cannot be written down.
+    """
+    catalogue = catalogue or Catalogue.load()
+    family = catalogue.family(settings.embedder.model)
+    if len(family) < 2:
+        return Opened(_open(catalogue.path(settings.embedder.model, settings.embedder.sha256), settings), f"{settings.embedder.model}: one artefact")
+    file = choices_file(settings)
+    here = circumstances(settings, family)
+    former = read(file).get(settings.embedder.model)
+    if former is None or former.circumstances != here:
+        if not remember:
+            choice, embedder = choose(family, catalogue, settings, here, former)
+            return Opened(embedder, f"not chosen yet, the first start does; now it would be {choice.words}")
+        with _locked(file):
+            former = read(file).get(settings.embedder.model)  # another process may just have measured
+            if former is None or former.circumstances != here:
+                choice, embedder = choose(family, catalogue, settings, here, former)
+                _write(file, settings.embedder.model, choice)
+                return Opened(embedder, choice.words)
+    return Opened(_open(catalogue.path(former.artefact), settings), former.words)
+
+
+def choices_file(settings: Settings) -> Path:
+    """Beside the database of the settings: the same for every command, whatever database it is given."""
+    return database_path(settings, None).with_name("artefacts.json")
+
+
+def read(file: Path) -> dict[str, Choice]:
+    """family -> choice; a file that cannot be read counts as none, and the next start writes it anew."""
+    try:
+        return {family: Choice.from_json(fields) for family, fields in json.loads(file.read_text(encoding="utf-8")).items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def circumstances(settings: Settings, family: Sequence[Entry]) -> dict[str, Any]:
+    """All that the speed of the artefacts depends on."""
+    return {
+        "board": board_name(Path("/proc/device-tree/model"), Path("/proc/cpuinfo")),
+        "cores": os.cpu_count(),
+        "onnxruntime": ort.__version__,
+        "providers": ort.get_available_providers(),
+        "provider": settings.embedder.provider,
+        "threads": settings.embedder.threads,
+        "files": {entry.name: entry.sha256 for entry in family},
+    }
+
+
+def board_name(device_tree: Path, cpu_info: Path) -> str:
+    """What the board or its processor calls itself."""
+    try:
+        if device_tree.exists():
+            return device_tree.read_bytes().decode("ascii", "replace").strip("\0")
+        names = [line.partition(":")[2].strip() for line in cpu_info.read_text("utf-8", "replace").splitlines() if line.startswith("model name")]
+    except OSError:
+        names = []
+    return f"{platform.machine()} {names[0] if names else platform.processor()}".strip()
+
+
+def choose(
+    family: Sequence[Entry], catalogue: Catalogue, settings: Settings, here: Mapping[str, Any], former: Choice | None, clock: Clock = time.perf_counter
+) -> tuple[Choice, Embedder]:
+    """Load every artefact, measure those that run, take the best."""
+    runs: dict[str, Embedder] = {}
+    faults: list[Measured] = []
+    for entry in family:
+        path = catalogue.path(entry.name)  # a file that is not the right one is no reason to take another artefact
+        try:
+            embedder = _open(path, settings)
+            embedder.card.operating_point(settings.decision.at_least_templates, settings.decision.fpir)
+            runs[entry.name] = embedder
+        except (EmbedderError, ContractError) as error:  # without a threshold of its own it could not start
+            faults.append(Measured(entry.name, fault=" ".join(str(error).split())))
+    if not runs:
+        raise ChoiceError(f"no artefact of {settings.embedder.model} runs here: {'; '.join(one.words for one in faults)}")
+    _check_one_network(runs)
+    ms = measure(runs, clock)
+    precision = {name: embedder.card.precision for name, embedder in runs.items()}
+    best = decide(ms, precision, former.artefact if former else None)
+    measured = [Measured(name, precision[name], embedder.provider, round(ms[name], 3)) for name, embedder in runs.items()]
+    return Choice(best, here, (*measured, *faults)), runs[best]
+
+
+def measure(artefacts: Mapping[str, Embeds], clock: Clock = time.perf_counter) -> dict[str, float]:
+    """Median ms of one crop for each artefact; they take turns, so that whatever else the board does meets all of them."""
+    crop = np.random.default_rng(0).integers(0, 256, (1, CROP_SIZE, CROP_SIZE, 3), dtype=np.uint8)
+    taken: dict[str, list[float]] = {name: [] for name in artefacts}
+    begin = clock()
+    for turn in range(WARM + ROUNDS):
+        for name, artefact in artefacts.items():
+            start = clock()
+            artefact.embed(crop)
+            taken[name].append((clock() - start) * 1000)
+        if turn >= WARM and clock() - begin > SECONDS:
+            break
+    return {name: float(np.median(ms[WARM:])) for name, ms in taken.items()}
+
+
+def decide(ms: Mapping[str, float], precision: Mapping[str, str], former: str | None) -> str:
+    """The former choice, else the most accurate artefact, unless the fastest is clearly faster."""
+    most_accurate = min(ms, key=lambda name: (MOST_ACCURATE_FIRST.index(precision[name]), ms[name]))
+    settled = former if former is not None and former in ms else most_accurate
+    fastest = min(ms, key=lambda name: ms[name])
+    return fastest if ms[fastest] < CLEARLY * ms[settled] else settled
+
+
+def _check_one_network(runs: Mapping[str, Embedder]) -> None:
+    sizes = {name: embedder.card.embedding_size for name, embedder in runs.items()}
+    ids = [embedder.card.model_id for embedder in runs.values()]
+    if len(set(sizes.values())) != 1 or len(set(ids)) != len(ids):
+        raise ContractError(f"the artefacts of one family must have one embedding size and an id each, got {sizes}; correct device/vision/models.toml")
+
+
+def _open(path: Path, settings: Settings) -> Embedder:
+    return Embedder(path, settings.embedder.provider, settings.embedder.threads)
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    """One process measures, others wait for what it finds: two that chose apart would not know each other's templates."""
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ChoiceError(f"{file} cannot be written ({error.strerror}): make its folder writable, or name one artefact in [embedder] model") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _write(file: Path, family: str, choice: Choice) -> None:
+    choices = {**read(file), family: choice}
+    try:
+        Disk().write(file, json.dumps({name: asdict(one) for name, one in choices.items()}, indent=1).encode(), 0o600)
+    except OSError as error:
+        raise ChoiceError(f"{file} cannot be written ({error.strerror}): make room, or name one artefact in [embedder] model") from error

@@ -1,0 +1,114 @@
+"""Is this crop good enough to enrol or to recognise, and if not, what should the person do?
+
+The gate fails closed: a measure that is not finite is a fault of the crop.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from device.config import QualitySettings
+from device.vision.detector import Face
+
+USUAL_NOSE_HEIGHT = 0.57  # nose between eyes (0) and mouth (1): the median of frontal portraits
+
+GUIDANCE = {  # reason -> what the person in front of the terminal is told
+    "too_small": "come closer",
+    "not_sure": "show your whole face",
+    "turned": "look at the camera",
+    "nodding": "hold your head level",
+    "tilted": "hold your head straight",
+    "blurred": "hold still",
+    "too_dark": "too dark",
+    "too_bright": "too bright",
+    "flat": "more light from the front",
+}
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Measures of one crop; `reasons` is empty when it may be used."""
+
+    score: float  # 0..1, to choose among crops
+    reasons: tuple[str, ...]  # keys of GUIDANCE, the most useful first
+    eye_distance: float  # px in the frame
+    yaw: float  # -0.5 (looks to the left of the image) .. 0.5, in eye distances
+    pitch: float  # 0 level, positive looks down
+    roll_degrees: float
+    sharpness: float  # 0..1
+    brightness: float  # 0..255
+    contrast: float  # grey levels
+
+    @property
+    def acceptable(self) -> bool:
+        return not self.reasons
+
+    @property
+    def guidance(self) -> str:
+        """What to tell the person, or an empty text."""
+        return GUIDANCE[self.reasons[0]] if self.reasons else ""
+
+
+def assess(face: Face, crop: NDArray[np.uint8], settings: QualitySettings) -> Quality:
+    """Measure one face and its aligned crop.
+
+    Args:
+        face: in pixels of the frame.
+        crop: (112, 112, 3) uint8 RGB from `device.contract.align`.
+    """
+    yaw, pitch, roll = pose(face.landmarks)
+    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)[24:104, 16:96]  # brow to chin, without background
+    brightness, contrast = float(grey.mean()), float(grey.std())
+    sharpness = detail(grey)
+    limits = settings
+    checks = {
+        "not_sure": face.score >= limits.min_score,
+        "too_small": face.eye_distance >= limits.min_eye_distance,
+        "too_dark": brightness >= limits.min_brightness,
+        "too_bright": brightness <= limits.max_brightness,
+        "flat": contrast >= limits.min_contrast,
+        "turned": abs(yaw) <= limits.max_yaw,
+        "nodding": abs(pitch) <= limits.max_pitch,
+        "tilted": abs(roll) <= limits.max_roll_degrees,
+        "blurred": sharpness >= limits.min_sharpness,
+    }
+    score = (
+        face.score
+        * min(1.0, face.eye_distance / 60.0)
+        * max(0.0, 1.0 - abs(yaw) / 0.7)
+        * max(0.0, 1.0 - abs(pitch) / 0.7)
+        * min(1.0, sharpness / 0.15)
+        * min(1.0, contrast / 30.0)
+    )
+    reasons = tuple(reason for reason, passed in checks.items() if not passed)
+    return Quality(float(score), reasons, face.eye_distance, yaw, pitch, roll, sharpness, brightness, contrast)
+
+
+def pose(landmarks: NDArray[np.float32]) -> tuple[float, float, float]:
+    """Head pose from five landmarks: (yaw in eye distances, pitch in eye-to-mouth distances, roll in degrees).
+
+    Not angles but offsets of the nose in the plane of the face: monotone in the angle and free of a camera model.
+    """
+    left, right, nose = (landmarks[i].astype(np.float64) for i in range(3))
+    mouth = landmarks[3:5].astype(np.float64).mean(axis=0)
+    eyes = right - left
+    distance = max(float(np.hypot(*eyes)), 1e-6)
+    middle = (left + right) / 2
+    down = np.array([-eyes[1], eyes[0]]) / distance
+    mouth_height = float((mouth - middle) @ down)
+    if mouth_height <= 0:  # the mouth above the eyes: not a face that can be aligned
+        return 1.0, 1.0, 180.0
+    yaw = float((nose - middle) @ eyes) / distance**2
+    pitch = float((nose - middle) @ down) / mouth_height - USUAL_NOSE_HEIGHT
+    return yaw, pitch, float(np.degrees(np.arctan2(eyes[1], eyes[0])))
+
+
+def detail(grey: NDArray[Any]) -> float:
+    """Sharpness 0..1: mean fine detail (finer than a Gaussian of 2 px) over contrast, so that light does not matter."""
+    fine = np.abs(grey.astype(np.float32) - cv2.GaussianBlur(grey, (0, 0), 2).astype(np.float32))
+    return float(fine.mean() / max(float(grey.std()), 1.0))

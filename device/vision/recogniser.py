@@ -1,0 +1,112 @@
+"""From a picture to aligned, assessed and embedded faces: what `identify`, enrolment and the terminal share."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device.config import Settings
+from device.contract import align
+from device.storage.store import Store
+from device.system.memory import keep_working_blocks
+from device.vision import catalogue
+from device.vision.detector import Detector, Face
+from device.vision.gallery import Gallery
+from device.vision.precision import open_embedder
+from device.vision.quality import Quality, assess
+
+STILL_EYE_PX = 12.0  # smallest face searched for in a photo...
+STILL_SIDE_PX = 1600.0  # ... whose longer side has at most so many px at the detector's input
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One face of one picture, ready to be embedded."""
+
+    face: Face  # px of the picture, landmarks read at full resolution
+    crop: NDArray[np.uint8]  # (112, 112, 3) uint8 RGB
+    quality: Quality
+
+
+class Recogniser:
+    """Detector, quality gate and embedder, built once.
+
+    Args:
+        settings: of the terminal.
+
+    Raises:
+        ModelError: a model file is missing or not the one it should be.
+        ContractError: the embedder does not keep the contract.
+        ChoiceError: no artefact of the embedder's family runs here.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.detector = Detector(catalogue.path("yunet"), settings.detector)
+        opened = open_embedder(settings)
+        self.embedder, self.choice = opened.embedder, opened.words
+        keep_working_blocks()
+
+    def for_thread(self) -> Recogniser:
+        """The same with a detector of its own: OpenCV's must not be used by two threads at once, the embedder may."""
+        twin = copy.copy(self)
+        twin.detector = Detector(catalogue.path("yunet"), self.settings.detector)
+        return twin
+
+    def sample(self, image: NDArray[np.uint8], face: Face) -> Sample:
+        """Read the landmarks again, align and assess one face of an image (H, W, 3) uint8 BGR."""
+        face = self.detector.refine(image, face)
+        crop = align(image, face.landmarks)
+        return Sample(face, crop, assess(face, crop, self.settings.quality))
+
+    def quick(self, image: NDArray[np.uint8], face: Face) -> Sample:
+        """The same without reading the landmarks again: good enough to choose among the frames of a track."""
+        crop = align(image, face.landmarks)
+        return Sample(face, crop, assess(face, crop, self.settings.quality))
+
+    def still(self, image: NDArray[np.uint8]) -> list[Sample]:
+        """All faces of a photo (H, W, 3) uint8 BGR, the largest first, small ones included."""
+        smallest = max(STILL_EYE_PX, 10.0 * max(image.shape[:2]) / STILL_SIDE_PX)
+        return [self.sample(image, face) for face in self.detector.detect(image, smallest)]
+
+    def embed(self, samples: Sequence[Sample]) -> NDArray[np.float32]:
+        """(N, D) float32 of unit length for N samples."""
+        if not samples:
+            return np.zeros((0, self.embedder.card.embedding_size), dtype=np.float32)
+        return self.embedder.embed(np.stack([sample.crop for sample in samples]))
+
+    def gallery(self, store: Store) -> Gallery:
+        """Everybody enrolled and active whose templates are of this model; that they were read is audited."""
+        card = self.embedder.card
+        gallery = Gallery(card.model_id, card.embedding_size)
+        _, person_ids, matrix = store.templates(card.model_id)
+        with store.transaction():
+            store.note("templates read", templates=len(person_ids), model=card.model_id[:12])
+        if len(person_ids):
+            gallery.add(person_ids, matrix, card.model_id)
+        return gallery
+
+    def threshold(self, templates: int) -> float:
+        """The card's threshold for a gallery of so many templates, see `ModelCard.operating_point`.
+
+        The card counts people with one template each; each further template is one more chance to be mistaken
+        (docs/decisions/0003-threshold-by-templates.md).
+        """
+        point = self.embedder.card.operating_point(max(templates, self.settings.decision.at_least_templates), self.settings.decision.fpir)
+        assert point.threshold is not None  # operating_point raises otherwise
+        return point.threshold
+
+    def expected_fpir(self, templates: int) -> tuple[float, float] | None:
+        """The card's 95 % interval of the FPIR that this threshold has in a gallery of so many templates; None where an older card has none.
+
+        The threshold belongs to the next larger calibrated size; FPIR = 1 - (1 - FMR)^N carries its interval over to N.
+        """
+        point = self.embedder.card.operating_point(max(templates, self.settings.decision.at_least_templates), self.settings.decision.fpir)
+        if point.fpir_low is None or point.fpir_high is None:
+            return None
+        share = templates / point.gallery_size
+        return 1 - (1 - point.fpir_low) ** share, 1 - (1 - point.fpir_high) ** share

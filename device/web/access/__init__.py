@@ -1,0 +1,1 @@
+"""Who may open a page: logins, sessions, passwords, PINs, rate limits, certificate."""

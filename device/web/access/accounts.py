@@ -1,0 +1,132 @@
+"""Who may use the web pages: logins with a role. Kept in the store's `users` table; nobody is deleted, only deactivated."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from device.contract import ClockfaceError
+from device.storage.records import clean_text, to_ms
+from device.storage.store import Store
+from device.web.access import passwords
+
+Role = Literal["viewer", "operator", "hr", "admin"]
+ROLES: tuple[Role, ...] = get_args(Role)  # each may do what those before it may
+LONGEST_LOGIN = 60  # characters
+
+
+class AccountError(ClockfaceError):
+    """A change of accounts that is not made; the message says why."""
+
+
+@dataclass(frozen=True)
+class User:
+    id: int
+    login: str
+    role: Role
+    must_change: bool  # the password, before anything else
+    active: bool
+
+    @property
+    def actor(self) -> str:
+        """How the audit names this user."""
+        return f"user:{self.id}"
+
+    def may(self, role: Role) -> bool:
+        """Whether this user may do what `role` is asked for."""
+        return self.active and ROLES.index(self.role) >= ROLES.index(role)
+
+
+COLUMNS = "id, login, role, must_change, active"
+
+
+def _user(row: tuple[Any, ...]) -> User:
+    return User(row[0], row[1], row[2], bool(row[3]), bool(row[4]))
+
+
+def users(store: Store) -> list[User]:
+    """Everybody, by login."""
+    with store.reading() as db:
+        return [_user(row) for row in db.execute(f"SELECT {COLUMNS} FROM users ORDER BY login")]
+
+
+def user(store: Store, user_id: int) -> User:
+    """Raises:
+    AccountError: there is none with this id.
+    """
+    with store.reading() as db:
+        row = db.execute(f"SELECT {COLUMNS} FROM users WHERE id = ?", [user_id]).fetchone()
+    if row is None:
+        raise AccountError(f"there is no user with id {user_id}")
+    return _user(row)
+
+
+def by_login(store: Store, login: str) -> tuple[User, str] | None:
+    """An active user and the hash of the password."""
+    with store.reading() as db:
+        row = db.execute(f"SELECT {COLUMNS}, password_hash FROM users WHERE login = ? AND active = 1", [login.strip()]).fetchone()
+    return (_user(row), row[5]) if row else None
+
+
+def add(store: Store, login: str, role: str, password: str) -> User:
+    """A new user, who must change the password at the first login.
+
+    Raises:
+        AccountError, WeakPassword, StoreError: the login is taken or cannot be kept, no such role, the password is weak.
+    """
+    login = clean_text("login", login, LONGEST_LOGIN)
+    passwords.check_strength(password, login)
+    stored = passwords.hashed(password)
+    with store.transaction() as db:
+        if db.execute("SELECT 1 FROM users WHERE login = ?", [login]).fetchone():
+            raise AccountError(f"the login {login!r} is taken; choose another one, or activate that user again")
+        sql = "INSERT INTO users (login, role, password_hash, must_change, created_at) VALUES (?, ?, ?, 1, ?)"
+        user_id = db.execute(sql, [login, checked_role(role), stored, to_ms(time.time())]).lastrowid
+        store.note("user added", user_id=user_id, role=role)
+    assert user_id is not None
+    return user(store, user_id)
+
+
+def change(store: Store, user_id: int, *, role: str | None = None, active: bool | None = None) -> User:
+    """Give somebody another role, or switch the login off and on. What is logged in ends.
+
+    Raises:
+        AccountError: no such user or role; or nobody would be left who may administer.
+    """
+    with store.transaction() as db:
+        row = db.execute(f"SELECT {COLUMNS} FROM users WHERE id = ?", [user_id]).fetchone()
+        if row is None:
+            raise AccountError(f"there is no user with id {user_id}")
+        new_role, new_active = checked_role(role or row[2]), row[4] if active is None else int(active)
+        others = db.execute("SELECT count(*) FROM users WHERE role = 'admin' AND active = 1 AND id <> ?", [user_id]).fetchone()[0]
+        if not others and not (new_role == "admin" and new_active):
+            raise AccountError("somebody must be left who may administer: make another user admin first")
+        db.execute("UPDATE users SET role = ?, active = ? WHERE id = ?", [new_role, new_active, user_id])
+        db.execute("DELETE FROM sessions WHERE user_id = ?", [user_id])
+        store.note("user changed", user_id=user_id, role=new_role, active=bool(new_active))
+    return user(store, user_id)
+
+
+def set_password(store: Store, user_id: int, password: str, *, must_change: bool) -> None:
+    """A new password; what is logged in with the old one ends.
+
+    Raises:
+        AccountError, WeakPassword: no such user, or the password is weak.
+    """
+    passwords.check_strength(password, user(store, user_id).login)
+    stored = passwords.hashed(password)
+    with store.transaction() as db:
+        db.execute("UPDATE users SET password_hash = ?, must_change = ? WHERE id = ?", [stored, int(must_change), user_id])
+        db.execute("DELETE FROM sessions WHERE user_id = ?", [user_id])
+        store.note("password set", user_id=user_id, must_change=must_change)
+
+
+def checked_role(role: str) -> Role:
+    """Raises:
+    AccountError: no such role.
+    """
+    for known in ROLES:
+        if known == role:
+            return known
+    raise AccountError(f"role {role[:20]!r}: expected one of {', '.join(ROLES)}")

@@ -1,0 +1,95 @@
+"""Log in, log out, change one's password."""
+
+from __future__ import annotations
+
+from starlette.responses import RedirectResponse, Response
+
+from device.storage.store import Store
+from device.web.access import accounts, first_admin, passwords, rate_limit, sessions
+from device.web.access.accounts import User
+from device.web.access.passwords import WeakPassword
+from device.web.access.rate_limit import LockedOut
+from device.web.navigation import entries
+from device.web.pages import Call, get, post
+
+WRONG = "Login or password is wrong."
+
+
+def checked(store: Store, login: str, password: str, address: str, now: float) -> User | None:
+    """Who logs in with this password, or None.
+
+    Raises:
+        LockedOut: too many failures.
+    """
+    rate_limit.check(store, "password", login, address, now)
+    found = accounts.by_login(store, login)
+    if not passwords.matches(found[1] if found else None, password[: passwords.LONGEST + 1]) or not found:
+        rate_limit.failed(store, "password", login, address, now)
+        return None
+    rate_limit.forgive(store, "password", login)
+    store.act_as(found[0].actor)
+    return found[0]
+
+
+def login_page(call: Call) -> Response:
+    return call.page("login.html", next=local_path(call.query.get("next", "")), login="", problem="")
+
+
+def log_in(call: Call) -> Response:
+    login, onwards = call.field("login").strip(), local_path(call.field("next", ""))
+    try:
+        user = checked(call.store, login, call.field("password"), call.address, call.terminal.now())
+    except LockedOut as locked:
+        return call.page("login.html", 429, next=onwards, login=login, problem=f"{str(locked).capitalize()}.")
+    if user is None:
+        return call.page("login.html", 401, next=onwards, login=login, problem=WRONG)
+    sessions.tidy(call.store, call.terminal.now())
+    call.cookies["clockface_desk"] = sessions.start(call.store, user, "desk", call.terminal.now())
+    return call.goto("/password" if user.must_change else onwards)
+
+
+def log_out(call: Call) -> Response:
+    sessions.end(call.store, call.request.cookies.get("clockface_desk", ""))
+    call.cookies["clockface_desk"] = None
+    return call.goto("/login", "You are logged out.")
+
+
+def home(call: Call) -> Response:
+    """The first page of the side bar."""
+    return RedirectResponse(next((entry.path for group in entries(call.who).values() for entry in group), "/password"), 303)
+
+
+def password_page(call: Call) -> Response:
+    return call.page("password.html", problem="")
+
+
+def change_password(call: Call) -> Response:
+    old, new = call.field("old"), call.field("new")
+    try:
+        if checked(call.store, call.who.login, old, call.address, call.terminal.now()) is None:
+            raise WeakPassword("the old password is wrong")
+        if new != call.field("again"):
+            raise WeakPassword("the two new passwords differ; type them again")
+        if new == old:
+            raise WeakPassword("the new password is the old one; choose another")
+        accounts.set_password(call.store, call.who.id, new, must_change=False)
+    except (WeakPassword, LockedOut) as problem:
+        return call.page("password.html", 400, problem=f"{str(problem).capitalize()}.")
+    first_admin.password_file(call.terminal.database).unlink(missing_ok=True)
+    call.cookies["clockface_desk"] = sessions.start(call.store, call.who, "desk", call.terminal.now())
+    return call.goto("/", "Your password is changed; other places where you were logged in are logged out.")
+
+
+def local_path(path: str) -> str:
+    """Where to go after the login: only to a page of this site."""
+    return path if path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable() else "/"
+
+
+ROUTES = (
+    get("/", home, "viewer"),
+    get("/login", login_page, None),
+    post("/login", log_in, None),
+    post("/logout", log_out, "viewer", before_change=True),
+    get("/password", password_page, "viewer", before_change=True),
+    post("/password", change_password, "viewer", before_change=True),
+)

@@ -1,0 +1,78 @@
+"""The way without a face: employee code and PIN. A PIN is set by HR or changed at the kiosk; only its hash is kept."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+
+from device.contract import ClockfaceError
+from device.storage.records import Person, to_ms
+from device.storage.store import Store
+from device.web.access import passwords, rate_limit
+
+DIGITS = 6  # of an invented PIN
+PIN = re.compile(r"[0-9]{4,8}")
+
+
+class PinError(ClockfaceError):
+    """A PIN that is wrong or not taken. Wrong says never whether it was the code or the PIN."""
+
+
+def invented() -> str:
+    """A PIN that is not easy to guess."""
+    while easy(pin := "".join(secrets.choice("0123456789") for _ in range(DIGITS))):
+        pass
+    return pin
+
+
+def easy(pin: str) -> bool:
+    """One or two digits only, or a row up or down."""
+    steps = {(int(b) - int(a)) % 10 for a, b in zip(pin, pin[1:], strict=False)}
+    return len(set(pin)) < 3 or steps <= {1} or steps <= {9}
+
+
+def set_pin(store: Store, person_id: int, pin: str) -> None:
+    """Raises:
+    PinError: it is not 4 to 8 digits, or easy to guess.
+    StoreError: no such person, or erased.
+    """
+    if not PIN.fullmatch(pin) or easy(pin):
+        raise PinError("a PIN has 4 to 8 digits, not all alike and not in a row such as 1234")
+    person = store.person(person_id)
+    if person.erased or person.code is None:
+        raise PinError("a PIN needs an employee code; give this person a code first")
+    stored = passwords.hashed(pin)
+    with store.transaction() as db:
+        sql = "INSERT INTO pins (person_id, hash, set_at) VALUES (?, ?, ?) ON CONFLICT (person_id) DO UPDATE SET hash = excluded.hash, set_at = excluded.set_at"
+        db.execute(sql, [person_id, stored, to_ms(time.time())])
+        store.note("pin set", person_id=person_id)
+
+
+def remove_pin(store: Store, person_id: int) -> None:
+    with store.transaction() as db:
+        if db.execute("DELETE FROM pins WHERE person_id = ?", [person_id]).rowcount:
+            store.note("pin removed", person_id=person_id)
+
+
+def who_have_one(store: Store) -> set[int]:
+    with store.reading() as db:
+        return {row[0] for row in db.execute("SELECT person_id FROM pins")}
+
+
+def identify(store: Store, code: str, pin: str, address: str, now: float) -> Person:
+    """Whose code and PIN this is.
+
+    Raises:
+        LockedOut: too many failures.
+        PinError: code or PIN is wrong, or the person is not active; which, it does not say.
+    """
+    rate_limit.check(store, "pin", code, address, now)
+    with store.reading() as db:
+        sql = "SELECT p.id, hash FROM people p JOIN pins ON person_id = p.id WHERE code = ? AND active = 1"
+        row = db.execute(sql, [code.strip()]).fetchone()
+    if not passwords.matches(row[1] if row else None, pin[:20]):
+        rate_limit.failed(store, "pin", code, address, now)
+        raise PinError("code or PIN is wrong")
+    rate_limit.forgive(store, "pin", code)
+    return store.person(int(row[0]))

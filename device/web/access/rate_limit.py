@@ -1,0 +1,61 @@
+"""Guessing is slow: failed logins and PINs are counted, and who fails too often waits."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+from device.contract import ClockfaceError
+from device.storage.records import to_ms
+from device.storage.store import Store
+
+Kind = Literal["password", "pin"]
+WINDOW_SECONDS = 900.0  # failures count for so long
+MOST_OF_SUBJECT_AND_ADDRESS = 5  # failures of one login or code from one address
+MOST_OF_ADDRESS = 20  # ... of one address
+MOST_OF_SUBJECT = 40  # ... of one login or code, from wherever: high, for strangers could lock its owner out with it
+
+
+class LockedOut(ClockfaceError):
+    """Too many failures; the message says how long to wait."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(f"too many failed attempts: wait {max(1, round(seconds / 60))} minutes, then try again")
+
+
+def check(store: Store, kind: Kind, subject: str, address: str, now: float) -> None:
+    """Call before a password or PIN is looked at, so that a right guess among wrong ones tells nothing.
+
+    Raises:
+        LockedOut: too many failures in the last `WINDOW_SECONDS`.
+    """
+    limits = (
+        ("subject = :subject AND address = :address", MOST_OF_SUBJECT_AND_ADDRESS),
+        ("address = :address", MOST_OF_ADDRESS),
+        ("subject = :subject", MOST_OF_SUBJECT),
+    )
+    values = {"kind": kind, "since": to_ms(now - WINDOW_SECONDS), "until": to_ms(now), "subject": _hash(subject), "address": address}
+    for condition, most in limits:
+        sql = f"SELECT at FROM attempts WHERE kind = :kind AND at BETWEEN :since AND :until AND {condition} ORDER BY at DESC LIMIT {most}"
+        with store.reading() as db:
+            failures = [row[0] / 1000 for row in db.execute(sql, values)]
+        if len(failures) >= most:
+            raise LockedOut(failures[-1] + WINDOW_SECONDS - now)
+
+
+def failed(store: Store, kind: Kind, subject: str, address: str, now: float) -> None:
+    """Note a failure, in the audit as well."""
+    with store.transaction() as db:
+        db.execute("INSERT INTO attempts (at, kind, subject, address) VALUES (?, ?, ?, ?)", [to_ms(now), kind, _hash(subject), address])
+        store.note(f"wrong {kind}", address=address)
+
+
+def forgive(store: Store, kind: Kind, subject: str) -> None:
+    """After a success the failures of this login or code count no longer."""
+    with store.transaction() as db:
+        db.execute("DELETE FROM attempts WHERE kind = ? AND subject = ?", [kind, _hash(subject)])
+
+
+def _hash(subject: str) -> str:
+    return hashlib.sha256(subject.strip().casefold().encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,84 @@
+"""Who is logged in: a random token in the browser, its hash in the store, and two ends: idle and absolute.
+
+A browser at the kiosk may hold one session for its own pages (`kiosk`), which ends soon, and one for the review site
+(`desk`); neither opens the other's pages.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from typing import Literal
+
+from device.config import WebSettings
+from device.storage.records import to_ms
+from device.storage.store import Store
+from device.web.access.accounts import COLUMNS, User, _user
+
+Place = Literal["desk", "kiosk"]
+KIOSK_IDLE_SECONDS = 180.0  # an operator who walks away leaves nobody an open door
+KIOSK_LONGEST_SECONDS = 1800.0
+TOUCH_SECONDS = 20.0  # how often a click is written down: not each one costs a write to the disk
+
+
+@dataclass(frozen=True)
+class Limits:
+    idle_seconds: float
+    longest_seconds: float
+
+
+def limits(settings: WebSettings, place: Place) -> Limits:
+    if place == "kiosk":
+        return Limits(KIOSK_IDLE_SECONDS, KIOSK_LONGEST_SECONDS)
+    return Limits(settings.idle_minutes * 60.0, settings.longest_hours * 3600.0)
+
+
+def start(store: Store, user: User, place: Place, now: float) -> str:
+    """Log somebody in; returns the token for the browser's cookie."""
+    token = secrets.token_urlsafe(32)
+    with store.transaction() as db:
+        row = [_hash(token), user.id, place, to_ms(now), to_ms(now)]
+        db.execute("INSERT INTO sessions (token_hash, user_id, place, created_at, seen_at) VALUES (?, ?, ?, ?, ?)", row)
+        store.note("logged in", user_id=user.id, place=place)
+    return token
+
+
+def find(store: Store, token: str, place: Place, ends: Limits, now: float) -> User | None:
+    """Who holds this token; None where it is unknown, ended, or the clock was set back behind its start."""
+    with store.reading() as db:
+        sql = f"SELECT {COLUMNS}, s.created_at, s.seen_at FROM sessions s JOIN users u ON u.id = s.user_id WHERE token_hash = ? AND place = ? AND active = 1"
+        row = db.execute(sql.replace(COLUMNS, ", ".join(f"u.{name}" for name in COLUMNS.split(", "))), [_hash(token), place]).fetchone()
+    if row is None:
+        return None
+    created, seen = row[5] / 1000, row[6] / 1000
+    if not (created - 1 <= now < created + ends.longest_seconds and now < seen + ends.idle_seconds):
+        end(store, token)
+        return None
+    if now - seen > TOUCH_SECONDS:
+        with store.transaction() as db:
+            db.execute("UPDATE sessions SET seen_at = ? WHERE token_hash = ?", [to_ms(now), _hash(token)])
+    return _user(row)
+
+
+def end(store: Store, token: str) -> None:
+    """Log out."""
+    with store.transaction() as db:
+        db.execute("DELETE FROM sessions WHERE token_hash = ?", [_hash(token)])
+
+
+def tidy(store: Store, now: float) -> None:
+    """Remove sessions and failed attempts that are over whatever the settings."""
+    with store.transaction() as db:
+        db.execute("DELETE FROM sessions WHERE created_at < ?", [to_ms(now - 169 * 3600)])
+        db.execute("DELETE FROM attempts WHERE at < ?", [to_ms(now - 86400)])
+
+
+def form_token(secret: str) -> str:
+    """What every form of a browser must carry: bound to its cookie, useless without it, and not the cookie itself."""
+    return hmac.new(secret.encode(), b"clockface form", hashlib.sha256).hexdigest()
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,0 +1,47 @@
+"""What the pages share: settings in force, the database, the live picture."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from anyio import CapacityLimiter
+
+from device.attendance.today import Board
+from device.config import Settings
+from device.storage.store import Store
+from device.web.access.kiosk_sessions import Tickets
+from device.web.live import Live
+
+WORKERS = 4  # pages worked on at a time: more would only take the camera loop's turn
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """One per running web server."""
+
+    settings: Settings
+    database: Path
+    device: str  # name of this terminal
+    live: Live = field(default_factory=Live)
+    now: Callable[[], float] = time.time
+    config_file: Path | None = None  # as given to `run`; None: the one of the installation, if any
+    bound_to: str = "127.0.0.1"  # the address it listens on, a name a browser may use
+    workers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(WORKERS))
+
+    @cached_property
+    def board(self) -> Board:
+        """Who is in, out, late: one for all pages."""
+        return Board(self.now)
+
+    @cached_property
+    def tickets(self) -> Tickets:
+        """Who has given code and PIN to see their own times."""
+        return Tickets(self.now)
+
+    def store(self, actor: str) -> Store:
+        """Open the store for one call of a page: half a millisecond, and no connection crosses a thread."""
+        return Store.open(self.database, self.settings.store, must_exist=True, actor=actor)

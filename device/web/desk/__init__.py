@@ -1,0 +1,1 @@
+"""The review site: people, attendance, corrections, exports, health, settings."""

@@ -1,0 +1,66 @@
+"""The audit log: who did what, when; filtered by who, what and day."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+from starlette.responses import Response
+
+from device.storage.records import to_ms
+from device.web.access import accounts
+from device.web.pages import Call, Problem, get
+
+PER_PAGE = 100
+
+
+def audit_page(call: Call) -> Response:
+    actor, action, before = (call.query.get(name, "") for name in ("actor", "action", "before"))
+    since, until = (day(call.query.get(name, "")) for name in ("from", "to"))
+    values = {
+        "actor": actor, "action": action, "before": int(before) if before.isdecimal() and len(before) < 18 else 2**62,
+        "since": to_ms(since.timestamp()) if since else 0, "until": to_ms((until + timedelta(days=1)).timestamp()) if until else 2**62,
+    }  # fmt: skip
+    sql = """SELECT id, at, actor, action, details FROM audit WHERE id < :before AND at >= :since AND at < :until
+        AND (:actor = '' OR actor = :actor) AND (:action = '' OR action = :action) ORDER BY id DESC LIMIT 101"""
+    with call.store.reading() as db:
+        rows = db.execute(sql, values).fetchall()
+        actors, actions = ([row[0] for row in db.execute(f"SELECT DISTINCT {what} FROM audit ORDER BY 1")] for what in ("actor", "action"))
+    logins = {user.actor: user.login for user in accounts.users(call.store)}
+    shown = [{"id": r[0], "at": r[1] / 1000, "actor": logins.get(r[2], r[2]), "action": r[3], "details": said(r[4])} for r in rows[:PER_PAGE]]
+    following = shown[-1]["id"] if len(rows) > PER_PAGE else None
+    named = [(name, logins.get(name, name)) for name in actors]
+    query = {"actor": actor, "action": action, "from": call.query.get("from", ""), "to": call.query.get("to", "")}
+    return call.page("audit.html", rows=shown, following=following, chosen=query, actors=named, actions=actions)
+
+
+def day(text: str) -> datetime | None:
+    """A day of the form, local time.
+
+    Raises:
+        Problem: it is none.
+    """
+    if not text:
+        return None
+    try:
+        found = datetime.strptime(text, "%Y-%m-%d")
+        found.timestamp()
+        return found
+    except (ValueError, OverflowError, OSError) as error:
+        raise Problem("a day is written as 2026-11-24") from error
+
+
+def said(details: str) -> str:
+    """{"person_id": 7, "active": true} -> "person 7, active yes" """
+    found: dict[str, Any] = json.loads(details)
+    return ", ".join(f"{key.removesuffix('_id').replace('_', ' ')} {_word(value)}" for key, value in found.items())
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "–" if value is None else " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+ROUTES = (get("/audit", audit_page, "admin"),)

@@ -1,0 +1,69 @@
+"""Backup and restore on the pages: download a sealed file; upload one, have it checked, start again with it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from starlette.background import BackgroundTask
+from starlette.datastructures import UploadFile
+from starlette.responses import FileResponse, Response
+
+from device import config
+from device.contract import ClockfaceError
+from device.maintenance import backup
+from device.web.pages import Call, get, post
+
+LARGEST_UPLOAD = 2_000_000_000  # bytes
+
+
+def backup_page(call: Call, status: int = 200, problem: str = "") -> Response:
+    return call.page("backup.html", status, problem=problem)
+
+
+def download(call: Call) -> Response:
+    """Everything in one sealed file; holds biometrics, so it is audited as such."""
+    passphrase = call.field("passphrase")
+    if passphrase != call.field("again"):
+        return backup_page(call, 400, "The two passphrases differ; type them again.")
+    folder = Path(tempfile.mkdtemp(dir=call.terminal.database.parent, prefix=".download-"))
+    target = folder / "sealed"
+    try:
+        file = call.terminal.config_file or config.installed_file(config.HOME, config.ROOT)
+        backup.create(call.terminal.database, file, target, passphrase)
+    except ClockfaceError as error:
+        shutil.rmtree(folder)
+        return backup_page(call, 400, str(error))
+    call.store.audit(call.who.actor, "backup made", {"bytes": target.stat().st_size})
+    name = f"clockface-{call.terminal.now():.0f}.backup"
+    return FileResponse(target, filename=name, media_type="application/octet-stream", background=BackgroundTask(shutil.rmtree, folder))
+
+
+def upload(call: Call) -> Response:
+    """Open and check a backup; it takes the place of the database when the terminal starts again, at once."""
+    file = call.form.get("file")
+    if not isinstance(file, UploadFile) or not file.filename:
+        return backup_page(call, 400, "Choose a backup file.")
+    if call.field("confirm").strip() != call.terminal.device:
+        return backup_page(call, 400, "Nothing was restored: the name of the terminal was not typed as it stands there.")
+    with tempfile.TemporaryDirectory(dir=call.terminal.database.parent, prefix=".upload-") as folder:
+        copy = Path(folder) / "sealed"
+        with os.fdopen(os.open(copy, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as target:
+            shutil.copyfileobj(file.file, target)
+        try:
+            contents = backup.stage(copy, call.field("passphrase"), call.terminal.database)
+        except ClockfaceError as error:
+            call.store.audit(call.who.actor, "restore refused", {})
+            return backup_page(call, 400, str(error))
+    call.store.audit(call.who.actor, "restore asked", {"made_at": contents.made_at, "people": contents.people, "punches": contents.punches})
+    call.terminal.live.restart.set()
+    return call.page("restarting.html")
+
+
+ROUTES = (
+    get("/backup", backup_page, "admin"),
+    post("/backup", download, "admin"),
+    post("/restore", upload, "admin", largest_body=LARGEST_UPLOAD),
+)

@@ -1,0 +1,67 @@
+"""Enrol many from photos: the browser sends a person at a time, so that the camera loop keeps its turn and a stop is a stop."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import PurePosixPath
+
+from starlette.datastructures import UploadFile
+from starlette.responses import JSONResponse, Response
+
+from device.contract import ClockfaceError
+from device.terminal import bulk_enrolment
+from device.web.consent_text import Wording, wording
+from device.web.pages import Call, Problem, get, post
+
+PLAN_BYTES = 4_000_000  # a list of people and the names of their photos
+PERSON_BYTES = 160_000_000  # the photos of one person
+MOST_PATHS = 20_000
+
+
+def bulk_page(call: Call) -> Response:
+    using = call.terminal.live.booth.recogniser
+    return call.page("bulk.html", ready=using is not None, wording=_wording(call), most=bulk_enrolment.MOST_PHOTOS)
+
+
+def plan(call: Call) -> Response:
+    """Who would be enrolled from which photos; nothing is stored."""
+    try:
+        paths = json.loads(call.field("paths"))
+    except ValueError as error:
+        raise Problem("paths: expected a list in JSON") from error
+    if not isinstance(paths, list) or len(paths) > MOST_PATHS or not all(isinstance(path, str) for path in paths):
+        raise Problem(f"paths: expected a list of at most {MOST_PATHS} texts")
+    listed = call.field("list", "")
+    entries = bulk_enrolment.from_csv(listed, paths) if listed.strip() else bulk_enrolment.from_folders(paths)
+    return JSONResponse({"people": [asdict(entry) for entry in entries]})
+
+
+def enrol_person(call: Call) -> Response:
+    """One person of the plan, whose consent on paper the user answers for."""
+    using, shown = call.terminal.live.booth.recogniser, _wording(call)
+    if using is None:
+        raise Problem("this terminal has no camera and no model loaded", 409)
+    if call.field("consent", "") != shown.version:
+        raise Problem("nobody is enrolled without consent, in the wording that is in force")
+    consent = shown.given("paper", call.terminal.now())
+    files = [file for file in call.form.getlist("photo") if isinstance(file, UploadFile)][: bulk_enrolment.MOST_PHOTOS + 1]
+    if len(files) > bulk_enrolment.MOST_PHOTOS:
+        raise Problem(f"at most {bulk_enrolment.MOST_PHOTOS} photos of one person are taken")
+    photos = {f"{index}: {PurePosixPath(file.filename or '').name[:100]}": file.file.read() for index, file in enumerate(files, 1)}
+    try:
+        done = bulk_enrolment.enrol_one(call.store, using.for_thread(), call.field("name").strip(), call.field("code", "").strip(), photos, consent)
+    except ClockfaceError as error:
+        return JSONResponse({"state": "refused", "reason": str(error)})
+    return JSONResponse({"state": "enrolled", "person_id": done.person.id, "templates": done.templates, "left_out": done.left_out})
+
+
+def _wording(call: Call) -> Wording:
+    return wording(call.terminal.settings.web.language, call.terminal.settings.web.consent)
+
+
+ROUTES = (
+    get("/people/bulk", bulk_page, "hr"),
+    post("/people/bulk/plan", plan, "hr", largest_body=PLAN_BYTES),
+    post("/people/bulk", enrol_person, "hr", largest_body=PERSON_BYTES),
+)

@@ -1,0 +1,180 @@
+"""Corrections: asked for with a reason, seen before and after side by side, decided by somebody else; periods locked and lifted."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from starlette.responses import Response
+
+from device.attendance import planning
+from device.attendance.log import DIRECTIONS
+from device.attendance.planning import Planning
+from device.attendance.policy import DIRECTIONS as KNOWN
+from device.attendance.policy import LastPunch
+from device.attendance.review import STATES, Desk, Request, current
+from device.attendance.sheets import person_sheet, with_and_without
+from device.attendance.timesheet.sheet import hours
+from device.attendance.timesheet.worksite import Site, minute, month_days
+from device.contract import ClockfaceError
+from device.storage.corrections import CorrectionDraft
+from device.storage.effective import Entry
+from device.storage.records import Person
+from device.web import parameters
+from device.web.desk import charts
+from device.web.pages import Call, Problem, get, post
+
+FIELDS = ("punch_day", "action", "time", "direction", "reason")
+
+
+def desk(call: Call) -> Desk:
+    return Desk(call.store, call.terminal.now())
+
+
+def listed(call: Call) -> Response:
+    state = call.query.get("state", "open")
+    if state not in (*STATES, "all"):
+        raise Problem(f"state {state[:20]!r}: expected one of {', '.join(STATES)}, all")
+    requests = desk(call).requests(None if state == "all" else state)
+    site = Planning(call.store).site()
+    people = {person.id: person for person in call.store.people()} if requests else {}
+    return call.page(
+        "corrections.html", requests=requests, people=people, state=state, states=(*STATES, "all"), waiting=desk(call).open_count(), directions=DIRECTIONS,
+        local=site.local, logins=logins(call),
+    )  # fmt: skip
+
+
+def new(call: Call) -> Response:
+    person = parameters.person(call)
+    site = Planning(call.store).site()
+    if person is None:
+        return call.page("correction_who.html", day=parameters.day(call, "day", site.day_of(int(call.terminal.now() // 60))))
+    return form(call, person, parameters.day(call, "day", site.day_of(int(call.terminal.now() // 60))), site)
+
+
+def form(call: Call, person: Person, day: date, site: Site, status: int = 200, problem: str = "") -> Response:
+    _, sheet = person_sheet(call.store, person.id, [day], int(call.terminal.now() // 60))
+    named = call.form.get("target", "") or call.query.get("target", "")
+    elsewhere = None
+    if isinstance(named, str) and named not in ("", "new", *(target(stamp.entry) for stamp in sheet.days[0].stamps)):
+        elsewhere = counting(call, *named_punch(named))
+    sent = {key: call.form[key] for key in FIELDS if key in call.form}
+    given = {**dict.fromkeys(FIELDS, ""), "punch_day": day.isoformat(), **filled(elsewhere, site), **sent}
+    return call.page(
+        "correction_new.html", status, person=person, day=day, one=sheet.days[0], directions=DIRECTIONS, hours=hours, strip=charts.strip, site=site,
+        local=site.local, problem=problem, given=given, named=named, elsewhere=elsewhere, targets=[target(stamp.entry) for stamp in sheet.days[0].stamps],
+    )  # fmt: skip
+
+
+def filled(punch: LastPunch | None, site: Site) -> dict[str, str]:
+    """A punch as the fields of the form."""
+    if punch is None:
+        return {}
+    local = site.local(minute(punch.occurred_at))
+    return {"punch_day": f"{local:%Y-%m-%d}", "time": f"{local:%H:%M}", "direction": punch.direction}
+
+
+def target(entry: Entry) -> str:
+    """How the form names a punch that counts."""
+    return f"added:{entry.added_by}" if entry.added_by is not None else f"punch:{entry.punch_id}"
+
+
+def named_punch(text: str) -> tuple[int | None, int | None]:
+    """What the form's name of a punch means: its id, or the id of the correction that added it; neither: a new one.
+
+    Raises:
+        Problem: it is no such name.
+    """
+    kind, _, number = text.partition(":")
+    if kind not in ("punch", "added", "new") or (kind != "new" and not number.isdecimal()):
+        raise Problem("choose the punch it is about")
+    ids = int(number[:18] or 0)
+    return ids if kind == "punch" else None, ids if kind == "added" else None
+
+
+def counting(call: Call, punch_id: int | None, added_by: int | None) -> LastPunch | None:
+    with call.store.reading() as db:
+        return current(db, punch_id, added_by)
+
+
+def ask(call: Call) -> Response:
+    person, site = call.store.person(parameters.form_number(call, "person")), Planning(call.store).site()
+    day = parameters.form_day(call, "day")
+    try:
+        request = desk(call).request(draft_of(call, person, site), call.who.actor)
+    except ClockfaceError as error:
+        return form(call, person, day, site, 400, str(error))
+    return call.goto(f"/corrections/{request.id}", "The correction is asked for. It counts once somebody approves it.")
+
+
+def draft_of(call: Call, person: Person, site: Site) -> CorrectionDraft:
+    """What the form asks for."""
+    punch_id, added_by = named_punch(call.field("target"))
+    replacement = None
+    if call.field("target") == "new" or call.field("action") != "remove":
+        direction = next((known for known in KNOWN if known == call.field("direction")), None)
+        if direction is None:
+            raise Problem("choose a direction")
+        moment = site.moment(parameters.form_day(call, "punch_day"), planning.clock(call.field("time")))
+        replacement = LastPunch(moment * 60.0, direction)
+    return CorrectionDraft(person.id, punch_id, added_by, replacement, call.field("reason"))
+
+
+def shown(call: Call) -> Response:
+    request, site = desk(call).one(call.path["id"]), Planning(call.store).site()
+    moments = [punch.occurred_at for punch in (request.before, request.draft.replacement) if punch]
+    changes = with_and_without(call.store, request.draft, moments, int(call.terminal.now() // 60)) if request.state == "open" else []
+    own = request.requested_by == call.who.actor and site.four_eyes
+    return call.page(
+        "correction.html", request=request, person=call.store.person(request.draft.person_id), changes=changes, directions=DIRECTIONS, local=site.local,
+        hours=hours, strip=charts.strip, site=site, logins=logins(call), own=own, day=day_of(request, site),
+    )  # fmt: skip
+
+
+def day_of(request: Request, site: Site) -> date:
+    about = request.draft.replacement or request.before
+    return site.day_of(int((about.occurred_at if about else request.requested_at) // 60))
+
+
+def decide(call: Call) -> Response:
+    approve = call.field("decision") == "approve"
+    request = desk(call).decide(call.path["id"], approve, call.who.actor, call.field("note", ""))
+    return call.goto("/corrections", f"Request {request.id} is {request.state}.")
+
+
+def logins(call: Call) -> dict[str, str]:
+    """How requests name who asked or decided -> how people do."""
+    asked_themselves = "SELECT 'person:' || id, name FROM people WHERE 'person:' || id IN (SELECT requested_by FROM correction_requests)"
+    with call.store.reading() as db:
+        return dict(db.execute(f"SELECT 'user:' || id, login FROM users UNION ALL {asked_themselves}").fetchall())
+
+
+# periods
+
+
+def periods(call: Call) -> Response:
+    site = Planning(call.store).site()
+    last = site.day_of(int(call.terminal.now() // 60)).replace(day=1) - timedelta(days=1)
+    return call.page("periods.html", locks=desk(call).locks(), month=f"{last:%Y-%m}", local=site.local, logins=logins(call))
+
+
+def lock(call: Call) -> Response:
+    days = month_days(call.field("month"))
+    desk(call).lock(days[0], days[-1], call.who.actor)
+    return call.goto("/periods", f"{days[0]:%Y-%m} is locked.")
+
+
+def lift(call: Call) -> Response:
+    desk(call).lift(call.path["id"], call.who.actor)
+    return call.goto("/periods", "The lock is lifted; the audit log keeps who did it.")
+
+
+ROUTES = (
+    get("/corrections", listed, "hr"),
+    get("/corrections/new", new, "hr"),
+    post("/corrections", ask, "hr"),
+    get("/corrections/{id:int}", shown, "hr"),
+    post("/corrections/{id:int}/decision", decide, "hr"),
+    get("/periods", periods, "hr"),
+    post("/periods", lock, "hr"),
+    post("/periods/{id:int}/lift", lift, "admin"),
+)

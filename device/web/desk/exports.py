@@ -1,0 +1,118 @@
+"""Exports: the log and the timesheets as CSV, XLSX and JSON; each one is audited."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from datetime import date, datetime
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, TypeVar
+
+from starlette.responses import Response
+
+from device.attendance.log import LogFilter
+from device.attendance.planning import Planning
+from device.attendance.sheets import company_sheets, person_sheet
+from device.attendance.timesheet.sheet import COLUMNS, Sheet, row
+from device.attendance.timesheet.worksite import Site, zone
+from device.delivery import tables
+from device.delivery.columns import COLUMNS as PUNCH_COLUMNS
+from device.storage.store import Store
+from device.system.clock import iso_utc
+from device.web import parameters
+from device.web.desk.log import asked_for
+from device.web.pages import Call, Problem, get
+
+T = TypeVar("T")
+LONG_ROWS = 5_000
+LOG_COLUMNS = (*PUNCH_COLUMNS, "local_time")
+FORMS = {
+    "csv": "text/csv; charset=utf-8",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "json": "application/json",
+}
+
+
+def page(call: Call) -> Response:
+    site = Planning(call.store).site()
+    today = site.day_of(int(call.terminal.now() // 60))
+    return call.page("exports.html", today=today, first=today.replace(day=1), month=f"{today:%Y-%m}", forms=FORMS, columns=COLUMNS, log_columns=LOG_COLUMNS)
+
+
+def log(call: Call) -> Response:
+    site = Planning(call.store).site()
+    chosen, _ = asked_for(call, site)
+    rows = log_rows(call.store, chosen, site)
+    return download(call, "log", f"log-{chosen.first}-{chosen.last}", LOG_COLUMNS, rows, {"first": str(chosen.first), "last": str(chosen.last)})
+
+
+def timesheet(call: Call) -> Response:
+    now = int(call.terminal.now() // 60)
+    days = parameters.month(call, Planning(call.store).site().day_of(now))
+    person = parameters.person(call)
+    if person:
+        site, sheet = person_sheet(call.store, person.id, days, now)
+        rows = sheet_rows(call.store, site, {person.id: sheet})
+    elif len(call.store.people()) * len(days) <= LONG_ROWS:
+        rows = sheet_rows(call.store, *company_sheets(call.store, days, now))
+    else:
+        rows = apart(company_rows, call.terminal.database, days, now)
+    name = f"timesheet-{days[0]:%Y-%m}" + (f"-{person.id}" if person else "")
+    return download(call, "timesheet", name, COLUMNS, rows, {"month": f"{days[0]:%Y-%m}"})
+
+
+def sheet_rows(store: Store, site: Site, sheets: Mapping[int, Sheet]) -> list[dict[str, Any]]:
+    """A row a person and day."""
+    people = {one.id: one for one in store.people()}
+    return [row(number, people[number].name, people[number].code, day, site) for number, sheet in sheets.items() for day in sheet.days]
+
+
+def company_rows(database: Path, days: Sequence[date], now: int) -> list[dict[str, Any]]:
+    """Everybody's, for a process of its own."""
+    with Store.open(database, must_exist=True) as store:
+        return sheet_rows(store, *company_sheets(store, days, now))
+
+
+def log_rows(store: Store, chosen: LogFilter, site: Site) -> list[dict[str, Any]]:
+    """The columns of `python -m device log`, with the site's local time."""
+    since, until = site.begins(chosen.first) * 60.0, site.begins(chosen.until) * 60.0
+    people = {person.id: person for person in store.people()}
+    rows = []
+    for punch in store.punches(since, until, chosen.person_id):
+        if (chosen.device and punch.device != chosen.device) or (chosen.method and punch.method != chosen.method):
+            continue
+        fields: dict[str, Any] = {key: getattr(punch, key, None) for key in PUNCH_COLUMNS}
+        person = people[punch.person_id]
+        fields |= {"punch_id": punch.id, "name": person.name, "code": person.code, "occurred_at": iso_utc(punch.occurred_at)}
+        local = datetime.fromtimestamp(punch.occurred_at, zone(site.zone)).replace(tzinfo=None)  # as a spreadsheet has it
+        rows.append(fields | {"clock_synchronised": punch.clock.synchronised, "local_time": local})
+    return rows
+
+
+def download(call: Call, what: str, name: str, columns: Sequence[str], rows: Sequence[tables.Row], details: dict[str, str]) -> Response:
+    form = call.query.get("format", "csv")
+    if form not in FORMS:
+        raise Problem(f"format {form[:20]!r}: expected one of {', '.join(FORMS)}")
+    if form == "json":
+        data = tables.as_json([{key: value for key, value in one.items() if key != "local_time"} for one in rows])
+    elif form == "csv":
+        data = tables.as_csv(columns, rows)
+    else:
+        data = tables.as_xlsx(what, columns, rows) if len(rows) <= LONG_ROWS else apart(tables.as_xlsx, what, columns, rows)
+    call.store.audit(call.who.actor, f"{what} exported", {**details, "rows": len(rows), "format": form})
+    return Response(data, media_type=FORMS[form], headers={"content-disposition": f'attachment; filename="{name}.{form}"'})
+
+
+def apart(work: Callable[..., T], *args: Any) -> T:
+    """Long work in a process of its own that gives way: it takes seconds the camera loop needs."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=os.nice, initargs=(10,)) as pool:
+        return pool.submit(work, *args).result()
+
+
+ROUTES = (
+    get("/exports", page, "hr"),
+    get("/exports/log", log, "hr"),
+    get("/exports/timesheet", timesheet, "hr"),
+)

@@ -1,0 +1,181 @@
+"""Devices and health: camera, board, disk, database, model in force, clock, deliveries; refreshed while it is open."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from starlette.responses import Response
+
+from device.contract import ClockfaceError
+from device.maintenance.clock_repair import left_over
+from device.maintenance.doctor import check_clock, check_disk
+from device.storage import hash_chain
+from device.storage.outbox import DeadLetter, TargetHealth
+from device.system.clock import read_clock_state
+from device.web.pages import Call, get, post
+
+THERMAL = Path("/sys/class/thermal")
+THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")  # Raspberry Pi
+THROTTLE_BITS = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}  # now; the same + 16: since the start
+HOT, VERY_HOT = 70.0, 80.0  # degrees Celsius; a Raspberry Pi slows down from 80
+WRONG = {"black": "the picture is black: see that the lens is free and the light on", "slow": "too few pictures: more light, or another cable or port"}
+LETTERS = 50  # that are listed
+STARTED = time.monotonic()
+CLOCK_WORDS = {
+    "ok": ("synchronised", ""),
+    "warning": ("not in sync", "Each punch says so. Connect the network."),
+    "FAULT": ("not set", "No time server was reached since the start. Connect the network, or set the clock."),
+}
+
+State = Literal["good", "warn", "bad", "off"]
+
+
+@dataclass(frozen=True)
+class Fact:
+    label: str
+    value: str
+    state: State = "good"
+    hint: str = ""
+
+
+def health_page(call: Call) -> Response:
+    return call.page("health.html", facts=facts(call), letters=letters(call), reports=None)
+
+
+def verify(call: Call) -> Response:
+    """Recompute the hash chains and look through the whole file: takes seconds on a large database."""
+    reports = [call.store.verify_chain(table) for table in hash_chain.CHAINED]
+    faults = call.store.faults()
+    call.store.audit(call.who.actor, "chains verified", {"ok": all(report.ok for report in reports), "faults": len(faults)})
+    return call.page("health.html", facts=facts(call), letters=letters(call), reports=reports, faults=faults)
+
+
+def letters(call: Call) -> list[DeadLetter]:
+    """The first records that a target will not take."""
+    return call.store.outbox.dead_letters(limit=LETTERS)
+
+
+def facts(call: Call) -> dict[str, list[Fact]]:
+    """group -> what is known of it."""
+    return {"Camera and recognition": [*camera(call), *model(call)], "Board": board(call), "Data": data(call)}
+
+
+def camera(call: Call) -> list[Fact]:
+    live = call.terminal.live
+    if live.scene is None or live.lost:
+        frozen = live.camera_state == "frozen"
+        return [Fact("Camera", "frozen picture" if frozen else "no pictures", "bad", "It is opened again by itself; see that it is plugged in.")]
+    wrong = WRONG.get(live.camera_state)
+    height, width = live.scene.frame.image.shape[:2]
+    rate = Fact("Camera", f"{live.frames_per_second:.1f} frames/s", "warn" if wrong else "good", wrong or f"{width} x {height}")
+    facts = [rate, Fact("In view", str(len(live.scene.subjects)))]
+    if (coarser := live.coarser()) > 1.0:
+        words = "The board is slow: people are found when they are nearer. See its temperature and load."
+        facts.append(Fact("Search for faces", f"{100 / coarser:.0f} % of the width", "warn", words))
+    if trouble := live.trouble():
+        facts.append(Fact("Recording", f"{trouble} failed", "bad", "It is tried again by itself; see the log of the terminal."))
+    return facts
+
+
+def model(call: Call) -> list[Fact]:
+    using = call.terminal.live.booth.recogniser
+    if using is None:
+        return [Fact("Model", "none loaded", "off")]
+    card, counts = using.embedder.card, call.store.template_counts()
+    here = counts.get(card.model_id, 0)
+    others = sum(counts.values()) - here
+    try:
+        threshold = Fact("Threshold", f"{using.threshold(here):.3f}", "good", f"for {here} templates, FPIR {using.settings.decision.fpir:g} wanted")
+    except ClockfaceError as error:
+        threshold = Fact("Threshold", "none", "bad", str(error))
+    waiting = Fact("Templates", str(here), "warn" if others else "good", f"{others} of other models" if others else "all of this model")
+    return [Fact("Model", card.name, "good", f"{card.model_id[:12]} on {using.embedder.provider}"), threshold, waiting]
+
+
+def board(call: Call) -> list[Fact]:
+    load = os.getloadavg()[0] / (os.cpu_count() or 1)
+    found = [Fact("Load", f"{load * 100:.0f} %", "warn" if load > 0.9 else "good", f"{os.cpu_count()} cores, mean of a minute")]
+    degrees = temperature()
+    if degrees is None:
+        found.append(Fact("Temperature", "not measured", "off", "this board has no sensor"))
+    else:
+        found.append(Fact("Temperature", f"{degrees:.0f} °C", "bad" if degrees >= VERY_HOT else "warn" if degrees >= HOT else "good"))
+    if THROTTLED.is_file():
+        now, before = throttling(int(THROTTLED.read_text().strip(), 16))
+        state: State = "bad" if now else "warn" if before else "good"
+        found.append(Fact("Throttling", ", ".join(now) or "none now", state, f"since the start: {', '.join(before)}" if before else ""))
+    else:
+        found.append(Fact("Throttling", "not measured", "off", "a Raspberry Pi tells it"))
+    clock = check_clock(read_clock_state(), time.time())
+    value, hint = CLOCK_WORDS[clock.state]
+    found.append(Fact("Clock", value, _state(clock.state), hint))
+    minutes = (time.monotonic() - STARTED) / 60
+    up = f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.0f} h" if minutes < 2880 else f"{minutes / 1440:.0f} days"
+    return [*found, Fact("Running for", up, "good", f"Python {platform.python_version()}, {platform.machine()}")]
+
+
+def data(call: Call) -> list[Fact]:
+    disk, path = check_disk(call.terminal.database), call.terminal.database
+    free = shutil.disk_usage(path.parent).free / 1e9
+    size = sum(part.stat().st_size for part in (path, path.with_name(path.name + "-wal")) if part.is_file()) / 1e6
+    with call.store.reading() as db:
+        people, punches = (db.execute(f"SELECT count(*) FROM {what}").fetchone()[0] for what in ("people WHERE active = 1", "punches"))
+        unsure = left_over(db, read_clock_state())
+    found = [Fact("Disk", f"{free:.1f} GB free", _state(disk.state), "" if disk.state == "ok" else disk.words)]
+    found.append(Fact("Database", f"{size:.1f} MB", "good", f"{people} people, {punches} punches"))
+    last = last_punch(call)
+    when = datetime.fromtimestamp(last) if last else None
+    found.append(Fact("Last punch", f"{when:%H:%M:%S}" if when else "none yet", "good" if when else "off", f"{when:%Y-%m-%d}" if when else ""))
+    if unsure:
+        listed = ", ".join(map(str, unsure[:10])) + (" ..." if len(unsure) > 10 else "")
+        words = f"Punches {listed} were recorded before a restart, while the clock was not set. Correct what is wrong; locking the period settles the rest."
+        found.append(Fact("Times to check", str(len(unsure)), "warn", words))
+    targets = call.store.outbox.summary()
+    if not targets:
+        found.append(Fact("Delivery", "not set up", "off", "[connectors] in the configuration file"))
+    return [*found, *map(delivery, targets)]
+
+
+def delivery(target: TargetHealth) -> Fact:
+    """How far the records of one target are; what it said when it took none."""
+    state: State = "bad" if target.dead or target.failures else "warn" if target.waiting else "good"
+    last = f"last taken {datetime.fromtimestamp(target.last_delivered_at):%Y-%m-%d %H:%M}" if target.last_delivered_at else ""
+    hints = [f"{target.dead} given up" if target.dead else "", target.error or "" if target.failures else "", last]
+    return Fact(f"Delivery: {target.connector}", f"{target.waiting} waiting", state, "; ".join(filter(None, hints)))
+
+
+def last_punch(call: Call) -> float | None:
+    with call.store.reading() as db:
+        newest = db.execute("SELECT max(occurred_at) FROM punches").fetchone()[0]
+    return None if newest is None else newest / 1000
+
+
+def temperature(folder: Path = THERMAL) -> float | None:
+    """The hottest zone in degrees Celsius; None where the board tells none."""
+    found = []
+    for zone in sorted(folder.glob("thermal_zone*/temp")):
+        try:
+            found.append(int(zone.read_text()) / 1000)
+        except (OSError, ValueError):
+            continue
+    return max(found, default=None)
+
+
+def throttling(flags: int) -> tuple[list[str], list[str]]:
+    """(what slows the board down now, what did since its start)."""
+    now = [word for bit, word in THROTTLE_BITS.items() if flags >> bit & 1]
+    return now, [word for bit, word in THROTTLE_BITS.items() if flags >> (bit + 16) & 1]
+
+
+def _state(state: str) -> State:
+    return "good" if state == "ok" else "warn" if state == "warning" else "bad"
+
+
+ROUTES = (get("/health", health_page, "viewer"), post("/health/verify", verify, "hr"))

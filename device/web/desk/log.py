@@ -1,0 +1,49 @@
+"""The log: every punch with its score, clock and chain; unknown faces as counts."""
+
+from __future__ import annotations
+
+from datetime import date
+from urllib.parse import urlencode
+
+from starlette.responses import Response
+
+from device.attendance.log import DIRECTIONS, MOST_COUNTED, PAGE, LogFilter, devices, log_page, sightings
+from device.attendance.planning import Planning
+from device.attendance.timesheet.worksite import Site
+from device.storage.records import METHODS, Person
+from device.web import parameters
+from device.web.desk import charts
+from device.web.pages import Call, Problem, get
+
+LONGEST_DAYS = 366
+
+
+def log(call: Call) -> Response:
+    site = Planning(call.store).site()
+    chosen, person = asked_for(call, site)
+    page = log_page(call.store, chosen, site, parameters.page(call))
+    seen = sightings(call.store, chosen, site)
+    kept = {key: value for key, value in call.query.items() if key != "page" and value}
+    return call.page(
+        "log.html", chosen=chosen, person=person, page=page, size=PAGE, most=MOST_COUNTED, devices=devices(call.store), methods=METHODS, seen=seen,
+        seen_total=sum(seen.values()), directions=DIRECTIONS, meter=charts.meter, local=site.local, zone=site.zone,
+        day_of=lambda punch: site.day_of(int(punch.occurred_at // 60)),
+        address=lambda number: f"/log?{urlencode({**kept, 'page': number})}",
+        export=f"/exports/log?{urlencode(kept)}",
+    )  # fmt: skip
+
+
+def asked_for(call: Call, site: Site, default: date | None = None) -> tuple[LogFilter, Person | None]:
+    """The filter of an address."""
+    today = site.day_of(int(call.terminal.now() // 60))
+    first = parameters.day(call, "from", default or today)
+    last = parameters.day(call, "to", max(first, today) if "from" in call.query and not call.query["from"] else first if "from" in call.query else today)
+    person, method = parameters.person(call), call.query.get("method", "")
+    if last < first or (last - first).days > LONGEST_DAYS:
+        raise Problem(f"from {first} to {last}: expected at most {LONGEST_DAYS} days, the first before the last")
+    if method not in ("", *METHODS):
+        raise Problem(f"method {method[:20]!r}: expected one of {', '.join(METHODS)}")
+    return LogFilter(first, last, person.id if person else None, call.query.get("device", "")[:200], method), person
+
+
+ROUTES = (get("/log", log, "viewer"),)

@@ -1,0 +1,146 @@
+"""People: who is enrolled and how, consents, PIN, pictures; withdrawal of consent and erasure."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from starlette.responses import Response
+
+from device.contract import ClockfaceError
+from device.storage import consents
+from device.storage.records import Person
+from device.web.access import pins
+from device.web.pages import Call, Problem, get, post
+
+PER_PAGE = 50
+SHOWN = ("active", "all", "no_face", "inactive")
+
+
+def people_page(call: Call, status: int = 200, problem: str = "") -> Response:
+    search, show = call.query.get("q", "").strip(), call.query.get("show", "active")
+    number = int(text) if (text := call.query.get("page", "1")).isdecimal() and 0 < len(text) < 6 else 1
+    listed = rows(call, search.casefold(), show if show in SHOWN else "active")
+    pages = max(1, -(-len(listed) // PER_PAGE))
+    number = min(max(number, 1), pages)
+    shown = listed[(number - 1) * PER_PAGE : number * PER_PAGE]
+    for row in shown:
+        row["last"] = call.store.last_punch(row["person"].id)
+    return call.page("people.html", status, rows=shown, total=len(listed), number=number, pages=pages, q=search, show=show, problem=problem)
+
+
+def rows(call: Call, search: str, show: str) -> list[dict[str, Any]]:
+    """Everybody who fits, by name; erased people only under "all"."""
+    templates, have_pin = call.store.template_counts_by_person(), pins.who_have_one(call.store)
+    with call.store.reading() as db:
+        agreed = consents.in_force(db)
+    found = []
+    for person in call.store.people():
+        count = sum(templates.get(person.id, {}).values())
+        fits = {"active": person.active, "all": True, "no_face": person.active and not count, "inactive": not person.active and not person.erased}[show]
+        if fits and (search in person.name.casefold() or search in (person.code or "").casefold()):
+            found.append({"person": person, "templates": count, "pin": person.id in have_pin, "consent": person.id in agreed})
+    return sorted(found, key=lambda row: row["person"].name.casefold())
+
+
+def add_person(call: Call) -> Response:
+    """Somebody without a face: code and PIN."""
+    try:
+        person = call.store.add_person(call.field("name"), call.field("code").strip() or None)
+    except ClockfaceError as error:
+        return people_page(call, 400, str(error))
+    return call.goto(f"/people/{person.id}", f"{person.name} is added.")
+
+
+def person_page(call: Call, status: int = 200, problem: str = "", fresh_pin: str = "", pictures: list[str] | None = None) -> Response:
+    person = somebody(call)
+    with call.store.reading() as db:
+        given = consents.of(db, person.id)
+    models = call.store.template_counts_by_person().get(person.id, {})
+    have_pin = person.id in pins.who_have_one(call.store)
+    last = call.store.last_punch(person.id)
+    values = {"person": person, "consents": given, "models": models, "has_pin": have_pin, "last": last}
+    return call.page("person.html", status, **values, problem=problem, fresh_pin=fresh_pin, pictures=pictures)
+
+
+def pictures(call: Call) -> Response:
+    """The crops kept from enrolment; each look is audited."""
+    person = somebody(call)
+    crops = call.store.kept_crops(person.id)
+    call.store.audit(call.who.actor, "biometrics read", {"person_id": person.id, "pictures": len(crops)})
+    return person_page(call, pictures=[f"data:image/png;base64,{base64.b64encode(kept.crop).decode()}" for kept in crops])
+
+
+def change_person(call: Call) -> Response:
+    person = somebody(call)
+    try:
+        call.store.rename(person.id, call.field("name"))
+        call.store.set_code(person.id, call.field("code").strip() or None)
+    except ClockfaceError as error:
+        return person_page(call, 400, str(error))
+    return call.goto(f"/people/{person.id}", "Saved.")
+
+
+def switch(call: Call) -> Response:
+    person = somebody(call)
+    active = call.field("active") == "1"
+    (call.store.activate if active else call.store.deactivate)(person.id)
+    return call.goto(f"/people/{person.id}", "Recognised and recorded again." if active else "Recognised and recorded no longer; everything is kept.")
+
+
+def new_pin(call: Call) -> Response:
+    """An invented PIN, shown once."""
+    person, pin = somebody(call), pins.invented()
+    try:
+        pins.set_pin(call.store, person.id, pin)
+    except ClockfaceError as error:
+        return person_page(call, 400, str(error))
+    return person_page(call, fresh_pin=pin)
+
+
+def remove_pin(call: Call) -> Response:
+    pins.remove_pin(call.store, somebody(call).id)
+    return call.goto(f"/people/{call.path['id']}", "The PIN is removed.")
+
+
+def withdraw(call: Call) -> Response:
+    """Templates and pictures go; name, code, PIN and punches stay."""
+    person = confirmed(call)
+    removed = call.store.withdraw_consent(person.id)
+    return call.goto(f"/people/{person.id}", f"The consent is withdrawn: {removed} templates and their pictures are deleted. Proof stands in the audit log.")
+
+
+def erase(call: Call) -> Response:
+    """Name and code go as well; punches stay under a pseudonym."""
+    person = confirmed(call)
+    call.store.erase(person.id)
+    return call.goto("/people", f"Erased. The punches stay under the pseudonym erased-{person.id}; proof stands in the audit log.")
+
+
+def confirmed(call: Call) -> Person:
+    """Somebody whose name was typed to confirm what cannot be undone."""
+    person = somebody(call)
+    if call.field("confirm").strip() != person.name:
+        raise Problem("Nothing was deleted: the name was not typed as it stands there.")
+    return person
+
+
+def somebody(call: Call) -> Person:
+    try:
+        return call.store.person(int(call.path["id"]))
+    except ClockfaceError as error:
+        raise Problem("There is nobody with this number.", 404) from error
+
+
+ROUTES = (
+    get("/people", people_page, "viewer"),
+    post("/people", add_person, "hr"),
+    get("/people/{id:int}", person_page, "viewer"),
+    post("/people/{id:int}", change_person, "hr"),
+    post("/people/{id:int}/pictures", pictures, "hr"),
+    post("/people/{id:int}/active", switch, "hr"),
+    post("/people/{id:int}/pin", new_pin, "hr"),
+    post("/people/{id:int}/pin/remove", remove_pin, "hr"),
+    post("/people/{id:int}/withdraw", withdraw, "hr"),
+    post("/people/{id:int}/erase", erase, "hr"),
+)

@@ -1,0 +1,83 @@
+"""Plots: presence over a day, when people arrive, and whether the threshold is right for this site."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from functools import lru_cache
+from pathlib import Path
+
+from starlette.responses import Response
+
+from device.attendance import distributions
+from device.attendance.distributions import Scores
+from device.attendance.planning import Planning
+from device.attendance.sheets import company_sheets
+from device.attendance.timesheet.worksite import Site
+from device.storage.store import Store
+from device.web import parameters
+from device.web.desk import charts
+from device.web.pages import Call, get
+
+SPANS = (7, 30, 90)  # days
+FRESH_MINUTES = 10  # so long the same numbers are shown again
+
+
+def plots(call: Call) -> Response:
+    site = Planning(call.store).site()
+    moment = int(call.terminal.now() // 60)
+    today = site.day_of(moment)
+    day = parameters.day(call, "day", today)
+    span = int(call.query["days"]) if call.query.get("days", "") in map(str, SPANS) else SPANS[0]
+    if day == today:
+        presence = distributions.presence_over_day((line.days for line in call.terminal.board.picture(call.store).lines), day, site, moment)
+    else:
+        presence = presence_counts(call.terminal.database, moment // FRESH_MINUTES, site, day)
+    arrivals, scores = histograms(call.terminal.database, moment // FRESH_MINUTES, site, today - timedelta(days=span - 1), today)
+    labels = [f"{k // 4:02}:{k % 4 * 15:02}" for k in range(96)]
+    of_day = [f"{site.local(site.begins(day) + k * distributions.QUARTER):%H:%M}" for k in range(len(presence))]
+    gone = (moment - site.begins(day)) / (len(presence) * distributions.QUARTER) if day == today else None
+    return call.page(
+        "plots.html", day=day, before=day - timedelta(days=1), after=day + timedelta(days=1) if day < today else None, span=span, spans=SPANS,
+        most=max(presence, default=0), presence=charts.over_day(presence, of_day, f"People at work on {day}", "people", now=gone),
+        presence_numbers=charts.table(("time", "people"), charts.quarters(presence, of_day)),
+        arrivals=charts.over_day(arrivals, labels, f"Arrivals by quarter of an hour, last {span} days", "arrivals", bars=True),
+        arrival_numbers=charts.table(("from", "arrivals"), charts.quarters(arrivals, labels)), scores=scores, judged=verdict(scores),
+        score_plot=charts.against_threshold(scores, "Scores of recognised and of unknown faces against the threshold"), score_numbers=score_table(scores),
+    )  # fmt: skip
+
+
+def verdict(scores: Scores) -> tuple[str, str]:
+    """good, warn or info, and what the scores say about the threshold in force."""
+    if not scores.genuine or not scores.thresholds:
+        return "info", "No face was recognised in this time."
+    threshold, near = scores.thresholds[-1], scores.nearest_genuine
+    if sum(scores.unknown.values()) < 20 or scores.nearest_unknown is None:
+        return "info", "Too few unknown faces were seen to judge the threshold."
+    if near is not None and scores.nearest_unknown + 0.02 < threshold < near - 0.02:
+        return "good", "The threshold lies clear of both: it fits this site."
+    if scores.nearest_unknown + 0.02 >= threshold:
+        return "warn", "Unknown faces come close to the threshold: ask for a smaller false-positive rate ([decision] fpir)."
+    return "warn", "Many recognised faces score just above the threshold: enrol these people again in the light of the terminal."
+
+
+def score_table(scores: Scores) -> str:
+    known, strange = charts.bins(scores.genuine), charts.bins(scores.unknown)
+    rows = [(start, str(known.get(start, 0)), str(strange.get(start, 0))) for start in sorted({*known, *strange}, key=float)]
+    return charts.table(("score from", "recognised", "unknown"), rows)
+
+
+@lru_cache(maxsize=16)
+def presence_counts(database: Path, fresh: int, site: Site, day: date) -> list[int]:
+    with Store.open(database, must_exist=True, actor="plots") as store:
+        as_of = site.begins(day + timedelta(days=1))
+        _, sheets = company_sheets(store, [day - timedelta(days=1), day], as_of)
+    return distributions.presence_over_day((sheet.days for sheet in sheets.values()), day, site, as_of)
+
+
+@lru_cache(maxsize=16)
+def histograms(database: Path, fresh: int, site: Site, first: date, last: date) -> tuple[list[int], Scores]:
+    with Store.open(database, must_exist=True, actor="plots") as store:
+        return distributions.arrivals(store, first, last, site), distributions.scores(store, first, last, site)
+
+
+ROUTES = (get("/plots", plots, "viewer"),)

@@ -1,0 +1,111 @@
+"""What is planned: shifts, plans, who works them, holidays, absence; the site's rules."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from starlette.responses import Response
+
+from device.attendance import planning
+from device.attendance.planning import Planning
+from device.attendance.timesheet.shifts import ABSENCES, Absence, Shift
+from device.attendance.timesheet.worksite import ROUNDINGS, Site
+from device.web import parameters
+from device.web.pages import Call, Problem, get, post
+
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+
+def schedule(call: Call) -> Response:
+    planned = Planning(call.store)
+    site = planned.site()
+    today = site.day_of(int(call.terminal.now() // 60))
+    absences = planned.absences(today - timedelta(days=31), date.max)
+    names = {person.id: person for person in call.store.people()}
+    return call.page(
+        "schedule.html", site=site, shifts=planned.shifts(), plans=planned.plans(), holidays=planned.holidays(), absences=absences, people=names,
+        kinds=ABSENCES, roundings=ROUNDINGS, today=today, monday=today - timedelta(days=today.weekday()), days=DAYS, counts=assigned(call),
+        breaks=",".join(f"{after}:{length}" for after, length in site.minimum_breaks),
+    )  # fmt: skip
+
+
+def assigned(call: Call) -> dict[int, int]:
+    """plan id -> people whose latest assignment it is."""
+    sql = """SELECT plan_id, count(*) FROM assignments a WHERE plan_id IS NOT NULL AND id =
+        (SELECT id FROM assignments WHERE person_id = a.person_id ORDER BY since DESC, id DESC LIMIT 1) GROUP BY 1"""
+    with call.store.reading() as db:
+        return dict(db.execute(sql).fetchall())
+
+
+def set_site(call: Call) -> Response:
+    changed = Site(
+        call.field("zone").strip(), planning.clock(call.field("day_start")), parameters.form_number(call, "longest_stay_hours"),
+        parameters.form_number(call, "repeat_minutes"), parameters.form_number(call, "rounding_minutes"), planning.breaks(call.field("minimum_breaks", "")),
+        call.field("four_eyes", "") == "1",
+    )  # fmt: skip
+    Planning(call.store).set_site(changed, call.who.actor)
+    return call.goto("/schedule", "The rules of the site are changed.")
+
+
+def add_shift(call: Call) -> Response:
+    start, end = (planning.clock(text) if (text := call.field(name, "").strip()) else None for name in ("start", "end"))
+    flexible = call.field("hours", "").strip()
+    minutes = None
+    if flexible:
+        length = planning.clock(flexible)
+        minutes = length.hour * 60 + length.minute
+    shift = Shift(call.field("name"), start, end, parameters.form_number(call, "break_minutes", 0), minutes, parameters.form_number(call, "grace_minutes", 0))
+    Planning(call.store).add_shift(shift, call.who.actor)
+    return call.goto("/schedule", f"Shift {shift.name} is added.")
+
+
+def add_plan(call: Call) -> Response:
+    """One to four weeks, a shift or none for each day."""
+    weeks = parameters.form_number(call, "weeks")
+    if not 1 <= weeks <= 4:
+        raise Problem("a plan has one to four weeks here; longer ones: python -m device schedule plan")
+    chosen = [call.field(f"day_{number}", "") for number in range(weeks * 7)]
+    cycle = [int(text) if text.isdecimal() else None for text in chosen]
+    Planning(call.store).add_plan(call.field("name"), cycle, parameters.form_day(call, "anchor"), call.who.actor)
+    return call.goto("/schedule", f"Plan {call.field('name')} is added.")
+
+
+def assign(call: Call) -> Response:
+    person, plan = call.store.person(call.field("person")), call.field("plan")
+    Planning(call.store).assign(person.id, int(plan) if plan.isdecimal() else None, parameters.form_day(call, "since"), call.who.actor)
+    return call.goto("/schedule", f"{person.name} works this plan from {call.field('since')} on.")
+
+
+def add_absence(call: Call) -> Response:
+    person = call.store.person(call.field("person"))
+    absence = Absence(parameters.form_day(call, "first"), parameters.form_day(call, "last"), call.field("kind"))
+    Planning(call.store).add_absence(person.id, absence, call.who.actor)
+    return call.goto("/schedule", f"The absence of {person.name} is entered.")
+
+
+def cancel_absence(call: Call) -> Response:
+    Planning(call.store).cancel_absence(call.path["id"], call.who.actor)
+    return call.goto("/schedule", "The absence is cancelled.")
+
+
+def set_holiday(call: Call) -> Response:
+    Planning(call.store).set_holiday(parameters.form_day(call, "day"), call.field("name"), call.who.actor)
+    return call.goto("/schedule", "The holiday is entered.")
+
+
+def remove_holiday(call: Call) -> Response:
+    Planning(call.store).remove_holiday(parameters.form_day(call, "day"), call.who.actor)
+    return call.goto("/schedule", "The holiday is removed.")
+
+
+ROUTES = (
+    get("/schedule", schedule, "hr"),
+    post("/schedule/site", set_site, "admin"),
+    post("/schedule/shifts", add_shift, "hr"),
+    post("/schedule/plans", add_plan, "hr"),
+    post("/schedule/assignments", assign, "hr"),
+    post("/schedule/absences", add_absence, "hr"),
+    post("/schedule/absences/{id:int}/cancel", cancel_absence, "hr"),
+    post("/schedule/holidays", set_holiday, "hr"),
+    post("/schedule/holidays/remove", remove_holiday, "hr"),
+)

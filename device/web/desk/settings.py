@@ -1,0 +1,67 @@
+"""The settings page: every setting with its unit, range and default; what the file sets is shown and left alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.responses import Response
+
+from device import config
+from device.config import ConfigError
+from device.storage import settings as stored_settings
+from device.web.pages import Call, get, post
+
+LABELS = {
+    "attendance": "Attendance", "camera": "Camera", "web": "Web pages", "decision": "Recognition", "quality": "Picture quality",
+    "detector": "Face detector", "tracker": "Tracker", "embedder": "Embedding model",
+}  # fmt: skip
+
+
+def settings_page(call: Call, status: int = 200, problem: str = "", typed: dict[str, str] | None = None) -> Response:
+    stored, fixed = stored_settings.read(call.store), stored_settings.fixed_by(call.terminal.config_file)
+    following = config.load(call.terminal.config_file, stored)
+    sections: dict[str, list[dict[str, Any]]] = {}
+    for setting in stored_settings.editable():
+        value, running = (getattr(getattr(of, setting.section), setting.key) for of in (following, call.terminal.settings))
+        row = {
+            "setting": setting, "value": (typed or {}).get(setting.name, _text(value)), "fixed": setting.name in fixed,
+            "set_here": setting.key in stored.get(setting.section, {}), "waiting": value != running, "default": _text(setting.default),
+        }  # fmt: skip
+        sections.setdefault(setting.section, []).append(row)
+    order = sorted(sections, key=lambda name: list(LABELS).index(name) if name in LABELS else len(LABELS))
+    waiting = sum(row["waiting"] for rows in sections.values() for row in rows)
+    labelled = [(name, LABELS.get(name, name.capitalize()), sections[name]) for name in order]
+    return call.page("settings.html", status, sections=labelled, problem=problem, waiting=waiting)
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def save_settings(call: Call) -> Response:
+    """All fields of one section; those that cannot be honoured are named and nothing is kept."""
+    known = {setting.name: setting for setting in stored_settings.editable()}
+    typed = {name: value for name, value in call.form.items() if name != "form_token" and isinstance(value, str)}
+    try:
+        unknown = [name for name in typed if name not in known]
+        if unknown:
+            raise ConfigError(f"{unknown[0][:80]}: no setting of this page")
+        changed = stored_settings.change(call.store, call.terminal.config_file, {n: stored_settings.parsed(known[n], v) for n, v in typed.items()})
+    except ConfigError as error:
+        return settings_page(call, 400, str(error), typed)
+    return call.goto("/settings", f"{', '.join(changed)} saved; in force from the next start." if changed else "Nothing was changed.")
+
+
+def restart(call: Call) -> Response:
+    """The camera loop ends and the terminal starts again with the settings that are stored now."""
+    config.load(call.terminal.config_file, stored_settings.read(call.store))
+    call.store.audit(call.who.actor, "restart asked", {})
+    call.terminal.live.restart.set()
+    return call.page("restarting.html")
+
+
+ROUTES = (
+    get("/settings", settings_page, "admin"),
+    post("/settings", save_settings, "admin"),
+    post("/restart", restart, "admin"),
+)

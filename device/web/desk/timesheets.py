@@ -1,0 +1,110 @@
+"""Timesheets: a month of everybody, a month of one person (on the screen and to print), a day of the company."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Any
+
+from sqlite_utils import Database
+from starlette.responses import Response
+
+from device.attendance.planning import Planning
+from device.attendance.sheets import sheet_within, site_on
+from device.attendance.timesheet.sheet import Sheet, hours, row
+from device.attendance.timesheet.worksite import Site
+from device.storage.records import Person
+from device.web import parameters
+from device.web.desk import charts
+from device.web.pages import Call, get
+
+PAGE = 40  # people: a page computes only whom it shows
+
+
+def month(call: Call) -> Response:
+    site = Planning(call.store).site()
+    days = parameters.month(call, today(call, site))
+    text = call.query.get("name", "").strip()[:80]
+    people, number, pages, total = chosen(call, text)
+    shown = sheets(call, people, days)
+    return call.page(
+        "timesheets.html", days=days, people=people, sheets=shown, hours=hours, text=text, number=number, pages=pages, total=total, month=f"{days[0]:%Y-%m}",
+        before=f"{days[0] - timedelta(days=1):%Y-%m}", after=f"{days[-1] + timedelta(days=1):%Y-%m}", lock=lock_of(call, days),
+    )  # fmt: skip
+
+
+def day(call: Call) -> Response:
+    site = Planning(call.store).site()
+    chosen_day = parameters.day(call, "day", today(call, site))
+    text = call.query.get("name", "").strip()[:80]
+    people, number, pages, total = chosen(call, text)
+    shown = sheets(call, people, [chosen_day])
+    rows = [(person, shown[person.id].days[0], row(person.id, person.name, person.code, shown[person.id].days[0], site)) for person in people]
+    return call.page(
+        "timesheet_day.html", day=chosen_day, rows=rows, hours=hours, text=text, number=number, pages=pages, total=total, strip=charts.strip, site=site,
+        before=chosen_day - timedelta(days=1), after=chosen_day + timedelta(days=1),
+    )  # fmt: skip
+
+
+def person_month(call: Call) -> Response:
+    return call.page("timesheet_person.html", **person_values(call))
+
+
+def printed(call: Call) -> Response:
+    return call.page("timesheet_print.html", **person_values(call))
+
+
+def person_values(call: Call) -> dict[str, Any]:
+    person = call.store.person(int(call.path["id"]))
+    days = parameters.month(call, today(call, Planning(call.store).site()))
+    with call.store.reading() as db:
+        site = site_on(db, days[0], days[-1])
+        sheet = sheet_within(db, person.id, days, site, int(call.terminal.now() // 60))
+    return {
+        "person": person, "sheet": sheet, "totals": sheet.totals, "rows": [(one, row(person.id, person.name, person.code, one, site)) for one in sheet.days],
+        "hours": hours, "strip": charts.strip, "site": site, "days": days, "month": f"{days[0]:%Y-%m}", "before": f"{days[0] - timedelta(days=1):%Y-%m}",
+        "after": f"{days[-1] + timedelta(days=1):%Y-%m}", "lock": lock_of(call, days), "now": call.terminal.now(), "local": site.local,
+    }  # fmt: skip
+
+
+def today(call: Call, site: Site) -> date:
+    return site.day_of(int(call.terminal.now() // 60))
+
+
+def chosen(call: Call, text: str) -> tuple[list[Person], int, int, int]:
+    """One page of the active people whose name or code fits: people, page, pages, how many in all."""
+    where = "active = 1 AND (:text = '' OR instr(lower(name), lower(:text)) OR lower(coalesce(code, '')) = lower(:text))"
+    with call.store.reading() as db:
+        total = db.execute(f"SELECT count(*) FROM people WHERE {where}", {"text": text}).fetchone()[0]
+        pages = max(1, -(-total // PAGE))
+        number = min(parameters.page(call), pages)
+        return _page(db, where, text, number), number, pages, total
+
+
+def _page(db: Database, where: str, text: str, number: int) -> list[Person]:
+    values = {"text": text, "limit": PAGE, "offset": (number - 1) * PAGE}
+    sql = f"SELECT * FROM people WHERE {where} ORDER BY name COLLATE NOCASE, id LIMIT :limit OFFSET :offset"
+    return [Person.from_row(found) for found in db.query(sql, values)]
+
+
+def sheets(call: Call, people: Sequence[Person], days: Sequence[date]) -> dict[int, Sheet]:
+    as_of = int(call.terminal.now() // 60)
+    with call.store.reading() as db:
+        site = site_on(db, days[0], days[-1])
+        return {person.id: sheet_within(db, person.id, days, site, as_of) for person in people}
+
+
+def lock_of(call: Call, days: Sequence[date]) -> str:
+    """Who locked all of these days, in words; empty where nobody did."""
+    sql = "SELECT locked_by FROM period_locks WHERE lifted_at IS NULL AND first_day <= ? AND last_day >= ?"
+    with call.store.reading() as db:
+        found = db.execute(sql, [days[0].isoformat(), days[-1].isoformat()]).fetchone()
+    return str(found[0]) if found else ""
+
+
+ROUTES = (
+    get("/timesheets", month, "viewer"),
+    get("/timesheets/day", day, "viewer"),
+    get("/timesheets/{id:int}", person_month, "viewer"),
+    get("/timesheets/{id:int}/print", printed, "viewer"),
+)

@@ -1,0 +1,71 @@
+"""Today: who is in, out, late, absent, on a break. The page asks again every few seconds and gets an answer only when something changed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from starlette.responses import Response
+
+from device.attendance.timesheet.presence import STATES
+from device.attendance.timesheet.sheet import hours
+from device.attendance.today import Line, Picture
+from device.web import parameters
+from device.web.pages import Call, get
+
+PAGE = 60  # people
+RECENT = 12  # latest punches
+
+
+def today(call: Call) -> Response:
+    return call.page("today.html", **_values(call))
+
+
+def part(call: Call) -> Response:
+    """What changes on the page; 204 while the browser has the newest already."""
+    picture = call.terminal.board.picture(call.store)
+    if call.query.get("seen") == str(picture.serial):
+        return Response(status_code=204)
+    return call.page("today_part.html", **_values(call, picture))
+
+
+def _values(call: Call, picture: Picture | None = None) -> dict[str, Any]:
+    picture = picture or call.terminal.board.picture(call.store)
+    state, text = call.query.get("state", ""), call.query.get("name", "").strip()[:80]
+    chosen = [line for line in picture.lines if _fits(line, state, text.casefold())]
+    number = max(1, min(parameters.page(call), -(-len(chosen) // PAGE)))
+    since = picture.site.begins(picture.day - timedelta(days=1)) * 60.0
+    return {
+        "picture": picture,
+        "counts": picture.counts,
+        "states": STATES,
+        "state": state,
+        "text": text,
+        "lines": chosen[(number - 1) * PAGE : number * PAGE],
+        "total": len(chosen),
+        "number": number,
+        "pages": max(1, -(-len(chosen) // PAGE)),
+        "recent": _recent(call, since),
+        "local": picture.site.local,
+        "hours": hours,
+    }
+
+
+def _fits(line: Line, state: str, text: str) -> bool:
+    if state == "late-today":
+        return line.presence.day.late_minutes > 0 and (not text or text in line.name.casefold())
+    return (not state or line.presence.state == state) and (not text or text in line.name.casefold() or text == (line.code or "").casefold())
+
+
+def _recent(call: Call, since: float) -> list[tuple[str, str, int, str]]:
+    """name, direction, moment, device of the latest punches."""
+    sql = """SELECT people.name, direction, occurred_at / 60000, device FROM punches JOIN people ON people.id = person_id
+        WHERE punches.occurred_at >= ? ORDER BY punches.occurred_at DESC, punches.id DESC LIMIT ?"""
+    with call.store.reading() as db:
+        return db.execute(sql, [since * 1000, RECENT]).fetchall()
+
+
+ROUTES = (
+    get("/today", today, "viewer"),
+    get("/today/part", part, "viewer"),
+)

@@ -1,0 +1,107 @@
+"""The kiosk page: live picture, states, the buttons for the direction, and the PIN. Without login, so it says little."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import cast
+
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from device.attendance.policy import Asked, AttendancePolicy, Direction, Refused
+from device.storage.records import Person, PunchDraft
+from device.system.clock import read_clock_state
+from device.web.access import pins
+from device.web.access.pins import PinError
+from device.web.access.rate_limit import LockedOut
+from device.web.kiosk import streams
+from device.web.kiosk.view import Card, clock_time, recorded
+from device.web.messages import LANGUAGES
+from device.web.pages import Call, Problem, get, post
+
+BUTTONS = ("in", "out", "break")
+
+
+def kiosk_page(call: Call) -> Response:
+    asked = call.terminal.settings.attendance.direction == "asked"
+    return call.page("kiosk.html", asked=asked)
+
+
+def choose_language(call: Call) -> Response:
+    language = call.field("language")
+    if language not in LANGUAGES:
+        raise Problem(f"language: expected one of {', '.join(LANGUAGES)}")
+    call.cookies["clockface_language"] = language
+    onwards = call.field("next", "/kiosk")
+    return call.goto(onwards if onwards in ("/kiosk", "/kiosk/unlock", "/kiosk/enrol/consent") else "/kiosk")
+
+
+def events(call: Call) -> Response:
+    return StreamingResponse(_watched(call, streams.events(call.terminal.live)), media_type="text/event-stream")
+
+
+def picture(call: Call) -> Response:
+    frames = streams.pictures(call.terminal.live, call.terminal.settings.web.picture_rate)
+    return StreamingResponse(_watched(call, frames), media_type=f"multipart/x-mixed-replace; boundary={streams.BOUNDARY}")
+
+
+def _watched(call: Call, stream: AsyncIterator[str] | AsyncIterator[bytes]) -> AsyncIterator[str] | AsyncIterator[bytes]:
+    if call.terminal.live.watchers >= streams.MOST_WATCHERS:
+        raise Problem("too many pages watch this terminal already", 503)
+    return stream
+
+
+def answer(call: Call) -> Response:
+    """One of the large buttons: in, out or break, for the question that is open."""
+    button, token = call.field("direction"), call.field("token")
+    question = next((q for q in call.terminal.live.questions.open() if q.token == token), None)
+    if question is None or not call.terminal.live.questions.answer(token, pressed(call, button, question.person.id), call.terminal.now()):
+        raise Problem("this question is over", 409)
+    return JSONResponse({"state": "taken"})
+
+
+def pressed(call: Call, button: str, person_id: int) -> Direction:
+    """Break begins a break, or ends the one that began last."""
+    if button not in BUTTONS:
+        raise Problem(f"direction: expected one of {', '.join(BUTTONS)}")
+    if button != "break":
+        return cast(Direction, button)
+    last = call.store.last_punch(person_id)
+    return "break_end" if last is not None and last.direction == "break_start" else "break_start"
+
+
+def pin(call: Call) -> Response:
+    """Record somebody by code and PIN."""
+    now = call.terminal.now()
+    try:
+        person = pins.identify(call.store, call.field("code"), call.field("pin"), call.address, now)
+    except LockedOut as locked:
+        return JSONResponse({"state": "locked", "minutes": max(1, round(locked.seconds / 60))}, 429)
+    except PinError:
+        return JSONResponse({"state": "wrong"}, 403)
+    return JSONResponse(_recorded_by_pin(call, person, now))
+
+
+def _recorded_by_pin(call: Call, person: Person, now: float) -> dict[str, str]:
+    last = call.store.last_punch(person.id)
+    decided = AttendancePolicy(call.terminal.settings.attendance).decide(last, now)
+    if isinstance(decided, Refused):
+        call.terminal.live.add_card(Card(f"held-{person.id}-{round(now)}", "already", person.name, clock_time(decided.at), "", now))
+        return {"state": "already"}
+    if isinstance(decided, Asked):
+        decided = pressed(call, call.field("direction"), person.id)
+    draft = PunchDraft(person.id, now, decided, call.terminal.device, "pin", read_clock_state())
+    punch = call.store.record_punch(draft)
+    call.terminal.live.accepted()
+    call.terminal.live.questions.drop(person.id)
+    call.terminal.live.add_card(recorded(person, punch, now))
+    return {"state": "recorded"}
+
+
+ROUTES = (
+    get("/kiosk", kiosk_page, None, "kiosk"),
+    post("/kiosk/language", choose_language, None, "kiosk"),
+    get("/kiosk/events", events, None, "kiosk"),
+    get("/kiosk/picture", picture, None, "kiosk"),
+    post("/kiosk/answer", answer, None, "kiosk"),
+    post("/kiosk/pin", pin, None, "kiosk"),
+)

@@ -1,0 +1,123 @@
+"""One's own times at the kiosk: with code and PIN somebody sees the last days and asks for a correction, which HR decides."""
+
+from __future__ import annotations
+
+from datetime import date, time, timedelta
+
+from starlette.responses import RedirectResponse, Response
+
+from device.attendance.planning import Planning
+from device.attendance.policy import LastPunch
+from device.attendance.review import Desk, NoChange, NotAllowed
+from device.attendance.sheets import person_sheet
+from device.attendance.timesheet.sheet import hours
+from device.attendance.timesheet.stays import Step
+from device.attendance.timesheet.worksite import Site
+from device.contract import ClockfaceError
+from device.storage.corrections import CorrectionDraft
+from device.storage.database import LockedPeriod
+from device.storage.records import Person
+from device.web import parameters
+from device.web.access import pins
+from device.web.access.pins import PinError
+from device.web.access.rate_limit import LockedOut
+from device.web.desk.corrections import named_punch, target
+from device.web.pages import Call, Problem, get, post
+
+COOKIE = "clockface_own"
+DAYS = 7  # that are shown
+STEPS: tuple[Step, ...] = ("in", "out", "break_start", "break_end")
+REASONS = ("forgotten", "pressed", "elsewhere", "terminal")
+
+
+def own(call: Call) -> Response:
+    """The last days, or the question who it is."""
+    person = holder(call)
+    if person is None:
+        return call.page("kiosk/own_who.html", problem="", code="")
+    moment = int(call.terminal.now() // 60)
+    today = Planning(call.store).site().day_of(moment)
+    site, sheet = person_sheet(call.store, person.id, [today - timedelta(days=back) for back in range(DAYS - 1, -1, -1)], moment)
+    waiting = sum(request.state == "open" for request in Desk(call.store).requests(person_id=person.id))
+    return call.page("kiosk/own_days.html", person=person, days=sheet.days[::-1], hours=hours, local=site.local, waiting=waiting)
+
+
+def sign_in(call: Call) -> Response:
+    code, now = call.field("code"), call.terminal.now()
+    try:
+        person = pins.identify(call.store, code, call.field("pin"), call.address, now)
+    except LockedOut as locked:
+        said = call.texts.text("kiosk.pin_locked", minutes=max(1, round(locked.seconds / 60)))
+        return call.page("kiosk/own_who.html", 429, problem=said, code=code)
+    except PinError:
+        return call.page("kiosk/own_who.html", 403, problem=call.texts.text("kiosk.pin_wrong"), code=code)
+    call.cookies[COOKIE] = call.terminal.tickets.give(person.id)
+    return call.goto("/kiosk/own")
+
+
+def sign_out(call: Call) -> Response:
+    call.terminal.tickets.end(call.request.cookies.get(COOKIE, ""))
+    call.cookies[COOKIE] = None
+    return call.goto("/kiosk")
+
+
+def correct(call: Call) -> Response:
+    """The form for one day."""
+    person, site = holder(call), Planning(call.store).site()
+    if person is None:
+        return RedirectResponse("/kiosk/own", 303)
+    return form(call, person, parameters.day(call, "day", site.day_of(int(call.terminal.now() // 60))))
+
+
+def form(call: Call, person: Person, day: date, status: int = 200, problem: str = "") -> Response:
+    site, sheet = person_sheet(call.store, person.id, [day], int(call.terminal.now() // 60))
+    stamps = [(target(stamp.entry), stamp) for stamp in sheet.days[0].stamps]
+    return call.page("kiosk/own_correct.html", status, day=day, stamps=stamps, local=site.local, steps=STEPS, reasons=REASONS, problem=problem)
+
+
+def ask(call: Call) -> Response:
+    """A request by the person, which counts once HR approves it."""
+    person, site = holder(call), Planning(call.store).site()
+    if person is None:
+        return RedirectResponse("/kiosk/own", 303)
+    day = parameters.form_day(call, "day")
+    try:
+        Desk(call.store, call.terminal.now()).request(draft_of(call, person, day, site), f"person:{person.id}")
+    except ClockfaceError as error:
+        why = "same" if isinstance(error, NoChange) else "locked" if isinstance(error, NotAllowed | LockedPeriod) else "no_choice"
+        return form(call, person, day, 400, call.texts.text(f"own.{why}"))
+    return call.goto("/kiosk/own", call.texts.text("own.asked"))
+
+
+def draft_of(call: Call, person: Person, day: date, site: Site) -> CorrectionDraft:
+    punch_id, added_by = named_punch(call.field("target"))
+    reason = call.field("reason")
+    if reason not in REASONS:
+        raise Problem(f"reason: expected one of {', '.join(REASONS)}")
+    words = call.texts.text(f"own.{reason}")
+    if call.field("action") == "remove":
+        return CorrectionDraft(person.id, punch_id, added_by, None, words)
+    direction = next((step for step in STEPS if step == call.field("direction")), None)
+    hour, minutes = parameters.form_number(call, "hour"), parameters.form_number(call, "minute")
+    if direction is None or hour > 23 or minutes > 59:
+        raise Problem("choose a direction and a time")
+    moment = site.moment(day + timedelta(days=call.field("next_day", "") == "1"), time(hour, minutes))
+    return CorrectionDraft(person.id, punch_id, added_by, LastPunch(moment * 60.0, direction), words)
+
+
+def holder(call: Call) -> Person | None:
+    """Who has given code and PIN and is still active."""
+    person_id = call.terminal.tickets.find(call.request.cookies.get(COOKIE, ""))
+    if person_id is None:
+        return None
+    person = call.store.person(person_id)
+    return person if person.active else None
+
+
+ROUTES = (
+    get("/kiosk/own", own, None, "kiosk"),
+    post("/kiosk/own", sign_in, None, "kiosk"),
+    post("/kiosk/own/end", sign_out, None, "kiosk"),
+    get("/kiosk/own/correct", correct, None, "kiosk"),
+    post("/kiosk/own/correct", ask, None, "kiosk"),
+)

@@ -1,0 +1,180 @@
+"""From a scene to what the kiosk shows: one big state, cards of those just recorded, boxes. Pure; the clock is handed in.
+
+Only names of people recognised at this moment or in the last seconds are in it, for everybody can read this page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from device.attendance.policy import Refused
+from device.maintenance.doctor import EARLIEST
+from device.storage.records import Person, Punch
+from device.terminal.pipeline import Scene, Subject
+from device.terminal.prompts import Question
+from device.vision.camera.health import CameraState
+
+State = Literal[
+    "idle",
+    "looking",
+    "guidance",
+    "recognised",
+    "already",
+    "asked",
+    "unknown",
+    "refused",
+    "camera_lost",
+    "camera_frozen",
+    "camera_black",
+    "camera_slow",
+    "not_recording",
+    "clock_not_set",
+]
+CARD_SECONDS = 5.0  # how long somebody's tick stays
+CLOCK_BACK_SECONDS = 3600.0  # a clock this far behind the newest punch has lost its time
+MOST_CARDS = 3
+
+
+@dataclass(frozen=True)
+class Card:
+    """Somebody who was just recorded, or is already."""
+
+    id: str
+    kind: Literal["recognised", "already"]
+    name: str
+    time: str  # HH:MM, local
+    direction: str
+    at: float  # s since the epoch: when it was shown first
+
+
+@dataclass(frozen=True)
+class Box:
+    """A face in view, as shares of the picture's width and height."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    kind: str
+
+
+@dataclass(frozen=True)
+class View:
+    state: State
+    reason: str  # a key of the messages, for guidance and refusals
+    cards: tuple[Card, ...]
+    question: dict[str, Any] | None
+    boxes: tuple[Box, ...]
+    clock: Literal["ok", "unsynchronised", "not_set"]
+    ratio: float  # width / height of the picture
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def kind(subject: Subject) -> State:
+    """What is true of one person in view."""
+    if isinstance(subject.result, Punch):
+        return "recognised"
+    if isinstance(subject.result, Refused):
+        return "already" if subject.result.at else "refused"
+    if subject.person is not None:
+        return "asked"
+    if subject.outcome.state == "unknown":
+        return "unknown"
+    return "guidance" if subject.quality is not None and subject.quality.reasons else "looking"
+
+
+def recorded(person: Person, punch: Punch, now: float) -> Card:
+    return Card(f"punch-{punch.id}", "recognised", person.name, clock_time(punch.occurred_at), punch.direction, now)
+
+
+def clock_time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).strftime("%H:%M")
+
+
+def clock_state(now: float, synchronised: bool, newest_punch: float) -> Literal["ok", "unsynchronised", "not_set"]:
+    """Not set: before this program existed, or, where no time server vouches for it, well before the newest punch."""
+    if now < EARLIEST or (not synchronised and now < newest_punch - CLOCK_BACK_SECONDS):
+        return "not_set"
+    return "ok" if synchronised else "unsynchronised"
+
+
+def seen(
+    scene: Scene | None,
+    camera: CameraState,
+    trouble: str,
+    cards: Sequence[Card],
+    questions: Sequence[Question],
+    clock: Literal["ok", "unsynchronised", "not_set"],
+    now: float,
+) -> View:
+    """What the page shows.
+
+    Args:
+        scene: the newest one; None before the first.
+        camera: what is wrong with it.
+        trouble: with the recogniser or the store; "" for none.
+        cards: of those recorded lately.
+        questions: that wait for an answer.
+    """
+    lost = camera in ("lost", "frozen")
+    subjects = () if scene is None or lost else scene.subjects
+    fresh = [card for card in cards if 0 <= now - card.at < CARD_SECONDS]
+    shown = {card.name for card in fresh}
+    held = [card for subject in subjects if (card := _held(subject)) and card.name not in shown]
+    asked = None if lost or not questions else _question(questions[0], now)
+    state, reason = _state(subjects, [*fresh[::-1], *held], asked is not None)
+    wrong = _wrong(camera, trouble, clock, state == "idle")
+    state, reason = (wrong, "") if wrong else (state, reason)
+    height, width = scene.frame.image.shape[:2] if scene else (3, 4)
+    boxes = tuple(_box(subject, width, height) for subject in subjects)
+    return View(state, reason, tuple([*fresh[::-1], *held][:MOST_CARDS]), asked, boxes, clock, round(width / height, 4))
+
+
+def _wrong(camera: CameraState, trouble: str, clock: str, idle: bool) -> State | None:
+    """What keeps people from being recorded; a camera that is black or slow is said while nobody is recognised."""
+    if trouble:
+        return "not_recording"
+    if camera == "lost" or camera == "frozen":
+        return "camera_lost" if camera == "lost" else "camera_frozen"
+    if clock == "not_set":
+        return "clock_not_set"
+    return None if not idle or camera == "ok" else "camera_black" if camera == "black" else "camera_slow"
+
+
+def _state(subjects: Sequence[Subject], cards: Sequence[Card], asked: bool) -> tuple[State, str]:
+    """The state of the screen: a question first, then who was recorded, else whoever stands nearest."""
+    if asked:
+        return "asked", ""
+    if cards:
+        return cards[0].kind, ""
+    if not subjects:
+        return "idle", ""
+    nearest = max(subjects, key=lambda subject: subject.track.face.eye_distance)
+    state = kind(nearest)
+    return state, nearest.quality.reasons[0] if state == "guidance" and nearest.quality else ""
+
+
+def _held(subject: Subject) -> Card | None:
+    """The card of somebody who stays in view."""
+    if subject.person is None:
+        return None
+    if isinstance(subject.result, Punch):
+        return recorded(subject.person, subject.result, subject.result.occurred_at)
+    if isinstance(subject.result, Refused) and subject.result.at:
+        return Card(f"held-{subject.person.id}", "already", subject.person.name, clock_time(subject.result.at), "", subject.result.at)
+    return None
+
+
+def _question(question: Question, now: float) -> dict[str, Any]:
+    seconds = max(0, round(question.until - now))
+    return {"token": question.token, "name": question.person.name, "suggested": question.draft.direction, "seconds": seconds}
+
+
+def _box(subject: Subject, width: int, height: int) -> Box:
+    x, y, w, h = subject.track.face.box
+    return Box(round(x / width, 3), round(y / height, 3), round(w / width, 3), round(h / height, 3), kind(subject))

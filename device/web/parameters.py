@@ -1,0 +1,43 @@
+"""What an address asks for: days, months, pages, people; nonsense is named to whoever typed it."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from device.attendance import planning
+from device.attendance.timesheet.worksite import month_days
+from device.storage.store import Person
+from device.web.pages import Call, Problem
+
+
+def day(call: Call, name: str, default: date) -> date:
+    text = call.query.get(name, "")
+    return planning.day(text) if text else default
+
+
+def month(call: Call, default: date) -> list[date]:
+    return month_days(call.query.get("month", "") or f"{default:%Y-%m}")
+
+
+def page(call: Call) -> int:
+    text = call.query.get("page", "1")
+    if not text.isdecimal() or not 1 <= int(text[:9]) <= 10_000_000:
+        raise Problem(f"page {text[:20]!r}: expected a number from 1")
+    return int(text)
+
+
+def person(call: Call, name: str = "person") -> Person | None:
+    """The one person the field names, if it is filled: id, code or exact name."""
+    text = call.query.get(name, "").strip()
+    return call.store.person(text) if text else None
+
+
+def form_day(call: Call, name: str) -> date:
+    return planning.day(call.field(name))
+
+
+def form_number(call: Call, name: str, default: int | None = None) -> int:
+    text = call.field(name, None if default is None else str(default)).strip() or ("" if default is None else str(default))
+    if not text.isdecimal() or len(text) > 9:
+        raise Problem(f"{name.replace('_', ' ')}: expected a whole number, got {text[:20]!r}")
+    return int(text)

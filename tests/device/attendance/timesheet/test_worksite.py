@@ -1,0 +1,69 @@
+"""Rules that make no sense are refused by name; the board's own time zone is found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, time
+from pathlib import Path
+
+import pytest
+
+from device.attendance.planning import site_from_json, site_json
+from device.attendance.timesheet.shifts import Absence, Assignment, Schedule, Shift
+from device.attendance.timesheet.worksite import Site, TimesheetError, month_days, system_zone
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (lambda: Site("Mars/Olympus"), "no time zone 'Mars/Olympus'"),
+        (lambda: Site("../../etc/passwd"), "no time zone"),
+        (lambda: Site(""), "no time zone"),
+        (lambda: Site(longest_stay_hours=0), "longest_stay_hours expected 1 to 36, got 0"),
+        (lambda: Site(repeat_minutes=61), "repeat_minutes expected 0 to 60, got 61"),
+        (lambda: Site(rounding_minutes=7), "rounding_minutes expected one of 1, 5, 10, 15, got 7"),
+        (lambda: Site(minimum_breaks=((540, 45), (360, 30))), "rising pairs"),
+        (lambda: Shift("x", time(8), time(8)), "expected a start and another end"),
+        (lambda: Shift("x", time(8), None), "expected a start and another end"),
+        (lambda: Shift("x", grace_minutes=1), "a fixed shift needs start and end"),
+        (lambda: Shift("x", minutes=2000), "minutes expected 0 to 1440"),
+        (lambda: Shift("x", time(8), time(16), grace_minutes=121), "grace_minutes expected 0 to 120"),
+        (lambda: Absence(date(2026, 1, 2), date(2026, 1, 1), "sick"), "lies before its first"),
+        (lambda: Absence(date(2026, 1, 1), date(2026, 1, 1), "party"), "expected one of vacation"),
+        (lambda: Assignment(date(2026, 1, 1), (None,) * 367, date(2026, 1, 1)), "at most 366"),
+        (lambda: month_days("2026-13"), "is no month"),
+    ],
+)
+def test_what_makes_no_sense(made: Callable[[], object], said: str) -> None:
+    with pytest.raises(TimesheetError, match=said):
+        made()
+
+
+def test_the_zone_of_the_board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = tmp_path / "localtime"
+    link.symlink_to("/usr/share/zoneinfo/Asia/Tokyo")
+    monkeypatch.delenv("TZ", raising=False)
+    assert system_zone(link) == "Asia/Tokyo"
+    assert system_zone(tmp_path / "none") == "UTC"
+    monkeypatch.setenv("TZ", ":Europe/Berlin")
+    assert system_zone(link) == "Europe/Berlin"
+    monkeypatch.setenv("TZ", "CET-1CEST")  # a rule and no name
+    assert system_zone(link) == "Asia/Tokyo"
+
+
+def test_rules_are_kept_as_they_are() -> None:
+    site = Site("America/New_York", time(4, 30), 24, 5, 15, ((360, 30), (540, 45)), False)
+    assert site_from_json(site_json(site)) == site
+
+
+def test_rotating_crews_and_a_change_of_plan() -> None:
+    """Two weeks early, two weeks late, crews two weeks apart; from a day on somebody works something else, then nothing."""
+    early, late = Shift("early", time(6), time(14)), Shift("late", time(14), time(22))
+    cycle = ((early,) * 5 + (None, None)) * 2 + ((late,) * 5 + (None, None)) * 2
+    monday, site = date(2026, 11, 2), Site()
+    crews = [Schedule([Assignment(date(2026, 11, 1), cycle, anchor)]) for anchor in (monday, date(2026, 11, 16))]
+    assert [crew.planned(date(2026, 11, 18), site).title for crew in crews] == ["late", "early"]
+    assert [crew.planned(date(2026, 11, 1), site).kind for crew in crews] == ["free", "free"]  # the Sunday before the anchor
+    assert crews[0].planned(date(2026, 10, 31), site).kind == "free"  # before `since`
+    changed = Schedule([Assignment(monday, cycle, monday), Assignment(date(2026, 11, 4), (late,), monday), Assignment(date(2026, 11, 6), (), monday)])
+    assert [changed.planned(date(2026, 11, day), site).title for day in (3, 4, 5, 6)] == ["early", "late", "late", ""]

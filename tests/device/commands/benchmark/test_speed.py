@@ -1,0 +1,33 @@
+"""The benchmark runs on a real clip and counts what it should; its times are nobody's business here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import pytest
+
+from device.commands.benchmark.speed import measure, thread_counts
+from device.config import Settings
+from device.vision import catalogue
+
+
+def test_every_frame_of_the_clip_is_measured(shared: Path) -> None:
+    try:
+        catalogue.path("sface-plain")
+        catalogue.path("sface")
+    except catalogue.ModelError as error:
+        pytest.skip(f"models not pulled: {error}")
+    clip = shared / "clips/again.mkv"
+    report = measure(Settings(), [clip])
+    reader, frames = cv2.VideoCapture(str(clip)), 0
+    while reader.read()[0]:  # the header's count is an estimate
+        frames += 1
+    assert report.frames == frames
+    assert report.punches == ("again: first",)
+    detections = {stage.name: stage.count for stage in report.stages}["detect"]
+    assert report.frames / 6 <= detections < report.frames / 3  # 30 frames a second: one in 90 ms is searched, one in 180 ms once everybody is decided
+    assert report.first_frame_seconds > 0 and report.peak_memory_mb > 50
+    assert set(report.crop_ms) >= {"sface", "clockface-edge", "clockface-edge-int8"} and 0 < report.idle_percent < 100
+    assert all(list(by_threads) == list(thread_counts()) for by_threads in report.crop_ms.values())
+    assert "sface" in report.chose[0]

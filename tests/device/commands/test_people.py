@@ -1,0 +1,111 @@
+"""`python -m device people`, through the command line's own entry."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from device.__main__ import main
+from device.storage.store import PunchDraft, Store, TemplateDraft
+from device.system.clock import ClockState
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    path = tmp_path / "clockface.db"
+    embedding = np.eye(1, 8, dtype=np.float32)[0]
+    with Store.open(path) as store:
+        store.add_person_with_templates("Ann [bold]O'Neil[/bold]", "E17", [TemplateDraft("m" * 64, embedding, 0.5, b"crop")] * 3)
+        store.add_person("Bob 👩‍🔬")
+        store.record_punch(PunchDraft(1, 1_795_000_000.5, "in", "kiosk", "manual", ClockState(True, "boot", 1)))
+    return path
+
+
+def test_list(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["people", "list", "--db", str(database)]) == 0
+    said = capsys.readouterr().out
+    assert "Ann [bold]O'Neil[/bold]" in said and "E17" in said and "Bob 👩‍🔬" in said and "2 people" in said
+
+
+def test_list_as_json(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["people", "list", "--db", str(database), "--json"]) == 0
+    ann, bob = json.loads(capsys.readouterr().out)
+    assert ann.pop("enrolled_at").endswith("Z")
+    assert ann == {
+        "person_id": 1,
+        "name": "Ann [bold]O'Neil[/bold]",
+        "code": "E17",
+        "state": "active",
+        "templates": {"m" * 64: 3},
+        "last_punch": {"occurred_at": "2026-11-18T11:06:40.500Z", "direction": "in"},
+    }
+    assert (bob["person_id"], bob["templates"], bob["last_punch"]) == (2, {}, None)
+
+
+@pytest.mark.parametrize("ref", ["1", "e17", "E17", "id:1", "Ann [bold]O'Neil[/bold]"])
+def test_show(database: Path, capsys: pytest.CaptureFixture[str], ref: str) -> None:
+    assert main(["people", "show", ref, "--db", str(database)]) == 0
+    said = capsys.readouterr().out
+    assert "Ann [bold]O'Neil[/bold]" in said and "3 of mmmmmmmmmmmm" in said and "in 2026-11-18T11:06:40.500Z" in said
+
+
+def test_rename_deactivate_activate(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, state in [(["rename", "2", "Robert"], "active"), (["deactivate", "2"], "inactive"), (["activate", "2"], "active")]:
+        assert main(["people", *arguments, "--db", str(database), "--json"]) == 0
+        person = json.loads(capsys.readouterr().out)
+        assert (person["name"], person["state"]) == ("Robert", state)
+
+
+class Terminal(io.StringIO):
+    """Somebody at a terminal who types one answer."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_erasing_is_not_done_unasked(database: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))  # a pipe
+    assert main(["people", "erase", "E17", "--db", str(database)]) == 1
+    assert "--yes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("answer", "code", "state"), [("", 1, "active"), ("\n", 1, "active"), ("no\n", 1, "active"), ("y\n", 0, "erased")])
+def test_erase_asks_first(
+    database: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, answer: str, code: int, state: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Terminal(answer))
+    assert main(["people", "erase", "1", "--db", str(database)]) == code
+    assert "cannot be undone" in capsys.readouterr().out
+    assert main(["people", "show", "1", "--db", str(database), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["state"] == state
+
+
+def test_erase_with_yes(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["people", "erase", "1", "--yes", "--db", str(database)]) == 0
+    assert main(["log", "--db", str(database), "--json"]) == 0
+    said = capsys.readouterr().out
+    assert "O'Neil" not in said and '"name": "erased-1"' in said
+
+
+@pytest.mark.parametrize("arguments", [["show", "Nobody"], ["rename", "1", " "], ["rename", "1", "x" * 10_000], ["erase", "9", "--yes"]])
+def test_what_cannot_be_done_is_exit_1(database: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    assert main(["people", *arguments, "--db", str(database)]) == 1
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+@pytest.mark.parametrize("arguments", [[], ["show"], ["sing"], ["rename", "1"], ["list", "--nonsense"]])
+def test_wrong_usage_is_exit_2(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["people", *arguments])
+    assert caught.value.code == 2
+
+
+def test_a_missing_database_is_not_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["people", "list", "--db", str(tmp_path / "none.db")]) == 1
+    assert "does not exist" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

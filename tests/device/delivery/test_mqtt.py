@@ -1,0 +1,230 @@
+"""MQTT against a real broker: QoS 1, discovery, last will, TLS, rights, a broker that goes away and comes back."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from device.attendance.policy import LastPunch
+from device.config import ConfigError, OutboxSettings
+from device.delivery.connectors import build, read_settings
+from device.delivery.connectors.mqtt import Target
+from device.delivery.outcomes import ConnectorError
+from device.storage.store import Store
+from tests.device.fakes.broker import PASSWORD, USER, Broker, broker, listening, until
+from tests.device.fakes.terminal import START, Clock, courier, punch, sample_event, states
+
+ROOT = Path(__file__).resolve().parents[3]
+paho_leaves_socket = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # to the collector, after a handshake that failed
+
+
+@pytest.fixture(scope="module")
+def shared_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    with broker(tmp_path_factory.mktemp("broker")) as made:
+        yield made
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    monkeypatch.setenv("MQTT_PASSWORD", PASSWORD)
+    with Store.open(tmp_path / "clockface.db") as opened:
+        opened.outbox.set_targets(["home"])
+        opened.add_person("Zoë", "E1")
+        opened.add_person("Bob", "E2")
+        yield opened
+
+
+def settings(made: Broker, **more: Any) -> Any:
+    table = {"kind": "mqtt", "host": "127.0.0.1", "port": made.port, "tls": False, "user": USER, "password": "env:MQTT_PASSWORD", "node": "door"}
+    return read_settings("home", {**table, "timeout_seconds": 3.0, **more})
+
+
+def heeds_interrupts() -> None:
+    """A suite that was started in the background ignores SIGINT, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def drained(store: Store, connector: Any, clock: Clock | None = None) -> list[str]:
+    with courier(store.path, connector, OutboxSettings(first_retry_seconds=1.0), clock or Clock()) as made:
+        made.drain()
+        return made.said  # type: ignore[attr-defined,no-any-return]
+
+
+def test_punches_and_corrections_are_published_once_in_order(shared_broker: Broker, store: Store) -> None:
+    for number in range(50):
+        punch(store, 1 + number % 2, START + number, "out" if number % 3 else "in")
+    store.correct(1, 1, LastPunch(START - 60, "in"), "the clock was slow", "Bob")
+    with listening(shared_broker.port, "clockface/door/#") as heard:
+        drained(store, build(settings(shared_broker)))
+        until(lambda: len([topic for topic, *_ in heard if topic.endswith(("punch", "correction"))]) >= 51)
+    events = [json.loads(text) for topic, text, *_ in heard if topic.endswith("/punch")]
+    assert [event["punch_id"] for event in events if event["person_id"] == 1] == list(range(1, 51, 2))
+    assert len({event["id"] for event in events}) == len(events) == 50
+    assert (events[0]["event_type"], events[0]["code"], events[0]["occurred_at"]) == ("in", "E1", "2026-11-18T11:06:40.000Z")
+    assert "name" not in events[0]
+    [(_, text, retained, qos)] = [message for message in heard if message[0].endswith("/correction")]
+    assert (json.loads(text)["event_type"], json.loads(text)["punch_id"], retained, qos) == ("correction", 1, False, 1)
+    assert store.outbox.summary()[0].waiting == 0
+
+
+def test_names_travel_only_where_told(shared_broker: Broker, store: Store) -> None:
+    punch(store, 1)
+    with listening(shared_broker.port, "clockface/door/punch") as heard:
+        drained(store, build(settings(shared_broker, names=True)))
+        until(lambda: heard)
+    assert json.loads(heard[0][1])["name"] == "Zoë"
+
+
+def test_home_assistant_finds_the_terminal(shared_broker: Broker, store: Store) -> None:
+    drained_once = build(settings(shared_broker))
+    drained_once.tick(0.0, None)  # type: ignore[arg-type]
+    with listening(shared_broker.port, "homeassistant/#") as heard:  # it comes later: what it hears is retained
+        until(lambda: len(heard) >= 3)
+    assert all(retained for *_, retained, _ in heard)
+    found = {topic: json.loads(text) for topic, text, *_ in heard}
+    punch_event = found["homeassistant/event/clockface_door/punch/config"]
+    assert {"event_types", "state_topic", "availability_topic", "unique_id", "device", "name"} <= set(punch_event)
+    assert punch_event["event_types"] == ["in", "out", "break_start", "break_end", "auto"]
+    assert len({config["unique_id"] for config in found.values()}) == 3
+    assert {config["availability_topic"] for config in found.values()} == {"clockface/door/availability"}
+    assert {config["device"]["identifiers"][0] for config in found.values()} == {"clockface_door"}
+    drained_once.close()
+
+
+def test_availability_by_last_will(shared_broker: Broker, store: Store, tmp_path: Path) -> None:
+    """A process that is killed is shown as offline by the broker; one that stops says so itself."""
+    config = tmp_path / "clockface.toml"
+    table = {"kind": '"mqtt"', "host": '"127.0.0.1"', "port": shared_broker.port, "tls": "false", "user": f'"{USER}"', "node": '"gate"'}
+    lines = [f"{key} = {value}" for key, value in {**table, "password": '"env:MQTT_PASSWORD"'}.items()]
+    config.write_text("[connectors.home]\n" + "\n".join(lines) + "\n")
+    command = [sys.executable, "-m", "device", "outbox", "drain", "--db", str(store.path), "--config", str(config)]
+    with listening(shared_broker.port, "clockface/gate/availability") as heard:
+        for stop, count in ((signal.SIGKILL, 2), (signal.SIGINT, 4)):
+            process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=heeds_interrupts)
+            until(lambda count=count: len(heard) >= count - 1, 60)
+            process.send_signal(stop)
+            until(lambda count=count: len(heard) >= count, 30)
+            process.wait(30)
+    assert [text for _, text, *_ in heard] == ["online", "offline"] * 2
+    with listening(shared_broker.port, "clockface/gate/availability") as heard:
+        until(lambda: heard)
+    assert heard[0][1:3] == ("offline", True)
+
+
+@paho_leaves_socket
+def test_tls_checks_the_broker(shared_broker: Broker, store: Store) -> None:
+    punch(store, 1)
+    said = drained(store, build(settings(shared_broker, tls=True, port=shared_broker.tls_port)))
+    assert "no connection to 127.0.0.1" in said[0] and "certificate" in said[0]
+    assert (store.outbox.summary()[0].waiting, store.outbox.dead_letters()) == (1, [])
+    store.outbox.replay()
+    store._db.execute("UPDATE targets SET next_attempt_at = 0")
+    drained(store, build(settings(shared_broker, tls=True, port=shared_broker.tls_port, ca_file=str(shared_broker.ca_file))))
+    assert {state for _, state in states(store)} == {"delivered"}
+
+
+@paho_leaves_socket
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"user": "stranger"}, "did not let us in: Not authorized"),
+        ({"port": 9}, "no connection to 127.0.0.1:9"),
+        ({"tls": True}, "no connection to 127.0.0.1"),
+    ],
+    ids=["wrong user", "nobody there", "TLS where there is none"],
+)
+def test_what_goes_wrong_is_said_without_the_password(shared_broker: Broker, store: Store, more: dict[str, Any], words: str) -> None:
+    punch(store, 1)
+    said = drained(store, build(settings(shared_broker, timeout_seconds=1.0, **more)))
+    assert words in said[0] and PASSWORD not in str(said)
+    assert (store.outbox.summary()[0].waiting, store.outbox.dead_letters()) == (1, [])
+
+
+@paho_leaves_socket
+def test_plain_text_where_the_broker_wants_tls(shared_broker: Broker, store: Store) -> None:
+    punch(store, 1)
+    said = drained(store, build(settings(shared_broker, timeout_seconds=1.0, port=shared_broker.tls_port)))
+    assert "did not let us in" in said[0] or "no connection" in said[0]
+    assert store.outbox.summary()[0].waiting == 1
+
+
+def test_a_wrong_password_waits(shared_broker: Broker, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MQTT_PASSWORD", "a-wrong-password")
+    punch(store, 1)
+    said = drained(store, build(settings(shared_broker)))
+    assert "Not authorized" in said[0] and "a-wrong-password" not in str(said)
+
+
+def test_a_broker_that_goes_away_and_comes_back(tmp_path: Path, store: Store) -> None:
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    with broker(folder) as made:
+        connector = build(settings(made, timeout_seconds=1.0))
+        clock = Clock()
+        with courier(store.path, connector, OutboxSettings(first_retry_seconds=1.0), clock) as delivering:
+            punch(store, 1, START)
+            delivering.drain()
+            made.stop()
+            punch(store, 1, START + 60)
+            delivering.drain()
+            assert store.outbox.summary()[0].waiting == 1
+            clock.now += 100
+            made.start()
+            with listening(made.port, "clockface/#") as heard:
+                delivering.drain()
+                until(lambda: [topic for topic, *_ in heard if topic.endswith("/punch")])
+    assert [json.loads(text)["punch_id"] for topic, text, *_ in heard if topic.endswith("/punch")] == [2]
+    assert [text for topic, text, *_ in heard if topic.endswith("/availability")] == ["online"]
+
+
+def test_a_right_that_is_missing_is_no_success(tmp_path: Path, store: Store) -> None:
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    with broker(folder) as made:
+        made.stop()
+        made.forbid("clockface/door/punch")
+        made.start()
+        punch(store, 1)
+        said = drained(store, build(settings(made)))
+    assert "did not take a message: reason 0x87; give the user write access" in said[0]
+    assert (store.outbox.summary()[0].waiting, store.outbox.dead_letters()) == (1, [])
+
+
+def test_the_test_event(shared_broker: Broker, store: Store) -> None:
+    connector = build(settings(shared_broker))
+    with listening(shared_broker.port, "clockface/door/test") as heard:
+        assert connector.test(sample_event("CLOCKFACE-TEST")) == "the broker took a message on clockface/door/test"
+        until(lambda: heard)
+    assert json.loads(heard[0][1])["event_type"] == "test"
+    connector.close()
+    with pytest.raises(ConnectorError, match="no connection"):
+        build(settings(shared_broker, port=9, timeout_seconds=0.5)).test(sample_event("X"))
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"node": "a/b"}, "node = 'a/b': expected letters"),
+        ({"base": "#"}, "base = '#'"),
+        ({"password": ""}, "user and password: give both or neither"),
+        ({"ca_file": "/no/such/file"}, "ca_file: /no/such/file is no file"),
+        ({"port": 0}, "allowed range 1 to 65535"),
+    ],
+)
+def test_settings_that_cannot_be_honoured(monkeypatch: pytest.MonkeyPatch, more: dict[str, Any], words: str) -> None:
+    monkeypatch.setenv("MQTT_PASSWORD", PASSWORD)
+    table = {"kind": "mqtt", "host": "x", "user": USER, "password": "env:MQTT_PASSWORD", **more}
+    with pytest.raises(ConfigError, match=words):
+        build(read_settings("home", table))
+
+
+def test_the_node_is_this_machine_unless_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Target(read_settings("home", {"kind": "mqtt", "host": "x"}))
+    assert made.node and all(character.isalnum() or character in "-_" for character in made.node)

@@ -1,0 +1,214 @@
+"""A bundle is taken whole, signed and unchanged, or not at all; whatever else is in the file, nothing is unpacked."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from device.maintenance.update.bundle import END, Bundle, header, padding
+from device.maintenance.update.manifest import LARGEST_RELEASE, MANIFEST, SIGNATURES, BundleError
+from device.maintenance.update.signatures import key_id, read_trusted
+from tests.device.maintenance.update.bundles import KEY, contents, made, manifest_of, trust
+
+TRUSTED = {key_id(KEY.public_key()): KEY.public_key()}
+OTHER = Ed25519PrivateKey.from_private_bytes(b"o" * 32)
+
+
+def taken(path: Path, folder: Path, trusted: Any = None) -> None:
+    """Verify and unpack, as an update does."""
+    with Bundle.open(path, TRUSTED if trusted is None else trusted) as bundle:
+        bundle.verify()
+        bundle.unpack(folder)
+
+
+def refused(data: bytes, folder: Path, words: str = "bundle") -> None:
+    """The bytes are no bundle, and nothing of them is on disk."""
+    path, unpacked = folder / "try.bundle", folder / "unpacked"
+    path.write_bytes(data)
+    with pytest.raises(BundleError, match=words):
+        taken(path, unpacked)
+    assert not unpacked.exists()
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    made(tmp_path / "good.bundle", contents())
+    return tmp_path / "good.bundle"
+
+
+def signed(manifest: bytes, files: bytes = END, signatures: bytes | None = None) -> bytes:
+    """A bundle around any manifest, with a good signature."""
+    signatures = json.dumps({key_id(KEY.public_key()): KEY.sign(manifest).hex()}).encode() if signatures is None else signatures
+    parts = [(MANIFEST, manifest), (SIGNATURES, signatures)]
+    return b"".join(header(name, len(data)) + data + padding(len(data)) for name, data in parts) + files
+
+
+def changed(**fields: Any) -> bytes:
+    """The manifest of a good bundle with other fields."""
+    return json.dumps({**json.loads(manifest_of(contents()).to_bytes()), **fields}, sort_keys=True, separators=(",", ":")).encode()
+
+
+def one_file(**fields: Any) -> bytes:
+    return changed(files=[{"path": "device/a.py", "size": 0, "sha256": "0" * 64, "executable": False, **fields}])
+
+
+def test_what_was_put_in_comes_out(bundle: Path, tmp_path: Path) -> None:
+    taken(bundle, tmp_path / "out")
+    for path, content in contents().items():
+        assert (tmp_path / "out" / path).read_bytes() == (content.read_bytes() if isinstance(content, Path) else content)
+    assert (tmp_path / "out/clockface").stat().st_mode & 0o777 == 0o755
+    assert len([path for path in (tmp_path / "out").rglob("*") if path.is_file()]) == len(contents()) + 2
+
+
+def test_tar_reads_it_too(bundle: Path) -> None:
+    """Oracle: the standard library's reader."""
+    with tarfile.open(bundle, "r:") as archive:
+        members = {member.name: (archive.extractfile(member) or io.BytesIO()).read() for member in archive if member.isreg()}
+    assert set(members) == {MANIFEST, SIGNATURES, *contents()}
+    assert members["models/net.onnx"] == contents()["models/net.onnx"]
+
+
+def test_the_same_content_gives_the_same_bytes(bundle: Path, tmp_path: Path) -> None:
+    made(tmp_path / "again.bundle", contents())
+    assert (tmp_path / "again.bundle").read_bytes() == bundle.read_bytes()
+
+
+def test_a_changed_byte_anywhere_is_found(bundle: Path, tmp_path: Path) -> None:
+    """Headers, manifest, signatures, every file, every padding, the end: one byte at a time."""
+    data = bundle.read_bytes()
+    for place in range(0, len(data), 97):
+        refused(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :], tmp_path)
+
+
+def test_a_truncated_or_longer_file_is_refused(bundle: Path, tmp_path: Path) -> None:
+    data = bundle.read_bytes()
+    for kept in [0, 1, 511, *range(512, len(data), 512), len(data) - 1]:
+        refused(data[:kept], tmp_path, "ends early|no bundle")
+    for more in (b"\0", b"x" * 512, data):
+        refused(data + more, tmp_path, "behind its end")
+
+
+def test_files_exchanged_or_left_out_are_refused(bundle: Path, tmp_path: Path) -> None:
+    made(tmp_path / "other.bundle", contents(word="two"))
+    ours, theirs = bundle.read_bytes(), (tmp_path / "other.bundle").read_bytes()
+    start = ours.index(header("LICENSE", 0)[:8]) if b"LICENSE" in ours else ours.index(b"clockface\0")
+    refused(ours[:start] + theirs[start:], tmp_path, "not the file that was signed")
+    refused(theirs[:start] + ours[start:], tmp_path, "not the file that was signed")
+    refused(ours[:start] + END, tmp_path, "header of")
+
+
+def test_only_trusted_keys_count(bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=f"signed by '{key_id(KEY.public_key())}', trusted are {key_id(OTHER.public_key())}"):
+        taken(bundle, tmp_path / "out", {key_id(OTHER.public_key()): OTHER.public_key()})
+    manifest = manifest_of(contents()).to_bytes()
+    refused(signed(manifest, signatures=b"{}"), tmp_path, "signed by 'nobody'")
+    refused(signed(manifest, signatures=b"[]"), tmp_path, "signatures cannot be read")
+    refused(signed(manifest, signatures=json.dumps({key_id(KEY.public_key()): "00" * 64}).encode()), tmp_path, "does not hold")
+    stolen = json.dumps({key_id(KEY.public_key()): OTHER.sign(manifest).hex()}).encode()
+    refused(signed(manifest, signatures=stolen), tmp_path, "does not hold")
+
+
+def test_a_key_can_be_replaced(tmp_path: Path) -> None:
+    """Signed by the old and the new key: devices that trust either of them install it."""
+    made(tmp_path / "both.bundle", contents(), KEY, OTHER)
+    for number, key in enumerate((KEY, OTHER)):
+        taken(tmp_path / "both.bundle", tmp_path / str(number), {key_id(key.public_key()): key.public_key()})
+
+
+def test_trusted_keys_are_read_all_or_none(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="no trusted key"):
+        read_trusted(tmp_path)
+    trust(tmp_path, KEY, OTHER)
+    assert set(read_trusted(tmp_path)) == {key_id(KEY.public_key()), key_id(OTHER.public_key())}
+    (tmp_path / "broken.pub").write_text("-----BEGIN PUBLIC KEY-----\n")
+    with pytest.raises(BundleError, match="broken.pub is no public key"):
+        read_trusted(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "words"),
+    [
+        (changed(schema=0), "schema 0, this device takes .* build it again"),
+        (changed(schema=2), "schema 2, this device takes .* update the device"),
+        (changed(format="other"), "format 'other'"),
+        (changed(surprise=1), "other fields"),
+        (changed(files=[]), "1 to"),
+        (changed(version="../up"), "version"),
+        (changed(target="toaster"), "target 'toaster'"),
+        (changed(built="now"), "wrong type"),
+        (changed() + b" ", "form that is signed"),
+        (b"hello", "cannot be read"),
+        (b"[" * 100_000, "cannot be read"),
+        (one_file(path="../a"), "may leave the release"),
+        (one_file(path="/etc/passwd"), "may leave the release"),
+        (one_file(path="device/../../a"), "may leave the release"),
+        (one_file(path="device/.venv"), "may leave the release"),
+        (one_file(path="device\\a"), "may leave the release"),
+        (one_file(path="device//a"), "may leave the release"),
+        (one_file(path="device/a\n"), "may leave the release"),
+        (one_file(path=""), "may leave the release"),
+        (one_file(path="a" * 101), "may leave the release"),
+        (one_file(path=7), "may leave the release"),
+        (one_file(size=-1), "size"),
+        (one_file(size=LARGEST_RELEASE + 1), "size"),
+        (one_file(size=1.5), "size"),
+        (one_file(sha256="F" * 64), "sha256"),
+        (one_file(link="/etc/passwd"), "other fields"),
+        (changed(files=[{"path": p, "size": LARGEST_RELEASE, "sha256": "0" * 64, "executable": False} for p in ("a", "b")]), "bytes in all"),
+        (changed(files=[{"path": p, "size": 0, "sha256": "0" * 64, "executable": False} for p in ("a", "a")]), "each once"),
+        (changed(files=[{"path": p, "size": 0, "sha256": "0" * 64, "executable": False} for p in ("A", "a")]), "each once"),
+        (changed(files=[{"path": p, "size": 0, "sha256": "0" * 64, "executable": False} for p in ("b", "a")]), "in order"),
+        (changed(files=[{"path": p, "size": 0, "sha256": "0" * 64, "executable": False} for p in ("a", "a/b")]), "a file and a folder"),
+    ],
+)
+def test_a_bad_manifest_is_refused_even_when_signed(manifest: bytes, words: str, tmp_path: Path) -> None:
+    refused(signed(manifest), tmp_path, words)
+
+
+@pytest.mark.parametrize(
+    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.GNUTYPE_SPARSE, tarfile.XHDTYPE]
+)
+def test_members_that_are_no_plain_files_are_refused(kind: bytes, tmp_path: Path) -> None:
+    member = tarfile.TarInfo("device/a.py")
+    member.type, member.linkname = kind, "/etc/passwd"
+    refused(signed(one_file(), member.tobuf(tarfile.USTAR_FORMAT) + END), tmp_path, "header of device/a.py")
+
+
+def test_a_manifest_of_any_size_is_not_read(tmp_path: Path) -> None:
+    refused(header(MANIFEST, 8 << 30)[:512] + b"{}", tmp_path, "no bundle")
+    refused(b"PK\x03\x04" + bytes(600), tmp_path, "no bundle")
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_bytes_do_anything_else_than_being_refused(data: st.DataObject, bundle: Path, tmp_path: Path) -> None:
+    good = bundle.read_bytes()
+    place = data.draw(st.integers(0, len(good)))
+    piece = data.draw(st.binary(min_size=1, max_size=700))
+    cut = data.draw(st.integers(0, 700))
+    mutated = good[:place] + piece + good[place + cut :]
+    if mutated != good:
+        refused(mutated, tmp_path)
+
+
+def test_a_file_that_changes_between_the_two_readings_is_found(bundle: Path, tmp_path: Path) -> None:
+    data = bytearray(bundle.read_bytes())
+    data[data.index(b"<p>one")] ^= 1
+    with pytest.raises(BundleError, match="page.html is not the file that was signed"), Bundle.open(bundle, TRUSTED) as opened:
+        opened.verify()
+        bundle.write_bytes(data)
+        opened.unpack(tmp_path / "out")
+
+
+def test_a_path_that_is_no_file_is_said(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.bundle", tmp_path):
+        with pytest.raises(BundleError, match="cannot be read"):
+            taken(path, tmp_path / "out")

@@ -1,0 +1,433 @@
+"""An update: staged beside, switched in one step, put back when it fails; killed or cut off anywhere, one whole release is in force."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from device.__main__ import main
+from device.config import installed_file
+from device.maintenance.update import database_copy, install
+from device.maintenance.update.install import Board
+from device.maintenance.update.manifest import BundleError, Manifest
+from device.maintenance.update.releases import STARTS, Installation, ReleaseError, read_manifest
+from device.storage.schema import SCHEMA_VERSION
+from device.storage.store import Store
+from device.system.files import Disk
+from device.system.systemd import Service
+from device.vision.catalogue import sha256
+from tests.device.maintenance.update.bundles import contents, made, manifest_of, trust
+
+ROOT = Path(__file__).resolve().parents[4]
+
+
+class Terminal(Service):
+    """A service that notes what it is told; what it starts is healthy unless its release is among the bad ones."""
+
+    def __init__(self, installation: Installation, *bad: str) -> None:
+        super().__init__("test")
+        self.installation, self.bad = installation, bad
+        self.started: list[str | None] = []
+
+    def restart(self) -> str | None:
+        current = self.installation.named("current")
+        self.started.append(current)
+        return "it ended" if current in self.bad else None
+
+    def stop(self) -> str | None:
+        return None
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Installation:
+    made_here = Installation(tmp_path / "inst")
+    trust(made_here.trusted)
+    return made_here
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "clockface.db"
+
+
+def bundled(tmp_path: Path, built: int, faults: tuple[str, ...] = (), **fields: Any) -> tuple[Path, str]:
+    """A bundle and the id of its release."""
+    path = tmp_path / f"{built}.bundle"
+    return path, made(path, contents(faults, f"build {built}"), built=built, **fields).release_id
+
+
+def updated(installation: Installation, bundle: Path, database: Path, service: Service | None, said: list[str] | None = None) -> bool:
+    with installation.changing():
+        release = install.install(installation, bundle, database)
+        return install.switch(installation, release, database, service, (said if said is not None else []).append)
+
+
+def whole(installation: Installation) -> str:
+    """The release in force, every file of it checked against its manifest."""
+    folder = installation.root / "current"
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    assert {file.path: sha256(folder / file.path) for file in manifest.files} == {file.path: file.sha256 for file in manifest.files}
+    return manifest.release_id
+
+
+def test_the_first_and_the_next_release(installation: Installation, database: Path, tmp_path: Path) -> None:
+    (first, one), (second, two) = bundled(tmp_path, 1), bundled(tmp_path, 2)
+    terminal = Terminal(installation)
+    assert updated(installation, first, database, terminal) and updated(installation, second, database, terminal)
+    assert (installation.named("current"), installation.named("proven"), installation.named("previous")) == (two, two, one)
+    assert terminal.started == [one, two] and whole(installation) == two
+    assert (installation.root / "clockface").resolve() == installation.path(two) / "clockface"
+    assert list((installation.path(two) / "device").rglob("*.pyc"))  # a service user cannot write them later
+
+
+def test_a_release_whose_doctor_finds_a_fault_is_put_back(installation: Installation, database: Path, tmp_path: Path) -> None:
+    (first, one), (second, _) = bundled(tmp_path, 1), bundled(tmp_path, 2, faults=("camera",))
+    terminal, said = Terminal(installation), list[str]()
+    assert updated(installation, first, database, terminal)
+    assert not updated(installation, second, database, terminal, said)
+    assert whole(installation) == one and installation.on_trial is None
+    assert any("it is dark" in line for line in said) and terminal.started == [one, one]
+
+
+def test_a_fault_that_was_there_before_is_not_held_against_the_new_release(installation: Installation, database: Path, tmp_path: Path) -> None:
+    (bad, _), (second, two) = bundled(tmp_path, 1, faults=("outbox",)), bundled(tmp_path, 2, faults=("outbox",))
+    assert not updated(installation, bad, database, None)  # the first one has nothing to be compared with
+    made(tmp_path / "base.bundle", contents(word="base"), built=1)
+    assert updated(installation, tmp_path / "base.bundle", database, None)
+    (installation.root / "current/clockface.py").write_bytes(contents(("outbox",))["clockface.py"])  # type: ignore[arg-type]  # bytes
+    assert updated(installation, second, database, Terminal(installation)) and whole(installation) == two
+    third, _ = bundled(tmp_path, 3, faults=("outbox", "models"))
+    said: list[str] = []
+    assert not updated(installation, third, database, Terminal(installation), said)
+    assert any("models: it is dark" in line and "outbox" not in line for line in said)
+
+
+@pytest.mark.parametrize("program", [b"import nothing_of_this_name", b"print('hello')", b"print('[]')"])
+def test_a_doctor_that_does_not_work_is_a_fault(program: bytes, installation: Installation, database: Path, tmp_path: Path) -> None:
+    made(tmp_path / "a.bundle", contents() | {"clockface.py": program})
+    said: list[str] = []
+    assert not updated(installation, tmp_path / "a.bundle", database, None, said)
+    assert any("doctor: does not end well" in line for line in said)
+
+
+def test_a_release_that_does_not_start_is_put_back(installation: Installation, database: Path, tmp_path: Path) -> None:
+    (first, one), (second, two) = bundled(tmp_path, 1), bundled(tmp_path, 2)
+    terminal, said = Terminal(installation, two), list[str]()
+    assert updated(installation, first, database, terminal)
+    assert not updated(installation, second, database, terminal, said)
+    assert whole(installation) == one and terminal.started == [one, two, one]
+    assert said[-1] == f"back to {one}"
+
+
+def test_a_first_release_that_fails_leaves_none_in_force(installation: Installation, database: Path, tmp_path: Path) -> None:
+    bad, _ = bundled(tmp_path, 1, faults=("camera",))
+    assert not updated(installation, bad, database, None)
+    assert installation.named("current") is None and not (installation.root / "current").is_symlink()
+    good, one = bundled(tmp_path, 2)
+    assert updated(installation, good, database, None) and whole(installation) == one
+
+
+def test_without_a_service_the_next_good_start_decides(installation: Installation, database: Path, tmp_path: Path) -> None:
+    (first, one), (second, two) = bundled(tmp_path, 1), bundled(tmp_path, 2)
+    said: list[str] = []
+    assert updated(installation, first, database, None) and updated(installation, second, database, None, said)
+    assert installation.on_trial == two and "on trial" in said[-1]
+    for _ in range(STARTS):
+        install.guard(installation, said.append)
+        assert installation.named("current") == two
+    install.guard(installation, said.append)  # it ended before it was healthy, again and again
+    assert whole(installation) == one and said[-1] == f"back to {one}"
+    assert updated(installation, second, database, None)
+    install.guard(installation, said.append)
+    install.confirm(installation, said.append)
+    for _ in range(STARTS + 1):
+        install.guard(installation, said.append)
+    assert whole(installation) == two
+
+
+def test_rollback_goes_back_and_forth(installation: Installation, database: Path, tmp_path: Path) -> None:
+    (first, one), (second, two) = bundled(tmp_path, 1), bundled(tmp_path, 2)
+    terminal = Terminal(installation)
+    updated(installation, first, database, terminal)
+    with pytest.raises(ReleaseError, match="no release to go back to"):
+        install.rollback(installation, database, terminal, print)
+    updated(installation, second, database, terminal)
+    for expected in (one, two):
+        assert install.rollback(installation, database, terminal, print) and whole(installation) == expected
+
+
+def test_old_releases_are_removed_but_not_those_in_use(installation: Installation, database: Path, tmp_path: Path) -> None:
+    ids = []
+    for built in range(1, 7):
+        bundle, release = bundled(tmp_path, built)
+        assert updated(installation, bundle, database, Terminal(installation))
+        ids.append(release)
+    assert [release.id for release in installation.releases()] == [ids[5], ids[4], ids[3]]
+    assert installation.prune(0) == [ids[3]]
+
+
+BOARD = Board("aarch64", "Raspberry Pi 5 Model B Rev 1.0", "3.11")
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"target": "x86"}, "for x86, this is Raspberry Pi 5"),
+        ({"target": "jetson"}, "for jetson, this is Raspberry Pi 5"),
+        ({"built": 99}, "built before the release in force .*--older"),
+        ({"database_schema": 0}, "its store knows schema 0"),
+    ],
+)
+def test_a_bundle_that_does_not_fit_is_refused(fields: dict[str, Any], words: str, database: Path) -> None:
+    Store.open(database).close()
+    current = manifest_of(contents(), built=100)
+    good = {"built": 101, "database_schema": SCHEMA_VERSION, "target": "rpi"}
+    install.check_fits(manifest_of(contents(), **good), BOARD, current, database)
+    with pytest.raises(BundleError, match=words):
+        install.check_fits(manifest_of(contents(), **{**good, **fields}), BOARD, current, database)
+
+
+def test_another_python_than_there_are_wheels_for_is_refused(database: Path) -> None:
+    manifest = Manifest("1.0", 1, "0" * 40, "rpi", ("3.13",), 1, manifest_of(contents()).files)
+    with pytest.raises(BundleError, match="wheels for Python 3.13, this is 3.11"):
+        install.check_fits(manifest, BOARD, None, database)
+
+
+def test_a_disk_that_is_too_small_is_said_before_anything_is_written(
+    installation: Installation, database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 9, 1))
+    with pytest.raises(BundleError, match="make room"):
+        updated(installation, bundled(tmp_path, 1)[0], database, None)
+    assert installation.releases() == []
+
+
+def test_two_updates_at_once_are_refused(installation: Installation) -> None:
+    with installation.changing(), pytest.raises(ReleaseError, match="another update"), Installation(installation.root).changing():
+        pass
+
+
+# the database
+
+
+@pytest.fixture
+def older(database: Path) -> Iterator[Path]:
+    """A database one schema behind."""
+    with Store.open(database) as store:
+        store.add_person("Ann", "E1")
+    with closing(sqlite3.connect(database)) as raw:
+        raw.execute(f"PRAGMA user_version = {SCHEMA_VERSION - 1}")
+    yield database
+
+
+def migrated(database: Path, *statements: str) -> None:
+    """What the first start of a newer release does."""
+    with closing(sqlite3.connect(database)) as raw, raw:
+        for statement in ("ALTER TABLE sightings ADD COLUMN zone TEXT", f"PRAGMA user_version = {SCHEMA_VERSION}", *statements):
+            raw.execute(statement)
+
+
+def test_a_migrated_database_goes_back_with_its_release(installation: Installation, older: Path, tmp_path: Path) -> None:
+    (first, one), (second, two) = bundled(tmp_path, 1, database_schema=SCHEMA_VERSION - 1), bundled(tmp_path, 2, database_schema=SCHEMA_VERSION)
+
+    class Migrating(Terminal):
+        def restart(self) -> str | None:
+            if self.installation.named("current") == two:
+                migrated(older)
+            return super().restart()
+
+    assert updated(installation, first, older, Terminal(installation))
+    assert not updated(installation, second, older, Migrating(installation, two))
+    assert whole(installation) == one and database_copy.schema_of(older) == SCHEMA_VERSION - 1
+    with closing(sqlite3.connect(older)) as raw:
+        assert "zone" not in {row[1] for row in raw.execute("PRAGMA table_info(sightings)")}
+        assert raw.execute("SELECT name FROM people").fetchall() == [("Ann",)]
+    assert {path.name for path in older.parent.iterdir()} == {"clockface.db", "clockface.db.lock"}  # no copy with templates stays behind
+
+
+def test_nothing_recorded_by_a_release_on_trial_is_lost(installation: Installation, older: Path, tmp_path: Path) -> None:
+    (first, _), (second, two) = bundled(tmp_path, 1, database_schema=SCHEMA_VERSION - 1), bundled(tmp_path, 2, database_schema=SCHEMA_VERSION)
+    said: list[str] = []
+    updated(installation, first, older, Terminal(installation))
+    updated(installation, second, older, None)
+    assert (older.with_name("clockface.db.before-update").stat().st_mode & 0o777) == 0o600
+    migrated(older, "INSERT INTO people (name, created_at) VALUES ('Bea', 0)")
+    install.put_back(installation, said.append)
+    assert whole(installation) == two and "it stays" in said[0] and installation.on_trial is None
+    with closing(sqlite3.connect(older)) as raw:
+        assert raw.execute("SELECT count(*) FROM people").fetchone() == (2,)
+
+
+def test_a_database_that_a_release_cannot_read_keeps_it_from_coming_back(installation: Installation, older: Path, tmp_path: Path) -> None:
+    updated(installation, bundled(tmp_path, 1, database_schema=SCHEMA_VERSION - 1)[0], older, Terminal(installation))
+    updated(installation, bundled(tmp_path, 2, database_schema=SCHEMA_VERSION)[0], older, Terminal(installation))
+    migrated(older)
+    with pytest.raises(ReleaseError, match="install a newer bundle"):
+        install.rollback(installation, older, None, print)
+
+
+# killed and cut off
+
+STOPPING = """
+import os, shutil, signal, sys
+from pathlib import Path
+from device import update
+from device.system.files import Disk
+from device.maintenance.update.releases import Installation
+from tests.device.maintenance.update.test_install import Terminal
+
+class Stopping(Disk):
+    def __init__(self, left):
+        self.left = left
+
+    def step(self):
+        self.left -= 1
+        if self.left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def sync(self, path):
+        self.step()
+        super().sync(path)
+
+    def rename(self, source, target):
+        self.step()
+        super().rename(source, target)  # its sync comes after the change: killed there too
+
+    def link(self, place, target):
+        self.step()
+        super().link(place, target)
+
+base, bundle, database = map(Path, sys.argv[1:])
+for step in range(1000):
+    root = base.with_name(f"copy{step}")
+    shutil.copytree(base, root, symlinks=True)
+    victim = os.fork()
+    if victim == 0:
+        installation = Installation(root, Stopping(step))
+        with installation.changing():
+            release = update.install(installation, bundle, database)
+            update.switch(installation, release, database, Terminal(installation), lambda line: None)
+        os._exit(0)
+    _, status = os.waitpid(victim, 0)
+    if not os.WIFSIGNALED(status):
+        sys.exit(os.WEXITSTATUS(status))
+"""
+
+
+def test_killed_at_every_step_one_whole_release_is_in_force(installation: Installation, database: Path, tmp_path: Path) -> None:
+    """Every flush, rename and link of an update is a place to be killed at; the next update then ends well."""
+    (first, one), (second, two) = bundled(tmp_path, 1), bundled(tmp_path, 2)
+    updated(installation, first, database, Terminal(installation))
+    killing = subprocess.run([sys.executable, "-c", STOPPING, str(installation.root), str(second), str(database)], cwd=ROOT, capture_output=True, text=True)
+    assert killing.returncode == 0, killing.stderr
+    copies = [Installation(folder) for folder in tmp_path.glob("copy*")]
+    assert len(copies) > 20
+    assert {whole(copy) for copy in copies} == {one, two} and {copy.named("proven") for copy in copies} == {one, two}
+    for copy in copies[::5]:
+        assert updated(copy, second, database, Terminal(copy)) and whole(copy) == two
+        assert not list((copy.root / "releases").glob(".*"))
+
+
+class Noting(Disk):
+    """Keeps the order in which things reach the disk."""
+
+    def __init__(self) -> None:
+        self.synced: list[int] = []  # inodes
+        self.renamed: list[tuple[str, set[int]]] = []  # name, what had been flushed by then
+
+    def sync(self, path: Path) -> None:
+        self.synced.append(path.stat().st_ino)
+        super().sync(path)
+
+    def rename(self, source: Path, target: Path) -> None:
+        self.renamed.append((target.name, set(self.synced)))
+        super().rename(source, target)
+        assert self.synced[-1] == target.parent.stat().st_ino  # the name itself is on disk before anything follows
+
+
+def test_content_is_on_the_disk_before_the_name_that_shows_it(installation: Installation, database: Path, tmp_path: Path) -> None:
+    """So a power cut, which forgets what was not flushed, leaves no half release under a whole one's name."""
+    bundle, release = bundled(tmp_path, 1)
+    installation.disk = noting = Noting()
+    assert updated(installation, bundle, database, Terminal(installation))
+    names = [name for name, _ in noting.renamed]
+    assert names == [release, "trial.json", "current", "proven", "clockface"]
+    flushed = dict(noting.renamed)[release]
+    inside = [path for path in installation.path(release).rglob("*") if not path.is_symlink() and ".venv" not in path.parts]
+    assert {path.stat().st_ino for path in inside} <= flushed and len(inside) > 8
+
+
+# the command
+
+
+def test_the_command_from_trust_to_rollback(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    root, (first, one), (second, two) = tmp_path / "inst", bundled(tmp_path, 1), bundled(tmp_path, 2)
+    trust(tmp_path / "keys")
+    (key,) = (tmp_path / "keys").iterdir()
+
+    def said(*words: str) -> tuple[int, str, str]:
+        code = main(["update", *words, "--root", str(root)])
+        return code, *capsys.readouterr()
+
+    code, _, error = said(str(first))
+    assert code == 1 and f"no trusted key in {root}/trusted; `python -m device update trust KEY.pub`" in error
+    assert said("trust", str(key))[0] == 0
+    assert said(str(first))[:2] == (0, f"switched to {one}\n{one} is kept\n")
+    assert said(str(first))[1] == f"{one} is in force already\n"
+    assert said(str(second))[0] == 0
+    assert f"{two}" in said("list")[1] and "on trial" in said("list")[1]
+    assert said("rollback")[:2] == (0, f"back to {one}\n")
+    assert said("guard")[0] == 0 and said("confirm")[0] == 0
+    assert said(str(tmp_path / "none.bundle"))[0] == 1
+    assert "only trusted key" in said("distrust", key.stem)[2]
+    with pytest.raises(SystemExit, match="2"):
+        said("trust")
+    assert main(["update", "list"]) == 1 and "--root DIR" in capsys.readouterr().err
+
+
+ECHO = b"""import sys, pathlib
+print('{"checks": []}' if sys.argv[1] == "doctor" else f"{pathlib.Path(__file__).resolve().parent.name} {sys.argv[1:]}")
+"""
+
+
+def test_the_launcher_runs_what_is_in_force(installation: Installation, database: Path, tmp_path: Path) -> None:
+    files = contents() | {"clockface.py": ECHO}
+    ids = []
+    for built in (1, 2):
+        made(tmp_path / "a.bundle", files, built=built)
+        updated(installation, tmp_path / "a.bundle", database, None)
+        ids.append(manifest_of(files, built=built).release_id)
+    launched = [
+        subprocess.run([str(installation.root / "clockface"), *words], capture_output=True, text=True, cwd=tmp_path).stdout
+        for words in (["log", "--json"], ["update", "guard"], ["run", "--once"])
+    ]
+    assert launched == [f"{ids[1]} ['log', '--json']\n", f"{ids[0]} ['update', 'guard']\n", f"{ids[0]} ['update', 'guard']\n{ids[1]} ['run', '--once']\n"]
+
+
+def test_settings_of_the_site_go_before_those_of_the_release(tmp_path: Path) -> None:
+    home, release = tmp_path / "inst", tmp_path / "inst/releases/1"
+    release.mkdir(parents=True)
+    assert installed_file(home, release) is None
+    (release / "clockface.toml").touch()
+    assert installed_file(home, release) == release / "clockface.toml"
+    (home / "clockface.toml").touch()
+    assert installed_file(home, release) == home / "clockface.toml"
+    assert installed_file(home, home) is None  # a checkout
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_the_doctor_runs_as_the_owner_of_the_data(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    os.chown(tmp_path / "data", 1, -1)  # daemon
+    assert install.as_owner_of(tmp_path / "data/clockface.db")["user"] == 1
+    assert install.as_owner_of(tmp_path / "other/clockface.db") == {}

@@ -1,0 +1,25 @@
+"""The machine as the report names it: a Raspberry Pi's files, a PC's, and none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from device.system import hardware
+
+PI = "processor\t: 0\nFeatures\t: fp asimd evtstrm aes asimdhp asimddp\nCPU part\t: 0xd0b\n\nprocessor\t: 1\nFeatures\t: none\n"
+
+
+def test_a_raspberry_pi(tmp_path: Path) -> None:
+    (tmp_path / "device-tree").mkdir()
+    (tmp_path / "device-tree/model").write_bytes(b"Raspberry Pi 5 Model B Rev 1.0\0")
+    (tmp_path / "cpuinfo").write_text(PI)
+    for number, text in enumerate(("51234\n", "48000\n", "broken")):
+        (tmp_path / f"thermal_zone{number}").mkdir()
+        (tmp_path / f"thermal_zone{number}/temp").write_text(text)
+    assert hardware.lines(tmp_path, tmp_path)[1:] == ["board: Raspberry Pi 5 Model B Rev 1.0; asimd, asimddp", "temperature: 51 degrees Celsius"]
+
+
+def test_a_pc_and_nothing_at_all(tmp_path: Path) -> None:
+    (tmp_path / "cpuinfo").write_text("model name\t: A Processor @ 2.00GHz\nflags\t\t: fpu avx2 avx512_vnni\n")
+    assert hardware.lines(tmp_path, tmp_path)[1] == "board: A Processor @ 2.00GHz; avx2, avx512_vnni"
+    assert hardware.lines(tmp_path / "none", tmp_path / "none")[1:] == ["board: unknown processor; no telling flags", "temperature: not known"]

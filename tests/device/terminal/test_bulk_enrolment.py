@@ -1,0 +1,101 @@
+"""Plans from folders and lists, against what a person would read in them; enrolment of real faces from bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from device.config import Settings
+from device.storage.consents import ConsentDraft
+from device.storage.store import Store
+from device.terminal import bulk_enrolment
+from device.terminal.bulk_enrolment import BulkError, from_csv, from_folders
+from device.terminal.enrolment import EnrolmentError
+from device.vision.catalogue import ModelError
+from device.vision.recogniser import Recogniser
+
+CONSENT = ConsentDraft("2026-11", "en", "the whole text", "paper", 1.8e9)
+PATHS = ["staff/Ada Kern (E17)/1.jpg", "staff/Ada Kern (E17)/2.PNG", "staff/Ben Ott/x.webp", "staff/Ben Ott/notes.txt", "staff/readme.md"]
+
+
+def test_a_sub_folder_a_person() -> None:
+    ada, ben = from_folders(PATHS)
+    assert (ada.name, ada.code, ada.photos, ada.problem) == ("Ada Kern", "E17", tuple(PATHS[:2]), "")
+    assert (ben.name, ben.code, ben.photos) == ("Ben Ott", "", ("staff/Ben Ott/x.webp",))
+    assert from_folders(["loose.jpg"]) == [] and from_folders([]) == []
+
+
+@pytest.mark.parametrize("between", [",", ";", "\t"])
+def test_a_list_in_each_of_the_ways_spreadsheets_write_it(between: str) -> None:
+    lines = [["Name", "Code", "Photo1", "photo2"], ["Ada Kern", "E17", "1.JPG|2.png", "x.webp"], ["", "", "", ""], ["Kern, Cem", "E19", "gone.jpg", ""]]
+    text = "\ufeff" + "\r\n".join(between.join(f'"{cell}"' for cell in line) for line in lines)
+    ada, cem = from_csv(text, PATHS)
+    assert (ada.name, ada.code, ada.photos) == ("Ada Kern", "E17", (PATHS[0], PATHS[1], PATHS[2])) and not ada.problem
+    assert cem.name == "Kern, Cem" and cem.problem == "not in the folder: gone.jpg"
+
+
+def test_a_list_without_photos_finds_them_by_code_or_folder() -> None:
+    paths = ["p/E1.jpg", "p/e1-2.jpg", "p/E10.jpg", "p/Ben Ott/a.jpg", "p/E12/b.jpg"]
+    found = from_csv("name,code\nAda,E1\nBen Ott,E11\nCem,E12\nDana,E13\n", paths)
+    assert [entry.photos for entry in found] == [("p/E1.jpg", "p/e1-2.jpg"), ("p/Ben Ott/a.jpg",), ("p/E12/b.jpg",), ()]
+    assert found[3].problem == "no photo"
+
+
+def test_mistakes_are_named() -> None:
+    twice = from_csv("name,code,photo\nA,E1,1.jpg\nB,e1,x.webp\n", PATHS)
+    assert [entry.problem for entry in twice] == ["the code E1 stands there twice", "the code e1 stands there twice"]
+    shared = from_csv("name,code,photo\nA,E1,1.jpg\nB,E2,1.jpg\n", PATHS)
+    assert all("belongs to somebody else" in entry.problem for entry in shared)
+    many = from_folders([f"s/A/{i}.jpg" for i in range(bulk_enrolment.MOST_PHOTOS + 1)])
+    assert "at most" in many[0].problem
+    assert "control character" in from_csv('name,code,photo\n"A\x07",E1,1.jpg\n', PATHS)[0].problem
+    for text in ("Ada;E17;1.jpg\n", "", "\n\n", "x" * 100):
+        with pytest.raises(BulkError, match="no column 'name'"):
+            from_csv(text, PATHS)
+    with pytest.raises(BulkError, match="at most 5000"):
+        from_csv("name\n" + "A\n" * 5001, PATHS)
+
+
+@given(st.text(max_size=300), st.lists(st.text(max_size=40), max_size=8))
+def test_whatever_comes_is_a_plan_or_words(text: str, paths: list[str]) -> None:
+    from_folders(paths)
+    for listed in (text, f"name,code,photo\n{text}"):
+        try:
+            entries = from_csv(listed, paths)
+        except BulkError:
+            continue
+        assert all(set(entry.photos) <= set(paths) for entry in entries)
+
+
+@pytest.fixture(scope="module")
+def recogniser() -> Recogniser:
+    try:
+        return Recogniser(Settings())
+    except ModelError as error:
+        pytest.skip(f"models not pulled: {error}")
+
+
+def test_real_photos_are_enrolled_poor_ones_left_out_and_nobody_twice(recogniser: Recogniser, shared: Path, tmp_path: Path) -> None:
+    people = sorted(path for path in (shared / "faces/dev").iterdir() if path.is_dir())[:2]
+    first, second = ({photo.name: photo.read_bytes() for photo in sorted(person.iterdir())[:3]} for person in people)
+    with Store.open(tmp_path / "bulk.db") as store:
+        photos = {**first, "cut.jpg": next(iter(first.values()))[:2000], "text.jpg": b"no picture"}
+        done = bulk_enrolment.enrol_one(store, recogniser, "A", "E1", photos, CONSENT)
+        assert 1 <= done.templates <= 3 and done.templates + len(done.left_out) == 5
+        with store.reading() as db:
+            assert db.execute("SELECT person_id, way, version FROM consents").fetchall() == [(done.person.id, "paper", "2026-11")]
+        with pytest.raises(EnrolmentError, match="already enrolled as 'A'"):
+            bulk_enrolment.enrol_one(store, recogniser, "B", "E2", first, CONSENT)
+        with pytest.raises(EnrolmentError, match="cut.jpg"):
+            bulk_enrolment.enrol_one(store, recogniser, "C", "E3", {"cut.jpg": b"\xff\xd8\xff"}, CONSENT)
+        known = store.add_person("D", "E4")
+        assert bulk_enrolment.enrol_one(store, recogniser, "D", "e4", second, CONSENT).person.id == known.id
+        with pytest.raises(EnrolmentError, match="enrolled already"):
+            bulk_enrolment.enrol_one(store, recogniser, "D", "E4", second, CONSENT)
+        with pytest.raises(EnrolmentError, match="another name"):
+            bulk_enrolment.enrol_one(store, recogniser, "X", "E4", second, CONSENT)
+        assert [person.name for person in store.people()] == ["A", "D"]
+        assert store.verify_chain("audit").ok

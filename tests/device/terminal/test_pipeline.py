@@ -1,0 +1,329 @@
+"""The flow with faces drawn by hand: real tracker, votes, attendance and store; only detector and embedder are stand-ins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from device.config import AttendanceSettings, Settings
+from device.storage.records import Punch, PunchDraft
+from device.storage.store import Store, StoreError, TemplateDraft
+from device.system.clock import ClockState
+from device.terminal.annotate import annotate
+from device.terminal.pipeline import Pipeline, Scene
+from device.vision.camera.frame import Frame
+from device.vision.detector import Face
+from device.vision.gallery import Gallery
+from device.vision.quality import Quality
+from device.vision.recogniser import Sample
+
+MODEL = "c" * 64
+GOOD = Quality(0.9, (), 40.0, 0.0, 0.0, 0.0, 0.2, 120.0, 40.0)
+FAR = replace(GOOD, reasons=("too_small",))
+START = 1_800_000_000.0
+VECTORS = {"A": (1, 0, 0), "B": (0, 1, 0), "stranger": (0, 0, 1)}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Somebody in a frame."""
+
+    who: str
+    x: float = 100.0
+    quality: Quality = GOOD
+
+
+class Recogniser:
+    """Sees what `scene` says."""
+
+    def __init__(self) -> None:
+        self.scene: list[Shown] = []
+        self.embedded = 0
+        self.detector = SimpleNamespace(detect=self.detect)
+        self.embedder = SimpleNamespace(card=SimpleNamespace(model_id=MODEL))
+
+    def detect(self, image: Any) -> list[Face]:
+        landmarks = np.array([[30, 40], [70, 40], [50, 60], [35, 80], [65, 80]], np.float32)
+        return [Face((shown.x, 100.0, 100.0, 120.0), landmarks + np.float32(shown.x), 0.9) for shown in self.scene]
+
+    def quick(self, image: Any, face: Face) -> Sample:
+        shown = next(shown for shown in self.scene if shown.x == face.box[0])
+        crop = np.full((112, 112, 3), list(VECTORS).index(shown.who), np.uint8)
+        return Sample(face, crop, shown.quality)
+
+    sample = quick
+
+    def embed(self, samples: Any) -> Any:
+        self.embedded += len(samples)
+        return np.array([VECTORS[list(VECTORS)[sample.crop[0, 0, 0]]] for sample in samples], np.float32)
+
+    def gallery(self, store: Store) -> Gallery:
+        gallery = Gallery(MODEL, 3)
+        _, ids, matrix = store.templates(MODEL)
+        if len(ids):
+            gallery.add(ids, matrix, MODEL)
+        return gallery
+
+    @staticmethod
+    def threshold(templates: int) -> float:
+        return 0.5
+
+
+class Terminal:
+    """A pipeline and its clock."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self.recogniser = Recogniser()
+        self.pipeline = Pipeline(settings, self.recogniser, store, "test")  # type: ignore[arg-type]
+        self.now = START
+        self.index = 0
+
+    def see(self, seconds: float, *shown: Shown) -> list[Scene]:
+        self.recogniser.scene = list(shown)
+        scenes = []
+        for _ in range(round(seconds * 10)):
+            scenes.append(self.pipeline.process(Frame(np.zeros((480, 640, 3), np.uint8), self.now, self.index, live=True)))
+            self.now, self.index = self.now + 0.1, self.index + 1
+        return scenes
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(tmp_path / "clockface.db") as opened:
+        for name in ("A", "B"):
+            opened.add_person_with_templates(name, None, [TemplateDraft(MODEL, np.array(VECTORS[name], np.float32), 0.9, None, "test")])
+        yield opened
+
+
+@pytest.fixture
+def terminal(store: Store) -> Terminal:
+    return Terminal(store, Settings(attendance=AttendanceSettings(refractory_seconds=60)))
+
+
+def recorded(store: Store) -> list[tuple[int, str]]:
+    return [(punch.person_id, punch.direction) for punch in store.punches()]
+
+
+def sightings(tmp_path: Path) -> int:
+    import sqlite3
+
+    with sqlite3.connect(tmp_path / "clockface.db") as raw:
+        return int(raw.execute("SELECT count(*) FROM sightings").fetchone()[0])
+
+
+def test_somebody_known_is_recorded_once_a_visit(terminal: Terminal, store: Store, tmp_path: Path) -> None:
+    scenes = terminal.see(5, Shown("A"))
+    assert [person.name for scene in scenes for person, _ in scene.punches] == ["A"]
+    assert scenes[-1].subjects[0].words == "A: recorded (in)"
+    terminal.see(2)
+    assert "already recorded" in terminal.see(2, Shown("A"))[-1].subjects[0].words
+    terminal.see(61)
+    terminal.see(2, Shown("A"))
+    assert recorded(store) == [(1, "in"), (1, "out")]
+    assert sightings(tmp_path) == 0
+
+
+def test_who_lingers_and_is_lost_for_a_moment_is_not_recorded_again(terminal: Terminal, store: Store) -> None:
+    for _ in range(20):
+        terminal.see(9, Shown("A"))
+        terminal.see(1)  # longer than a track lives
+    assert recorded(store) == [(1, "in")]
+
+
+def test_a_stranger_is_counted_once_and_never_recorded(terminal: Terminal, store: Store, tmp_path: Path) -> None:
+    scenes = terminal.see(10, Shown("stranger"))
+    assert recorded(store) == [] and sightings(tmp_path) == 1
+    assert scenes[-1].subjects[0].words == "unknown"
+
+
+def test_two_people_at_once_are_both_recorded(terminal: Terminal, store: Store) -> None:
+    terminal.see(2, Shown("A", 50.0), Shown("B", 400.0))
+    assert sorted(recorded(store)) == [(1, "in"), (2, "in")]
+
+
+def test_a_poor_crop_is_never_embedded_and_the_person_is_told(terminal: Terminal, store: Store) -> None:
+    scenes = terminal.see(3, Shown("A", quality=FAR))
+    assert recorded(store) == [] and terminal.recogniser.embedded == 0
+    assert scenes[-1].subjects[0].words == "come closer"
+
+
+def test_only_the_best_crop_of_an_interval_is_embedded(terminal: Terminal) -> None:
+    terminal.see(10, Shown("A"))
+    assert terminal.recogniser.embedded <= 3 + 10  # three votes, then one look a second
+
+
+def test_a_track_that_turns_into_somebody_else_records_each_once(terminal: Terminal, store: Store) -> None:
+    terminal.see(3, Shown("A"))
+    terminal.see(12, Shown("B"))
+    assert recorded(store) == [(1, "in"), (2, "in")]
+
+
+def test_who_is_deactivated_while_in_view_is_not_recorded(terminal: Terminal, store: Store) -> None:
+    terminal.see(0.2, Shown("A"))
+    store.deactivate(1)
+    terminal.see(5, Shown("A"))
+    assert recorded(store) == []
+
+
+def test_who_is_deactivated_between_search_and_punch_is_not_recorded_and_the_loop_goes_on(terminal: Terminal, store: Store) -> None:
+    store.deactivate(1)
+    terminal.pipeline.reload = lambda: None  # type: ignore[method-assign]  # as if another process did it just now
+    terminal.see(5, Shown("A"), Shown("B", 400.0))
+    assert recorded(store) == [(2, "in")]
+
+
+def test_frames_in_quick_succession_show_what_the_last_search_found(store: Store) -> None:
+    terminal = Terminal(store, Settings())
+    first = terminal.see(0.1, Shown("A"))[0]
+    second = terminal.pipeline.process(Frame(np.zeros((480, 640, 3), np.uint8), START + 0.01, 1, live=True))
+    assert second.subjects == first.subjects and second.punches == ()
+
+
+def test_the_picture_is_drawn_on_a_copy(terminal: Terminal) -> None:
+    scene = terminal.see(2, Shown("A"))[-1]
+    picture = annotate(scene)
+    assert picture.shape == scene.frame.image.shape and picture.any() and not scene.frame.image.any()
+
+
+def asking(store: Store, unanswered: str = "auto") -> Terminal:
+    return Terminal(store, Settings(attendance=AttendanceSettings(refractory_seconds=60, direction="asked", ask_seconds=5, unanswered=unanswered)))
+
+
+def test_who_is_asked_is_recorded_with_the_answer_for_the_time_of_recognition(store: Store) -> None:
+    terminal = asking(store)
+    terminal.see(2, Shown("A"))
+    (question,) = terminal.pipeline.questions.open()
+    assert recorded(store) == [] and question.draft.direction == "in"
+    terminal.see(1)  # steps out of view to reach the buttons
+    assert not terminal.pipeline.questions.answer("guessed", "out", terminal.now)
+    assert terminal.pipeline.questions.answer(question.token, "break_start", terminal.now)
+    assert not terminal.pipeline.questions.answer(question.token, "out", terminal.now)
+    scenes = terminal.see(1, Shown("A"))
+    assert [punch.direction for scene in scenes for _, punch in scene.punches] == ["break_start"]
+    assert recorded(store) == [(1, "break_start")] and store.punches()[0].occurred_at == pytest.approx(question.draft.occurred_at, abs=0.001)
+    terminal.see(10, Shown("A"))
+    assert recorded(store) == [(1, "break_start")]
+
+
+@pytest.mark.parametrize(("unanswered", "expected"), [("auto", [(1, "auto")]), ("none", [])])
+def test_who_does_not_answer_is_recorded_as_the_settings_say(store: Store, unanswered: str, expected: list[tuple[int, str]]) -> None:
+    terminal = asking(store, unanswered)
+    terminal.see(2, Shown("A"))
+    token = terminal.pipeline.questions.open()[0].token
+    terminal.see(8, Shown("A"))
+    assert recorded(store) == expected and terminal.pipeline.questions.open() == ()
+    assert not terminal.pipeline.questions.answer(token, "in", terminal.now)
+
+
+def test_a_clock_that_is_set_back_does_not_leave_a_question_open_for_hours(store: Store) -> None:
+    terminal = asking(store)
+    terminal.see(2, Shown("A"))
+    terminal.now -= 3600
+    terminal.see(2, Shown("A"))
+    assert recorded(store) == [(1, "auto")]
+    (question,) = terminal.pipeline.questions.open()
+    assert terminal.pipeline.questions.answer(question.token, "out", terminal.now)  # of the visit after the clock was set
+    terminal.see(1, Shown("A"))
+    assert recorded(store) == [(1, "out"), (1, "auto")]  # by what the clock said
+
+
+def yesterday(store: Store) -> None:
+    store.record_punch(PunchDraft(1, START - 15 * 3600, "in", "test", "manual", ClockState(True, "boot", 1)))
+
+
+def test_who_was_not_recorded_for_want_of_an_answer_is_asked_again_when_they_come_back(store: Store) -> None:
+    yesterday(store)
+    terminal = asking(store, "none")
+    terminal.see(10, Shown("A"))
+    terminal.see(2)
+    scenes = terminal.see(2, Shown("A"))
+    assert scenes[-1].subjects[0].words == "A: in or out?" and len(terminal.pipeline.questions.open()) == 1
+
+
+class Failing:
+    """The store's `record_punch`, some calls of which fail."""
+
+    def __init__(self, store: Store, *calls: int) -> None:
+        self.record, self.calls, self.count = store.record_punch, calls, 0
+
+    def __call__(self, draft: PunchDraft) -> Punch:
+        self.count += 1
+        if self.count in self.calls:
+            raise StoreError("the disk is full")
+        return self.record(draft)
+
+
+def see_on(terminal: Terminal, seconds: float, *shown: Shown) -> list[Scene]:
+    """As the supervisor does: after a failure the next frame is tried."""
+    scenes: list[Scene] = []
+    for _ in range(round(seconds * 10)):
+        try:
+            scenes += terminal.see(0.1, *shown)
+        except StoreError:
+            terminal.now, terminal.index = terminal.now + 0.1, terminal.index + 1
+    return scenes
+
+
+def test_a_punch_that_could_not_be_written_is_written_later(store: Store, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    yesterday(store)
+    monkeypatch.setattr(store, "record_punch", Failing(store, 1, 2, 3))
+    scenes = see_on(terminal, 3, Shown("A"))
+    assert recorded(store) == [(1, "in"), (1, "out")] and scenes[-1].subjects[0].words == "A: recorded (out)"
+
+
+def test_an_answer_outlives_a_store_that_fails(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = asking(store)
+    terminal.see(2, Shown("A"))
+    (question,) = terminal.pipeline.questions.open()
+    assert terminal.pipeline.questions.answer(question.token, "break_start", terminal.now)
+    monkeypatch.setattr(store, "record_punch", Failing(store, 1, 2))
+    see_on(terminal, 2)
+    assert recorded(store) == [(1, "break_start")] and terminal.pipeline.questions.settled(terminal.now + 100) == []
+
+
+def test_a_punch_on_disk_is_announced_though_the_next_one_fails(store: Store, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "record_punch", Failing(store, 2))
+    scenes = see_on(terminal, 3, Shown("A"), Shown("B", 400.0))
+    assert [person.name for scene in scenes for person, _ in scene.punches] == ["A", "B"] and len(recorded(store)) == 2
+
+
+def test_two_people_are_asked_apart(store: Store) -> None:
+    terminal = asking(store)
+    terminal.see(2, Shown("A"), Shown("B", 400.0))
+    first, second = terminal.pipeline.questions.open()
+    assert terminal.pipeline.questions.answer(second.token, "out", terminal.now)
+    terminal.see(1, Shown("A"), Shown("B", 400.0))
+    assert recorded(store) == [(second.person.id, "out")] and terminal.pipeline.questions.open() == (first,)
+
+
+def test_who_is_deactivated_while_asked_is_not_recorded(store: Store) -> None:
+    terminal = asking(store)
+    terminal.see(2, Shown("A"))
+    store.deactivate(1)
+    terminal.pipeline.questions.answer(terminal.pipeline.questions.open()[0].token, "in", terminal.now)
+    terminal.see(2, Shown("A"))
+    assert recorded(store) == []
+
+
+def test_faces_that_are_known_are_followed_at_half_the_pace_until_somebody_comes(terminal: Terminal) -> None:
+    def searched(scenes: list[Scene]) -> list[bool]:
+        return [scene.frame.time in looked for scene in scenes]
+
+    looked: set[float] = set()
+    detect = terminal.recogniser.detect
+    terminal.recogniser.detector.detect = lambda image: looked.add(terminal.now) or detect(image)
+
+    begin = terminal.see(1.0, Shown("A"))
+    known = next(index for index, scene in enumerate(begin) if scene.punches)
+    assert all(searched(begin)[: known + 1])
+    assert searched(terminal.see(1.0, Shown("A"))).count(True) == 5
+    both = terminal.see(1.0, Shown("A"), Shown("B", 400.0))
+    punched = next(index for index, scene in enumerate(both) if scene.punches)
+    assert all(searched(both)[1 : punched + 1])
+    assert searched(terminal.see(1.0)).count(True) >= 9, "nobody in view: who comes is seen at once"

@@ -1,0 +1,143 @@
+"""Parts start again alone; the watchdog is fed by what really happens."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from device.storage.database import DamagedError
+from device.storage.store import StoreError
+from device.system.systemd import Watchdog
+from device.terminal.capture_session import Booth
+from device.terminal.pipeline import Scene
+from device.terminal.supervisor import Recognition, kept_running
+from device.vision.camera.frame import Frame
+from device.vision.camera.live import Backoff
+
+IMAGE = np.zeros((4, 4, 3), np.uint8)
+
+
+def frame(index: int) -> Frame:
+    return Frame(IMAGE, float(index), index, live=True)
+
+
+def test_a_part_that_fails_begins_anew_with_growing_pauses() -> None:
+    said: list[str] = []
+    runs = iter([ValueError("first"), OSError("second"), None])
+
+    def work() -> None:
+        if error := next(runs):
+            raise error
+
+    kept_running("outbox", work, threading.Event(), said.append, Backoff(0.001, 1.0))
+    assert [text.split("; ")[0] for text in said] == ["outbox failed (ValueError: first)", "outbox failed (OSError: second)"]
+    assert said[1].endswith("in 0.002 s")
+
+
+def test_a_part_that_is_stopped_does_not_begin_anew() -> None:
+    stop = threading.Event()
+
+    def work() -> None:
+        stop.set()
+        raise ValueError
+
+    kept_running("web", work, stop, lambda text: None, Backoff(60.0, 60.0))  # returns at once
+
+
+class Failing:
+    """A pipeline whose parts fail as they are told; the recogniser is the number of the one loaded."""
+
+    def __init__(self) -> None:
+        self.recogniser: Any = 0
+        self.error: Exception | None = None
+        self.frames: list[int] = []
+        self.written: list[str] = []
+        self.store = SimpleNamespace(audit=self.audit)
+
+    def audit(self, actor: str, action: str, details: dict[str, object]) -> None:
+        if self.error:
+            raise self.error
+        self.written.append(action)
+
+    def searched(self, frame: Frame) -> bool:
+        return True
+
+    def process(self, frame: Frame) -> Scene:
+        self.frames.append(frame.index)
+        if self.error:
+            raise self.error
+        return Scene(frame, (SimpleNamespace(),), ())  # type: ignore[arg-type]
+
+
+def test_a_recogniser_that_fails_is_loaded_anew_after_a_pause() -> None:
+    pipeline, said, now, loaded = Failing(), [], [0.0], iter([1, 2])
+    booth = Booth(lambda: now[0])
+    recognition = Recognition(pipeline, booth, lambda: next(loaded), said.append, monotonic=lambda: now[0])  # type: ignore[arg-type, return-value]
+    assert recognition.process(frame(0)).subjects and recognition.trouble == ""
+    pipeline.error = RuntimeError("the network is broken")
+    assert recognition.decided
+    assert recognition.process(frame(1)).subjects == () and recognition.trouble == "recogniser" and not recognition.decided
+    assert recognition.process(frame(2)).subjects == () and pipeline.frames == [0, 1]  # it waits
+    now[0] = 1.1
+    recognition.process(frame(3))
+    assert pipeline.recogniser == 1 and "in 2 s" in said[-1]
+    pipeline.error, now[0] = None, 4.0
+    assert recognition.process(frame(4)).subjects and recognition.trouble == "" and pipeline.recogniser == booth.recogniser == 2
+    assert said[-1] == "recogniser works again"
+
+
+def test_a_full_disk_is_tried_again_and_no_recogniser_is_loaded() -> None:
+    pipeline, said, now = Failing(), [], [0.0]
+    recognition = Recognition(pipeline, Booth(lambda: now[0]), lambda: pytest.fail("loaded"), said.append, monotonic=lambda: now[0])  # type: ignore[arg-type]
+    pipeline.error = StoreError("the disk is full")
+    recognition.process(frame(0))
+    assert recognition.trouble == "store" and "the disk is full" in said[0] and recognition.decided
+    now[0] = 2.0
+    recognition.process(frame(1))
+    assert recognition.trouble == "store" and pipeline.frames == [0]  # nobody in view is no proof: something must be written first
+    pipeline.error, now[0] = None, 5.0
+    recognition.process(frame(2))
+    assert recognition.trouble == "" and said[-1] == "store works again" == pipeline.written[-1]
+
+
+def test_a_damaged_database_asks_for_a_start_and_does_not_feed_the_watchdog() -> None:
+    pipeline, asked = Failing(), []
+    recognition = Recognition(pipeline, Booth(lambda: 0.0), lambda: pytest.fail("loaded"), print, lambda: asked.append(True), lambda: 0.0)  # type: ignore[arg-type]
+    pipeline.error = DamagedError("the file is malformed")
+    recognition.process(frame(0))
+    assert asked == [True] and recognition.trouble == "store" and not recognition.decided
+
+
+def test_an_error_in_an_enrolment_does_not_end_the_loop() -> None:
+    booth = SimpleNamespace(process=lambda frame: 1 / 0)
+    recognition = Recognition(Failing(), booth, lambda: pytest.fail("loaded"), print, monotonic=lambda: 0.0)  # type: ignore[arg-type]
+    recognition.process(frame(0))
+    assert recognition.trouble == "recogniser"
+
+
+def test_the_watchdog_is_fed_by_new_decisions_only() -> None:
+    now, told = [0.0], []
+    watchdog = Watchdog(lambda: now[0], told.append)
+    for at, index, fed in ((0.0, 0, 1), (0.5, 1, 1), (1.0, 2, 2), (5.0, 2, 2), (5.0, 3, 3)):
+        now[0] = at
+        watchdog.decided(index)
+        assert len(told) == fed
+    now[0] = 9.0
+    watchdog.tried()  # a lost camera is being opened again
+    assert [state.split(b"\n")[0] for state in told] == [b"WATCHDOG=1"] * 4
+
+
+def test_systemd_is_really_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(5.0)
+        monkeypatch.setitem(os.environ, "NOTIFY_SOCKET", str(tmp_path / "notify"))
+        Watchdog().decided(7)
+        assert systemd.recv(100).startswith(b"WATCHDOG=1\nEXTEND_TIMEOUT_USEC=")

@@ -1,0 +1,194 @@
+"""What is asked of a V4L2, GStreamer or Raspberry Pi camera, and what is said of the answer. All devices are fakes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from device.config import CameraSettings
+from device.vision.camera.frame import CameraError
+from device.vision.camera.readers import cameras, has_gstreamer, open_gstreamer, open_picamera, open_v4l
+
+SETTINGS = CameraSettings(width=1280, height=720, rate=30)
+MJPG, YUYV = cv2.VideoWriter.fourcc(*"MJPG"), cv2.VideoWriter.fourcc(*"YUYV")
+NAMES = {
+    cv2.CAP_PROP_FOURCC: "fourcc",
+    cv2.CAP_PROP_FRAME_WIDTH: "width",
+    cv2.CAP_PROP_FRAME_HEIGHT: "height",
+    cv2.CAP_PROP_FPS: "rate",
+    cv2.CAP_PROP_BUFFERSIZE: "buffers",
+}
+
+
+class Capture:
+    """Stands for cv2.VideoCapture; `fixed` is what this camera does whatever is asked."""
+
+    def __init__(self, opens: bool = True, **fixed: float) -> None:
+        self.opens, self.fixed = opens, fixed
+        self.asked: list[str] = []
+        self.values: dict[str, float] = {}
+        self.arguments: tuple[Any, ...] = ()
+        self.released = False
+
+    def __call__(self, *arguments: Any) -> Capture:
+        self.arguments = arguments
+        return self
+
+    def isOpened(self) -> bool:
+        return self.opens
+
+    def set(self, prop: int, value: float) -> bool:
+        self.asked.append(NAMES[prop])
+        self.values[NAMES[prop]] = value
+        return NAMES[prop] not in self.fixed
+
+    def get(self, prop: int) -> float:
+        return self.fixed.get(NAMES[prop], self.values.get(NAMES[prop], 0.0))
+
+    def read(self) -> tuple[bool, Any]:
+        return True, np.zeros((720, 1280, 3), np.uint8)
+
+    def release(self) -> None:
+        self.released = True
+
+
+@pytest.fixture
+def devices(tmp_path: Path) -> Path:
+    """A /dev with one USB camera under its two names."""
+    (tmp_path / "video2").touch()
+    by_id = tmp_path / "v4l" / "by-id"
+    by_id.mkdir(parents=True)
+    (by_id / "usb-ACME_Webcam-video-index0").symlink_to("../../video2")
+    (by_id / "usb-ACME_Webcam-video-index1").symlink_to("../../video3")  # metadata, no pictures
+    return tmp_path
+
+
+def test_format_is_asked_before_the_size(devices: Path) -> None:
+    capture = Capture()
+    reader = open_v4l("2", SETTINGS, devices, capture)
+    assert capture.asked[:4] == ["fourcc", "width", "height", "rate"]
+    assert capture.values["fourcc"] == MJPG
+    assert capture.arguments == (str(devices / "video2"), cv2.CAP_V4L2)
+    assert reader.describe() == f"{devices}/video2 1280x720 MJPG 30/s"
+    reader.close()
+    assert capture.released
+
+
+def test_lasting_name_leads_to_the_device(devices: Path) -> None:
+    capture = Capture()
+    open_v4l(str(devices / "v4l/by-id/usb-ACME_Webcam-video-index0"), SETTINGS, devices, capture)
+    assert capture.arguments[0] == str((devices / "video2").resolve())
+
+
+def test_what_is_not_honoured_is_said(devices: Path) -> None:
+    words = open_v4l("2", SETTINGS, devices, Capture(fourcc=YUYV, width=800, height=600, rate=10)).describe()
+    assert "800x600 (asked 1280x720) YUYV (asked MJPG) 10/s (asked 30/s)" in words
+
+
+def test_far_too_small_is_an_error(devices: Path) -> None:
+    capture = Capture(width=320, height=240)
+    with pytest.raises(CameraError, match="320x240 where 1280x720"):
+        open_v4l("2", SETTINGS, devices, capture)
+    assert capture.released
+
+
+def test_busy_camera(devices: Path) -> None:
+    capture = Capture(opens=False)
+    with pytest.raises(CameraError, match="another program"):
+        open_v4l("2", SETTINGS, devices, capture)
+    assert capture.released
+
+
+def test_missing_camera_names_those_there_are(devices: Path, tmp_path: Path) -> None:
+    with pytest.raises(CameraError, match="video0 does not exist.*usb-ACME_Webcam-video-index0.*--source demo"):
+        open_v4l("0", SETTINGS, devices, Capture())
+    with pytest.raises(CameraError, match="none; plug one in"):
+        open_v4l("0", SETTINGS, tmp_path / "empty", Capture())
+
+
+def test_cameras_without_lasting_names(tmp_path: Path) -> None:
+    (tmp_path / "video0").touch()
+    assert cameras(tmp_path) == [str(tmp_path / "video0")]
+
+
+@pytest.mark.parametrize(("line", "has"), [("    GStreamer:           YES (1.20.3)", True), ("    GStreamer:           NO", False), ("", False)])
+def test_gstreamer_is_read_from_the_build(line: str, has: bool) -> None:
+    assert has_gstreamer(f"Video I/O:\n{line}\n    v4l/v4l2: YES\n") is has
+
+
+def test_jetson_camera() -> None:
+    capture = Capture(width=1280, height=720)
+    reader = open_gstreamer("csi", SETTINGS, "  GStreamer: YES (1.20.3)", capture)
+    pipeline, backend = capture.arguments
+    assert backend == cv2.CAP_GSTREAMER
+    assert pipeline.startswith("nvarguscamerasrc") and "width=1280, height=720" in pipeline and "framerate=30/1" in pipeline
+    assert "format=BGR ! appsink drop=true max-buffers=1" in pipeline
+    assert reader.describe() == "csi 1280x720 GStreamer"
+
+
+def test_own_pipeline_is_taken_as_it_is() -> None:
+    capture = Capture()
+    open_gstreamer("videotestsrc ! appsink", SETTINGS, "GStreamer: YES", capture)
+    assert capture.arguments[0] == "videotestsrc ! appsink"
+    with pytest.raises(CameraError, match="gst-launch"):
+        open_gstreamer("nosuchthing ! appsink", SETTINGS, "GStreamer: YES", Capture(opens=False))
+
+
+def test_without_gstreamer() -> None:
+    with pytest.raises(CameraError, match="no GStreamer.*docs/cameras.md"):
+        open_gstreamer("csi", SETTINGS, "GStreamer: NO")
+
+
+class PiCamera:
+    """Stands for picamera2.Picamera2."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def create_video_configuration(self, **wanted: Any) -> dict[str, Any]:
+        return wanted
+
+    def configure(self, configuration: dict[str, Any]) -> None:
+        self.configuration = configuration
+
+    def camera_configuration(self) -> dict[str, Any]:
+        return self.configuration
+
+    def start(self) -> None:
+        self.calls.append("start")
+
+    def stop(self) -> None:
+        self.calls.append("stop")
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+    def capture_array(self, name: str) -> Any:
+        assert name == "main" and self.calls[-1] == "start"
+        return np.full((720, 1280, 3), (1, 2, 3), np.uint8)
+
+
+def test_raspberry_pi_camera() -> None:
+    camera = PiCamera()
+    reader = open_picamera(SETTINGS, SimpleNamespace(Picamera2=lambda: camera))
+    assert camera.configuration == {"main": {"size": (1280, 720), "format": "RGB888"}, "controls": {"FrameRate": 30}}
+    image = reader.read()
+    assert image is not None and image.shape == (720, 1280, 3) and list(image[0, 0]) == [1, 2, 3]
+    assert reader.describe() == "picamera2 1280x720 BGR"
+    reader.close()
+    assert camera.calls == ["start", "stop", "close"]
+
+
+def test_raspberry_pi_without_camera_or_picamera2() -> None:
+    def nothing() -> None:
+        raise IndexError("list index out of range")
+
+    with pytest.raises(CameraError, match="finds no camera"):
+        open_picamera(SETTINGS, SimpleNamespace(Picamera2=nothing))
+    with pytest.raises(CameraError, match="not installed"):
+        open_picamera(SETTINGS)

@@ -1,0 +1,158 @@
+"""Clips, pictures and folders: every frame, in order, the same each time; and what is said where nothing can be opened."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from device.config import CameraSettings
+from device.vision.camera.source import CameraError, Frame, default_source, open_source
+
+SETTINGS = CameraSettings()
+FRAMES, RATE = 30, 10.0
+
+
+def grey(index: int) -> NDArray[np.uint8]:
+    return np.full((120, 160, 3), 20 + 7 * index, np.uint8)
+
+
+def clip(path: Path, fourcc: str = "MJPG") -> Path:
+    """A clip whose frame number can be read from its grey."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*fourcc), RATE, (160, 120))
+    for index in range(FRAMES):
+        writer.write(grey(index))
+    writer.release()
+    return path
+
+
+def frames(source: Path | str, start: float = 1000.0) -> list[Frame]:
+    with open_source(str(source), SETTINGS, start=start) as opened:
+        assert not opened.live
+        return list(opened)
+
+
+@pytest.mark.parametrize(("name", "fourcc"), [("a.avi", "MJPG"), ("a.mkv", "MJPG"), ("a.mp4", "mp4v")])
+def test_every_frame_in_order_with_its_time(tmp_path: Path, name: str, fourcc: str) -> None:
+    got = frames(clip(tmp_path / name, fourcc))
+    assert [round((f.image.mean() - 20) / 7) for f in got] == list(range(FRAMES))
+    assert [f.index for f in got] == list(range(FRAMES))
+    assert [f.time for f in got] == pytest.approx([1000 + i / RATE for i in range(FRAMES)])
+
+
+def test_twice_the_same(tmp_path: Path) -> None:
+    path = clip(tmp_path / "a.avi")
+    first, second = frames(path), frames(path)
+    assert all(np.array_equal(a.image, b.image) and a.time == b.time for a, b in zip(first, second, strict=True))
+
+
+def test_clip_that_ends_mid_frame(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = clip(tmp_path / "a.mkv")
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3])
+    with caplog.at_level(logging.WARNING):
+        got = frames(path)
+    assert FRAMES / 3 < len(got) < FRAMES
+    assert [round((f.image.mean() - 20) / 7) for f in got[:-1]] == list(range(len(got) - 1))  # the last may be torn
+    if "ends early" not in caplog.text:
+        with open_source(str(path), SETTINGS) as source:
+            assert source._announced <= len(got) + 2  # type: ignore[attr-defined]  # the container knew of no more
+
+
+def test_shared_clip_that_ends_mid_frame(shared: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "again.mkv"
+    data = (shared / "clips" / "again.mkv").read_bytes()
+    path.write_bytes(data[: len(data) * 6 // 10])
+    with caplog.at_level(logging.WARNING):
+        got = frames(path)
+    assert 30 <= len(got) <= 50
+    assert "ends early" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "shape"),
+    [("eat.mkv", 47, (480, 640, 3)), ("head-pose-face-detection-male.gif", 62, (270, 480, 3)), ("short_hamilton_clip.mp4", 275, (360, 640, 3))],
+)
+def test_shared_clips(shared: Path, name: str, count: int, shape: tuple[int, ...]) -> None:
+    got = frames(shared / "clips" / name)
+    assert len(got) == count
+    assert {f.image.shape for f in got} == {shape}
+
+
+@pytest.mark.parametrize("content", [b"", b"hello\n" * 500, bytes(5000)])
+def test_no_clip_inside(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "text.mp4"
+    path.write_bytes(content)
+    with pytest.raises(CameraError, match="text.mp4.*no frame"):
+        open_source(str(path), SETTINGS)
+
+
+def test_folder_in_order_of_names(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for index in (2, 0, 1):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), grey(index))
+    (tmp_path / "1b.jpg").write_text("not a picture")
+    (tmp_path / "notes.txt").write_text("not even by name")
+    with caplog.at_level(logging.WARNING):
+        got = frames(tmp_path)
+    assert [f.name for f in got] == ["0.png", "1.png", "2.png"]
+    assert all(np.array_equal(f.image, grey(i)) for i, f in enumerate(got))
+    assert [f.time for f in got] == sorted({f.time for f in got})
+    assert "1b.jpg" in caplog.text
+
+
+def test_single_picture(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "me.png"), grey(3))
+    (only,) = frames(tmp_path / "me.png")
+    assert (only.name, only.time, only.index, only.live) == ("me.png", 1000.0, 0, False)
+
+
+def test_folder_without_a_readable_picture(tmp_path: Path) -> None:
+    with pytest.raises(CameraError, match="no pictures"):
+        open_source(str(tmp_path), SETTINGS)
+    (tmp_path / "a.jpg").write_bytes(b"")
+    with pytest.raises(CameraError, match="none of 1"):
+        frames(tmp_path)
+
+
+@pytest.mark.parametrize("source", ["nothing.mp4", "", "a\0b", "x" * 5000, "'; DROP TABLE punches; --"])
+def test_no_such_file(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CameraError, match="cannot be read|does not exist|no pictures") as caught:
+        open_source(source, SETTINGS)
+    assert len(str(caught.value)) < 500
+
+
+def test_file_named_like_a_camera_number(tmp_path: Path) -> None:
+    shutil.copy(clip(tmp_path / "a.avi"), tmp_path / "7.avi")
+    assert len(frames(tmp_path / "7.avi")) == FRAMES
+
+
+def test_camera_that_does_not_exist(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(CameraError, match="/dev/video97.*does not exist.*--source demo"):
+        open_source("97", SETTINGS)
+    assert capfd.readouterr().err == ""  # OpenCV's own words stay out of it
+
+
+def test_a_camera_has_no_end() -> None:
+    with pytest.raises(CameraError, match="no end.*--once") as caught:
+        open_source("rtsp://me:secret@127.0.0.1/stream", SETTINGS, once=True)
+    assert "secret" not in str(caught.value)
+
+
+def test_default_is_a_camera_or_the_demo(tmp_path: Path) -> None:
+    assert default_source(tmp_path) == "demo"
+    (tmp_path / "video4").touch()
+    assert default_source(tmp_path) == str(tmp_path / "video4")
+    (tmp_path / "video0").touch()
+    assert default_source(tmp_path) == "0"
+
+
+@pytest.mark.parametrize("bad", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8)])
+def test_frame_refuses_what_is_no_picture(bad: NDArray[np.uint8]) -> None:
+    with pytest.raises(CameraError, match="frame: expected"):
+        Frame(bad, 0.0, 0, live=False)

@@ -1,0 +1,75 @@
+"""What is made of YuNet's answers: one face of several, and its landmarks steadier than those of the best answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from device.config import DetectorSettings
+from device.vision import catalogue
+from device.vision.detector import Detector, merged, overlap
+from device.vision.images import read_image
+
+
+@pytest.fixture(scope="module")
+def yunet() -> Path:
+    try:
+        return catalogue.path("yunet")
+    except catalogue.ModelError as error:
+        pytest.skip(f"models not pulled: {error}")
+
+
+def test_finds_the_faces_that_opencv_keeps(yunet: Path, shared: Path) -> None:
+    detector = Detector(yunet, DetectorSettings())
+    faces = 0
+    for path in sorted((shared / "groups").glob("*.jpg")):
+        image = cv2.resize(read_image(path), (640, 480))
+        opencv = cv2.FaceDetectorYN.create(str(yunet), "", (640, 480), 0.6, 0.3, 200)
+        _, rows = opencv.detect(image)
+        found = detector._find(image, (640, 480))
+        assert [face.score for face in found] == pytest.approx(sorted(rows[:, 14], reverse=True), abs=1e-6), path.name
+        assert all(max(overlap(face.box, tuple(row[:4])) for row in rows) > 0.6 for face in found), path.name
+        faces += len(found)
+    assert faces > 40
+
+
+def test_landmarks_depend_less_on_how_the_window_is_cut(yunet: Path, shared: Path) -> None:
+    """Each portrait in three cuts, some px apart: how far its landmarks move, in eye distances."""
+    detector = Detector(yunet, DetectorSettings())
+    moved: dict[str, list[float]] = {"merged": [], "best": []}
+    for folder in sorted((shared / "faces/dev").iterdir())[:60]:
+        image = read_image(next(iter(sorted(folder.iterdir()))))
+        readings: dict[str, list[np.ndarray]] = {"merged": [], "best": []}
+        for cut in (0, 5, 11):
+            window = np.ascontiguousarray(image[cut:, cut:])
+            best = cv2.FaceDetectorYN.create(str(yunet), "", (window.shape[1], window.shape[0]), 0.6, 0.3, 200)
+            _, rows = best.detect(window)
+            found = detector._find(window, (window.shape[1], window.shape[0]))
+            if rows is None or not found:
+                continue
+            readings["best"].append(max(rows, key=lambda row: row[14])[4:14].reshape(5, 2) + cut)
+            readings["merged"].append(found[0].landmarks + cut)
+        if len(readings["best"]) == 3:
+            for name, sets in readings.items():
+                eyes = np.hypot(*(sets[0][1] - sets[0][0]))
+                moved[name].append(float(np.std(sets, axis=0).mean() / eyes))
+    assert len(moved["best"]) > 40
+    assert np.mean(moved["merged"]) < 0.75 * np.mean(moved["best"]), {name: np.mean(values) for name, values in moved.items()}
+
+
+def test_answers_that_are_no_boxes_are_dropped() -> None:
+    row = np.array([10, 10, 40, 40, *np.linspace(12, 48, 10), 0.9], dtype=np.float32)
+    bad = [row.copy() for _ in range(3)]
+    bad[0][5], bad[1][2], bad[2][14] = np.nan, 0, np.inf
+    weaker, other = row.copy(), row.copy()
+    weaker[:14] += 4
+    weaker[2:4], weaker[14] = 40, 0.45
+    other[:2] += 100
+    faces = merged(np.array([*bad, weaker, row, other]))
+    assert len(faces) == 2
+    assert faces[0][:2] == pytest.approx([10 + 4 / 3, 10 + 4 / 3], abs=1e-4)  # two thirds of the weight lie on the better answer
+    assert faces[0][14] == pytest.approx(0.9)
+    assert merged(np.empty((0, 15), dtype=np.float32)) == []

@@ -1,0 +1,202 @@
+"""Every kind of picture file that people hand in, good and bad."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from device.vision import images
+from device.vision.images import ImageError, image_size, read_image
+
+WIDTH, HEIGHT = 60, 40
+
+
+def picture() -> NDArray[np.uint8]:
+    """(40, 60, 3) uint8 BGR, smooth, each corner another colour, so that a turn or a swap of colours shows."""
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
+    return np.dstack([x * 4, y * 6, 255 - x * 2 - y * 3]).astype(np.uint8)
+
+
+def written(folder: Path, suffix: str, **options: object) -> Path:
+    path = folder / f"picture{suffix}"
+    Image.fromarray(picture()[:, :, ::-1]).save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize("suffix", sorted(images.IMAGE_SUFFIXES))
+def test_every_kind_comes_as_bgr(tmp_path: Path, suffix: str) -> None:
+    image = read_image(written(tmp_path, suffix, quality=95))
+    assert image.shape == (HEIGHT, WIDTH, 3) and image.dtype == np.uint8
+    assert np.abs(image.astype(int) - picture()).mean() < 6
+
+
+@pytest.mark.parametrize("options", [{"progressive": True}, {"quality": 10}])
+def test_jpeg_forms(tmp_path: Path, options: dict[str, object]) -> None:
+    assert read_image(written(tmp_path, ".jpg", **options)).shape == (HEIGHT, WIDTH, 3)
+
+
+def test_grey_becomes_three_equal_channels(tmp_path: Path) -> None:
+    Image.fromarray(picture()[:, :, 0]).save(tmp_path / "grey.png")
+    image = read_image(tmp_path / "grey.png")
+    assert all(np.array_equal(image[:, :, c], picture()[:, :, 0]) for c in range(3))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+def test_sixteen_bits_become_eight(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"deep{suffix}"
+    cv2.imwrite(str(path), picture().astype(np.uint16) * 257)
+    assert np.abs(read_image(path).astype(int) - picture()).max() <= 1
+
+
+def test_transparent_becomes_white(tmp_path: Path) -> None:
+    alpha = np.zeros((HEIGHT, WIDTH), np.uint8)
+    alpha[:, 30:] = 255
+    alpha[:10, :30] = 128
+    Image.fromarray(np.dstack([picture()[:, :, ::-1], alpha])).save(tmp_path / "alpha.png")
+    image = read_image(tmp_path / "alpha.png")
+    assert np.all(image[10:, :30] == 255)
+    assert np.array_equal(image[:, 30:], picture()[:, 30:])
+    mixed = 255 - (255.0 - picture()[:10, :30]) * 128 / 255
+    assert np.abs(image[:10, :30] - mixed).max() <= 1
+
+
+def test_transparent_sixteen_bits(tmp_path: Path) -> None:
+    deep = np.dstack([picture(), np.full((HEIGHT, WIDTH), 255, np.uint8)]).astype(np.uint16) * 257
+    cv2.imwrite(str(tmp_path / "deep.png"), deep)
+    assert np.array_equal(read_image(tmp_path / "deep.png"), picture())
+
+
+TURNS: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {  # EXIF orientation -> what shows the stored picture upright
+    1: lambda a: a,
+    2: np.fliplr,
+    3: lambda a: np.rot90(a, 2),
+    4: np.flipud,
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: np.rot90(a, 2).transpose(1, 0, 2),
+    8: np.rot90,
+}
+
+
+@pytest.mark.parametrize("orientation", TURNS)
+def test_exif_rotation_is_applied(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = written(tmp_path, ".jpg", exif=exif, quality=95)
+    upright = TURNS[orientation](picture())
+    image = read_image(path)
+    assert image.shape == upright.shape
+    assert np.abs(image.astype(int) - upright).mean() < 6
+
+
+@pytest.mark.parametrize("suffix", sorted(images.IMAGE_SUFFIXES))
+@pytest.mark.parametrize("kept", [0.1, 0.5, 0.97])
+def test_truncated(tmp_path: Path, suffix: str, kept: float) -> None:
+    path = written(tmp_path, suffix)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * kept)])
+    with pytest.raises(ImageError, match=f"picture{suffix}"):
+        read_image(path)
+
+
+def test_truncated_with_a_thumbnail(tmp_path: Path) -> None:
+    """The thumbnail inside the EXIF block ends whole, the picture itself does not."""
+    small = io.BytesIO()
+    Image.fromarray(picture()).save(small, "JPEG")
+    comment = b"\xff\xe1" + struct.pack(">H", 2 + len(small.getvalue())) + small.getvalue()
+    whole = written(tmp_path, ".jpg").read_bytes()
+    path = tmp_path / "thumbnail.jpg"
+    path.write_bytes(whole[:2] + comment + whole[2:])
+    assert read_image(path).shape == (HEIGHT, WIDTH, 3)
+    path.write_bytes((whole[:2] + comment + whole[2:])[:-40])
+    with pytest.raises(ImageError, match="incomplete"):
+        read_image(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "empty"),
+        (b"dear sir, find my photo enclosed\n" * 20, "not a JPEG"),
+        (b"GIF89a" + bytes(40), "not a JPEG"),
+        (b"\xff\xd8", "incomplete"),
+        (b"\xff\xd8\xff\xe0\x00\x00" * 5, "incomplete"),
+        (images.PNG_MAGIC, "incomplete"),
+        (b"BM" + bytes(4), "incomplete"),
+        (b"II*\0\xff\xff\xff\xff", "incomplete"),
+        (b"RIFF\0\0\0\0WEBPVP8 ", "incomplete"),
+    ],
+)
+def test_no_picture_inside(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(content)
+    with pytest.raises(ImageError, match=f"photo.jpg.*{words}"):
+        read_image(path)
+
+
+def huge_headers() -> dict[str, bytes]:
+    side = 40_000
+    frame = b"\xff\xc0\x00\x11\x08" + struct.pack(">HH", side, side) + b"\x03\x01\x22\x00\x02\x11\x01\x03\x11\x01"
+    return {
+        "jpg": b"\xff\xd8" + frame + b"\xff\xda\x00\x02",
+        "png": images.PNG_MAGIC + b"\0\0\0\rIHDR" + struct.pack(">II", side, side) + b"\x08\x02\0\0\0",
+        "bmp": b"BM" + bytes(12) + struct.pack("<Iii", 40, side, -side),
+        "tif": b"II*\0\x08\0\0\0\x02\0" + struct.pack("<HHIIHHII", 256, 4, 1, side, 257, 4, 1, side),
+        "webp": b"RIFF\0\0\0\0WEBPVP8X" + bytes(8) + (16_383).to_bytes(3, "little") * 2,
+    }
+
+
+@pytest.mark.parametrize("kind", huge_headers())
+def test_too_large_is_known_before_decoding(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"huge.{kind}"
+    path.write_bytes(huge_headers()[kind])
+    with pytest.raises(ImageError, match="megapixels.*make it smaller"):
+        read_image(path)
+
+
+def test_too_large_a_file_is_not_read(tmp_path: Path) -> None:
+    with open(tmp_path / "big.jpg", "wb") as file:
+        file.truncate(images.MAX_BYTES + 1)  # sparse: takes no room
+    with pytest.raises(ImageError, match="MB"):
+        read_image(tmp_path / "big.jpg")
+
+
+def test_missing_and_folder(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="does not exist"):
+        read_image(tmp_path / "nobody.jpg")
+    with pytest.raises(ImageError, match="cannot be read"):
+        read_image(tmp_path)
+
+
+@pytest.mark.parametrize("options", [{"lossless": True}, {"lossless": False}, {"exif": b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"}])
+def test_webp_sizes(tmp_path: Path, options: dict[str, object]) -> None:
+    assert image_size(written(tmp_path, ".webp", **options).read_bytes()) == (WIDTH, HEIGHT)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    flips=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=8),
+    kind=st.sampled_from(sorted(images.IMAGE_SUFFIXES)),
+)
+def test_damage_gives_a_picture_or_a_named_error(tmp_path: Path, flips: list[tuple[float, int]], kind: str) -> None:
+    data = bytearray(written(tmp_path, kind).read_bytes())
+    for where, value in flips:
+        data[int(where * len(data))] = value
+    path = tmp_path / f"damaged{kind}"
+    path.write_bytes(data)
+    try:
+        image = read_image(path)
+    except ImageError as error:
+        assert "damaged" in str(error)
+    else:
+        assert image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8

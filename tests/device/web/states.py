@@ -1,0 +1,83 @@
+"""The kiosk in each of its states: real faces of the demo's public-domain portraits, real detector, the state put in by hand.
+
+Used by `python -m tests.device.web.kiosk_pictures`, which makes the pictures of the documentation.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from device.attendance.policy import Refused
+from device.config import Settings
+from device.contract import align
+from device.storage.consents import ConsentDraft
+from device.storage.records import Person, Punch, PunchDraft
+from device.system.clock import ClockState
+from device.terminal.pipeline import Scene, Subject
+from device.vision.camera.demo import COLLINS, HOPPER, Stage
+from device.vision.camera.source import Frame
+from device.vision.decision import Decision, Outcome
+from device.vision.quality import assess
+from device.vision.recogniser import Recogniser
+from device.vision.tracker import Tracker
+from device.web.live import Live
+
+CLOCK = ClockState(True, "boot", 1)
+CONSENT = ConsentDraft("2026-11", "en", "as it is shown", "screen", 1.79e9)
+ONE, BOTH, NOBODY = 5.2, 19.5, 0.5  # s in the demo's round
+
+HOPPER_PERSON = Person(1, HOPPER.name, "E17", True, 0.0)
+COLLINS_PERSON = Person(2, COLLINS.name, "E18", True, 0.0)
+
+
+class Scenes:
+    """Scenes of the demo with people whose state is chosen."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.recogniser = Recogniser(settings)
+        self.stage = Stage()
+
+    def at(self, seconds: float, change: Callable[[int, Subject], None] = lambda index, subject: None) -> Scene:
+        """The picture at `seconds` of the round; `change` is given each subject, from left to right."""
+        now = time.time()
+        frame = Frame(self.stage.draw(seconds), now, 0, live=True)
+        faces = sorted(self.recogniser.detector.detect(frame.image), key=lambda face: face.box[0])
+        tracks = Tracker(self.settings.tracker).update(faces, now)
+        subjects = [Subject(track, 0, Decision(self.settings.decision), now) for track in tracks]
+        for index, subject in enumerate(subjects):
+            subject.quality = assess(subject.track.face, align(frame.image, subject.track.face.landmarks), self.settings.quality)
+            change(index, subject)
+        return Scene(frame, tuple(subjects), ())
+
+
+def punch(person: Person, direction: str = "in", at: float | None = None) -> Punch:
+    draft = PunchDraft(person.id, time.time() if at is None else at, direction, "door", "face", CLOCK, 0.8, 0.5, 0.4, None, "m")  # type: ignore[arg-type]
+    return Punch(**{**draft.__dict__, "id": person.id, "previous_hash": "", "hash": ""})
+
+
+def recorded(index: int, subject: Subject) -> None:
+    subject.person = (HOPPER_PERSON, COLLINS_PERSON)[index]
+    subject.result = punch(subject.person)
+    subject.outcome = Outcome("known", "", subject.person.id)
+
+
+def already(index: int, subject: Subject) -> None:
+    recorded(index, subject)
+    subject.result = Refused("already recorded", 0.0, time.time() - 1260)
+
+
+def unknown(index: int, subject: Subject) -> None:
+    subject.outcome = Outcome("unknown", "score below the threshold")
+
+
+def too_small(index: int, subject: Subject) -> None:
+    assert subject.quality is not None
+    subject.quality = replace(subject.quality, reasons=("too_small",))
+
+
+def ask(live: Live) -> None:
+    draft = PunchDraft(1, time.time(), "in", "door", "face", CLOCK, 0.8, 0.5, 0.4, None, "m")
+    live.questions.ask(HOPPER_PERSON, draft, time.time() + 8)

@@ -1,0 +1,250 @@
+"""People, settings, audit and health by their pages; what was written is read from the store."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+from device import config
+from device.__main__ import main
+from device.config import ConfigError
+from device.delivery.connectors import Connector
+from device.delivery.outcomes import Event, Failed, Outcome, Refused
+from device.storage import settings as stored_settings
+from device.storage.consents import ConsentDraft
+from device.storage.records import Person, TemplateDraft
+from device.web.access import pins
+from device.web.desk import health
+from tests.device.fakes.terminal import courier, punch
+from tests.device.web.conftest import Desk
+
+
+def face(desk: Desk, name: str = "Ada Kern", code: str | None = "E17") -> Person:
+    """Somebody with a template, a crop and a consent."""
+    random = np.random.default_rng(1)
+    embedding = random.normal(size=64).astype(np.float32)
+    embedding /= np.linalg.norm(embedding)
+    crop = cv2.imencode(".png", random.integers(0, 255, (112, 112, 3), dtype=np.uint8))[1].tobytes()
+    with desk.store() as store:
+        draft = TemplateDraft("m" * 64, embedding, 0.9, crop, "kiosk")
+        return store.add_person_with_templates(name, code, [draft], ConsentDraft("2026-11", "en", "the whole text", "screen", desk.clock.now))
+
+
+def actions(desk: Desk) -> list[str]:
+    with desk.store() as store, store.reading() as db:
+        return [row[0] for row in db.execute("SELECT action FROM audit ORDER BY id")]
+
+
+def test_people_are_found_by_name_and_code(desk: Desk) -> None:
+    face(desk)
+    with desk.store() as store:
+        for number in range(60):
+            store.add_person(f"Person {number:02}", f"P{number}")
+    page = desk.browser("viewer")
+    assert "Page 1 of 2" in page.get("/people").text and "Page 2 of 2" in page.get("/people?page=99").text
+    assert "Ada Kern" in page.get("/people?q=e17").text and "Ada Kern" not in page.get("/people?q=person").text
+    assert "Nobody fits" in page.get("/people?q=zzz").text
+    assert "Ada Kern" not in page.get("/people?show=no_face").text
+
+
+def test_names_are_never_markup(desk: Desk) -> None:
+    person = face(desk, '<img src=x onerror="alert(1)">')
+    page = desk.browser("hr")
+    for path in ("/people", f"/people/{person.id}"):
+        assert "<img src=x" not in page.get(path).text
+
+
+def test_withdrawal_deletes_templates_and_keeps_the_pin(desk: Desk) -> None:
+    person = face(desk)
+    with desk.store() as store:
+        pins.set_pin(store, person.id, "270819")
+        crop = store.kept_crops(person.id)[0].crop
+    assert not any(crop[200:400] in part.read_bytes() for part in files(desk.terminal.database))  # sealed from the start
+    hr = desk.browser("hr")
+    assert hr.post(f"/people/{person.id}/withdraw", f"/people/{person.id}", {"confirm": "somebody else"}).status_code == 400
+    assert hr.post(f"/people/{person.id}/withdraw", f"/people/{person.id}", {"confirm": "Ada Kern"}).status_code == 303
+    with desk.store() as store:
+        assert store.template_counts_by_person() == {} and store.person(person.id).active and pins.who_have_one(store) == {person.id}
+        with store.reading() as db:
+            assert db.execute("SELECT count(*) FROM consents WHERE withdrawn_at IS NULL").fetchone() == (0,)
+    assert not any(crop[200:400] in part.read_bytes() for part in files(desk.terminal.database))
+    assert actions(desk)[-1] == "consent withdrawn"
+
+
+def files(database: Path) -> list[Path]:
+    return [part for part in database.parent.iterdir() if part.name.startswith(database.name)]
+
+
+def test_erasure_keeps_the_punches_under_a_pseudonym(desk: Desk) -> None:
+    person = face(desk)
+    with desk.store() as store:
+        pins.set_pin(store, person.id, "270819")
+    hr = desk.browser("hr")
+    assert hr.post(f"/people/{person.id}/erase", f"/people/{person.id}", {"confirm": "Ada Kern"}).status_code == 303
+    with sqlite3.connect(desk.terminal.database) as raw:
+        assert raw.execute("SELECT name, code FROM people").fetchone() == (f"erased-{person.id}", None)
+        assert [raw.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("templates", "pins")] == [0, 0]
+    assert "person erased" in actions(desk)
+    assert b"Ada Kern" not in b"".join(part.read_bytes() for part in files(desk.terminal.database))
+
+
+def test_each_look_at_pictures_is_audited(desk: Desk) -> None:
+    person = face(desk)
+    before = actions(desk).count("biometrics read")
+    answer = desk.browser("hr").post(f"/people/{person.id}/pictures", f"/people/{person.id}")
+    assert answer.text.count("data:image/png;base64,") == 1
+    assert actions(desk).count("biometrics read") == before + 1
+    assert "data:image" not in desk.browser("viewer").get(f"/people/{person.id}").text
+
+
+def test_a_pin_is_shown_once(desk: Desk) -> None:
+    person = face(desk)
+    hr = desk.browser("hr")
+    shown = hr.post(f"/people/{person.id}/pin", f"/people/{person.id}").text
+    pin = re.search(r"<code>(\d{6})</code>", shown)
+    assert pin is not None and pin[1] not in hr.get(f"/people/{person.id}").text
+    with desk.store() as store:
+        assert pins.identify(store, "E17", pin[1], "here", desk.clock.now).id == person.id
+    assert hr.post(f"/people/{person.id}", f"/people/{person.id}", {"name": "Ada Kern", "code": ""}).status_code == 400
+    hr.post(f"/people/{person.id}/pin/remove", f"/people/{person.id}")
+    assert hr.post(f"/people/{person.id}", f"/people/{person.id}", {"name": "Ada Kern", "code": ""}).status_code == 303
+
+
+def test_codes_are_given_once(desk: Desk) -> None:
+    person, other = face(desk), face(desk, "Ben Ott", "E18")
+    hr = desk.browser("hr")
+    assert hr.post(f"/people/{other.id}", f"/people/{other.id}", {"name": "Ben Ott", "code": "e17"}).status_code == 400
+    assert hr.post("/people", "/people", {"name": "Cem", "code": "E17"}).status_code == 400
+    assert hr.get("/people/77").status_code == 404 and hr.get(f"/people/{10**30}").status_code == 404
+    with desk.store() as store:
+        assert store.person(person.id).code == "E17"
+
+
+# settings
+
+
+def test_settings_are_checked_like_the_file_and_audited(desk: Desk) -> None:
+    admin = desk.browser("admin")
+    assert admin.post("/settings", "/settings", {"attendance.direction": "in", "attendance.refractory_seconds": "90"}).status_code == 303
+    for name, value in [("attendance.direction", "sideways"), ("attendance.refractory_seconds", "-1"), ("decision.agree", "20"), ("decision.agree", "x"),
+                        ("store.path", "/tmp/x"), ("web.plain_http", "true"), ("nothing.here", "1"), ("attendance.direction", "schedule")]:  # fmt: skip
+        answer = admin.post("/settings", "/settings", {name: value})
+        assert answer.status_code == 400, name
+    with desk.store() as store:
+        stored = stored_settings.read(store)
+    assert stored == {"attendance": {"direction": "in", "refractory_seconds": 90.0}}
+    assert actions(desk).count("setting changed") == 2
+    assert config.load(None, stored).attendance.direction == "in"
+    assert "from the next start" in admin.get("/settings").text
+
+
+def test_the_default_again_is_no_setting(desk: Desk) -> None:
+    admin = desk.browser("admin")
+    admin.post("/settings", "/settings", {"web.language": "de"})
+    admin.post("/settings", "/settings", {"web.language": "en"})
+    with desk.store() as store:
+        assert stored_settings.read(store) == {}
+
+
+def test_the_rules_of_the_site_lie_beside_the_settings_and_are_none(desk: Desk) -> None:
+    with desk.store() as store, store.transaction() as db:
+        db.execute("INSERT INTO settings (key, value) VALUES ('site', '{}'), ('gone.away', '1')")
+    with desk.store() as store:
+        assert stored_settings.read(store) == {"gone": {"away": 1}}
+        with pytest.raises(ConfigError, match="settings unset gone.away"):
+            config.load(None, stored_settings.read(store))
+    command = ["settings", "unset", "gone.away", "--db", str(desk.terminal.database)]
+    assert main(command) == 0 and desk.browser("admin").get("/settings").status_code == 200
+
+
+def test_file_and_page_cannot_contradict_each_other(desk: Desk, tmp_path: Path) -> None:
+    file = tmp_path / "clockface.toml"
+    file.write_text('[attendance]\ndirection = "out"\n')
+    admin = Desk(replace(desk.terminal, config_file=file), desk.clock).browser("admin")
+    assert admin.post("/settings", "/settings", {"attendance.direction": "in"}).status_code == 400
+    assert "set by the file" in admin.get("/settings").text
+    with pytest.raises(ConfigError, match="settings unset attendance.direction"):
+        config.load(file, {"attendance": {"direction": "in"}})
+    assert config.load(file, {"attendance": {"direction": "out", "refractory_seconds": 5}}).attendance.refractory_seconds == 5
+
+
+def test_the_words_of_a_setting_are_those_of_the_configuration() -> None:
+    words = {setting.name: setting.words for setting in stored_settings.editable()}
+    assert words["decision.agree"] == "crops that must name the same person" and words["camera.width"].startswith("px")
+
+
+def test_a_restart_is_asked_for_and_audited(desk: Desk) -> None:
+    assert desk.browser("admin").post("/restart", "/settings").status_code == 200
+    assert desk.terminal.live.restart.is_set() and actions(desk)[-1] == "restart asked"
+
+
+# audit and health
+
+
+def test_the_audit_log_is_filtered(desk: Desk) -> None:
+    face(desk)
+    admin = desk.browser("admin")
+    admin.post("/people", "/people", {"name": "Cem", "code": "E19"})
+    page = admin.get("/audit?action=person added").text
+    assert page.count("<td>person added</td>") == 2 and "<td>templates added</td>" not in page
+    with desk.store() as store, store.reading() as db:
+        actor = db.execute("SELECT actor FROM audit ORDER BY id DESC LIMIT 1").fetchone()[0]
+    assert actor == "user:4" and "<td>admin</td>" in admin.get(f"/audit?actor={actor}").text
+    assert "Nothing fits" in admin.get("/audit?from=2031-01-01").text
+    assert admin.get("/audit?from=yesterday").status_code == 400 and admin.get("/audit?from=0001-01-01").status_code in (200, 400)
+    assert admin.get("/audit?before=5").status_code == 200
+
+
+def test_health_says_what_is_wrong(desk: Desk) -> None:
+    page = desk.browser("viewer").get("/health").text
+    assert "no pictures" in page and "0 people, 0 punches" in page
+    answer = desk.browser("hr").post("/health/verify", "/health")
+    assert answer.text.count("badge good") == 4 and actions(desk)[-1] == "chains verified"
+
+
+def test_a_broken_chain_is_shown(desk: Desk, with_settings: Callable[..., Desk]) -> None:
+    face(desk)
+    with sqlite3.connect(desk.terminal.database) as raw:
+        raw.execute("DROP TRIGGER audit_no_update")
+        raw.execute("UPDATE audit SET actor = 'nobody' WHERE id = 1")
+    assert "audit row 1 was changed" in desk.browser("hr").post("/health/verify", "/health").text
+
+
+class Picky(Connector):
+    """Knows nobody."""
+
+    def send(self, event: Event) -> Outcome:
+        return Refused("no employee with this code") if event.direction == "in" else Failed("busy <later>", whole_target=True)
+
+
+def test_health_shows_what_a_target_answered(desk: Desk) -> None:
+    ada = face(desk)
+    assert "Given up" not in desk.browser("viewer").get("/health").text
+    with courier(desk.terminal.database, Picky(SimpleNamespace(name="payroll")), clock=desk.clock) as made:
+        with desk.store() as store:
+            punch(store, ada.id)
+            punch(store, ada.id, direction="out")
+        made.drain()
+    page = desk.browser("viewer").get("/health").text
+    assert "Given up by a target" in page and "<td>E17</td><td>no employee with this code</td>" in page
+    assert "1 waiting" in page and "1 given up; busy &lt;later&gt;" in page
+
+
+def test_throttling_flags_of_a_raspberry_pi() -> None:
+    assert health.throttling(0x50005) == (["under-voltage", "throttled"], ["under-voltage", "throttled"])
+    assert health.throttling(0) == ([], [])
+
+
+def test_the_hottest_zone_counts(tmp_path: Path) -> None:
+    for number, text in enumerate(["45123\n", "61000\n", "nothing\n"]):
+        (tmp_path / f"thermal_zone{number}").mkdir()
+        (tmp_path / f"thermal_zone{number}/temp").write_text(text)
+    assert health.temperature(tmp_path) == 61.0 and health.temperature(tmp_path / "none") is None

@@ -1,0 +1,66 @@
+"""Headers, host names, foreign forms, sizes."""
+
+from __future__ import annotations
+
+import pytest
+
+from device.config import Settings, WebSettings
+from device.web.access.security import host_names, known_host
+from tests.device.web.conftest import Desk
+
+
+@pytest.mark.parametrize("path", ["/login", "/static/site.css", "/nowhere", "/users"])
+def test_every_answer_has_the_strict_headers(desk: Desk, path: str) -> None:
+    headers = desk.browser().get(path).headers
+    assert "default-src 'none'" in headers["content-security-policy"] and "unsafe" not in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff" and headers["x-frame-options"] == "DENY"
+    assert "cache-control" in headers and "server" not in headers
+
+
+def test_cookies_are_out_of_reach_of_scripts_and_other_sites(desk: Desk) -> None:
+    browser = desk.browser()
+    browser.log_in("admin")
+    answer = browser.post("/login", "/login", {"login": "admin", "password": "four quiet paper boats"})
+    cookies = [value.lower() for value in answer.headers.get_list("set-cookie") if "clockface_desk" in value]
+    assert cookies and all("httponly" in cookie and "samesite=strict" in cookie for cookie in cookies)
+
+
+@pytest.mark.parametrize(
+    ("host", "status"), [("127.0.0.1:8080", 200), ("[::1]:8080", 200), ("localhost", 200), ("192.168.0.7", 200), ("evil.example", 421), ("", 421)]
+)
+def test_only_names_of_this_machine_are_answered(desk: Desk, host: str, status: int) -> None:
+    assert desk.browser().get("/login", headers={"host": host}).status_code == status
+
+
+def test_further_names_come_from_the_settings() -> None:
+    names = host_names(WebSettings(hosts="clock.example, Door.example"), "0.0.0.0")
+    assert known_host("door.example:8443", names) and known_host("CLOCK.example.", names) and not known_host("example", names)
+
+
+@pytest.mark.parametrize("headers", [{"origin": "https://evil.example"}, {"origin": "null"}, {"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"}])
+def test_forms_of_other_sites_are_refused(desk: Desk, headers: dict[str, str]) -> None:
+    browser = desk.browser("admin")
+    answer = browser.http.post("/logout", data={"form_token": browser.token("/users")}, headers=headers)
+    assert answer.status_code == 403
+    assert browser.get("/users").status_code == 200
+
+
+def test_a_body_beyond_the_limit_is_cut_off(desk: Desk) -> None:
+    browser = desk.browser("admin")
+    assert browser.post("/users", "/users", {"login": "x" * 300_000, "role": "viewer"}).status_code == 413
+
+
+def test_a_half_multipart_form_is_refused(desk: Desk) -> None:
+    browser = desk.browser("admin")
+    answer = browser.http.post("/users", content=b"--x\r\nContent-Disposition: form-data; name=", headers={"content-type": "multipart/form-data; boundary=x"})
+    assert answer.status_code in (400, 403)
+
+
+@pytest.mark.parametrize("path", ["/static/../app.py", "/static/%2e%2e/app.py", "/static/..%2fapp.py"])
+def test_static_files_are_those_of_the_folder(desk: Desk, path: str) -> None:
+    assert desk.browser().get(path).status_code == 404
+
+
+def test_certificate_and_key_come_together() -> None:
+    with pytest.raises(Exception, match="both or neither"):
+        Settings(web=WebSettings(certificate="a.pem"))
