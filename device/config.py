@@ -207,11 +207,19 @@ class OutboxSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectorSettings:
-    """What every `[connectors.NAME]` table has; each kind adds its own keys in `device/connectors/`."""
+    """What every `[connectors.NAME]` table has; each kind adds its own keys in `device/delivery/connectors/`."""
 
     name: str  # of the table
     kind: str
     timeout_seconds: float = ranged(10.0, 0.1, 120.0)  # for a connection, and for an answer
+
+
+@dataclass(frozen=True)
+class ConnectorTable:
+    """A `[connectors.NAME]` table as it stands in the file; `device.delivery.connectors.configured` reads it."""
+
+    name: str
+    table: Any
 
 
 @dataclass(frozen=True)
@@ -228,7 +236,12 @@ class Settings:
     web: WebSettings = WebSettings()
     signals: SignalSettings = SignalSettings()
     outbox: OutboxSettings = OutboxSettings()
-    connectors: tuple[ConnectorSettings, ...] = ()
+    connectors: tuple[ConnectorTable, ...] = ()
+
+
+def database_path(settings: Settings, given: str | None) -> Path:
+    """The database named on the command line, or the one of the settings, relative to the project's or the installation's folder."""
+    return Path(given) if given else HOME / settings.store.path
 
 
 def load(path: Path | None, stored: Mapping[str, Mapping[str, Any]] | None = None) -> Settings:
@@ -250,7 +263,7 @@ def load(path: Path | None, stored: Mapping[str, Mapping[str, Any]] | None = Non
             if given.setdefault(key, value) != value:
                 both = f"[{section}] {key} is {given[key]!r} in the configuration file and {value!r} on the settings page"
                 raise ConfigError(f"{both}; take it out of the file, or `python -m device settings unset {section}.{key}`")
-    targets = read_connectors(tables.pop("connectors", {}))
+    targets = tuple(ConnectorTable(name, table) for name, table in tables.pop("connectors", {}).items())
     return Settings(connectors=targets, **{name: read_section(type(getattr(Settings(), name)), name, table) for name, table in tables.items()})
 
 
@@ -278,14 +291,6 @@ def installed_file(home: Path, release: Path) -> Path | None:
     """The configuration in force in an installation: the site's own before the one that came with the release; a checkout has none."""
     places = [home / SITE_FILE, release / SITE_FILE] if home != release else []
     return next((place for place in places if place.exists()), None)
-
-
-def read_connectors(tables: Mapping[str, Any]) -> tuple[ConnectorSettings, ...]:
-    if not tables:
-        return ()
-    from device.delivery.connectors import read_settings  # here: a terminal without connectors imports none
-
-    return tuple(read_settings(name, table) for name, table in tables.items())
 
 
 def read_section(form: type[T], section: str, table: Mapping[str, Any], **given: Any) -> T:

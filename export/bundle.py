@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from device import config
 from device.config import SITE_FILE, Settings
 from device.contract import ClockfaceError
+from device.delivery.connectors import configured
 from device.maintenance.update.bundle import END, header, padding
 from device.maintenance.update.environment import REQUIREMENTS, WHEELS
 from device.maintenance.update.manifest import MANIFEST, SIGNATURES, TARGETS, BundledFile, Manifest
@@ -173,6 +174,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     keys = [read_private_key(path) for path in args.key]
     settings = config.load(args.config)
+    configured(settings)
     catalogue = Catalogue.load()
     contents = device_package(ROOT) | model_files(catalogue, chosen_models(catalogue, settings, args.model), settings)
     if args.config:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,25 @@ FORBIDDEN = {  # package -> modules that nothing in it may import, not even insi
     "training": {"export"},
     "export": set(),
 }
+GROUND = {"contract", "config"}
+ROOMS = {  # room of `device/` -> the rooms below it that it may import, beside the ground; docs/architecture.md draws it
+    "contract": set(),
+    "config": {"contract"},
+    "system": GROUND,
+    "vision": GROUND | {"system"},
+    "storage": GROUND | {"system"},
+    "attendance": GROUND | {"system", "storage"},
+    "delivery": GROUND | {"system", "storage"},
+    "terminal": GROUND | {"system", "storage", "vision", "attendance"},
+    "maintenance": GROUND | {"system", "storage", "vision", "delivery"},
+    "web": GROUND | {"system", "storage", "vision", "attendance", "delivery", "terminal", "maintenance"},
+    "commands": GROUND | {"system", "storage", "vision", "attendance", "delivery", "terminal", "maintenance", "web"},
+    "packaging": set(),
+    "__main__": {"contract", "system"},
+}  # fmt: skip
 LEAF = {"numpy", "cv2"}  # all that the contract stands on, beside the standard library
 FROM_DEVICE = {
-    "config", "contract", "maintenance.update", "storage.schema",
+    "config", "contract", "delivery.connectors", "maintenance.update", "storage.schema",
     "vision.catalogue", "vision.detector", "vision.downloads", "vision.embedder", "vision.images",
 }  # fmt: skip
 MEASURES_THE_DEVICE = {  # what it writes into a card is what a terminal would do
@@ -34,6 +51,7 @@ def modules(package: str) -> list[Path]:
     return sorted((ROOT / package).rglob("*.py"))
 
 
+@cache
 def imported(path: Path) -> set[str]:
     """Dotted names of everything imported anywhere in a file; `from a import b` counts as `a.b`."""
     names: set[str] = set()
@@ -61,6 +79,59 @@ def top(name: str) -> str:
 def test_no_package_reaches_where_it_must_not(package: str) -> None:
     faults = {f"{path.relative_to(ROOT)}: {name}" for path in modules(package) for name in imported(path) if top(name) in FORBIDDEN[package]}
     assert not faults
+
+
+def room(path: Path) -> str:
+    """The room of a file of `device/`: its folder, or the file itself on the ground floor."""
+    return path.relative_to(ROOT / "device").with_suffix("").parts[0]
+
+
+def test_every_file_of_the_device_is_in_a_room() -> None:
+    assert {room(path) for path in modules("device")} - {"__init__"} == set(ROOMS)
+
+
+@pytest.mark.parametrize("here", ROOMS)
+def test_no_room_imports_upward(here: str) -> None:
+    used = {(path, name.split(".")[1]) for path in modules("device") if room(path) == here for name in imported(path) if name.startswith("device.")}
+    faults = {f"{path.relative_to(ROOT)} imports device.{other}" for path, other in used if other not in ROOMS[here] | {here}}
+    assert not faults, f"{here} may import {', '.join(sorted(ROOMS[here])) or 'nothing of ours'}"
+
+
+def module_of(name: str) -> Path | None:
+    """The file of a module that `imported` names, or of the module that a name is taken from."""
+    for parts in (name.split("."), name.split(".")[:-1]):
+        place = ROOT.joinpath(*parts)
+        if (found := next((path for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file()), None)) is not None:
+            return found
+    return None
+
+
+def circle(arrows: dict[Path, set[Path]]) -> list[Path]:
+    """Files that import each other in a loop, in order; empty where there is none."""
+    done: set[Path] = set()
+
+    def walk(path: Path, trail: list[Path]) -> list[Path]:
+        if path in trail:
+            return trail[trail.index(path) :]
+        if path in done:
+            return []
+        found = next((loop for other in sorted(arrows.get(path, ())) if (loop := walk(other, [*trail, path]))), [])
+        done.add(path)
+        return found
+
+    return next((loop for path in sorted(arrows) if (loop := walk(path, []))), [])
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_files_import_each_other_in_a_circle(package: str) -> None:
+    arrows = {path: {found for name in imported(path) if (found := module_of(name)) and found != path} for path in modules(package)}
+    assert [path.relative_to(ROOT).as_posix() for path in circle(arrows)] == []
+
+
+def test_a_circle_is_found() -> None:
+    a, b, c, d = (Path(name) for name in "abcd")
+    assert circle({a: {b}, b: {c}, c: {b, d}, d: set()}) == [b, c]
+    assert circle({a: {b, c}, b: {d}, c: {d}, d: set()}) == []
 
 
 def test_the_contract_is_a_leaf() -> None:

@@ -9,10 +9,9 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from device.attendance.policy import LastPunch
 from device.attendance.timesheet.worksite import Site
 from device.storage.hash_chain import GENESIS, row_hash
-from device.storage.records import METHODS, Person, Punch
+from device.storage.records import METHODS, LastPunch, Person, Punch
 from device.storage.store import Store
 
 PAGE = 100  # punches

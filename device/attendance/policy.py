@@ -4,22 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, cast, get_args
+from typing import cast
 
 from device.config import AttendanceSettings, scheduled
-
-Direction = Literal["in", "out", "break_start", "break_end", "auto"]
-DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+from device.storage.records import Direction, LastPunch
 
 AFTER: dict[Direction, Direction] = {"in": "out", "out": "in", "break_start": "break_end", "break_end": "out", "auto": "in"}
-
-
-@dataclass(frozen=True)
-class LastPunch:
-    """The punch of a person that was recorded last."""
-
-    occurred_at: float  # s since the epoch, UTC
-    direction: Direction
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,13 @@ from typing import Any
 from sqlite_utils import Database
 
 from device.attendance.planning import read_site, site_json
-from device.attendance.policy import LastPunch
 from device.attendance.sheets import MARGIN_DAYS, locked_days_changed, sheet_within, site_on
 from device.attendance.timesheet.sheet import Sheet
 from device.attendance.timesheet.worksite import minute
 from device.storage import corrections
 from device.storage.corrections import CorrectionDraft
 from device.storage.database import StoreError
-from device.storage.records import clean_text, to_ms
+from device.storage.records import LastPunch, clean_text, to_ms
 from device.storage.store import Store
 
 STATES = ("open", "approved", "refused")

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 from device import config
+from device.config import database_path
 from device.maintenance import backup
 from device.maintenance.backup import BackupError
-from device.storage.database import database_path
 from device.storage.store import Store
 
 

@@ -16,8 +16,9 @@ from pathlib import Path
 from device import config
 from device.config import ConfigError, ConnectorSettings
 from device.contract import ClockfaceError
-from device.delivery.connectors import build
-from device.delivery.outcomes import ConnectorError, Event
+from device.delivery.connectors import build, configured
+from device.delivery.outcomes import ConnectorError
+from device.storage.events import Event
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,12 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if (args.action == "test") != (args.name is not None):
         args.usage_error("test needs the NAME of a connector, list takes none")
-    settings = config.load(args.config)
+    targets = configured(config.load(args.config))
     if args.action == "list":
-        return _list(settings.connectors, args.json)
-    found = [target for target in settings.connectors if target.name == args.name]
+        return _list(targets, args.json)
+    found = [target for target in targets if target.name == args.name]
     if not found:
-        names = ", ".join(target.name for target in settings.connectors) or "none; give the configuration to --config"
+        names = ", ".join(target.name for target in targets) or "none; give the configuration to --config"
         raise ConfigError(f"no connector {args.name!a}; configured: {names}")
     return _test(found[0], args)
 

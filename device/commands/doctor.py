@@ -11,8 +11,9 @@ import json
 from pathlib import Path
 
 from device import config
-from device.maintenance.doctor import Finding, examine
-from device.storage.database import database_path
+from device.config import database_path
+from device.maintenance.database_check import Finding
+from device.maintenance.doctor import examine
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

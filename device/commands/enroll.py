@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from device import config
+from device.config import database_path
 from device.contract import ClockfaceError
 from device.storage import settings as stored_settings
 from device.storage.consents import ConsentDraft
-from device.storage.database import database_path
 from device.storage.records import Person
 from device.storage.store import Store
 from device.terminal.enrolment import EnrolmentError, capture, enrol, sample_picture

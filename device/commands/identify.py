@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from device import config
+from device.config import database_path
 from device.storage import settings as stored_settings
-from device.storage.database import database_path
 from device.storage.store import Store
+from device.terminal.enrolled import gallery_of
 from device.terminal.reembedding import waiting
 from device.vision.decision import Outcome, judge
 from device.vision.images import ImageError, read_image
@@ -33,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
         recogniser = Recogniser(settings)
         if line := waiting(store, recogniser):
             print(line, file=sys.stderr)
-        gallery = recogniser.gallery(store)
+        gallery = gallery_of(store, recogniser)
         threshold = recogniser.threshold(len(gallery))
         names = {person.id: person.name for person in store.people()}
         for path in args.images:

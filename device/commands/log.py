@@ -16,9 +16,9 @@ from typing import Any
 
 from device import config
 from device.commands.dates import first_moment, last_moment
+from device.config import database_path
 from device.delivery import tables
-from device.delivery.columns import COLUMNS
-from device.storage.database import database_path
+from device.delivery.tables import COLUMNS
 from device.storage.hash_chain import CHAINED
 from device.storage.store import Store
 from device.system.clock import iso_utc

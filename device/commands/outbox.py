@@ -22,10 +22,9 @@ from rich.text import Text
 
 from device import config
 from device.commands.dates import first_moment, last_moment
-from device.config import ConfigError, Settings
+from device.config import ConfigError, Settings, database_path
 from device.delivery.couriers import delivering, drain
-from device.storage.database import database_path
-from device.storage.outbox import DeadLetter, TargetHealth
+from device.storage.outbox_rows import DeadLetter, TargetHealth
 from device.storage.store import Store
 from device.system.clock import iso_utc
 

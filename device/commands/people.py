@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from device import config
-from device.storage.database import database_path
+from device.config import database_path
 from device.storage.store import Person, Store, StoreError
 from device.system.clock import iso_utc
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from device import config
 from device.commands.backup import add_common, passphrase
+from device.config import database_path
 from device.maintenance import backup
 from device.maintenance.backup import BackupError
-from device.storage.database import TerminalLock, database_path
+from device.storage.database import TerminalLock
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -17,14 +17,13 @@ from pathlib import Path
 import cv2
 
 from device import config
-from device.config import ConfigError, Settings
+from device.config import ConfigError, Settings, database_path
 from device.delivery.couriers import delivering
 from device.maintenance.backup import apply_staged
 from device.maintenance.scheduler import upkeep
 from device.maintenance.update.releases import Installation
 from device.storage import recovery
 from device.storage import settings as stored_settings
-from device.storage.database import database_path
 from device.storage.store import Store
 from device.system.clock import why_silent
 from device.system.gpio import Signals, signalling

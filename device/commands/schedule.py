@@ -17,7 +17,7 @@ from device.attendance.planning import Planning
 from device.attendance.review import Desk
 from device.attendance.timesheet.shifts import ABSENCES, Absence, Shift
 from device.attendance.timesheet.worksite import ROUNDINGS, TimesheetError, month_days
-from device.storage.database import database_path
+from device.config import database_path
 from device.storage.store import Store, StoreError
 
 BY = "schedule"  # who the audit names

@@ -7,9 +7,8 @@ import json
 from pathlib import Path
 
 from device import config
-from device.config import ConfigError
+from device.config import ConfigError, database_path
 from device.storage import settings as stored_settings
-from device.storage.database import database_path
 from device.storage.store import Store
 
 

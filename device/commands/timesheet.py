@@ -18,8 +18,8 @@ from device.attendance.planning import Planning
 from device.attendance.sheets import company_sheets, person_sheet
 from device.attendance.timesheet.sheet import COLUMNS, Sheet, hours, row
 from device.attendance.timesheet.worksite import Site, TimesheetError, minute, month_days
+from device.config import database_path
 from device.delivery import tables
-from device.storage.database import database_path
 from device.storage.store import Person, Store
 
 

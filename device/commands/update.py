@@ -15,10 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from device import config
+from device.config import database_path
 from device.maintenance.update import install
 from device.maintenance.update.releases import Installation, ReleaseError
 from device.maintenance.update.signatures import SUFFIX, key_id, pem, read_public_key, read_trusted
-from device.storage.database import database_path
 from device.system.clock import iso_utc
 from device.system.systemd import Service
 

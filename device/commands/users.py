@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from device import config
-from device.storage.database import database_path
+from device.config import database_path
 from device.storage.store import Store
 from device.web.access import accounts, passwords
 from device.web.access.accounts import ROLES, AccountError

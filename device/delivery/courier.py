@@ -26,7 +26,7 @@ from device.contract import ClockfaceError
 from device.delivery.backoff import Backoff
 from device.delivery.connectors import Connector
 from device.delivery.outcomes import LONGEST_ANSWER, Delivered, Failed, Outcome, Refused
-from device.storage.outbox import Mark, Waiting
+from device.storage.outbox_rows import Mark, Waiting
 from device.storage.store import Store
 
 ROUND_EVENTS = 1000  # at most so many are sent again after a kill

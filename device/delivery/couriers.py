@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from device.config import Settings
-from device.delivery.connectors import Connector, build
+from device.delivery.connectors import Connector, build, configured
 from device.delivery.courier import Courier, Say
 from device.storage.database import CourierLock
 from device.storage.store import Store
-from device.terminal.supervisor import kept_running
+from device.system.restart import kept_running
 
 STOP_SECONDS = 5.0  # how long the end of the program waits for answers that are still out
 
@@ -25,7 +25,7 @@ def delivering(path: Path, settings: Settings, say: Say = print) -> Iterator[Non
         ConfigError: a connector cannot be built: a secret is missing, a setting cannot be honoured.
         StoreError: another process delivers the punches of this database.
     """
-    connectors = [build(target) for target in settings.connectors]
+    connectors = [build(target) for target in configured(settings)]
     with Store.open(path, settings.store, actor="outbox") as store:
         store.outbox.set_targets([connector.name for connector in connectors])
     if not connectors:
@@ -50,7 +50,7 @@ def drain(path: Path, settings: Settings, names: Sequence[str] | None = None, sa
 
     Raises: as `delivering`.
     """
-    connectors = [build(target) for target in settings.connectors]
+    connectors = [build(target) for target in configured(settings)]
     lock = CourierLock(path)
     done = {}
     try:

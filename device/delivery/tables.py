@@ -16,15 +16,22 @@ from pathlib import Path
 from typing import Any
 
 from device.contract import ClockfaceError
-from device.delivery.columns import harmless
 
 Row = Mapping[str, Any]
+
+# of a punch in everything that leaves the device: log, exports, webhook, files
+COLUMNS = ("punch_id", "person_id", "name", "code", "occurred_at", "direction", "method", "score", "lead", "threshold", "clock_synchronised", "device")
 
 SHEET_ROWS = 1_048_575  # a worksheet holds so many under its header
 
 
 class ExportError(ClockfaceError):
     """What was asked for cannot be written; the message says what to do."""
+
+
+def harmless(cell: Any) -> Any:
+    """A text that a spreadsheet would run as a formula gets an apostrophe in front (OWASP, CSV injection)."""
+    return "'" + cell if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
 def as_json(rows: Sequence[Row]) -> bytes:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from device.contract import ClockfaceError
-from device.maintenance.doctor import check_database
+from device.maintenance.database_check import check_database
 from device.maintenance.encryption import seal, unseal
 from device.storage import recovery
 from device.storage.database import StoreError, TerminalLock, explained

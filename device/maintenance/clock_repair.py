@@ -14,10 +14,10 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from device.attendance.policy import LastPunch
 from device.storage import corrections
 from device.storage.corrections import CorrectionDraft
 from device.storage.database import StoreError
+from device.storage.records import LastPunch
 from device.storage.store import Store
 from device.system.clock import ClockState, iso_utc
 

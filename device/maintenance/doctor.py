@@ -8,20 +8,19 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import quote
+from typing import Any
 
 from sqlite_utils import Database
 
 from device.config import HOME, ROOT, CameraSettings, Settings
 from device.contract import ClockfaceError
+from device.maintenance.database_check import Finding, check_database, read_only
 from device.maintenance.update.manifest import MANIFEST, Manifest
-from device.storage import hash_chain, keys, outbox, recovery
+from device.storage import keys, outbox_rows
 from device.storage.database import explained
-from device.storage.outbox import TargetHealth
-from device.storage.schema import APPLICATION_ID, SCHEMA_VERSION
+from device.storage.outbox_rows import TargetHealth
+from device.storage.schema import SCHEMA_VERSION
 from device.system.clock import ClockState, iso_utc, read_clock_state
 from device.vision.camera.source import default_source, open_source
 from device.vision.catalogue import Catalogue, sha256
@@ -30,15 +29,6 @@ DARK = 8.0  # mean grey level of a lens that is covered
 LITTLE_DISK, NO_DISK = 1_000, 100  # MB free; a year of punches of 50 people takes 30 MB
 STUCK_SECONDS = 3600  # an event that waits for longer is reported
 EARLIEST = 1_767_225_600  # 2026-01-01: no terminal has run before
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report."""
-
-    check: str
-    state: Literal["ok", "warning", "FAULT"]
-    words: str  # what was found and, unless ok, what to do
 
 
 Check = Callable[[], Finding]
@@ -170,32 +160,6 @@ def check_disk(database: Path) -> Finding:
     return Finding("disk", "ok", words)
 
 
-def check_database(database: Path) -> Finding:
-    """Read the whole database: its version, its integrity, its hash chains, who may read it."""
-    recovery.refuse_empty(database)
-    if not database.exists():
-        return Finding("database", "warning", f'{database} does not exist yet: enrol somebody (`python -m device enroll "Name" --camera 0`)')
-    with explained(database), closing(_read_only(database)) as connection:
-        owner, version = (connection.execute(f"PRAGMA {key}").fetchone()[0] for key in ("application_id", "user_version"))
-        if owner != APPLICATION_ID:
-            return Finding("database", "FAULT", f"{database} belongs to another program; give another file to --db")
-        if version != SCHEMA_VERSION:
-            return _other_version(database, version)
-        faults = [row[0] for row in connection.execute("PRAGMA integrity_check(5)") if row[0] != "ok"]
-        if faults:
-            return Finding("database", "FAULT", f"{database} is damaged ({faults[0]}): stop the terminal, keep a copy, restore a back-up")
-        db = Database(connection, execute_plugins=False)
-        reports = [hash_chain.verify(db, table) for table in hash_chain.CHAINED]
-        people, punches = (connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("people", "punches"))
-    broken = next((report for report in reports if not report.ok), None)
-    if broken:
-        return Finding("database", "FAULT", f"{database}: {broken.reason}; keep a copy and compare it with a back-up")
-    words = f"{database}: {people} people, {punches} punches, hash chains whole"
-    if database.stat().st_mode & 0o077:
-        return Finding("database", "warning", f"{words}, but others on this machine may read it: chmod 600 {database}")
-    return Finding("database", "ok", words)
-
-
 def check_keys(database: Path) -> Finding:
     """Whether the device's key opens, nobody else reads it, and everybody with templates has a key."""
     place = keys.folder()
@@ -217,7 +181,7 @@ def _identity_and_owners(database: Path) -> tuple[str | None, set[int]]:
     """Of a database of this version: its identity, and everybody who has templates."""
     if not database.exists():
         return None, set()
-    with explained(database), closing(_read_only(database)) as connection:
+    with explained(database), closing(read_only(database)) as connection:
         if connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
             return None, set()
         identity = connection.execute("SELECT id FROM identity").fetchone()[0]
@@ -236,9 +200,9 @@ def check_release(release: Path) -> Finding:
 
 def check_outbox(settings: Settings, database: Path, now: float) -> Finding:
     """Whether punches reach the company's systems: secrets in place, nothing stuck, nothing given up."""
-    from device.delivery.connectors import build
+    from device.delivery.connectors import build, configured
 
-    for target in settings.connectors:
+    for target in configured(settings):
         build(target)
     names = {target.name for target in settings.connectors}
     targets = _targets(database)
@@ -251,10 +215,10 @@ def check_outbox(settings: Settings, database: Path, now: float) -> Finding:
 def _targets(database: Path) -> list[TargetHealth]:
     if not database.exists():
         return []
-    with explained(database), closing(_read_only(database)) as connection:
+    with explained(database), closing(read_only(database)) as connection:
         if connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
             return []
-        return outbox.health(Database(connection, execute_plugins=False))
+        return outbox_rows.health(Database(connection, execute_plugins=False))
 
 
 def _trouble(target: TargetHealth, configured: set[str], now: float) -> str:
@@ -273,17 +237,7 @@ def _trouble(target: TargetHealth, configured: set[str], now: float) -> str:
 def count_templates(database: Path) -> int:
     """Templates of active people; 0 where there is none or it cannot be read, which the check of the database tells."""
     try:
-        with closing(_read_only(database)) as connection:
+        with closing(read_only(database)) as connection:
             return int(connection.execute("SELECT count(*) FROM templates JOIN people ON people.id = person_id WHERE active").fetchone()[0])
     except sqlite3.Error:
         return 0
-
-
-def _read_only(database: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"file:{quote(str(database.resolve()))}?mode=ro", uri=True, timeout=5.0)
-
-
-def _other_version(database: Path, version: int) -> Finding:
-    if version > SCHEMA_VERSION:
-        return Finding("database", "FAULT", f"{database} is from a newer version (schema {version}, known {SCHEMA_VERSION}): update Clockface")
-    return Finding("database", "warning", f"{database} is from an older version (schema {version}): the next start brings it up to date; keep a copy")

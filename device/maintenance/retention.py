@@ -1,9 +1,17 @@
-"""What is kept for how long: a daily look that removes what the site's policy says and reports it, in words and in the audit."""
+"""What is kept for how long: a daily look that removes what the site's policy says and reports it, in words and in the audit.
+
+Of a punch the row goes and its two hashes stay, so that the chain still shows whether anything else is missing. What was
+removed together is one batch: its audit row holds how many and the SHA-256 over all of their hashes, which
+`hash_chain.verify` compares. A punch goes with its corrections and requests, and only when every connected system has
+them. The newest row of a chain stays until another follows it.
+"""
 
 from __future__ import annotations
 
+from sqlite_utils import Database
+
 from device.config import RetentionSettings
-from device.maintenance import removal
+from device.storage.hash_chain import batch_digest
 from device.storage.store import Store
 
 DAY_MS = 86_400_000
@@ -20,13 +28,46 @@ RULES = {  # setting -> what it removes, and the statement; `:before` is ms sinc
     ),
 }
 
+BATCH = 2_000  # punches of one transaction: the terminal records in between
+ERASED = "p.person_id IN (SELECT id FROM people WHERE erased_at IS NOT NULL AND :erased)"
+WAITING = """(EXISTS (SELECT 1 FROM outbox o WHERE o.{row} = p.id AND o.state = 'waiting')
+    OR EXISTS (SELECT 1 FROM corrections k JOIN outbox o ON o.correction_id = k.id WHERE k.{about} = p.id AND o.state = 'waiting'))"""
+NEWEST = "(SELECT max(id) FROM {table})"
+
+RECORDED = f"""INSERT INTO temp.going SELECT 'punches', p.id FROM punches p WHERE (p.occurred_at < :before OR {ERASED})
+    AND p.id < {NEWEST.format(table="punches")} AND NOT {WAITING.format(row="punch_id", about="punch_id")}
+    AND NOT EXISTS (SELECT 1 FROM corrections c WHERE c.punch_id = p.id
+        AND (c.id = {NEWEST.format(table="corrections")} OR c.occurred_at >= :before AND NOT {ERASED})) LIMIT {BATCH}"""
+ADDED = f"""INSERT INTO temp.going SELECT 'corrections', p.id FROM corrections p WHERE p.punch_id IS NULL AND p.amends IS NULL
+    AND (p.occurred_at < :before OR {ERASED}) AND NOT {WAITING.format(row="correction_id", about="amends")}
+    AND NOT EXISTS (SELECT 1 FROM corrections c WHERE (c.id = p.id OR c.amends = p.id)
+        AND (c.id = {NEWEST.format(table="corrections")} OR c.occurred_at >= :before AND NOT {ERASED})) LIMIT {BATCH}"""
+THEIRS = """INSERT INTO temp.going SELECT 'corrections', c.id FROM corrections c JOIN temp.going g
+    ON g.chain = 'punches' AND c.punch_id = g.id OR g.chain = 'corrections' AND c.amends = g.id"""
+
+OF_PUNCH, OF_CORRECTION = (f"(SELECT id FROM temp.going WHERE chain = '{chain}')" for chain in ("punches", "corrections"))
+REQUESTS = f"""INSERT INTO temp.asked SELECT id FROM correction_requests WHERE punch_id IN {OF_PUNCH} OR amends IN {OF_CORRECTION}
+    UNION SELECT request_id FROM correction_decisions WHERE correction_id IN {OF_CORRECTION}
+    UNION SELECT p.id FROM correction_requests p LEFT JOIN correction_decisions d ON d.request_id = p.id
+        WHERE p.punch_id IS NULL AND p.amends IS NULL AND d.correction_id IS NULL AND ({ERASED} OR p.occurred_at < :before AND d.approved = 0)"""
+DELETIONS = (
+    f"DELETE FROM outbox WHERE punch_id IN {OF_PUNCH} OR correction_id IN {OF_CORRECTION}",
+    "CREATE TEMP TABLE asked (id INTEGER)",
+    REQUESTS,
+    "DELETE FROM correction_decisions WHERE request_id IN (SELECT * FROM temp.asked)",
+    "DELETE FROM correction_requests WHERE id IN (SELECT * FROM temp.asked)",
+    "DROP TABLE temp.asked",
+    f"DELETE FROM corrections WHERE id IN {OF_CORRECTION}",
+    f"DELETE FROM punches WHERE id IN {OF_PUNCH}",
+)
+
 
 def apply(store: Store, settings: RetentionSettings, now: float) -> list[str]:
     """Remove what is older than the policy allows; returns the report, nothing where nothing was due. Punches go in batches, the rest at once."""
     removed: dict[str, int] = {}
     if settings.punches_days or settings.erased_punches == "remove":
         before = round(now * 1000) - settings.punches_days * DAY_MS if settings.punches_days else 0
-        punches = removal.remove(store, before, settings.erased_punches == "remove")
+        punches = remove_punches(store, before, settings.erased_punches == "remove")
         removed |= {"punches": punches} if punches else {}
     with store.transaction() as db:
         for name, (what, sql) in RULES.items():
@@ -40,3 +81,36 @@ def apply(store: Store, settings: RetentionSettings, now: float) -> list[str]:
         return []
     store.empty_log()
     return [f"retention: removed {', '.join(f'{count} {what}' for what, count in removed.items())}"]
+
+
+def remove_punches(store: Store, before_ms: int, erased: bool) -> int:
+    """Remove punches from before a moment (ms since the epoch; 0: none by age) and, if told, all of erased people; returns how many."""
+    removed = 0
+    while count := _one_batch(store, {"before": before_ms, "erased": int(erased)}):
+        removed += count
+    return removed
+
+
+def _one_batch(store: Store, policy: dict[str, int]) -> int:
+    with store.transaction() as db:
+        db.execute("CREATE TEMP TABLE going (chain TEXT, id INTEGER)")
+        for sql in (RECORDED, ADDED):
+            db.execute(sql, policy)
+        count = int(db.execute("SELECT count(*) FROM temp.going").fetchone()[0])
+        if count:
+            db.execute(THEIRS)
+            _take_out(db, store, count, policy)
+        db.execute("DROP TABLE temp.going")
+    return count
+
+
+def _take_out(db: Database, store: Store, count: int, policy: dict[str, int]) -> None:
+    link = "SELECT g.chain, r.id, r.previous_hash, r.hash FROM temp.going g JOIN {table} r ON g.chain = '{table}' AND r.id = g.id"
+    links = db.execute(f"{link.format(table='punches')} UNION {link.format(table='corrections')} ORDER BY 1, 2").fetchall()
+    audit_id = db.execute("SELECT coalesce(max(id), 0) + 1 FROM audit").fetchone()[0]
+    store.note("punches removed", punches=count, sha256=batch_digest(row[3] for row in links))
+    db.conn.executemany("INSERT INTO removals (chain, id, previous_hash, hash, audit_id) VALUES (?, ?, ?, ?, ?)", [(*row, audit_id) for row in links])
+    db.execute("INSERT INTO removing VALUES (1)")  # lets the tables' own guards open
+    for sql in DELETIONS:
+        db.execute(sql, policy if sql is REQUESTS else {})
+    db.execute("DELETE FROM removing")

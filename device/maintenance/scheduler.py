@@ -16,7 +16,7 @@ from device.maintenance.clock_repair import ClockWatch, Repair, zone_name
 from device.storage import recovery
 from device.storage.store import Store, StoreError
 from device.system.clock import ClockState, read_clock_state
-from device.terminal.supervisor import kept_running
+from device.system.restart import kept_running
 
 Say = Callable[[str], None]
 POLL_SECONDS = 10.0

@@ -10,11 +10,10 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from device.attendance.policy import LastPunch
-from device.storage import hash_chain, outbox
+from device.storage import hash_chain, outbox_rows
 from device.storage.database import StoreError
 from device.storage.effective import Correction, Entry, Recorded, effective
-from device.storage.records import clean_text, to_ms
+from device.storage.records import LastPunch, clean_text, to_ms
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def append(db: Database, draft: CorrectionDraft, by: str, connectors: Sequence[s
     now = to_ms(time.time())
     row = hash_chain.append(db, "corrections", {**draft.row(), "corrected_by": clean_text("name", by, 200), "corrected_at": now})
     correction_id = int(str(row["id"]))
-    outbox.add(db, connectors, draft.person_id, now, correction_id=correction_id)
+    outbox_rows.add(db, connectors, draft.person_id, now, correction_id=correction_id)
     return correction_id
 
 

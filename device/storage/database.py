@@ -12,7 +12,6 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from device.config import HOME, Settings
 from device.contract import ClockfaceError
 from device.storage.schema import APPLICATION_ID, SCHEMA_VERSION, migrate
 
@@ -44,11 +43,6 @@ REMEDIES = (  # part of SQLite's message -> what it means here and what to do
 
 
 KINDS = {"period is locked": LockedPeriod, "malformed": DamagedError, "not a database": DamagedError}
-
-
-def database_path(settings: Settings, given: str | None) -> Path:
-    """The database named on the command line, or the one of the settings, relative to the project's or the installation's folder."""
-    return Path(given) if given else HOME / settings.store.path
 
 
 @contextmanager

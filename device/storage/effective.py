@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from device.attendance.policy import Direction
+from device.storage.records import Direction
 
 
 @dataclass(frozen=True)

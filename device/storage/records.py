@@ -11,11 +11,12 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from device.attendance.policy import DIRECTIONS, Direction
 from device.storage.database import StoreError
 from device.storage.hash_chain import Value
 from device.system.clock import ClockState
 
+Direction = Literal["in", "out", "break_start", "break_end", "auto"]
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 Method = Literal["face", "pin", "manual"]
 METHODS: tuple[Method, ...] = get_args(Method)
 LONGEST_NAME = 200  # characters
@@ -43,6 +44,14 @@ def clean_text(what: str, text: str, longest: int) -> str:
     if not kinds - {"Zs", "Cf", "Mn"}:
         raise StoreError(f"{what} {text[:longest]!a} has no visible character; give a {what}")
     return cleaned
+
+
+@dataclass(frozen=True)
+class LastPunch:
+    """The punch of a person that was recorded last."""
+
+    occurred_at: float  # s since the epoch, UTC
+    direction: Direction
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from device.contract import ClockfaceError
-from device.storage import hash_chain, outbox
+from device.storage import hash_chain, outbox_rows
 from device.storage.database import StoreError, TerminalLock, connect, writing
 from device.storage.hash_chain import CHAINED, GENESIS, row_hash
 from device.system.clock import iso_utc
@@ -197,7 +197,7 @@ def _added(db: Database, database: Path, table: str, row: dict[str, object]) -> 
             db.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({places})", list(row.values()))
             if table in ("punches", "corrections"):
                 which = {"punch_id" if table == "punches" else "correction_id": int(str(row["id"]))}
-                outbox.add(db, None, int(str(row["person_id"])), round(time.time() * 1000), **which)  # whoever had it already knows its id
+                outbox_rows.add(db, None, int(str(row["person_id"])), round(time.time() * 1000), **which)  # whoever had it already knows its id
     except ClockfaceError:
         return False
     return True

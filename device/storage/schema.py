@@ -366,7 +366,7 @@ BEGIN SELECT RAISE(ABORT, 'the period is locked'); END;
 """
 
 REMOVALS = """
-CREATE TABLE removals (  -- of a chain's rows that a policy removed, what keeps the chain whole (`device/maintenance/removal.py`)
+CREATE TABLE removals (  -- of a chain's rows that a policy removed, what keeps the chain whole (`device/maintenance/retention.py`)
     chain TEXT NOT NULL CHECK (chain IN ('punches', 'corrections')),
     id INTEGER NOT NULL,
     previous_hash TEXT NOT NULL,

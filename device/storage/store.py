@@ -19,16 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlite_utils import Database
 
-from device.attendance.policy import LastPunch
 from device.config import StoreSettings
-from device.storage import consents, corrections, hash_chain, outbox, recovery, templates
+from device.storage import consents, corrections, hash_chain, outbox_rows, recovery, templates
 from device.storage.consents import ConsentDraft
 from device.storage.corrections import CorrectionDraft
 from device.storage.database import StoreError, TerminalLock, connect, explained, writing
 from device.storage.hash_chain import ChainReport
 from device.storage.keys import PersonKeys
-from device.storage.outbox_table import OutboxTable
-from device.storage.records import LONGEST_CODE, LONGEST_NAME, KeptCrop, Person, Punch, PunchDraft, TemplateDraft, Templates, clean_text, to_ms
+from device.storage.outbox import OutboxTable
+from device.storage.records import LONGEST_CODE, LONGEST_NAME, KeptCrop, LastPunch, Person, Punch, PunchDraft, TemplateDraft, Templates, clean_text, to_ms
 
 __all__ = ["ChainReport", "KeptCrop", "NotActive", "Person", "Punch", "PunchDraft", "Store", "StoreError", "TemplateDraft", "Templates"]
 
@@ -290,7 +289,7 @@ class Store:
                 raise NotActive(f"person {draft.person_id} is not active, no punch was recorded; `people activate` lets them be recorded again")
             row = hash_chain.append(self._db, "punches", draft.row())
             punch = Punch.from_row(row)
-            outbox.add(self._db, connectors, punch.person_id, to_ms(time.time()), punch_id=punch.id)
+            outbox_rows.add(self._db, connectors, punch.person_id, to_ms(time.time()), punch_id=punch.id)
         return punch
 
     def last_punch(self, person_id: int) -> LastPunch | None:

@@ -13,6 +13,7 @@ from device.contract import ClockfaceError
 from device.storage.consents import ConsentDraft
 from device.storage.records import LONGEST_CODE, LONGEST_NAME, Person, clean_text
 from device.storage.store import Store
+from device.terminal.enrolled import gallery_of
 from device.terminal.enrolment import EnrolmentError, check_new, check_same, sample_picture, template_drafts
 from device.vision.images import IMAGE_SUFFIXES, picture
 from device.vision.recogniser import Recogniser, Sample
@@ -155,7 +156,7 @@ def enrol_one(store: Store, recogniser: Recogniser, name: str, code: str, photos
         raise EnrolmentError("; ".join(left_out) or "no photo came")
     known = _known(store, name, code)
     embeddings, sources = recogniser.embed(list(samples.values())), list(samples)
-    gallery = recogniser.gallery(store)
+    gallery = gallery_of(store, recogniser)
     check_new(store, gallery, embeddings, recogniser.threshold(len(gallery)), sources)
     check_same(embeddings, recogniser.threshold(1), sources)
     drafts = template_drafts(recogniser.embedder.card.model_id, embeddings, list(samples.values()), sources)

@@ -12,6 +12,7 @@ from device.contract import ClockfaceError
 from device.storage.consents import ConsentDraft
 from device.storage.records import Person, TemplateDraft
 from device.storage.store import Store
+from device.terminal.enrolled import gallery_of
 from device.vision.camera.source import Frame
 from device.vision.decision import judge
 from device.vision.gallery import Gallery
@@ -103,7 +104,7 @@ def enrol(
         StoreError: the name or code cannot be kept.
     """
     embeddings = recogniser.embed(samples)
-    gallery = recogniser.gallery(store)
+    gallery = gallery_of(store, recogniser)
     threshold = recogniser.threshold(len(gallery))
     check_new(store, gallery, embeddings, threshold, sources)
     check_same(embeddings, recogniser.threshold(1), sources)

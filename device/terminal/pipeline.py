@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from device.attendance.policy import Asked, AttendancePolicy, LastPunch, Refused
+from device.attendance.policy import Asked, AttendancePolicy, Refused
 from device.config import Settings
-from device.storage.records import Person, Punch, PunchDraft
+from device.storage.records import LastPunch, Person, Punch, PunchDraft
 from device.storage.store import NotActive, Store
 from device.system.clock import read_clock_state
 from device.system.stopwatch import Stopwatch
+from device.terminal.enrolled import gallery_of
 from device.terminal.prompts import Question, Questions
 from device.vision.camera.source import Frame
 from device.vision.decision import Decision, Outcome
@@ -128,7 +129,7 @@ class Pipeline:
         """Read the gallery again if another process, or nobody yet, has changed it."""
         version = self.store.data_version()
         if version != self._version:
-            gallery, people = self.recogniser.gallery(self.store), self.store.people(active_only=True)
+            gallery, people = gallery_of(self.store, self.recogniser), self.store.people(active_only=True)
             self.gallery, self.threshold = gallery, self.recogniser.threshold(len(gallery))
             self._people = {person.id: person for person in people}
             self._version = version  # last: what could not be read is read again

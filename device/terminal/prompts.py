@@ -10,8 +10,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from device.attendance.policy import Direction
-from device.storage.records import Person, PunchDraft
+from device.storage.records import Direction, Person, PunchDraft
 
 
 @dataclass(frozen=True)

@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 
 from device.storage.database import DamagedError, StoreError
+from device.system.restart import Backoff, Say, in_words
 from device.terminal.capture_session import Booth
 from device.terminal.pipeline import Pipeline, Scene
 from device.vision.camera.frame import Frame
-from device.vision.camera.live import Backoff
 from device.vision.recogniser import Recogniser
-
-Say = Callable[[str], None]
-
-
-def kept_running(name: str, work: Callable[[], None], stop: threading.Event, say: Say, backoff: Backoff | None = None) -> None:
-    """Do the work on this thread; where it fails, say so and begin anew, until it ends by itself or `stop` is set."""
-    backoff = backoff or Backoff()
-    while not stop.is_set():
-        try:
-            work()
-            return
-        except Exception as error:  # whatever it is: the other parts go on, and this one comes back
-            seconds = backoff.next_seconds()
-            say(f"{name} failed ({_words(error)}); it starts again in {seconds:g} s")
-            stop.wait(seconds)
 
 
 class Recognition:
@@ -90,9 +74,5 @@ class Recognition:
     def _failed(self, part: str, error: Exception, frame: Frame) -> Scene:
         seconds = self._backoff.next_seconds()
         self.trouble, self._again_at = part, self._monotonic() + seconds
-        self._say(f"{part} failed ({_words(error)}); it is tried again in {seconds:g} s")
+        self._say(f"{part} failed ({in_words(error)}); it is tried again in {seconds:g} s")
         return Scene(frame, (), ())
-
-
-def _words(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

@@ -21,9 +21,8 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from device.config import Settings
+from device.config import Settings, database_path
 from device.contract import CROP_SIZE, ClockfaceError, ContractError
-from device.storage.database import database_path
 from device.system.files import Disk
 from device.vision.catalogue import Catalogue, Entry
 from device.vision.embedder import Embedder, EmbedderError

@@ -11,11 +11,9 @@ from numpy.typing import NDArray
 
 from device.config import Settings
 from device.contract import align
-from device.storage.store import Store
 from device.system.memory import keep_working_blocks
 from device.vision import catalogue
 from device.vision.detector import Detector, Face
-from device.vision.gallery import Gallery
 from device.vision.precision import open_embedder
 from device.vision.quality import Quality, assess
 
@@ -78,17 +76,6 @@ class Recogniser:
         if not samples:
             return np.zeros((0, self.embedder.card.embedding_size), dtype=np.float32)
         return self.embedder.embed(np.stack([sample.crop for sample in samples]))
-
-    def gallery(self, store: Store) -> Gallery:
-        """Everybody enrolled and active whose templates are of this model; that they were read is audited."""
-        card = self.embedder.card
-        gallery = Gallery(card.model_id, card.embedding_size)
-        _, person_ids, matrix = store.templates(card.model_id)
-        with store.transaction():
-            store.note("templates read", templates=len(person_ids), model=card.model_id[:12])
-        if len(person_ids):
-            gallery.add(person_ids, matrix, card.model_id)
-        return gallery
 
     def threshold(self, templates: int) -> float:
         """The card's threshold for a gallery of so many templates, see `ModelCard.operating_point`.

@@ -15,7 +15,7 @@ from types import TracebackType
 import uvicorn
 
 from device.contract import ClockfaceError
-from device.terminal.supervisor import kept_running
+from device.system.restart import kept_running
 from device.web.app import create_app
 from device.web.context import Terminal
 

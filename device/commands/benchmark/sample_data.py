@@ -11,13 +11,12 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from device.attendance.planning import Planning
-from device.attendance.policy import Direction, LastPunch
 from device.attendance.review import Desk
 from device.attendance.timesheet.shifts import Absence, Shift
 from device.attendance.timesheet.worksite import Site
 from device.storage import hash_chain
 from device.storage.corrections import CorrectionDraft
-from device.storage.records import PunchDraft, to_ms
+from device.storage.records import Direction, LastPunch, PunchDraft, to_ms
 from device.storage.store import Store
 from device.system.clock import ClockState
 

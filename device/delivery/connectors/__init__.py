@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
-from device.config import ConfigError, ConnectorSettings, read_section
+from device.config import ConfigError, ConnectorSettings, Settings, read_section
 from device.delivery.connectors.credentials import Sealed, scrubbed, unseal
-from device.delivery.outcomes import Event, Failed, Outcome
+from device.delivery.outcomes import Failed, Outcome
+from device.storage.events import Event
 
 KINDS = {  # kind -> module with Settings and Target
     "webhook": "webhook",
@@ -99,6 +100,15 @@ def read_settings(name: str, table: Any) -> ConnectorSettings:
     rest = {key: value for key, value in table.items() if key != "kind"}
     settings: ConnectorSettings = read_section(_module(kind).Settings, f"connectors.{name}", rest, name=name, kind=kind)
     return settings
+
+
+def configured(settings: Settings) -> tuple[ConnectorSettings, ...]:
+    """Every `[connectors.NAME]` table of the configuration, read by its kind.
+
+    Raises:
+        ConfigError: see `read_settings`.
+    """
+    return tuple(read_settings(target.name, target.table) for target in settings.connectors)
 
 
 def build(settings: ConnectorSettings) -> Connector:

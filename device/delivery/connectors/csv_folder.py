@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 from device.config import ConfigError, ConnectorSettings, chosen, needed
-from device.delivery.columns import COLUMNS, harmless
 from device.delivery.connectors import Connector
 from device.delivery.connectors.local_time import naive, zone
-from device.delivery.outcomes import Delivered, Event, Failed, Outcome, Refused, expect
+from device.delivery.outcomes import Delivered, Failed, Outcome, Refused, expect
+from device.delivery.tables import COLUMNS, harmless
+from device.storage.events import Event
 
 HEADER = ("id", "event", *COLUMNS, "local_time", "correction_id", "reason", "corrected_by", "corrected_at")
 PREFIX = re.compile(r"[A-Za-z0-9_-]{1,64}")

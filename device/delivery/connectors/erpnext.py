@@ -18,7 +18,8 @@ from device.delivery.connectors import Connector, Queue
 from device.delivery.connectors.credentials import Sealed
 from device.delivery.connectors.http_exchange import Answer, Site, judge
 from device.delivery.connectors.local_time import naive, repeated, zone
-from device.delivery.outcomes import LONGEST_ANSWER, ConnectorError, Delivered, Event, Failed, Outcome, Refused
+from device.delivery.outcomes import LONGEST_ANSWER, ConnectorError, Delivered, Failed, Outcome, Refused
+from device.storage.events import Event
 from device.system.clock import ClockState, read_clock_state
 
 ADD_LOG = "/api/method/hrms.hr.doctype.employee_checkin.employee_checkin.add_log_based_on_employee_field"

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from device.config import ConfigError, ConnectorSettings, hidden, needed, ranged
 from device.delivery.connectors import Connector, Queue
-from device.delivery.outcomes import Delivered, Event, Failed, Outcome, expect
+from device.delivery.outcomes import Delivered, Failed, Outcome, expect
+from device.storage.events import Event
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client

@@ -15,7 +15,8 @@ from typing import Any
 from device.config import ConnectorSettings, chosen, hidden, needed, ranged
 from device.delivery.connectors import Connector
 from device.delivery.connectors.http_exchange import Answer, Site, judge
-from device.delivery.outcomes import LONGEST_ANSWER, ConnectorError, Delivered, Event, Failed, Outcome, Refused
+from device.delivery.outcomes import LONGEST_ANSWER, ConnectorError, Delivered, Failed, Outcome, Refused
+from device.storage.events import Event
 
 REFUSALS = ("ValidationError", "UserError", "MissingError")  # of odoo.exceptions: what people are told
 RIGHTS = ("AccessDenied", "AccessError")

@@ -19,7 +19,8 @@ from device.config import ConfigError, ConnectorSettings, hidden, needed, ranged
 from device.delivery.connectors import Connector
 from device.delivery.connectors.credentials import Sealed
 from device.delivery.connectors.http_exchange import Site, check_url, judge
-from device.delivery.outcomes import Event, Outcome, expect
+from device.delivery.outcomes import Outcome, expect
+from device.storage.events import Event
 
 PREFIX = "whsec_"
 SHORTEST_KEY = 24  # bytes, as the standard has it

@@ -21,7 +21,8 @@ from device.config import ConnectorSettings, needed, ranged
 from device.delivery.connectors import Connector, Queue
 from device.delivery.connectors.http_exchange import Answer, Site, judge
 from device.delivery.connectors.local_time import naive, zone
-from device.delivery.outcomes import Delivered, Event, Failed, Outcome, Refused, expect
+from device.delivery.outcomes import Delivered, Failed, Outcome, Refused, expect
+from device.storage.events import Event
 
 PUSH_VERSION = "2.4.1"
 STATUS = {"in": 0, "out": 1, "break_start": 2, "break_end": 3, "auto": 255}  # Status of ATTLOG; 255 is "none chosen"

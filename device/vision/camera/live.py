@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from device.system.restart import Backoff
 from device.vision.camera.frame import CameraError, CameraLost, Frame, Source
 from device.vision.camera.health import CameraState, Watch
 
@@ -32,23 +33,6 @@ class Reader(Protocol):
     def describe(self) -> str: ...
 
     def close(self) -> None: ...
-
-
-class Backoff:
-    """How long to wait before the next try: 1, 2, 4 .. seconds up to a limit, until something works again."""
-
-    def __init__(self, first_seconds: float = 1.0, limit_seconds: float = 30.0) -> None:
-        self._first = first_seconds
-        self._limit = limit_seconds
-        self.reset()
-
-    def reset(self) -> None:
-        self._next = self._first
-
-    def next_seconds(self) -> float:
-        seconds = self._next
-        self._next = min(2 * seconds, self._limit)
-        return seconds
 
 
 @dataclass(frozen=True, eq=False)

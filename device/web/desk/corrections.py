@@ -9,8 +9,6 @@ from starlette.responses import Response
 from device.attendance import planning
 from device.attendance.log import DIRECTIONS
 from device.attendance.planning import Planning
-from device.attendance.policy import DIRECTIONS as KNOWN
-from device.attendance.policy import LastPunch
 from device.attendance.review import STATES, Desk, Request, current
 from device.attendance.sheets import person_sheet, with_and_without
 from device.attendance.timesheet.sheet import hours
@@ -18,7 +16,8 @@ from device.attendance.timesheet.worksite import Site, minute, month_days
 from device.contract import ClockfaceError
 from device.storage.corrections import CorrectionDraft
 from device.storage.effective import Entry
-from device.storage.records import Person
+from device.storage.records import DIRECTIONS as KNOWN
+from device.storage.records import LastPunch, Person
 from device.web import parameters
 from device.web.desk import charts
 from device.web.pages import Call, Problem, get, post

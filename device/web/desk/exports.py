@@ -18,7 +18,7 @@ from device.attendance.sheets import company_sheets, person_sheet
 from device.attendance.timesheet.sheet import COLUMNS, Sheet, row
 from device.attendance.timesheet.worksite import Site, zone
 from device.delivery import tables
-from device.delivery.columns import COLUMNS as PUNCH_COLUMNS
+from device.delivery.tables import COLUMNS as PUNCH_COLUMNS
 from device.storage.store import Store
 from device.system.clock import iso_utc
 from device.web import parameters

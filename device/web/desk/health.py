@@ -17,7 +17,7 @@ from device.contract import ClockfaceError
 from device.maintenance.clock_repair import left_over
 from device.maintenance.doctor import check_clock, check_disk
 from device.storage import hash_chain
-from device.storage.outbox import DeadLetter, TargetHealth
+from device.storage.outbox_rows import DeadLetter, TargetHealth
 from device.system.clock import read_clock_state
 from device.web.pages import Call, get, post
 

@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from device.storage.records import LONGEST_CODE, LONGEST_NAME, clean_text
 from device.storage.store import StoreError
 from device.terminal.capture_session import Booth, Draft
+from device.terminal.enrolled import gallery_of
 from device.terminal.enrolment import alike, template_drafts
 from device.vision.recogniser import Recogniser
 from device.web.access import pins, sessions
@@ -124,7 +125,7 @@ def check(call: Call) -> Response:
     if not draft.samples:
         return call.goto("/kiosk/enrol/capture")
     kept, embeddings = alike(draft.samples, using.embed(draft.samples), using.threshold(1))
-    gallery = using.gallery(call.store)
+    gallery = gallery_of(call.store, using)
     threshold = using.threshold(len(gallery))
     best = max((match for probe in embeddings if (match := gallery.search(probe)) is not None), key=lambda match: match.score, default=None)
     look_alike = (best.person_id, best.score) if best is not None and best.score >= threshold and best.person_id != draft.person_id else None
@@ -171,7 +172,7 @@ def test_page(call: Call) -> Response:
     draft, using = drafted(call), recogniser(call)
     if draft.stored_id is None:
         return call.goto("/kiosk/enrol")
-    gallery = using.gallery(call.store)
+    gallery = gallery_of(call.store, using)
     booth(call).begin_trial(gallery, using.threshold(len(gallery)))
     return call.page("kiosk/test.html", draft=draft, has_pin=draft.stored_id in pins.who_have_one(call.store))
 

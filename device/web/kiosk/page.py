@@ -7,8 +7,8 @@ from typing import cast
 
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from device.attendance.policy import Asked, AttendancePolicy, Direction, Refused
-from device.storage.records import Person, PunchDraft
+from device.attendance.policy import Asked, AttendancePolicy, Refused
+from device.storage.records import Direction, Person, PunchDraft
 from device.system.clock import read_clock_state
 from device.web.access import pins
 from device.web.access.pins import PinError

@@ -7,7 +7,6 @@ from datetime import date, time, timedelta
 from starlette.responses import RedirectResponse, Response
 
 from device.attendance.planning import Planning
-from device.attendance.policy import LastPunch
 from device.attendance.review import Desk, NoChange, NotAllowed
 from device.attendance.sheets import person_sheet
 from device.attendance.timesheet.sheet import hours
@@ -16,7 +15,7 @@ from device.attendance.timesheet.worksite import Site
 from device.contract import ClockfaceError
 from device.storage.corrections import CorrectionDraft
 from device.storage.database import LockedPeriod
-from device.storage.records import Person
+from device.storage.records import LastPunch, Person
 from device.web import parameters
 from device.web.access import pins
 from device.web.access.pins import PinError

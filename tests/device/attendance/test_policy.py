@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device.attendance.policy import Asked, AttendancePolicy, Direction, LastPunch, Refused
+from device.attendance.policy import Asked, AttendancePolicy, Refused
 from device.config import AttendanceSettings, ConfigError, scheduled
+from device.storage.records import Direction, LastPunch
 
 NOON = datetime(2026, 11, 24, 12, 0, 0).timestamp()
 HOUR = 3600.0

@@ -12,7 +12,6 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from device.attendance.planning import Planning
-from device.attendance.policy import Direction, LastPunch
 from device.attendance.review import Desk, NotAllowed
 from device.attendance.sheets import company_sheets, person_sheet
 from device.attendance.timesheet.shifts import Absence, Shift
@@ -20,6 +19,7 @@ from device.attendance.timesheet.worksite import Site
 from device.storage import schema
 from device.storage.corrections import CORRECTIONS, PUNCHES, CorrectionDraft
 from device.storage.hash_chain import row_hash
+from device.storage.records import Direction, LastPunch
 from device.storage.store import PunchDraft, Store, StoreError
 from device.system.clock import ClockState
 

@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from device.attendance.planning import Planning
-from device.attendance.policy import Direction
 from device.attendance.timesheet.shifts import Absence, Shift
 from device.attendance.timesheet.worksite import Site
 from device.attendance.today import Board
+from device.storage.records import Direction
 from device.storage.store import PunchDraft, Store
 from device.system.clock import ClockState
 

@@ -12,9 +12,9 @@ import openpyxl
 import pytest
 
 from device.__main__ import main
-from device.attendance.policy import Direction
 from device.attendance.timesheet.sheet import COLUMNS
 from device.attendance.timesheet.worksite import Site
+from device.storage.records import Direction
 from device.storage.store import PunchDraft, Store
 from device.system.clock import ClockState
 

@@ -10,13 +10,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from device.attendance.policy import LastPunch
 from device.config import OutboxSettings
 from device.delivery.connectors import Connector, Queue
 from device.delivery.courier import Courier
-from device.delivery.outcomes import Delivered, Event, Failed, Outcome, Refused
+from device.delivery.outcomes import Delivered, Failed, Outcome, Refused
 from device.storage import corrections, schema
 from device.storage.corrections import CorrectionDraft
+from device.storage.events import Event
+from device.storage.records import LastPunch
 from device.storage.store import Store, StoreError
 from tests.device.fakes.terminal import START, Clock, courier, punch, states
 

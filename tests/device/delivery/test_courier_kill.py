@@ -20,18 +20,18 @@ FORKING = """
 import os, signal, sys, time
 from pathlib import Path
 import urllib3
-from device import outbox
+from device.delivery import courier
 from device.config import OutboxSettings
 from device.delivery.connectors import build, read_settings
 from device.storage.store import Store
 
 path, url = Path(sys.argv[1]), sys.argv[2]
-outbox.ROUND_EVENTS = 100  # many rounds, so that kills fall into all parts of one
+courier.ROUND_EVENTS = 100  # many rounds, so that kills fall into all parts of one
 
 def drain():
     with Store.open(path) as store:
         connector = build(read_settings("payroll", {"kind": "webhook", "url": url, "secret": "env:KILL_KEY"}))
-        outbox.Courier(store, connector, OutboxSettings()).drain()
+        courier.Courier(store, connector, OutboxSettings()).drain()
 
 for delay in map(float, sys.argv[3:]):
     victim = os.fork()

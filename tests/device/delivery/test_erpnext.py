@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from device.attendance.policy import LastPunch
 from device.config import ConfigError, OutboxSettings
 from device.delivery.connectors import build, read_settings
 from device.delivery.connectors.erpnext import Target
 from device.delivery.outcomes import ConnectorError
+from device.storage.records import LastPunch
 from device.storage.store import Store
 from device.system.clock import ClockState
 from tests.device.fakes import site

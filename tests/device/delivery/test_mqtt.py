@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from device.attendance.policy import LastPunch
 from device.config import ConfigError, OutboxSettings
 from device.delivery.connectors import build, read_settings
 from device.delivery.connectors.mqtt import Target
 from device.delivery.outcomes import ConnectorError
+from device.storage.records import LastPunch
 from device.storage.store import Store
 from tests.device.fakes.broker import PASSWORD, USER, Broker, broker, listening, until
 from tests.device.fakes.terminal import START, Clock, courier, punch, sample_event, states

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from device.attendance.policy import LastPunch
 from device.config import ConfigError, OutboxSettings
 from device.delivery.connectors import build, read_settings
 from device.delivery.outcomes import ConnectorError
+from device.storage.records import LastPunch
 from device.storage.store import Store
 from tests.device.fakes import site
 from tests.device.fakes.odoo import API_KEY, DATABASE, LOGIN, Odoo

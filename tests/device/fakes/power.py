@@ -39,7 +39,7 @@ TERMINAL = """
 import os, sys
 from pathlib import Path
 import numpy as np
-from device import keys
+from device.storage import keys
 from device.system.clock import ClockState
 from device.storage.store import PunchDraft, Store, TemplateDraft
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from device.config import OutboxSettings
 from device.delivery.connectors import Connector
 from device.delivery.courier import Courier
-from device.delivery.outcomes import Event
+from device.storage.events import Event
 from device.storage.records import Punch
 from device.storage.store import PunchDraft, Store
 from device.system.clock import ClockState

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from device.attendance.policy import LastPunch
 from device.config import StoreSettings
 from device.maintenance.clock_repair import BY, ClockWatch, Repair, left_over, zone_name
 from device.storage.corrections import entries
+from device.storage.records import LastPunch
 from device.storage.store import PunchDraft, Store, StoreError
 from device.system.clock import ClockState
 

@@ -20,6 +20,7 @@ from device.__main__ import main
 from device.config import CameraSettings, Settings, StoreSettings
 from device.contract import ContractError, ModelCard, OperatingPoint
 from device.maintenance import doctor
+from device.maintenance.database_check import check_database
 from device.storage.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
 from device.storage.store import Store, TemplateDraft
 from device.system.clock import ClockState
@@ -39,7 +40,7 @@ def database(tmp_path: Path) -> Path:
 
 
 def test_database_in_order(database: Path) -> None:
-    finding = doctor.check_database(database)
+    finding = check_database(database)
     assert finding.state == "ok" and "2 people, 0 punches" in finding.words
     assert doctor.count_templates(database) == 2
 
@@ -47,13 +48,13 @@ def test_database_in_order(database: Path) -> None:
 def test_looking_changes_nothing(database: Path) -> None:
     os.chmod(database, 0o644)
     before = database.read_bytes(), database.stat().st_mode, database.stat().st_mtime_ns
-    finding = doctor.check_database(database)
+    finding = check_database(database)
     assert finding.state == "warning" and "chmod 600" in finding.words
     assert (database.read_bytes(), database.stat().st_mode, database.stat().st_mtime_ns) == before
 
 
 def test_no_database_is_not_made(tmp_path: Path) -> None:
-    finding = doctor.check_database(tmp_path / "none.db")
+    finding = check_database(tmp_path / "none.db")
     assert finding.state == "warning" and "enrol" in finding.words
     assert list(tmp_path.iterdir()) == []
     assert doctor.count_templates(tmp_path / "none.db") == 0
@@ -62,7 +63,7 @@ def test_no_database_is_not_made(tmp_path: Path) -> None:
 def test_a_database_that_is_open_elsewhere(database: Path) -> None:
     with Store.open(database, StoreSettings()) as store:
         store.add_person("Edith")
-        assert "3 people" in doctor.check_database(database).words
+        assert "3 people" in check_database(database).words
 
 
 @pytest.mark.parametrize(("version", "state", "words"), [(99, "FAULT", "newer version"), (0, "warning", "older version")])
@@ -70,7 +71,7 @@ def test_other_versions(database: Path, version: int, state: str, words: str) ->
     connection = sqlite3.connect(database)
     connection.execute(f"PRAGMA user_version = {version}")
     connection.close()
-    finding = doctor.check_database(database)
+    finding = check_database(database)
     assert finding.state == state and words in finding.words
 
 
@@ -78,14 +79,14 @@ def test_foreign_and_damaged_files(database: Path, tmp_path: Path) -> None:
     other = sqlite3.connect(tmp_path / "other.db")
     other.execute("CREATE TABLE t (x)")
     other.close()
-    assert "another program" in doctor.check_database(tmp_path / "other.db").words
+    assert "another program" in check_database(tmp_path / "other.db").words
     (tmp_path / "text.db").write_text("hello\n" * 1000)
-    finding = doctor.guarded("database", lambda: doctor.check_database(tmp_path / "text.db"))
+    finding = doctor.guarded("database", lambda: check_database(tmp_path / "text.db"))
     assert finding.state == "FAULT" and "no SQLite database" in finding.words
     data = bytearray(database.read_bytes())
     data[4096:] = os.urandom(len(data) - 4096)
     database.write_bytes(data)
-    assert doctor.guarded("database", lambda: doctor.check_database(database)).state == "FAULT"
+    assert doctor.guarded("database", lambda: check_database(database)).state == "FAULT"
 
 
 def test_a_changed_row_is_found(database: Path) -> None:
@@ -95,7 +96,7 @@ def test_a_changed_row_is_found(database: Path) -> None:
     connection.execute("UPDATE audit SET action = 'nothing' WHERE id = 1")
     connection.commit()
     connection.close()
-    finding = doctor.check_database(database)
+    finding = check_database(database)
     assert finding.state == "FAULT" and "audit row 1 was changed" in finding.words
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from device.commands.run import restored_by_start
-from device.maintenance.doctor import check_database
-from device.storage import hash_chain, outbox, recovery
+from device.maintenance.database_check import check_database
+from device.storage import hash_chain, outbox_rows, recovery
 from device.storage.recovery import CopyError, copy_of, damage, keep, rescue
 from device.storage.store import PunchDraft, Store, StoreError, TemplateDraft
 from device.system.clock import ClockState
@@ -32,7 +32,7 @@ def many(store: Store, count: int, since: float) -> None:
     with store.transaction() as db:
         for number in range(count):
             row = hash_chain.append(db, "punches", PunchDraft(1 + number % 2, since + number, "in", "kiosk", "manual", ClockState(True, "boot", 1)).row())
-            outbox.add(db, None, int(str(row["person_id"])), 0, punch_id=int(str(row["id"])))
+            outbox_rows.add(db, None, int(str(row["person_id"])), 0, punch_id=int(str(row["id"])))
 
 
 @pytest.fixture

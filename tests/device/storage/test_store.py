@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from device.attendance.policy import LastPunch
 from device.config import StoreSettings
+from device.storage.records import LastPunch
 from device.storage.store import PunchDraft, Store, StoreError, TemplateDraft
 from device.system.clock import ClockState
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from device.attendance.policy import LastPunch
+from device.storage.records import LastPunch
 from device.storage.store import PunchDraft, Store
 from device.system.clock import ClockState
 

@@ -16,6 +16,7 @@ from device.config import QualitySettings, Settings
 from device.contract import align
 from device.storage import consents
 from device.storage.store import Store, StoreError
+from device.terminal.enrolled import gallery_of
 from device.terminal.enrolment import EnrolmentError, enrol, sample_picture
 from device.vision import catalogue
 from device.vision.images import read_image
@@ -218,7 +219,7 @@ def test_identify_prints_what_others_rely_on(recogniser: Recogniser, portraits: 
 def test_every_reading_of_templates_is_audited(recogniser: Recogniser, portraits: dict[str, Any], store: Store) -> None:
     person = enrol(store, recogniser, "Hopper", None, [sample_picture(recogniser, portraits["hopper"], "a")], ["a"])
     store.act_as("terminal")
-    recogniser.gallery(store)
+    gallery_of(store, recogniser)
     with store.reading() as db:
         actor, action, details = db.execute("SELECT actor, action, details FROM audit ORDER BY id DESC LIMIT 1").fetchone()
     assert (actor, action) == ("terminal", "templates read")

@@ -14,12 +14,12 @@ import pytest
 
 from device.storage.database import DamagedError
 from device.storage.store import StoreError
+from device.system.restart import Backoff, kept_running
 from device.system.systemd import Watchdog
 from device.terminal.capture_session import Booth
 from device.terminal.pipeline import Scene
-from device.terminal.supervisor import Recognition, kept_running
+from device.terminal.supervisor import Recognition
 from device.vision.camera.frame import Frame
-from device.vision.camera.live import Backoff
 
 IMAGE = np.zeros((4, 4, 3), np.uint8)
 

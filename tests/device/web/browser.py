@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from device.config import Settings
 from device.storage.store import Store
+from device.system.restart import Backoff
 from device.terminal.capture_session import Booth
 from device.terminal.pipeline import Pipeline
 from device.vision import catalogue
-from device.vision.camera.live import Backoff, LiveSource
+from device.vision.camera.live import LiveSource
 from device.vision.recogniser import Recogniser
 from device.web.context import Terminal
 from device.web.live import Live

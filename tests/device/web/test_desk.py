@@ -11,10 +11,10 @@ import openpyxl
 import pytest
 
 from device.attendance.planning import Planning
-from device.attendance.policy import Direction
 from device.attendance.timesheet.shifts import Shift
 from device.attendance.timesheet.worksite import Site
 from device.delivery.tables import SHEET_ROWS, ExportError, as_xlsx
+from device.storage.records import Direction
 from device.storage.store import PunchDraft
 from device.system.clock import ClockState
 from device.web.desk.exports import apart

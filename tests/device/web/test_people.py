@@ -17,9 +17,10 @@ from device import config
 from device.__main__ import main
 from device.config import ConfigError
 from device.delivery.connectors import Connector
-from device.delivery.outcomes import Event, Failed, Outcome, Refused
+from device.delivery.outcomes import Failed, Outcome, Refused
 from device.storage import settings as stored_settings
 from device.storage.consents import ConsentDraft
+from device.storage.events import Event
 from device.storage.records import Person, TemplateDraft
 from device.web.access import pins
 from device.web.desk import health

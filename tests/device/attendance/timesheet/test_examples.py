@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from device.attendance.policy import Direction
 from device.attendance.timesheet.sheet import hours, row, sheet
 from device.attendance.timesheet.shifts import Absence, Assignment, Schedule, Shift
 from device.attendance.timesheet.worksite import Site
 from device.storage.effective import Correction, Recorded, effective
+from device.storage.records import Direction
 
 PAGE = Path(__file__).resolve().parents[4] / "docs" / "timesheets.md"
 

@@ -281,7 +281,7 @@ def test_a_database_that_a_release_cannot_read_keeps_it_from_coming_back(install
 STOPPING = """
 import os, shutil, signal, sys
 from pathlib import Path
-from device import update
+from device.maintenance.update import install
 from device.system.files import Disk
 from device.maintenance.update.releases import Installation
 from tests.device.maintenance.update.test_install import Terminal
@@ -315,8 +315,8 @@ for step in range(1000):
     if victim == 0:
         installation = Installation(root, Stopping(step))
         with installation.changing():
-            release = update.install(installation, bundle, database)
-            update.switch(installation, release, database, Terminal(installation), lambda line: None)
+            release = install.install(installation, bundle, database)
+            install.switch(installation, release, database, Terminal(installation), lambda line: None)
         os._exit(0)
     _, status = os.waitpid(victim, 0)
     if not os.WIFSIGNALED(status):

@@ -8,8 +8,9 @@ import time
 import numpy as np
 import pytest
 
+from device.system.restart import Backoff
 from device.vision.camera.health import CameraState, Watch
-from device.vision.camera.live import Backoff, LiveSource
+from device.vision.camera.live import LiveSource
 from device.web.live import Live
 
 LIGHT, BLACK = np.full((48, 64, 3), 90, np.uint8), np.full((48, 64, 3), 2, np.uint8)

@@ -16,8 +16,9 @@ import pytest
 from numpy.typing import NDArray
 
 from device.config import CameraSettings
+from device.system.restart import Backoff
 from device.vision.camera import live
-from device.vision.camera.live import Backoff, LiveSource
+from device.vision.camera.live import LiveSource
 from device.vision.camera.source import CameraError, CameraLost, open_source
 
 STALL = 0.6  # s; long enough for a busy machine

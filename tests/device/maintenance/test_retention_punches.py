@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from device.attendance.policy import LastPunch
 from device.attendance.review import Desk
 from device.config import RetentionSettings
-from device.maintenance import removal
-from device.maintenance.retention import apply
+from device.maintenance import retention
+from device.maintenance.retention import apply, remove_punches
 from device.storage.corrections import CorrectionDraft
+from device.storage.records import LastPunch
 from device.storage.store import PunchDraft, Store
 from device.system.clock import ClockState
 
@@ -112,8 +112,8 @@ def test_removing_goes_on_beside_a_locked_period_and_in_batches(store: Store, mo
     punch(store, 1, 0)
     Desk(store, NOW).lock(date(2024, 1, 1), date(2024, 12, 31), "Hr")
     for name in ("RECORDED", "ADDED"):
-        monkeypatch.setattr(removal, name, getattr(removal, name).replace("LIMIT 2000", "LIMIT 7"))
-    assert removal.remove(store, round((NOW - 750 * DAY) * 1000), False) == 50
+        monkeypatch.setattr(retention, name, getattr(retention, name).replace("LIMIT 2000", "LIMIT 7"))
+    assert remove_punches(store, round((NOW - 750 * DAY) * 1000), False) == 50
     assert len(rows(store, "SELECT id FROM audit WHERE action = 'punches removed'")) == 8 and whole(store)
 
 

@@ -1,0 +1,58 @@
+"""What the outbox hands to a connector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from device.storage.records import Direction
+from device.system.clock import iso_utc
+
+
+@dataclass(frozen=True)
+class Event:
+    """A punch, or a correction of one, on its way to one target. Times are s since the epoch, UTC."""
+
+    kind: Literal["punch", "correction", "test"]
+    id: int  # of the punch or the correction
+    key: str  # the same at every attempt and of no other event anywhere: receivers drop what they have by it
+    person_id: int
+    name: str
+    code: str | None
+    occurred_at: float | None  # what counts now; None: the punch does not count any more
+    direction: Direction | None
+    device: str
+    method: str
+    clock_synchronised: bool
+    score: float | None = None
+    lead: float | None = None
+    threshold: float | None = None
+    erased: bool = False
+    punch_id: int | None = None  # of a correction: the punch it is about; None with `amends` None adds one that was never recorded
+    amends: int | None = None  # of a correction: the earlier one whose added punch it is about
+    reason: str | None = None
+    corrected_by: str | None = None
+    corrected_at: float | None = None
+    reference: str | None = None  # of a correction: what the target calls the punch; '' it has none, None it never got it
+    tried_at: float | None = None
+
+    def columns(self) -> dict[str, Any]:
+        """The columns of `device log --format json`, for a correction with what it says."""
+        row: dict[str, Any] = {
+            "punch_id": self.id if self.kind == "punch" else self.punch_id,
+            "person_id": self.person_id,
+            "name": self.name,
+            "code": self.code,
+            "occurred_at": None if self.occurred_at is None else iso_utc(self.occurred_at),
+            "direction": self.direction,
+            "method": self.method,
+            "score": self.score,
+            "lead": self.lead,
+            "threshold": self.threshold,
+            "clock_synchronised": self.clock_synchronised,
+            "device": self.device,
+        }
+        if self.kind == "correction":
+            at = None if self.corrected_at is None else iso_utc(self.corrected_at)
+            row |= {"correction_id": self.id, "amends": self.amends, "reason": self.reason, "corrected_by": self.corrected_by, "corrected_at": at}
+        return row

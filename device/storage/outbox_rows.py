@@ -1,0 +1,297 @@
+"""The outbox and targets tables: one row a punch or correction and connector. Inside the caller's transaction.
+
+A row holds ids only. Name and code are read when it is delivered; an answer of the target that is kept is emptied when
+the person is erased.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlite_utils import Database
+
+from device.storage.events import Event
+
+LONGEST_PAUSE_MS = 2 * 86_400_000  # a wait further ahead was written by a clock that has been set back since
+
+EVENTS = """
+SELECT o.id AS row_id, o.punch_id AS row_punch_id, o.correction_id, o.attempts, o.blamed, o.tried_at, o.answer, o.state, o.connector, o.queued_at,
+    o.next_attempt_at, o.delivered_at, o.person_id, people.name, people.code, people.erased_at,
+    p.id AS punch_id, p.occurred_at, p.direction, p.device, p.method, p.score, p.lead, p.threshold, p.clock_synchronised, p.hash AS punch_hash,
+    c.occurred_at AS new_occurred_at, c.direction AS new_direction, c.reason, c.corrected_by, c.corrected_at, c.amends, c.hash AS correction_hash
+FROM outbox o JOIN people ON people.id = o.person_id
+LEFT JOIN corrections c ON c.id = o.correction_id
+LEFT JOIN punches p ON p.id = coalesce(o.punch_id, c.punch_id)
+"""
+
+DUE = f"""{EVENTS}
+WHERE o.connector = :connector AND o.state = 'waiting' AND o.person_id NOT IN
+    (SELECT person_id FROM outbox WHERE connector = :connector AND state = 'waiting' AND next_attempt_at > :now AND next_attempt_at < :now + {LONGEST_PAUSE_MS})
+ORDER BY o.id LIMIT :limit
+"""
+
+REFERENCE = """
+SELECT reference FROM outbox WHERE connector = :connector AND state = 'delivered' AND reference IS NOT NULL
+    AND (punch_id = :punch OR correction_id = :added OR correction_id IN (SELECT id FROM corrections WHERE punch_id = :punch OR amends = :added))
+    ORDER BY delivered_at DESC, id DESC LIMIT 1
+"""
+
+COMPLETE = """
+SELECT min(min(coalesce(c.occurred_at, p.occurred_at, added.occurred_at), coalesce(p.occurred_at, added.occurred_at, c.occurred_at)))
+FROM outbox o LEFT JOIN corrections c ON c.id = o.correction_id LEFT JOIN punches p ON p.id = coalesce(o.punch_id, c.punch_id)
+LEFT JOIN corrections added ON added.id = c.amends
+WHERE o.connector = :connector AND (o.state = 'waiting' OR :dead_count AND o.state = 'dead')
+"""
+
+SUMMARY = """
+SELECT t.connector, t.active, t.failures, t.next_attempt_at, t.error, t.error_at, t.delivered_at,
+    (SELECT count(*) FROM outbox o WHERE o.connector = t.connector AND o.state = 'waiting') AS waiting,
+    (SELECT queued_at FROM outbox o WHERE o.connector = t.connector AND o.state = 'waiting' ORDER BY id LIMIT 1) AS oldest_at,
+    (SELECT count(*) FROM outbox o WHERE o.connector = t.connector AND o.state = 'dead') AS dead
+FROM targets t ORDER BY t.connector
+"""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """An event that is due, with its row of the outbox."""
+
+    row_id: int
+    attempts: int  # that failed
+    blamed: int  # of these, where the target took other events meanwhile
+    tried_at: float | None  # s since the epoch
+    event: Event
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What becomes of a row after an attempt. Times are ms since the epoch."""
+
+    event: Event
+    state: str  # waiting, delivered or dead
+    answer: str
+    tried_at: int
+    attempts: int = 0
+    blamed: int = 0
+    next_attempt_at: int = 0
+    reference: str | None = None
+
+
+@dataclass(frozen=True)
+class TargetState:
+    """How one target works. Times are s since the epoch, None where it never happened."""
+
+    connector: str
+    last_delivered_at: float | None
+    failures: int  # in a row, of the target as a whole
+    next_attempt_at: float | None  # while it is failing
+    error: str | None  # what it said last when it failed
+    error_at: float | None
+
+    def pauses(self, now: float) -> bool:
+        return self.next_attempt_at is not None and now < self.next_attempt_at < now + LONGEST_PAUSE_MS / 1000
+
+
+@dataclass(frozen=True)
+class TargetHealth(TargetState):
+    """The same with what waits for it."""
+
+    active: bool  # configured: new punches are queued for it
+    waiting: int
+    oldest_waiting_at: float | None  # when the oldest waiting event was queued
+    dead: int
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """An event a target will not take."""
+
+    id: int
+    connector: str
+    kind: str  # punch or correction
+    event_id: int
+    person_id: int
+    code: str | None
+    occurred_at: float | None
+    direction: str | None
+    tried_at: float | None
+    answer: str | None
+
+
+def add(db: Database, connectors: Iterable[str] | None, person_id: int, now: int, punch_id: int | None = None, correction_id: int | None = None) -> None:
+    """Queue a punch or a correction; None: for every target that is configured."""
+    if connectors is None:
+        connectors = [row[0] for row in db.execute("SELECT connector FROM targets WHERE active = 1").fetchall()]
+    for connector in connectors:
+        fields = [connector, person_id, punch_id, correction_id, now]
+        db.execute("INSERT INTO outbox (connector, person_id, punch_id, correction_id, queued_at) VALUES (?, ?, ?, ?, ?)", fields)
+
+
+def set_targets(db: Database, connectors: Sequence[str]) -> None:
+    """These are configured, no others; what waits for others stays."""
+    db.execute("UPDATE targets SET active = 0")
+    for connector in connectors:
+        db.execute("INSERT INTO targets (connector, active) VALUES (?, 1) ON CONFLICT (connector) DO UPDATE SET active = 1", [connector])
+
+
+def active_targets(db: Database) -> set[str]:
+    return {row[0] for row in db.execute("SELECT connector FROM targets WHERE active = 1").fetchall()}
+
+
+def due(db: Database, connector: str, now: int, limit: int) -> list[Waiting]:
+    """Events to be tried at `now` (ms), in order; of somebody who has one waiting for a retry, none."""
+    rows = list(db.query(DUE, {"connector": connector, "now": now, "limit": limit}))
+    return [Waiting(row["row_id"], row["attempts"], row["blamed"], _seconds(row["tried_at"]), _event(db, row)) for row in rows]
+
+
+def mark(db: Database, connector: str, marks: Iterable[Mark]) -> None:
+    """Write down what came of an attempt; by event, since a row may have been queued anew meanwhile."""
+    for m in marks:
+        delivered_at = m.tried_at if m.state == "delivered" else None
+        fields = [m.state, m.answer or None, m.tried_at, m.attempts, m.blamed, m.next_attempt_at, delivered_at, m.reference]
+        column = "punch_id" if m.event.kind == "punch" else "correction_id"
+        sql = f"""UPDATE outbox SET state = ?, answer = ?, tried_at = ?, attempts = ?, blamed = ?, next_attempt_at = ?, delivered_at = ?,
+            reference = coalesce(?, reference) WHERE connector = ? AND {column} = ? AND state IN ('waiting', 'dead')"""
+        db.execute(sql, [*fields, connector, m.event.id])
+
+
+def set_state(db: Database, target: TargetState) -> None:
+    sql = """UPDATE targets SET failures = :failures, next_attempt_at = :next, error = :error, error_at = :error_at, delivered_at = :delivered_at
+        WHERE connector = :connector"""
+    times = {"next": _ms(target.next_attempt_at) or 0, "error_at": _ms(target.error_at), "delivered_at": _ms(target.last_delivered_at)}
+    db.execute(sql, {"connector": target.connector, "failures": target.failures, "error": target.error, **times})
+
+
+def state(db: Database, connector: str) -> TargetState | None:
+    rows = list(db.query("SELECT * FROM targets WHERE connector = ?", [connector]))
+    return TargetState(**_state(rows[0])) if rows else None
+
+
+def health(db: Database) -> list[TargetHealth]:
+    return [
+        TargetHealth(**_state(row), active=row["active"] == 1, waiting=row["waiting"], oldest_waiting_at=_seconds(row["oldest_at"]), dead=row["dead"])
+        for row in db.query(SUMMARY)
+    ]
+
+
+def dead_letters(db: Database, connector: str | None, limit: int) -> list[DeadLetter]:
+    sql = f"{EVENTS} WHERE o.state = 'dead' AND (:connector IS NULL OR o.connector = :connector) ORDER BY o.id LIMIT :limit"
+    letters = []
+    for row in db.query(sql, {"connector": connector, "limit": limit}):
+        event = _event(db, row)
+        letters.append(
+            DeadLetter(
+                row["row_id"],
+                row["connector"],
+                event.kind,
+                event.id,
+                event.person_id,
+                event.code,
+                event.occurred_at,
+                event.direction,
+                _seconds(row["tried_at"]),
+                row["answer"],
+            )
+        )
+    return letters
+
+
+def complete_until(db: Database, connector: str, dead_count: bool) -> float | None:
+    """s since the epoch: every punch before has been delivered; None: every punch there is."""
+    return _seconds(db.execute(COMPLETE, {"connector": connector, "dead_count": dead_count}).fetchone()[0])
+
+
+def change_dead(db: Database, connector: str | None, ids: Sequence[int] | None, state: str) -> int:
+    """Dead letters, all or those of some ids, wait again or are given up; returns how many."""
+    chosen = "" if ids is None else f" AND id IN ({', '.join(map(str, map(int, ids)))})"
+    sql = f"""UPDATE outbox SET state = ?, attempts = 0, blamed = 0, next_attempt_at = 0, tried_at = NULL
+        WHERE state = 'dead' AND (? IS NULL OR connector = ?){chosen}"""
+    changed = int(db.execute(sql, [state, connector, connector]).rowcount)
+    if state == "waiting":
+        _wake(db, connector)
+    return changed
+
+
+def fill(db: Database, connector: str, since: int, until: int, now: int, again: bool = False) -> int:
+    """Queue recorded punches with since <= occurred_at < until (ms) and their corrections; returns how many were new.
+
+    What waits already is queued anew among them, so that each person's punches keep their order. `again`: what was
+    delivered once is sent once more.
+    """
+    if again:
+        sql = "SELECT id FROM punches WHERE occurred_at >= ? AND occurred_at < ?"
+        db.execute(f"DELETE FROM outbox WHERE connector = ? AND state = 'delivered' AND punch_id IN ({sql})", [connector, since, until])
+    waiting = db.execute("SELECT punch_id, correction_id, person_id FROM outbox WHERE connector = ? AND state = 'waiting'", [connector]).fetchall()
+    db.execute("DELETE FROM outbox WHERE connector = ? AND state = 'waiting'", [connector])
+    wanted = "(SELECT id FROM punches WHERE occurred_at >= :since AND occurred_at < :until)"
+    added = "punch_id IS NULL AND amends IS NULL AND occurred_at >= :since AND occurred_at < :until"
+    for column, source in (
+        ("punch_id", f"SELECT id, person_id FROM punches WHERE id IN {wanted} OR id IN (SELECT value FROM json_each(:waiting)) ORDER BY id"),
+        (
+            "correction_id",
+            f"SELECT id, person_id FROM corrections WHERE punch_id IN {wanted} OR {added} OR amends IN (SELECT id FROM corrections WHERE {added})"
+            " OR id IN (SELECT value FROM json_each(:waiting)) ORDER BY id",
+        ),
+    ):
+        numbers = [row[0 if column == "punch_id" else 1] for row in waiting]
+        limits = {"since": since, "until": until, "waiting": str([n for n in numbers if n is not None])}
+        rows = [(connector, number, person_id, now) for number, person_id in db.execute(source, limits).fetchall()]
+        for row in rows:
+            db.execute(f"INSERT OR IGNORE INTO outbox (connector, {column}, person_id, queued_at) VALUES (?, ?, ?, ?)", row)
+    _wake(db, connector)
+    total = db.execute("SELECT count(*) FROM outbox WHERE connector = ? AND state = 'waiting'", [connector]).fetchone()[0]
+    return int(total) - len(waiting)
+
+
+def _wake(db: Database, connector: str | None) -> None:
+    """A target that waits after failures is tried at once."""
+    db.execute("UPDATE targets SET next_attempt_at = 0 WHERE ? IS NULL OR connector = ?", [connector, connector])
+
+
+def _event(db: Database, row: Mapping[str, Any]) -> Event:
+    corrects = row["correction_id"] is not None
+    kind = "correction" if corrects else "punch"
+    number = row["correction_id"] if corrects else row["row_punch_id"]
+    reference = None
+    if corrects and (row["punch_id"] is not None or row["amends"] is not None):
+        found = db.execute(REFERENCE, {"connector": row["connector"], "punch": row["punch_id"], "added": row["amends"]}).fetchone()
+        reference = found[0] if found else None
+    return Event(
+        kind="correction" if corrects else "punch",
+        id=number,
+        key=f"{kind}-{number}-{row['correction_hash' if corrects else 'punch_hash'][:16]}",
+        person_id=row["person_id"],
+        name=row["name"],
+        code=row["code"],
+        occurred_at=_seconds(row["new_occurred_at"] if corrects else row["occurred_at"]),
+        direction=row["new_direction"] if corrects else row["direction"],
+        device=row["device"] or "",
+        method="manual" if corrects else row["method"],
+        clock_synchronised=True if corrects else row["clock_synchronised"] == 1,
+        score=None if corrects else row["score"],
+        lead=None if corrects else row["lead"],
+        threshold=None if corrects else row["threshold"],
+        erased=row["erased_at"] is not None,
+        punch_id=row["punch_id"] if corrects else None,
+        amends=row["amends"] if corrects else None,
+        reason=row["reason"],
+        corrected_by=row["corrected_by"],
+        corrected_at=_seconds(row["corrected_at"]),
+        reference=reference,
+        tried_at=_seconds(row["tried_at"]),
+    )
+
+
+def _state(row: Mapping[str, Any]) -> dict[str, Any]:
+    times = {"last_delivered_at": row["delivered_at"], "next_attempt_at": row["next_attempt_at"] or None, "error_at": row["error_at"]}
+    return {key: row[key] for key in ("connector", "failures", "error")} | {key: _seconds(ms) for key, ms in times.items()}
+
+
+def _seconds(ms: int | None) -> float | None:
+    return None if ms is None else ms / 1000
+
+
+def _ms(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1000)
