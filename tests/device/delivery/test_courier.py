@@ -277,7 +277,7 @@ def test_an_error_in_a_connector_is_said_and_loses_nothing(stage: Stage) -> None
     stage.courier.settings = OutboxSettings(poll_seconds=0.05)
     stage.courier.stop.wait = lambda seconds=None: stage.courier.stop.set() or True  # type: ignore[method-assign,func-returns-value]
     stage.courier.run()
-    assert len(stage.courier.said) == 1 and stage.courier.said[0].startswith("outbox payroll: KeyError at test_outbox.py:")  # type: ignore[attr-defined]
+    assert len(stage.courier.said) == 1 and stage.courier.said[0].startswith("outbox payroll: KeyError at test_courier.py:")  # type: ignore[attr-defined]
     assert "secret" not in str(stage.courier.said)  # type: ignore[attr-defined]
     assert (numbers[0], "waiting") in states(stage.store)
 
