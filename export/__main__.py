@@ -8,7 +8,8 @@ import sys
 
 from device.contract import ClockfaceError
 
-COMMANDS = {  # name -> one line; the module `export.NAME` has add_arguments(parser) and run(args) -> exit code
+MODULES = {"elsewhere": "parity", "plain": "strip_initializers"}  # command -> its module, where the two names differ
+COMMANDS = {  # name -> one line; the module has add_arguments(parser) and run(args) -> exit code
     "model": "all of it by a recipe: weights -> verified, calibrated files",
     "build": "trained weights -> one float32 file under the contract",
     "quantize": "float32 -> int8 or float16",
@@ -36,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     for name, summary in COMMANDS.items():
         commands.add_parser(name, help=summary, add_help=False)
     name = parser.parse_args(argv[:1]).command
-    module = importlib.import_module(f"export.{name}")
+    module = importlib.import_module(f"export.{MODULES.get(name, name)}")
     parser = argparse.ArgumentParser(prog=f"python -m export {name}", description=module.__doc__)
     module.add_arguments(parser)
     args = parser.parse_args(argv[1:])

@@ -17,7 +17,7 @@ import numpy as np
 
 from device.contract import ClockfaceError, ModelCard
 from device.vision.embedder import Embedder
-from export import artefact, latency, measures
+from export import artefact, latency, metrics
 from training import pairs
 from training.embedding import Embed, Embeddings, embed_all, open_model
 from training.metrics import Scores
@@ -61,7 +61,7 @@ def verify(model: Path, reference: Path | None, data: pairs.Pairs, name: str, gr
     """
     embedder = Embedder(model, "cpu")
     check_identity(model, embedder.card)
-    entries, scores, rows = measures.of_pairs(embedder.embed, data, name)
+    entries, scores, rows = metrics.of_pairs(embedder.embed, data, name)
     faults = []
     if reference is None:
         entries.insert(0, _agreement_at_birth(embedder.card, model))
@@ -76,7 +76,7 @@ def verify(model: Path, reference: Path | None, data: pairs.Pairs, name: str, gr
     if limits.size_mb and size > limits.size_mb:
         faults.append(f"the file has {size:.2f} MB, at most {limits.size_mb:g} allowed")
     if groups is not None:
-        entries.append(measures.of_groups(embedder.embed, groups, scores))
+        entries.append(metrics.of_groups(embedder.embed, groups, scores))
     times = [latency.entry(latency.measure([model], data.crops[:64], threads, rounds)[0], threads) for threads in sorted({1, os.cpu_count() or 1})]
     return Findings(tuple(entries), tuple(times), tuple(faults))
 

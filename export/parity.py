@@ -47,7 +47,7 @@ print("{mark}" + about + ":" + base64.b64encode(file.getvalue()).decode())
 """
 
 
-class ElsewhereError(ClockfaceError):
+class ParityError(ClockfaceError):
     """The other Python does not run the model, or gives other embeddings."""
 
 
@@ -74,14 +74,14 @@ def compare(model: Path, crops: NDArray[np.uint8], python: list[str], seconds: f
         seconds: it may take.
 
     Raises:
-        ElsewhereError: it cannot be started, takes too long, or fails; its last words are told.
+        ParityError: it cannot be started, takes too long, or fails; its last words are told.
     """
     embedder = Embedder(model, "cpu")
     precision = embedder.card.precision
     where, there = _ask(python, _program(model, crops, precision), seconds)
     expected = embedder.embed(crops)
     if there.shape != expected.shape:
-        raise ElsewhereError(f"{model.name}: {where} gives {there.shape}, expected {expected.shape}")
+        raise ParityError(f"{model.name}: {where} gives {there.shape}, expected {expected.shape}")
     apart = 1 - np.sum(there.astype(np.float64) * expected, axis=1)
     return Compared(model.name, precision, where, len(crops), float(apart.max()), float(apart.mean()), FARTHEST[precision])
 
@@ -97,11 +97,11 @@ def _ask(python: list[str], program: str, seconds: float) -> tuple[str, NDArray[
     try:
         done = subprocess.run([*python, "-"], input=program, capture_output=True, text=True, timeout=seconds)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise ElsewhereError(f"{shlex.join(python)} does not answer ({error}); give the command of a Python that has numpy and onnxruntime") from error
+        raise ParityError(f"{shlex.join(python)} does not answer ({error}); give the command of a Python that has numpy and onnxruntime") from error
     answer = next((line for line in done.stdout.splitlines() if line.startswith(MARK)), None)
     if done.returncode or answer is None:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise ElsewhereError(f"{shlex.join(python)} fails: {last:.300}; install numpy and onnxruntime there")
+        raise ParityError(f"{shlex.join(python)} fails: {last:.300}; install numpy and onnxruntime there")
     where, _, rows = answer.removeprefix(MARK).rpartition(":")
     return where, np.load(io.BytesIO(base64.b64decode(rows)))
 
@@ -122,7 +122,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         print("\n".join(map(as_text, found)))
     if wrong := [one.model for one in found if not one.largest <= one.allowed]:  # NaN is wrong too
-        raise ElsewhereError(f"{', '.join(wrong)}: other embeddings there than here")
+        raise ParityError(f"{', '.join(wrong)}: other embeddings there than here")
     return 0
 
 

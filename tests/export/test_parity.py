@@ -10,7 +10,7 @@ import pytest
 
 from export.__main__ import main
 from export.adopt import smooth_crops
-from export.elsewhere import ElsewhereError, compare
+from export.parity import ParityError, compare
 
 
 def stand_in(path: Path, change: str) -> list[str]:
@@ -35,7 +35,7 @@ def test_other_embeddings_there_are_told(float_model: Path, tmp_path: Path, caps
 
 @pytest.mark.parametrize(("change", "words"), [("program = 'import no_such_package'", "no_such_package"), ("program = ''", "exit code 0")])
 def test_what_does_not_run_there_is_named(change: str, words: str, float_model: Path, tmp_path: Path) -> None:
-    with pytest.raises(ElsewhereError, match=f"fails: .*{words}.*install numpy and onnxruntime there"):
+    with pytest.raises(ParityError, match=f"fails: .*{words}.*install numpy and onnxruntime there"):
         compare(float_model, smooth_crops(1), stand_in(tmp_path / "broken.py", change))
-    with pytest.raises(ElsewhereError, match="does not answer"):
+    with pytest.raises(ParityError, match="does not answer"):
         compare(float_model, smooth_crops(1), [str(tmp_path / "absent")])
