@@ -1,4 +1,4 @@
-"""Settings of the terminal: frozen dataclasses read from TOML, each field with its unit and range.
+"""Settings of the terminal: frozen dataclasses read from TOML, each field with its unit, range and help.
 
 An unknown key, a wrong type or a value out of range stops the start with the key, the value and what is allowed.
 """
@@ -30,78 +30,95 @@ class ConfigError(ClockfaceError):
     """A setting that cannot be honoured."""
 
 
-def ranged(default: T, low: float | None = None, high: float | None = None) -> T:
-    """A field with a default and an inclusive range."""
-    return field(default=default, metadata={"low": low, "high": high})
+def ranged(default: T, low: float | None = None, high: float | None = None, unit: str = "", help: str = "") -> T:
+    """A number. Its unit is what it is counted in, such as "px", "s" or "share"; its range is inclusive."""
+    return field(default=default, metadata={"low": low, "high": high, "unit": unit, "help": help})
 
 
-def chosen(default: str, *choices: str) -> str:
-    """A field with a default out of a few words."""
-    return field(default=default, metadata={"choices": choices})
+def chosen(default: str, *choices: str, help: str = "") -> str:
+    """One word out of a few, which are its range; its unit is "choice"."""
+    return field(default=default, metadata={"choices": choices, "unit": "choice", "help": help})
 
 
-def needed() -> str:
-    """A text that must be given."""
-    return field(default="", metadata={"needed": True})
+def switched(default: bool, help: str) -> bool:
+    """Yes or no. Its unit is "yes or no"; its range is `true` and `false`."""
+    return field(default=default, metadata={"unit": "yes or no", "help": help})
 
 
-def hidden(needed: bool = True) -> str:
-    """Where a secret is read from, `file:PATH` or `env:NAME`; the secret itself never stands in the settings."""
-    return field(default="", metadata={"secret": True, "needed": needed})
+def written(default: str, form: str, help: str) -> str:
+    """A text. Its unit is its form, such as "path", "host name" or "times of day" ("text" has none); its range is every text of that form."""
+    return field(default=default, metadata={"unit": form, "help": help})
+
+
+def listed(form: str, help: str) -> tuple[str, ...]:
+    """A list of texts of one form, by default an empty one. Unit and range are as in `written`."""
+    return field(default=(), metadata={"unit": form, "help": help})
+
+
+def needed(form: str, help: str) -> str:
+    """A text that must be given. Unit and range are as in `written`."""
+    return field(default="", metadata={"needed": True, "unit": form, "help": help})
+
+
+def hidden(help: str, needed: bool = True) -> str:
+    """Where a secret is read from, `file:PATH` or `env:NAME`, which is its range; the secret itself never stands in the settings. Its unit is "secret"."""
+    return field(default="", metadata={"secret": True, "needed": needed, "unit": "secret", "help": help})
 
 
 @dataclass(frozen=True)
 class CameraSettings:
-    width: int = ranged(640, 160, 7680)  # px, asked of a live camera
-    height: int = ranged(480, 120, 4320)  # px
-    rate: int = ranged(30, 1, 240)  # frames a second
-    stall_seconds: float = ranged(5.0, 1.0, 25.0)  # a live camera that gives no new picture for so long is opened again, before WatchdogSec has passed
+    width: int = ranged(640, 160, 7680, "px", "Width of the picture, asked of a live camera")
+    height: int = ranged(480, 120, 4320, "px", "Height of the picture, asked of a live camera")
+    rate: int = ranged(30, 1, 240, "frames/s", "Frame rate, asked of a live camera")
+    stall_seconds: float = ranged(5.0, 1.0, 25.0, "s", "A live camera that gives no new picture for this long is opened again, before the watchdog acts")
 
 
 @dataclass(frozen=True)
 class DetectorSettings:
-    min_eye_distance: int = ranged(24, 8, 400)  # px between the eyes in the frame: the smallest face to be found
-    min_score: float = ranged(0.6, 0.05, 0.99)  # YuNet score
-    interval_ms: int = ranged(90, 0, 1000)  # frames nearer than this to the last one searched are shown, not searched
-    settled_ms: int = ranged(180, 0, 1000)  # the same while everybody in view is known or unknown
+    min_eye_distance: int = ranged(24, 8, 400, "px", "Smallest face that is searched for: distance between its eyes in the frame")
+    min_score: float = ranged(0.6, 0.05, 0.99, "score", "Lowest score of the face detector (YuNet) that counts as a face")
+    interval_ms: int = ranged(90, 0, 1000, "ms", "A frame that comes sooner than this after the last one searched is shown, but not searched for faces")
+    settled_ms: int = ranged(180, 0, 1000, "ms", "The same interval while everybody in view is decided, as known or as unknown")
 
 
 @dataclass(frozen=True)
 class TrackerSettings:
-    max_lost_seconds: float = ranged(0.7, 0.05, 10.0)  # a face that is not seen for longer comes back as a new track
+    max_lost_seconds: float = ranged(0.7, 0.05, 10.0, "s", "A face that is not seen for longer than this comes back as a new track")
 
 
 @dataclass(frozen=True)
 class QualitySettings:
-    min_eye_distance: float = ranged(20.0, 8.0, 400.0)  # px between the eyes
-    min_sharpness: float = ranged(0.065, 0.0, 1.0)  # share of fine detail in the crop's contrast
-    min_brightness: float = ranged(45.0, 0.0, 255.0)  # mean grey level of the face
-    max_brightness: float = ranged(215.0, 0.0, 255.0)
-    min_contrast: float = ranged(12.0, 0.0, 128.0)  # standard deviation of the grey level
-    max_yaw: float = ranged(0.35, 0.05, 1.0)  # nose off the middle between the eyes, in eye distances
-    max_pitch: float = ranged(0.20, 0.05, 1.0)  # nose off its usual height, in eye-to-mouth distances
-    max_roll_degrees: float = ranged(35.0, 1.0, 90.0)
-    min_score: float = ranged(0.7, 0.05, 0.99)  # YuNet
+    min_eye_distance: float = ranged(20.0, 8.0, 400.0, "px", "Smallest distance between the eyes of a face that is used")
+    min_sharpness: float = ranged(0.065, 0.0, 1.0, "share", "Smallest share of fine detail in the contrast of the face crop")
+    min_brightness: float = ranged(45.0, 0.0, 255.0, "grey levels", "Lowest mean brightness of the face")
+    max_brightness: float = ranged(215.0, 0.0, 255.0, "grey levels", "Highest mean brightness of the face")
+    min_contrast: float = ranged(12.0, 0.0, 128.0, "grey levels", "Smallest contrast of the face: standard deviation of its brightness")
+    max_yaw: float = ranged(0.35, 0.05, 1.0, "eye distances", "Largest turn to the side: how far the nose is off the middle between the eyes")
+    max_pitch: float = ranged(0.20, 0.05, 1.0, "eye-to-mouth distances", "Largest tilt up or down: how far the nose is off its usual height")
+    max_roll_degrees: float = ranged(35.0, 1.0, 90.0, "degrees", "Largest lean of the head towards a shoulder")
+    min_score: float = ranged(0.7, 0.05, 0.99, "score", "Lowest score of the face detector (YuNet) at which a face is used")
 
 
 @dataclass(frozen=True)
 class EmbedderSettings:
-    model: str = "sface"  # family or artefact in device/vision/models.toml, or a path to an .onnx file
-    sha256: str = ""  # pins a model that is not in the list
-    provider: str = chosen("auto", "auto", "tensorrt", "cuda", "cpu")
-    threads: int = ranged(0, 0, 64)  # 0: as many as there are cores, at most 4
+    model: str = written("sface", "name or path", "Embedding model: a family or file listed in device/vision/models.toml, or the path of an .onnx file")
+    sha256: str = written("", "SHA-256", "Checksum that pins a model file which is not in the list")
+    provider: str = chosen("auto", "auto", "tensorrt", "cuda", "cpu", help="What computes the embeddings; auto takes the fastest that is there")
+    threads: int = ranged(0, 0, 64, "threads", "Processor threads for the embeddings; 0 takes as many as there are cores, at most 4")
 
 
 @dataclass(frozen=True)
 class DecisionSettings:
-    fpir: float = ranged(0.01, 0.00001, 0.5)  # target false-positive identification rate, per search
-    agree: int = ranged(3, 1, 20)  # crops that must name the same person
-    window: int = ranged(6, 1, 50)  # latest crops of a track that count
-    at_least_templates: int = ranged(100, 1, 50000)  # a smaller gallery takes the threshold for so many
-    min_lead: float = ranged(0.05, 0.0, 1.0)  # cosine; best minus best of another person
-    clear_miss: float = ranged(0.15, 0.0, 2.0)  # cosine; `agree` crops, all of them so far below the threshold, are nobody enrolled
-    interval_ms: int = ranged(90, 0, 5000)  # the best crop of each interval is embedded
-    recheck_ms: int = ranged(1000, 0, 60000)  # the same, once a track is known or unknown
+    fpir: float = ranged(
+        0.01, 0.00001, 0.5, "share", "Target false-positive identification rate: share of strangers' searches that may name an enrolled person"
+    )
+    agree: int = ranged(3, 1, 20, "crops", "Number of crops that must name the same person")
+    window: int = ranged(6, 1, 50, "crops", "Number of the latest crops of a track that count")
+    at_least_templates: int = ranged(100, 1, 50000, "templates", "A gallery smaller than this takes the threshold for this many templates")
+    min_lead: float = ranged(0.05, 0.0, 1.0, "cosine", "Smallest lead of the best person's score over the best score of anybody else")
+    clear_miss: float = ranged(0.15, 0.0, 2.0, "cosine", "As many crops as agree asks for, all of them this far below the threshold, make a person unknown")
+    interval_ms: int = ranged(90, 0, 5000, "ms", "The best crop of each interval of this length is compared with the gallery")
+    recheck_ms: int = ranged(1000, 0, 60000, "ms", "The same interval once a track is known or unknown")
 
     def __post_init__(self) -> None:
         if self.agree > self.window:
@@ -110,12 +127,14 @@ class DecisionSettings:
 
 @dataclass(frozen=True)
 class AttendanceSettings:
-    refractory_seconds: float = ranged(60.0, 0.0, 86400.0)  # after a punch, and while still in view, the same person is not recorded again
-    direction: str = chosen("alternate", "alternate", "in", "out", "schedule", "asked")  # asked: the kiosk's buttons decide
-    schedule: str = ""  # for direction = "schedule": "05:00 in, 12:00 break_start, 12:30 break_end, 13:30 out", local time
-    ask_seconds: float = ranged(8.0, 2.0, 60.0)  # for direction = "asked": how long the buttons wait
-    unanswered: str = chosen("auto", "auto", "none")  # when nobody pressed one: recorded without a direction, or not at all
-    alternate_reset_hours: float = ranged(16.0, 1.0, 168.0)  # after a longer pause the next punch is an "in" again
+    refractory_seconds: float = ranged(60.0, 0.0, 86400.0, "s", "After a punch, and while still in view, a person is not recorded again for this long")
+    direction: str = chosen(
+        "alternate", "alternate", "in", "out", "schedule", "asked", help="How a punch gets its direction: by turns, fixed, by the time of day, or by a button"
+    )
+    schedule: str = written("", "times of day", "Local times for direction = schedule, such as 05:00 in, 12:00 break_start, 12:30 break_end, 13:30 out")
+    ask_seconds: float = ranged(8.0, 2.0, 60.0, "s", "How long the kiosk's buttons wait for direction = asked")
+    unanswered: str = chosen("auto", "auto", "none", help="When nobody pressed a button: auto records the punch without a direction, none does not record it")
+    alternate_reset_hours: float = ranged(16.0, 1.0, 168.0, "hours", "After a pause longer than this the next punch is an in again")
 
     def __post_init__(self) -> None:
         if self.direction == "schedule" or self.schedule:
@@ -142,32 +161,34 @@ def scheduled(text: str) -> list[tuple[int, str]]:
 
 @dataclass(frozen=True)
 class StoreSettings:
-    path: str = "data/clockface.db"  # relative to the project's root, in an installation to its folder
-    busy_timeout_ms: int = ranged(5000, 0, 60000)  # how long to wait for another process that writes
-    copy_hours: int = ranged(6, 1, 168)  # how old the copy beside the database may get, from which a damaged one is restored
+    path: str = written("data/clockface.db", "path", "Database file; a relative path starts at the project's root, in an installation at its folder")
+    busy_timeout_ms: int = ranged(5000, 0, 60000, "ms", "How long to wait for another process that writes to the database")
+    copy_hours: int = ranged(6, 1, 168, "hours", "Oldest age of the copy beside the database, from which a damaged database is restored")
 
 
 @dataclass(frozen=True)
 class RetentionSettings:
-    sightings_days: int = ranged(0, 0, 3650)  # how long the counts of unknown faces are kept; 0: for ever
-    crops_days: int = ranged(0, 0, 3650)  # how long enrolment crops are kept; after a change of model who has none is enrolled again; 0: as long as the person
-    punches_days: int = ranged(0, 0, 36500)  # how long punches and their corrections are kept; working-time law asks for years; 0: for ever
-    erased_punches: str = chosen("keep", "keep", "remove")  # of erased people: kept under a pseudonym, or removed with the next daily look
-    inactive_days: int = ranged(0, 0, 3650)  # how long templates of deactivated people are kept after their last punch; 0: until they are erased
+    sightings_days: int = ranged(0, 0, 3650, "days", "How long the counts of unknown faces are kept; 0 keeps them for ever")
+    crops_days: int = ranged(
+        0, 0, 3650, "days", "How long the pictures of an enrolment are kept; without them a new model needs a new enrolment; 0 keeps them as long as the person"
+    )
+    punches_days: int = ranged(0, 0, 36500, "days", "How long punches and corrections are kept; working-time law asks for years; 0 keeps them for ever")
+    erased_punches: str = chosen("keep", "keep", "remove", help="Punches of erased people: kept under a pseudonym, or removed at the next daily clean-up")
+    inactive_days: int = ranged(0, 0, 3650, "days", "How long templates of inactive people are kept after their last punch; 0 keeps them until erasure")
 
 
 @dataclass(frozen=True)
 class WebSettings:
-    idle_minutes: int = ranged(30, 1, 1440)  # a login at a desk ends after so long without a click...
-    longest_hours: int = ranged(12, 1, 168)  # ... and after so long in any case
-    kiosk: str = chosen("local", "local", "anywhere")  # who may open the kiosk page with its live picture: this machine, or the network
-    language: str = chosen("en", "en", "de")  # of the kiosk page; a file in device/web/messages each
-    consent: str = ""  # TOML file with the company's own wording of the consent; see device/web/messages/consent.toml
-    picture_rate: int = ranged(10, 1, 30)  # pictures a second on the kiosk page
-    hosts: str = ""  # further names of this machine, with commas between: what a browser may have in its address bar
-    certificate: str = ""  # PEM file for TLS; without one the terminal makes its own where it is needed
-    key: str = ""  # PEM file with the key of that certificate
-    plain_http: bool = False  # allow HTTP without TLS beyond this machine, for a proxy that adds it
+    idle_minutes: int = ranged(30, 1, 1440, "minutes", "A login at a desk ends after this long without a click")
+    longest_hours: int = ranged(12, 1, 168, "hours", "A login at a desk ends after this long in any case")
+    kiosk: str = chosen("local", "local", "anywhere", help="Who may open the kiosk page with its live picture: this machine only, or the whole network")
+    language: str = chosen("en", "en", "de", help="Language of the kiosk page")
+    consent: str = written("", "path", "TOML file with the company's own wording of the consent, in the form of device/web/messages/consent.toml")
+    picture_rate: int = ranged(10, 1, 30, "pictures/s", "Rate of the live picture on the kiosk page")
+    hosts: str = written("", "host names", "Further names of this machine that may stand in a browser's address bar, separated by commas")
+    certificate: str = written("", "path", "PEM file with the TLS certificate; without one the terminal makes its own where it is needed")
+    key: str = written("", "path", "PEM file with the key of that certificate")
+    plain_http: bool = switched(False, "Allow HTTP without TLS beyond this machine, for a proxy that adds TLS")
 
     def __post_init__(self) -> None:
         if bool(self.certificate) != bool(self.key):
@@ -176,14 +197,14 @@ class WebSettings:
 
 @dataclass(frozen=True)
 class SignalSettings:
-    chip: str = "/dev/gpiochip0"  # whose lines these are; `gpioinfo` names what there is
-    door: int = ranged(-1, -1, 1023)  # line of the door's relay on that chip; -1: none
-    door_ms: int = ranged(3000, 50, 30000)  # how long it is active after an accepted punch
-    lamp: int = ranged(-1, -1, 1023)
-    lamp_ms: int = ranged(1500, 50, 30000)
-    buzzer: int = ranged(-1, -1, 1023)
-    buzzer_ms: int = ranged(120, 20, 5000)
-    active_low: bool = False  # for relay boards that switch on at 0 V
+    chip: str = written("/dev/gpiochip0", "path", "GPIO chip whose lines are used; the command gpioinfo lists what there is")
+    door: int = ranged(-1, -1, 1023, "line number", "Line of the door's relay on that chip; -1 for none")
+    door_ms: int = ranged(3000, 50, 30000, "ms", "How long the door's relay is active after an accepted punch")
+    lamp: int = ranged(-1, -1, 1023, "line number", "Line of the lamp on that chip; -1 for none")
+    lamp_ms: int = ranged(1500, 50, 30000, "ms", "How long the lamp is lit after an accepted punch")
+    buzzer: int = ranged(-1, -1, 1023, "line number", "Line of the buzzer on that chip; -1 for none")
+    buzzer_ms: int = ranged(120, 20, 5000, "ms", "How long the buzzer sounds after an accepted punch")
+    active_low: bool = switched(False, "For relay boards that switch on at 0 V")
 
     def __post_init__(self) -> None:
         wired = [line for line in (self.door, self.lamp, self.buzzer) if line >= 0]
@@ -199,10 +220,10 @@ class SignalSettings:
 
 @dataclass(frozen=True)
 class OutboxSettings:
-    first_retry_seconds: float = ranged(2.0, 0.05, 60.0)  # doubled after each failure, with jitter
-    longest_retry_seconds: float = ranged(3600.0, 1.0, 86400.0)
-    attempts: int = ranged(12, 1, 100)  # failures of one event while the target takes others; then it is a dead letter
-    poll_seconds: float = ranged(1.0, 0.05, 60.0)  # how often a target whose queue is empty looks for new punches
+    first_retry_seconds: float = ranged(2.0, 0.05, 60.0, "s", "Wait before the first retry of a delivery; it doubles with each failure and varies at random")
+    longest_retry_seconds: float = ranged(3600.0, 1.0, 86400.0, "s", "Longest wait between two retries")
+    attempts: int = ranged(12, 1, 100, "failures", "Failures of one event, while the target takes others, after which it is a dead letter")
+    poll_seconds: float = ranged(1.0, 0.05, 60.0, "s", "How often a target whose queue is empty looks for new punches")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,8 +231,8 @@ class ConnectorSettings:
     """What every `[connectors.NAME]` table has; each kind adds its own keys in `device/delivery/connectors/`."""
 
     name: str  # of the table
-    kind: str
-    timeout_seconds: float = ranged(10.0, 0.1, 120.0)  # for a connection, and for an answer
+    kind: str  # a key of `device.delivery.connectors.KINDS`
+    timeout_seconds: float = ranged(10.0, 0.1, 120.0, "s", "Longest wait for a connection, and for an answer")
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,7 @@ the start with both values named (`device.config.load`).
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import json
-import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,43 +22,62 @@ ONLY_IN_FILE = ("store", "connectors", "outbox", "embedder.model", "embedder.sha
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting as the page shows it."""
+    """One setting as its field in `device.config` or in a connector describes it: for the settings page, `settings --help-all` and docs/settings.md."""
 
     section: str
     key: str
     kind: type
     default: Any
-    words: str  # the comment beside it in device/config.py
-    low: float | None
-    high: float | None
-    choices: tuple[str, ...]
+    unit: str = ""
+    help: str = ""
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    needed: bool = False
+    secret: bool = False
 
     @property
     def name(self) -> str:
         return f"{self.section}.{self.key}"
 
+    @property
+    def allowed(self) -> str:
+        """Its range in words: "1 to 240", "local, anywhere", "true, false", "any"."""
+        if self.low is not None and self.high is not None:
+            return f"{_digits(self.low)} to {_digits(self.high)}"
+        if self.secret:
+            return "file:PATH or env:NAME"
+        words = self.choices or (("true", "false") if self.kind is bool else ("any",))
+        return ", ".join(word if word.isidentifier() else json.dumps(word) for word in words)
+
+
+def _digits(number: float) -> str:
+    """Without an exponent, and without the zeros at the end of a fraction."""
+    return str(number) if isinstance(number, int) else f"{number:.9f}".rstrip("0").rstrip(".")
+
+
+def described(form: Any, section: str) -> tuple[Setting, ...]:
+    """Every setting of a section's dataclass, in its order; a field without a default is no key of the table."""
+    specs = [spec for spec in dataclasses.fields(form) if spec.default is not dataclasses.MISSING]
+    return tuple(Setting(section, spec.name, type(spec.default), spec.default, **spec.metadata) for spec in specs)
+
+
+def every_setting() -> tuple[Setting, ...]:
+    """Those of every section but `connectors`, whose kinds `device.delivery.connectors` describes."""
+    sections = [section for section in dataclasses.fields(Settings) if dataclasses.is_dataclass(section.default)]
+    return tuple(setting for section in sections for setting in described(section.default, section.name))
+
 
 @cache
 def editable() -> tuple[Setting, ...]:
-    """What may be set without the file: all but what could lock everybody out or needs files beside it."""
-    found = []
-    for section in dataclasses.fields(Settings):
-        form = type(section.default)
-        if section.name in ONLY_IN_FILE or not dataclasses.is_dataclass(form):
-            continue
-        words = _words(form)
-        for spec in dataclasses.fields(form):
-            scalar = isinstance(spec.default, (bool, int, float, str))
-            if scalar and f"{section.name}.{spec.name}" not in ONLY_IN_FILE and not spec.metadata.get("secret"):
-                meta = spec.metadata
-                limits = (meta.get("low"), meta.get("high"), tuple(meta.get("choices") or ()))
-                found.append(Setting(section.name, spec.name, type(spec.default), spec.default, words.get(spec.name, ""), *limits))
-    return tuple(found)
+    """What may be set without the file."""
+    return tuple(setting for setting in every_setting() if on_page(setting))
 
 
-def _words(form: type) -> dict[str, str]:
-    """field -> the comment beside it: unit and meaning are written once, in device/config.py."""
-    return dict(re.findall(r"^    (\w+): [^#\n]*#\s*(.+)$", inspect.getsource(form), re.MULTILINE))
+def on_page(setting: Setting) -> bool:
+    """Whether it may be set without the file: not what could lock everybody out or needs files beside it."""
+    section = setting.section.partition(".")[0]  # of connectors.NAME
+    return not setting.secret and not {section, setting.name} & set(ONLY_IN_FILE)
 
 
 def read(store: Store) -> dict[str, dict[str, Any]]:

@@ -11,6 +11,7 @@ from device.config import ConfigError, ConnectorSettings, Settings, read_section
 from device.delivery.connectors.credentials import Sealed, scrubbed, unseal
 from device.delivery.outcomes import Failed, Outcome
 from device.storage.events import Event
+from device.storage.settings import Setting, described
 
 KINDS = {  # kind -> module with Settings and Target
     "webhook": "webhook",
@@ -100,6 +101,11 @@ def read_settings(name: str, table: Any) -> ConnectorSettings:
     rest = {key: value for key, value in table.items() if key != "kind"}
     settings: ConnectorSettings = read_section(_module(kind).Settings, f"connectors.{name}", rest, name=name, kind=kind)
     return settings
+
+
+def described_kinds() -> dict[str, tuple[Setting, ...]]:
+    """kind -> every setting of its `[connectors.NAME]` table."""
+    return {kind: described(_module(kind).Settings, "connectors.NAME") for kind in KINDS}
 
 
 def configured(settings: Settings) -> tuple[ConnectorSettings, ...]:

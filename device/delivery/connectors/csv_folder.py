@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-from device.config import ConfigError, ConnectorSettings, chosen, needed
+from device.config import ConfigError, ConnectorSettings, chosen, needed, written
 from device.delivery.connectors import Connector
 from device.delivery.connectors.local_time import naive, zone
 from device.delivery.outcomes import Delivered, Failed, Outcome, Refused, expect
@@ -30,10 +30,10 @@ PREFIX = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(ConnectorSettings):
-    folder: str = needed()
-    timezone: str = needed()  # for days and local_time
-    delimiter: str = chosen(",", ",", ";")  # ; where the spreadsheet's language wants it
-    prefix: str = "clockface"  # of the files' names
+    folder: str = needed("path", "Folder that the files are written to")
+    timezone: str = needed("time zone", "Time zone of the days and of the column local_time, such as Europe/Berlin")
+    delimiter: str = chosen(",", ",", ";", help="Character between two columns; a semicolon where the spreadsheet's language wants it")
+    prefix: str = written("clockface", "letters, digits, - and _", "First part of the files' names")
 
 
 class Folder(Protocol):

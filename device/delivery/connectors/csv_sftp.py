@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from device.config import ConfigError, hidden, needed, ranged
+from device.config import ConfigError, hidden, needed, ranged, written
 from device.delivery.connectors import csv_folder
 from device.delivery.connectors.credentials import Sealed
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(csv_folder.Settings):
-    host: str = needed()
-    port: int = ranged(22, 1, 65535)
-    user: str = needed()
-    known_hosts: str = needed()  # file with the host's key, as `ssh-keyscan HOST` prints it
-    password: str = hidden(needed=False)
-    key_file: str = ""  # private key, in place of a password
+    host: str = needed("host name", "Host name or IP address of the SFTP server")
+    port: int = ranged(22, 1, 65535, "port number", "TCP port of the SFTP server")
+    user: str = needed("text", "User at the SFTP server")
+    known_hosts: str = needed("path", "File with the server's host key, as ssh-keyscan HOST prints it")
+    password: str = hidden("Password of the user; give this or key_file", needed=False)
+    key_file: str = written("", "path", "File with the user's private key, in place of a password")
 
 
 class Target(csv_folder.Target):

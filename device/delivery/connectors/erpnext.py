@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from device.config import ConnectorSettings, hidden, needed, ranged
+from device.config import ConnectorSettings, hidden, listed, needed, ranged, switched, written
 from device.delivery.connectors import Connector, Queue
 from device.delivery.connectors.credentials import Sealed
 from device.delivery.connectors.http_exchange import Answer, Site, judge
@@ -37,17 +37,17 @@ RECENT_SECONDS = 60.0  # a punch may be so long on its way from the camera into 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(ConnectorSettings):
-    url: str = needed()
-    api_key: str = hidden()
-    api_secret: str = hidden()
-    timezone: str = needed()  # that of ERPNext's System Settings
-    employee_field: str = "attendance_device_id"  # of Employee; holds the person's code
-    shift_types: tuple[str, ...] = ()  # whose last_sync_of_checkin this terminal moves on
-    sync_minutes: float = ranged(10.0, 0.01, 1440.0)  # how often
-    sync_lag_minutes: float = ranged(0.0, 0.0, 20160.0)  # how far behind, for other terminals of the same shift
-    dead_letters_hold_back: bool = True  # a dead letter is a punch that is missing: shifts do not move past it
-    parallel: int = ranged(2, 1, 8)
-    ca_file: str = ""
+    url: str = needed("http or https address", "Address of the ERPNext site")
+    api_key: str = hidden("API key of the terminal's user in ERPNext")
+    api_secret: str = hidden("API secret of the terminal's user in ERPNext")
+    timezone: str = needed("time zone", "Time zone of ERPNext's System Settings, such as Europe/Berlin")
+    employee_field: str = written("attendance_device_id", "field name", "Field of Employee that holds the person's code")
+    shift_types: tuple[str, ...] = listed("list of texts", "Shift types whose Last Sync of Checkin this terminal moves on")
+    sync_minutes: float = ranged(10.0, 0.01, 1440.0, "minutes", "How often Last Sync of Checkin is moved on")
+    sync_lag_minutes: float = ranged(0.0, 0.0, 20160.0, "minutes", "How far Last Sync of Checkin stays behind, for other terminals of the same shift")
+    dead_letters_hold_back: bool = switched(True, "Last Sync of Checkin does not move past a dead letter, which is a punch that ERPNext lacks")
+    parallel: int = ranged(2, 1, 8, "requests", "Number of requests under way at a time; those of one person follow each other")
+    ca_file: str = written("", "path", "PEM file with certificates to trust in place of the system's, for a company's own authority")
 
 
 class Target(Connector):

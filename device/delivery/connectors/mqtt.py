@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from device.config import ConfigError, ConnectorSettings, hidden, needed, ranged
+from device.config import ConfigError, ConnectorSettings, hidden, needed, ranged, switched, written
 from device.delivery.connectors import Connector, Queue
 from device.delivery.outcomes import Delivered, Failed, Outcome, expect
 from device.storage.events import Event
@@ -33,16 +33,16 @@ KEEPALIVE_SECONDS = 30  # the broker announces a dead terminal after one and a h
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(ConnectorSettings):
-    host: str = needed()
-    port: int = ranged(8883, 1, 65535)
-    tls: bool = True
-    ca_file: str = ""  # in place of the system's authorities
-    user: str = ""
-    password: str = hidden(needed=False)
-    base: str = "clockface"  # first part of the topics
-    node: str = ""  # second part, and the terminal's id for Home Assistant; the host's name where it is empty
-    discovery_prefix: str = "homeassistant"
-    names: bool = False  # whether events carry people's names, which everybody on the broker may read
+    host: str = needed("host name", "Host name or IP address of the MQTT broker")
+    port: int = ranged(8883, 1, 65535, "port number", "TCP port of the broker")
+    tls: bool = switched(True, "Encrypt the connection with TLS and check the broker's certificate")
+    ca_file: str = written("", "path", "PEM file with certificates to trust in place of the system's, for a company's own authority")
+    user: str = written("", "text", "User at the broker; give user and password, or neither")
+    password: str = hidden("Password of that user", needed=False)
+    base: str = written("clockface", "letters, digits, - and _", "First part of the topics")
+    node: str = written("", "letters, digits, - and _", "Second part of the topics, and the terminal's id for Home Assistant; empty takes the host name")
+    discovery_prefix: str = written("homeassistant", "letters, digits, - and _", "First part of the topics in which Home Assistant looks for devices")
+    names: bool = switched(False, "Put people's names into the events, which everybody on the broker may read")
 
 
 class Target(Connector):

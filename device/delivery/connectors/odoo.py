@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from device.config import ConnectorSettings, chosen, hidden, needed, ranged
+from device.config import ConnectorSettings, chosen, hidden, needed, ranged, written
 from device.delivery.connectors import Connector
 from device.delivery.connectors.http_exchange import Answer, Site, judge
 from device.delivery.outcomes import LONGEST_ANSWER, ConnectorError, Delivered, Failed, Outcome, Refused
@@ -26,15 +26,17 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(ConnectorSettings):
-    url: str = needed()
-    database: str = needed()
-    login: str = needed()
-    api_key: str = hidden()
-    employee_field: str = "barcode"  # of hr.employee; holds the person's code ("Badge ID")
-    missed_check_out: str = chosen("zero", "zero", "after_hours", "refuse")  # what closes a record that was left open
-    missed_hours: float = ranged(8.0, 0.0, 24.0)  # for after_hours; never later than the next check-in
-    parallel: int = ranged(2, 1, 8)
-    ca_file: str = ""
+    url: str = needed("http or https address", "Address of the Odoo server")
+    database: str = needed("text", "Name of the Odoo database")
+    login: str = needed("text", "Login of the terminal's user in Odoo")
+    api_key: str = hidden("API key of that user")
+    employee_field: str = written("barcode", "field name", "Field of hr.employee that holds the person's code; barcode is the Badge ID")
+    missed_check_out: str = chosen(
+        "zero", "zero", "after_hours", "refuse", help="A missed check-out: closed at no length, closed after missed_hours, or the next check-in is refused"
+    )
+    missed_hours: float = ranged(8.0, 0.0, 24.0, "hours", "Length of an attendance that after_hours closes, never past the next check-in")
+    parallel: int = ranged(2, 1, 8, "requests", "Number of requests under way at a time; those of one person follow each other")
+    ca_file: str = written("", "path", "PEM file with certificates to trust in place of the system's, for a company's own authority")
 
 
 class Stopped(Exception):

@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from device.config import ConfigError, ConnectorSettings, hidden, needed, ranged
+from device.config import ConfigError, ConnectorSettings, hidden, needed, ranged, written
 from device.delivery.connectors import Connector
 from device.delivery.connectors.credentials import Sealed
 from device.delivery.connectors.http_exchange import Site, check_url, judge
@@ -28,11 +28,11 @@ SHORTEST_KEY = 24  # bytes, as the standard has it
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(ConnectorSettings):
-    url: str = needed()
-    secret: str = hidden()  # whsec_ and the base64 of 24 to 64 bytes
-    previous_secret: str = hidden(needed=False)  # signs as well while the receiver changes over
-    parallel: int = ranged(4, 1, 16)  # requests at a time; those of one person follow each other
-    ca_file: str = ""
+    url: str = needed("http or https address", "Address that the events are sent to")
+    secret: str = hidden("Key of the signature: whsec_ and the base64 of 24 to 64 bytes")
+    previous_secret: str = hidden("Earlier key that signs as well, while the receiver changes over", needed=False)
+    parallel: int = ranged(4, 1, 16, "requests", "Number of requests under way at a time; those of one person follow each other")
+    ca_file: str = written("", "path", "PEM file with certificates to trust in place of the system's, for a company's own authority")
 
 
 class Target(Connector):

@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import ClassVar
 from urllib.parse import quote
 
-from device.config import ConnectorSettings, needed, ranged
+from device.config import ConnectorSettings, needed, ranged, switched, written
 from device.delivery.connectors import Connector, Queue
 from device.delivery.connectors.http_exchange import Answer, Site, judge
 from device.delivery.connectors.local_time import naive, zone
@@ -35,12 +35,12 @@ TAKEN = re.compile(r"OK(?:\s*:\s*(\d+))?", re.IGNORECASE)
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(ConnectorSettings):
-    url: str = needed()  # of the server, without /iclock
-    serial: str = needed()  # the serial number the server knows this terminal by
-    timezone: str = needed()  # records carry local times
-    count_checked: bool = True  # "OK: 3" for 4 records means one was not taken; false for servers that count only new ones
-    poll_seconds: float = ranged(30.0, 1.0, 600.0)  # how often commands are asked for, if the server asks for no other pace
-    ca_file: str = ""
+    url: str = needed("http or https address", "Address and push port of the server, without /iclock")
+    serial: str = needed("text", "Serial number by which the server knows this terminal")
+    timezone: str = needed("time zone", "Time zone of the site on the server, such as Europe/Berlin; records carry local times")
+    count_checked: bool = switched(True, "An answer of OK: 3 for 4 records means that one was not taken; false for servers that count only new ones")
+    poll_seconds: float = ranged(30.0, 1.0, 600.0, "s", "How often the server is asked for commands, unless it names another interval")
+    ca_file: str = written("", "path", "PEM file with certificates to trust in place of the system's, for a company's own authority")
 
 
 class Target(Connector):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import sqlite3
 from collections.abc import Callable
@@ -177,9 +178,11 @@ def test_file_and_page_cannot_contradict_each_other(desk: Desk, tmp_path: Path) 
     assert config.load(file, {"attendance": {"direction": "out", "refractory_seconds": 5}}).attendance.refractory_seconds == 5
 
 
-def test_the_words_of_a_setting_are_those_of_the_configuration() -> None:
-    words = {setting.name: setting.words for setting in stored_settings.editable()}
-    assert words["decision.agree"] == "crops that must name the same person" and words["camera.width"].startswith("px")
+def test_the_page_shows_help_range_and_unit_of_the_configuration(desk: Desk) -> None:
+    page = html.unescape(desk.browser("admin").get("/settings").text)
+    assert "Number of crops that must name the same person" in page and "160 to 7680 px" in page and "0.00001 to 0.5 share" in page
+    for setting in stored_settings.editable():
+        assert setting.help in page, setting.name
 
 
 def test_a_restart_is_asked_for_and_audited(desk: Desk) -> None:
