@@ -16,7 +16,7 @@ COMMANDS = {  # name -> one line; the module `device.commands.NAME` has add_argu
     "people": "list, show, rename, deactivate and erase people",
     "identify": "say who is in an image",
     "run": "start the terminal",
-    "settings": "list, set and unset what the settings page sets",
+    "settings": "list, set and unset what the settings page sets; --help-all describes every setting",
     "users": "list the logins of the web pages, add one, give a new password, unlock",
     "backup": "write everything into one encrypted file",
     "restore": "bring back a backup",

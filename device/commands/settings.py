@@ -1,4 +1,4 @@
-"""List, set and unset what the settings page sets; in force from the next start of the terminal."""
+"""List, set and unset what the settings page sets, in force from the next start of the terminal; or describe every setting there is."""
 
 from __future__ import annotations
 
@@ -7,21 +7,30 @@ import json
 from pathlib import Path
 
 from device import config
+from device.commands import settings_table
 from device.config import ConfigError, database_path
 from device.storage import settings as stored_settings
 from device.storage.store import Store
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=("list", "set", "unset"))
+    parser.add_argument("action", nargs="?", choices=("list", "set", "unset"))
     parser.add_argument("name", nargs="?", help="such as attendance.direction")
     parser.add_argument("value", nargs="?")
     parser.add_argument("--db", metavar="FILE", help="the database")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--help-all", action="store_true", help="print every setting with default, unit, range, help and where it may be set")
+    parser.add_argument("--format", choices=settings_table.FORMATS, default="text", help="of --help-all")
+    parser.set_defaults(usage_error=parser.error)
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.help_all:
+        print(json.dumps(settings_table.rows(), indent=2) if args.json else settings_table.FORMATS[args.format]())
+        return 0
+    if args.action is None:
+        args.usage_error("the following arguments are required: action")
     settings = config.load(args.config)
     with Store.open(database_path(settings, args.db), settings.store, must_exist=True, actor="settings") as store:
         if args.action == "list":
