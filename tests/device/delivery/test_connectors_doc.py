@@ -17,7 +17,7 @@ import pytest
 import urllib3
 
 from device.config import load
-from device.delivery.connectors import KINDS, Connector, build, read_settings
+from device.delivery.connectors import KINDS, Connector, build, configured, read_settings
 from device.delivery.connectors.webhook import signature
 from device.storage.store import Store
 from tests.device.fakes.terminal import START, courier, punch
@@ -76,7 +76,7 @@ def test_every_table_of_the_page_is_accepted(tmp_path: Path) -> None:
     """As it stands, and with the settings that are commented out."""
     for text in ("\n".join(blocks("toml")), re.sub(r"^# (?=\w+ = )", "", "\n".join(blocks("toml")), flags=re.MULTILINE)):
         (tmp_path / "clockface.toml").write_text(text, encoding="utf-8")
-        assert {target.kind for target in load(tmp_path / "clockface.toml").connectors} == set(KINDS)
+        assert {target.kind for target in configured(load(tmp_path / "clockface.toml"))} == set(KINDS)
 
 
 def test_the_receiver_is_short() -> None:
