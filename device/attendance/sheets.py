@@ -1,4 +1,4 @@
-"""Timesheets out of the store: a person over some days, everybody on a day. The rules are `device/timesheet/`, pure; this reads what they need."""
+"""Timesheets out of the store: a person over some days, everybody on a day. The rules are `device/attendance/timesheet/`, pure; this reads what they need."""
 
 from __future__ import annotations
 
