@@ -11,9 +11,10 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --quiet --disable-pip-version-check
 BOARD := $(VENV)/board.stamp
 WORKSTATION := $(VENV)/workstation.stamp
+DOCS := $(VENV)/docs.stamp
 
 .NOTPARALLEL:
-.PHONY: help setup run test check bench model environment
+.PHONY: help setup run test check bench model docs environment
 
 help:
 	@echo "make run     start the terminal (without a camera: the demo)"
@@ -21,6 +22,7 @@ help:
 	@echo "make test    run the test suite"
 	@echo "make check   lint, types, import rule"
 	@echo "make bench   measure this machine"
+	@echo "make docs    build the documentation as a site, in site/"
 	@echo "make model   weights -> verified, calibrated model files: export CLOCKFACE_SHARED=... first (docs/models.md)"
 
 # A broken environment is named before anything else fails because of it.
@@ -41,10 +43,15 @@ $(BOARD): device/requirements.txt | environment
 	@$(PIP) install -r device/requirements.txt
 	@touch $@
 
-$(WORKSTATION): tests/requirements.txt requirements.txt device/requirements.txt | environment
+$(WORKSTATION): tests/requirements.txt docs/requirements.txt requirements.txt device/requirements.txt | environment
 	@echo "setting up $(VENV) for training, export and tests (once) ..."
 	@$(PIP) install -r tests/requirements.txt
-	@touch $@ $(BOARD)
+	@touch $@ $(BOARD) $(DOCS)
+
+$(DOCS): docs/requirements.txt | environment
+	@echo "setting up $(VENV) for the documentation (once) ..."
+	@$(PIP) install -r docs/requirements.txt
+	@touch $@
 
 setup: environment $(BOARD)
 	@$(PY) -m device models pull
@@ -68,6 +75,11 @@ model: environment $(WORKSTATION)
 test: environment $(WORKSTATION)
 	@$(PY) -m device models pull || echo "models could not be pulled: the tests that need them are skipped" >&2
 	@$(PY) -m pytest $(ARGS)
+
+# Strict: a broken link, or a page that the navigation does not lead to, is an error. The variable silences an advertisement.
+docs: environment $(DOCS)
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict
+	@echo "site/index.html; with its search: $(PY) -m http.server --directory site, then http://127.0.0.1:8000"
 
 check: environment $(WORKSTATION)
 	$(PY) -m ruff check .
