@@ -147,7 +147,7 @@ def test_the_workstation_uses_little_of_the_board(package: str) -> None:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_no_module_is_named_like_another_one(package: str) -> None:
-    """`python device/queue.py` or an editor with a wrong root would import ours in place of theirs.
+    """A `queue.py` of ours, run by its path or by an editor with a wrong root, would be imported in place of theirs.
 
     Only what is imported by its bare name can be shadowed, so `__init__` and `__main__` do not count.
     """
