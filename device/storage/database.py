@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 import time
@@ -14,6 +13,7 @@ from sqlite_utils import Database
 
 from device.contract import ClockfaceError
 from device.storage.schema import APPLICATION_ID, SCHEMA_VERSION, migrate
+from device.system.locks import FileLock, signature
 
 OLDEST_SQLITE = (3, 37, 0)  # strict tables
 
@@ -155,18 +155,15 @@ class TerminalLock:
     """One running terminal a database: an advisory lock on `<db>.lock` that dies with the process."""
 
     def __init__(self, path: Path, ending: str = ".lock", holder: str = "a running terminal") -> None:
-        self._file = os.open(path.with_name(path.name + ending), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        file = path.with_name(path.name + ending)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock = FileLock(file, wait=False)
         except BlockingIOError as error:
-            number = os.pread(self._file, 32, 0).decode("ascii", "replace") or "unknown"
-            os.close(self._file)
-            raise StoreError(f"database {path} is in use by {holder} (process {number}); stop it, or give another file to --db") from error
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, str(os.getpid()).encode(), 0)
+            raise StoreError(f"database {path} is in use by {holder} (process {signature(file)}); stop it, or give another file to --db") from error
+        self._lock.sign()
 
     def release(self) -> None:
-        os.close(self._file)
+        self._lock.release()
 
 
 class CourierLock(TerminalLock):

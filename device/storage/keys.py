@@ -7,7 +7,6 @@ sealed there by a TPM (`device/system/tpm.py`). The file is read anew for every 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import sqlite3
@@ -25,6 +24,7 @@ from device.config import HOME
 from device.contract import ClockfaceError
 from device.system import tpm
 from device.system.files import Disk
+from device.system.locks import FileLock
 
 DEVICE_KEY, NEXT_KEY = "device.key", "device.key.next"
 SIZE = 32  # bytes: AES-256
@@ -382,11 +382,8 @@ def _locked(place: Path) -> Iterator[None]:
     """Who makes a key and who rotates wait for each other."""
     try:
         _make_private(place)
-        lock = os.open(place / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = FileLock(place / ".lock")
     except OSError as error:
         raise KeysError(f"{place} cannot be written ({error.strerror}): make it writable for this user, or name another folder in CLOCKFACE_KEYS") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with lock:
         yield
-    finally:
-        os.close(lock)

@@ -6,7 +6,6 @@ in models.toml; `[embedder] model` names a family, or one artefact of it, or a f
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import platform
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from device.config import Settings, database_path
 from device.contract import CROP_SIZE, ClockfaceError, ContractError
 from device.system.files import Disk
+from device.system.locks import FileLock
 from device.vision.catalogue import Catalogue, Entry
 from device.vision.embedder import Embedder, EmbedderError
 
@@ -214,14 +214,11 @@ def _locked(file: Path) -> Iterator[None]:
     """One process measures, others wait for what it finds: two that chose apart would not know each other's templates."""
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = FileLock(file.with_suffix(".lock"))
     except OSError as error:
         raise ChoiceError(f"{file} cannot be written ({error.strerror}): make its folder writable, or name one artefact in [embedder] model") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with lock:
         yield
-    finally:
-        os.close(lock)
 
 
 def _write(file: Path, family: str, choice: Choice) -> None:

@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -25,6 +24,7 @@ from device.config import HOME, RELEASES, ROOT
 from device.contract import ClockfaceError
 from device.maintenance.update.manifest import MANIFEST, BundleError, Manifest
 from device.system.files import Disk
+from device.system.locks import FileLock
 
 LAUNCHER = "clockface"  # in each release; in the installation a link to the proven one's
 STARTS = 3  # of a release on trial that may end before it is healthy
@@ -78,18 +78,15 @@ class Installation:
         try:
             for folder in (self.root, self.root / RELEASES, self.trusted):
                 folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-            lock = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            lock = FileLock(self.root / ".lock", wait=False)
+        except BlockingIOError as error:
+            raise ReleaseError(f"{self.root} is being changed by another update; wait until it has ended") from error
         except OSError as error:
             raise ReleaseError(f"{self.root} cannot be changed by this user ({error.strerror}); run it with sudo, or give another folder to --root") from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with lock:
             for left in (self.root / RELEASES).glob(".*"):
                 shutil.rmtree(left, ignore_errors=True)
             yield
-        except BlockingIOError as error:
-            raise ReleaseError(f"{self.root} is being changed by another update; wait until it has ended") from error
-        finally:
-            os.close(lock)
 
     def named(self, link: str) -> str | None:
         """The release that `current`, `proven` or `previous` stands for; None where there is none, or it is not on disk any more."""

@@ -1,0 +1,44 @@
+"""An exclusive lock between processes: an advisory lock on a file, which ends with the process that holds it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+
+class FileLock:
+    """Held from construction until `release` or the end of its `with` block; the file stays, readable by its owner only.
+
+    Raises:
+        BlockingIOError: another process or another lock of this one holds it, where the caller does not wait.
+        OSError: the file cannot be made or opened.
+    """
+
+    def __init__(self, path: Path, wait: bool = True) -> None:
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BaseException:
+            os.close(self._file)
+            raise
+
+    def sign(self) -> None:
+        """Write the number of this process into the file, where `signature` finds it."""
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, str(os.getpid()).encode(), 0)
+
+    def release(self) -> None:
+        os.close(self._file)
+
+    def __enter__(self) -> FileLock:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.release()
+
+
+def signature(path: Path) -> str:
+    """The number of the process that signed a lock last; "unknown" where none did."""
+    with path.open("rb") as file:
+        return file.read(32).decode("ascii", "replace") or "unknown"
