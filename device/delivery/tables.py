@@ -8,14 +8,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from device.contract import ClockfaceError
+from device.system.files import Disk
 
 Row = Mapping[str, Any]
 
@@ -85,15 +84,6 @@ def write_whole(out: Path, data: bytes) -> None:
         ExportError: it cannot be written.
     """
     try:
-        handle, draft = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name[:100]}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(draft, out)
-        except BaseException:
-            os.unlink(draft)
-            raise
+        Disk().write(out, data, 0o600, alone=False)
     except OSError as error:
         raise ExportError(f"{out} cannot be written ({error}); give another file to --out") from error

@@ -24,6 +24,7 @@ from device.storage import recovery
 from device.storage.database import StoreError, TerminalLock, explained
 from device.storage.schema import SCHEMA_VERSION
 from device.system.clock import iso_utc
+from device.system.files import Disk
 
 DATABASE, CONFIG, MANIFEST = "clockface.db", "clockface.toml", "manifest.json"
 LARGEST_CONFIG = 1_000_000  # bytes
@@ -150,8 +151,7 @@ def apply_staged(database: Path) -> list[str]:
             os.link(database, before)
         for former in (recovery.restored_of(database), recovery.copy_of(database)):  # they are of the database before
             former.unlink(missing_ok=True)
-        os.replace(staged, database)
-        _to_disk(database.parent)
+        Disk().rename(staged, database)
     finally:
         lock.release()
     return [f"restored: {database}; the database before is kept as {before.name}"]
@@ -162,11 +162,3 @@ def _close_log(database: Path) -> None:
     with explained(database), closing(sqlite3.connect(database, timeout=2)) as db:
         if db.execute("PRAGMA journal_mode = DELETE").fetchone()[0] != "delete":
             raise StoreError(f"database {database} is used by another process; end it, then restore again")
-
-
-def _to_disk(folder: Path) -> None:
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 
@@ -28,7 +29,7 @@ class Disk:
     def rename(self, source: Path, target: Path) -> None:
         """Give a finished file, link or folder its name; a file or link of that name is replaced."""
         os.replace(source, target)
-        self.sync(target.parent)
+        self.sync(target.parent.resolve())  # the folder itself, also where a link leads to it
 
     def link(self, place: Path, target: str) -> None:
         """Make `place` a symbolic link to `target`, in one step also where it was another link."""
@@ -37,11 +38,31 @@ class Disk:
         new.symlink_to(target)
         self.rename(new, place)
 
-    def write(self, path: Path, data: bytes, mode: int = 0o644) -> None:
-        """Write a small file whole."""
-        new = path.with_name(f".{path.name}.new")
-        new.unlink(missing_ok=True)
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-            file.write(data)
-        self.sync(new)
-        self.rename(new, path)
+    def write(self, path: Path, data: bytes, mode: int = 0o644, alone: bool = True) -> None:
+        """Write a small file whole: readers see the old one or the new one, never a part.
+
+        Args:
+            mode: of the new file, whatever the umask and the old file have.
+            alone: no other process writes this file at the same time. The draft then has a fixed name, so that the next
+                write clears away one that a power cut left; otherwise each writer has a draft of its own.
+        """
+        opened, draft = _draft(path, alone)
+        try:
+            with os.fdopen(opened, "wb") as file:
+                os.fchmod(opened, mode)
+                file.write(data)
+            self.sync(draft)
+            self.rename(draft, path)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
+
+
+def _draft(path: Path, alone: bool) -> tuple[int, Path]:
+    """A new empty file beside `path`, open for writing, mode 600."""
+    if not alone:
+        opened, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
+        return opened, Path(name)
+    draft = path.with_name(f".{path.name}.new")
+    draft.unlink(missing_ok=True)
+    return os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), draft

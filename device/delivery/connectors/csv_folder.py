@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import re
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ from device.delivery.connectors.local_time import naive, zone
 from device.delivery.outcomes import Delivered, Failed, Outcome, Refused, expect
 from device.delivery.tables import COLUMNS, harmless
 from device.storage.events import Event
+from device.system.files import Disk
 
 HEADER = ("id", "event", *COLUMNS, "local_time", "correction_id", "reason", "corrected_by", "corrected_at")
 PREFIX = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -62,22 +61,7 @@ class LocalFolder:
 
     def replace(self, name: str, data: bytes) -> None:
         """On disk when it returns; mode 640, for a reader of the folder's group."""
-        handle, draft = tempfile.mkstemp(dir=self._path, prefix=f".{name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(draft, 0o640)
-            os.replace(draft, self._path / name)
-        except BaseException:
-            os.unlink(draft)
-            raise
-        folder = os.open(self._path, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        Disk().write(self._path / name, data, 0o640, alone=False)
 
     def close(self) -> None:
         pass

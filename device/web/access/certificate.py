@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import platform
 import ssl
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from device.config import HOME, WebSettings
+from device.system.files import Disk
 from device.web.server import Address, Certificate, WebError
 
 YEARS = 5
@@ -62,8 +62,8 @@ def make(files: Certificate, hosts: Sequence[str]) -> None:
         .sign(key, hashes.SHA256())
     )
     form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    _write(files.key, key.private_bytes(*form))
-    _write(files.certificate, built.public_bytes(serialization.Encoding.PEM))
+    Disk().write(files.key, key.private_bytes(*form), 0o600)
+    Disk().write(files.certificate, built.public_bytes(serialization.Encoding.PEM), 0o600)
 
 
 def fingerprint(files: Certificate) -> str:
@@ -84,9 +84,3 @@ def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return ipaddress.ip_address(host)
     except ValueError:
         return None
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(data)

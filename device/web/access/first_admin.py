@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from device.storage.store import Store
+from device.system.files import Disk
 from device.web.access import accounts, passwords
 
 LOGIN = "admin"
@@ -26,13 +26,7 @@ def create(store: Store, to_terminal: bool) -> list[str]:
         return []
     password = passwords.invented()
     if not to_terminal:
-        _write(password_file(store.path), password)
+        Disk().write(password_file(store.path), f"{password}\n".encode(), 0o600)
     accounts.add(store, LOGIN, "admin", password)
     said = password if to_terminal else f"in {password_file(store.path)}"
     return [f"web: first login: {LOGIN}, password {said} (to be changed at the first login; it is not shown again)"]
-
-
-def _write(path: Path, password: str) -> None:
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(f"{password}\n")
