@@ -31,6 +31,11 @@ def board(proc: Path = PROC) -> str:
         return ""
 
 
+def board_or_processor(proc: Path = PROC) -> str:
+    """What the board calls itself; on a PC the machine type and the name of the processor."""
+    return board(proc) or f"{platform.machine()} {processor(proc).get('model name') or platform.processor()}".strip()
+
+
 def processor(proc: Path = PROC) -> dict[str, str]:
     """The first processor of cpuinfo: key -> value."""
     try:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from device.config import Settings, database_path
 from device.contract import CROP_SIZE, ClockfaceError, ContractError
 from device.system.files import Disk
+from device.system.hardware import board_or_processor
 from device.system.locks import FileLock
 from device.vision.catalogue import Catalogue, Entry
 from device.vision.embedder import Embedder, EmbedderError
@@ -130,7 +130,7 @@ def read(file: Path) -> dict[str, Choice]:
 def circumstances(settings: Settings, family: Sequence[Entry]) -> dict[str, Any]:
     """All that the speed of the artefacts depends on."""
     return {
-        "board": board_name(Path("/proc/device-tree/model"), Path("/proc/cpuinfo")),
+        "board": board_or_processor(),
         "cores": os.cpu_count(),
         "onnxruntime": ort.__version__,
         "providers": ort.get_available_providers(),
@@ -138,17 +138,6 @@ def circumstances(settings: Settings, family: Sequence[Entry]) -> dict[str, Any]
         "threads": settings.embedder.threads,
         "files": {entry.name: entry.sha256 for entry in family},
     }
-
-
-def board_name(device_tree: Path, cpu_info: Path) -> str:
-    """What the board or its processor calls itself."""
-    try:
-        if device_tree.exists():
-            return device_tree.read_bytes().decode("ascii", "replace").strip("\0")
-        names = [line.partition(":")[2].strip() for line in cpu_info.read_text("utf-8", "replace").splitlines() if line.startswith("model name")]
-    except OSError:
-        names = []
-    return f"{platform.machine()} {names[0] if names else platform.processor()}".strip()
 
 
 def choose(

@@ -21,6 +21,7 @@ from device.maintenance.update.bundle import Bundle
 from device.maintenance.update.manifest import TARGETS, BundleError, Manifest
 from device.maintenance.update.releases import STARTS, Installation, ReleaseError, Trial, read_manifest
 from device.maintenance.update.signatures import read_trusted
+from device.system import hardware
 from device.system.systemd import Service
 
 PROGRAM = "clockface.py"  # in each release: runs it from wherever it lies
@@ -41,9 +42,7 @@ class Board:
     @classmethod
     def here(cls) -> Board:
         machine = platform.machine() if struct.calcsize("P") == 8 else f"{platform.machine()} with a 32-bit system"
-        tree = Path("/proc/device-tree/model")
-        model = tree.read_bytes().decode("ascii", "replace").rstrip("\0") if tree.exists() else ""
-        return cls(machine, model, f"{sys.version_info.major}.{sys.version_info.minor}")
+        return cls(machine, hardware.board(), f"{sys.version_info.major}.{sys.version_info.minor}")
 
 
 def check_fits(manifest: Manifest, board: Board, current: Manifest | None, database: Path, older: bool = False) -> None:

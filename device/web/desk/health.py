@@ -19,9 +19,9 @@ from device.maintenance.doctor import check_clock, check_disk
 from device.storage import hash_chain
 from device.storage.outbox_rows import DeadLetter, TargetHealth
 from device.system.clock import read_clock_state
+from device.system.hardware import temperature
 from device.web.pages import Call, get, post
 
-THERMAL = Path("/sys/class/thermal")
 THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")  # Raspberry Pi
 THROTTLE_BITS = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}  # now; the same + 16: since the start
 HOT, VERY_HOT = 70.0, 80.0  # degrees Celsius; a Raspberry Pi slows down from 80
@@ -155,17 +155,6 @@ def last_punch(call: Call) -> float | None:
     with call.store.reading() as db:
         newest = db.execute("SELECT max(occurred_at) FROM punches").fetchone()[0]
     return None if newest is None else newest / 1000
-
-
-def temperature(folder: Path = THERMAL) -> float | None:
-    """The hottest zone in degrees Celsius; None where the board tells none."""
-    found = []
-    for zone in sorted(folder.glob("thermal_zone*/temp")):
-        try:
-            found.append(int(zone.read_text()) / 1000)
-        except (OSError, ValueError):
-            continue
-    return max(found, default=None)
 
 
 def throttling(flags: int) -> tuple[list[str], list[str]]:

@@ -23,3 +23,19 @@ def test_a_pc_and_nothing_at_all(tmp_path: Path) -> None:
     (tmp_path / "cpuinfo").write_text("model name\t: A Processor @ 2.00GHz\nflags\t\t: fpu avx2 avx512_vnni\n")
     assert hardware.lines(tmp_path, tmp_path)[1] == "board: A Processor @ 2.00GHz; avx2, avx512_vnni"
     assert hardware.lines(tmp_path / "none", tmp_path / "none")[1:] == ["board: unknown processor; no telling flags", "temperature: not known"]
+
+
+def test_the_hottest_zone_counts(tmp_path: Path) -> None:
+    for number, text in enumerate(["45123\n", "61000\n", "nothing\n"]):
+        (tmp_path / f"thermal_zone{number}").mkdir()
+        (tmp_path / f"thermal_zone{number}/temp").write_text(text)
+    assert hardware.temperature(tmp_path) == 61.0 and hardware.temperature(tmp_path / "none") is None
+
+
+def test_the_board_or_its_processor(tmp_path: Path) -> None:
+    assert hardware.board_or_processor(tmp_path)
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: Some CPU 3000\n")
+    assert hardware.board_or_processor(tmp_path).endswith("Some CPU 3000")
+    (tmp_path / "device-tree").mkdir()
+    (tmp_path / "device-tree/model").write_bytes(b"Raspberry Pi 5 Model B Rev 1.0\0")
+    assert hardware.board_or_processor(tmp_path) == "Raspberry Pi 5 Model B Rev 1.0"

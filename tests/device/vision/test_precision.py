@@ -17,7 +17,7 @@ from device.config import EmbedderSettings, Settings, StoreSettings
 from device.contract import CARD_KEY, CARD_SCHEMA, ContractError, ModelCard, OperatingPoint
 from device.vision import precision as choice
 from device.vision.catalogue import Catalogue, Entry, ModelError, sha256
-from device.vision.precision import Choice, ChoiceError, board_name, choices_file, decide, measure, open_embedder, read
+from device.vision.precision import Choice, ChoiceError, choices_file, decide, measure, open_embedder, read
 
 FPIR = Settings().decision.fpir
 POINT = OperatingPoint(1000, FPIR, 0.4, 0.39, 0.41, "measured", "made up for this test")
@@ -204,12 +204,3 @@ def test_processes_that_start_together_choose_the_same(catalogue: Catalogue, set
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         words = pool.map(_choose, [(settings, catalogue)] * 2, chunksize=1)
     assert words[0] == words[1]  # the same figures: measured once
-
-
-def test_the_name_of_the_board(tmp_path: Path) -> None:
-    tree, info = tmp_path / "model", tmp_path / "cpuinfo"
-    assert board_name(tree, info)
-    info.write_text("processor\t: 0\nmodel name\t: Some CPU 3000\n")
-    assert board_name(tree, info).endswith("Some CPU 3000")
-    tree.write_bytes(b"Raspberry Pi 5 Model B Rev 1.0\0")
-    assert board_name(tree, info) == "Raspberry Pi 5 Model B Rev 1.0"

@@ -245,10 +245,3 @@ def test_health_shows_what_a_target_answered(desk: Desk) -> None:
 def test_throttling_flags_of_a_raspberry_pi() -> None:
     assert health.throttling(0x50005) == (["under-voltage", "throttled"], ["under-voltage", "throttled"])
     assert health.throttling(0) == ([], [])
-
-
-def test_the_hottest_zone_counts(tmp_path: Path) -> None:
-    for number, text in enumerate(["45123\n", "61000\n", "nothing\n"]):
-        (tmp_path / f"thermal_zone{number}").mkdir()
-        (tmp_path / f"thermal_zone{number}/temp").write_text(text)
-    assert health.temperature(tmp_path) == 61.0 and health.temperature(tmp_path / "none") is None
