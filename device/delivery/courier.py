@@ -23,15 +23,16 @@ from typing import Any
 
 from device.config import OutboxSettings
 from device.contract import ClockfaceError
-from device.delivery.backoff import Backoff
 from device.delivery.connectors import Connector
 from device.delivery.outcomes import LONGEST_ANSWER, Delivered, Failed, Outcome, Refused
 from device.storage.outbox_rows import Mark, Waiting
 from device.storage.store import Store
+from device.system.restart import Backoff
 
 ROUND_EVENTS = 1000  # at most so many are sent again after a kill
 ROUND_SECONDS = 2.0  # a round takes no further event after so long: what was delivered is soon written down
 DOWN_AFTER = 5  # failures in a row: the target is down, not the events
+LONGEST_ASKED = 86400.0  # s; a target that asks for more is asked again after a day
 
 Say = Callable[[str], None]
 WORKS: dict[str, Any] = {"failures": 0, "next_attempt_at": None, "error": None, "error_at": None}
@@ -52,7 +53,7 @@ class Courier:
         self.store = store
         self.connector = connector
         self.settings = settings
-        self.backoff = Backoff(settings, random.random)
+        self.backoff = Backoff(settings.first_retry_seconds, settings.longest_retry_seconds, random.random)
         self.clock = clock
         self.say = say
         self.stop = stop or threading.Event()
@@ -147,12 +148,12 @@ class Courier:
         blamed = waiting.blamed + works
         if blamed >= self.settings.attempts:
             return Mark(waiting.event, "dead", answer, at, waiting.attempts + 1, blamed)
-        again = now + self.backoff.wait(waiting.attempts + 1, outcome.retry_after_seconds)
+        again = now + pause_seconds(self.backoff, waiting.attempts + 1, outcome)
         return Mark(waiting.event, "waiting", answer, at, waiting.attempts + 1, blamed, round(again * 1000))
 
     def _target_failed(self, failed: Failed, marks: Sequence[Mark]) -> None:
         failures, now, error = self._target.failures + 1, self.clock(), self._scrubbed(failed.answer)
-        pause = self.backoff.wait(failures, failed.retry_after_seconds)
+        pause = pause_seconds(self.backoff, failures, failed)
         if error != self._target.error:
             self.say(f"outbox {self.connector.name}: {error}; next attempt in {pause:.0f} s")
         self._conclude(marks, failures=failures, next_attempt_at=now + pause, error=error, error_at=now)
@@ -236,6 +237,11 @@ class Trial:
 
     def _over(self) -> bool:
         return self._down or self._failures >= DOWN_AFTER or self._stop.is_set() or time.monotonic() > self._until
+
+
+def pause_seconds(backoff: Backoff, failures: int, failed: Failed) -> float:
+    """How long to wait after so many failures (at least 1); never less than the target asked for."""
+    return max(backoff.wait(failures), min(failed.retry_after_seconds or 0.0, LONGEST_ASKED))
 
 
 def separate_corrections(due: Sequence[Waiting]) -> list[Waiting]:

@@ -4,36 +4,44 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 
 Say = Callable[[str], None]
 
 
+def no_jitter() -> float:
+    return 1.0
+
+
+@dataclass(frozen=True)
 class Backoff:
-    """How long to wait before the next try: 1, 2, 4 .. seconds up to a limit, until something works again."""
+    """How long to wait before the next try: 1, 2, 4 .. seconds up to a limit. Pure: its user counts the failures, and chance is handed in.
 
-    def __init__(self, first_seconds: float = 1.0, limit_seconds: float = 30.0) -> None:
-        self._first = first_seconds
-        self._limit = limit_seconds
-        self.reset()
+    With jitter half of each wait is fixed and half is chance, so that many terminals do not come back in one moment ("equal jitter").
 
-    def reset(self) -> None:
-        self._next = self._first
+    https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+    """
 
-    def next_seconds(self) -> float:
-        seconds = self._next
-        self._next = min(2 * seconds, self._limit)
-        return seconds
+    first_seconds: float = 1.0
+    limit_seconds: float = 30.0
+    chance: Callable[[], float] = no_jitter  # 0 <= x <= 1, such as random.random
+
+    def wait(self, failures: int) -> float:
+        """s until the next try after so many failures in a row (at least 1)."""
+        doubled = self.first_seconds * 2.0 ** min(failures - 1, 60)
+        return min(doubled, self.limit_seconds) * (0.5 + 0.5 * self.chance())
 
 
 def kept_running(name: str, work: Callable[[], None], stop: threading.Event, say: Say, backoff: Backoff | None = None) -> None:
     """Do the work on this thread; where it fails, say so and begin anew, until it ends by itself or `stop` is set."""
-    backoff = backoff or Backoff()
+    backoff, failures = backoff or Backoff(), 0
     while not stop.is_set():
         try:
             work()
             return
         except Exception as error:  # whatever it is: the other parts go on, and this one comes back
-            seconds = backoff.next_seconds()
+            failures += 1
+            seconds = backoff.wait(failures)
             say(f"{name} failed ({in_words(error)}); it starts again in {seconds:g} s")
             stop.wait(seconds)
 

@@ -34,7 +34,7 @@ class Recognition:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pipeline, self._booth, self._load, self._say, self._damaged, self._monotonic = pipeline, booth, load, say, damaged, monotonic
-        self._backoff = Backoff()
+        self._backoff, self._failures = Backoff(), 0
         self._again_at = float("-inf")
         self.trouble = ""  # "" works, "store" nothing can be recorded, "recogniser" nobody is recognised
         self.decided = False  # whether the newest frame was looked at to the end, or tried while the store has trouble
@@ -61,7 +61,7 @@ class Recognition:
         if self.trouble:
             self._say(f"{self.trouble} works again")
             self.trouble = ""
-            self._backoff.reset()
+            self._failures = 0
         return scene
 
     def look(self, frame: Frame) -> Scene:
@@ -72,7 +72,8 @@ class Recognition:
         return scene
 
     def _failed(self, part: str, error: Exception, frame: Frame) -> Scene:
-        seconds = self._backoff.next_seconds()
+        self._failures += 1
+        seconds = self._backoff.wait(self._failures)
         self.trouble, self._again_at = part, self._monotonic() + seconds
         self._say(f"{part} failed ({in_words(error)}); it is tried again in {seconds:g} s")
         return Scene(frame, (), ())

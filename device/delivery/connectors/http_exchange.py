@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import urllib3
 
 from device.config import ConfigError
-from device.delivery.backoff import retry_after
 from device.delivery.outcomes import LONGEST_ANSWER, Delivered, Failed, Outcome, Refused
 
 LONGEST_BODY = 1_000_000  # bytes of an answer that are read
@@ -119,6 +120,23 @@ def judge(answer: Answer | Failed) -> Outcome:
     if answer.status >= 500 or answer.status == 409:
         return Failed(answer.words, retry_after_seconds=retry_after(answer.headers, answer.now))
     return Refused(answer.words)
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """`Retry-After` (RFC 9110, 10.2.3) in s; None where there is none or it cannot be read.
+
+    A date is compared with the target's own `Date`, so that two clocks that disagree do no harm.
+    """
+    asked = headers.get("Retry-After", "").strip()
+    if asked.isdecimal():
+        return float(asked[:9])
+    try:
+        until = parsedate_to_datetime(asked).timestamp()
+    except (ValueError, TypeError):
+        return None
+    with suppress(ValueError, TypeError):
+        now = parsedate_to_datetime(headers.get("Date", "")).timestamp()
+    return max(0.0, until - now)
 
 
 def _hint(answer: Answer) -> str:

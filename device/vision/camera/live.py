@@ -128,7 +128,7 @@ class LiveSource(Source):
         self.name = name
         self._open_reader = open_reader
         self._stall_seconds = stall_seconds
-        self._backoff = backoff or Backoff()
+        self._backoff, self._failures = backoff or Backoff(), 0
         self._hanging: list[_Drain] = []
         self._closed = threading.Event()
         self._watch = Watch(time.monotonic())
@@ -174,12 +174,13 @@ class LiveSource(Source):
                 self._reopen(error)
             else:
                 log.warning("camera %s is back: %s", self.name, self.describe())
-                self._backoff.reset()
+                self._failures = 0
                 return taken
         return None
 
     def _reopen(self, error: CameraError) -> None:
-        wait = self._backoff.next_seconds()
+        self._failures += 1
+        wait = self._backoff.wait(self._failures)
         log.warning("camera %s lost: %s; it is opened again in %g s", self.name, error, wait)
         self._drain.stop()
         self.on_try()

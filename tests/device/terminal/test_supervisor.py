@@ -91,6 +91,8 @@ def test_a_recogniser_that_fails_is_loaded_anew_after_a_pause() -> None:
     pipeline.error, now[0] = None, 4.0
     assert recognition.process(frame(4)).subjects and recognition.trouble == "" and pipeline.recogniser == booth.recogniser == 2
     assert said[-1] == "recogniser works again"
+    pipeline.error = RuntimeError("broken again")
+    assert recognition.process(frame(5)).subjects == () and "in 1 s" in said[-1]  # the pauses begin anew
 
 
 def test_a_full_disk_is_tried_again_and_no_recogniser_is_loaded() -> None:

@@ -70,13 +70,6 @@ def opened(devices: Iterator[Any]) -> LiveSource:
     return LiveSource("fake", open_reader, STALL, Backoff(0.02, 0.05))
 
 
-def test_backoff_doubles_up_to_its_limit() -> None:
-    backoff = Backoff(1.0, 30.0)
-    assert [backoff.next_seconds() for _ in range(7)] == [1, 2, 4, 8, 16, 30, 30]
-    backoff.reset()
-    assert backoff.next_seconds() == 1
-
-
 def test_a_slow_reader_gets_the_newest_frame() -> None:
     device = Device()
     with opened(iter([device])) as source:

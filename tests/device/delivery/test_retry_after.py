@@ -1,4 +1,4 @@
-"""Waits double within their bounds and honour what the target asks for, whatever the two clocks say."""
+"""A target's own wish, `Retry-After`, is read and honoured, whatever the two clocks say."""
 
 from __future__ import annotations
 
@@ -6,25 +6,20 @@ from email.utils import formatdate
 
 import pytest
 
-from device.config import OutboxSettings
-from device.delivery.backoff import Backoff, retry_after
+from device.delivery.connectors.http_exchange import retry_after
+from device.delivery.courier import pause_seconds
+from device.delivery.outcomes import Failed
+from device.system.restart import Backoff
 
-SETTINGS = OutboxSettings(first_retry_seconds=2.0, longest_retry_seconds=100.0)
 NOW = 1_795_000_000.0
 
 
-@pytest.mark.parametrize(("failures", "longest"), [(1, 2.0), (2, 4.0), (3, 8.0), (6, 64.0), (7, 100.0), (1000, 100.0)])
-def test_waits_double_up_to_the_longest(failures: int, longest: float) -> None:
-    assert Backoff(SETTINGS, lambda: 0.0).wait(failures) == longest / 2
-    assert Backoff(SETTINGS, lambda: 0.5).wait(failures) == longest * 0.75
-    assert Backoff(SETTINGS, lambda: 1.0).wait(failures) == longest
-
-
 def test_what_the_target_asks_for_is_the_least() -> None:
-    backoff = Backoff(SETTINGS, lambda: 0.0)
-    assert backoff.wait(1, 30.0) == 30.0
-    assert backoff.wait(7, 30.0) == 50.0
-    assert backoff.wait(1, 1e9) == 86400.0
+    backoff = Backoff(2.0, 100.0, lambda: 0.0)
+    assert pause_seconds(backoff, 1, Failed("busy", retry_after_seconds=30.0)) == 30.0
+    assert pause_seconds(backoff, 7, Failed("busy", retry_after_seconds=30.0)) == 50.0
+    assert pause_seconds(backoff, 1, Failed("busy", retry_after_seconds=1e9)) == 86400.0
+    assert pause_seconds(backoff, 3, Failed("busy")) == 4.0
 
 
 @pytest.mark.parametrize(
