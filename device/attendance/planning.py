@@ -20,8 +20,9 @@ from sqlite_utils import Database
 from device.attendance.timesheet.shifts import Absence, Assignment, Schedule, Shift
 from device.attendance.timesheet.worksite import Site, TimesheetError, system_zone
 from device.storage.database import StoreError
-from device.storage.records import clean_text, to_ms
+from device.storage.records import clean_text
 from device.storage.store import Store
+from device.system.clock import to_ms
 
 LONGEST = 80  # characters of a name here
 SITE = "site"  # the key in table settings

@@ -20,8 +20,9 @@ from device.attendance.timesheet.worksite import minute
 from device.storage import corrections
 from device.storage.corrections import CorrectionDraft
 from device.storage.database import StoreError
-from device.storage.records import LastPunch, clean_text, to_ms
+from device.storage.records import LastPunch, clean_text
 from device.storage.store import Store
+from device.system.clock import to_ms
 
 STATES = ("open", "approved", "refused")
 

@@ -19,6 +19,7 @@ from device.contract import ClockfaceError
 from device.delivery.connectors import build, configured
 from device.delivery.outcomes import ConnectorError
 from device.storage.events import Event
+from device.system.clock import to_ms
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,7 +66,7 @@ def _test(target: ConnectorSettings, args: argparse.Namespace) -> int:
         event = Event(
             kind="test",
             id=0,
-            key=f"test-{round(now * 1000)}",
+            key=f"test-{to_ms(now)}",
             person_id=0,
             name="Test event of Clockface",
             code=args.code or connector.test_code,

@@ -27,6 +27,7 @@ from device.delivery.connectors import Connector
 from device.delivery.outcomes import LONGEST_ANSWER, Delivered, Failed, Outcome, Refused
 from device.storage.outbox_rows import Mark, Waiting
 from device.storage.store import Store
+from device.system.clock import to_ms
 from device.system.restart import Backoff
 
 ROUND_EVENTS = 1000  # at most so many are sent again after a kill
@@ -137,7 +138,7 @@ class Courier:
         return marks
 
     def _mark(self, waiting: Waiting, outcome: Outcome, now: float, took_at: float | None, took_now: bool) -> Mark | None:
-        answer, at = self._scrubbed(outcome.answer), round(now * 1000)
+        answer, at = self._scrubbed(outcome.answer), to_ms(now)
         if isinstance(outcome, Delivered):
             return Mark(waiting.event, "delivered", answer, at, waiting.attempts, waiting.blamed, reference=outcome.reference)
         if isinstance(outcome, Refused):
@@ -149,7 +150,7 @@ class Courier:
         if blamed >= self.settings.attempts:
             return Mark(waiting.event, "dead", answer, at, waiting.attempts + 1, blamed)
         again = now + pause_seconds(self.backoff, waiting.attempts + 1, outcome)
-        return Mark(waiting.event, "waiting", answer, at, waiting.attempts + 1, blamed, round(again * 1000))
+        return Mark(waiting.event, "waiting", answer, at, waiting.attempts + 1, blamed, to_ms(again))
 
     def _target_failed(self, failed: Failed, marks: Sequence[Mark]) -> None:
         failures, now, error = self._target.failures + 1, self.clock(), self._scrubbed(failed.answer)

@@ -13,6 +13,7 @@ from sqlite_utils import Database
 from device.config import RetentionSettings
 from device.storage.hash_chain import batch_digest
 from device.storage.store import Store
+from device.system.clock import to_ms
 
 DAY_MS = 86_400_000
 
@@ -66,14 +67,14 @@ def apply(store: Store, settings: RetentionSettings, now: float) -> list[str]:
     """Remove what is older than the policy allows; returns the report, nothing where nothing was due. Punches go in batches, the rest at once."""
     removed: dict[str, int] = {}
     if settings.punches_days or settings.erased_punches == "remove":
-        before = round(now * 1000) - settings.punches_days * DAY_MS if settings.punches_days else 0
+        before = to_ms(now) - settings.punches_days * DAY_MS if settings.punches_days else 0
         punches = remove_punches(store, before, settings.erased_punches == "remove")
         removed |= {"punches": punches} if punches else {}
     with store.transaction() as db:
         for name, (what, sql) in RULES.items():
             days = getattr(settings, name)
             if days:
-                count = int(db.execute(sql, {"before": round(now * 1000) - days * DAY_MS}).rowcount)
+                count = int(db.execute(sql, {"before": to_ms(now) - days * DAY_MS}).rowcount)
                 removed |= {what: count} if count else {}
         if removed:
             store.note("retention applied", **{what.replace(" ", "_"): count for what, count in removed.items()})

@@ -12,7 +12,8 @@ from typing import Literal, get_args
 from sqlite_utils import Database
 
 from device.storage.database import StoreError
-from device.storage.records import clean_text, to_ms
+from device.storage.records import clean_text
+from device.system.clock import to_ms
 
 Way = Literal["screen", "paper", "declared"]  # declared: whoever enrolled at the command line answers for it
 

@@ -13,7 +13,8 @@ from sqlite_utils import Database
 from device.storage import hash_chain, outbox_rows
 from device.storage.database import StoreError
 from device.storage.effective import Correction, Entry, Recorded, effective
-from device.storage.records import LastPunch, clean_text, to_ms
+from device.storage.records import LastPunch, clean_text
+from device.system.clock import to_ms
 
 
 @dataclass(frozen=True)

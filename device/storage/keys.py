@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from device.config import HOME
 from device.contract import ClockfaceError
 from device.system import tpm
+from device.system.clock import to_ms
 from device.system.files import Disk
 from device.system.locks import FileLock
 
@@ -144,7 +145,7 @@ class PersonKeys:
         """Overwrite the key, and remember that this person is erased."""
         with _locked(self.place), self._open() as db:
             sql = "INSERT INTO keys VALUES (?, '', NULL, ?) ON CONFLICT DO UPDATE SET device_key = '', wrapped = NULL, erased_at = excluded.erased_at"
-            db.execute(sql, [person_id, round(time.time() * 1000)])
+            db.execute(sql, [person_id, to_ms(time.time())])
 
     def forget(self, person_id: int) -> None:
         """Overwrite the key; the person may get another."""

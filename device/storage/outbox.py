@@ -11,6 +11,7 @@ from sqlite_utils import Database
 from device.storage import outbox_rows
 from device.storage.database import StoreError, explained, writing
 from device.storage.outbox_rows import DeadLetter, Mark, TargetHealth, TargetState, Waiting
+from device.system.clock import to_ms
 
 
 class OutboxTable:
@@ -45,7 +46,7 @@ class OutboxTable:
         with writing(self._db, self._path):
             if connector not in outbox_rows.active_targets(self._db):
                 raise StoreError(f"no target {connector!a} is configured; give the configuration with its table [connectors.{connector}] to --config")
-            count = outbox_rows.fill(self._db, connector, _ms(since), _ms(min(until, 1e12)), _ms(time.time()), again)
+            count = outbox_rows.fill(self._db, connector, to_ms(since), to_ms(min(until, 1e12)), to_ms(time.time()), again)
             self._audit("outbox filled", connector=connector, count=count)
         return count
 
@@ -87,7 +88,7 @@ class OutboxTable:
     def due(self, connector: str, now: float, limit: int) -> list[Waiting]:
         """Events to be tried now, in order; of somebody who has one waiting for a retry, none."""
         with explained(self._path):
-            return outbox_rows.due(self._db, connector, _ms(now), limit)
+            return outbox_rows.due(self._db, connector, to_ms(now), limit)
 
     def target(self, connector: str) -> TargetState:
         """Raises: StoreError: it was never configured."""
@@ -102,7 +103,3 @@ class OutboxTable:
         with writing(self._db, self._path):
             outbox_rows.mark(self._db, target.connector, marks)
             outbox_rows.set_state(self._db, target)
-
-
-def _ms(seconds: float) -> int:
-    return round(seconds * 1000)

@@ -13,6 +13,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from device.storage.events import Event
+from device.system.clock import to_ms
 
 LONGEST_PAUSE_MS = 2 * 86_400_000  # a wait further ahead was written by a clock that has been set back since
 
@@ -294,4 +295,4 @@ def _seconds(ms: int | None) -> float | None:
 
 
 def _ms(seconds: float | None) -> int | None:
-    return None if seconds is None else round(seconds * 1000)
+    return None if seconds is None else to_ms(seconds)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from device.storage.database import StoreError
 from device.storage.hash_chain import Value
-from device.system.clock import ClockState
+from device.system.clock import ClockState, to_ms
 
 Direction = Literal["in", "out", "break_start", "break_end", "auto"]
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
@@ -22,11 +22,6 @@ METHODS: tuple[Method, ...] = get_args(Method)
 LONGEST_NAME = 200  # characters
 LONGEST_CODE = 64
 LATEST = 253402300800.0  # s since the epoch: the year 10000
-
-
-def to_ms(seconds: float) -> int:
-    """Times as the store keeps them."""
-    return round(seconds * 1000)
 
 
 def clean_text(what: str, text: str, longest: int) -> str:

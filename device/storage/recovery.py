@@ -23,7 +23,7 @@ from device.contract import ClockfaceError
 from device.storage import hash_chain, outbox_rows
 from device.storage.database import StoreError, TerminalLock, connect, writing
 from device.storage.hash_chain import CHAINED, GENESIS, row_hash
-from device.system.clock import iso_utc
+from device.system.clock import iso_utc, to_ms
 from device.system.files import Disk
 
 BUSY_MS = 5000
@@ -140,7 +140,7 @@ def _prepare(database: Path, found: str, now: float) -> None:
         details = {"found": found, "copy_made_at": iso_utc(made_at), "kept_as": kept_as, "saved": saved}
         with writing(db, new):
             row: dict[str, hash_chain.Value] = {
-                "at": round(now * 1000),
+                "at": to_ms(now),
                 "actor": "terminal",
                 "action": RESTORED,
                 "details": json.dumps(details, sort_keys=True),
@@ -197,7 +197,7 @@ def _added(db: Database, database: Path, table: str, row: dict[str, object]) -> 
             db.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({places})", list(row.values()))
             if table in ("punches", "corrections"):
                 which = {"punch_id" if table == "punches" else "correction_id": int(str(row["id"]))}
-                outbox_rows.add(db, None, int(str(row["person_id"])), round(time.time() * 1000), **which)  # whoever had it already knows its id
+                outbox_rows.add(db, None, int(str(row["person_id"])), to_ms(time.time()), **which)  # whoever had it already knows its id
     except ClockfaceError:
         return False
     return True

@@ -27,7 +27,8 @@ from device.storage.database import StoreError, TerminalLock, connect, explained
 from device.storage.hash_chain import ChainReport
 from device.storage.keys import PersonKeys
 from device.storage.outbox import OutboxTable
-from device.storage.records import LONGEST_CODE, LONGEST_NAME, KeptCrop, LastPunch, Person, Punch, PunchDraft, TemplateDraft, Templates, clean_text, to_ms
+from device.storage.records import LONGEST_CODE, LONGEST_NAME, KeptCrop, LastPunch, Person, Punch, PunchDraft, TemplateDraft, Templates, clean_text
+from device.system.clock import to_ms
 
 __all__ = ["ChainReport", "KeptCrop", "NotActive", "Person", "Punch", "PunchDraft", "Store", "StoreError", "TemplateDraft", "Templates"]
 

@@ -14,7 +14,8 @@ from sqlite_utils import Database
 
 from device.storage.database import StoreError, explained, writing
 from device.storage.keys import OVERHEAD, KeysError, PersonKeys, seal, unseal
-from device.storage.records import KeptCrop, TemplateDraft, Templates, to_ms
+from device.storage.records import KeptCrop, TemplateDraft, Templates
+from device.system.clock import to_ms
 
 FLOATS = f"(length(embedding) - {OVERHEAD}) / 4"  # numbers of a sealed embedding
 

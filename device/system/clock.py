@@ -24,6 +24,11 @@ class ClockState:
     monotonic_ms: int  # since that start, counts on during suspend
 
 
+def to_ms(seconds: float) -> int:
+    """Times as the store keeps them: whole ms, the nearest."""
+    return round(seconds * 1000)
+
+
 class _Timex(ctypes.Structure):
     """The head of `struct timex` (adjtimex(2)); the kernel fills the rest into the spare room."""
 

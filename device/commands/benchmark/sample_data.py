@@ -16,9 +16,9 @@ from device.attendance.timesheet.shifts import Absence, Shift
 from device.attendance.timesheet.worksite import Site
 from device.storage import hash_chain
 from device.storage.corrections import CorrectionDraft
-from device.storage.records import Direction, LastPunch, PunchDraft, to_ms
+from device.storage.records import Direction, LastPunch, PunchDraft
 from device.storage.store import Store
-from device.system.clock import ClockState
+from device.system.clock import ClockState, to_ms
 
 GIVEN = (
     "Ada", "Alva", "Amos", "Anouk", "Aron", "Bela", "Bente", "Cato", "Cleo", "Dara", "Dilan", "Edda", "Eino", "Elif", "Enno", "Esra", "Fenja", "Finn",

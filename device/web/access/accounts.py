@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from device.contract import ClockfaceError
-from device.storage.records import clean_text, to_ms
+from device.storage.records import clean_text
 from device.storage.store import Store
+from device.system.clock import to_ms
 from device.web.access import passwords
 
 Role = Literal["viewer", "operator", "hr", "admin"]

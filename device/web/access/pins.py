@@ -7,8 +7,9 @@ import secrets
 import time
 
 from device.contract import ClockfaceError
-from device.storage.records import Person, to_ms
+from device.storage.records import Person
 from device.storage.store import Store
+from device.system.clock import to_ms
 from device.web.access import passwords, rate_limit
 
 DIGITS = 6  # of an invented PIN

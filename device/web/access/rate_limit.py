@@ -6,8 +6,8 @@ import hashlib
 from typing import Literal
 
 from device.contract import ClockfaceError
-from device.storage.records import to_ms
 from device.storage.store import Store
+from device.system.clock import to_ms
 
 Kind = Literal["password", "pin"]
 WINDOW_SECONDS = 900.0  # failures count for so long

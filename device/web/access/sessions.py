@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from device.config import WebSettings
-from device.storage.records import to_ms
 from device.storage.store import Store
+from device.system.clock import to_ms
 from device.web.access.accounts import COLUMNS, User, _user
 
 Place = Literal["desk", "kiosk"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from device.storage.records import to_ms
+from device.system.clock import to_ms
 from device.web.access import accounts
 from device.web.pages import Call, Problem, get
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from device.config import ROOT
-from device.system.clock import LARGEST_ERROR_US, iso_utc, kernel_error_us, read_clock_state, why_silent
+from device.system.clock import LARGEST_ERROR_US, iso_utc, kernel_error_us, read_clock_state, to_ms, why_silent
 
 
 def missing_call() -> int:
@@ -64,3 +64,8 @@ def test_iso_utc_keeps_every_millisecond() -> None:
     start = int(datetime(2026, 11, 24, 7, 31, 5, tzinfo=timezone.utc).timestamp())
     for ms in range(1000):
         assert iso_utc((start * 1000 + ms) / 1000) == f"2026-11-24T07:31:05.{ms:03d}Z"
+
+
+@pytest.mark.parametrize(("seconds", "ms"), [(0.0, 0), (1.0004, 1000), (1.0006, 1001), (-0.0016, -2), (1_795_000_000.1236, 1_795_000_000_124)])
+def test_times_are_kept_to_the_nearest_ms(seconds: float, ms: int) -> None:
+    assert to_ms(seconds) == ms and to_ms(ms / 1000) == ms
