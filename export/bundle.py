@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -27,16 +26,12 @@ from device.maintenance.update.environment import REQUIREMENTS, WHEELS
 from device.maintenance.update.manifest import MANIFEST, SIGNATURES, TARGETS, BundledFile, Manifest
 from device.maintenance.update.signatures import key_id, pem
 from device.storage.schema import SCHEMA_VERSION
+from device.toml_library import tomllib
 from device.vision import catalogue as models
 from device.vision.catalogue import Catalogue, Entry
 from device.vision.embedder import Embedder
 from export import deb, wheels
 from export.keygen import read_private_key
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parent.parent
 LAUNCHER = "clockface"

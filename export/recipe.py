@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from device.contract import ClockfaceError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from device.toml_library import tomllib
 
 RECIPES = Path(__file__).resolve().parent / "recipes"
 

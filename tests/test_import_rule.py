@@ -16,10 +16,11 @@ FORBIDDEN = {  # package -> modules that nothing in it may import, not even insi
     "training": {"export"},
     "export": set(),
 }
-GROUND = {"contract", "config"}
+GROUND = {"contract", "toml_library", "config"}
 ROOMS = {  # room of `device/` -> the rooms below it that it may import, beside the ground; docs/architecture.md draws it
     "contract": set(),
-    "config": {"contract"},
+    "toml_library": set(),
+    "config": {"contract", "toml_library"},
     "system": GROUND,
     "vision": GROUND | {"system"},
     "storage": GROUND | {"system"},
@@ -35,7 +36,7 @@ ROOMS = {  # room of `device/` -> the rooms below it that it may import, beside 
 LEAF = {"numpy", "cv2"}  # all that the contract stands on, beside the standard library
 FROM_DEVICE = {
     "config", "contract", "delivery.connectors", "maintenance.update", "storage.schema",
-    "vision.catalogue", "vision.detector", "vision.downloads", "vision.embedder", "vision.images",
+    "toml_library", "vision.catalogue", "vision.detector", "vision.downloads", "vision.embedder", "vision.images",
 }  # fmt: skip
 MEASURES_THE_DEVICE = {  # what it writes into a card is what a terminal would do
     ("export/search.py", "vision.recogniser"), ("export/search.py", "vision.evaluation"),
@@ -68,7 +69,7 @@ def imported(path: Path) -> set[str]:
 def module(name: str) -> str:
     """`device.room.module.name` -> `room.module`; `device.contract.name` -> `contract`."""
     parts = name.split(".")[1:]
-    return parts[0] if parts[0] in ("contract", "config") else ".".join(parts[:2])
+    return parts[0] if parts[0] in GROUND else ".".join(parts[:2])
 
 
 def top(name: str) -> str:
@@ -137,6 +138,12 @@ def test_a_circle_is_found() -> None:
 def test_the_contract_is_a_leaf() -> None:
     used = {top(name) for name in imported(ROOT / "device" / "contract.py")} - {"__future__"}
     assert used - LEAF <= set(sys.stdlib_module_names)
+
+
+@pytest.mark.parametrize("package", ["device", "export"])
+def test_the_toml_library_is_chosen_in_one_place(package: str) -> None:
+    users = {path.relative_to(ROOT).as_posix() for path in modules(package) for name in imported(path) if top(name) in ("tomllib", "tomli")}
+    assert users <= {"device/toml_library.py"}
 
 
 @pytest.mark.parametrize("package", ["training", "export"])

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -18,12 +17,8 @@ from typing import Any
 
 from device.config import HOME, ROOT
 from device.contract import ClockfaceError
+from device.toml_library import tomllib
 from device.vision.downloads import Address, Patch, SourceError, Wheel, apply_patch, fetch_address, fetch_wheel
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 SHIPPED = ROOT / "models"  # what lies in git: patches and the project's own models
 LIST = Path(__file__).with_name("models.toml")

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from device.config import ROOT
 from device.storage.consents import ConsentDraft, Way
+from device.toml_library import tomllib
 from device.web.messages import FOLDER, LANGUAGES, MessageError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 @dataclass(frozen=True)

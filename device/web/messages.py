@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from device.contract import ClockfaceError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from device.toml_library import tomllib
 
 FOLDER = Path(__file__).resolve().parent / "messages"
 LANGUAGES = ("en", "de")
