@@ -24,6 +24,8 @@ SITE_FILE = "clockface.toml"
 class ConfigError(ClockfaceError):
     """A setting that cannot be honoured."""
 
+    code = "config"
+
 
 def ranged(default: T, low: float | None = None, high: float | None = None, unit: str = "", help: str = "") -> T:
     """A number. Its unit is what it is counted in, such as "px", "s" or "share"; its range is inclusive."""
@@ -117,7 +119,9 @@ class DecisionSettings:
 
     def __post_init__(self) -> None:
         if self.agree > self.window:
-            raise ConfigError(f"[decision] agree = {self.agree}: allowed range 1 to window = {self.window}; nobody would ever be recognised")
+            raise ConfigError(
+                f"[decision] agree = {self.agree}: allowed range 1 to window = {self.window}; nobody would ever be recognised", code="config.range"
+            )
 
 
 @dataclass(frozen=True)
@@ -148,9 +152,12 @@ def scheduled(text: str) -> list[tuple[int, str]]:
         hour, _, minute = time.partition(":")
         fits = hour.isdecimal() and minute.isdecimal() and len(minute) == 2 and int(hour) < 24 and int(minute) < 60
         if not fits or direction.strip() not in ("in", "out", "break_start", "break_end"):
-            raise ConfigError(f"[attendance] schedule: {entry.strip()!r}: expected a time and in, out, break_start or break_end, such as 05:00 in, 13:30 out")
+            raise ConfigError(
+                f"[attendance] schedule: {entry.strip()!r}: expected a time and in, out, break_start or break_end, such as 05:00 in, 13:30 out",
+                code="config.schedule",
+            )
         if found.setdefault(int(hour) * 60 + int(minute), direction.strip()) != direction.strip():
-            raise ConfigError(f"[attendance] schedule: {time} stands there twice")
+            raise ConfigError(f"[attendance] schedule: {time} stands there twice", code="config.schedule")
     return sorted(found.items())
 
 
@@ -187,7 +194,7 @@ class WebSettings:
 
     def __post_init__(self) -> None:
         if bool(self.certificate) != bool(self.key):
-            raise ConfigError("[web] certificate and key: give both or neither")
+            raise ConfigError("[web] certificate and key: give both or neither", code="config.together")
 
 
 @dataclass(frozen=True)
@@ -204,7 +211,7 @@ class SignalSettings:
     def __post_init__(self) -> None:
         wired = [line for line in (self.door, self.lamp, self.buzzer) if line >= 0]
         if len(set(wired)) != len(wired):
-            raise ConfigError(f"[signals] door, lamp and buzzer need a line each: {wired}")
+            raise ConfigError(f"[signals] door, lamp and buzzer need a line each: {wired}", code="config.clash")
 
     @property
     def lengths(self) -> dict[int, float]:
@@ -273,12 +280,15 @@ def load(path: Path | None, stored: Mapping[str, Mapping[str, Any]] | None = Non
     tables = file_tables(path)
     for section, values in (stored or {}).items():
         if section not in {f.name for f in dataclasses.fields(Settings)}:
-            raise ConfigError(f"[{section}] was set on the settings page and is unknown; `python -m device settings unset {section}.{next(iter(values))}`")
+            raise ConfigError(
+                f"[{section}] was set on the settings page and is unknown; `python -m device settings unset {section}.{next(iter(values))}`",
+                code="config.unknown",
+            )
         given = tables.setdefault(section, {})
         for key, value in values.items():
             if given.setdefault(key, value) != value:
                 both = f"[{section}] {key} is {given[key]!r} in the configuration file and {value!r} on the settings page"
-                raise ConfigError(f"{both}; take it out of the file, or `python -m device settings unset {section}.{key}`")
+                raise ConfigError(f"{both}; take it out of the file, or `python -m device settings unset {section}.{key}`", code="config.set_twice")
     targets = tuple(ConnectorTable(name, table) for name, table in tables.pop("connectors", {}).items())
     return Settings(connectors=targets, **{name: read_section(type(getattr(Settings(), name)), name, table) for name, table in tables.items()})
 
@@ -292,14 +302,14 @@ def file_tables(path: Path | None) -> dict[str, dict[str, Any]]:
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ConfigError(f"configuration {path} does not exist; give an existing file to --config") from error
+        raise ConfigError(f"configuration {path} does not exist; give an existing file to --config", code="config.no_file") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"configuration {path} cannot be read: {error}") from error
+        raise ConfigError(f"configuration {path} cannot be read: {error}", code="config.unreadable") from error
     sections = {f.name: f for f in dataclasses.fields(Settings)}
     known = ", ".join(sections)
     for name, table in tables.items():
         if name not in sections or not isinstance(table, dict):
-            raise ConfigError(f"configuration {path}: unknown section [{name}]; known: {known}")
+            raise ConfigError(f"configuration {path}: unknown section [{name}]; known: {known}", code="config.unknown")
     return tables
 
 
@@ -314,28 +324,28 @@ def read_section(form: type[T], section: str, table: Mapping[str, Any], **given:
     fields = {f.name: f for f in dataclasses.fields(form) if f.name not in given}  # type: ignore[arg-type]
     for key, value in table.items():
         if key not in fields:
-            raise ConfigError(f"[{section}] {key}: unknown setting; known: {', '.join(fields)}")
+            raise ConfigError(f"[{section}] {key}: unknown setting; known: {', '.join(fields)}", code="config.unknown")
         _check(f"[{section}] {key}", value, fields[key])
     for key, spec in fields.items():
         if spec.metadata.get("needed") and not table.get(key):
-            raise ConfigError(f"[{section}] {key} is missing; docs/connectors.md says what it is")
+            raise ConfigError(f"[{section}] {key} is missing; docs/connectors.md says what it is", code="config.missing")
     return form(**given, **{key: tuple(value) if isinstance(value, list) else value for key, value in table.items()})
 
 
 def _check(name: str, value: Any, spec: dataclasses.Field[Any]) -> None:
     if spec.metadata.get("secret") and value != "" and not (isinstance(value, str) and value.startswith(("file:", "env:"))):
-        raise ConfigError(f"{name}: expected file:PATH or env:NAME; a secret does not stand in the configuration")
+        raise ConfigError(f"{name}: expected file:PATH or env:NAME; a secret does not stand in the configuration", code="config.secret")
     if isinstance(spec.default, tuple):
         if not (isinstance(value, list) and all(isinstance(item, str) and item for item in value)):
-            raise ConfigError(f"{name} = {value!r}: expected a list of texts")
+            raise ConfigError(f"{name} = {value!r}: expected a list of texts", code="config.type")
         return
     kind = type(spec.default)
     fits = type(value) is kind or (kind is float and type(value) is int)
     if not fits:
-        raise ConfigError(f"{name} = {value!r}: expected {kind.__name__}, got {type(value).__name__}")
+        raise ConfigError(f"{name} = {value!r}: expected {kind.__name__}, got {type(value).__name__}", code="config.type")
     choices = spec.metadata.get("choices")
     if choices and value not in choices:
-        raise ConfigError(f"{name} = {value!r}: expected one of {', '.join(choices)}")
+        raise ConfigError(f"{name} = {value!r}: expected one of {', '.join(choices)}", code="config.choice")
     low, high = spec.metadata.get("low"), spec.metadata.get("high")
     if (low is not None and value < low) or (high is not None and value > high) or value != value:
-        raise ConfigError(f"{name} = {value!r}: allowed range {low} to {high}")
+        raise ConfigError(f"{name} = {value!r}: allowed range {low} to {high}", code="config.range")

@@ -27,11 +27,24 @@ CARD_SCHEMA = 1
 
 
 class ClockfaceError(Exception):
-    """Something went wrong that a person can act on; the message says what to do next."""
+    """Something went wrong that a person can act on; the message says what to do next.
+
+    `code` names the situation, such as `store.locked`, and stays when the words change: tests and programs compare it.
+    A class has the code of its area; where it covers several situations, the place that raises it gives a narrower one.
+    docs/errors.md lists them all.
+    """
+
+    code: str = "clockface"
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code or self.code
 
 
 class ContractError(ClockfaceError):
     """A crop, graph or card does not keep the contract."""
+
+    code = "contract"
 
 
 def similarity_transform(source: NDArray[Any], target: NDArray[Any]) -> NDArray[np.float64]:
@@ -53,13 +66,13 @@ def similarity_transform(source: NDArray[Any], target: NDArray[Any]) -> NDArray[
     points = np.asarray(source, dtype=np.float64)
     wanted = np.asarray(target, dtype=np.float64)
     if points.shape != wanted.shape or points.ndim != 2 or points.shape[1] != 2:
-        raise ContractError(f"landmarks: expected two (K, 2) arrays, got {points.shape} and {wanted.shape}")
+        raise ContractError(f"landmarks: expected two (K, 2) arrays, got {points.shape} and {wanted.shape}", code="contract.landmarks")
     a = points[:, 0] + 1j * points[:, 1]
     b = wanted[:, 0] + 1j * wanted[:, 1]
     a_mean, b_mean = a.mean(), b.mean()
     spread = float(np.sum(np.abs(a - a_mean) ** 2))
     if not np.isfinite(spread) or spread < 1e-6:
-        raise ContractError("landmarks: expected five distinct finite points; detect the face again")
+        raise ContractError("landmarks: expected five distinct finite points; detect the face again", code="contract.landmarks")
     turn = np.sum((b - b_mean) * np.conj(a - a_mean)) / spread  # scale * e^(i * angle)
     shift = b_mean - turn * a_mean
     return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
@@ -79,7 +92,7 @@ def align(image: NDArray[np.uint8], landmarks: NDArray[Any]) -> NDArray[np.uint8
         ContractError: the image or the landmarks have another shape, type or are degenerate.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ContractError(f"image: expected (H, W, 3) uint8 BGR, got {image.shape} {image.dtype}")
+        raise ContractError(f"image: expected (H, W, 3) uint8 BGR, got {image.shape} {image.dtype}", code="contract.image")
     matrix = similarity_transform(landmarks, CANONICAL_LANDMARKS)
     crop = cv2.warpAffine(image, matrix, (CROP_SIZE, CROP_SIZE), flags=cv2.INTER_LINEAR)
     return np.ascontiguousarray(crop[:, :, ::-1])  # BGR -> RGB
@@ -128,13 +141,13 @@ class ModelCard:
         }
         for key, value in expected.items():
             if getattr(self, key) != value:
-                raise ContractError(f"model card: {key} expected {value!r}, got {getattr(self, key)!r}")
+                raise ContractError(f"model card: {key} expected {value!r}, got {getattr(self, key)!r}", code="contract.card")
         if len(self.model_id) != 64 or set(self.model_id) - set("0123456789abcdef"):
-            raise ContractError(f"model card: model_id expected 64 hex digits, got {self.model_id!r:.80}")
+            raise ContractError(f"model card: model_id expected 64 hex digits, got {self.model_id!r:.80}", code="contract.card")
         if not 0 < self.embedding_size <= 4096:
-            raise ContractError(f"model card: embedding_size expected 1..4096, got {self.embedding_size}")
+            raise ContractError(f"model card: embedding_size expected 1..4096, got {self.embedding_size}", code="contract.card")
         if self.precision not in ("float32", "float16", "int8"):
-            raise ContractError(f"model card: precision expected float32, float16 or int8, got {self.precision!r}")
+            raise ContractError(f"model card: precision expected float32, float16 or int8, got {self.precision!r}", code="contract.card")
 
     @classmethod
     def from_json(cls, text: str) -> ModelCard:
@@ -146,7 +159,7 @@ class ModelCard:
                 data[key] = tuple(data[key])
             card = cls(**data, operating_points=points)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ContractError(f"model card: not readable ({error}); export the model again") from error
+            raise ContractError(f"model card: not readable ({error}); export the model again", code="contract.card") from error
         return card
 
     def to_json(self) -> str:
@@ -163,12 +176,14 @@ class ModelCard:
             have = sorted({(p.gallery_size, p.fpir) for p in self.operating_points if p.threshold is not None})
             raise ContractError(
                 f"model card of {self.name!r} has no operating point for {people} people at FPIR {fpir:g}; "
-                f"it has {have or 'none'}: set [decision] fpir to one of these or run `python -m export calibrate`"
+                f"it has {have or 'none'}: set [decision] fpir to one of these or run `python -m export calibrate`",
+                code="contract.threshold",
             )
         point = min(points, key=lambda p: p.gallery_size)
         if point.threshold is None:
             raise ContractError(
                 f"model card of {self.name!r}: {point.method} for {point.gallery_size} people at FPIR {fpir:g}; "
-                "choose a larger [decision] fpir or calibrate with more people"
+                "choose a larger [decision] fpir or calibrate with more people",
+                code="contract.threshold",
             )
         return point

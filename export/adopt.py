@@ -30,6 +30,8 @@ PREFIX = "clockface_"  # of the names added to the graph
 class AdoptError(ClockfaceError):
     """The original cannot be brought under the contract."""
 
+    code = "adopt"
+
 
 @dataclass(frozen=True)
 class Preprocessing:
@@ -41,7 +43,7 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         if self.colour not in ("RGB", "BGR") or len(self.mean) != 3 or len(self.std) != 3 or not all(value > 0 for value in self.std):
-            raise AdoptError(f"preprocessing: expected RGB or BGR, three means and three positive stds, got {self}")
+            raise AdoptError(f"preprocessing: expected RGB or BGR, three means and three positive stds, got {self}", code="adopt.preprocessing")
 
     def apply(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(N, 112, 112, 3) uint8 RGB -> (N, 3, 112, 112) float32, written apart from the graph: the parity check's oracle."""

@@ -20,6 +20,8 @@ from device.contract import CARD_KEY, CARD_SCHEMA, COLOUR_ORDER, CROP_SIZE, LAND
 class ArtefactError(ClockfaceError):
     """A model file cannot be read or is not what it says it is."""
 
+    code = "artefact"
+
 
 def read(path: Path) -> onnx.ModelProto:
     """An ONNX file, weights included.

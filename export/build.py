@@ -39,6 +39,8 @@ BATCHES = (1, 3, 32)
 class BuildError(ClockfaceError):
     """The weights do not become a model file that can be trusted."""
 
+    code = "build"
+
 
 def build(trained: Trained) -> onnx.ModelProto:
     """The embedder as a graph under the contract, without its card."""
@@ -97,7 +99,9 @@ def check(part: Path, trained: Trained) -> float:
         for reader, got in (("onnxruntime", in_one_run(part, crops)), ("OpenCV", by_opencv(part, crops))):
             cosine = float(np.sum(got * expected, axis=1).min())
             if not cosine >= PARITY:
-                raise BuildError(f"{reader} gives other embeddings than torch at batch {batch} (cosine {cosine:.6f}, at least {PARITY} wanted)")
+                raise BuildError(
+                    f"{reader} gives other embeddings than torch at batch {batch} (cosine {cosine:.6f}, at least {PARITY} wanted)", code="build.other"
+                )
             lowest = min(lowest, cosine)
     return lowest
 

@@ -46,6 +46,8 @@ Contents = dict[str, bytes | Path]  # path in the release -> its content, or the
 class BundleBuildError(ClockfaceError):
     """A bundle cannot be made; nothing was written."""
 
+    code = "bundle"
+
 
 def device_package(root: Path) -> Contents:
     """Everything in `device/` that belongs to the program, and how it is started."""
@@ -144,7 +146,7 @@ def commit(root: Path) -> tuple[str, int]:
     name, date = _git(root, "describe", "--always", "--dirty=+changes", "--abbrev=40", "--exclude=*"), _git(root, "log", "-1", "--format=%ct")
     built = os.environ.get("SOURCE_DATE_EPOCH") or date
     if not built.isdecimal():
-        raise BundleBuildError(f"no build time: {root} is no git checkout; set SOURCE_DATE_EPOCH to s since the epoch")
+        raise BundleBuildError(f"no build time: {root} is no git checkout; set SOURCE_DATE_EPOCH to s since the epoch", code="bundle.no_time")
     return name or "unknown", int(built)
 
 

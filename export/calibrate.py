@@ -39,6 +39,8 @@ LEVEL = 0.95  # of all intervals
 class CalibrateError(ClockfaceError):
     """The data cannot be used to set a threshold."""
 
+    code = "calibrate"
+
 
 @dataclass(frozen=True)
 class Threshold:

@@ -36,6 +36,8 @@ FEW_WRONG = 0.04  # share of crops whose landmarks may be misread: 1 in 100 are,
 class CropsError(ClockfaceError):
     """The crops cannot be used."""
 
+    code = "crops"
+
 
 @dataclass(frozen=True)
 class CropSet:
@@ -129,7 +131,10 @@ def check_aligned(chosen: CropSet) -> None:
     if unseen > len(verdicts) / 2:
         raise CropsError(f"{chosen.name}: no face found in {unseen} of {len(verdicts)} crops; give aligned crops of faces")
     if len(wrong) > FEW_WRONG * len(verdicts):
-        raise CropsError(f"{chosen.name}: {len(wrong)} of {len(verdicts)} crops are not aligned, such as {wrong[0]}; run `python -m training prepare`")
+        raise CropsError(
+            f"{chosen.name}: {len(wrong)} of {len(verdicts)} crops are not aligned, such as {wrong[0]}; run `python -m training prepare`",
+            code="crops.not_aligned",
+        )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

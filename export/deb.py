@@ -28,6 +28,8 @@ fi
 class DebError(ClockfaceError):
     """The package cannot be made."""
 
+    code = "deb"
+
 
 def control(manifest: Manifest) -> str:
     """What dpkg knows of it: the version grows with the time of the build, as a board asks of bundles."""

@@ -16,6 +16,8 @@ from device.maintenance.update.signatures import SUFFIX, key_id, pem
 class KeyFileError(ClockfaceError):
     """A signing key cannot be written or read."""
 
+    code = "key_file"
+
 
 def write_key_pair(path: Path) -> Ed25519PrivateKey:
     """Make a key pair; neither file may be there.
@@ -29,13 +31,15 @@ def write_key_pair(path: Path) -> Ed25519PrivateKey:
         (path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600),
     ]
     if taken := [place for place, _, _ in contents if place.exists()]:
-        raise KeyFileError(f"{taken[0]} exists; a key is never written over: choose another name")
+        raise KeyFileError(f"{taken[0]} exists; a key is never written over: choose another name", code="key_file.exists")
     try:
         for place, data, mode in contents:
             with os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
                 file.write(data)
     except OSError as error:
-        raise KeyFileError(f"{error.filename} cannot be written ({error.strerror}); choose an existing folder that this user may write") from error
+        raise KeyFileError(
+            f"{error.filename} cannot be written ({error.strerror}); choose an existing folder that this user may write", code="key_file.not_written"
+        ) from error
     return key
 
 
@@ -49,11 +53,11 @@ def read_private_key(path: Path) -> Ed25519PrivateKey:
         mode = path.stat().st_mode
         key = load_pem_private_key(path.read_bytes(), None)
     except (OSError, ValueError, TypeError) as error:
-        raise KeyFileError(f"{path} is no private key that can be read; `python -m export keygen {path}` makes one") from error
+        raise KeyFileError(f"{path} is no private key that can be read; `python -m export keygen {path}` makes one", code="key_file.unreadable") from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise KeyFileError(f"{path} is a key of another kind; `python -m export keygen` makes an Ed25519 key")
+        raise KeyFileError(f"{path} is a key of another kind; `python -m export keygen` makes an Ed25519 key", code="key_file.kind")
     if mode & 0o077:
-        raise KeyFileError(f"{path} may be read by others on this machine: chmod 600 {path}; make a new key if somebody may have read it")
+        raise KeyFileError(f"{path} may be read by others on this machine: chmod 600 {path}; make a new key if somebody may have read it", code="key_file.open")
     return key
 
 

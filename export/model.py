@@ -33,6 +33,8 @@ GOALS = (0.992, 0.995, 0.998, 0.999)  # mean cosines that `quantize` is asked fo
 class ModelRunError(ClockfaceError):
     """A step failed."""
 
+    code = "model_run"
+
 
 @dataclass(frozen=True)
 class Step:
@@ -108,7 +110,10 @@ class Run:
             self._done.append({"name": step.name, "key": key, "models": self._models(), "said": said, "seconds": f"{time.monotonic() - begin:.0f}"})
             self._write_report(None if good else step.name)
             if not good:
-                raise ModelRunError(f"step {step.name} failed, the models in use stay as they were; read {self.work / 'report.md'}, mend it and run this again")
+                raise ModelRunError(
+                    f"step {step.name} failed, the models in use stay as they were; read {self.work / 'report.md'}, mend it and run this again",
+                    code="model_run.step",
+                )
             self._stamps.write_text(json.dumps(self._done), encoding="utf-8")
 
     def _attempt(self, step: Step) -> tuple[bool, str]:

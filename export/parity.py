@@ -50,6 +50,8 @@ print("{mark}" + about + ":" + base64.b64encode(file.getvalue()).decode())
 class ParityError(ClockfaceError):
     """The other Python does not run the model, or gives other embeddings."""
 
+    code = "parity"
+
 
 @dataclass(frozen=True)
 class Compared:
@@ -97,11 +99,13 @@ def _ask(python: list[str], program: str, seconds: float) -> tuple[str, NDArray[
     try:
         done = subprocess.run([*python, "-"], input=program, capture_output=True, text=True, timeout=seconds)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise ParityError(f"{shlex.join(python)} does not answer ({error}); give the command of a Python that has numpy and onnxruntime") from error
+        raise ParityError(
+            f"{shlex.join(python)} does not answer ({error}); give the command of a Python that has numpy and onnxruntime", code="parity.no_answer"
+        ) from error
     answer = next((line for line in done.stdout.splitlines() if line.startswith(MARK)), None)
     if done.returncode or answer is None:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise ParityError(f"{shlex.join(python)} fails: {last:.300}; install numpy and onnxruntime there")
+        raise ParityError(f"{shlex.join(python)} fails: {last:.300}; install numpy and onnxruntime there", code="parity.fails")
     where, _, rows = answer.removeprefix(MARK).rpartition(":")
     return where, np.load(io.BytesIO(base64.b64decode(rows)))
 
@@ -122,7 +126,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         print("\n".join(map(as_text, found)))
     if wrong := [one.model for one in found if not one.largest <= one.allowed]:  # NaN is wrong too
-        raise ParityError(f"{', '.join(wrong)}: other embeddings there than here")
+        raise ParityError(f"{', '.join(wrong)}: other embeddings there than here", code="parity.other")
     return 0
 
 

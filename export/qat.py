@@ -40,6 +40,8 @@ SETTLED = 0.8  # share of the run after which the ranges stay as they are
 class QatError(ClockfaceError):
     """The net cannot be trained for int8."""
 
+    code = "qat"
+
 
 def train(trained: Trained, faces: NDArray[np.uint8], seconds: float, steps: int = 0, rate: float = RATE, seed: int = 0) -> fx.GraphModule:
     """The folded backbone with weights made for int8.
@@ -54,7 +56,7 @@ def train(trained: Trained, faces: NDArray[np.uint8], seconds: float, steps: int
         QatError: too few crops, or the loss is not finite.
     """
     if len(faces) < BATCH:
-        raise QatError(f"{len(faces)} crops, at least {BATCH} are needed")
+        raise QatError(f"{len(faces)} crops, at least {BATCH} are needed", code="qat.too_few")
     torch.manual_seed(seed)
     net = build.folded(trained.backbone.eval())
     fake = prepared(net)

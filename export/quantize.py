@@ -49,6 +49,8 @@ HALF_PARITY = 0.999  # lowest cosine of float16
 class QuantizeError(ClockfaceError):
     """The model cannot be quantized as asked."""
 
+    code = "quantize"
+
 
 @dataclass(frozen=True)
 class Kept:

@@ -17,6 +17,8 @@ RECIPES = Path(__file__).resolve().parent / "recipes"
 class RecipeError(ClockfaceError):
     """A recipe that cannot be followed."""
 
+    code = "recipe"
+
 
 @dataclass(frozen=True)
 class CropsTable:

@@ -28,6 +28,8 @@ FAR = 1e-3
 class VerifyError(ClockfaceError):
     """A limit breaks: the artefact must not reach a board."""
 
+    code = "verify"
+
 
 @dataclass(frozen=True)
 class Limits:

@@ -35,6 +35,8 @@ INSTALLER = "pip"  # goes along, for systems without ensurepip
 class WheelError(ClockfaceError):
     """The wheels of a board cannot be had."""
 
+    code = "wheels"
+
 
 @dataclass(frozen=True)
 class Platform:
@@ -126,10 +128,12 @@ def fetch(platform: Platform, folder: Path) -> list[Path]:
         WheelError: they are not pinned, do not fit device/requirements.txt any more, or pip does not deliver exactly these.
     """
     if not platform.pins.is_file():
-        raise WheelError(f"no pins for {platform.machine} and Python {platform.python}; run `python -m export wheels`")
+        raise WheelError(f"no pins for {platform.machine} and Python {platform.python}; run `python -m export wheels`", code="wheels.no_pins")
     lines = platform.pins.read_text(encoding="utf-8").splitlines()
     if outdated := unpinned(lines, platform):
-        raise WheelError(f"{platform.pins} does not have {', '.join(outdated)} of device/requirements.txt; run `python -m export wheels`")
+        raise WheelError(
+            f"{platform.pins} does not have {', '.join(outdated)} of device/requirements.txt; run `python -m export wheels`", code="wheels.outdated"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     pip_download([*platform.arguments, "--no-deps", "--require-hashes", "-r", str(platform.pins)], folder)
     hashes = {line.rpartition(":")[2] for line in lines if "--hash" in line}

@@ -21,6 +21,8 @@ SCHEMA = 1
 class CheckpointError(ClockfaceError):
     """A checkpoint that cannot be used."""
 
+    code = "checkpoint"
+
 
 def save(path: Path, state: dict[str, Any], recipe: Recipe) -> None:
     """Write beside the target, flush to disk, rename over it."""

@@ -24,6 +24,8 @@ Crop = NDArray[np.uint8]  # (112, 112, 3) RGB
 class DataError(ClockfaceError):
     """The training data is not usable as it is."""
 
+    code = "data"
+
 
 class Reader(Protocol):
     """One source: encoded images by position."""

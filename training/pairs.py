@@ -19,6 +19,8 @@ from training.data import IMAGE_SUFFIXES, decode
 class PairsError(ClockfaceError):
     """A set of pairs cannot be read."""
 
+    code = "pairs"
+
 
 @dataclass(frozen=True)
 class Pairs:

@@ -27,6 +27,8 @@ BLOCK = 1024  # classes drawn from one seed, so that the start does not depend o
 class PartialFCError(ClockfaceError):
     """A loss, a batch or a step that Partial FC cannot honour."""
 
+    code = "partial_fc"
+
 
 class PartialFC(nn.Module):
     """A margin loss whose classes are sharded over ranks and sampled.

@@ -27,6 +27,8 @@ _HEADER = struct.Struct("<IfQQ")
 class RecordError(ClockfaceError):
     """A record or index file is not what it says it is."""
 
+    code = "record"
+
 
 @dataclass(frozen=True)
 class Record:

@@ -14,6 +14,8 @@ Numbers = NDArray[np.int64]
 class SamplerError(ClockfaceError):
     """The data cannot be batched as asked."""
 
+    code = "sampler"
+
 
 def plain(numbers: Numbers, batch_size: int, seed: int, epoch: int) -> list[Numbers]:
     """Every crop once, shuffled; the incomplete last batch is left out."""

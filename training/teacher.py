@@ -22,6 +22,8 @@ Embeddings = NDArray[np.float32]  # (N, D), unit rows
 class TeacherError(ClockfaceError):
     """No teacher embeddings for these crops."""
 
+    code = "teacher"
+
 
 class Source(Protocol):
     names: list[str]

@@ -35,6 +35,8 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 class DivergedError(ClockfaceError):
     """A loss or gradient is not finite."""
 
+    code = "diverged"
+
 
 @dataclass
 class Position:

@@ -97,7 +97,7 @@ class Planning:
             self._refuse_double(db, "plans", name)
             missing = {shift_id for shift_id in cycle if shift_id is not None} - set(_shifts(db))
             if missing or not 1 <= len(cycle) <= 366:
-                raise StoreError(f"plan: expected 1 to 366 shifts that exist, got {len(cycle)}, missing {sorted(missing)}")
+                raise StoreError(f"plan: expected 1 to 366 shifts that exist, got {len(cycle)}, missing {sorted(missing)}", code="store.plan")
             values = [name, json.dumps(list(cycle)), anchor.isoformat()]
             number = int(db.execute("INSERT INTO plans (name, cycle, anchor) VALUES (?, ?, ?)", values).lastrowid or 0)
             self.store.note_by(by, "plan added", plan_id=number)
@@ -105,7 +105,7 @@ class Planning:
 
     def _refuse_double(self, db: Database, table: str, name: str) -> None:
         if db.execute(f"SELECT 1 FROM {table} WHERE name = ?", [name]).fetchone():
-            raise StoreError(f"there is already one named {name!r}; {table} are never changed, so add a new one under another name")
+            raise StoreError(f"there is already one named {name!r}; {table} are never changed, so add a new one under another name", code="store.name_taken")
 
     # people
 
@@ -118,7 +118,7 @@ class Planning:
         self.store.person(person_id)
         with self.store.transaction() as db:
             if plan_id is not None and not db.execute("SELECT 1 FROM plans WHERE id = ?", [plan_id]).fetchone():
-                raise StoreError(f"there is no plan {plan_id}; `python -m device schedule show` lists them")
+                raise StoreError(f"there is no plan {plan_id}; `python -m device schedule show` lists them", code="store.no_such")
             db.execute("INSERT INTO assignments (person_id, plan_id, since) VALUES (?, ?, ?)", [person_id, plan_id, since.isoformat()])
             self.store.note_by(by, "plan assigned", person_id=person_id, plan_id=plan_id, since=since.isoformat())
 
@@ -135,7 +135,7 @@ class Planning:
         with self.store.transaction() as db:
             sql = "UPDATE absences SET cancelled_at = ? WHERE id = ? AND cancelled_at IS NULL"
             if not db.execute(sql, [to_ms(time.time()), absence_id]).rowcount:
-                raise StoreError(f"there is no absence {absence_id} that could be cancelled")
+                raise StoreError(f"there is no absence {absence_id} that could be cancelled", code="store.no_such")
             self.store.note_by(by, "absence cancelled", absence_id=absence_id)
 
     def absences(self, first: date, last: date) -> list[AbsenceRow]:
@@ -156,7 +156,7 @@ class Planning:
     def remove_holiday(self, day: date, by: str) -> None:
         with self.store.transaction() as db:
             if not db.execute("DELETE FROM holidays WHERE day = ?", [day.isoformat()]).rowcount:
-                raise StoreError(f"{day} is no holiday")
+                raise StoreError(f"{day} is no holiday", code="store.no_such")
             self.store.note_by(by, "holiday removed", day=day.isoformat())
 
     def holidays(self) -> dict[date, str]:
@@ -220,7 +220,7 @@ def clock(text: str) -> clock_time:
     try:
         return datetime.strptime(text.strip(), "%H:%M").time()
     except ValueError as error:
-        raise TimesheetError(f"{text[:20]!a} is no time of day; write it as 08:00") from error
+        raise TimesheetError(f"{text[:20]!a} is no time of day; write it as 08:00", code="timesheet.text") from error
 
 
 def day(text: str) -> date:
@@ -232,7 +232,7 @@ def day(text: str) -> date:
     try:
         return date.fromisoformat(text.strip())
     except ValueError as error:
-        raise TimesheetError(f"{text[:20]!a} is no day; write it as 2026-11-24") from error
+        raise TimesheetError(f"{text[:20]!a} is no day; write it as 2026-11-24", code="timesheet.text") from error
 
 
 def breaks(text: str) -> tuple[tuple[int, int], ...]:
@@ -246,7 +246,9 @@ def breaks(text: str) -> tuple[tuple[int, int], ...]:
     try:
         return tuple((int(after), int(length)) for after, length in (pair.split(":") for pair in text.split(",")))
     except ValueError as error:
-        raise TimesheetError(f"minimum breaks: {text[:60]!a} expected as work:break in minutes, such as 360:30,540:45, or none") from error
+        raise TimesheetError(
+            f"minimum breaks: {text[:60]!a} expected as work:break in minutes, such as 360:30,540:45, or none", code="timesheet.text"
+        ) from error
 
 
 def _text(at: clock_time | None) -> str | None:

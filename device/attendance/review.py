@@ -30,9 +30,13 @@ STATES = ("open", "approved", "refused")
 class NoChange(StoreError):
     """A correction after which everything would be as it is."""
 
+    code = "correction.no_change"
+
 
 class NotAllowed(StoreError):
     """A decision this person may not make, or a change in a locked period."""
+
+    code = "correction.not_allowed"
 
 
 @dataclass(frozen=True)
@@ -108,9 +112,9 @@ class Desk:
         with self.store.transaction() as db:
             request = self._one(db, request_id)
             if request.state != "open":
-                raise StoreError(f"request {request_id} was {request.state} before by {request.decided_by}; nothing was changed")
+                raise StoreError(f"request {request_id} was {request.state} before by {request.decided_by}; nothing was changed", code="store.decided")
             if approve and request.requested_by == by and read_site(db).four_eyes:
-                raise NotAllowed("nobody approves a correction they asked for themselves; let somebody else decide it")
+                raise NotAllowed("nobody approves a correction they asked for themselves; let somebody else decide it", code="correction.own")
             correction_id = self._append(db, request.draft, by) if approve else None
             values = [request_id, int(approve), clean_text("name", by, 200), to_ms(self._now), note, correction_id]
             sql = "INSERT INTO correction_decisions (request_id, approved, decided_by, decided_at, note, correction_id) VALUES (?, ?, ?, ?, ?, ?)"
@@ -146,12 +150,12 @@ class Desk:
             site = read_site(db)
             begin, end = site.begins(first), site.begins(last + timedelta(days=1))
             if first > last or end > minute(self._now):
-                raise StoreError(f"{first} to {last} is not over yet; lock it after {last}")
+                raise StoreError(f"{first} to {last} is not over yet; lock it after {last}", code="store.period_open")
             if any(lock.first <= last and lock.last >= first for lock in _locks(db) if lock.lifted_at is None):
-                raise StoreError(f"{first} to {last} touches a period that is locked already")
+                raise StoreError(f"{first} to {last} touches a period that is locked already", code="store.period_twice")
             waiting = [r for r in _requests(db, "d.request_id IS NULL ORDER BY r.id") if _touches(r, begin * 60, end * 60)]
             if waiting:
-                raise StoreError(f"{len(waiting)} requests for corrections in this period are open; decide them first")
+                raise StoreError(f"{len(waiting)} requests for corrections in this period are open; decide them first", code="store.period_waits")
             values = [first.isoformat(), last.isoformat(), begin * 60_000, end * 60_000, site_json(site), clean_text("name", by, 200), to_ms(self._now)]
             sql = "INSERT INTO period_locks (first_day, last_day, from_ms, until_ms, site, locked_by, locked_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
             number = int(db.execute(sql, values).lastrowid or 0)
@@ -163,7 +167,7 @@ class Desk:
         with self.store.transaction() as db:
             sql = "UPDATE period_locks SET lifted_by = ?, lifted_at = ? WHERE id = ? AND lifted_at IS NULL"
             if not db.execute(sql, [clean_text("name", by, 200), to_ms(self._now), lock_id]).rowcount:
-                raise StoreError(f"there is no lock {lock_id} that could be lifted")
+                raise StoreError(f"there is no lock {lock_id} that could be lifted", code="store.no_such")
             self.store.note_by(by, "period lock lifted", lock_id=lock_id)
 
     def locks(self) -> list[Lock]:
@@ -176,7 +180,7 @@ class Desk:
     def _one(self, db: Database, request_id: int) -> Request:
         found = _requests(db, "r.id = :id", id=request_id)
         if not found:
-            raise StoreError(f"there is no request {request_id}")
+            raise StoreError(f"there is no request {request_id}", code="store.no_such")
         return found[0]
 
     def _append(self, db: Database, draft: CorrectionDraft, by: str) -> int:
@@ -185,7 +189,7 @@ class Desk:
         correction_id = corrections.append(db, draft, by)
         changed = list(locked_days_changed(db, draft.person_id, before, minute(self._now)))
         if changed:
-            raise NotAllowed(f"this would change {changed[0]}, which is locked; lift the lock first")
+            raise NotAllowed(f"this would change {changed[0]}, which is locked; lift the lock first", code="correction.locked")
         return correction_id
 
     def _locked_sheets(self, db: Database, draft: CorrectionDraft) -> list[Sheet]:

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     found = [target for target in targets if target.name == args.name]
     if not found:
         names = ", ".join(target.name for target in targets) or "none; give the configuration to --config"
-        raise ConfigError(f"no connector {args.name!a}; configured: {names}")
+        raise ConfigError(f"no connector {args.name!a}; configured: {names}", code="config.no_connector")
     return _test(found[0], args)
 
 

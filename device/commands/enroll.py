@@ -77,7 +77,7 @@ def _enrol_folder(store: Store, recogniser: Recogniser, folder: Path, consent: C
 
     people = list(_people_in(folder))
     if not people:
-        raise EnrolmentError(f"{folder}: no sub-folder with pictures; make one for each person, named like the person")
+        raise EnrolmentError(f"{folder}: no sub-folder with pictures; make one for each person, named like the person", code="enrolment.no_photo")
     refused = 0
     for name, paths in track(people, "enrolling", console=Console(stderr=True)):
         try:

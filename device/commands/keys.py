@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.action == "show" and (args.to or args.pcrs):
-        raise keys.KeysError("keys show: --to and --pcrs belong to `keys rotate`")
+        raise keys.KeysError("keys show: --to and --pcrs belong to `keys rotate`", code="keys.usage")
     if args.action == "rotate":
         stores, people = keys.rotate(kind=Kind(args.to == "tpm", args.pcrs) if args.to or args.pcrs else None)
         print(f"the device has another key; the keys of {people} people in {stores} databases are wrapped with it")

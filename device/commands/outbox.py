@@ -83,7 +83,7 @@ def _check_usage(args: argparse.Namespace) -> None:
 def _check_name(store: Store, settings: Settings, name: str | None) -> None:
     known = {target.connector for target in store.outbox.summary()} | {target.name for target in settings.connectors}
     if name is not None and name not in known:
-        raise ConfigError(f"no target {name!a}; known: {', '.join(sorted(known)) or 'none; give the configuration to --config'}")
+        raise ConfigError(f"no target {name!a}; known: {', '.join(sorted(known)) or 'none; give the configuration to --config'}", code="config.no_connector")
 
 
 def _fill(store: Store, settings: Settings, args: argparse.Namespace) -> int:
@@ -96,7 +96,7 @@ def _fill(store: Store, settings: Settings, args: argparse.Namespace) -> int:
 
 def _drain(path: Path, settings: Settings, args: argparse.Namespace) -> int:
     if not settings.connectors:
-        raise ConfigError("no connector is configured; give the configuration with [connectors.NAME] tables to --config")
+        raise ConfigError("no connector is configured; give the configuration with [connectors.NAME] tables to --config", code="config.no_connector")
     if not args.once:
         with delivering(path, settings, _say):
             print(f"delivering to {', '.join(target.name for target in settings.connectors)}; stop with Ctrl-C", flush=True)

@@ -140,10 +140,12 @@ def start_again_without_camera(live: Live, seconds: float = RESTART_SECONDS, aga
 def serving(args: argparse.Namespace, settings: Settings, pipeline: Pipeline, signals: Signals) -> Iterator[Live]:
     """The pages, for as long as the terminal runs; a clip that is only played needs none unless told."""
     if args.no_web and args.web:
-        raise ConfigError("--web and --no-web: give one of them")
+        raise ConfigError("--web and --no-web: give one of them", code="config.together")
     if args.no_web or (args.once and not args.web):
         if settings.attendance.direction == "asked":
-            raise ConfigError('[attendance] direction = "asked" needs the buttons of the kiosk page: serve it (--web), or choose another direction')
+            raise ConfigError(
+                '[attendance] direction = "asked" needs the buttons of the kiosk page: serve it (--web), or choose another direction', code="config.together"
+            )
         yield Live(accepted=signals.accepted)
         return
     from device.web import start

@@ -117,7 +117,7 @@ def _act(store: Store, planned: Planning, args: argparse.Namespace) -> str:
 
 def _named(numbers: dict[str, int], name: str, what: str) -> int:
     if name not in numbers:
-        raise StoreError(f"there is no {what} named {name[:80]!r}; there are: {', '.join(numbers) or 'none'}")
+        raise StoreError(f"there is no {what} named {name[:80]!r}; there are: {', '.join(numbers) or 'none'}", code="store.no_such")
     return numbers[name]
 
 

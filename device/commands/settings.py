@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
         known = {setting.name: setting for setting in stored_settings.editable()}
         kept = {f"{section}.{key}" for section, table in stored_settings.read(store).items() for key in table}  # also what this version knows no more
         if args.name not in (known if args.action == "set" else {*known, *kept}) or (args.action == "set") == (args.value is None):
-            raise ConfigError("usage: settings set NAME VALUE, settings unset NAME; NAME is one of " + ", ".join(known))
+            raise ConfigError("usage: settings set NAME VALUE, settings unset NAME; NAME is one of " + ", ".join(known), code="config.usage")
         value = stored_settings.parsed(known[args.name], args.value) if args.action == "set" else None
         if args.action == "unset":
             stored_settings.forget(store, args.name)

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         args.usage_error("trust and distrust take one key, nothing else does")
     installation = Installation(args.root) if args.root else Installation.here()
     if installation is None:
-        raise ReleaseError("this is a checkout, not an installation; say where with --root DIR")
+        raise ReleaseError("this is a checkout, not an installation; say where with --root DIR", code="release.checkout")
     settings = config.load(args.config or config.installed_file(installation.root, installation.root / "current"))
     given = args.db or str(installation.root / settings.store.path)
     return ACTIONS.get(args.what, _install)(args, installation, database_path(settings, given))
@@ -87,9 +87,9 @@ def _distrust(args: argparse.Namespace, installation: Installation, database: Pa
     with installation.changing():
         trusted = read_trusted(installation.trusted)
         if args.key not in trusted:
-            raise ReleaseError(f"no trusted key {args.key!a:.40}; trusted are {', '.join(sorted(trusted))}")
+            raise ReleaseError(f"no trusted key {args.key!a:.40}; trusted are {', '.join(sorted(trusted))}", code="release.unknown_key")
         if len(trusted) == 1:
-            raise ReleaseError(f"{args.key} is the only trusted key, no bundle could be installed any more; trust another one first")
+            raise ReleaseError(f"{args.key} is the only trusted key, no bundle could be installed any more; trust another one first", code="release.last_key")
         for place in installation.trusted.glob(f"*{SUFFIX}"):
             if key_id(read_public_key(place)) == args.key:
                 place.unlink()

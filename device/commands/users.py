@@ -46,7 +46,7 @@ def _password(store: Store, action: str, login: str, role: str) -> None:
     else:
         user = next((user for user in accounts.users(store) if user.login.casefold() == login.casefold()), None)
         if user is None:
-            raise AccountError(f"nobody has the login {login!r}; `python -m device users list` shows them")
+            raise AccountError(f"nobody has the login {login!r}; `python -m device users list` shows them", code="account.unknown")
         accounts.set_password(store, user.id, password, must_change=True)
     print(f"{login}: password {password} (to be changed at the next login; it is not shown again)")
 

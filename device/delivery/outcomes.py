@@ -13,6 +13,8 @@ LONGEST_ANSWER = 500  # characters of a target's answer that are kept
 class ConnectorError(ClockfaceError):
     """A connector that cannot be built or tested; the message says what to do."""
 
+    code = "connector"
+
 
 @dataclass(frozen=True)
 class Delivered:

@@ -27,6 +27,8 @@ SHEET_ROWS = 1_048_575  # a worksheet holds so many under its header
 class ExportError(ClockfaceError):
     """What was asked for cannot be written; the message says what to do."""
 
+    code = "table"
+
 
 def harmless(cell: Any) -> Any:
     """A text that a spreadsheet would run as a formula gets an apostrophe in front (OWASP, CSV injection)."""
@@ -57,7 +59,7 @@ def as_xlsx(title: str, columns: Sequence[str], rows: Sequence[Row]) -> bytes:
     import xlsxwriter  # only here: the other forms start faster without it
 
     if len(rows) > SHEET_ROWS:
-        raise ExportError(f"{len(rows)} rows do not fit on a worksheet of {SHEET_ROWS} rows; ask for a shorter time, or for csv")
+        raise ExportError(f"{len(rows)} rows do not fit on a worksheet of {SHEET_ROWS} rows; ask for a shorter time, or for csv", code="table.rows")
     data = io.BytesIO()
     with xlsxwriter.Workbook(data, {"constant_memory": True}) as book:
         sheet = book.add_worksheet(title)
@@ -86,4 +88,4 @@ def write_whole(out: Path, data: bytes) -> None:
     try:
         Disk().write(out, data, 0o600, alone=False)
     except OSError as error:
-        raise ExportError(f"{out} cannot be written ({error}); give another file to --out") from error
+        raise ExportError(f"{out} cannot be written ({error}); give another file to --out", code="table.not_written") from error

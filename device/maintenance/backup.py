@@ -33,6 +33,8 @@ LARGEST_CONFIG = 1_000_000  # bytes
 class BackupError(ClockfaceError):
     """A backup that is not made or not restored; the message says why."""
 
+    code = "backup"
+
 
 @dataclass(frozen=True)
 class Contents:
@@ -67,7 +69,9 @@ def create(database: Path, config_file: Path | None, target: Path, passphrase: s
                 os.fsync(out.fileno())
             shutil.move(sealed, target)
     except OSError as error:
-        raise BackupError(f"no backup was written: {error.strerror or error}; see that there is room for twice the database") from error
+        raise BackupError(
+            f"no backup was written: {error.strerror or error}; see that there is room for twice the database", code="backup.not_written"
+        ) from error
 
 
 def _copy(database: Path, copy: Path) -> None:
@@ -98,7 +102,7 @@ def stage(sealed: Path, passphrase: str, database: Path) -> Contents:
             os.replace(Path(folder) / DATABASE, staged_file(database))
             return contents
     except (OSError, tarfile.TarError, ValueError) as error:
-        raise BackupError(f"the backup cannot be read ({error}); nothing was restored") from error
+        raise BackupError(f"the backup cannot be read ({error}); nothing was restored", code="backup.unreadable") from error
 
 
 def _unpack(packed: Path, folder: Path) -> dict[str, object]:
@@ -109,7 +113,7 @@ def _unpack(packed: Path, folder: Path) -> dict[str, object]:
             if member is None and name == CONFIG:
                 continue
             if member is None or (name != DATABASE and member.size > LARGEST_CONFIG):
-                raise BackupError(f"the backup has no usable {name}; nothing was restored")
+                raise BackupError(f"the backup has no usable {name}; nothing was restored", code="backup.unreadable")
             source = tar.extractfile(member)
             assert source is not None
             with os.fdopen(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as target:
@@ -121,7 +125,9 @@ def _unpack(packed: Path, folder: Path) -> dict[str, object]:
 def _checked(database: Path, manifest: dict[str, object]) -> Contents:
     finding = check_database(database)
     if finding.state == "FAULT":
-        raise BackupError(f"the database in the backup is not whole: {finding.words.replace(str(database), 'it')}; nothing was restored")
+        raise BackupError(
+            f"the database in the backup is not whole: {finding.words.replace(str(database), 'it')}; nothing was restored", code="backup.not_whole"
+        )
     with closing(sqlite3.connect(database)) as db:
         people, punches = (int(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]) for table in ("people WHERE erased_at IS NULL", "punches"))
     return Contents(str(manifest.get("made_at", "")), people, punches, finding.words.replace(str(database), "the database"))
@@ -161,4 +167,4 @@ def _close_log(database: Path) -> None:
     """Everything into the one file, and nobody else at it: leaving WAL mode needs both."""
     with explained(database), closing(sqlite3.connect(database, timeout=2)) as db:
         if db.execute("PRAGMA journal_mode = DELETE").fetchone()[0] != "delete":
-            raise StoreError(f"database {database} is used by another process; end it, then restore again")
+            raise StoreError(f"database {database} is used by another process; end it, then restore again", code="store.locked")

@@ -25,13 +25,15 @@ SHORTEST = 12  # characters of a passphrase
 class SealError(ClockfaceError):
     """A file that cannot be sealed or opened; the message says what to do."""
 
+    code = "encryption"
+
 
 def seal(source: IO[bytes], target: IO[bytes], passphrase: str) -> None:
     """Raises:
     SealError: the passphrase is too short.
     """
     if len(passphrase) < SHORTEST:
-        raise SealError(f"a passphrase has at least {SHORTEST} characters; whoever has the file can try as many as they like")
+        raise SealError(f"a passphrase has at least {SHORTEST} characters; whoever has the file can try as many as they like", code="encryption.short")
     salt, nonce = os.urandom(16), os.urandom(7)
     cipher = _cipher(passphrase, salt)
     target.write(MAGIC + salt + nonce)
@@ -50,7 +52,9 @@ def unseal(source: IO[bytes], target: IO[bytes], passphrase: str) -> None:
     """
     head = source.read(len(MAGIC) + 23)
     if not head.startswith(MAGIC) or len(head) != len(MAGIC) + 23:
-        raise SealError("this is no backup of Clockface; choose the file that was downloaded or written by `python -m device backup`")
+        raise SealError(
+            "this is no backup of Clockface; choose the file that was downloaded or written by `python -m device backup`", code="encryption.no_backup"
+        )
     salt, nonce = head[len(MAGIC) : -7], head[-7:]
     cipher = _cipher(passphrase, salt)
     number, chunk = 0, source.read(CHUNK + TAG)
@@ -59,7 +63,7 @@ def unseal(source: IO[bytes], target: IO[bytes], passphrase: str) -> None:
         try:
             target.write(cipher.decrypt(_nonce(nonce, number, not following), chunk, MAGIC))
         except (InvalidTag, ValueError) as error:
-            raise SealError("wrong passphrase, or the file was changed or cut off; nothing was restored") from error
+            raise SealError("wrong passphrase, or the file was changed or cut off; nothing was restored", code="encryption.passphrase") from error
         if not following:
             return
         number, chunk = number + 1, following

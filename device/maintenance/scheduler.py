@@ -72,7 +72,7 @@ def retained(store: Store, settings: RetentionSettings, now: float, clock: Clock
     if not clock.synchronised:
         with store.reading() as db:
             if db.execute("SELECT EXISTS (SELECT 1 FROM punches WHERE clock_synchronised = 1)").fetchone()[0]:
-                raise StoreError("put off until the clock is set; see that the time server can be reached (`timedatectl`)")
+                raise StoreError("put off until the clock is set; see that the time server can be reached (`timedatectl`)", code="store.clock_not_set")
     return retention.apply(store, settings, now)
 
 

@@ -30,7 +30,7 @@ class ConsentDraft:
 
     def __post_init__(self) -> None:
         if not self.wording.strip() or self.way not in get_args(Way):
-            raise StoreError(f"consent: expected the wording that was agreed to, and one of {', '.join(get_args(Way))}")
+            raise StoreError(f"consent: expected the wording that was agreed to, and one of {', '.join(get_args(Way))}", code="store.consent")
         clean_text("version of the consent", self.version, 60)
 
 

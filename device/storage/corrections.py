@@ -33,9 +33,9 @@ class CorrectionDraft:
 
     def __post_init__(self) -> None:
         if self.punch_id is not None and self.amends is not None:
-            raise StoreError("correction: expected a punch or an added punch, got both")
+            raise StoreError("correction: expected a punch or an added punch, got both", code="store.correction")
         if self.punch_id is None and self.amends is None and self.replacement is None:
-            raise StoreError("correction: expected the time and direction of the punch to add")
+            raise StoreError("correction: expected the time and direction of the punch to add", code="store.correction")
         clean_text("reason", self.reason, 1000)
 
     def row(self) -> dict[str, hash_chain.Value]:
@@ -58,10 +58,12 @@ def check_target(db: Database, draft: CorrectionDraft) -> None:
     """
     mine = "person_id = :person_id AND"
     if draft.punch_id is not None and not db.execute(f"SELECT 1 FROM punches WHERE {mine} id = :punch_id", draft.row()).fetchone():
-        raise StoreError(f"person {draft.person_id} has no punch {draft.punch_id}; `python -m device log --person {draft.person_id}` shows them")
+        raise StoreError(
+            f"person {draft.person_id} has no punch {draft.punch_id}; `python -m device log --person {draft.person_id}` shows them", code="store.no_punch"
+        )
     added = f"SELECT 1 FROM corrections WHERE {mine} id = :amends AND punch_id IS NULL AND amends IS NULL"
     if draft.amends is not None and not db.execute(added, draft.row()).fetchone():
-        raise StoreError(f"person {draft.person_id} has no punch that was added by correction {draft.amends}")
+        raise StoreError(f"person {draft.person_id} has no punch that was added by correction {draft.amends}", code="store.no_punch")
 
 
 def append(db: Database, draft: CorrectionDraft, by: str, connectors: Sequence[str] | None = None) -> int:

@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from sqlite_utils import Database
@@ -21,28 +22,43 @@ OLDEST_SQLITE = (3, 37, 0)  # strict tables
 class StoreError(ClockfaceError):
     """The store cannot do what it was asked; the message says why and what to do."""
 
+    code = "store"
+
 
 class DamagedError(StoreError):
     """The file is damaged: the next start restores its last good copy."""
+
+    code = "store.damaged"
 
 
 class LockedPeriod(StoreError):
     """A change to days that are settled."""
 
+    code = "store.period_locked"
 
-REMEDIES = (  # part of SQLite's message -> what it means here and what to do
-    ("period is locked", "holds a locked period that this would change; nothing was written: lift the lock first, or choose another day"),
-    ("locked", "is locked by another process; wait until that has finished or end it (`fuser` names it), then try again"),
-    ("readonly", "cannot be written; make the file and its folder writable for this user"),
-    ("disk is full", "cannot grow, the disk is full; nothing was recorded: free some space and try again"),
-    ("disk i/o error", "cannot be written, the disk reports an error; nothing was recorded: check its space and health (`dmesg`)"),
-    ("unable to open", "cannot be opened; check that its folder exists and belongs to this user"),
-    ("not a database", "is no SQLite database or its header is damaged; keep a copy, then restore a back-up or give another file to --db"),
-    ("malformed", "is damaged; stop the terminal, keep a copy, then restore a back-up or save what can be read with `sqlite3 FILE .recover`"),
+
+REMEDIES = (  # part of SQLite's message -> the error; what it means here and what to do
+    ("period is locked", LockedPeriod, "holds a locked period that this would change; nothing was written: lift the lock first, or choose another day"),
+    (
+        "locked",
+        partial(StoreError, code="store.locked"),
+        "is locked by another process; wait until that has finished or end it (`fuser` names it), then try again",
+    ),
+    ("readonly", partial(StoreError, code="store.read_only"), "cannot be written; make the file and its folder writable for this user"),
+    ("disk is full", partial(StoreError, code="store.disk_full"), "cannot grow, the disk is full; nothing was recorded: free some space and try again"),
+    (
+        "disk i/o error",
+        partial(StoreError, code="store.disk_error"),
+        "cannot be written, the disk reports an error; nothing was recorded: check its space and health (`dmesg`)",
+    ),
+    ("unable to open", partial(StoreError, code="store.not_opened"), "cannot be opened; check that its folder exists and belongs to this user"),
+    (
+        "not a database",
+        partial(DamagedError, code="store.no_database"),
+        "is no SQLite database or its header is damaged; keep a copy, then restore a back-up or give another file to --db",
+    ),
+    ("malformed", DamagedError, "is damaged; stop the terminal, keep a copy, then restore a back-up or save what can be read with `sqlite3 FILE .recover`"),
 )
-
-
-KINDS = {"period is locked": LockedPeriod, "malformed": DamagedError, "not a database": DamagedError}
 
 
 @contextmanager
@@ -52,8 +68,7 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         said = str(error)
-        remedy = next((text for part, text in REMEDIES if part in said.lower()), None)
-        kind = next((kind for part, kind in KINDS.items() if part in said), StoreError)
+        kind, remedy = next(((kind, text) for part, kind, text in REMEDIES if part in said.lower()), (StoreError, ""))
         raise kind(f"database {path} {remedy} ({said})" if remedy else f"database {path}: {said}") from error
 
 
@@ -80,7 +95,7 @@ def connect(path: Path, busy_timeout_ms: int, must_exist: bool) -> Database:
         StoreError: missing and `must_exist`; not ours, damaged, locked, not writable, from a newer version.
     """
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
-        raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old, 3.37 is needed; use Python with a newer SQLite")
+        raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old, 3.37 is needed; use Python with a newer SQLite", code="store.sqlite")
     _make_private(path, must_exist)
     with explained(path):
         conn = sqlite3.connect(path, timeout=busy_timeout_ms / 1000, isolation_level=None)
@@ -102,7 +117,9 @@ def _make_private(path: Path, must_exist: bool) -> None:
     """
     try:
         if must_exist and not path.exists():
-            raise StoreError(f"database {path} does not exist; give the right file to --db, or enrol somebody first (`python -m device enroll`)")
+            raise StoreError(
+                f"database {path} does not exist; give the right file to --db, or enrol somebody first (`python -m device enroll`)", code="store.missing"
+            )
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with suppress(FileExistsError):
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
@@ -110,12 +127,14 @@ def _make_private(path: Path, must_exist: bool) -> None:
             if part.is_file() and part.stat().st_mode & 0o077:
                 part.chmod(part.stat().st_mode & 0o700)
     except (OSError, ValueError) as error:
-        raise StoreError(f"database {path} cannot be opened for writing ({error}); check the path and that file and folder belong to this user") from error
+        raise StoreError(
+            f"database {path} cannot be opened for writing ({error}); check the path and that file and folder belong to this user", code="store.not_opened"
+        ) from error
     for needed in (path, path.parent):
         if not os.access(needed, os.W_OK):
-            raise StoreError(f"database {path} cannot be written: {needed} is read-only; make it writable for this user")
+            raise StoreError(f"database {path} cannot be written: {needed} is read-only; make it writable for this user", code="store.read_only")
     if not path.is_file():
-        raise StoreError(f"database {path} cannot be opened: it is no file; give another file to --db")
+        raise StoreError(f"database {path} cannot be opened: it is no file; give another file to --db", code="store.not_opened")
 
 
 def _check_origin(db: Database, path: Path) -> None:
@@ -124,14 +143,16 @@ def _check_origin(db: Database, path: Path) -> None:
     tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     db.rollback()
     if owner != APPLICATION_ID and tables:
-        raise StoreError(f"database {path} belongs to another program; give another file to --db")
+        raise StoreError(f"database {path} belongs to another program; give another file to --db", code="store.foreign")
     if version > SCHEMA_VERSION:
-        raise StoreError(f"database {path} is from a newer version (its schema is {version}, this program knows {SCHEMA_VERSION}); update Clockface")
+        raise StoreError(
+            f"database {path} is from a newer version (its schema is {version}, this program knows {SCHEMA_VERSION}); update Clockface", code="store.newer"
+        )
 
 
 def _set_up(db: Database, path: Path, busy_timeout_ms: int) -> None:
     if _enter_wal(db, busy_timeout_ms) != "wal":
-        raise StoreError(f"database {path}: its file system cannot hold a write-ahead log; use a local disk")
+        raise StoreError(f"database {path}: its file system cannot hold a write-ahead log; use a local disk", code="store.file_system")
     for pragma in ("synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
         db.execute(f"PRAGMA {pragma}")
     if db.execute("PRAGMA user_version").fetchone()[0] < SCHEMA_VERSION:
@@ -159,7 +180,8 @@ class TerminalLock:
         try:
             self._lock = FileLock(file, wait=False)
         except BlockingIOError as error:
-            raise StoreError(f"database {path} is in use by {holder} (process {signature(file)}); stop it, or give another file to --db") from error
+            words = f"database {path} is in use by {holder} (process {signature(file)}); stop it, or give another file to --db"
+            raise StoreError(words, code="store.in_use") from error
         self._lock.sign()
 
     def release(self) -> None:

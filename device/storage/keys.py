@@ -39,6 +39,8 @@ TABLE = """CREATE TABLE IF NOT EXISTS keys (
 class KeysError(ClockfaceError):
     """Keys that cannot be read, made or used; the message says what to do."""
 
+    code = "keys.file"
+
 
 def folder() -> Path:
     return Path(os.environ.get("CLOCKFACE_KEYS") or HOME / "keys")
@@ -71,7 +73,9 @@ def unseal(key: bytes, sealed: bytes, context: str) -> bytes:
     try:
         return AESGCM(key).decrypt(sealed[:NONCE], sealed[NONCE:], context.encode())
     except (InvalidTag, ValueError) as error:
-        raise KeysError(f"sealed data ({context}) was changed, or belongs to another key: restore a back-up of the database, or enrol again") from error
+        raise KeysError(
+            f"sealed data ({context}) was changed, or belongs to another key: restore a back-up of the database, or enrol again", code="keys.not_opened"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ class Kind:
 
     def __post_init__(self) -> None:
         if self.pcrs and not self.tpm:
-            raise KeysError(f"PCRs {self.pcrs} bind a key that a TPM seals; add --to tpm")
+            raise KeysError(f"PCRs {self.pcrs} bind a key that a TPM seals; add --to tpm", code="keys.usage")
         tpm.check_pcrs(self.pcrs)
 
     def __str__(self) -> str:
@@ -99,7 +103,7 @@ class DeviceKey:
 
     def __post_init__(self) -> None:
         if len(self.key) != SIZE:
-            raise KeysError(f"a device key has {SIZE} bytes, got {len(self.key)}: put back the right {DEVICE_KEY}")
+            raise KeysError(f"a device key has {SIZE} bytes, got {len(self.key)}: put back the right {DEVICE_KEY}", code="keys.size")
 
     @property
     def name(self) -> str:
@@ -138,7 +142,7 @@ class PersonKeys:
             db.execute("INSERT INTO keys (person_id, device_key, wrapped) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", row)
         found = self.of(person_id)
         if found is None:
-            raise KeysError(f"the key of person {person_id} is erased; enrol as a new person")
+            raise KeysError(f"the key of person {person_id} is erased; enrol as a new person", code="keys.erased")
         return found
 
     def erase(self, person_id: int) -> None:
@@ -188,7 +192,7 @@ class PersonKeys:
         for person_id, name, blob in wrapped:
             if name not in known:
                 state = f"is not the key that {self.file.name} was written with" if (self.place / DEVICE_KEY).exists() else "is missing"
-                raise KeysError(f"{self.place / DEVICE_KEY} {state}: put it back, or remove it and {self.file.name}, and enrol again")
+                raise KeysError(f"{self.place / DEVICE_KEY} {state}: put it back, or remove it and {self.file.name}, and enrol again", code="keys.device_key")
             found[person_id] = unseal(known[name].key, blob, self._context(person_id))
         return found
 
@@ -311,7 +315,7 @@ def _device_key(place: Path) -> DeviceKey:
     """
     found = _read(place / DEVICE_KEY)
     if found is None and any(_wrapped_with(file) for file in place.glob("*.keys")):
-        raise KeysError(f"{place / DEVICE_KEY} is missing: put it back; without it nobody who was enrolled here can be recognised")
+        raise KeysError(f"{place / DEVICE_KEY} is missing: put it back; without it nobody who was enrolled here can be recognised", code="keys.device_key")
     return found or _made(place / DEVICE_KEY, Kind())
 
 
@@ -359,7 +363,7 @@ def _named(file: Path) -> Iterator[None]:
     try:
         yield
     except tpm.TpmError as error:
-        raise KeysError(f"{file}: {error}") from error
+        raise KeysError(f"{file}: {error}", code="keys.tpm") from error
 
 
 def _made(file: Path, kind: Kind) -> DeviceKey:

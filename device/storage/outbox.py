@@ -45,7 +45,9 @@ class OutboxTable:
         """
         with writing(self._db, self._path):
             if connector not in outbox_rows.active_targets(self._db):
-                raise StoreError(f"no target {connector!a} is configured; give the configuration with its table [connectors.{connector}] to --config")
+                raise StoreError(
+                    f"no target {connector!a} is configured; give the configuration with its table [connectors.{connector}] to --config", code="store.no_target"
+                )
             count = outbox_rows.fill(self._db, connector, to_ms(since), to_ms(min(until, 1e12)), to_ms(time.time()), again)
             self._audit("outbox filled", connector=connector, count=count)
         return count
@@ -95,7 +97,7 @@ class OutboxTable:
         with explained(self._path):
             state = outbox_rows.state(self._db, connector)
         if state is None:
-            raise StoreError(f"no target {connector!a} was ever configured")
+            raise StoreError(f"no target {connector!a} was ever configured", code="store.no_target")
         return state
 
     def conclude(self, marks: Sequence[Mark], target: TargetState) -> None:

@@ -32,12 +32,12 @@ def clean_text(what: str, text: str, longest: int) -> str:
     """
     cleaned = unicodedata.normalize("NFC", text.strip())
     if len(cleaned) > longest:
-        raise StoreError(f"{what} has {len(cleaned)} characters, at most {longest} are allowed; shorten it")
+        raise StoreError(f"{what} has {len(cleaned)} characters, at most {longest} are allowed; shorten it", code="store.text")
     kinds = {unicodedata.category(character) for character in cleaned}
     if kinds & {"Cc", "Cs", "Zl", "Zp"}:
-        raise StoreError(f"{what} {text!a} has a control character; leave it out")
+        raise StoreError(f"{what} {text!a} has a control character; leave it out", code="store.text")
     if not kinds - {"Zs", "Cf", "Mn"}:
-        raise StoreError(f"{what} {text[:longest]!a} has no visible character; give a {what}")
+        raise StoreError(f"{what} {text[:longest]!a} has no visible character; give a {what}", code="store.text")
     return cleaned
 
 
@@ -82,13 +82,15 @@ class TemplateDraft:
     def __post_init__(self) -> None:
         e = self.embedding
         if e.ndim != 1 or e.dtype != np.float32 or e.size == 0:
-            raise StoreError(f"template: expected a (D,) float32 embedding, got {e.shape} {e.dtype}; embed the crop again")
+            raise StoreError(f"template: expected a (D,) float32 embedding, got {e.shape} {e.dtype}; embed the crop again", code="store.template")
         if not abs(float(np.linalg.norm(e)) - 1) < 1e-3:  # NaN fails too
-            raise StoreError(f"template: expected an embedding of unit length, got {float(np.linalg.norm(e)):.4f}; check the model's card")
+            raise StoreError(
+                f"template: expected an embedding of unit length, got {float(np.linalg.norm(e)):.4f}; check the model's card", code="store.template"
+            )
         if not self.model_id:
-            raise StoreError("template: expected the id of the model that made it, got none")
+            raise StoreError("template: expected the id of the model that made it, got none", code="store.template")
         if not math.isfinite(self.quality):
-            raise StoreError(f"template: expected a finite quality, got {self.quality}")
+            raise StoreError(f"template: expected a finite quality, got {self.quality}", code="store.template")
 
 
 class Templates(NamedTuple):
@@ -125,17 +127,17 @@ class PunchDraft:
 
     def __post_init__(self) -> None:
         if self.direction not in DIRECTIONS:
-            raise StoreError(f"punch: direction expected one of {', '.join(DIRECTIONS)}, got {self.direction!r}")
+            raise StoreError(f"punch: direction expected one of {', '.join(DIRECTIONS)}, got {self.direction!r}", code="store.punch")
         if self.method not in METHODS:
-            raise StoreError(f"punch: method expected one of {', '.join(METHODS)}, got {self.method!r}")
+            raise StoreError(f"punch: method expected one of {', '.join(METHODS)}, got {self.method!r}", code="store.punch")
         if not 0 <= self.occurred_at < LATEST:
-            raise StoreError(f"punch: occurred_at expected s since 1970, got {self.occurred_at!r}")
+            raise StoreError(f"punch: occurred_at expected s since 1970, got {self.occurred_at!r}", code="store.punch")
         for name in ("score", "lead", "threshold", "liveness"):
             value = getattr(self, name)
             if value is not None and not math.isfinite(value):
-                raise StoreError(f"punch: {name} expected a finite number or None, got {value!r}")
+                raise StoreError(f"punch: {name} expected a finite number or None, got {value!r}", code="store.punch")
         if self.method == "face" and None in (self.score, self.threshold, self.model_id):
-            raise StoreError("punch: method face needs score, threshold and model_id")
+            raise StoreError("punch: method face needs score, threshold and model_id", code="store.punch")
 
     def row(self) -> dict[str, Value]:
         """The columns of `punches` but for the chain's own; numbers of numpy become plain ones, which alone can be hashed."""

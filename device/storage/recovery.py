@@ -36,6 +36,8 @@ DAMAGE = ("malformed", "not a database", "disk i/o error", "corrupt")  # what SQ
 class CopyError(ClockfaceError):
     """The copy cannot be made; the one before is still there."""
 
+    code = "recovery"
+
 
 def copy_of(database: Path) -> Path:
     return database.with_name(f"{database.name}.good")
@@ -55,11 +57,15 @@ def keep(database: Path, disk: Disk | None = None) -> Path:
             source.backup(copy, pages=2000, sleep=0.005)
             copy.execute("PRAGMA journal_mode = DELETE")  # one file
         if found := damage(new):
-            raise CopyError(f"database {database} is damaged ({found}): the copy from before stays; restart the terminal, which restores it")
+            raise CopyError(
+                f"database {database} is damaged ({found}): the copy from before stays; restart the terminal, which restores it", code="recovery.damaged"
+            )
         (disk or Disk()).sync(new)
         (disk or Disk()).rename(new, target)
     except (OSError, sqlite3.Error) as error:
-        raise CopyError(f"no copy of {database} was made ({error}): make room for as much again, and see that its folder can be written") from error
+        raise CopyError(
+            f"no copy of {database} was made ({error}): make room for as much again, and see that its folder can be written", code="recovery.not_written"
+        ) from error
     finally:
         new.unlink(missing_ok=True)
     return target
@@ -75,7 +81,8 @@ def refuse_empty(database: Path) -> None:
     if left and not os.path.exists(database):
         raise StoreError(
             f"database {database} is missing, but {left[0].name} is there: start the terminal (`python -m device run`),"
-            f" which restores it, or restore a back-up; to begin with an empty one remove {' and '.join(copy.name for copy in left)} first"
+            f" which restores it, or restore a back-up; to begin with an empty one remove {' and '.join(copy.name for copy in left)} first",
+            code="store.copy_left",
         )
 
 

@@ -101,9 +101,9 @@ def change(store: Store, file: Path | None, values: dict[str, Any]) -> list[str]
     changed = []
     for name, value in values.items():
         if name not in known:
-            raise ConfigError(f"{name[:80]}: no setting of this page; the configuration file may have it")
+            raise ConfigError(f"{name[:80]}: no setting of this page; the configuration file may have it", code="config.unknown")
         if name in fixed:
-            raise ConfigError(f"{name} is set in the configuration file; change it there")
+            raise ConfigError(f"{name} is set in the configuration file; change it there", code="config.set_twice")
         section, _, key = name.partition(".")
         before = now.get(section, {}).get(key)
         now.setdefault(section, {}).pop(key, None)
@@ -147,4 +147,6 @@ def parsed(setting: Setting, text: str) -> Any:
             return {"true": True, "false": False}[text.strip().lower()]
         return setting.kind(text.strip()) if setting.kind in (int, float) else text.strip()
     except (ValueError, KeyError) as error:
-        raise ConfigError(f"{setting.name} = {text[:80]!r}: expected {'true or false' if setting.kind is bool else setting.kind.__name__}") from error
+        raise ConfigError(
+            f"{setting.name} = {text[:80]!r}: expected {'true or false' if setting.kind is bool else setting.kind.__name__}", code="config.type"
+        ) from error

@@ -36,6 +36,8 @@ __all__ = ["ChainReport", "KeptCrop", "NotActive", "Person", "Punch", "PunchDraf
 class NotActive(StoreError):
     """A punch for somebody who is deactivated or erased."""
 
+    code = "store.not_active"
+
 
 DEFAULTS = StoreSettings()
 LARGEST_ID = 2**63 - 1  # of SQLite
@@ -105,7 +107,7 @@ class Store:
         with self._writing():
             taken = self._people("code = ?", [code])
             if taken:
-                raise StoreError(f"code {code!r} belongs to {taken[0].name!r} (id {taken[0].id}); give another code")
+                raise StoreError(f"code {code!r} belongs to {taken[0].name!r} (id {taken[0].id}); give another code", code="store.code_taken")
             row = {"name": name, "code": code, "created_at": to_ms(time.time())}
             person_id = self._db.execute("INSERT INTO people (name, code, created_at) VALUES (:name, :code, :created_at)", row).lastrowid
             assert person_id is not None
@@ -126,11 +128,11 @@ class Store:
         with self._writing():
             taken = self._people("code = ? AND id <> ?", [code, person_id])
             if taken:
-                raise StoreError(f"code {code!r} belongs to {taken[0].name!r} (id {taken[0].id}); give another code")
+                raise StoreError(f"code {code!r} belongs to {taken[0].name!r} (id {taken[0].id}); give another code", code="store.code_taken")
             if code is None and self._db.execute("SELECT 1 FROM pins WHERE person_id = ?", [person_id]).fetchone():
-                raise StoreError("the PIN goes with the code: remove the PIN first")
+                raise StoreError("the PIN goes with the code: remove the PIN first", code="store.pin")
             if self._one(person_id).erased:
-                raise StoreError(f"person {person_id} is erased; enrol as a new person")
+                raise StoreError(f"person {person_id} is erased; enrol as a new person", code="store.erased")
             self._db.execute("UPDATE people SET code = ? WHERE id = ?", [code, person_id])
             self._audit("code changed", person_id=person_id)
             return self._one(person_id)
@@ -204,7 +206,7 @@ class Store:
         with explained(self.path):
             busy = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         if busy:
-            raise StoreError(f"{done}, but another process kept the write-ahead log from being emptied; {remedy}")
+            raise StoreError(f"{done}, but another process kept the write-ahead log from being emptied; {remedy}", code="store.not_emptied")
 
     def people(self, active_only: bool = False) -> list[Person]:
         """Everybody, erased people included, by id."""
@@ -225,9 +227,13 @@ class Store:
             text = ref.strip()
             found = self._people("erased_at IS NULL AND (code = ? OR name = ?) OR id = ?", [text, text, _as_id(text)])
         if len(found) > 1:
-            raise StoreError(f"{ref[:LONGEST_NAME]!a} may be any of {', '.join(f'id:{p.id} ({p.name})' for p in found)}; say which by id:N")
+            raise StoreError(
+                f"{ref[:LONGEST_NAME]!a} may be any of {', '.join(f'id:{p.id} ({p.name})' for p in found)}; say which by id:N", code="store.ambiguous"
+            )
         if not found:
-            raise StoreError(f"nobody has the id, code or exact name {ref[:LONGEST_NAME]!a}; `python -m device people list` shows everybody")
+            raise StoreError(
+                f"nobody has the id, code or exact name {ref[:LONGEST_NAME]!a}; `python -m device people list` shows everybody", code="store.nobody"
+            )
         return found[0]
 
     # templates
@@ -239,7 +245,7 @@ class Store:
         """More templates for somebody, all or none, with the consent to them; returns their ids."""
         with self._writing():
             if self._one(person_id).erased:
-                raise StoreError(f"person {person_id} is erased; enrol as a new person")
+                raise StoreError(f"person {person_id} is erased; enrol as a new person", code="store.erased")
             self._consented(person_id, consent)
             return self._insert_templates(person_id, drafts)
 
@@ -403,13 +409,13 @@ class Store:
     def _one(self, person_id: int) -> Person:
         found = self._people("id = ?", [min(person_id, LARGEST_ID)])
         if not found:
-            raise StoreError(f"there is no person with id {person_id}; `python -m device people list` shows everybody")
+            raise StoreError(f"there is no person with id {person_id}; `python -m device people list` shows everybody", code="store.nobody")
         return found[0]
 
     def _change(self, person_id: int, action: str, assignment: str, value: str | int) -> Person:
         with self._writing():
             if self._one(person_id).erased:
-                raise StoreError(f"person {person_id} is erased; enrol as a new person")
+                raise StoreError(f"person {person_id} is erased; enrol as a new person", code="store.erased")
             self._db.execute(f"UPDATE people SET {assignment} WHERE id = ?", [value, person_id])
             self._audit(action, person_id=person_id)
             return self._one(person_id)

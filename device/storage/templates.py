@@ -28,7 +28,9 @@ def insert(db: Database, key: bytes, person_id: int, draft: TemplateDraft) -> in
     """
     size = db.execute(f"SELECT {FLOATS} FROM templates WHERE model_id = ? LIMIT 1", [draft.model_id]).fetchone()
     if size and size[0] != draft.embedding.size:
-        raise StoreError(f"template: model {draft.model_id[:12]} makes {size[0]} numbers, got {draft.embedding.size}; check the model file")
+        raise StoreError(
+            f"template: model {draft.model_id[:12]} makes {size[0]} numbers, got {draft.embedding.size}; check the model file", code="store.template"
+        )
     sql = "INSERT INTO templates (person_id, model_id, embedding, quality, crop, source, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
     blob = seal(key, draft.embedding.astype("<f4").tobytes(), _context("embedding", person_id, draft.model_id))
     crop = None if draft.crop is None else seal(key, draft.crop, _context("crop", person_id, draft.model_id))

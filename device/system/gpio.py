@@ -21,6 +21,8 @@ RETRY_SECONDS = 1.0  # a line that could not be let go is tried again
 class SignalError(ClockfaceError):
     """The lines that the settings name cannot be used."""
 
+    code = "signals"
+
 
 class Lines(Protocol):
     """Outputs of a board, by line number; inactive once they are opened."""
@@ -49,14 +51,18 @@ class GpioLines:
             import gpiod
             from gpiod.line import Direction, Value
         except ImportError as error:
-            raise SignalError("[signals] needs the package gpiod: pip install 'gpiod>=2.2,<3', or leave door, lamp and buzzer out") from error
+            raise SignalError(
+                "[signals] needs the package gpiod: pip install 'gpiod>=2.2,<3', or leave door, lamp and buzzer out", code="signals.no_gpiod"
+            ) from error
         self._values = {True: Value.ACTIVE, False: Value.INACTIVE}
         form = gpiod.LineSettings(direction=Direction.OUTPUT, active_low=settings.active_low, output_value=Value.INACTIVE)
         numbers = tuple(sorted(settings.lengths))
         try:
             self._request = (request or gpiod.request_lines)(settings.chip, config={numbers: form}, consumer="clockface")
         except (OSError, ValueError) as error:
-            raise SignalError(f"[signals] {settings.chip}, lines {numbers}: cannot be used ({error}); `gpioinfo` shows what there is and who has it") from error
+            raise SignalError(
+                f"[signals] {settings.chip}, lines {numbers}: cannot be used ({error}); `gpioinfo` shows what there is and who has it", code="signals.lines"
+            ) from error
 
     def set(self, line: int, active: bool) -> None:
         self._request.set_value(line, self._values[active])

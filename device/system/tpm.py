@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from device.contract import ClockfaceError
@@ -26,19 +27,35 @@ SECONDS = 30.0  # a discrete chip takes up to some seconds for a command
 PARENT = ("-C", "o", "-g", "sha256", "-G", "ecc256:aes128cfb", "-a", "restricted|decrypt|fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda")
 PCRS = re.compile(r"sha(1|256|384|512):(\d|1\d|2[0-3])(,(\d|1\d|2[0-3]))*")
 SPOILT = "it was changed: put back the right one"
-FAULTS = {  # what the tools say -> what to do
-    "Permission denied": "this user may not use the TPM: `usermod -aG tss USER` (install.sh does it for clockface), then log in or start anew",
-    "Operation not permitted": "this service may not use the TPM: its unit needs DeviceAllow=/dev/tpmrm0 rw",
-    "Could not load tcti": "no TPM that answers (/dev/tpmrm0, else TPM2TOOLS_TCTI): switch it on in the firmware's setup, or keep the key in its file",
-    "(0x99D)": "the PCRs are not what they were when the key was sealed: start what was started then, or enrol everybody again",
-    "(0x1DF)": "another TPM sealed this key, or this one was cleared: put back the board it was made on, or enrol everybody again (docs/privacy.md)",
-    "(0x9A2)": "the TPM's owner hierarchy has a password: take it away (`tpm2_changeauth -c o -p PASSWORD`)",
-    "(0x185)": "the TPM's owner hierarchy is switched off: switch it on in the firmware's setup",
-}
 
 
 class TpmError(ClockfaceError):
     """A TPM that is not there, does not answer or does not open a key; the message says what to do."""
+
+    code = "tpm"
+
+
+FAULTS = {  # what the tools say -> the error; what to do
+    "Permission denied": partial(
+        TpmError, "this user may not use the TPM: `usermod -aG tss USER` (install.sh does it for clockface), then log in or start anew", code="tpm.no_right"
+    ),
+    "Operation not permitted": partial(TpmError, "this service may not use the TPM: its unit needs DeviceAllow=/dev/tpmrm0 rw", code="tpm.no_right"),
+    "Could not load tcti": partial(
+        TpmError,
+        "no TPM that answers (/dev/tpmrm0, else TPM2TOOLS_TCTI): switch it on in the firmware's setup, or keep the key in its file",
+        code="tpm.no_chip",
+    ),
+    "(0x99D)": partial(
+        TpmError, "the PCRs are not what they were when the key was sealed: start what was started then, or enrol everybody again", code="tpm.pcrs_changed"
+    ),
+    "(0x1DF)": partial(
+        TpmError,
+        "another TPM sealed this key, or this one was cleared: put back the board it was made on, or enrol everybody again (docs/privacy.md)",
+        code="tpm.another_chip",
+    ),
+    "(0x9A2)": partial(TpmError, "the TPM's owner hierarchy has a password: take it away (`tpm2_changeauth -c o -p PASSWORD`)", code="tpm.owner"),
+    "(0x185)": partial(TpmError, "the TPM's owner hierarchy is switched off: switch it on in the firmware's setup", code="tpm.owner"),
+}
 
 
 def check_pcrs(pcrs: str) -> str:
@@ -48,7 +65,7 @@ def check_pcrs(pcrs: str) -> str:
         TpmError: it is none.
     """
     if pcrs and not PCRS.fullmatch(pcrs):
-        raise TpmError(f"PCRs {pcrs!r}: one bank and numbers from 0 to 23 are wanted, such as sha256:7 or sha256:0,2,7")
+        raise TpmError(f"PCRs {pcrs!r}: one bank and numbers from 0 to 23 are wanted, such as sha256:7 or sha256:0,2,7", code="tpm.selection")
     return pcrs
 
 
@@ -82,7 +99,7 @@ def seal(key: bytes, pcrs: str = "") -> bytes:
         parts = {name: base64.b64encode((tools.folder / name).read_bytes()).decode() for name in ("public", "private")}
     sealed = MAGIC + json.dumps({"pcrs": pcrs, **parts}).encode() + b"\n"
     if unseal(sealed) != key:
-        raise TpmError("the TPM does not give back what it sealed: keep the key in its file")
+        raise TpmError("the TPM does not give back what it sealed: keep the key in its file", code="tpm.not_sealed")
     return sealed
 
 
@@ -108,7 +125,7 @@ def _parts(content: bytes) -> tuple[str, bytes, bytes]:
         public, private = (base64.b64decode(read[name], validate=True) for name in ("public", "private"))
         return check_pcrs(read["pcrs"]), public, private
     except (ValueError, KeyError, TypeError) as error:
-        raise TpmError(SPOILT) from error
+        raise TpmError(SPOILT, code="tpm.file_changed") from error
 
 
 class _Tools:
@@ -135,7 +152,8 @@ class _Tools:
         for number in pcrs.partition(":")[2].split(","):
             if not set(found.get(number, "0").upper()) - {"0"} or not set(found[number].upper()) - {"F"}:
                 raise TpmError(
-                    f"nothing was measured into PCR {number} of {pcrs.partition(':')[0]} here: it would bind the key to nothing; name others or none"
+                    f"nothing was measured into PCR {number} of {pcrs.partition(':')[0]} here: it would bind the key to nothing; name others or none",
+                    code="tpm.not_measured",
                 )
 
     def _loaded(self) -> set[str]:
@@ -145,26 +163,26 @@ class _Tools:
     def _run(self, tool: str, *arguments: str, given: bytes = b"") -> bytes:
         program = shutil.which(f"tpm2_{tool}")
         if program is None:
-            raise TpmError(f"tpm2_{tool} is missing, without which no TPM can be asked: apt install tpm2-tools")
+            raise TpmError(f"tpm2_{tool} is missing, without which no TPM can be asked: apt install tpm2-tools", code="tpm.no_tools")
         command = [program, *arguments] if tool in ("unseal", "getcap", "pcrread", "flushcontext") else [program, "-Q", *arguments]
         environment = {**os.environ, "TPM2TOOLS_TCTI": self._tcti, "LC_ALL": "C"}
         try:
             done = subprocess.run(command, input=given, capture_output=True, cwd=self.folder, env=environment, timeout=SECONDS)
         except subprocess.TimeoutExpired as error:
-            raise TpmError(f"the TPM does not answer within {SECONDS:.0f} s: switch the board off and on again") from error
+            raise TpmError(f"the TPM does not answer within {SECONDS:.0f} s: switch the board off and on again", code="tpm.no_answer") from error
         except OSError as error:
-            raise TpmError(f"{program} does not run ({error.strerror}): apt install --reinstall tpm2-tools") from error
+            raise TpmError(f"{program} does not run ({error.strerror}): apt install --reinstall tpm2-tools", code="tpm.no_tools") from error
         if done.returncode:
-            raise TpmError(_explained(f"tpm2_{tool}", done.stderr.decode(errors="replace")))
+            raise _explained(f"tpm2_{tool}", done.stderr.decode(errors="replace"))
         return done.stdout
 
 
-def _explained(tool: str, said: str) -> str:
-    remedy = next((words for sign, words in FAULTS.items() if sign in said), None)
-    if remedy:
-        return remedy
+def _explained(tool: str, said: str) -> TpmError:
+    fault = next((fault for sign, fault in FAULTS.items() if sign in said), None)
+    if fault:
+        return fault()
     lines = [line.removeprefix("ERROR: ") for line in said.splitlines() if line.startswith("ERROR: ") and "Unable to run" not in line]
-    return f"{tool}: {' '.join(lines[-1:]) or 'failed'}; `tpm2_getcap properties-fixed` shows whether the TPM works"
+    return TpmError(f"{tool}: {' '.join(lines[-1:]) or 'failed'}; `tpm2_getcap properties-fixed` shows whether the TPM works")
 
 
 @contextmanager

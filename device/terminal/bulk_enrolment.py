@@ -26,6 +26,8 @@ NAMED_WITH_CODE = re.compile(r"(.+?)\s*\(([^()]+)\)")  # "Ada Kern (E17)"
 class BulkError(ClockfaceError):
     """A list that cannot be read; the message says what is wrong with it."""
 
+    code = "bulk"
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -81,11 +83,11 @@ def _rows(text: str) -> list[dict[str, str]]:
         columns = [(name or "").strip().casefold() for name in reader.fieldnames or ()]
         rows = [dict(zip(columns, (row[name] or "" for name in reader.fieldnames or ()), strict=False)) for row in reader]
     except csv.Error as error:
-        raise BulkError(f"the list cannot be read ({error}); save it as CSV in UTF-8") from error
+        raise BulkError(f"the list cannot be read ({error}); save it as CSV in UTF-8", code="bulk.unreadable") from error
     if "name" not in columns:
-        raise BulkError(f"the list has no column 'name'; its first line says {header.strip()[:80]!r}, expected: name,code,photo")
+        raise BulkError(f"the list has no column 'name'; its first line says {header.strip()[:80]!r}, expected: name,code,photo", code="bulk.no_column")
     if len(rows) > MOST_PEOPLE:
-        raise BulkError(f"the list has {len(rows)} people, at most {MOST_PEOPLE} are taken at once; split it")
+        raise BulkError(f"the list has {len(rows)} people, at most {MOST_PEOPLE} are taken at once; split it", code="bulk.too_many")
     return [row for row in rows if any(cell.strip() for cell in row.values())]
 
 
@@ -153,7 +155,7 @@ def enrol_one(store: Store, recogniser: Recogniser, name: str, code: str, photos
         except ClockfaceError as error:
             left_out.append(str(error))
     if not samples:
-        raise EnrolmentError("; ".join(left_out) or "no photo came")
+        raise EnrolmentError("; ".join(left_out) or "no photo came", code="enrolment.no_photo")
     known = _known(store, name, code)
     embeddings, sources = recogniser.embed(list(samples.values())), list(samples)
     gallery = gallery_of(store, recogniser)
@@ -173,7 +175,7 @@ def _known(store: Store, name: str, code: str) -> Person | None:
     if found is None:
         return None
     if found.name != name or not found.active:
-        raise EnrolmentError(f"the code {code} belongs to somebody with another name, or not active; give another code")
+        raise EnrolmentError(f"the code {code} belongs to somebody with another name, or not active; give another code", code="enrolment.code_taken")
     if store.template_counts_by_person().get(found.id):
-        raise EnrolmentError(f"{name} is enrolled already; withdraw the consent first to enrol anew")
+        raise EnrolmentError(f"{name} is enrolled already; withdraw the consent first to enrol anew", code="enrolment.has_templates")
     return found

@@ -29,6 +29,8 @@ APART_SECONDS = 0.25  # between two crops of a capture, so that they differ
 class EnrolmentError(ClockfaceError):
     """Somebody cannot be enrolled with these pictures; the message says why and what to do."""
 
+    code = "enrolment"
+
 
 def sample_picture(recogniser: Recogniser, image: NDArray[np.uint8], source: str) -> Sample:
     """The one good face of a picture (H, W, 3) uint8 BGR.
@@ -38,14 +40,14 @@ def sample_picture(recogniser: Recogniser, image: NDArray[np.uint8], source: str
     """
     samples = recogniser.still(image)
     if not samples:
-        raise EnrolmentError(f"{source}: no face found; take a picture with the face in full view")
+        raise EnrolmentError(f"{source}: no face found; take a picture with the face in full view", code="enrolment.no_face")
     large = [sample for sample in samples if sample.face.eye_distance >= BYSTANDER * samples[0].face.eye_distance]
     if len(large) > 1:
-        raise EnrolmentError(f"{source}: {len(large)} faces found; cut the picture so that only one person is in it")
+        raise EnrolmentError(f"{source}: {len(large)} faces found; cut the picture so that only one person is in it", code="enrolment.many_faces")
     quality = samples[0].quality
     if not quality.acceptable:
         reasons = ", ".join(f"{reason} ({GUIDANCE[reason]})" for reason in quality.reasons)
-        raise EnrolmentError(f"{source}: quality too poor: {reasons}; take another picture")
+        raise EnrolmentError(f"{source}: quality too poor: {reasons}; take another picture", code="enrolment.quality")
     return samples[0]
 
 
@@ -75,7 +77,7 @@ def capture(recogniser: Recogniser, frames: Iterable[Frame]) -> list[Sample]:
     chosen = best_apart(found.get(nearest or -1, []), BEST_CROPS)
     if len(chosen) < 2:
         advice = max(set(faults), key=faults.count) if faults else "stand in front of the camera"
-        raise EnrolmentError(f"{len(chosen)} good pictures of one person, at least 2 are needed: {advice}, and try again")
+        raise EnrolmentError(f"{len(chosen)} good pictures of one person, at least 2 are needed: {advice}, and try again", code="enrolment.too_few")
     return [sample for _, sample in chosen]
 
 
@@ -128,7 +130,8 @@ def check_new(store: Store, gallery: Gallery, embeddings: NDArray[np.float32], t
             other = store.person(outcome.person_id)
             raise EnrolmentError(
                 f"{source}: this face is already enrolled as {other.name!r} (id {other.id}, score {outcome.score:.2f}, threshold {threshold:.2f}); "
-                f"erase that person first if the enrolment was wrong"
+                f"erase that person first if the enrolment was wrong",
+                code="enrolment.known_face",
             )
 
 
@@ -140,7 +143,10 @@ def check_same(embeddings: NDArray[np.float32], threshold: float, sources: Seque
     np.fill_diagonal(scores, -1.0)
     for score, source in zip(scores.max(axis=1), sources, strict=True):
         if score < threshold:
-            raise EnrolmentError(f"{source}: shows somebody else than the other pictures (best score {score:.2f}, threshold {threshold:.2f}); leave it out")
+            raise EnrolmentError(
+                f"{source}: shows somebody else than the other pictures (best score {score:.2f}, threshold {threshold:.2f}); leave it out",
+                code="enrolment.another_person",
+            )
 
 
 def alike(samples: Sequence[Sample], embeddings: NDArray[np.float32], threshold: float, fewest: int = 5) -> tuple[list[Sample], NDArray[np.float32]]:
@@ -158,7 +164,7 @@ def alike(samples: Sequence[Sample], embeddings: NDArray[np.float32], threshold:
     kept = [index for index, best in enumerate(scores.max(axis=1, initial=-1.0)) if best >= threshold]
     if len(kept) < fewest:
         found = f"only {len(kept)} of {len(samples)} pictures show the same person, {fewest} are needed"
-        raise EnrolmentError(f"{found}; stand alone before the camera and try again")
+        raise EnrolmentError(f"{found}; stand alone before the camera and try again", code="enrolment.not_alone")
     return [samples[index] for index in kept], embeddings[kept]
 
 

@@ -30,6 +30,8 @@ Progress = Callable[[str, int, int], None]  # name, bytes so far, bytes in all
 class ModelError(ClockfaceError):
     """A model file is missing, wrong or cannot be fetched."""
 
+    code = "model"
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -71,12 +73,14 @@ class Catalogue:
             tables = tomllib.loads(file.read_text(encoding="utf-8"))
             return cls([_entry(name, table) for name, table in tables.items()], folder, shipped)
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, TypeError, KeyError) as error:
-            raise ModelError(f"{file} cannot be read ({error!r}); restore it from git") from error
+            raise ModelError(f"{file} cannot be read ({error!r}); restore it from git", code="model.list") from error
 
     def entry(self, name: str) -> Entry:
         if name not in self.entries:
             families = {entry.family for entry in self.entries.values()} - {""}
-            raise ModelError(f"model {name!r:.80} is not in the list; known: {', '.join(dict.fromkeys([*self.entries, *sorted(families)]))}")
+            raise ModelError(
+                f"model {name!r:.80} is not in the list; known: {', '.join(dict.fromkeys([*self.entries, *sorted(families)]))}", code="model.unknown"
+            )
         return self.entries[name]
 
     def family(self, name: str) -> list[Entry]:
@@ -101,6 +105,9 @@ class Catalogue:
             return f"{entry.name}: {place} is not the file expected (sha256 {entry.sha256[:12]}..., got {got[:12]}...); {remedy}"
         return None
 
+    def _refused(self, entry: Entry, fault: str) -> ModelError:
+        return ModelError(fault, code="model.changed" if self.place(entry).is_file() else "model.missing")
+
     def path(self, name: str, expected_sha256: str = "") -> Path:
         """The verified file of an entry, or of an .onnx file outside the list whose sha256 the settings give.
 
@@ -111,7 +118,7 @@ class Catalogue:
             return _pinned(Path(name), expected_sha256)
         entry = self.entry(name)
         if fault := self.fault(entry):
-            raise ModelError(fault)
+            raise self._refused(entry, fault)
         return self.place(entry)
 
     def pull(self, names: Iterable[str] | None = None, progress: Progress = lambda name, done, total: None) -> list[Path]:
@@ -130,7 +137,7 @@ class Catalogue:
         place = self.place(entry)
         fault = self.fault(entry)
         if fault and not entry.sources:
-            raise ModelError(fault)
+            raise self._refused(entry, fault)
         if fault:
             place.parent.mkdir(parents=True, exist_ok=True)
             _clear_leftovers(place.parent)
@@ -158,7 +165,7 @@ class Catalogue:
             except (SourceError, OSError) as error:
                 failures.append(str(error))
         reasons = "\n  ".join(failures)
-        raise ModelError(f"{entry.name}: no source delivered {entry.file}; check the network and {PULL} again\n  {reasons}")
+        raise ModelError(f"{entry.name}: no source delivered {entry.file}; check the network and {PULL} again\n  {reasons}", code="model.no_source")
 
 
 def _entry(name: str, table: dict[str, Any]) -> Entry:
@@ -175,12 +182,12 @@ def _clear_leftovers(folder: Path) -> None:
 
 def _pinned(path: Path, expected: str) -> Path:
     if not path.is_file():
-        raise ModelError(f"model {path} does not exist; correct [embedder] model")
+        raise ModelError(f"model {path} does not exist; correct [embedder] model", code="model.missing")
     got = sha256(path)
     if not expected:
-        raise ModelError(f'model {path} is not in the list; if you trust it, pin it: set [embedder] sha256 = "{got}"')
+        raise ModelError(f'model {path} is not in the list; if you trust it, pin it: set [embedder] sha256 = "{got}"', code="model.not_pinned")
     if got != expected:
-        raise ModelError(f"model {path}: sha256 {got} is not the pinned {expected}; put the right file back or correct [embedder] sha256")
+        raise ModelError(f"model {path}: sha256 {got} is not the pinned {expected}; put the right file back or correct [embedder] sha256", code="model.pin")
     return path
 
 

@@ -28,6 +28,8 @@ SAME_FACE, SAME_PLACE = 0.3, 0.5  # overlap from which a weaker answer is the sa
 class DetectorError(ClockfaceError):
     """The detector cannot work on what it was given."""
 
+    code = "detector"
+
 
 @dataclass(frozen=True)
 class Face:

@@ -27,6 +27,8 @@ Progress = Callable[[int], None]  # bytes received so far
 class SourceError(ClockfaceError):
     """A source did not deliver; the next one is tried."""
 
+    code = "download"
+
 
 @dataclass(frozen=True)
 class Wheel:
@@ -81,7 +83,7 @@ def fetch_wheel(source: Wheel, target: Path, workspace: Path, checksum: Callable
             words = done.stderr.strip().splitlines() or ["no message"]
             raise SourceError(f"pip did not deliver {source.wheel}: {words[-1]}")
     if (got := checksum(wheel)) != source.sha256:
-        raise SourceError(f"{source.wheel}: sha256 expected {source.sha256}, got {got}")
+        raise SourceError(f"{source.wheel}: sha256 expected {source.sha256}, got {got}", code="download.checksum")
     try:
         with zipfile.ZipFile(wheel) as archive, archive.open(source.member) as member, target.open("wb") as file:
             shutil.copyfileobj(member, file)
@@ -129,5 +131,5 @@ def apply_patch(base: bytes, patch: bytes) -> bytes:
             if len(parts[-1]) != length or kind not in (COPY, INSERT):
                 raise ValueError("does not fit the file it is applied to")
     except (ValueError, zlib.error, struct.error) as error:
-        raise SourceError(f"patch: {error}; restore it from git") from error
+        raise SourceError(f"patch: {error}; restore it from git", code="download.patch") from error
     return b"".join(parts)

@@ -21,6 +21,8 @@ BATCH = 1  # crops a run: more are no faster on a CPU and each takes some 25 MB
 class EmbedderError(ClockfaceError):
     """The embedder cannot run as asked."""
 
+    code = "embedder"
+
 
 class Embedder:
     """An embedding model under the contract.
@@ -39,7 +41,7 @@ class Embedder:
         self._path = path
         self._threads = threads or min(4, os.cpu_count() or 1)
         if provider not in ("auto", *PROVIDERS):
-            raise EmbedderError(f"[embedder] provider {provider!r}: expected auto, {', '.join(PROVIDERS)}")
+            raise EmbedderError(f"[embedder] provider {provider!r}: expected auto, {', '.join(PROVIDERS)}", code="embedder.provider")
         self._unpack = True
         self._session = self._open("cpu")
         self.card = read_card(self._session, path)
@@ -52,7 +54,7 @@ class Embedder:
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(N, 112, 112, 3) uint8 RGB -> (N, D) float32, unit length."""
         if crops.dtype != np.uint8 or crops.shape[1:] != (CROP_SIZE, CROP_SIZE, 3):
-            raise ContractError(f"crops: expected (N, {CROP_SIZE}, {CROP_SIZE}, 3) uint8 RGB, got {crops.shape} {crops.dtype}")
+            raise ContractError(f"crops: expected (N, {CROP_SIZE}, {CROP_SIZE}, 3) uint8 RGB, got {crops.shape} {crops.dtype}", code="contract.crops")
         name, parts = self._session.get_inputs()[0].name, range(0, max(len(crops), 1), BATCH)
         return np.concatenate([self._session.run(None, {name: crops[start : start + BATCH]})[0] for start in parts])
 
@@ -67,7 +69,7 @@ class Embedder:
             report.append(f"{name}: {fault or 'in use'}")
             if fault is None:
                 return name, tuple(report)
-        raise EmbedderError(f"no provider works: {'; '.join(report)}; set [embedder] provider to auto, or install the runtime for it")
+        raise EmbedderError(f"no provider works: {'; '.join(report)}; set [embedder] provider to auto, or install the runtime for it", code="embedder.provider")
 
     def _try(self, name: str, cpu: Any, crops: NDArray[np.uint8], expected: NDArray[np.float32]) -> str | None:
         if PROVIDERS[name] not in ort.get_available_providers():
@@ -100,7 +102,9 @@ class Embedder:
             return ort.InferenceSession(str(self._path), options, providers=names)
         except Exception as error:  # onnxruntime has no common base class for its errors
             reason = str(error).splitlines()[0]
-            raise EmbedderError(f"{self._path} is not a model that onnxruntime can load ({reason:.200}); run `python -m device models pull`") from error
+            raise EmbedderError(
+                f"{self._path} is not a model that onnxruntime can load ({reason:.200}); run `python -m device models pull`", code="embedder.file"
+            ) from error
 
 
 def read_card(session: Any, path: Path) -> ModelCard:
@@ -111,7 +115,7 @@ def read_card(session: Any, path: Path) -> ModelCard:
     """
     text = session.get_modelmeta().custom_metadata_map.get(CARD_KEY)
     if text is None:
-        raise ContractError(f"{path} has no model card; bring it under the contract with `python -m export adopt`")
+        raise ContractError(f"{path} has no model card; bring it under the contract with `python -m export adopt`", code="contract.no_card")
     return ModelCard.from_json(text)
 
 
@@ -126,4 +130,6 @@ def check_graph(session: Any, card: ModelCard, path: Path) -> None:
         fits = len(values) == 1 and values[0].type == f"tensor({wanted})" and list(values[0].shape[1:]) == shape
         if not fits or isinstance(values[0].shape[0], int):
             got = [(value.type, value.shape) for value in values]
-            raise ContractError(f"{path}: {kind} expected one tensor({wanted}) of shape ['N', {str(shape)[1:]}, got {got}; run `python -m export adopt`")
+            raise ContractError(
+                f"{path}: {kind} expected one tensor({wanted}) of shape ['N', {str(shape)[1:]}, got {got}; run `python -m export adopt`", code="contract.graph"
+            )

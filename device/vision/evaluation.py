@@ -25,6 +25,8 @@ Progress = Callable[[Sequence[Path], str], Iterable[Path]]
 class TrialError(ClockfaceError):
     """The photos cannot be used."""
 
+    code = "trial"
+
 
 @dataclass(frozen=True)
 class Rate:
@@ -92,7 +94,9 @@ def run_trial(recogniser: Recogniser, enrolled: Path, strangers: Path, progress:
             ids[f"stranger {len(others)}"] = len(ids)
             gallery.add(np.array([len(ids) - 1], np.int64), embedding[None], card.model_id)
     if not probes or not others:
-        raise TrialError(f"{len(ids)} people enrolled, {len(probes)} photos of them and {len(others)} of strangers to search; some of each are needed")
+        raise TrialError(
+            f"{len(ids)} people enrolled, {len(probes)} photos of them and {len(others)} of strangers to search; some of each are needed", code="trial.too_few"
+        )
     settings = recogniser.settings.decision
     threshold = recogniser.threshold(len(gallery))
 

@@ -16,6 +16,8 @@ from device.contract import ClockfaceError
 class GalleryError(ClockfaceError):
     """A template or probe that does not belong to this gallery."""
 
+    code = "gallery"
+
 
 @dataclass(frozen=True)
 class Match:
@@ -62,11 +64,15 @@ class Gallery:
             GalleryError: they are of another model, shape or length.
         """
         if model_id != self.model_id:
-            raise GalleryError(f"templates of model {model_id:.12} cannot be searched with {self.model_id:.12}; enrol these people again")
+            raise GalleryError(
+                f"templates of model {model_id:.12} cannot be searched with {self.model_id:.12}; enrol these people again", code="model.mismatch"
+            )
         if templates.shape != (len(person_ids), self.size) or templates.dtype != np.float32:
-            raise GalleryError(f"templates: expected ({len(person_ids)}, {self.size}) float32, got {templates.shape} {templates.dtype}")
+            raise GalleryError(
+                f"templates: expected ({len(person_ids)}, {self.size}) float32, got {templates.shape} {templates.dtype}", code="gallery.templates"
+            )
         if not np.allclose(np.linalg.norm(templates, axis=1), 1.0, atol=1e-3):
-            raise GalleryError("templates: expected unit length; the database may be damaged, run `python -m device doctor`")
+            raise GalleryError("templates: expected unit length; the database may be damaged, run `python -m device doctor`", code="gallery.templates")
         self._reserve(self._rows + len(person_ids))
         self._matrix[self._rows : self._rows + len(person_ids)] = templates
         self._person_ids[self._rows : self._rows + len(person_ids)] = person_ids
@@ -90,7 +96,7 @@ class Gallery:
             probe: (D,) float32, unit length.
         """
         if probe.shape != (self.size,):
-            raise GalleryError(f"probe: expected ({self.size},), got {probe.shape}")
+            raise GalleryError(f"probe: expected ({self.size},), got {probe.shape}", code="gallery.probe")
         if self._rows == 0:
             return None
         scores = self._matrix[: self._rows] @ probe  # (K, D) @ (D,) -> (K,)

@@ -26,6 +26,8 @@ INCOMPLETE = "is incomplete (cut off); copy it again from where it came"
 class ImageError(ClockfaceError):
     """A picture file that cannot be used; the message names the file and what to do."""
 
+    code = "image"
+
 
 def read_image(path: Path) -> NDArray[np.uint8]:
     """Read one picture file.
@@ -50,16 +52,16 @@ def picture(data: bytes, name: str) -> NDArray[np.uint8]:
     try:
         width, height = image_size(data)
     except (struct.error, IndexError) as error:
-        raise ImageError(f"{name}: {INCOMPLETE}") from error
+        raise ImageError(f"{name}: {INCOMPLETE}", code="image.incomplete") from error
     except ValueError as error:
         raise ImageError(f"{name}: {error}") from error
     if not 0 < width * height <= MAX_PIXELS:
-        raise ImageError(f"{name}: {width} x {height} pixels, at most {MAX_PIXELS / 1e6:.0f} megapixels are read; make it smaller")
+        raise ImageError(f"{name}: {width} x {height} pixels, at most {MAX_PIXELS / 1e6:.0f} megapixels are read; make it smaller", code="image.too_large")
     if not _complete(data):
-        raise ImageError(f"{name}: {INCOMPLETE}")
+        raise ImageError(f"{name}: {INCOMPLETE}", code="image.incomplete")
     image = _decode(data)
     if image is None:
-        raise ImageError(f"{name}: is damaged or of an unusual kind; save it again as JPEG or PNG")
+        raise ImageError(f"{name}: is damaged or of an unusual kind; save it again as JPEG or PNG", code="image.damaged")
     return image
 
 
@@ -67,14 +69,14 @@ def _read_bytes(path: Path) -> bytes:
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
-            raise ImageError(f"{path}: {size / 1e6:.0f} MB, at most {MAX_BYTES / 1e6:.0f} MB are read; make it smaller")
+            raise ImageError(f"{path}: {size / 1e6:.0f} MB, at most {MAX_BYTES / 1e6:.0f} MB are read; make it smaller", code="image.too_large")
         data = path.read_bytes()
     except FileNotFoundError as error:
-        raise ImageError(f"{path}: does not exist; check the name") from error
+        raise ImageError(f"{path}: does not exist; check the name", code="image.missing") from error
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        raise ImageError(f"{path}: cannot be read ({error}); check that it is a file you may read") from error
+        raise ImageError(f"{path}: cannot be read ({error}); check that it is a file you may read", code="image.unreadable") from error
     if not data:
-        raise ImageError(f"{path}: is empty (0 bytes); copy it again from where it came")
+        raise ImageError(f"{path}: is empty (0 bytes); copy it again from where it came", code="image.empty")
     return data
 
 

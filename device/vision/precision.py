@@ -36,6 +36,8 @@ Clock = Callable[[], float]
 class ChoiceError(ClockfaceError):
     """No artefact of the family can be chosen."""
 
+    code = "precision"
+
 
 class Embeds(Protocol):
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]: ...
@@ -155,7 +157,7 @@ def choose(
         except (EmbedderError, ContractError) as error:  # without a threshold of its own it could not start
             faults.append(Measured(entry.name, fault=" ".join(str(error).split())))
     if not runs:
-        raise ChoiceError(f"no artefact of {settings.embedder.model} runs here: {'; '.join(one.words for one in faults)}")
+        raise ChoiceError(f"no artefact of {settings.embedder.model} runs here: {'; '.join(one.words for one in faults)}", code="precision.none_runs")
     _check_one_network(runs)
     ms = measure(runs, clock)
     precision = {name: embedder.card.precision for name, embedder in runs.items()}
@@ -191,7 +193,9 @@ def _check_one_network(runs: Mapping[str, Embedder]) -> None:
     sizes = {name: embedder.card.embedding_size for name, embedder in runs.items()}
     ids = [embedder.card.model_id for embedder in runs.values()]
     if len(set(sizes.values())) != 1 or len(set(ids)) != len(ids):
-        raise ContractError(f"the artefacts of one family must have one embedding size and an id each, got {sizes}; correct device/vision/models.toml")
+        raise ContractError(
+            f"the artefacts of one family must have one embedding size and an id each, got {sizes}; correct device/vision/models.toml", code="contract.family"
+        )
 
 
 def _open(path: Path, settings: Settings) -> Embedder:
@@ -205,7 +209,9 @@ def _locked(file: Path) -> Iterator[None]:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = FileLock(file.with_suffix(".lock"))
     except OSError as error:
-        raise ChoiceError(f"{file} cannot be written ({error.strerror}): make its folder writable, or name one artefact in [embedder] model") from error
+        raise ChoiceError(
+            f"{file} cannot be written ({error.strerror}): make its folder writable, or name one artefact in [embedder] model", code="precision.not_written"
+        ) from error
     with lock:
         yield
 
@@ -215,4 +221,6 @@ def _write(file: Path, family: str, choice: Choice) -> None:
     try:
         Disk().write(file, json.dumps({name: asdict(one) for name, one in choices.items()}, indent=1).encode(), 0o600)
     except OSError as error:
-        raise ChoiceError(f"{file} cannot be written ({error.strerror}): make room, or name one artefact in [embedder] model") from error
+        raise ChoiceError(
+            f"{file} cannot be written ({error.strerror}): make room, or name one artefact in [embedder] model", code="precision.not_written"
+        ) from error

@@ -16,6 +16,8 @@ LANGUAGES = ("en", "de")
 class MessageError(ClockfaceError):
     """A message file or a message that is not there."""
 
+    code = "message"
+
 
 @dataclass(frozen=True)
 class Messages:
@@ -32,7 +34,7 @@ class Messages:
         """
         path = FOLDER / f"{language}.toml"
         if language not in LANGUAGES or not path.is_file():
-            raise MessageError(f"language {language!r}: expected one of {', '.join(LANGUAGES)}, with a file each in {FOLDER}")
+            raise MessageError(f"language {language!r}: expected one of {', '.join(LANGUAGES)}, with a file each in {FOLDER}", code="message.language")
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
         texts = {f"{area}.{key}": text for area, table in tables.items() for key, text in table.items()}
         wrong = [key for key, text in texts.items() if not isinstance(text, str)]
@@ -47,7 +49,7 @@ class Messages:
             MessageError: no such key.
         """
         if key not in self.texts:
-            raise MessageError(f"message {key!r} is missing in {self.language}.toml")
+            raise MessageError(f"message {key!r} is missing in {self.language}.toml", code="message.missing")
         return self.texts[key].format(**values) if values else self.texts[key]
 
     def area(self, name: str) -> dict[str, str]:

@@ -51,9 +51,11 @@ LOGIN = {"desk": "/login", "kiosk": "/kiosk/unlock"}
 class Problem(ClockfaceError):
     """Something in a call that cannot be done; the words go to the person who made it."""
 
-    def __init__(self, words: str, status: int = 400) -> None:
+    code = "request"
+
+    def __init__(self, words: str, status: int = 400, *, code: str | None = None) -> None:
         self.status = status
-        super().__init__(words)
+        super().__init__(words, code=code)
 
 
 @dataclass
@@ -73,7 +75,7 @@ class Call:
     def who(self) -> User:
         """The user of a page that has a role."""
         if self.user is None:
-            raise Problem(self.common.text("problem.login"), 401)
+            raise Problem(self.common.text("problem.login"), 401, code="request.login")
         return self.user
 
     @property
@@ -176,9 +178,9 @@ class Endpoint:
                     form = await request.form(max_files=FIELDS * 4, max_fields=FIELDS)
                 response = await self._in_worker(self._answer, request, form)
         except TooLarge:
-            response = JSONResponse({"error": "too large"}, 413, {"connection": "close"})
+            response = as_json(Problem("too large", 413, code="request.too_large"), {"connection": "close"})
         except (HTTPException, UnicodeDecodeError, ValueError, KeyError):  # what the form parsers raise on nonsense
-            response = JSONResponse({"error": "the form cannot be read"}, 400)
+            response = as_json(Problem("the form cannot be read", code="request.form"))
         except ClientDisconnect:
             return
         await response(scope, receive, send)
@@ -199,7 +201,7 @@ class Endpoint:
         if refused is not None:
             return refused
         if self.spec.method == "POST" and not token_fits(call):
-            return error_page(call, 403, call.common.text("problem.old_form"))
+            return error_page(call, Problem(call.common.text("problem.old_form"), 403, code="request.old_form"))
         return self.spec.handler(call)
 
     def _with_call(self, request: Request, form: FormData, work: Callable[[Call], Response | None]) -> Response | None:
@@ -234,32 +236,35 @@ def guarded(call: Call, work: Callable[[Call], Response | None]) -> Response | N
     try:
         return work(call)
     except Problem as problem:
-        return error_page(call, problem.status, str(problem))
+        return error_page(call, problem)
     except ClockfaceError as error:
         if call.user is None:
             log.error("%s", error)
-        return error_page(call, 400, str(error) if call.user else call.common.text("problem.not_possible"))
+            return error_page(call, Problem(call.common.text("problem.not_possible"), code="request.not_possible"))
+        return error_page(call, Problem(str(error), code=error.code))
     except OverflowError:  # a number in the address that SQLite cannot hold
-        return error_page(call, 404, call.common.text("problem.nothing_here"))
+        return error_page(call, Problem(call.common.text("problem.nothing_here"), 404, code="request.nothing_here"))
     except Exception:
         log.exception("%s %s failed", call.request.method, call.request.url.path)
-        return error_page(call, 500, call.common.text("problem.failed"))
+        return error_page(call, Problem(call.common.text("problem.failed"), 500, code="request.failed"))
 
 
 def refusal(call: Call, page: Page) -> Response | None:
     """Whether this call may go on: None, or what the browser gets instead."""
     if page.place == "kiosk" and call.terminal.settings.web.kiosk == "local" and not local(call.address):
-        return error_page(call, 403, call.common.text("problem.only_here"))
+        return error_page(call, Problem(call.common.text("problem.only_here"), 403, code="request.only_here"))
     if page.role is None:
         return None
     if call.user is None:
         if page.method == "GET" and not call.wants_json:
             return RedirectResponse(f"{LOGIN[page.place]}?next={quote(call.request.url.path)}", 303)
-        return error_page(call, 401, call.common.text("problem.login"))
+        return error_page(call, Problem(call.common.text("problem.login"), 401, code="request.login"))
     if not call.user.may(page.role):
-        return error_page(call, 403, call.common.text("problem.role", role=call.user.role, needed=page.role))
+        return error_page(call, Problem(call.common.text("problem.role", role=call.user.role, needed=page.role), 403, code="request.role"))
     if call.user.must_change and not page.before_change:
-        return RedirectResponse("/password", 303) if page.place == "desk" else error_page(call, 403, call.common.text("problem.must_change"))
+        if page.place == "desk":
+            return RedirectResponse("/password", 303)
+        return error_page(call, Problem(call.common.text("problem.must_change"), 403, code="request.must_change"))
     return None
 
 
@@ -276,10 +281,14 @@ def token_fits(call: Call) -> bool:
     return isinstance(given, str) and hmac.compare_digest(given.encode("utf-8", "surrogatepass"), call.form_token.encode())
 
 
-def error_page(call: Call, status: int, words: str) -> Response:
+def error_page(call: Call, problem: Problem) -> Response:
     if call.wants_json:
-        return JSONResponse({"error": words}, status)
-    return call.page("error.html", status, words=words, code=status)
+        return as_json(problem)
+    return call.page("error.html", problem.status, words=str(problem), code=problem.status)
+
+
+def as_json(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    return JSONResponse({"error": str(problem), "code": problem.code}, problem.status, headers)
 
 
 def set_cookies(call: Call, response: Response) -> None:

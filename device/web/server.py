@@ -29,6 +29,8 @@ PATIENCE_SECONDS = 10.0  # for the start, and for the end
 class WebError(ClockfaceError):
     """The web pages cannot be served; the message says what to do."""
 
+    code = "web"
+
 
 @dataclass(frozen=True)
 class Address:
@@ -55,7 +57,7 @@ class Address:
             host, port = text, "8080"
         host = host.strip("[]") or "127.0.0.1"
         if not port.isdecimal() or int(port) > 65535:
-            raise WebError(f"--web {text!r}: expected HOST:PORT, such as {DEFAULT} or 0.0.0.0:8443")
+            raise WebError(f"--web {text!r}: expected HOST:PORT, such as {DEFAULT} or 0.0.0.0:8443", code="web.address")
         return Address(host, int(port))
 
 
@@ -112,7 +114,7 @@ class WebServer:
     def __enter__(self) -> WebServer:
         self._thread.start()
         if not self._started.wait(PATIENCE_SECONDS):
-            raise WebError("the web server did not start; run with --no-web to go on without it, and see the log")
+            raise WebError("the web server did not start; run with --no-web to go on without it, and see the log", code="web.not_started")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -151,7 +153,7 @@ class WebServer:
         for task in serving:
             task.result()
         if not self._ending.is_set():
-            raise WebError("it ended by itself")
+            raise WebError("it ended by itself", code="web.ended")
 
 
 def _listening(address: Address) -> socket.socket:
@@ -159,7 +161,7 @@ def _listening(address: Address) -> socket.socket:
         family, kind, protocol, _, where = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise WebError(f"--web {address.host}:{address.port}: {error.strerror}; give an address of this machine") from error
+        raise WebError(f"--web {address.host}:{address.port}: {error.strerror}; give an address of this machine", code="web.address") from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(where)
@@ -167,5 +169,5 @@ def _listening(address: Address) -> socket.socket:
     except OSError as error:
         listener.close()
         remedy = "give another port (--web HOST:PORT), or leave the pages out (--no-web)"
-        raise WebError(f"--web {address.host}:{address.port}: {error.strerror}; {remedy}") from error
+        raise WebError(f"--web {address.host}:{address.port}: {error.strerror}; {remedy}", code="web.address") from error
     return listener

@@ -10,6 +10,8 @@ from device.contract import ClockfaceError
 class LossError(ClockfaceError):
     """A loss was asked for by a name, an option or a value that does not exist."""
 
+    code = "loss"
+
 
 def check_range(name: str, value: float, low: float, high: float) -> float:
     """Return `value` if low <= value <= high, else raise LossError with the name and the range."""

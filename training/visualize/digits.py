@@ -24,6 +24,8 @@ IDX_IMAGES = 1500  # images taken from IDX files, so that the whole command stay
 class DigitsError(ClockfaceError):
     """The images cannot be read."""
 
+    code = "digits"
+
 
 @dataclass(frozen=True)
 class Digits:

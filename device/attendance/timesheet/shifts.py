@@ -36,12 +36,12 @@ class Shift:
 
     def __post_init__(self) -> None:
         if (self.start is None) != (self.end is None) or (self.start is not None and self.start == self.end):
-            raise TimesheetError(f"shift {self.name!r}: expected a start and another end, got {self.start} and {self.end}")
+            raise TimesheetError(f"shift {self.name!r}: expected a start and another end, got {self.start} and {self.end}", code="timesheet.shift")
         if self.minutes is None and self.start is None:
-            raise TimesheetError(f"shift {self.name!r}: a fixed shift needs start and end, a flexible one minutes")
+            raise TimesheetError(f"shift {self.name!r}: a fixed shift needs start and end, a flexible one minutes", code="timesheet.shift")
         for key, value, high in (("break_minutes", self.break_minutes, 480), ("minutes", self.minutes or 0, 1440), ("grace_minutes", self.grace_minutes, 120)):
             if not 0 <= value <= high:
-                raise TimesheetError(f"shift {self.name!r}: {key} expected 0 to {high}, got {value}")
+                raise TimesheetError(f"shift {self.name!r}: {key} expected 0 to {high}, got {value}", code="timesheet.shift")
 
     @property
     def flexible(self) -> bool:
@@ -69,7 +69,7 @@ class Assignment:
 
     def __post_init__(self) -> None:
         if len(self.cycle) > 366:
-            raise TimesheetError(f"a cycle of shifts has at most 366 days, got {len(self.cycle)}")
+            raise TimesheetError(f"a cycle of shifts has at most 366 days, got {len(self.cycle)}", code="timesheet.cycle")
 
     def shift(self, day: date) -> Shift | None:
         return self.cycle[(day - self.anchor).days % len(self.cycle)] if self.cycle else None
@@ -85,9 +85,9 @@ class Absence:
 
     def __post_init__(self) -> None:
         if self.kind not in ABSENCES:
-            raise TimesheetError(f"absence: expected one of {', '.join(ABSENCES)}, got {self.kind[:40]!r}")
+            raise TimesheetError(f"absence: expected one of {', '.join(ABSENCES)}, got {self.kind[:40]!r}", code="timesheet.absence")
         if self.last < self.first:
-            raise TimesheetError(f"absence: its last day {self.last} lies before its first {self.first}")
+            raise TimesheetError(f"absence: its last day {self.last} lies before its first {self.first}", code="timesheet.absence")
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ LOCALTIME = Path("/etc/localtime")
 class TimesheetError(ClockfaceError):
     """A rule, plan or day that makes no sense; the message says what is allowed."""
 
+    code = "timesheet"
+
 
 @dataclass(frozen=True)
 class Site:
@@ -41,11 +43,11 @@ class Site:
         zone(self.zone)
         for name, low, high in (("longest_stay_hours", 1, 36), ("repeat_minutes", 0, 60)):
             if not low <= getattr(self, name) <= high:
-                raise TimesheetError(f"site: {name} expected {low} to {high}, got {getattr(self, name)}")
+                raise TimesheetError(f"site: {name} expected {low} to {high}, got {getattr(self, name)}", code="timesheet.site")
         if self.rounding_minutes not in ROUNDINGS:
-            raise TimesheetError(f"site: rounding_minutes expected one of {', '.join(map(str, ROUNDINGS))}, got {self.rounding_minutes}")
+            raise TimesheetError(f"site: rounding_minutes expected one of {', '.join(map(str, ROUNDINGS))}, got {self.rounding_minutes}", code="timesheet.site")
         if any(after < 0 or not 0 < minutes <= 240 for after, minutes in self.minimum_breaks) or sorted(self.minimum_breaks) != list(self.minimum_breaks):
-            raise TimesheetError(f"site: minimum_breaks expected rising pairs of minutes (work, break), got {self.minimum_breaks}")
+            raise TimesheetError(f"site: minimum_breaks expected rising pairs of minutes (work, break), got {self.minimum_breaks}", code="timesheet.site")
 
     def moment(self, day: date, at: time) -> int:
         """A local time as a moment; one the clocks skip counts on from before the change, one they repeat is the first."""
@@ -87,7 +89,9 @@ def zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise TimesheetError(f"there is no time zone {name[:60]!a}; give a name such as Europe/Berlin (`timedatectl list-timezones`)") from error
+        raise TimesheetError(
+            f"there is no time zone {name[:60]!a}; give a name such as Europe/Berlin (`timedatectl list-timezones`)", code="timesheet.time_zone"
+        ) from error
 
 
 def system_zone(localtime: Path = LOCALTIME) -> str:
@@ -113,6 +117,6 @@ def month_days(month: str) -> list[date]:
     try:
         first = datetime.strptime(month, "%Y-%m").replace(tzinfo=timezone.utc).date()
     except ValueError as error:
-        raise TimesheetError(f"{month[:20]!a} is no month; write it as 2026-11") from error
+        raise TimesheetError(f"{month[:20]!a} is no month; write it as 2026-11", code="timesheet.text") from error
     days = [first + timedelta(days=offset) for offset in range(31)]
     return [day for day in days if day.month == first.month]

@@ -94,10 +94,10 @@ def read_settings(name: str, table: Any) -> ConnectorSettings:
     """
     where = f"[connectors.{name}]"
     if not NAME.fullmatch(name):
-        raise ConfigError(f"{where}: a name has small letters, digits, - and _, at most 32")
+        raise ConfigError(f"{where}: a name has small letters, digits, - and _, at most 32", code="config.name")
     kind = table.get("kind") if isinstance(table, Mapping) else None
     if not isinstance(table, Mapping) or not isinstance(kind, str) or kind not in KINDS:
-        raise ConfigError(f"{where} kind = {kind!r}: expected one of {', '.join(KINDS)}")
+        raise ConfigError(f"{where} kind = {kind!r}: expected one of {', '.join(KINDS)}", code="config.choice")
     rest = {key: value for key, value in table.items() if key != "kind"}
     settings: ConnectorSettings = read_section(_module(kind).Settings, f"connectors.{name}", rest, name=name, kind=kind)
     return settings

@@ -39,10 +39,12 @@ def unseal(connector: str, key: str, where: str) -> Sealed:
         try:
             text = Path(place).expanduser().read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{name}: {place} cannot be read ({type(error).__name__}); put the secret there, mode 600, owned by this user") from None
+            raise ConfigError(
+                f"{name}: {place} cannot be read ({type(error).__name__}); put the secret there, mode 600, owned by this user", code="config.secret"
+            ) from None
         missing = f"{name}: {place} is empty; put the secret there"
     if not text.strip():
-        raise ConfigError(missing)
+        raise ConfigError(missing, code="config.secret")
     return Sealed(text.strip())
 
 

@@ -75,7 +75,7 @@ class Target(Connector):
         super().__init__(settings)
         self._zone = zone(f"[connectors.{self.name}] timezone", settings.timezone)
         if not PREFIX.fullmatch(settings.prefix):
-            raise ConfigError(f"[connectors.{self.name}] prefix = {settings.prefix!r}: expected letters, digits, - and _")
+            raise ConfigError(f"[connectors.{self.name}] prefix = {settings.prefix!r}: expected letters, digits, - and _", code="config.name")
         self._folder = folder or LocalFolder(Path(settings.folder))
 
     def deliver(self, events: Sequence[Event]) -> Iterator[Outcome | None]:

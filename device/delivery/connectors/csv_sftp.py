@@ -32,10 +32,10 @@ class Target(csv_folder.Target):
     def __init__(self, settings: Settings) -> None:
         where = f"[connectors.{settings.name}]"
         if bool(settings.password) == bool(settings.key_file):
-            raise ConfigError(f"{where} password and key_file: give one of them")
+            raise ConfigError(f"{where} password and key_file: give one of them", code="config.together")
         for key in ("known_hosts", "key_file"):
             if getattr(settings, key) and not Path(getattr(settings, key)).expanduser().is_file():
-                raise ConfigError(f"{where} {key}: {getattr(settings, key)} is no file")
+                raise ConfigError(f"{where} {key}: {getattr(settings, key)} is no file", code="config.no_file")
         folder = SftpFolder(settings)
         super().__init__(settings, folder)
         if settings.password:

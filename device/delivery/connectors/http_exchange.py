@@ -102,9 +102,9 @@ def check_url(setting: str, url: str) -> None:
     except ValueError:
         sound = False
     if not sound:
-        raise ConfigError(f"{setting}: expected an address such as https://hr.example.com, got no http(s) address")
+        raise ConfigError(f"{setting}: expected an address such as https://hr.example.com, got no http(s) address", code="config.address")
     if "@" in parts.netloc:
-        raise ConfigError(f"{setting}: user and password do not stand in the address; the connector has settings for them")
+        raise ConfigError(f"{setting}: user and password do not stand in the address; the connector has settings for them", code="config.secret")
 
 
 def judge(answer: Answer | Failed) -> Outcome:

@@ -13,7 +13,7 @@ def zone(setting: str, name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (KeyError, OSError, ValueError) as error:
-        raise ConfigError(f"{setting} = {name!r}: no such time zone; expected one such as Europe/Berlin") from error
+        raise ConfigError(f"{setting} = {name!r}: no such time zone; expected one such as Europe/Berlin", code="config.time_zone") from error
 
 
 def naive(seconds: float, where: ZoneInfo) -> str:

@@ -55,11 +55,11 @@ class Target(Connector):
         self.node = settings.node or re.sub(r"[^A-Za-z0-9_-]", "-", platform.node() or "terminal")[:64]
         for key, value in (("base", settings.base), ("node", self.node), ("discovery_prefix", settings.discovery_prefix)):
             if not TOPIC_PART.fullmatch(value):
-                raise ConfigError(f"{where} {key} = {value!r}: expected letters, digits, - and _")
+                raise ConfigError(f"{where} {key} = {value!r}: expected letters, digits, - and _", code="config.name")
         if bool(settings.user) != bool(settings.password):
-            raise ConfigError(f"{where} user and password: give both or neither")
+            raise ConfigError(f"{where} user and password: give both or neither", code="config.together")
         if settings.ca_file and not Path(settings.ca_file).is_file():
-            raise ConfigError(f"{where} ca_file: {settings.ca_file} is no file")
+            raise ConfigError(f"{where} ca_file: {settings.ca_file} is no file", code="config.no_file")
         self._password = self.secret("password") if settings.password else None
         self._topic = f"{settings.base}/{self.node}"
         self._client: Client | None = None

@@ -70,7 +70,9 @@ class Target(Connector):
         try:
             self._log_in()
             if not self._may_create():
-                raise ConnectorError(f"{self.settings.login} may not create attendances; give the user the role Attendances: Administrator")
+                raise ConnectorError(
+                    f"{self.settings.login} may not create attendances; give the user the role Attendances: Administrator", code="connector.rights"
+                )
             found = self._call("hr.employee", "search_count", [[self.settings.employee_field, "=", event.code]])
         except Stopped as stopped:
             raise ConnectorError(stopped.outcome.answer) from None

@@ -73,7 +73,7 @@ class Target(Connector):
             key = b""
         if not text.startswith(PREFIX) or len(key) < SHORTEST_KEY:
             where = f"[connectors.{self.name}] {setting}"
-            raise ConfigError(f"{where}: expected {PREFIX} and the base64 of at least {SHORTEST_KEY} bytes; docs/connectors.md makes one")
+            raise ConfigError(f"{where}: expected {PREFIX} and the base64 of at least {SHORTEST_KEY} bytes; docs/connectors.md makes one", code="config.secret")
         self.secrets.append(Sealed(text.removeprefix(PREFIX)))
         return key
 

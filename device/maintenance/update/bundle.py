@@ -65,7 +65,9 @@ class Bundle:
         try:
             file = path.open("rb")
         except OSError as error:
-            raise BundleError(f"bundle {path} cannot be read ({error.strerror}); give the .bundle file that `python -m export bundle` wrote") from error
+            raise BundleError(
+                f"bundle {path} cannot be read ({error.strerror}); give the .bundle file that `python -m export bundle` wrote", code="update.unreadable"
+            ) from error
         with file:
             signed = _first(file, MANIFEST, LARGEST_MANIFEST)
             signatures = _first(file, SIGNATURES, LARGEST_SIGNATURES)
@@ -104,11 +106,11 @@ class Bundle:
             with target_of(file) as target:
                 got = _copy(self._file, target, file.size, file.path)
             if got != file.sha256:
-                raise BundleError(f"bundle: {file.path} is not the file that was signed; fetch the bundle again")
+                raise BundleError(f"bundle: {file.path} is not the file that was signed; fetch the bundle again", code="update.changed")
             _expect(self._file, padding(file.size), f"the end of {file.path}")
         _expect(self._file, END, "its end")
         if self._file.read(1):
-            raise BundleError("bundle: something stands behind its end; fetch the bundle again")
+            raise BundleError("bundle: something stands behind its end; fetch the bundle again", code="update.too_long")
 
 
 def _first(file: BinaryIO, name: str, largest: int) -> bytes:
@@ -117,7 +119,10 @@ def _first(file: BinaryIO, name: str, largest: int) -> bytes:
     digits = block[124:135]
     size = int(digits, 8) if digits.isdigit() and not set(digits) & set(b"89") else -1
     if not 0 <= size <= largest or block != header(name, size):
-        raise BundleError(f"this is no bundle: {name} expected, of at most {largest} bytes; give the .bundle file that `python -m export bundle` wrote")
+        raise BundleError(
+            f"this is no bundle: {name} expected, of at most {largest} bytes; give the .bundle file that `python -m export bundle` wrote",
+            code="update.no_bundle",
+        )
     content = _read(file, size, name)
     _expect(file, padding(size), f"the end of {name}")
     return content
@@ -126,13 +131,13 @@ def _first(file: BinaryIO, name: str, largest: int) -> bytes:
 def _read(file: BinaryIO, size: int, name: str) -> bytes:
     data = file.read(size)
     if len(data) != size:
-        raise BundleError(f"bundle: it ends early, in {name}; fetch the bundle again")
+        raise BundleError(f"bundle: it ends early, in {name}; fetch the bundle again", code="update.cut_off")
     return data
 
 
 def _expect(file: BinaryIO, wanted: bytes, name: str) -> None:
     if _read(file, len(wanted), name) != wanted:
-        raise BundleError(f"bundle: {name} is not what the manifest says; fetch the bundle again")
+        raise BundleError(f"bundle: {name} is not what the manifest says; fetch the bundle again", code="update.header")
 
 
 def _copy(source: BinaryIO, target: BinaryIO, size: int, name: str) -> str:

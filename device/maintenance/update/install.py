@@ -54,13 +54,18 @@ def check_fits(manifest: Manifest, board: Board, current: Manifest | None, datab
     machine = TARGETS[manifest.target]
     name = next((target for target, words in BOARDS.items() if words.lower() in board.model.lower()), "")
     if machine not in ("", board.machine) or (name and manifest.target in BOARDS and manifest.target != name):
-        raise BundleError(f"bundle: for {manifest.target}, this is {board.model or board.machine}; fetch the bundle for this board")
+        raise BundleError(f"bundle: for {manifest.target}, this is {board.model or board.machine}; fetch the bundle for this board", code="update.board")
     if manifest.python and board.python not in manifest.python:
-        raise BundleError(f"bundle: has wheels for Python {', '.join(manifest.python)}, this is {board.python}; build it with --python {board.python}")
+        raise BundleError(
+            f"bundle: has wheels for Python {', '.join(manifest.python)}, this is {board.python}; build it with --python {board.python}", code="update.python"
+        )
     if current is not None and manifest.built < current.built and not older:
-        raise BundleError(f"bundle: {manifest.release_id} was built before the release in force ({current.release_id}); add --older to go back on purpose")
+        raise BundleError(
+            f"bundle: {manifest.release_id} was built before the release in force ({current.release_id}); add --older to go back on purpose",
+            code="update.older",
+        )
     if (version := database_copy.schema_of(database)) > manifest.database_schema:
-        raise BundleError(f"bundle: its store knows schema {manifest.database_schema}, {database} has {version}; take a newer bundle")
+        raise BundleError(f"bundle: its store knows schema {manifest.database_schema}, {database} has {version}; take a newer bundle", code="update.schema")
 
 
 def stage(bundle: Bundle, folder: Path, installation: Installation) -> None:
@@ -70,7 +75,7 @@ def stage(bundle: Bundle, folder: Path, installation: Installation) -> None:
     compiling = [str(folder / ".venv/bin/python3"), "-m", "compileall", "-q", str(folder / "device")]
     done = subprocess.run(compiling, capture_output=True, text=True, env=clean_environment())
     if done.returncode:
-        raise BundleError(f"bundle: the program does not compile with this Python ({done.stdout.strip().splitlines()[:1]})")
+        raise BundleError(f"bundle: the program does not compile with this Python ({done.stdout.strip().splitlines()[:1]})", code="update.environment")
 
 
 def environment(release: Path, manifest: Manifest, installation: Installation) -> str:
@@ -81,7 +86,7 @@ def environment(release: Path, manifest: Manifest, installation: Installation) -
     try:
         name = environments.provide(installation.root, wheels, release / environments.REQUIREMENTS, manifest.target, installation.disk.sync_tree)
     except environments.CannotMake as error:
-        raise BundleError(f"bundle: its Python environment cannot be made ({error})") from error
+        raise BundleError(f"bundle: its Python environment cannot be made ({error})", code="update.environment") from error
     shutil.rmtree(wheels)
     return f"../../environments/{name}"
 
@@ -101,7 +106,9 @@ def install(installation: Installation, path: Path, database: Path, *, older: bo
             size = sum(file.size for file in bundle.manifest.files)
             needed = size * (4 if bundle.manifest.python else 1) + SPARE  # wheels unpack to three times their size
             if (free := shutil.disk_usage(installation.root).free) < needed:
-                raise BundleError(f"bundle: {needed // 1_000_000} MB are needed at {installation.root}, {free // 1_000_000} MB are free; make room")
+                raise BundleError(
+                    f"bundle: {needed // 1_000_000} MB are needed at {installation.root}, {free // 1_000_000} MB are free; make room", code="update.no_room"
+                )
             installation.add(release, lambda folder: stage(bundle, folder, installation))
     return release
 
@@ -113,7 +120,7 @@ def switch(installation: Installation, release: str, database: Path, service: Se
     """
     manifest = read_manifest(installation.path(release))
     if manifest is None:
-        raise ReleaseError(f"release {release} is not on this device; `python -m device update list` shows which are")
+        raise ReleaseError(f"release {release} is not on this device; `python -m device update list` shows which are", code="release.unknown")
     before = examine(installation.path(current), database) if (current := installation.named("current")) else None
     copy = database_copy.keep_copy(database, manifest.database_schema)
     installation.start_trial(Trial(release, 0, str(database), str(copy or "")))
@@ -207,10 +214,12 @@ def rollback(installation: Installation, database: Path, service: Service | None
         return service is None or service.restart() is None
     previous = installation.named("previous")
     if previous is None or previous == installation.named("current"):
-        raise ReleaseError("there is no release to go back to; `python -m device update list` shows which are here")
+        raise ReleaseError("there is no release to go back to; `python -m device update list` shows which are here", code="release.no_previous")
     manifest, version = read_manifest(installation.path(previous)), database_copy.schema_of(database)
     if manifest is not None and version > manifest.database_schema:
-        raise ReleaseError(f"{previous} knows database schema {manifest.database_schema}, {database} has {version}: install a newer bundle instead")
+        raise ReleaseError(
+            f"{previous} knows database schema {manifest.database_schema}, {database} has {version}: install a newer bundle instead", code="release.schema"
+        )
     return switch(installation, previous, database, service, say)
 
 

@@ -28,6 +28,8 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 class BundleError(ClockfaceError):
     """A bundle cannot be trusted, read or used here; nothing of it was unpacked."""
 
+    code = "update"
+
 
 @dataclass(frozen=True)
 class BundledFile:
@@ -40,11 +42,14 @@ class BundledFile:
 
     def __post_init__(self) -> None:
         if not isinstance(self.path, str) or not _PATH.fullmatch(self.path) or len(self.path) > LONGEST_PATH:
-            raise BundleError(f"bundle: path {self.path!a:.120} may leave the release or cannot be stored; build the bundle with `python -m export bundle`")
+            raise BundleError(
+                f"bundle: path {self.path!a:.120} may leave the release or cannot be stored; build the bundle with `python -m export bundle`",
+                code="update.path",
+            )
         if type(self.size) is not int or not 0 <= self.size <= LARGEST_RELEASE:
-            raise BundleError(f"bundle: {self.path}: size {self.size!a:.40} expected 0 to {LARGEST_RELEASE}")
+            raise BundleError(f"bundle: {self.path}: size {self.size!a:.40} expected 0 to {LARGEST_RELEASE}", code="update.manifest")
         if not isinstance(self.sha256, str) or not _SHA256.fullmatch(self.sha256) or type(self.executable) is not bool:
-            raise BundleError(f"bundle: {self.path}: sha256 or mode is not valid")
+            raise BundleError(f"bundle: {self.path}: sha256 or mode is not valid", code="update.manifest")
 
 
 @dataclass(frozen=True)
@@ -64,17 +69,19 @@ class Manifest:
     def __post_init__(self) -> None:
         texts, numbers = (self.version, self.commit, self.target, *self.python), (self.built, self.database_schema, self.schema)
         if not all(isinstance(text, str) for text in texts) or any(type(number) is not int or number < 0 for number in numbers):
-            raise BundleError("bundle: the manifest has a field of a wrong type")
+            raise BundleError("bundle: the manifest has a field of a wrong type", code="update.manifest")
         if not _VERSION.fullmatch(self.version) or self.target not in TARGETS:
-            raise BundleError(f"bundle: version {self.version!a:.40} or target {self.target!a:.40} is not known; targets: {', '.join(TARGETS)}")
+            raise BundleError(
+                f"bundle: version {self.version!a:.40} or target {self.target!a:.40} is not known; targets: {', '.join(TARGETS)}", code="update.manifest"
+            )
         paths = [file.path for file in self.files]
         if paths != sorted(set(paths)) or len({path.lower() for path in paths}) != len(paths) or not 0 < len(paths) <= MOST_FILES:
-            raise BundleError(f"bundle: expected 1 to {MOST_FILES} files in order, each once")
+            raise BundleError(f"bundle: expected 1 to {MOST_FILES} files in order, each once", code="update.files")
         folders = {path[:end] for path in paths for end in range(len(path)) if path[end] == "/"}
         if clash := folders & set(paths):
-            raise BundleError(f"bundle: {min(clash)} is a file and a folder")
+            raise BundleError(f"bundle: {min(clash)} is a file and a folder", code="update.files")
         if (total := sum(file.size for file in self.files)) > LARGEST_RELEASE:
-            raise BundleError(f"bundle: {total} bytes in all, at most {LARGEST_RELEASE} are taken")
+            raise BundleError(f"bundle: {total} bytes in all, at most {LARGEST_RELEASE} are taken", code="update.files")
 
     @property
     def release_id(self) -> str:
@@ -96,16 +103,18 @@ class Manifest:
             fields: dict[str, Any] = json.loads(data)
             kind, schema = fields["format"], fields["schema"]
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise BundleError("bundle: the manifest cannot be read; build the bundle again with `python -m export bundle`") from error
+            raise BundleError("bundle: the manifest cannot be read; build the bundle again with `python -m export bundle`", code="update.manifest") from error
         if kind != FORMAT or schema != BUNDLE_SCHEMA:
             older = isinstance(schema, int) and schema < BUNDLE_SCHEMA
             remedy = "build it again with this version of Clockface" if older else "update the device to a version between first"
-            raise BundleError(f"bundle: format {kind!a:.40} schema {schema!a:.40}, this device takes {FORMAT!r} schema {BUNDLE_SCHEMA}; {remedy}")
+            raise BundleError(
+                f"bundle: format {kind!a:.40} schema {schema!a:.40}, this device takes {FORMAT!r} schema {BUNDLE_SCHEMA}; {remedy}", code="update.format"
+            )
         try:
             files = tuple(BundledFile(**file) for file in fields.pop("files"))
             manifest = cls(**{**fields, "python": tuple(fields["python"])}, files=files)
         except (TypeError, KeyError) as error:
-            raise BundleError(f"bundle: the manifest has other fields than schema {BUNDLE_SCHEMA} ({error})") from error
+            raise BundleError(f"bundle: the manifest has other fields than schema {BUNDLE_SCHEMA} ({error})", code="update.manifest") from error
         if manifest.to_bytes() != data:
-            raise BundleError("bundle: the manifest is not in the form that is signed")
+            raise BundleError("bundle: the manifest is not in the form that is signed", code="update.manifest")
         return manifest

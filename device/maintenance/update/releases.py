@@ -33,6 +33,8 @@ STARTS = 3  # of a release on trial that may end before it is healthy
 class ReleaseError(ClockfaceError):
     """The installation cannot do what it was asked."""
 
+    code = "release"
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -80,9 +82,11 @@ class Installation:
                 folder.mkdir(mode=0o755, parents=True, exist_ok=True)
             lock = FileLock(self.root / ".lock", wait=False)
         except BlockingIOError as error:
-            raise ReleaseError(f"{self.root} is being changed by another update; wait until it has ended") from error
+            raise ReleaseError(f"{self.root} is being changed by another update; wait until it has ended", code="release.busy") from error
         except OSError as error:
-            raise ReleaseError(f"{self.root} cannot be changed by this user ({error.strerror}); run it with sudo, or give another folder to --root") from error
+            raise ReleaseError(
+                f"{self.root} cannot be changed by this user ({error.strerror}); run it with sudo, or give another folder to --root", code="release.not_written"
+            ) from error
         with lock:
             for left in (self.root / RELEASES).glob(".*"):
                 shutil.rmtree(left, ignore_errors=True)
@@ -114,7 +118,9 @@ class Installation:
             self.disk.sync_tree(staging)
             self.disk.rename(staging, self.path(release))
         except OSError as error:
-            raise ReleaseError(f"release {release} cannot be written ({error}): check the disk's space and health; nothing was switched") from error
+            raise ReleaseError(
+                f"release {release} cannot be written ({error}): check the disk's space and health; nothing was switched", code="release.not_written"
+            ) from error
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 

@@ -34,9 +34,11 @@ def read_public_key(path: Path) -> Ed25519PublicKey:
     try:
         key = load_pem_public_key(path.read_bytes())
     except (OSError, ValueError, UnsupportedAlgorithm) as error:
-        raise BundleError(f"{path} is no public key that can be read; give the .pub file that `python -m export keygen` wrote") from error
+        raise BundleError(
+            f"{path} is no public key that can be read; give the .pub file that `python -m export keygen` wrote", code="update.key_file"
+        ) from error
     if not isinstance(key, Ed25519PublicKey):
-        raise BundleError(f"{path} is a key of another kind; an Ed25519 public key is needed (`python -m export keygen`)")
+        raise BundleError(f"{path} is a key of another kind; an Ed25519 public key is needed (`python -m export keygen`)", code="update.key_file")
     return key
 
 
@@ -48,7 +50,7 @@ def read_trusted(folder: Path) -> dict[str, Ed25519PublicKey]:
     """
     keys = [read_public_key(path) for path in sorted(folder.glob(f"*{SUFFIX}"))]
     if not keys:
-        raise BundleError(f"no trusted key in {folder}; `python -m device update trust KEY.pub` adds the one that signs your bundles")
+        raise BundleError(f"no trusted key in {folder}; `python -m device update trust KEY.pub` adds the one that signs your bundles", code="update.no_key")
     return {key_id(key): key for key in keys}
 
 
@@ -65,14 +67,16 @@ def check_signatures(signed: bytes, signatures: bytes, trusted: Mapping[str, Ed2
     try:
         found = {name: bytes.fromhex(text) for name, text in json.loads(signatures).items()}
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise BundleError("bundle: its signatures cannot be read; build it again with `python -m export bundle`") from error
+        raise BundleError("bundle: its signatures cannot be read; build it again with `python -m export bundle`", code="update.signature") from error
     known: list[str] = [name for name in found if name in trusted]
     if not known:
         by = ", ".join(f"{name:.16}" for name in sorted(found)[:4]) or "nobody"
-        raise BundleError(f"bundle: signed by {by!a}, trusted are {', '.join(sorted(trusted))}; nothing was unpacked")
+        raise BundleError(f"bundle: signed by {by!a}, trusted are {', '.join(sorted(trusted))}; nothing was unpacked", code="update.not_trusted")
     for name in known:
         try:
             trusted[name].verify(found[name], signed)
         except InvalidSignature as error:
-            raise BundleError(f"bundle: the signature of key {name} does not hold: it was changed after signing; nothing was unpacked") from error
+            raise BundleError(
+                f"bundle: the signature of key {name} does not hold: it was changed after signing; nothing was unpacked", code="update.signature"
+            ) from error
     return known[0]

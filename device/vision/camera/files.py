@@ -44,7 +44,7 @@ class Clip(Source):
         first = self._read()
         if first is None:
             self.close()
-            raise CameraError(f"{path}: no frame can be decoded; copy the clip again or convert it to mp4 (H.264)")
+            raise CameraError(f"{path}: no frame can be decoded; copy the clip again or convert it to mp4 (H.264)", code="camera.no_picture")
         self._first = first
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.rate = rate if 0.1 <= rate <= 1000 else USUAL_RATE
@@ -110,7 +110,7 @@ class Pictures(Source):
                 continue
             yield Frame(image, self._start + index / self._rate, index, live=False, name=path.name)
         if unreadable == len(self._paths):
-            raise CameraError(f"{self.path}: none of {unreadable} pictures could be read; the log names each with its reason")
+            raise CameraError(f"{self.path}: none of {unreadable} pictures could be read; the log names each with its reason", code="camera.no_picture")
 
     def describe(self) -> str:
         count = len(self._paths)
@@ -130,14 +130,16 @@ def open_file(path: Path, start: float, rate: float) -> Source:
         if path.is_dir():
             paths = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
             if not paths:
-                raise CameraError(f"{path}: no pictures in this folder ({', '.join(sorted(IMAGE_SUFFIXES))}); give one that has some, or a clip")
+                raise CameraError(
+                    f"{path}: no pictures in this folder ({', '.join(sorted(IMAGE_SUFFIXES))}); give one that has some, or a clip", code="camera.no_picture"
+                )
             return Pictures(path, paths, start, rate)
         exists = path.is_file()
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         reason = error.strerror if isinstance(error, OSError) else error
-        raise CameraError(f"{str(path)!r:.200} cannot be read ({reason}); check the name given to --source") from error
+        raise CameraError(f"{str(path)!r:.200} cannot be read ({reason}); check the name given to --source", code="camera.unreadable") from error
     if not exists:
-        raise CameraError(f"{str(path)!r:.200} does not exist; --source takes a camera, a clip, a folder, rtsp://.. or demo")
+        raise CameraError(f"{str(path)!r:.200} does not exist; --source takes a camera, a clip, a folder, rtsp://.. or demo", code="camera.missing")
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return Pictures(path, [path], start, rate)
     return Clip(path, start)

@@ -17,9 +17,13 @@ from device.vision.camera.health import CameraState
 class CameraError(ClockfaceError):
     """A source that cannot be opened or gives nothing that can be used; the message says what to do."""
 
+    code = "camera"
+
 
 class CameraLost(CameraError):
     """A live camera that worked and then ended, hung or repeated itself."""
+
+    code = "camera.lost"
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +38,7 @@ class Frame:
 
     def __post_init__(self) -> None:
         if self.image.dtype != np.uint8 or self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.size == 0:
-            raise CameraError(f"frame: expected (H, W, 3) uint8 BGR, got {self.image.shape} {self.image.dtype}")
+            raise CameraError(f"frame: expected (H, W, 3) uint8 BGR, got {self.image.shape} {self.image.dtype}", code="camera.frame")
 
 
 class Source(ABC):

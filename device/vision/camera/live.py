@@ -140,7 +140,7 @@ class LiveSource(Source):
             self._first = self._drain.newer(-1, max(OPEN_SECONDS, stall_seconds))
         except CameraLost as error:
             self.close()
-            raise CameraError(f"camera {name} {error}; see that it is plugged in and not used by another program") from error
+            raise CameraError(f"camera {name} {error}; see that it is plugged in and not used by another program", code="camera.fails") from error
         except CameraError:
             self.close()
             raise
@@ -187,7 +187,7 @@ class LiveSource(Source):
         self._closed.wait(wait)
         self._hanging = [drain for drain in [*self._hanging, self._drain] if drain.is_alive()]
         if len(self._hanging) >= MAX_HANGING:
-            raise CameraLost(f"camera {self.name} hangs for good; unplug it, plug it in again and restart the terminal")
+            raise CameraLost(f"camera {self.name} hangs for good; unplug it, plug it in again and restart the terminal", code="camera.hangs")
         self._drain = self._start(self._drain.last)
 
     @property

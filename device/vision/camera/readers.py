@@ -60,12 +60,12 @@ def open_v4l(source: str, settings: CameraSettings, devices: Path = Path("/dev")
     path = devices / f"video{int(source)}" if source.isdecimal() else Path(source)
     if not path.exists():
         have = ", ".join(cameras(devices)) or "none; plug one in"
-        raise CameraError(f"camera {path} does not exist; this machine has: {have}, {NO_CAMERA_NEEDED}")
+        raise CameraError(f"camera {path} does not exist; this machine has: {have}, {NO_CAMERA_NEEDED}", code="camera.missing")
     opened = capture(str(path.resolve()), cv2.CAP_V4L2)
     try:
         if not opened.isOpened():
             hint = "or a Raspberry Pi camera: --source picamera2" if source.isdecimal() else "or not a camera"
-            raise CameraError(f"camera {path} cannot be opened: it is used by another program, not readable by you (group video), {hint}")
+            raise CameraError(f"camera {path} cannot be opened: it is used by another program, not readable by you (group video), {hint}", code="camera.busy")
         return CaptureReader(opened, f"{path} {_configure(opened, settings, str(path))}")
     except CameraError:
         opened.release()
@@ -83,7 +83,8 @@ def _configure(capture: Any, settings: CameraSettings, name: str) -> str:
     if 2 * width < settings.width or 2 * height < settings.height:
         raise CameraError(
             f"camera {name} delivers {width}x{height} where {settings.width}x{settings.height} was asked for: "
-            "set [camera] width and height to a size it has (`v4l2-ctl --list-formats-ext` lists them)"
+            "set [camera] width and height to a size it has (`v4l2-ctl --list-formats-ext` lists them)",
+            code="camera.too_small",
         )
     code = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little", signed=False).decode("ascii", "replace").strip("\0 ")
     rate = capture.get(cv2.CAP_PROP_FPS)
@@ -115,7 +116,7 @@ def open_network(address: str, capture: Capture = cv2.VideoCapture) -> CaptureRe
     opened = capture(address, cv2.CAP_FFMPEG, timeouts)
     if not opened.isOpened():
         opened.release()
-        raise CameraError(f"stream {without_password(address)} cannot be opened; check address, password and network, {NO_CAMERA_NEEDED}")
+        raise CameraError(f"stream {without_password(address)} cannot be opened; check address, password and network, {NO_CAMERA_NEEDED}", code="camera.stream")
     width, height = int(opened.get(cv2.CAP_PROP_FRAME_WIDTH)), int(opened.get(cv2.CAP_PROP_FRAME_HEIGHT))
     return CaptureReader(opened, f"{without_password(address)} {width}x{height}")
 
@@ -135,13 +136,14 @@ def open_gstreamer(
     """
     if not has_gstreamer(cv2.getBuildInformation() if build_information is None else build_information):
         raise CameraError(
-            "this OpenCV has no GStreamer (the one from pip never has); use the board's own: docs/cameras.md, section Jetson, or a USB camera"
+            "this OpenCV has no GStreamer (the one from pip never has); use the board's own: docs/cameras.md, section Jetson, or a USB camera",
+            code="camera.no_gstreamer",
         )
     pipeline = CSI.format(width=settings.width, height=settings.height, rate=settings.rate) if source == "csi" else source
     opened = capture(pipeline, cv2.CAP_GSTREAMER)
     if not opened.isOpened():
         opened.release()
-        raise CameraError(f"GStreamer cannot start this pipeline; try it with gst-launch-1.0: {pipeline}")
+        raise CameraError(f"GStreamer cannot start this pipeline; try it with gst-launch-1.0: {pipeline}", code="camera.pipeline")
     width, height = int(opened.get(cv2.CAP_PROP_FRAME_WIDTH)), int(opened.get(cv2.CAP_PROP_FRAME_HEIGHT))
     return CaptureReader(opened, f"{source.split(' ', 1)[0]} {width}x{height} GStreamer")
 
@@ -175,9 +177,11 @@ def open_picamera(settings: CameraSettings, module: Any = None) -> PiCameraReade
         module = module or importlib.import_module("picamera2")
         camera = module.Picamera2()
     except ImportError as error:
-        raise CameraError("picamera2 is not installed in this environment; docs/cameras.md, section Raspberry Pi, says how") from error
+        raise CameraError(
+            "picamera2 is not installed in this environment; docs/cameras.md, section Raspberry Pi, says how", code="camera.no_picamera2"
+        ) from error
     except (IndexError, RuntimeError) as error:  # what picamera2 raises without a camera
-        raise CameraError(f"picamera2 finds no camera ({error}); check the ribbon cable and `rpicam-hello --list-cameras`") from error
+        raise CameraError(f"picamera2 finds no camera ({error}); check the ribbon cable and `rpicam-hello --list-cameras`", code="camera.missing") from error
     controls = {"FrameRate": settings.rate}
     camera.configure(camera.create_video_configuration(main={"size": (settings.width, settings.height), "format": "RGB888"}, controls=controls))
     camera.start()

@@ -45,7 +45,7 @@ def open_source(source: str, settings: CameraSettings, once: bool = False, start
         return demo.DemoRound(start)
     if _is_live(source):
         if once:
-            raise CameraError(f"camera {without_password(source)} has no end to play to: leave --once out, or give a clip or a folder")
+            raise CameraError(f"camera {without_password(source)} has no end to play to: leave --once out, or give a clip or a folder", code="camera.endless")
         return LiveSource(without_password(source), lambda: _open_reader(source, settings), settings.stall_seconds, patient=patient)
     return open_file(Path(source), start, settings.rate)
 

@@ -20,6 +20,8 @@ LONGEST_LOGIN = 60  # characters
 class AccountError(ClockfaceError):
     """A change of accounts that is not made; the message says why."""
 
+    code = "account"
+
 
 @dataclass(frozen=True)
 class User:
@@ -59,7 +61,7 @@ def user(store: Store, user_id: int) -> User:
     with store.reading() as db:
         row = db.execute(f"SELECT {COLUMNS} FROM users WHERE id = ?", [user_id]).fetchone()
     if row is None:
-        raise AccountError(f"there is no user with id {user_id}")
+        raise AccountError(f"there is no user with id {user_id}", code="account.unknown")
     return _user(row)
 
 
@@ -81,7 +83,7 @@ def add(store: Store, login: str, role: str, password: str) -> User:
     stored = passwords.hashed(password)
     with store.transaction() as db:
         if db.execute("SELECT 1 FROM users WHERE login = ?", [login]).fetchone():
-            raise AccountError(f"the login {login!r} is taken; choose another one, or activate that user again")
+            raise AccountError(f"the login {login!r} is taken; choose another one, or activate that user again", code="account.taken")
         sql = "INSERT INTO users (login, role, password_hash, must_change, created_at) VALUES (?, ?, ?, 1, ?)"
         user_id = db.execute(sql, [login, checked_role(role), stored, to_ms(time.time())]).lastrowid
         store.note("user added", user_id=user_id, role=role)
@@ -98,11 +100,11 @@ def change(store: Store, user_id: int, *, role: str | None = None, active: bool 
     with store.transaction() as db:
         row = db.execute(f"SELECT {COLUMNS} FROM users WHERE id = ?", [user_id]).fetchone()
         if row is None:
-            raise AccountError(f"there is no user with id {user_id}")
+            raise AccountError(f"there is no user with id {user_id}", code="account.unknown")
         new_role, new_active = checked_role(role or row[2]), row[4] if active is None else int(active)
         others = db.execute("SELECT count(*) FROM users WHERE role = 'admin' AND active = 1 AND id <> ?", [user_id]).fetchone()[0]
         if not others and not (new_role == "admin" and new_active):
-            raise AccountError("somebody must be left who may administer: make another user admin first")
+            raise AccountError("somebody must be left who may administer: make another user admin first", code="account.last_admin")
         db.execute("UPDATE users SET role = ?, active = ? WHERE id = ?", [new_role, new_active, user_id])
         db.execute("DELETE FROM sessions WHERE user_id = ?", [user_id])
         store.note("user changed", user_id=user_id, role=new_role, active=bool(new_active))

@@ -76,7 +76,9 @@ def _check(files: Certificate) -> None:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(files.certificate, files.key)
     except (OSError, ssl.SSLError) as error:
-        raise WebError(f"certificate {files.certificate} with key {files.key} cannot be used ({error}); check [web] certificate and key") from error
+        raise WebError(
+            f"certificate {files.certificate} with key {files.key} cannot be used ({error}); check [web] certificate and key", code="web.certificate"
+        ) from error
 
 
 def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

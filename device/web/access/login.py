@@ -67,11 +67,11 @@ def change_password(call: Call) -> Response:
     old, new = call.field("old"), call.field("new")
     try:
         if checked(call.store, call.who.login, old, call.address, call.terminal.now()) is None:
-            raise WeakPassword("the old password is wrong")
+            raise WeakPassword("the old password is wrong", code="password.wrong")
         if new != call.field("again"):
-            raise WeakPassword("the two new passwords differ; type them again")
+            raise WeakPassword("the two new passwords differ; type them again", code="password.differ")
         if new == old:
-            raise WeakPassword("the new password is the old one; choose another")
+            raise WeakPassword("the new password is the old one; choose another", code="password.same")
         accounts.set_password(call.store, call.who.id, new, must_change=False)
     except (WeakPassword, LockedOut) as problem:
         return call.page("password.html", 400, problem=f"{str(problem).capitalize()}.")

@@ -22,6 +22,8 @@ _nobody = ""  # a hash that no password fits, made when first needed
 class WeakPassword(ClockfaceError):
     """A password that is not taken; the message says what one must be like."""
 
+    code = "password"
+
 
 def hashed(password: str) -> str:
     """The text to be stored."""
@@ -46,9 +48,9 @@ def check_strength(password: str, login: str) -> None:
     WeakPassword: too short, too long, one character over and over, or the login itself.
     """
     if not SHORTEST <= len(password) <= LONGEST:
-        raise WeakPassword(f"a password has {SHORTEST} to {LONGEST} characters; a few words in a row are easy to keep in mind")
+        raise WeakPassword(f"a password has {SHORTEST} to {LONGEST} characters; a few words in a row are easy to keep in mind", code="password.length")
     if len(set(password)) < 4 or login.casefold() in password.casefold():
-        raise WeakPassword("this password is easy to guess: use more different characters, and not your login")
+        raise WeakPassword("this password is easy to guess: use more different characters, and not your login", code="password.weak")
 
 
 def invented(length: int = 16) -> str:

@@ -19,6 +19,8 @@ PIN = re.compile(r"[0-9]{4,8}")
 class PinError(ClockfaceError):
     """A PIN that is wrong or not taken. Wrong says never whether it was the code or the PIN."""
 
+    code = "pin"
+
 
 def invented() -> str:
     """A PIN that is not easy to guess."""
@@ -39,10 +41,10 @@ def set_pin(store: Store, person_id: int, pin: str) -> None:
     StoreError: no such person, or erased.
     """
     if not PIN.fullmatch(pin) or easy(pin):
-        raise PinError("a PIN has 4 to 8 digits, not all alike and not in a row such as 1234")
+        raise PinError("a PIN has 4 to 8 digits, not all alike and not in a row such as 1234", code="pin.weak")
     person = store.person(person_id)
     if person.erased or person.code is None:
-        raise PinError("a PIN needs an employee code; give this person a code first")
+        raise PinError("a PIN needs an employee code; give this person a code first", code="pin.no_code")
     stored = passwords.hashed(pin)
     with store.transaction() as db:
         sql = "INSERT INTO pins (person_id, hash, set_at) VALUES (?, ?, ?) ON CONFLICT (person_id) DO UPDATE SET hash = excluded.hash, set_at = excluded.set_at"
@@ -74,6 +76,6 @@ def identify(store: Store, code: str, pin: str, address: str, now: float) -> Per
         row = db.execute(sql, [code.strip()]).fetchone()
     if not passwords.matches(row[1] if row else None, pin[:20]):
         rate_limit.failed(store, "pin", code, address, now)
-        raise PinError("code or PIN is wrong")
+        raise PinError("code or PIN is wrong", code="pin.wrong")
     rate_limit.forgive(store, "pin", code)
     return store.person(int(row[0]))

@@ -19,6 +19,8 @@ MOST_OF_SUBJECT = 40  # ... of one login or code, from wherever: high, for stran
 class LockedOut(ClockfaceError):
     """Too many failures; the message says how long to wait."""
 
+    code = "login.locked_out"
+
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         super().__init__(f"too many failed attempts: wait {max(1, round(seconds / 60))} minutes, then try again")

@@ -52,7 +52,7 @@ def enrol_person(call: Call) -> Response:
     try:
         done = bulk_enrolment.enrol_one(call.store, using.for_thread(), call.field("name").strip(), call.field("code", "").strip(), photos, consent)
     except ClockfaceError as error:
-        return JSONResponse({"state": "refused", "reason": str(error)})
+        return JSONResponse({"state": "refused", "reason": str(error), "code": error.code})
     return JSONResponse({"state": "enrolled", "person_id": done.person.id, "templates": done.templates, "left_out": done.left_out})
 
 

@@ -45,7 +45,7 @@ def save_settings(call: Call) -> Response:
     try:
         unknown = [name for name in typed if name not in known]
         if unknown:
-            raise ConfigError(f"{unknown[0][:80]}: no setting of this page")
+            raise ConfigError(f"{unknown[0][:80]}: no setting of this page", code="config.unknown")
         changed = stored_settings.change(call.store, call.terminal.config_file, {n: stored_settings.parsed(known[n], v) for n, v in typed.items()})
     except ConfigError as error:
         return settings_page(call, 400, str(error), typed)
