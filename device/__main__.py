@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import os
 import sys
+from types import ModuleType
 
 from device.contract import ClockfaceError
 from device.system.memory import give_back_large_blocks
@@ -49,17 +51,25 @@ def main(argv: list[str] | None = None) -> int:
     except TypeError:  # what argparse raises for a command with actions of its own
         args = parser.parse_args(argv[1:])
     try:
-        code = int(module.run(args))
+        code = _run(module, args)
         sys.stdout.flush()  # here, where a reader that has gone is no error
         return code
-    except ClockfaceError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # whoever read the output has enough, such as `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+
+
+def _run(module: ModuleType, args: argparse.Namespace) -> int:
+    """Run the command; one that fails and was asked for JSON says so in JSON as well."""
+    try:
+        return int(module.run(args))
+    except ClockfaceError as error:
+        print(f"error: {error}", file=sys.stderr)
+        if getattr(args, "json", False) or getattr(args, "format", "") == "json":
+            print(json.dumps({"error": {"code": error.code, "message": str(error)}}))
+        return 1
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ def _act(store: Store, person: Person, args: argparse.Namespace) -> Person:
 
 def _confirmed(person: Person) -> bool:
     if not sys.stdin.isatty():
-        raise StoreError(f"erasing {person.name} (id {person.id}) cannot be undone; add --yes to do it without a question")
+        raise StoreError(f"erasing {person.name} (id {person.id}) cannot be undone; add --yes to do it without a question", code="store.not_confirmed")
     print(f"Erase {person.name} (id {person.id})? This cannot be undone. [y/N] ", end="", flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")  # the end of input is a no
 
