@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from device.config import ConfigError, Settings, load
+from device.config import Settings, load
+from tests.refused import refused
 
 
 def loaded(folder: Path, text: str) -> Settings:
@@ -52,41 +53,41 @@ def test_every_range_is_kept(section: str, field: dataclasses.Field[Any], tmp_pa
     for value in (bound for bound in (low, high) if bound is not None):
         assert getattr(getattr(loaded(tmp_path, f"[{section}]\n{field.name} = {value}\n{other}"), section), field.name) == value
     for value in [low - step] * (low is not None) + [high + step] * (high is not None):
-        with pytest.raises(ConfigError, match=rf"\[{section}\] {field.name} = .*allowed range"):
+        with refused("config.range", f"[{section}] {field.name} = "):
             loaded(tmp_path, f"[{section}]\n{field.name} = {value}\n{other}")
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "code", "words"),
     [
-        ("[camra]\nwidth = 3\n", r"unknown section \[camra\]; known: .*camera"),
-        ("camera = 3\n", r"unknown section \[camera\]"),
-        ("[camera]\nwitdh = 640\n", r"\[camera\] witdh: unknown setting; known: width"),
-        ("[camera]\nwidth = '640'\n", "expected int, got str"),
-        ("[camera]\nwidth = 640.0\n", "expected int, got float"),
-        ("[camera]\nwidth = true\n", "expected int, got bool"),
-        ("[camera]\nwidth = [640]\n", "expected int, got list"),
-        ("[camera]\nstall_seconds = nan\n", "allowed range"),
-        ("[camera]\nstall_seconds = inf\n", "allowed range"),
-        ("[attendance]\ndirection = 'sideways'\n", "expected one of alternate, in, out"),
-        ("[camera\n", "cannot be read"),
+        ("[camra]\nwidth = 3\n", "unknown", ["[camra]", "known: camera"]),
+        ("camera = 3\n", "unknown", ["[camera]"]),
+        ("[camera]\nwitdh = 640\n", "unknown", ["[camera] witdh", "known: width"]),
+        ("[camera]\nwidth = '640'\n", "type", ["expected int, got str"]),
+        ("[camera]\nwidth = 640.0\n", "type", ["expected int, got float"]),
+        ("[camera]\nwidth = true\n", "type", ["expected int, got bool"]),
+        ("[camera]\nwidth = [640]\n", "type", ["expected int, got list"]),
+        ("[camera]\nstall_seconds = nan\n", "range", ["stall_seconds = nan"]),
+        ("[camera]\nstall_seconds = inf\n", "range", ["stall_seconds = inf"]),
+        ("[attendance]\ndirection = 'sideways'\n", "choice", ["alternate, in, out"]),
+        ("[camera\n", "unreadable", []),
     ],
 )
-def test_what_cannot_be_honoured_stops_the_start(tmp_path: Path, text: str, words: str) -> None:
-    with pytest.raises(ConfigError, match=words):
+def test_what_cannot_be_honoured_stops_the_start(tmp_path: Path, text: str, code: str, words: list[str]) -> None:
+    with refused(f"config.{code}", *words):
         loaded(tmp_path, text)
 
 
 def test_unreadable_files(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="does not exist"):
+    with refused("config.no_file", "nothing.toml"):
         load(tmp_path / "nothing.toml")
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with refused("config.unreadable"):
         load(tmp_path)
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with refused("config.unreadable", "binary.toml"):
         load(tmp_path / "binary.toml")
 
 
 def test_more_pictures_than_the_window_holds_cannot_agree(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"agree = 7: allowed range 1 to window = 6"):
+    with refused("config.range", "agree = 7", "window = 6"):
         loaded(tmp_path, "[decision]\nagree = 7\n")

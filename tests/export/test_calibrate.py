@@ -13,7 +13,8 @@ from device.contract import ModelCard
 from device.vision import catalogue
 from export.__main__ import main
 from export.calibrate import FARTHEST, FEWEST, SIZES, NonMated, exact_interval, false_match_rate, identification_rate, operating_points
-from export.crops import CropsError, check_aligned, first_of_pairs, from_folder, repeated
+from export.crops import check_aligned, first_of_pairs, from_folder, repeated
+from tests.refused import refused
 
 D = 16
 
@@ -154,7 +155,7 @@ def test_photos_that_were_merely_resized_are_refused(resized: int, shared: Path,
     if not resized:
         check_aligned(chosen)
         return
-    with pytest.raises(CropsError, match="not aligned, such as .*training prepare"):
+    with refused("crops.not_aligned", "training prepare"):
         check_aligned(chosen)
 
 

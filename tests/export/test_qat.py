@@ -11,6 +11,7 @@ from torch import fx, nn
 
 from device.vision.embedder import Embedder
 from export import artefact, build, qat
+from tests.refused import refused
 from training.backbones import edge
 from training.config import BackboneSettings
 from training.drawn import draw
@@ -74,5 +75,5 @@ def test_fake_quantization_is_as_coarse_as_int8(tmp_path: Path) -> None:
 
 
 def test_too_few_crops_are_refused() -> None:
-    with pytest.raises(qat.QatError, match="at least 32"):
+    with refused("qat.too_few", "32"):
         qat.train(hard_net(), faces(range(2)), seconds=1)

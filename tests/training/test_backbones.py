@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from device.contract import ClockfaceError
+from tests.refused import refused
 from training import backbones
 from training.backbones.cost import cost
 
@@ -44,5 +44,5 @@ def test_embedding_has_the_size_asked_for_and_every_parameter_learns(name: str) 
 
 
 def test_unknown_backbone_lists_the_known() -> None:
-    with pytest.raises(ClockfaceError, match="mobilefacenet"):
+    with refused("clockface", "mobilefacenet"):
         backbones.build("resnext", 192)

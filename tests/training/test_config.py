@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from device.config import ConfigError
+from tests.refused import refused
 from training import config
 
 
@@ -18,27 +18,27 @@ def test_each_recipe_is_read_and_survives_a_checkpoint(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "message"),
+    ("line", "words"),
     [
-        ("schedule.epoch = 3", "schedule.epoch: unknown setting; known: .*epochs"),
-        ("schedule.epochs = '3'", "schedule.epochs = '3': expected int, got str"),
-        ("schedule.epochs = 0", "schedule.epochs = 0: allowed range 1 to"),
-        ("run.precision = 'int4'", "expected one of float32, bfloat16"),
-        ("data.sources = [{ kind = 'mxnet' }]", r"data.sources\[0\].kind = 'mxnet': expected one of"),
-        ("data.sources = 3", "data.sources: expected a list"),
-        ("optimiser.learning_rate = nan", "allowed range"),
+        ("schedule.epoch = 3", ["schedule.epoch:", "epochs"]),
+        ("schedule.epochs = '3'", ["schedule.epochs = '3': expected int, got str"]),
+        ("schedule.epochs = 0", ["schedule.epochs = 0: allowed range 1 to"]),
+        ("run.precision = 'int4'", ["run.precision", "float32, bfloat16"]),
+        ("data.sources = [{ kind = 'mxnet' }]", ["data.sources[0].kind = 'mxnet'"]),
+        ("data.sources = 3", ["data.sources: expected a list"]),
+        ("optimiser.learning_rate = nan", ["optimiser.learning_rate = nan"]),
     ],
 )
-def test_a_setting_that_cannot_be_honoured_is_named(line: str, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+def test_a_setting_that_cannot_be_honoured_is_named(line: str, words: list[str]) -> None:
+    with refused("config", *words):
         config.load("smoke", (line,))
 
 
 def test_sampled_classes_and_accumulation_exclude_each_other() -> None:
-    with pytest.raises(ConfigError, match="schedule.accumulate = 2: with sampled classes"):
+    with refused("config", "schedule.accumulate = 2"):
         config.load("smoke", ("loss.sample_rate = 0.5", "schedule.accumulate = 2"))
 
 
 def test_an_unknown_recipe_lists_the_known() -> None:
-    with pytest.raises(ConfigError, match="default, finetune"):
+    with refused("config", "default, finetune"):
         config.load("nothing")

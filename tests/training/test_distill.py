@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from device.contract import ClockfaceError
+from tests.refused import refused
 from training.config import DistillSettings, ScheduleSettings, load
 from training.distill import DistillLoss
 from training.objective import Objective
@@ -78,5 +78,5 @@ def test_relations_alone_take_a_teacher_of_another_size(bank: torch.Tensor) -> N
     losses["loss"].backward()
     assert student.grad is not None
     assert float(student.grad.norm()) > 0
-    with pytest.raises(ClockfaceError, match=r"set backbone.embedding_size = 6"):
+    with refused("clockface", "set backbone.embedding_size = 6"):
         Objective(load("smoke", ("loss.name = ''", "distill.cosine = 1.0")), 3, bank)

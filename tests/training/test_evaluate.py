@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from device.contract import ClockfaceError
+from tests.refused import refused
 from training import checkpoint, evaluate
 from training.__main__ import main
 from training.config import BackboneSettings, Recipe
@@ -93,5 +93,5 @@ def test_pairs_need_images(model: Path) -> None:
 
 
 def test_a_missing_model_says_so(tmp_path: Path) -> None:
-    with pytest.raises(ClockfaceError, match="does not exist"):
+    with refused("clockface", "does not exist"):
         evaluate.open_model(tmp_path / "no.pt")

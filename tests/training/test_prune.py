@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from device.contract import ClockfaceError
+from tests.refused import refused
 from training import __main__, backbones, checkpoint, config, prune
 from training.backbones.edge import EdgeNet, Residual
 from training.model import Embedder
@@ -52,9 +52,9 @@ def test_channels_that_nobody_reads_are_the_ones_that_go(fused: EdgeNet) -> None
 
 
 def test_a_wider_target_is_refused(fused: EdgeNet) -> None:
-    with pytest.raises(ClockfaceError, match="none of them wider"):
+    with refused("clockface", "none of them wider"):
         prune.prune(backbones.build("edge-slim", 24), fused)
-    with pytest.raises(ClockfaceError, match="the same layers"):
+    with refused("clockface", "the same layers"):
         prune.prune(fused, backbones.build("edge-basic", 24))
 
 

@@ -4,9 +4,9 @@ import struct
 from pathlib import Path
 
 import numpy as np
-import pytest
 
-from training.recordio import Record, RecordError, RecordFile, write_records
+from tests.refused import refused
+from training.recordio import Record, RecordFile, write_records
 
 
 def test_reads_a_file_laid_out_by_hand(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_damage_is_named(tmp_path: Path) -> None:
     data = bytearray((tmp_path / "x.rec").read_bytes())
     data[-36] ^= 255  # the second magic number
     (tmp_path / "x.rec").write_bytes(data)
-    with RecordFile(tmp_path / "x.rec") as file, pytest.raises(RecordError, match="record 1 does not start"):
+    with RecordFile(tmp_path / "x.rec") as file, refused("record", "record 1"):
         file.record(1)
 
 

@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from device.contract import ClockfaceError
+from tests.refused import refused
 from training import teacher
 from training.config import DataSettings, Source
 from training.data import Crops
@@ -42,7 +42,7 @@ def test_an_onnx_model_embeds_crops(tmp_path: Path) -> None:
 
 
 def test_a_model_of_another_contract_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ClockfaceError, match="expected uint8"):
+    with refused("clockface", "expected uint8"):
         open_model(corner_colour(tmp_path / "m.onnx", TensorProto.FLOAT, ("n", 224, 224, 3)))
 
 

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from device.attendance.policy import Asked, AttendancePolicy, Refused
-from device.config import AttendanceSettings, ConfigError, scheduled
+from device.config import AttendanceSettings, scheduled
 from device.storage.records import Direction, LastPunch
+from tests.refused import refused
 
 NOON = datetime(2026, 11, 24, 12, 0, 0).timestamp()
 HOUR = 3600.0
@@ -121,7 +122,7 @@ def test_by_schedule_the_last_entry_that_has_begun_counts(time: str, direction: 
 
 @pytest.mark.parametrize("schedule", ["", "5 in", "25:00 in", "05:60 in", "05:00 auto", "05:00", "05:00 in 06:00 out", "05:00 in, 05:00 out", "05:00 in,"])
 def test_a_schedule_that_cannot_be_read_stops_the_start(schedule: str) -> None:
-    with pytest.raises(ConfigError, match="schedule"):
+    with refused("config.schedule"):
         AttendanceSettings(direction="schedule", schedule=schedule)
 
 

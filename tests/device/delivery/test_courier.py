@@ -18,8 +18,9 @@ from device.storage import corrections, schema
 from device.storage.corrections import CorrectionDraft
 from device.storage.events import Event
 from device.storage.records import LastPunch
-from device.storage.store import Store, StoreError
+from device.storage.store import Store
 from tests.device.fakes.terminal import START, Clock, courier, punch, states
+from tests.refused import refused
 
 Rule = Callable[[Event], Outcome]
 WEEKS = 21 * 86_400
@@ -297,7 +298,7 @@ def test_a_target_that_was_added_later_is_filled_in_order(stage: Stage) -> None:
     assert store.outbox.fill("payroll", START + 1, START + 3, again=True) == 2
     stage.courier.drain()
     assert stage.sent() == [2, 3]
-    with pytest.raises(StoreError, match=r"no target 'door' is configured; .*\[connectors.door\]"):
+    with refused("store.no_target", "'door'", "[connectors.door]"):
         store.outbox.fill("door", START)
 
 
@@ -386,7 +387,7 @@ def test_an_older_outbox_is_brought_up_to_date(tmp_path: Path) -> None:
 
 
 def test_a_courier_of_no_target_is_an_error(tmp_path: Path) -> None:
-    with Store.open(tmp_path / "a.db") as store, pytest.raises(StoreError, match="was ever configured"):
+    with Store.open(tmp_path / "a.db") as store, refused("store.no_target"):
         Courier(store, Scripted(), OutboxSettings())
 
 

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from device.config import ConfigError, OutboxSettings
+from device.config import OutboxSettings
 from device.delivery.connectors import build, read_settings
-from device.delivery.outcomes import ConnectorError
 from device.storage.records import LastPunch
 from device.storage.store import Store
 from tests.device.fakes import site
 from tests.device.fakes.odoo import API_KEY, DATABASE, LOGIN, Odoo
 from tests.device.fakes.site import serving
 from tests.device.fakes.terminal import Clock, courier, punch, sample_event
+from tests.refused import refused
 
 
 def utc(text: str) -> float:
@@ -262,14 +262,14 @@ def test_the_test_event_writes_nothing(any_odoo: Odoo) -> None:
     assert said == "logged in as user 2, attendances may be created; 1 employees have the barcode E1"
     assert any_odoo.stays() == []
     any_odoo.may_create = False
-    with pytest.raises(ConnectorError, match="may not create attendances"):
+    with refused("connector.rights"):
         build(settings(any_odoo.url)).test(sample_event("E1"))
-    with pytest.raises(ConnectorError, match="does not accept"):
+    with refused("connector", "does not accept"):
         build(settings(any_odoo.url, database="other")).test(sample_event("E1"))
 
 
 def test_settings_that_cannot_be_honoured(odoo: Odoo) -> None:
-    with pytest.raises(ConfigError, match=r"missed_check_out = 'guess': expected one of zero, after_hours, refuse"):
+    with refused("config.choice", "missed_check_out = 'guess'", "zero, after_hours, refuse"):
         settings(odoo.url, missed_check_out="guess")
-    with pytest.raises(ConfigError, match=r"\[connectors.hr\] database is missing"):
+    with refused("config.missing", "[connectors.hr] database"):
         settings(odoo.url, database="")

@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 
-from device.config import ConfigError, OutboxSettings
+from device.config import OutboxSettings
 from device.delivery.connectors import Connector, build, read_settings
 from device.storage.store import Store
 from tests.device.fakes import site
 from tests.device.fakes.site import serving
 from tests.device.fakes.terminal import START, Clock, courier, punch
 from tests.device.fakes.webhook import Receiver
+from tests.refused import refused
 
 KEY, OLD_KEY = bytes(range(32)), bytes(range(100, 132))
 
@@ -171,33 +172,37 @@ def test_secrets_stay_out_of_answers_and_logs(receiver: Receiver, database: Path
 
 
 @pytest.mark.parametrize(
-    ("table", "words"),
+    ("table", "code", "word"),
     [
-        ({"url": "http://x", "secret": "env:NO_SUCH"}, r"\[connectors.payroll\] secret: the environment has no 'NO_SUCH'"),
-        ({"url": "http://x", "secret": "file:/no/such/file"}, r"secret: /no/such/file cannot be read \(FileNotFoundError\)"),
-        ({"url": "http://x", "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}, r"secret: expected file:PATH or env:NAME"),
-        ({"url": "http://x", "secret": 12345678}, r"secret: expected file:PATH or env:NAME"),
-        ({"url": "http://x", "secret": "env:SHORT"}, "expected whsec_ and the base64 of at least 24 bytes"),
-        ({"url": "http://x"}, r"\[connectors.payroll\] secret is missing"),
-        ({"secret": "env:HOOK_KEY"}, r"\[connectors.payroll\] url is missing"),
-        ({"url": "ftp://x", "secret": "env:HOOK_KEY"}, "url: expected an address"),
-        ({"url": "http://me:pass@x", "secret": "env:HOOK_KEY"}, "user and password do not stand in the address"),
-        ({"url": "http://x", "secret": "env:HOOK_KEY", "paralel": 4}, "paralel: unknown setting; known: kind|paralel: unknown setting; known: .*parallel"),
-        ({"url": "http://x", "secret": "env:HOOK_KEY", "parallel": 99}, "parallel = 99: allowed range 1 to 16"),
-        ({"url": "http://x", "secret": "env:HOOK_KEY", "timeout_seconds": "10"}, "expected float, got str"),
-        ({"url": "http://x", "secret": "env:HOOK_KEY", "kind": "fax"}, "kind = 'fax': expected one of webhook, erpnext"),
+        ({"url": "http://x", "secret": "env:NO_SUCH"}, "secret", "[connectors.payroll] secret: the environment has no 'NO_SUCH'"),
+        ({"url": "http://x", "secret": "file:/no/such/file"}, "secret", "secret: /no/such/file cannot be read (FileNotFoundError)"),
+        ({"url": "http://x", "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}, "secret", "secret: expected file:PATH or env:NAME"),
+        ({"url": "http://x", "secret": 12345678}, "secret", "secret: expected file:PATH or env:NAME"),
+        ({"url": "http://x", "secret": "env:SHORT"}, "secret", "at least 24 bytes"),
+        ({"url": "http://x"}, "missing", "[connectors.payroll] secret"),
+        ({"secret": "env:HOOK_KEY"}, "missing", "[connectors.payroll] url"),
+        ({"url": "ftp://x", "secret": "env:HOOK_KEY"}, "address", "url"),
+        ({"url": "http://me:pass@x", "secret": "env:HOOK_KEY"}, "secret", "url: user and password"),
+        (
+            {"url": "http://x", "secret": "env:HOOK_KEY", "paralel": 4},
+            "unknown",
+            "paralel: unknown setting; known: timeout_seconds, url, secret, previous_secret, parallel",
+        ),
+        ({"url": "http://x", "secret": "env:HOOK_KEY", "parallel": 99}, "range", "parallel = 99: allowed range 1 to 16"),
+        ({"url": "http://x", "secret": "env:HOOK_KEY", "timeout_seconds": "10"}, "type", "expected float, got str"),
+        ({"url": "http://x", "secret": "env:HOOK_KEY", "kind": "fax"}, "choice", "kind = 'fax': expected one of webhook, erpnext"),
     ],
 )
-def test_settings_that_cannot_be_honoured_are_named(monkeypatch: pytest.MonkeyPatch, table: dict[str, Any], words: str) -> None:
+def test_settings_that_cannot_be_honoured_are_named(monkeypatch: pytest.MonkeyPatch, table: dict[str, Any], code: str, word: str) -> None:
     monkeypatch.setenv("SHORT", "whsec_" + base64.b64encode(b"short").decode())
-    with pytest.raises(ConfigError, match=words) as caught:
+    with refused(f"config.{code}", word) as caught:
         build(read_settings("payroll", {"kind": "webhook", **table}))
     assert "MfKQ9r8" not in str(caught.value) and "12345678" not in str(caught.value) and "pass@" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["Payroll", "", "-x", "a b", "x" * 33, "../x"])
 def test_names_are_plain(name: str) -> None:
-    with pytest.raises(ConfigError, match="a name has small letters"):
+    with refused("config.name"):
         read_settings(name, {"kind": "webhook", "url": "http://x", "secret": "env:HOOK_KEY"})
 
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from device.config import ConfigError, OutboxSettings
+from device.config import OutboxSettings
 from device.delivery.connectors import build, read_settings
-from device.delivery.outcomes import ConnectorError
 from device.storage.records import LastPunch
 from device.storage.store import Store
 from tests.device.fakes import site
 from tests.device.fakes.adms import Adms
 from tests.device.fakes.site import serving
 from tests.device.fakes.terminal import Clock, courier, punch, sample_event, states
+from tests.refused import refused
 
 NOON = datetime.fromisoformat("2026-11-24T12:00:00+00:00").timestamp()
 
@@ -184,10 +184,10 @@ def test_the_test_event(server: Adms) -> None:
     connector = build(settings(server.url))
     assert "the server knows CLKF0001 and took a record of PIN 999999999: HTTP 200: OK: 1" in connector.test(sample_event(connector.test_code))
     server.always = site.status(401)
-    with pytest.raises(ConnectorError, match="HTTP 401"):
+    with refused("connector", "HTTP 401"):
         build(settings(server.url)).test(sample_event("1"))
 
 
 def test_settings_that_cannot_be_honoured() -> None:
-    with pytest.raises(ConfigError, match="serial is missing"):
+    with refused("config.missing", "serial"):
         settings("http://x", serial="")

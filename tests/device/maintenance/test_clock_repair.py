@@ -15,8 +15,9 @@ from device.config import StoreSettings
 from device.maintenance.clock_repair import BY, ClockWatch, Repair, left_over, zone_name
 from device.storage.corrections import entries
 from device.storage.records import LastPunch
-from device.storage.store import PunchDraft, Store, StoreError
+from device.storage.store import PunchDraft, Store
 from device.system.clock import ClockState
+from tests.refused import refused
 
 NOW = 1_800_000_000.0  # s since the epoch, once the clock is set
 UP = 10_000_000  # ms since the start of the board, then
@@ -87,7 +88,7 @@ def test_a_repair_that_is_held_up_is_tried_again(store: Store) -> None:
     repair, clock = Repair(), ClockState(True, "b1", UP)
     with closing(sqlite3.connect(store.path, isolation_level=None)) as other, Store.open(store.path, StoreSettings(busy_timeout_ms=100)) as impatient:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(StoreError, match="locked by another process"):
+        with refused("store.locked"):
             repair.run(impatient, NOW, clock)
         other.execute("ROLLBACK")
         assert len(repair.run(impatient, NOW, clock)) == 1

@@ -15,10 +15,11 @@ import pytest
 from device.commands.run import restored_by_start
 from device.maintenance.database_check import check_database
 from device.storage import hash_chain, outbox_rows, recovery
-from device.storage.recovery import CopyError, copy_of, damage, keep, rescue
-from device.storage.store import PunchDraft, Store, StoreError, TemplateDraft
+from device.storage.recovery import copy_of, damage, keep, rescue
+from device.storage.store import PunchDraft, Store, TemplateDraft
 from device.system.clock import ClockState
 from device.web.live import Live
+from tests.refused import refused
 
 NOW = 1_800_000_000.0
 
@@ -113,9 +114,9 @@ def test_a_file_that_is_no_database_any_more(database: Path, content: bytes) -> 
 def test_a_database_that_is_gone_comes_back(database: Path) -> None:
     """As after a check of the file system that put the file elsewhere: an empty one would soon replace the copy."""
     database.rename(database.with_name("lost"))
-    with pytest.raises(StoreError, match=r"missing, but clockface\.db\.good is there: start the terminal"):
+    with refused("store.copy_left", "clockface.db.good"):
         Store.open(database)
-    with pytest.raises(StoreError, match="to begin with an empty one remove"):
+    with refused("store.copy_left", "remove"):
         check_database(database)
     assert not database.exists()
     lines = rescue(database, NOW)
@@ -163,7 +164,7 @@ def test_a_running_terminal_is_not_disturbed(database: Path) -> None:
     with Store.open(database) as store:
         store.claim_terminal()
         before = database.read_bytes()
-        with pytest.raises(StoreError, match="running terminal"):
+        with refused("store.in_use", "terminal"):
             rescue(database, NOW)
     assert database.read_bytes() == before
 
@@ -206,7 +207,7 @@ def test_a_restore_that_is_cut_off_is_taken_up_again(database: Path, step: int, 
 def test_a_damaged_database_does_not_replace_the_good_copy(database: Path) -> None:
     before = copy_of(database).read_bytes()
     spoil(database, "sightings")
-    with pytest.raises(CopyError, match="damaged"):
+    with refused("recovery.damaged"):
         keep(database)
     assert copy_of(database).read_bytes() == before
     assert sorted(file.name for file in database.parent.iterdir() if "new" in file.name) == []
@@ -218,6 +219,6 @@ def test_no_room_for_the_copy_is_said(database: Path, tmp_path: Path) -> None:
             raise OSError(28, "No space left on device")
 
     before = copy_of(database).read_bytes()
-    with pytest.raises(CopyError, match="make room"):
+    with refused("recovery.not_written"):
         keep(database, Full())
     assert copy_of(database).read_bytes() == before and not list(tmp_path.glob(".*.new"))

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from device.config import StoreSettings
 from device.storage.records import LastPunch
-from device.storage.store import PunchDraft, Store, StoreError, TemplateDraft
+from device.storage.store import PunchDraft, Store, TemplateDraft
 from device.system.clock import ClockState
+from tests.refused import refused
 
 CLOCK = ClockState(True, "boot", 123456)
 ODD_NAMES = ["O'Brien", 'Anna "Ann" B.', "Zoë 👩‍🔬", "Robert'); DROP TABLE people;--", "张伟", "=1+1", "[red]Bo[/red]", "x" * 200, "-- ; %s {}"]
@@ -47,7 +48,7 @@ def test_odd_names_are_kept_as_they_are(store: Store, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", " ", "\t\n", "\u200b\u200b", "\u00a0", "a\0b", "a\nb", "a\x1b[31mb", "x" * 201, "x" * 10_000, "\udcff"])
 def test_impossible_names_are_refused_shortly(store: Store, name: str) -> None:
-    with pytest.raises(StoreError, match="name") as caught:
+    with refused("store.text", "name") as caught:
         store.add_person(name)
     assert len(str(caught.value)) < 400
     assert store.people() == []
@@ -60,7 +61,7 @@ def test_equal_looking_names_are_one_name(store: Store) -> None:
 
 def test_a_code_belongs_to_one_person(store: Store) -> None:
     store.add_person("Ann", "E17")
-    with pytest.raises(StoreError, match=r"'e17' belongs to 'Ann' \(id 1\)"):
+    with refused("store.code_taken", "'e17'", "'Ann' (id 1)"):
         store.add_person("Bob", "e17")
     assert len(store.people()) == 1
 
@@ -68,9 +69,9 @@ def test_a_code_belongs_to_one_person(store: Store) -> None:
 def test_people_of_one_name_are_told_apart_by_id(store: Store) -> None:
     store.add_person("Ann")
     second = store.add_person("Ann", "1")
-    with pytest.raises(StoreError, match=r"id:1 \(Ann\), id:2 \(Ann\)"):
+    with refused("store.ambiguous", "id:1 (Ann), id:2 (Ann)"):
         store.person("Ann")
-    with pytest.raises(StoreError, match="may be any of"):
+    with refused("store.ambiguous"):
         store.person("1")  # the code of one, the id of the other
     assert store.person("id:2") == store.person(2) == second
 
@@ -78,7 +79,7 @@ def test_people_of_one_name_are_told_apart_by_id(store: Store) -> None:
 @pytest.mark.parametrize("ref", ["Nobody", "99", "id:99", "id:x", "", "a\0b", "²", 99, 10**30, str(10**30)])
 def test_nobody_is_found(store: Store, ref: int | str) -> None:
     store.add_person("Ann")
-    with pytest.raises(StoreError, match="nobody|no person"):
+    with refused("store.nobody"):
         store.person(ref)
 
 
@@ -119,7 +120,7 @@ def test_erasing_leaves_no_trace_in_the_files(store: Store) -> None:
     assert store.person("Bob") == bob
     assert store.erase(ann.id) == erased  # again does no harm
     for change in (lambda: store.rename(ann.id, "Ann"), lambda: store.activate(ann.id), lambda: store.add_template(ann.id, "m1", unit(2), 1.0, None, "")):
-        with pytest.raises(StoreError, match="erased"):
+        with refused("store.erased"):
             change()
 
 
@@ -129,7 +130,7 @@ def test_erasing_while_another_process_reads_says_so(tmp_path: Path) -> None:
         reader = sqlite3.connect(store.path, isolation_level=None)
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM people").fetchall()
-        with pytest.raises(StoreError, match="erase again"):
+        with refused("store.not_emptied"):
             store.erase(ann.id)
         reader.close()
         assert store.erase(ann.id).erased
@@ -165,13 +166,13 @@ def test_no_templates_give_an_empty_matrix(store: Store) -> None:
     ids=["float64", "2-D", "long", "nan", "zero", "empty"],
 )
 def test_what_is_no_embedding_is_refused(embedding: NDArray[np.float32]) -> None:
-    with pytest.raises(StoreError, match="template: expected"):
+    with refused("store.template"):
         TemplateDraft("m1", embedding, 0.5)
 
 
 def test_enrolment_is_all_or_nothing(store: Store) -> None:
     store.add_person_with_templates("Ann", None, [TemplateDraft("m1", unit(1, 16), 0.5)])
-    with pytest.raises(StoreError, match="makes 16 numbers, got 8"):
+    with refused("store.template", "16", "8"):
         store.add_person_with_templates("Bob", None, [TemplateDraft("m1", unit(2, 16), 0.5), TemplateDraft("m1", unit(3, 8), 0.5)])
     assert [p.name for p in store.people()] == ["Ann"]
     assert len(store.templates("m1").ids) == 1
@@ -233,7 +234,7 @@ def test_punches_between_two_times(store: Store) -> None:
 def test_outbox_rows_are_in_the_same_transaction(store: Store) -> None:
     ann = store.add_person("Ann")
     store.record_punch(draft(ann.id), connectors=["payroll", "door"])
-    with pytest.raises(StoreError):
+    with refused("store", "UNIQUE"):
         store.record_punch(draft(ann.id), connectors=["payroll", "payroll"])  # the second row violates UNIQUE
     raw = sqlite3.connect(store.path)
     assert raw.execute("SELECT punch_id, connector FROM outbox ORDER BY id").fetchall() == [(1, "payroll"), (1, "door")]
@@ -255,15 +256,15 @@ def test_outbox_rows_are_in_the_same_transaction(store: Store) -> None:
     ids=str,
 )
 def test_what_is_no_punch_is_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(StoreError, match="punch:"):
+    with refused("store.punch"):
         PunchDraft(**{**vars(draft(1)), **wrong})  # type: ignore[arg-type]
 
 
 def test_nobody_is_recorded_who_is_not_active(store: Store) -> None:
     ann = store.add_person("Ann")
     store.deactivate(ann.id)
-    for person_id in (ann.id, 99):
-        with pytest.raises(StoreError, match="not active|no person"):
+    for person_id, code in ((ann.id, "store.not_active"), (99, "store.nobody")):
+        with refused(code, str(person_id)):
             store.record_punch(draft(person_id))
     assert store.punches() == []
 
@@ -274,9 +275,9 @@ def test_a_correction_is_a_new_row(store: Store) -> None:
     assert store.correct(ann.id, punch.id, LastPunch(1000.0, "out"), "wrong way round", "Bob") == 1
     assert store.correct(ann.id, None, LastPunch(2000.0, "in"), "camera was off", "Bob") == 2
     assert store.correct(ann.id, punch.id, None, "was not her", "Bob") == 3
-    with pytest.raises(StoreError, match="no punch"):
+    with refused("store.no_punch"):
         store.correct(bob.id, punch.id, None, "not his", "Bob")
-    with pytest.raises(StoreError):
+    with refused("store.correction"):
         store.correct(ann.id, None, None, "says nothing", "Bob")
     assert store.punches() == [punch]
     assert store.verify_chain("corrections").count == 3

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from device.config import ConfigError, SignalSettings, read_section
-from device.system.gpio import GpioLines, Lines, Pulses, SignalError, Signals, signalling
+from device.config import SignalSettings, read_section
+from device.system.gpio import GpioLines, Lines, Pulses, Signals, signalling
+from tests.refused import refused
 
 WAIT_SECONDS = 10.0  # for another thread on a busy machine
 
@@ -106,12 +107,12 @@ def test_a_recording_opens_no_door() -> None:
 
 
 def test_settings_that_cannot_be_honoured() -> None:
-    for table, words in (
-        ({"chip": "/dev/gpiochip0", "door": 17, "lamp": 17}, "a line each"),
-        ({"chip": "/dev/gpiochip0", "door": 17, "door_ms": 0}, "allowed range 50 to 30000"),
-        ({"chip": "/dev/gpiochip0", "dor": 17}, "unknown setting"),
+    for table, code, word in (
+        ({"chip": "/dev/gpiochip0", "door": 17, "lamp": 17}, "config.clash", "17, 17"),
+        ({"chip": "/dev/gpiochip0", "door": 17, "door_ms": 0}, "config.range", "50 to 30000"),
+        ({"chip": "/dev/gpiochip0", "dor": 17}, "config.unknown", "dor"),
     ):
-        with pytest.raises(ConfigError, match=words):
+        with refused(code, word):
             read_section(SignalSettings, "signals", table)
 
 
@@ -119,10 +120,10 @@ def test_without_the_chip_or_the_package(monkeypatch: pytest.MonkeyPatch) -> Non
     settings = SignalSettings(chip="/dev/gpiochip-none", door=17)
     with monkeypatch.context() as without:
         without.setitem(sys.modules, "gpiod", None)
-        with pytest.raises(SignalError, match="pip install"):
+        with refused("signals.no_gpiod", "pip install"):
             GpioLines(settings)
     pytest.importorskip("gpiod", reason="gpiod is for boards")
-    with pytest.raises(SignalError, match="gpioinfo"):
+    with refused("signals.lines", "gpioinfo"):
         GpioLines(settings)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from device.config import Settings
-from device.terminal.enrolment import APART_SECONDS, EnrolmentError, alike, best_apart
+from device.terminal.enrolment import APART_SECONDS, alike, best_apart
 from device.terminal.guided_capture import FEWEST, MOST, GuidedCapture
 from device.vision import catalogue
 from device.vision.camera.frame import Frame
@@ -20,6 +20,7 @@ from device.vision.camera.source import open_source
 from device.vision.detector import Face
 from device.vision.quality import Quality
 from device.vision.recogniser import Recogniser, Sample
+from tests.refused import refused
 
 GOOD = Quality(0.9, (), 40.0, 0.0, 0.0, 0.0, 0.2, 120.0, 40.0)
 IMAGE = np.zeros((48, 64, 3), np.uint8)
@@ -123,7 +124,7 @@ def test_crops_of_somebody_else_are_left_out() -> None:
     samples = [Sample(Sees.face(GOOD), np.full((112, 112, 3), index, np.uint8), GOOD) for index in range(6)]
     kept, embeddings = alike(samples, np.stack([one, one, other, one, one, one]), 0.5)
     assert [int(sample.crop[0, 0, 0]) for sample in kept] == [0, 1, 3, 4, 5] and (embeddings @ one > 0.99).all()
-    with pytest.raises(EnrolmentError, match="stand alone"):
+    with refused("enrolment.not_alone"):
         alike(samples[:4], np.stack([one, one, one, other]), 0.5)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from device.vision.gallery import Gallery, GalleryError
+from device.vision.gallery import Gallery
+from tests.refused import refused
 
 
 def unit(rows: int, seed: int = 0) -> np.ndarray:
@@ -44,9 +45,14 @@ def test_people_come_and_go() -> None:
 
 
 @pytest.mark.parametrize(
-    ("templates", "model", "words"),
-    [(unit(1), "other", "of model"), (unit(1) * 2, "m", "unit length"), (unit(1)[:, :8], "m", "expected"), (unit(1).astype(np.float64), "m", "float32")],
+    ("templates", "model", "code", "word"),
+    [
+        (unit(1), "other", "model.mismatch", "other"),
+        (unit(1) * 2, "m", "gallery.templates", "unit length"),
+        (unit(1)[:, :8], "m", "gallery.templates", "(1, 8)"),
+        (unit(1).astype(np.float64), "m", "gallery.templates", "float32"),
+    ],
 )
-def test_what_does_not_belong_is_refused(templates: np.ndarray, model: str, words: str) -> None:
-    with pytest.raises(GalleryError, match=words):
+def test_what_does_not_belong_is_refused(templates: np.ndarray, model: str, code: str, word: str) -> None:
+    with refused(code, word):
         Gallery("m", 16).add(np.array([1]), templates, model)

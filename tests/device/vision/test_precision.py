@@ -14,10 +14,11 @@ import pytest
 from onnx import numpy_helper
 
 from device.config import EmbedderSettings, Settings, StoreSettings
-from device.contract import CARD_KEY, CARD_SCHEMA, ContractError, ModelCard, OperatingPoint
+from device.contract import CARD_KEY, CARD_SCHEMA, ModelCard, OperatingPoint
 from device.vision import precision as choice
-from device.vision.catalogue import Catalogue, Entry, ModelError, sha256
-from device.vision.precision import Choice, ChoiceError, choices_file, decide, measure, open_embedder, read
+from device.vision.catalogue import Catalogue, Entry, sha256
+from device.vision.precision import Choice, choices_file, decide, measure, open_embedder, read
+from tests.refused import refused
 
 FPIR = Settings().decision.fpir
 POINT = OperatingPoint(1000, FPIR, 0.4, 0.39, 0.41, "measured", "made up for this test")
@@ -162,7 +163,7 @@ def test_one_artefact_needs_no_measurement(catalogue: Catalogue, settings: Setti
     own = dataclasses.replace(settings, embedder=dataclasses.replace(settings.embedder, model=str(path), sha256=sha256(path)))
     assert open_embedder(own, catalogue).embedder.card.name == "net-float16"
     assert not choices_file(settings).exists()
-    with pytest.raises(ModelError, match="not in the list; known: .*net"):
+    with refused("model.unknown", "'toaster'", "net"):
         open_embedder(dataclasses.replace(settings, embedder=EmbedderSettings(model="toaster")), catalogue)
 
 
@@ -173,26 +174,26 @@ def test_an_artefact_without_a_threshold_or_that_does_not_load_is_passed_over(se
     opened = open_embedder(settings, Catalogue(entries, tmp_path, tmp_path))
     assert opened.embedder.card.name == "net-float32"
     assert "net-int8 does not run (model card of 'net-int8' has no operating point" in opened.words and "net-broken does not run" in opened.words
-    with pytest.raises(ChoiceError, match="no artefact of net runs here"):
+    with refused("precision.none_runs", "net"):
         open_embedder(settings, Catalogue([dataclasses.replace(entries[1], name="a"), broken], tmp_path, tmp_path))
 
 
 def test_a_changed_file_is_refused_not_passed_over(catalogue: Catalogue, settings: Settings, tmp_path: Path) -> None:
     with (tmp_path / "net-float16.onnx").open("ab") as file:
         file.write(b"x")
-    with pytest.raises(ModelError, match="net-float16"):
+    with refused("model.changed", "net-float16"):
         open_embedder(settings, catalogue)
 
 
 def test_two_artefacts_with_one_id_are_refused(settings: Settings, tmp_path: Path) -> None:
     entry = artefact(tmp_path, "net-int8", "int8")
-    with pytest.raises(ContractError, match="an id each"):
+    with refused("contract.family"):
         open_embedder(settings, Catalogue([entry, dataclasses.replace(entry, name="copy")], tmp_path, tmp_path))
 
 
 def test_a_folder_that_cannot_be_written_is_said(catalogue: Catalogue, settings: Settings) -> None:
     choices_file(settings).parent.touch()  # a file where the folder should be
-    with pytest.raises(ChoiceError, match="name one artefact"):
+    with refused("precision.not_written"):
         open_embedder(settings, catalogue)
 
 

@@ -6,12 +6,11 @@ import socket
 import ssl
 from pathlib import Path
 
-import pytest
-
 from device.config import WebSettings
 from device.web.access import certificate
-from device.web.server import Address, WebError, WebServer
+from device.web.server import Address, WebServer
 from tests.device.web.conftest import Desk
+from tests.refused import refused
 
 HERE, EVERYWHERE = Address("127.0.0.1", 0), Address("0.0.0.0", 0)
 
@@ -30,7 +29,7 @@ def test_localhost_needs_none_and_the_network_gets_one(tmp_path: Path) -> None:
 def test_a_certificate_that_cannot_be_used_stops_the_start(tmp_path: Path) -> None:
     broken = tmp_path / "broken.pem"
     broken.write_text("no certificate")
-    with pytest.raises(WebError, match="cannot be used"):
+    with refused("web.certificate", "broken.pem"):
         certificate.for_addresses(WebSettings(certificate=str(broken), key=str(broken)), [HERE], tmp_path / "c.db")
 
 

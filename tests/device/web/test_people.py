@@ -12,11 +12,9 @@ from types import SimpleNamespace
 
 import cv2
 import numpy as np
-import pytest
 
 from device import config
 from device.__main__ import main
-from device.config import ConfigError
 from device.delivery.connectors import Connector
 from device.delivery.outcomes import Failed, Outcome, Refused
 from device.storage import settings as stored_settings
@@ -27,6 +25,7 @@ from device.web.access import pins
 from device.web.desk import health
 from tests.device.fakes.terminal import courier, punch
 from tests.device.web.conftest import Desk
+from tests.refused import refused
 
 
 def face(desk: Desk, name: str = "Ada Kern", code: str | None = "E17") -> Person:
@@ -161,7 +160,7 @@ def test_the_rules_of_the_site_lie_beside_the_settings_and_are_none(desk: Desk) 
         db.execute("INSERT INTO settings (key, value) VALUES ('site', '{}'), ('gone.away', '1')")
     with desk.store() as store:
         assert stored_settings.read(store) == {"gone": {"away": 1}}
-        with pytest.raises(ConfigError, match="settings unset gone.away"):
+        with refused("config.unknown", "settings unset gone.away"):
             config.load(None, stored_settings.read(store))
     command = ["settings", "unset", "gone.away", "--db", str(desk.terminal.database)]
     assert main(command) == 0 and desk.browser("admin").get("/settings").status_code == 200
@@ -173,7 +172,7 @@ def test_file_and_page_cannot_contradict_each_other(desk: Desk, tmp_path: Path) 
     admin = Desk(replace(desk.terminal, config_file=file), desk.clock).browser("admin")
     assert admin.post("/settings", "/settings", {"attendance.direction": "in"}).status_code == 400
     assert "set by the file" in admin.get("/settings").text
-    with pytest.raises(ConfigError, match="settings unset attendance.direction"):
+    with refused("config.set_twice", "settings unset attendance.direction"):
         config.load(file, {"attendance": {"direction": "in"}})
     assert config.load(file, {"attendance": {"direction": "out", "refractory_seconds": 5}}).attendance.refractory_seconds == 5
 

@@ -7,6 +7,7 @@ import pytest
 from device.config import Settings, WebSettings
 from device.web.access.security import host_names, known_host
 from tests.device.web.conftest import Desk
+from tests.refused import refused
 
 
 @pytest.mark.parametrize("path", ["/login", "/static/site.css", "/nowhere", "/users"])
@@ -62,5 +63,5 @@ def test_static_files_are_those_of_the_folder(desk: Desk, path: str) -> None:
 
 
 def test_certificate_and_key_come_together() -> None:
-    with pytest.raises(Exception, match="both or neither"):
+    with refused("config.together", "certificate"):
         Settings(web=WebSettings(certificate="a.pem"))
