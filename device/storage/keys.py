@@ -332,7 +332,7 @@ def _read(file: Path) -> DeviceKey | None:
         return None
     kind = _kind(file, content)
     with _named(file):
-        return DeviceKey(_unsealed(content) if kind.tpm else content, kind)
+        return DeviceKey(unsealed(content) if kind.tpm else content, kind)
 
 
 def _kind(file: Path, content: bytes) -> Kind:
@@ -341,7 +341,7 @@ def _kind(file: Path, content: bytes) -> Kind:
 
 
 @lru_cache(maxsize=2)  # the key in force and the next one
-def _unsealed(content: bytes) -> bytes:
+def unsealed(content: bytes) -> bytes:
     """The TPM takes its time; what it opened is kept in memory, by the content of the file."""
     return tpm.unseal(content)
 

@@ -80,9 +80,9 @@ class Detector:
         """
         height, width = image.shape[:2]
         size = self.input_size(width, height, min_eye_distance or self.settings.min_eye_distance * self.coarser)
-        faces = self._find(image, size)
+        faces = self.find(image, size)
         if size[0] > WIDE_INPUT:
-            coarse = self._find(image, (COARSE_WIDTH, whole_strides(height * COARSE_WIDTH / width)))
+            coarse = self.find(image, (COARSE_WIDTH, whole_strides(height * COARSE_WIDTH / width)))
             faces += [face for face in coarse if all(overlap(face.box, other.box) < SAME_FACE for other in faces)]
         return sorted(faces, key=lambda face: -face.box[2] * face.box[3])
 
@@ -99,11 +99,12 @@ class Detector:
         window = image[top : min(height, round(y + half)), left : min(width, round(x + half))]
         scale = min(1.0, WINDOW_EYE_PX / max(face.eye_distance, 1.0))
         size = whole_strides(window.shape[1] * scale), whole_strides(window.shape[0] * scale)
-        found = [shifted(f, left, top) for f in self._find(window, size)]
+        found = [shifted(f, left, top) for f in self.find(window, size)]
         again = max(found, key=lambda f: overlap(f.box, face.box), default=face)
         return again if overlap(again.box, face.box) > 0.4 else face
 
-    def _find(self, image: NDArray[Any], size: tuple[int, int]) -> list[Face]:
+    def find(self, image: NDArray[Any], size: tuple[int, int]) -> list[Face]:
+        """All faces of an image (H, W, 3) uint8 BGR, searched at one network input size (width, height) in px."""
         height, width = image.shape[:2]
         if (width, height) != size:
             image = resized(image, size)

@@ -88,7 +88,7 @@ class WebServer:
         self._tls = tls
         self._sockets = [_listening(address) for address in addresses]
         self.addresses = [replace(a, port=s.getsockname()[1]) for a, s in zip(addresses, self._sockets, strict=True)]
-        self._servers: list[uvicorn.Server] = []
+        self.servers: list[uvicorn.Server] = []  # one for each address; others after a restart
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
         self._started = threading.Event()
@@ -119,7 +119,7 @@ class WebServer:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._ending.set()
-        for server in self._servers:
+        for server in self.servers:
             server.should_exit = True
         self.terminal.live.close()
         self._thread.join(PATIENCE_SECONDS)
@@ -136,15 +136,15 @@ class WebServer:
             WebError: a server ended by itself.
         """
         self.terminal.live.attach(asyncio.get_running_loop())
-        self._servers = [self._server(address) for address in self.addresses]
+        self.servers = [self._server(address) for address in self.addresses]
         copies = [listener.dup() for listener in self._sockets]  # a server closes what it is given, unless it fails
         try:
-            serving = [asyncio.create_task(server.serve(sockets=[copy])) for server, copy in zip(self._servers, copies, strict=True)]
-            while not all(server.started for server in self._servers) and not any(task.done() for task in serving):
+            serving = [asyncio.create_task(server.serve(sockets=[copy])) for server, copy in zip(self.servers, copies, strict=True)]
+            while not all(server.started for server in self.servers) and not any(task.done() for task in serving):
                 await asyncio.sleep(0.01)
             self._started.set()
             await asyncio.wait(serving, return_when=asyncio.FIRST_COMPLETED)
-            for server in self._servers:
+            for server in self.servers:
                 server.should_exit = True
             await asyncio.wait(serving)
         finally:

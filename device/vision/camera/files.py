@@ -48,7 +48,7 @@ class Clip(Source):
         self._first = first
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.rate = rate if 0.1 <= rate <= 1000 else USUAL_RATE
-        self._announced = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        self.announced = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)  # frames, as the container says; an estimate
 
     def _read(self) -> NDArray[np.uint8] | None:
         good, image = self._capture.read()
@@ -65,8 +65,8 @@ class Clip(Source):
                 image = following.popleft().result()
                 following.append(decoder.submit(self._read))
                 index += 1
-        if index < self._announced - COUNT_SLACK:
-            log.warning("%s ends early: %d of about %.0f frames could be decoded", self.path, index, self._announced)
+        if index < self.announced - COUNT_SLACK:
+            log.warning("%s ends early: %d of about %.0f frames could be decoded", self.path, index, self.announced)
 
     def describe(self) -> str:
         height, width = self._first.shape[:2]

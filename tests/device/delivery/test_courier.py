@@ -212,7 +212,8 @@ def test_somebody_without_a_code_is_a_dead_letter_until_they_have_one(stage: Sta
     assert stage.courier.drain() == 1
     assert stage.sent() == []
     assert "has no code; give them one" in str(stage.store.outbox.dead_letters()[0].answer)
-    stage.store._db.execute("UPDATE people SET code = 'E9' WHERE id = ?", [nameless])
+    with stage.store.transaction() as db:
+        db.execute("UPDATE people SET code = 'E9' WHERE id = ?", [nameless])
     stage.store.outbox.replay()
     stage.courier.drain()
     assert stage.sent() == [number]
@@ -331,8 +332,8 @@ def test_a_correction_of_an_added_punch_knows_what_the_target_calls_it(stage: St
     store, ann = stage.store, stage.people[0]
     added = store.correct(ann, None, LastPunch(START, "in"), "camera was off", "Bob")
     stage.courier.drain()
-    with store._writing():
-        corrections.append(store._db, CorrectionDraft(ann, None, added, None, "she was not here"), "Bob")
+    with store.transaction() as db:
+        corrections.append(db, CorrectionDraft(ann, None, added, None, "she was not here"), "Bob")
     assert store.outbox.complete_until("payroll") == START
     assert store.outbox.fill("payroll", START, START + 1) == 0
     stage.courier.drain()

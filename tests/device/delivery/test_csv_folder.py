@@ -121,7 +121,8 @@ def test_a_folder_that_is_gone_waits(store: Store, place: tuple[Path, Any]) -> N
     assert "clockface-2026-11-24.csv cannot be written" in said[0] and "No such file" in said[0]
     assert store.outbox.summary()[0].waiting == 1
     store.outbox.replay()
-    store._db.execute("UPDATE targets SET next_attempt_at = 0")
+    with store.transaction() as db:
+        db.execute("UPDATE targets SET next_attempt_at = 0")
     drained(store, make())
     assert len(rows(folder / "clockface-2026-11-24.csv")) == 1
 

@@ -125,7 +125,8 @@ def test_tls_checks_the_broker(shared_broker: Broker, store: Store) -> None:
     assert "no connection to 127.0.0.1" in said[0] and "certificate" in said[0]
     assert (store.outbox.summary()[0].waiting, store.outbox.dead_letters()) == (1, [])
     store.outbox.replay()
-    store._db.execute("UPDATE targets SET next_attempt_at = 0")
+    with store.transaction() as db:
+        db.execute("UPDATE targets SET next_attempt_at = 0")
     drained(store, build(settings(shared_broker, tls=True, port=shared_broker.tls_port, ca_file=str(shared_broker.ca_file))))
     assert {state for _, state in states(store)} == {"delivered"}
 

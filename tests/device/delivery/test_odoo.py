@@ -253,7 +253,8 @@ def test_secrets_stay_out_of_answers(store: Store, odoo: Odoo, code: int) -> Non
     punch(store, 1, IN1)
     odoo.always = site.echo_body(code)
     said = drained(store, odoo)
-    kept = str(said) + str([list(row) for table in ("outbox", "targets") for row in store._db.execute(f"SELECT * FROM {table}").fetchall()])
+    with store.reading() as db:
+        kept = str(said) + str([list(row) for table in ("outbox", "targets") for row in db.execute(f"SELECT * FROM {table}").fetchall()])
     assert "***" in kept and API_KEY not in kept
 
 

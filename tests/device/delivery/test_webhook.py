@@ -155,7 +155,8 @@ def test_a_target_that_sends_a_byte_now_and_then_does_not_hold_a_lane(receiver: 
         begin = time.monotonic()
         made.round()
         assert time.monotonic() - begin < 2.5
-        assert (1, "waiting") in [(row[0], row[1]) for row in made.store._db.execute("SELECT punch_id, state FROM outbox").fetchall()]
+        with made.store.reading() as db:
+            assert (1, "waiting") in [(row[0], row[1]) for row in db.execute("SELECT punch_id, state FROM outbox").fetchall()]
 
 
 @pytest.mark.parametrize("code", [400, 401, 500])
@@ -164,7 +165,8 @@ def test_secrets_stay_out_of_answers_and_logs(receiver: Receiver, database: Path
     receiver.always = site.status(code, f"you sent {key} and {key.removeprefix('whsec_')}".encode())
     with courier(database, webhook(receiver.url)) as made:
         made.drain()
-        stored = str([list(row) for table in ("outbox", "targets", "audit") for row in made.store._db.execute(f"SELECT * FROM {table}")])
+        with made.store.reading() as db:
+            stored = str([list(row) for table in ("outbox", "targets", "audit") for row in db.execute(f"SELECT * FROM {table}")])
         said = str(made.said)  # type: ignore[attr-defined]
         shown = repr(made.connector.secrets) + str(vars(made.connector.secrets[0]).keys())
     assert "you sent *** and ***" in stored + said

@@ -31,10 +31,10 @@ def filled(path: Path, count: int, people: int, connector: str) -> None:
     """Many punches in one transaction, queued as for a target that was added later."""
     with Store.open(path) as store:
         ids = [store.add_person(f"Person {number}", f"E{number}").id for number in range(people)]
-        with store._writing():
+        with store.transaction() as db:
             for number in range(count):
                 row = PunchDraft(ids[number % people], START + number, "in", "front door", "face", CLOCK, 0.61, 0.33, 0.42, None, "m1").row()
-                hash_chain.append(store._db, "punches", row)
+                hash_chain.append(db, "punches", row)
         store.outbox.set_targets([connector])
         assert store.outbox.fill(connector, 0.0) == count
 

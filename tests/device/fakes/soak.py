@@ -73,7 +73,7 @@ class Room:
         self._visits = {name: _pictures(clips / f"{name}.mkv", settings) for name in VISITS}
         noise = np.random.default_rng(5)
         shape = next(iter(self._visits.values()))[0].shape
-        self._empty = [np.clip(noise.normal(140, 4, shape), 0, 255).astype(np.uint8) for _ in range(8)]
+        self.empty = [np.clip(noise.normal(140, 4, shape), 0, 255).astype(np.uint8) for _ in range(8)]
 
     def visit(self, clip: str) -> Iterator[NDArray[np.uint8]]:
         """One walk past the camera; one picture in fifty is broken."""
@@ -86,7 +86,7 @@ class Room:
         """A second of the empty room; now and then frozen, black, or of another size."""
         fault = self._dice.choice(("", "", "frozen", "black", "small"))
         for number in range(int(RATE)):
-            picture = self._empty[0 if fault == "frozen" else number % 8]
+            picture = self.empty[0 if fault == "frozen" else number % 8]
             yield np.zeros_like(picture) if fault == "black" else picture[::2, ::2].copy() if fault == "small" else picture
 
 
@@ -231,7 +231,7 @@ def live_camera(room: Room, recognition: Recognition, live: Live) -> None:
         opened += 1
         if opened % 3 == 2:
             raise CameraLost("unplugged")
-        return FaultyCamera(room._empty)
+        return FaultyCamera(room.empty)
 
     deadline = time.monotonic() + LIVE_SECONDS
     try:

@@ -48,7 +48,8 @@ def courier(path: Path, connector: Connector, settings: OutboxSettings | None = 
 
 
 def states(store: Store) -> list[tuple[int | None, str]]:
-    return [tuple(row) for row in store._db.execute("SELECT coalesce(punch_id, -correction_id), state FROM outbox ORDER BY id")]
+    with store.reading() as db:
+        return [tuple(row) for row in db.execute("SELECT coalesce(punch_id, -correction_id), state FROM outbox ORDER BY id")]
 
 
 def sample_event(code: str, at: float = START) -> Event:

@@ -47,18 +47,18 @@ def mode(path: Path) -> int:
 
 
 def test_a_commit_is_on_the_disk_when_it_returns(tmp_path: Path) -> None:
-    with Store.open(tmp_path / "a.db") as store:
-        pragmas = {key: store._db.execute(f"PRAGMA {key}").fetchone()[0] for key in ("journal_mode", "synchronous", "foreign_keys", "secure_delete")}
+    with Store.open(tmp_path / "a.db") as store, store.reading() as db:
+        pragmas = {key: db.execute(f"PRAGMA {key}").fetchone()[0] for key in ("journal_mode", "synchronous", "foreign_keys", "secure_delete")}
     assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "secure_delete": 1}
 
 
 def test_every_table_is_strict_and_the_version_counts_the_migrations(tmp_path: Path) -> None:
-    with Store.open(tmp_path / "a.db") as store:
+    with Store.open(tmp_path / "a.db") as store, store.reading() as db:
         wanted = {"people", "consents", "templates", "punches", "corrections", "sightings", "outbox", "audit", "settings"}
-        strict = {row[1]: row[5] for row in store._db.execute("PRAGMA table_list")}
+        strict = {row[1]: row[5] for row in db.execute("PRAGMA table_list")}
         assert {name for name in wanted if strict.get(name) == 1} == wanted
-        assert len(schema.MIGRATIONS.applied(store._db)) == schema.SCHEMA_VERSION
-        assert schema.MIGRATIONS.pending(store._db) == []
+        assert len(schema.MIGRATIONS.applied(db)) == schema.SCHEMA_VERSION
+        assert schema.MIGRATIONS.pending(db) == []
 
 
 def test_files_are_private_even_with_an_open_umask(tmp_path: Path) -> None:
@@ -275,13 +275,15 @@ def test_read_only(file_mode: int | None, folder_mode: int) -> None:
 
 def test_a_full_disk_as_sqlite_counts_it(database: Path) -> None:
     with Store.open(database) as store:
-        pages = store._db.execute("PRAGMA page_count").fetchone()[0]
-        store._db.execute(f"PRAGMA max_page_count = {pages}")
+        with store.reading() as db:
+            pages = db.execute("PRAGMA page_count").fetchone()[0]
+            db.execute(f"PRAGMA max_page_count = {pages}")
         announced = 40
         with refused("store.disk_full"):
             for _ in range(10_000):
                 announced = store.record_punch(draft(), ["payroll"]).id
-        store._db.execute(f"PRAGMA max_page_count = {pages + 100}")
+        with store.reading() as db:
+            db.execute(f"PRAGMA max_page_count = {pages + 100}")
         assert store.verify_chain().count == announced
         assert store.record_punch(draft()).id == announced + 1
         assert store.verify_chain().ok

@@ -56,7 +56,8 @@ def test_kill_9_in_the_middle_of_a_punch(tmp_path: Path) -> None:
     with Store.open(path) as store:
         stored = [(punch.id, int(punch.occurred_at)) for punch in store.punches()]
         report = store.verify_chain()
-        outbox = [row[0] for row in store._db.execute("SELECT punch_id FROM outbox ORDER BY punch_id")]
+        with store.reading() as db:
+            outbox = [row[0] for row in db.execute("SELECT punch_id FROM outbox ORDER BY punch_id")]
         assert store.faults() == []
     assert len(announced) > KILLS
     assert set(announced) <= set(stored)

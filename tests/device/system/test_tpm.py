@@ -33,7 +33,7 @@ FILE, TPM, BOUND = Kind(), Kind(True), Kind(True, "sha256:7")
 @pytest.fixture(autouse=True)
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A chip with a measured PCR 7, and no key remembered from another test."""
-    keys._unsealed.cache_clear()
+    keys.unsealed.cache_clear()
     with chip(tmp_path / "chip") as tcti:
         monkeypatch.setenv("TPM2TOOLS_TCTI", tcti)
         measure()
@@ -68,7 +68,7 @@ def everybody_is_read(database: Path) -> bool:
 
 def restarted() -> None:
     """A process that remembers nothing."""
-    keys._unsealed.cache_clear()
+    keys.unsealed.cache_clear()
 
 
 def opened_elsewhere(sealed: bytes, folder: Path) -> bytes:

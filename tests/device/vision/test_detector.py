@@ -29,7 +29,7 @@ def test_finds_the_faces_that_opencv_keeps(yunet: Path, shared: Path) -> None:
         image = cv2.resize(read_image(path), (640, 480))
         opencv = cv2.FaceDetectorYN.create(str(yunet), "", (640, 480), 0.6, 0.3, 200)
         _, rows = opencv.detect(image)
-        found = detector._find(image, (640, 480))
+        found = detector.find(image, (640, 480))
         assert [face.score for face in found] == pytest.approx(sorted(rows[:, 14], reverse=True), abs=1e-6), path.name
         assert all(max(overlap(face.box, tuple(row[:4])) for row in rows) > 0.6 for face in found), path.name
         faces += len(found)
@@ -47,7 +47,7 @@ def test_landmarks_depend_less_on_how_the_window_is_cut(yunet: Path, shared: Pat
             window = np.ascontiguousarray(image[cut:, cut:])
             best = cv2.FaceDetectorYN.create(str(yunet), "", (window.shape[1], window.shape[0]), 0.6, 0.3, 200)
             _, rows = best.detect(window)
-            found = detector._find(window, (window.shape[1], window.shape[0]))
+            found = detector.find(window, (window.shape[1], window.shape[0]))
             if rows is None or not found:
                 continue
             readings["best"].append(max(rows, key=lambda row: row[14])[4:14].reshape(5, 2) + cut)

@@ -25,7 +25,7 @@ def answers(url: str, seconds: float = 8.0) -> bool:
 def test_pages_that_end_come_back_on_the_same_port(desk: Desk, fault: str, caplog: pytest.LogCaptureFixture) -> None:
     with WebServer(desk.terminal, [Address("127.0.0.1", 0), Address("127.0.0.1", 0)]) as server:
         assert all(answers(url) for url in server.urls)
-        before = server._servers[0]
+        before = server.servers[0]
         if fault == "raises":
 
             async def broken() -> None:
@@ -35,7 +35,7 @@ def test_pages_that_end_come_back_on_the_same_port(desk: Desk, fault: str, caplo
         else:
             before.should_exit = True
         deadline = time.monotonic() + 8
-        while server._servers[0] is before and time.monotonic() < deadline:
+        while server.servers[0] is before and time.monotonic() < deadline:
             time.sleep(0.05)
         assert all(answers(url) for url in server.urls)
     assert "it starts again in 1 s" in caplog.text and not answers(server.urls[0], 0.2)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -207,7 +208,7 @@ def test_another_python_than_there_are_wheels_for_is_refused(database: Path) -> 
 def test_a_disk_that_is_too_small_is_said_before_anything_is_written(
     installation: Installation, database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 9, 1))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(total=10, used=9, free=1))
     with refused("update.no_room"):
         updated(installation, bundled(tmp_path, 1)[0], database, None)
     assert installation.releases() == []

@@ -62,7 +62,7 @@ def test_clip_that_ends_mid_frame(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     assert [round((f.image.mean() - 20) / 7) for f in got[:-1]] == list(range(len(got) - 1))  # the last may be torn
     if "ends early" not in caplog.text:
         with open_source(str(path), SETTINGS) as source:
-            assert source._announced <= len(got) + 2  # type: ignore[attr-defined]  # the container knew of no more
+            assert source.announced <= len(got) + 2  # type: ignore[attr-defined]  # the container knew of no more
 
 
 def test_shared_clip_that_ends_mid_frame(shared: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
