@@ -1,4 +1,4 @@
-"""An update: staged beside, switched in one step, put back when it fails; killed or cut off anywhere, one whole release is in force."""
+"""An update: staged beside, switched in one step, put back when it fails."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import shutil
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -20,66 +19,12 @@ from device.config import installed_file
 from device.maintenance.update import database_copy, install
 from device.maintenance.update.install import Board
 from device.maintenance.update.manifest import Manifest
-from device.maintenance.update.releases import STARTS, Installation, read_manifest
+from device.maintenance.update.releases import STARTS, Installation
 from device.storage.schema import SCHEMA_VERSION
 from device.storage.store import Store
-from device.system.files import Disk
-from device.system.systemd import Service
-from device.vision.catalogue import sha256
 from tests.device.maintenance.update.bundles import contents, made, manifest_of, trust
+from tests.device.maintenance.update.installations import Terminal, bundled, updated, whole
 from tests.refused import refused
-
-ROOT = Path(__file__).resolve().parents[4]
-
-
-class Terminal(Service):
-    """A service that notes what it is told; what it starts is healthy unless its release is among the bad ones."""
-
-    def __init__(self, installation: Installation, *bad: str) -> None:
-        super().__init__("test")
-        self.installation, self.bad = installation, bad
-        self.started: list[str | None] = []
-
-    def restart(self) -> str | None:
-        current = self.installation.named("current")
-        self.started.append(current)
-        return "it ended" if current in self.bad else None
-
-    def stop(self) -> str | None:
-        return None
-
-
-@pytest.fixture
-def installation(tmp_path: Path) -> Installation:
-    made_here = Installation(tmp_path / "inst")
-    trust(made_here.trusted)
-    return made_here
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Path:
-    return tmp_path / "data" / "clockface.db"
-
-
-def bundled(tmp_path: Path, built: int, faults: tuple[str, ...] = (), **fields: Any) -> tuple[Path, str]:
-    """A bundle and the id of its release."""
-    path = tmp_path / f"{built}.bundle"
-    return path, made(path, contents(faults, f"build {built}"), built=built, **fields).release_id
-
-
-def updated(installation: Installation, bundle: Path, database: Path, service: Service | None, said: list[str] | None = None) -> bool:
-    with installation.changing():
-        release = install.install(installation, bundle, database)
-        return install.switch(installation, release, database, service, (said if said is not None else []).append)
-
-
-def whole(installation: Installation) -> str:
-    """The release in force, every file of it checked against its manifest."""
-    folder = installation.root / "current"
-    manifest = read_manifest(folder)
-    assert manifest is not None
-    assert {file.path: sha256(folder / file.path) for file in manifest.files} == {file.path: file.sha256 for file in manifest.files}
-    return manifest.release_id
 
 
 def test_the_first_and_the_next_release(installation: Installation, database: Path, tmp_path: Path) -> None:
@@ -276,97 +221,6 @@ def test_a_database_that_a_release_cannot_read_keeps_it_from_coming_back(install
     migrated(older)
     with refused("release.schema", str(SCHEMA_VERSION)):
         install.rollback(installation, older, None, print)
-
-
-# killed and cut off
-
-STOPPING = """
-import os, shutil, signal, sys
-from pathlib import Path
-from device.maintenance.update import install
-from device.system.files import Disk
-from device.maintenance.update.releases import Installation
-from tests.device.maintenance.update.test_install import Terminal
-
-class Stopping(Disk):
-    def __init__(self, left):
-        self.left = left
-
-    def step(self):
-        self.left -= 1
-        if self.left < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def sync(self, path):
-        self.step()
-        super().sync(path)
-
-    def rename(self, source, target):
-        self.step()
-        super().rename(source, target)  # its sync comes after the change: killed there too
-
-    def link(self, place, target):
-        self.step()
-        super().link(place, target)
-
-base, bundle, database = map(Path, sys.argv[1:])
-for step in range(1000):
-    root = base.with_name(f"copy{step}")
-    shutil.copytree(base, root, symlinks=True)
-    victim = os.fork()
-    if victim == 0:
-        installation = Installation(root, Stopping(step))
-        with installation.changing():
-            release = install.install(installation, bundle, database)
-            install.switch(installation, release, database, Terminal(installation), lambda line: None)
-        os._exit(0)
-    _, status = os.waitpid(victim, 0)
-    if not os.WIFSIGNALED(status):
-        sys.exit(os.WEXITSTATUS(status))
-"""
-
-
-def test_killed_at_every_step_one_whole_release_is_in_force(installation: Installation, database: Path, tmp_path: Path) -> None:
-    """Every flush, rename and link of an update is a place to be killed at; the next update then ends well."""
-    (first, one), (second, two) = bundled(tmp_path, 1), bundled(tmp_path, 2)
-    updated(installation, first, database, Terminal(installation))
-    killing = subprocess.run([sys.executable, "-c", STOPPING, str(installation.root), str(second), str(database)], cwd=ROOT, capture_output=True, text=True)
-    assert killing.returncode == 0, killing.stderr
-    copies = [Installation(folder) for folder in tmp_path.glob("copy*")]
-    assert len(copies) > 20
-    assert {whole(copy) for copy in copies} == {one, two} and {copy.named("proven") for copy in copies} == {one, two}
-    for copy in copies[::5]:
-        assert updated(copy, second, database, Terminal(copy)) and whole(copy) == two
-        assert not list((copy.root / "releases").glob(".*"))
-
-
-class Noting(Disk):
-    """Keeps the order in which things reach the disk."""
-
-    def __init__(self) -> None:
-        self.synced: list[int] = []  # inodes
-        self.renamed: list[tuple[str, set[int]]] = []  # name, what had been flushed by then
-
-    def sync(self, path: Path) -> None:
-        self.synced.append(path.stat().st_ino)
-        super().sync(path)
-
-    def rename(self, source: Path, target: Path) -> None:
-        self.renamed.append((target.name, set(self.synced)))
-        super().rename(source, target)
-        assert self.synced[-1] == target.parent.stat().st_ino  # the name itself is on disk before anything follows
-
-
-def test_content_is_on_the_disk_before_the_name_that_shows_it(installation: Installation, database: Path, tmp_path: Path) -> None:
-    """So a power cut, which forgets what was not flushed, leaves no half release under a whole one's name."""
-    bundle, release = bundled(tmp_path, 1)
-    installation.disk = noting = Noting()
-    assert updated(installation, bundle, database, Terminal(installation))
-    names = [name for name, _ in noting.renamed]
-    assert names == [release, "trial.json", "current", "proven", "clockface"]
-    flushed = dict(noting.renamed)[release]
-    inside = [path for path in installation.path(release).rglob("*") if not path.is_symlink() and ".venv" not in path.parts]
-    assert {path.stat().st_ino for path in inside} <= flushed and len(inside) > 8
 
 
 # the command
