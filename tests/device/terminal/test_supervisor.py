@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -42,13 +43,16 @@ def test_a_part_that_fails_begins_anew_with_growing_pauses() -> None:
 
 
 def test_a_part_that_is_stopped_does_not_begin_anew() -> None:
-    stop = threading.Event()
+    stop, runs, said = threading.Event(), [], list[str]()
 
     def work() -> None:
+        runs.append(time.monotonic())
         stop.set()
         raise ValueError
 
-    kept_running("web", work, stop, lambda text: None, Backoff(60.0, 60.0))  # returns at once
+    kept_running("web", work, stop, said.append, Backoff(60.0, 60.0))
+    assert len(runs) == 1 and time.monotonic() - runs[0] < 30  # it does not wait for the 60 s before it returns
+    assert said == ["web failed (ValueError: ); it starts again in 60 s"]
 
 
 class Failing:
