@@ -6,13 +6,18 @@ An unknown key, a wrong type or a value out of range stops the start with the ke
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from device.contract import ClockfaceError
-from device.toml_library import tomllib
+
+if sys.version_info >= (3, 11):
+    import tomllib as tomllib  # from here for everybody: one place chooses it
+else:
+    import tomli as tomllib
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent

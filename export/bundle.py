@@ -18,7 +18,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from device import config
-from device.config import SITE_FILE, Settings
+from device.config import SITE_FILE, Settings, tomllib
 from device.contract import ClockfaceError
 from device.delivery.connectors import configured
 from device.maintenance.update.bundle import END, header, padding
@@ -26,7 +26,6 @@ from device.maintenance.update.environment import REQUIREMENTS, WHEELS
 from device.maintenance.update.manifest import MANIFEST, SIGNATURES, TARGETS, BundledFile, Manifest
 from device.maintenance.update.signatures import key_id, pem
 from device.storage.schema import SCHEMA_VERSION
-from device.toml_library import tomllib
 from device.vision import catalogue as models
 from device.vision.catalogue import Catalogue, Entry
 from device.vision.embedder import Embedder

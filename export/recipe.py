@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from device.config import tomllib
 from device.contract import ClockfaceError
-from device.toml_library import tomllib
 
 RECIPES = Path(__file__).resolve().parent / "recipes"
 

@@ -16,11 +16,10 @@ FORBIDDEN = {  # package -> modules that nothing in it may import, not even insi
     "training": {"export"},
     "export": set(),
 }
-GROUND = {"contract", "toml_library", "config"}
+GROUND = {"contract", "config"}
 ROOMS = {  # room of `device/` -> the rooms below it that it may import, beside the ground; docs/architecture.md draws it
     "contract": set(),
-    "toml_library": set(),
-    "config": {"contract", "toml_library"},
+    "config": {"contract"},
     "system": GROUND,
     "vision": GROUND | {"system"},
     "storage": GROUND | {"system"},
@@ -36,7 +35,7 @@ ROOMS = {  # room of `device/` -> the rooms below it that it may import, beside 
 LEAF = {"numpy", "cv2"}  # all that the contract stands on, beside the standard library
 FROM_DEVICE = {
     "config", "contract", "delivery.connectors", "maintenance.update", "storage.schema",
-    "toml_library", "vision.catalogue", "vision.detector", "vision.downloads", "vision.embedder", "vision.images",
+    "vision.catalogue", "vision.detector", "vision.downloads", "vision.embedder", "vision.images",
 }  # fmt: skip
 MEASURES_THE_DEVICE = {  # what it writes into a card is what a terminal would do
     ("export/search.py", "vision.recogniser"), ("export/search.py", "vision.evaluation"),
@@ -143,7 +142,7 @@ def test_the_contract_is_a_leaf() -> None:
 @pytest.mark.parametrize("package", ["device", "export"])
 def test_the_toml_library_is_chosen_in_one_place(package: str) -> None:
     users = {path.relative_to(ROOT).as_posix() for path in modules(package) for name in imported(path) if top(name) in ("tomllib", "tomli")}
-    assert users <= {"device/toml_library.py"}
+    assert users <= {"device/config.py"}
 
 
 @pytest.mark.parametrize("package", ["training", "export"])

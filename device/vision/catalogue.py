@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from device.config import HOME, ROOT
+from device.config import HOME, ROOT, tomllib
 from device.contract import ClockfaceError
-from device.toml_library import tomllib
 from device.vision.downloads import Address, Patch, SourceError, Wheel, apply_patch, fetch_address, fetch_wheel
 
 SHIPPED = ROOT / "models"  # what lies in git: patches and the project's own models

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from device.config import ROOT
+from device.config import ROOT, tomllib
 from device.storage.consents import ConsentDraft, Way
-from device.toml_library import tomllib
 from device.web.messages import FOLDER, LANGUAGES, MessageError
 
 

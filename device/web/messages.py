@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from device.config import tomllib
 from device.contract import ClockfaceError
-from device.toml_library import tomllib
 
 FOLDER = Path(__file__).resolve().parent / "messages"
 LANGUAGES = ("en", "de")
