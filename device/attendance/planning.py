@@ -19,6 +19,7 @@ from sqlite_utils import Database
 
 from device.attendance.timesheet.shifts import Absence, Assignment, Schedule, Shift
 from device.attendance.timesheet.worksite import Site, TimesheetError, system_zone
+from device.storage.audit import Action
 from device.storage.database import StoreError
 from device.storage.records import clean_text
 from device.storage.store import Store
@@ -63,7 +64,7 @@ class Planning:
     def set_site(self, site: Site, by: str) -> None:
         with self.store.transaction() as db:
             db.execute("INSERT INTO settings (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", [SITE, site_json(site)])
-            self.store.note_by(by, "site rules changed", **json.loads(site_json(site)))
+            self.store.note_by(by, Action.SITE_RULES_CHANGED, **json.loads(site_json(site)))
 
     # shifts and plans
 
@@ -83,7 +84,7 @@ class Planning:
             values = [name, _text(shift.start), _text(shift.end), shift.break_minutes, shift.minutes, shift.grace_minutes]
             sql = "INSERT INTO shifts (name, start_time, end_time, break_minutes, minutes, grace_minutes) VALUES (?, ?, ?, ?, ?, ?)"
             number = int(db.execute(sql, values).lastrowid or 0)
-            self.store.note_by(by, "shift added", shift_id=number)
+            self.store.note_by(by, Action.SHIFT_ADDED, shift_id=number)
         return number
 
     def plans(self) -> dict[int, Plan]:
@@ -100,7 +101,7 @@ class Planning:
                 raise StoreError(f"plan: expected 1 to 366 shifts that exist, got {len(cycle)}, missing {sorted(missing)}", code="store.plan")
             values = [name, json.dumps(list(cycle)), anchor.isoformat()]
             number = int(db.execute("INSERT INTO plans (name, cycle, anchor) VALUES (?, ?, ?)", values).lastrowid or 0)
-            self.store.note_by(by, "plan added", plan_id=number)
+            self.store.note_by(by, Action.PLAN_ADDED, plan_id=number)
         return number
 
     def _refuse_double(self, db: Database, table: str, name: str) -> None:
@@ -120,7 +121,7 @@ class Planning:
             if plan_id is not None and not db.execute("SELECT 1 FROM plans WHERE id = ?", [plan_id]).fetchone():
                 raise StoreError(f"there is no plan {plan_id}; `python -m device schedule show` lists them", code="store.no_such")
             db.execute("INSERT INTO assignments (person_id, plan_id, since) VALUES (?, ?, ?)", [person_id, plan_id, since.isoformat()])
-            self.store.note_by(by, "plan assigned", person_id=person_id, plan_id=plan_id, since=since.isoformat())
+            self.store.note_by(by, Action.PLAN_ASSIGNED, person_id=person_id, plan_id=plan_id, since=since.isoformat())
 
     def add_absence(self, person_id: int, absence: Absence, by: str) -> int:
         """Returns its id; the audit does not keep the kind, for illness is nobody's business."""
@@ -128,7 +129,7 @@ class Planning:
         with self.store.transaction() as db:
             values = [person_id, absence.first.isoformat(), absence.last.isoformat(), absence.kind]
             number = int(db.execute("INSERT INTO absences (person_id, first_day, last_day, kind) VALUES (?, ?, ?, ?)", values).lastrowid or 0)
-            self.store.note_by(by, "absence added", person_id=person_id, absence_id=number)
+            self.store.note_by(by, Action.ABSENCE_ADDED, person_id=person_id, absence_id=number)
         return number
 
     def cancel_absence(self, absence_id: int, by: str) -> None:
@@ -136,7 +137,7 @@ class Planning:
             sql = "UPDATE absences SET cancelled_at = ? WHERE id = ? AND cancelled_at IS NULL"
             if not db.execute(sql, [to_ms(time.time()), absence_id]).rowcount:
                 raise StoreError(f"there is no absence {absence_id} that could be cancelled", code="store.no_such")
-            self.store.note_by(by, "absence cancelled", absence_id=absence_id)
+            self.store.note_by(by, Action.ABSENCE_CANCELLED, absence_id=absence_id)
 
     def absences(self, first: date, last: date) -> list[AbsenceRow]:
         """Everything that touches these days and was not cancelled."""
@@ -151,13 +152,13 @@ class Planning:
         with self.store.transaction() as db:
             sql = "INSERT INTO holidays (day, name) VALUES (?, ?) ON CONFLICT (day) DO UPDATE SET name = excluded.name"
             db.execute(sql, [day.isoformat(), clean_text("name", name, LONGEST)])
-            self.store.note_by(by, "holiday set", day=day.isoformat())
+            self.store.note_by(by, Action.HOLIDAY_SET, day=day.isoformat())
 
     def remove_holiday(self, day: date, by: str) -> None:
         with self.store.transaction() as db:
             if not db.execute("DELETE FROM holidays WHERE day = ?", [day.isoformat()]).rowcount:
                 raise StoreError(f"{day} is no holiday", code="store.no_such")
-            self.store.note_by(by, "holiday removed", day=day.isoformat())
+            self.store.note_by(by, Action.HOLIDAY_REMOVED, day=day.isoformat())
 
     def holidays(self) -> dict[date, str]:
         with self.store.reading() as db:

@@ -18,6 +18,7 @@ from device.attendance.sheets import MARGIN_DAYS, locked_days_changed, sheet_wit
 from device.attendance.timesheet.sheet import Sheet
 from device.attendance.timesheet.worksite import minute
 from device.storage import corrections
+from device.storage.audit import Action
 from device.storage.corrections import CorrectionDraft
 from device.storage.database import StoreError
 from device.storage.records import LastPunch, clean_text
@@ -98,7 +99,7 @@ class Desk:
             row = {**draft.row(), "requested_by": clean_text("name", by, 200), "requested_at": to_ms(self._now)}
             sql = f"INSERT INTO correction_requests ({', '.join(row)}) VALUES ({', '.join(f':{key}' for key in row)})"
             number = int(db.execute(sql, row).lastrowid or 0)
-            self.store.note_by(by, "correction requested", request_id=number, person_id=draft.person_id)
+            self.store.note_by(by, Action.CORRECTION_REQUESTED, request_id=number, person_id=draft.person_id)
             return self._one(db, number)
 
     def decide(self, request_id: int, approve: bool, by: str, note: str = "") -> Request:
@@ -119,7 +120,7 @@ class Desk:
             values = [request_id, int(approve), clean_text("name", by, 200), to_ms(self._now), note, correction_id]
             sql = "INSERT INTO correction_decisions (request_id, approved, decided_by, decided_at, note, correction_id) VALUES (?, ?, ?, ?, ?, ?)"
             db.execute(sql, values)
-            action = "correction approved" if approve else "correction refused"
+            action = Action.CORRECTION_APPROVED if approve else Action.CORRECTION_REFUSED
             self.store.note_by(by, action, request_id=request_id, person_id=request.draft.person_id, correction_id=correction_id)
             return self._one(db, request_id)
 
@@ -159,7 +160,7 @@ class Desk:
             values = [first.isoformat(), last.isoformat(), begin * 60_000, end * 60_000, site_json(site), clean_text("name", by, 200), to_ms(self._now)]
             sql = "INSERT INTO period_locks (first_day, last_day, from_ms, until_ms, site, locked_by, locked_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
             number = int(db.execute(sql, values).lastrowid or 0)
-            self.store.note_by(by, "period locked", lock_id=number, first=first.isoformat(), last=last.isoformat())
+            self.store.note_by(by, Action.PERIOD_LOCKED, lock_id=number, first=first.isoformat(), last=last.isoformat())
             return next(lock for lock in _locks(db) if lock.id == number)
 
     def lift(self, lock_id: int, by: str) -> None:
@@ -168,7 +169,7 @@ class Desk:
             sql = "UPDATE period_locks SET lifted_by = ?, lifted_at = ? WHERE id = ? AND lifted_at IS NULL"
             if not db.execute(sql, [clean_text("name", by, 200), to_ms(self._now), lock_id]).rowcount:
                 raise StoreError(f"there is no lock {lock_id} that could be lifted", code="store.no_such")
-            self.store.note_by(by, "period lock lifted", lock_id=lock_id)
+            self.store.note_by(by, Action.PERIOD_LOCK_LIFTED, lock_id=lock_id)
 
     def locks(self) -> list[Lock]:
         """All that ever were, newest first."""

@@ -12,6 +12,7 @@ from device import config
 from device.config import database_path
 from device.maintenance import backup
 from device.maintenance.backup import BackupError
+from device.storage.audit import Action
 from device.storage.store import Store
 
 
@@ -33,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
         raise BackupError(f"{args.file} is there already; give another name")
     with Store.open(database, settings.store, must_exist=True, actor="backup") as store:
         backup.create(database, args.config or config.installed_file(config.HOME, config.ROOT), args.file, passphrase(args.passphrase, twice=True))
-        store.audit("backup", "backup made", {})
+        store.audit("backup", Action.BACKUP_MADE, {})
     print(f"{args.file}: {args.file.stat().st_size / 1e6:.1f} MB; without its passphrase nobody can open it")
     return 0
 

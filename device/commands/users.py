@@ -8,6 +8,7 @@ from pathlib import Path
 
 from device import config
 from device.config import database_path
+from device.storage.audit import Action
 from device.storage.store import Store
 from device.web.access import accounts, passwords
 from device.web.access.accounts import ROLES, AccountError
@@ -54,5 +55,5 @@ def _password(store: Store, action: str, login: str, role: str) -> None:
 def _unlock(store: Store) -> None:
     with store.transaction() as db:
         db.execute("DELETE FROM attempts")
-        store.note("failed attempts forgiven")
+        store.note(Action.ATTEMPTS_FORGIVEN)
     print("failed attempts of everybody are forgotten")

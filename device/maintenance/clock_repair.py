@@ -15,6 +15,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from device.storage import corrections
+from device.storage.audit import Action
 from device.storage.corrections import CorrectionDraft
 from device.storage.database import StoreError
 from device.storage.records import LastPunch
@@ -48,7 +49,7 @@ def left_over(db: Database, clock: ClockState) -> list[int]:
 class Change:
     """Something that happened to the clock: for the audit, and in words."""
 
-    action: str
+    action: Action
     details: dict[str, Any]
     words: str
 
@@ -68,9 +69,9 @@ class ClockWatch:
         found = []
         if abs(jump) > TOLERANCE_SECONDS:
             details = {"seconds": round(jump, 1), "was": iso_utc(wall - jump), "is": iso_utc(wall)}
-            found.append(Change("clock jumped", details, f"the clock jumped by {jump:+.1f} s to {iso_utc(wall)}"))
+            found.append(Change(Action.CLOCK_JUMPED, details, f"the clock jumped by {jump:+.1f} s to {iso_utc(wall)}"))
         if zone != before[2]:
-            found.append(Change("zone changed", {"was": before[2], "is": zone}, f"the time zone changed from {before[2]} to {zone}"))
+            found.append(Change(Action.ZONE_CHANGED, {"was": before[2], "is": zone}, f"the time zone changed from {before[2]} to {zone}"))
         return found
 
 
@@ -129,4 +130,4 @@ def _outermost_first(rows: list[Any], started_ms: float) -> list[Any]:
 
 def _correct(db: Database, store: Store, draft: CorrectionDraft) -> None:
     number = corrections.append(db, draft, BY)
-    store.note("punch time repaired", punch_id=draft.punch_id, correction_id=number, person_id=draft.person_id)
+    store.note(Action.PUNCH_TIME_REPAIRED, punch_id=draft.punch_id, correction_id=number, person_id=draft.person_id)

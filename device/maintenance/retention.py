@@ -11,20 +11,22 @@ from __future__ import annotations
 from sqlite_utils import Database
 
 from device.config import RetentionSettings
+from device.storage.audit import Action, sql_list
 from device.storage.hash_chain import batch_digest
 from device.storage.store import Store
 from device.system.clock import to_ms
 
 DAY_MS = 86_400_000
+CAME_OR_WENT = (Action.PERSON_ADDED, Action.PERSON_ACTIVATED, Action.PERSON_DEACTIVATED)
 
 RULES = {  # setting -> what it removes, and the statement; `:before` is ms since the epoch
     "sightings_days": ("sightings", "DELETE FROM sightings WHERE occurred_at < :before"),
     "crops_days": ("enrolment crops", "UPDATE templates SET crop = NULL WHERE crop IS NOT NULL AND created_at < :before"),
     "inactive_days": (
         "templates of inactive people",
-        """DELETE FROM templates WHERE person_id IN (SELECT p.id FROM people p WHERE p.active = 0
+        f"""DELETE FROM templates WHERE person_id IN (SELECT p.id FROM people p WHERE p.active = 0
             AND NOT EXISTS (SELECT 1 FROM punches WHERE person_id = p.id AND occurred_at >= :before)
-            AND NOT EXISTS (SELECT 1 FROM audit WHERE action IN ('person deactivated', 'person activated', 'person added')
+            AND NOT EXISTS (SELECT 1 FROM audit WHERE action IN {sql_list(CAME_OR_WENT)}
                 AND at >= :before AND json_extract(details, '$.person_id') = p.id))""",
     ),
 }
@@ -77,7 +79,7 @@ def apply(store: Store, settings: RetentionSettings, now: float) -> list[str]:
                 count = int(db.execute(sql, {"before": to_ms(now) - days * DAY_MS}).rowcount)
                 removed |= {what: count} if count else {}
         if removed:
-            store.note("retention applied", **{what.replace(" ", "_"): count for what, count in removed.items()})
+            store.note(Action.RETENTION_APPLIED, **{what.replace(" ", "_"): count for what, count in removed.items()})
     if not removed:
         return []
     store.empty_log()
@@ -109,7 +111,7 @@ def _take_out(db: Database, store: Store, count: int, policy: dict[str, int]) ->
     link = "SELECT g.chain, r.id, r.previous_hash, r.hash FROM temp.going g JOIN {table} r ON g.chain = '{table}' AND r.id = g.id"
     links = db.execute(f"{link.format(table='punches')} UNION {link.format(table='corrections')} ORDER BY 1, 2").fetchall()
     audit_id = db.execute("SELECT coalesce(max(id), 0) + 1 FROM audit").fetchone()[0]
-    store.note("punches removed", punches=count, sha256=batch_digest(row[3] for row in links))
+    store.note(Action.PUNCHES_REMOVED, punches=count, sha256=batch_digest(row[3] for row in links))
     db.conn.executemany("INSERT INTO removals (chain, id, previous_hash, hash, audit_id) VALUES (?, ?, ?, ?, ?)", [(*row, audit_id) for row in links])
     db.execute("INSERT INTO removing VALUES (1)")  # lets the tables' own guards open
     for sql in DELETIONS:

@@ -19,6 +19,8 @@ from typing import TypeAlias
 
 from sqlite_utils import Database
 
+from device.storage.audit import Action
+
 Value: TypeAlias = str | int | float | None
 
 GENESIS = "0" * 64  # what the first row follows
@@ -87,7 +89,8 @@ def _removals(db: Database, table: str) -> tuple[dict[int, tuple[str, str]], tup
     batches = db.execute("SELECT audit_id, min(id) FROM removals WHERE chain = ? GROUP BY 1 ORDER BY 2", [table]).fetchall()
     for audit_id, first in batches:
         hashes = [row[0] for row in db.execute("SELECT hash FROM removals WHERE audit_id = ? ORDER BY chain, id", [audit_id])]
-        said = db.execute("SELECT json_extract(details, '$.sha256') FROM audit WHERE id = ? AND action = 'punches removed'", [audit_id]).fetchone()
+        sql = "SELECT json_extract(details, '$.sha256') FROM audit WHERE id = ? AND action = ?"
+        said = db.execute(sql, [audit_id, Action.PUNCHES_REMOVED.value]).fetchone()
         if said is None or said[0] != batch_digest(hashes):
             return gone, (first, f"{CHAINED[table]} {first} was removed, but not as the audit says")
     return gone, None

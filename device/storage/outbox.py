@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from sqlite_utils import Database
 
 from device.storage import outbox_rows
+from device.storage.audit import Action, Audit
 from device.storage.database import StoreError, explained, writing
 from device.storage.outbox_rows import DeadLetter, Mark, TargetHealth, TargetState, Waiting
 from device.system.clock import to_ms
@@ -17,7 +18,7 @@ from device.system.clock import to_ms
 class OutboxTable:
     """Part of an open store (`store.outbox`). Times are s since the epoch, UTC."""
 
-    def __init__(self, db: Database, path: Path, audit: Callable[..., None]) -> None:
+    def __init__(self, db: Database, path: Path, audit: Audit) -> None:
         self._db = db
         self._path = path
         self._audit = audit
@@ -31,7 +32,7 @@ class OutboxTable:
                 return
         with writing(self._db, self._path):
             outbox_rows.set_targets(self._db, connectors)
-            self._audit("targets set", connectors=sorted(connectors))
+            self._audit(Action.TARGETS_SET, connectors=sorted(connectors))
 
     def fill(self, connector: str, since: float, until: float = float("inf"), again: bool = False) -> int:
         """Queue punches recorded before the target was there, with their corrections; returns how many were new.
@@ -49,7 +50,7 @@ class OutboxTable:
                     f"no target {connector!a} is configured; give the configuration with its table [connectors.{connector}] to --config", code="store.no_target"
                 )
             count = outbox_rows.fill(self._db, connector, to_ms(since), to_ms(min(until, 1e12)), to_ms(time.time()), again)
-            self._audit("outbox filled", connector=connector, count=count)
+            self._audit(Action.OUTBOX_FILLED, connector=connector, count=count)
         return count
 
     # how it stands
@@ -72,13 +73,13 @@ class OutboxTable:
 
     def replay(self, connector: str | None = None, ids: Sequence[int] | None = None) -> int:
         """Let dead letters wait again, all or some; returns how many."""
-        return self._decide("dead letters replayed", connector, ids, "waiting")
+        return self._decide(Action.DEAD_LETTERS_REPLAYED, connector, ids, "waiting")
 
     def discard(self, connector: str | None = None, ids: Sequence[int] | None = None) -> int:
         """Give dead letters up: they are never sent; returns how many. The punches themselves stay."""
-        return self._decide("dead letters discarded", connector, ids, "discarded")
+        return self._decide(Action.DEAD_LETTERS_DISCARDED, connector, ids, "discarded")
 
-    def _decide(self, action: str, connector: str | None, ids: Sequence[int] | None, state: str) -> int:
+    def _decide(self, action: Action, connector: str | None, ids: Sequence[int] | None, state: str) -> int:
         with writing(self._db, self._path):
             count = outbox_rows.change_dead(self._db, connector, ids, state)
             if count:

@@ -21,13 +21,13 @@ from sqlite_utils import Database
 
 from device.contract import ClockfaceError
 from device.storage import hash_chain, outbox_rows
+from device.storage.audit import Action
 from device.storage.database import StoreError, TerminalLock, connect, writing
 from device.storage.hash_chain import CHAINED, GENESIS, row_hash
 from device.system.clock import iso_utc, to_ms
 from device.system.files import Disk
 
 BUSY_MS = 5000
-RESTORED = "database restored"  # in the audit
 MISSING = "it is missing"
 GROWING = ("people", "templates", *CHAINED)  # tables whose newer rows can be added to the copy, parents first
 DAMAGE = ("malformed", "not a database", "disk i/o error", "corrupt")  # what SQLite calls it
@@ -149,7 +149,7 @@ def _prepare(database: Path, found: str, now: float) -> None:
             row: dict[str, hash_chain.Value] = {
                 "at": to_ms(now),
                 "actor": "terminal",
-                "action": RESTORED,
+                "action": Action.DATABASE_RESTORED.value,
                 "details": json.dumps(details, sort_keys=True),
             }
             hash_chain.append(db, "audit", row)
@@ -160,7 +160,7 @@ def _prepare(database: Path, found: str, now: float) -> None:
 
 def _details(ready: Path) -> dict[str, Any]:
     with closing(sqlite3.connect(ready)) as db:
-        text = db.execute("SELECT details FROM audit WHERE action = ? ORDER BY id DESC LIMIT 1", [RESTORED]).fetchone()[0]
+        text = db.execute("SELECT details FROM audit WHERE action = ? ORDER BY id DESC LIMIT 1", [Action.DATABASE_RESTORED.value]).fetchone()[0]
     return dict(json.loads(text))
 
 

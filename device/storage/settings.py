@@ -15,6 +15,7 @@ from typing import Any
 
 from device import config
 from device.config import ConfigError, Settings
+from device.storage.audit import Action
 from device.storage.store import Store
 
 ONLY_IN_FILE = ("store", "connectors", "outbox", "embedder.model", "embedder.sha256", "web.certificate", "web.key", "web.plain_http", "web.consent")
@@ -119,7 +120,7 @@ def change(store: Store, file: Path | None, values: dict[str, Any]) -> list[str]
             db.execute("DELETE FROM settings WHERE key = ?", [name])
             if key in now[section]:
                 db.execute("INSERT INTO settings (key, value) VALUES (?, ?)", [name, json.dumps(now[section][key])])
-            store.note("setting changed", setting=name, before=json.loads(old[0]) if old else None, after=now[section].get(key))
+            store.note(Action.SETTING_CHANGED, setting=name, before=json.loads(old[0]) if old else None, after=now[section].get(key))
     return changed
 
 
@@ -128,7 +129,7 @@ def forget(store: Store, name: str) -> None:
     with store.transaction() as db:
         old = db.execute("SELECT value FROM settings WHERE key = ?", [name]).fetchone()
         db.execute("DELETE FROM settings WHERE key = ?", [name])
-        store.note("setting changed", setting=name, before=json.loads(old[0]) if old else None, after=None)
+        store.note(Action.SETTING_CHANGED, setting=name, before=json.loads(old[0]) if old else None, after=None)
 
 
 def fixed_by(file: Path | None) -> set[str]:

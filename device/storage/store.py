@@ -21,6 +21,7 @@ from sqlite_utils import Database
 
 from device.config import StoreSettings
 from device.storage import consents, corrections, hash_chain, outbox_rows, recovery, templates
+from device.storage.audit import Action
 from device.storage.consents import ConsentDraft
 from device.storage.corrections import CorrectionDraft
 from device.storage.database import StoreError, TerminalLock, connect, explained, writing
@@ -111,14 +112,14 @@ class Store:
             row = {"name": name, "code": code, "created_at": to_ms(time.time())}
             person_id = self._db.execute("INSERT INTO people (name, code, created_at) VALUES (:name, :code, :created_at)", row).lastrowid
             assert person_id is not None
-            self._audit("person added", person_id=person_id)
+            self._audit(Action.PERSON_ADDED, person_id=person_id)
             self._consented(person_id, consent)
             self._insert_templates(person_id, drafts)
             return self._one(person_id)
 
     def rename(self, person_id: int, name: str) -> Person:
         name = clean_text("name", name, LONGEST_NAME)
-        return self._change(person_id, "person renamed", "name = ?", name)
+        return self._change(person_id, Action.PERSON_RENAMED, "name = ?", name)
 
     def set_code(self, person_id: int, code: str | None) -> Person:
         """Raises:
@@ -134,16 +135,16 @@ class Store:
             if self._one(person_id).erased:
                 raise StoreError(f"person {person_id} is erased; enrol as a new person", code="store.erased")
             self._db.execute("UPDATE people SET code = ? WHERE id = ?", [code, person_id])
-            self._audit("code changed", person_id=person_id)
+            self._audit(Action.CODE_CHANGED, person_id=person_id)
             return self._one(person_id)
 
     def activate(self, person_id: int) -> Person:
         """Let somebody be recognised and recorded again."""
-        return self._change(person_id, "person activated", "active = ?", 1)
+        return self._change(person_id, Action.PERSON_ACTIVATED, "active = ?", 1)
 
     def deactivate(self, person_id: int) -> Person:
         """Nobody is recognised as, or recorded for, this person any more; everything is kept."""
-        return self._change(person_id, "person deactivated", "active = ?", 0)
+        return self._change(person_id, Action.PERSON_DEACTIVATED, "active = ?", 0)
 
     def erase(self, person_id: int) -> Person:
         """Forget somebody: their key, name, code, templates and crops, overwritten in the file and gone from its write-ahead log.
@@ -164,7 +165,7 @@ class Store:
             if not person.erased:
                 sql = "UPDATE people SET name = ?, code = NULL, active = 0, erased_at = ? WHERE id = ?"
                 self._db.execute(sql, [f"erased-{person_id}", to_ms(time.time()), person_id])
-                self._audit("person erased", person_id=person_id)
+                self._audit(Action.PERSON_ERASED, person_id=person_id)
         self.keys.erase(person_id)
         self._empty_log(f"person {person_id} is erased", "erase again")
         recovery.renew(self.path)
@@ -180,7 +181,7 @@ class Store:
             self._one(person_id)
             removed = int(self._db.execute("DELETE FROM templates WHERE person_id = ?", [person_id]).rowcount)
             withdrawn = consents.withdraw(self._db, person_id)
-            self._audit("consent withdrawn", person_id=person_id, templates=removed, consents=withdrawn)
+            self._audit(Action.CONSENT_WITHDRAWN, person_id=person_id, templates=removed, consents=withdrawn)
         self.keys.forget(person_id)
         self._empty_log(f"the templates of person {person_id} are removed", "withdraw again")
         recovery.renew(self.path)
@@ -350,7 +351,7 @@ class Store:
             sql = "INSERT INTO sightings (occurred_at, count, best_score) VALUES (?, ?, ?)"
             self._db.execute(sql, [to_ms(occurred_at), count, None if best_score is None else float(best_score)])
 
-    def audit(self, actor: str, action: str, details: Mapping[str, Any]) -> None:
+    def audit(self, actor: str, action: Action, details: Mapping[str, Any]) -> None:
         """Note who did what. The row can never be removed: no names, no biometrics in `details`, ids only."""
         with self._writing():
             self._append_audit(actor, action, details)
@@ -379,11 +380,11 @@ class Store:
         """Who the audit says does what follows."""
         self._actor = actor
 
-    def note(self, action: str, **details: Any) -> None:
+    def note(self, action: Action, **details: Any) -> None:
         """Audit, inside `transaction`: ids only, no names and no biometrics, for the row outlives an erasure."""
         self._audit(action, **details)
 
-    def note_by(self, actor: str, action: str, **details: Any) -> None:
+    def note_by(self, actor: str, action: Action, **details: Any) -> None:
         """The same in another one's name."""
         self._append_audit(actor, action, details)
 
@@ -412,7 +413,7 @@ class Store:
             raise StoreError(f"there is no person with id {person_id}; `python -m device people list` shows everybody", code="store.nobody")
         return found[0]
 
-    def _change(self, person_id: int, action: str, assignment: str, value: str | int) -> Person:
+    def _change(self, person_id: int, action: Action, assignment: str, value: str | int) -> Person:
         with self._writing():
             if self._one(person_id).erased:
                 raise StoreError(f"person {person_id} is erased; enrol as a new person", code="store.erased")
@@ -423,7 +424,7 @@ class Store:
     def _consented(self, person_id: int, consent: ConsentDraft | None) -> None:
         if consent is not None:
             consent_id = consents.give(self._db, person_id, consent, self._actor)
-            self._audit("consent given", person_id=person_id, consent_id=consent_id, version=consent.version, way=consent.way)
+            self._audit(Action.CONSENT_GIVEN, person_id=person_id, consent_id=consent_id, version=consent.version, way=consent.way)
 
     def _insert_templates(self, person_id: int, drafts: Sequence[TemplateDraft]) -> list[int]:
         key = self.keys.ensure(person_id) if drafts else b""
@@ -431,14 +432,14 @@ class Store:
             templates.remove_unreadable(self._db, key, person_id)
         ids = [templates.insert(self._db, key, person_id, draft) for draft in drafts]
         if ids:
-            self._audit("templates added", person_id=person_id, templates=ids)
+            self._audit(Action.TEMPLATES_ADDED, person_id=person_id, templates=ids)
         return ids
 
-    def _audit(self, action: str, **details: Any) -> None:
+    def _audit(self, action: Action, **details: Any) -> None:
         self._append_audit(self._actor, action, details)
 
-    def _append_audit(self, actor: str, action: str, details: Mapping[str, Any]) -> None:
-        hash_chain.append(self._db, "audit", {"at": to_ms(time.time()), "actor": actor, "action": action, "details": json.dumps(details, sort_keys=True)})
+    def _append_audit(self, actor: str, action: Action, details: Mapping[str, Any]) -> None:
+        hash_chain.append(self._db, "audit", {"at": to_ms(time.time()), "actor": actor, "action": action.value, "details": json.dumps(details, sort_keys=True)})
 
 
 def _as_id(text: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from device.storage.audit import Action
 from device.storage.store import Store
 from device.vision.gallery import Gallery
 from device.vision.recogniser import Recogniser
@@ -13,7 +14,7 @@ def gallery_of(store: Store, recogniser: Recogniser) -> Gallery:
     gallery = Gallery(card.model_id, card.embedding_size)
     _, person_ids, matrix = store.templates(card.model_id)
     with store.transaction():
-        store.note("templates read", templates=len(person_ids), model=card.model_id[:12])
+        store.note(Action.TEMPLATES_READ, templates=len(person_ids), model=card.model_id[:12])
     if len(person_ids):
         gallery.add(person_ids, matrix, card.model_id)
     return gallery

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from device.storage.audit import Action
 from device.storage.database import DamagedError, StoreError
 from device.system.restart import Backoff, Say, in_words
 from device.terminal.capture_session import Booth
@@ -48,7 +49,7 @@ class Recognition:
             if self.trouble == "recogniser":
                 self._pipeline.recogniser = self._booth.recogniser = self._load()
             if self.trouble == "store":
-                self._pipeline.store.audit("terminal", "store works again", {})  # not before something was really written
+                self._pipeline.store.audit("terminal", Action.STORE_WORKS_AGAIN, {})  # not before something was really written
             scene = self.look(frame)
         except DamagedError as error:
             self._damaged()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from device.contract import ClockfaceError
+from device.storage.audit import Action
 from device.storage.records import clean_text
 from device.storage.store import Store
 from device.system.clock import to_ms
@@ -86,7 +87,7 @@ def add(store: Store, login: str, role: str, password: str) -> User:
             raise AccountError(f"the login {login!r} is taken; choose another one, or activate that user again", code="account.taken")
         sql = "INSERT INTO users (login, role, password_hash, must_change, created_at) VALUES (?, ?, ?, 1, ?)"
         user_id = db.execute(sql, [login, checked_role(role), stored, to_ms(time.time())]).lastrowid
-        store.note("user added", user_id=user_id, role=role)
+        store.note(Action.USER_ADDED, user_id=user_id, role=role)
     assert user_id is not None
     return user(store, user_id)
 
@@ -107,7 +108,7 @@ def change(store: Store, user_id: int, *, role: str | None = None, active: bool 
             raise AccountError("somebody must be left who may administer: make another user admin first", code="account.last_admin")
         db.execute("UPDATE users SET role = ?, active = ? WHERE id = ?", [new_role, new_active, user_id])
         db.execute("DELETE FROM sessions WHERE user_id = ?", [user_id])
-        store.note("user changed", user_id=user_id, role=new_role, active=bool(new_active))
+        store.note(Action.USER_CHANGED, user_id=user_id, role=new_role, active=bool(new_active))
     return user(store, user_id)
 
 
@@ -122,7 +123,7 @@ def set_password(store: Store, user_id: int, password: str, *, must_change: bool
     with store.transaction() as db:
         db.execute("UPDATE users SET password_hash = ?, must_change = ? WHERE id = ?", [stored, int(must_change), user_id])
         db.execute("DELETE FROM sessions WHERE user_id = ?", [user_id])
-        store.note("password set", user_id=user_id, must_change=must_change)
+        store.note(Action.PASSWORD_SET, user_id=user_id, must_change=must_change)
 
 
 def checked_role(role: str) -> Role:

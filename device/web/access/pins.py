@@ -7,6 +7,7 @@ import secrets
 import time
 
 from device.contract import ClockfaceError
+from device.storage.audit import Action
 from device.storage.records import Person
 from device.storage.store import Store
 from device.system.clock import to_ms
@@ -49,13 +50,13 @@ def set_pin(store: Store, person_id: int, pin: str) -> None:
     with store.transaction() as db:
         sql = "INSERT INTO pins (person_id, hash, set_at) VALUES (?, ?, ?) ON CONFLICT (person_id) DO UPDATE SET hash = excluded.hash, set_at = excluded.set_at"
         db.execute(sql, [person_id, stored, to_ms(time.time())])
-        store.note("pin set", person_id=person_id)
+        store.note(Action.PIN_SET, person_id=person_id)
 
 
 def remove_pin(store: Store, person_id: int) -> None:
     with store.transaction() as db:
         if db.execute("DELETE FROM pins WHERE person_id = ?", [person_id]).rowcount:
-            store.note("pin removed", person_id=person_id)
+            store.note(Action.PIN_REMOVED, person_id=person_id)
 
 
 def who_have_one(store: Store) -> set[int]:

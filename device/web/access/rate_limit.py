@@ -6,10 +6,12 @@ import hashlib
 from typing import Literal
 
 from device.contract import ClockfaceError
+from device.storage.audit import Action
 from device.storage.store import Store
 from device.system.clock import to_ms
 
 Kind = Literal["password", "pin"]
+WRONG: dict[Kind, Action] = {"password": Action.WRONG_PASSWORD, "pin": Action.WRONG_PIN}
 WINDOW_SECONDS = 900.0  # failures count for so long
 MOST_OF_SUBJECT_AND_ADDRESS = 5  # failures of one login or code from one address
 MOST_OF_ADDRESS = 20  # ... of one address
@@ -50,7 +52,7 @@ def failed(store: Store, kind: Kind, subject: str, address: str, now: float) -> 
     """Note a failure, in the audit as well."""
     with store.transaction() as db:
         db.execute("INSERT INTO attempts (at, kind, subject, address) VALUES (?, ?, ?, ?)", [to_ms(now), kind, _hash(subject), address])
-        store.note(f"wrong {kind}", address=address)
+        store.note(WRONG[kind], address=address)
 
 
 def forgive(store: Store, kind: Kind, subject: str) -> None:

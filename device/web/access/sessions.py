@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from device.config import WebSettings
+from device.storage.audit import Action
 from device.storage.store import Store
 from device.system.clock import to_ms
 from device.web.access.accounts import COLUMNS, User, _user
@@ -41,7 +42,7 @@ def start(store: Store, user: User, place: Place, now: float) -> str:
     with store.transaction() as db:
         row = [_hash(token), user.id, place, to_ms(now), to_ms(now)]
         db.execute("INSERT INTO sessions (token_hash, user_id, place, created_at, seen_at) VALUES (?, ?, ?, ?, ?)", row)
-        store.note("logged in", user_id=user.id, place=place)
+        store.note(Action.LOGGED_IN, user_id=user.id, place=place)
     return token
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from device.storage.audit import Action
 from device.system.clock import to_ms
 from device.web.access import accounts
 from device.web.pages import Call, Problem, get
@@ -26,7 +27,8 @@ def audit_page(call: Call) -> Response:
         AND (:actor = '' OR actor = :actor) AND (:action = '' OR action = :action) ORDER BY id DESC LIMIT 101"""
     with call.store.reading() as db:
         rows = db.execute(sql, values).fetchall()
-        actors, actions = ([row[0] for row in db.execute(f"SELECT DISTINCT {what} FROM audit ORDER BY 1")] for what in ("actor", "action"))
+        actors, stored = ([row[0] for row in db.execute(f"SELECT DISTINCT {what} FROM audit ORDER BY 1")] for what in ("actor", "action"))
+    actions = sorted({action.value for action in Action} | set(stored))  # stored: also what another version wrote
     logins = {user.actor: user.login for user in accounts.users(call.store)}
     shown = [{"id": r[0], "at": r[1] / 1000, "actor": logins.get(r[2], r[2]), "action": r[3], "details": said(r[4])} for r in rows[:PER_PAGE]]
     following = shown[-1]["id"] if len(rows) > PER_PAGE else None

@@ -14,6 +14,7 @@ from starlette.responses import FileResponse, Response
 from device import config
 from device.contract import ClockfaceError
 from device.maintenance import backup
+from device.storage.audit import Action
 from device.web.pages import Call, get, post
 
 LARGEST_UPLOAD = 2_000_000_000  # bytes
@@ -36,7 +37,7 @@ def download(call: Call) -> Response:
     except ClockfaceError as error:
         shutil.rmtree(folder)
         return backup_page(call, 400, str(error))
-    call.store.audit(call.who.actor, "backup made", {"bytes": target.stat().st_size})
+    call.store.audit(call.who.actor, Action.BACKUP_MADE, {"bytes": target.stat().st_size})
     name = f"clockface-{call.terminal.now():.0f}.backup"
     return FileResponse(target, filename=name, media_type="application/octet-stream", background=BackgroundTask(shutil.rmtree, folder))
 
@@ -55,9 +56,9 @@ def upload(call: Call) -> Response:
         try:
             contents = backup.stage(copy, call.field("passphrase"), call.terminal.database)
         except ClockfaceError as error:
-            call.store.audit(call.who.actor, "restore refused", {})
+            call.store.audit(call.who.actor, Action.RESTORE_REFUSED, {})
             return backup_page(call, 400, str(error))
-    call.store.audit(call.who.actor, "restore asked", {"made_at": contents.made_at, "people": contents.people, "punches": contents.punches})
+    call.store.audit(call.who.actor, Action.RESTORE_ASKED, {"made_at": contents.made_at, "people": contents.people, "punches": contents.punches})
     call.terminal.live.restart.set()
     return call.page("restarting.html")
 

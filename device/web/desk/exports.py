@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from datetime import date, datetime
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from starlette.responses import Response
 
@@ -19,6 +19,7 @@ from device.attendance.timesheet.sheet import COLUMNS, Sheet, row
 from device.attendance.timesheet.worksite import Site, zone
 from device.delivery import tables
 from device.delivery.tables import COLUMNS as PUNCH_COLUMNS
+from device.storage.audit import Action
 from device.storage.store import Store
 from device.system.clock import iso_utc
 from device.web import parameters
@@ -26,6 +27,8 @@ from device.web.desk.log import asked_for
 from device.web.pages import Call, Problem, get
 
 T = TypeVar("T")
+Exported = Literal["log", "timesheet"]
+EXPORTED: dict[Exported, Action] = {"log": Action.LOG_EXPORTED, "timesheet": Action.TIMESHEET_EXPORTED}
 LONG_ROWS = 5_000
 LOG_COLUMNS = (*PUNCH_COLUMNS, "local_time")
 FORMS = {
@@ -91,7 +94,7 @@ def log_rows(store: Store, chosen: LogFilter, site: Site) -> list[dict[str, Any]
     return rows
 
 
-def download(call: Call, what: str, name: str, columns: Sequence[str], rows: Sequence[tables.Row], details: dict[str, str]) -> Response:
+def download(call: Call, what: Exported, name: str, columns: Sequence[str], rows: Sequence[tables.Row], details: dict[str, str]) -> Response:
     form = call.query.get("format", "csv")
     if form not in FORMS:
         raise Problem(f"format {form[:20]!r}: expected one of {', '.join(FORMS)}")
@@ -101,7 +104,7 @@ def download(call: Call, what: str, name: str, columns: Sequence[str], rows: Seq
         data = tables.as_csv(columns, rows)
     else:
         data = tables.as_xlsx(what, columns, rows) if len(rows) <= LONG_ROWS else apart(tables.as_xlsx, what, columns, rows)
-    call.store.audit(call.who.actor, f"{what} exported", {**details, "rows": len(rows), "format": form})
+    call.store.audit(call.who.actor, EXPORTED[what], {**details, "rows": len(rows), "format": form})
     return Response(data, media_type=FORMS[form], headers={"content-disposition": f'attachment; filename="{name}.{form}"'})
 
 

@@ -17,6 +17,7 @@ from device.contract import ClockfaceError
 from device.maintenance.clock_repair import left_over
 from device.maintenance.doctor import check_clock, check_disk
 from device.storage import hash_chain
+from device.storage.audit import Action
 from device.storage.outbox_rows import DeadLetter, TargetHealth
 from device.system.clock import read_clock_state
 from device.system.hardware import temperature
@@ -53,7 +54,7 @@ def verify(call: Call) -> Response:
     """Recompute the hash chains and look through the whole file: takes seconds on a large database."""
     reports = [call.store.verify_chain(table) for table in hash_chain.CHAINED]
     faults = call.store.faults()
-    call.store.audit(call.who.actor, "chains verified", {"ok": all(report.ok for report in reports), "faults": len(faults)})
+    call.store.audit(call.who.actor, Action.CHAINS_VERIFIED, {"ok": all(report.ok for report in reports), "faults": len(faults)})
     return call.page("health.html", facts=facts(call), letters=letters(call), reports=reports, faults=faults)
 
 

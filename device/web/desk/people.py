@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from device.contract import ClockfaceError
 from device.storage import consents
+from device.storage.audit import Action
 from device.storage.records import Person
 from device.web.access import pins
 from device.web.pages import Call, Problem, get, post
@@ -67,7 +68,7 @@ def pictures(call: Call) -> Response:
     """The crops kept from enrolment; each look is audited."""
     person = somebody(call)
     crops = call.store.kept_crops(person.id)
-    call.store.audit(call.who.actor, "biometrics read", {"person_id": person.id, "pictures": len(crops)})
+    call.store.audit(call.who.actor, Action.BIOMETRICS_READ, {"person_id": person.id, "pictures": len(crops)})
     return person_page(call, pictures=[f"data:image/png;base64,{base64.b64encode(kept.crop).decode()}" for kept in crops])
 
 

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from device import config
 from device.config import ConfigError
 from device.storage import settings as stored_settings
+from device.storage.audit import Action
 from device.web.pages import Call, get, post
 
 LABELS = {
@@ -55,7 +56,7 @@ def save_settings(call: Call) -> Response:
 def restart(call: Call) -> Response:
     """The camera loop ends and the terminal starts again with the settings that are stored now."""
     config.load(call.terminal.config_file, stored_settings.read(call.store))
-    call.store.audit(call.who.actor, "restart asked", {})
+    call.store.audit(call.who.actor, Action.RESTART_ASKED, {})
     call.terminal.live.restart.set()
     return call.page("restarting.html")
 

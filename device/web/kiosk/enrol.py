@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from device.storage.audit import Action
 from device.storage.records import LONGEST_CODE, LONGEST_NAME, clean_text
 from device.storage.store import StoreError
 from device.terminal.capture_session import Booth, Draft
@@ -134,7 +135,7 @@ def check(call: Call) -> Response:
     if look_alike is None:
         return stored(call, draft)
     other = call.store.person(look_alike[0])
-    call.store.audit(call.who.actor, "look-alike found", {"person_id": other.id, "score": round(look_alike[1], 3)})
+    call.store.audit(call.who.actor, Action.LOOK_ALIKE_FOUND, {"person_id": other.id, "score": round(look_alike[1], 3)})
     return call.page("kiosk/look_alike.html", draft=draft, other=other, score=look_alike[1], threshold=threshold)
 
 
@@ -145,7 +146,7 @@ def decide(call: Call) -> Response:
         return call.goto("/kiosk/enrol/capture")
     same = call.field("same") == "yes"
     details = {"person_id": draft.look_alike[0], "score": round(draft.look_alike[1], 3), "same": same}
-    call.store.audit(call.who.actor, "look-alike decided", details)
+    call.store.audit(call.who.actor, Action.LOOK_ALIKE_DECIDED, details)
     if same:
         booth(call).end()
         return call.goto("/kiosk/enrol", call.texts.text("enrol.not_enrolled_twice"))

@@ -21,6 +21,7 @@ from device.attendance.timesheet.shifts import Absence
 from device.attendance.timesheet.worksite import Site
 from device.attendance.today import Board
 from device.commands.benchmark import sample_data
+from device.storage.audit import Action
 from device.storage.records import LastPunch
 from device.storage.store import Punch, PunchDraft, Store
 from device.system.clock import ClockState
@@ -136,8 +137,8 @@ def test_today_by_what_is_new_is_today_read_whole(own_copy: Path) -> None:
 
         number = punch(1, 0, "in")
         assert same()
-        store.audit("user:1", "log exported", {})
-        store.audit("user:1", "logged in", {})
+        store.audit("user:1", Action.LOG_EXPORTED, {})
+        store.audit("user:1", Action.LOGGED_IN, {})
         assert same() and serials[-1] == serials[-2]  # nobody is anywhere else
         store.correct(1, number, LastPunch(NOW - 300, "out"), "test", "test")
         assert same() and serials[-1] > serials[-2]

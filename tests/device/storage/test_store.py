@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from device.config import StoreSettings
+from device.storage.audit import Action
 from device.storage.records import LastPunch
 from device.storage.store import PunchDraft, Store, TemplateDraft
 from device.system.clock import ClockState
@@ -295,9 +296,9 @@ def test_the_audit_tells_who_did_what_and_no_names(tmp_path: Path) -> None:
     with Store.open(tmp_path / "a.db", actor="kiosk") as store:
         ann = store.add_person("Ann Secret")
         store.rename(ann.id, "Ann Hidden")
-        store.audit("chief", "settings changed", {"key": "refractory_seconds"})
+        store.audit("chief", Action.SETTING_CHANGED, {"key": "refractory_seconds"})
         raw = sqlite3.connect(store.path)
         rows = raw.execute("SELECT actor, action, details FROM audit ORDER BY id").fetchall()
         raw.close()
-    assert [row[:2] for row in rows] == [("kiosk", "person added"), ("kiosk", "person renamed"), ("chief", "settings changed")]
+    assert [row[:2] for row in rows] == [("kiosk", "person added"), ("kiosk", "person renamed"), ("chief", "setting changed")]
     assert not any("Secret" in text or "Hidden" in text for row in rows for text in row)

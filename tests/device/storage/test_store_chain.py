@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from device.storage.audit import Action
 from device.storage.records import LastPunch
 from device.storage.store import PunchDraft, Store
 from device.system.clock import ClockState
@@ -28,7 +29,7 @@ def database(tmp_path: Path) -> Path:
             store.record_punch(PunchDraft(ann.id, 1000.0 + number, "in", "kiosk", "face", ClockState(False, "b", number), 0.5, None, 0.4, None, "m1"))
             store.correct(ann.id, number + 1, LastPunch(2000.0 + number, "out"), "why", "Bob")
             if number:
-                store.audit("test", "something", {"number": number})
+                store.audit("test", Action.CHAINS_VERIFIED, {"number": number})
     return path
 
 

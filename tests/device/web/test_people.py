@@ -17,7 +17,9 @@ from device import config
 from device.__main__ import main
 from device.delivery.connectors import Connector
 from device.delivery.outcomes import Failed, Outcome, Refused
+from device.storage import hash_chain
 from device.storage import settings as stored_settings
+from device.storage.audit import Action
 from device.storage.consents import ConsentDraft
 from device.storage.events import Event
 from device.storage.records import Person, TemplateDraft
@@ -204,6 +206,19 @@ def test_the_audit_log_is_filtered(desk: Desk) -> None:
     assert "Nothing fits" in admin.get("/audit?from=2031-01-01").text
     assert admin.get("/audit?from=yesterday").status_code == 400 and admin.get("/audit?from=0001-01-01").status_code in (200, 400)
     assert admin.get("/audit?before=5").status_code == 200
+
+
+def test_the_audit_log_shows_what_another_version_wrote(desk: Desk) -> None:
+    with desk.store() as store, store.transaction() as db:
+        row: dict[str, hash_chain.Value] = {"at": round(desk.clock.now * 1000), "actor": "user:4", "action": "biometrics compared", "details": "{}"}
+        hash_chain.append(db, "audit", row)
+    admin = desk.browser("admin")
+    page = admin.get("/audit").text
+    assert "<td>biometrics compared</td>" in page and "<td>biometrics compared</td>" in admin.get("/audit?action=biometrics compared").text
+    choices = re.findall(r"<option(?: selected)?>([^<]*)</option>", page)
+    assert choices == sorted({*(action.value for action in Action), "biometrics compared"})
+    with desk.store() as store:
+        assert store.verify_chain("audit").ok
 
 
 def test_health_says_what_is_wrong(desk: Desk) -> None:

@@ -1,0 +1,92 @@
+"""The actions that the audit can hold. Their texts are part of the hash chain: one may be added, none may be changed.
+
+A database may hold actions that another version wrote: they stay valid and are shown as they are stored.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+
+class Action(str, enum.Enum):
+    """An action of the audit; the value is what is stored."""
+
+    # people and their faces
+    PERSON_ADDED = "person added"
+    PERSON_RENAMED = "person renamed"
+    CODE_CHANGED = "code changed"
+    PERSON_ACTIVATED = "person activated"
+    PERSON_DEACTIVATED = "person deactivated"
+    PERSON_ERASED = "person erased"
+    CONSENT_GIVEN = "consent given"
+    CONSENT_WITHDRAWN = "consent withdrawn"  # templates and crops went with it
+    TEMPLATES_ADDED = "templates added"
+    TEMPLATES_READ = "templates read"  # the whole gallery was decrypted, for recognition or an enrolment
+    BIOMETRICS_READ = "biometrics read"  # a user looked at somebody's enrolment pictures
+    LOOK_ALIKE_FOUND = "look-alike found"  # at an enrolment, a face like that of somebody enrolled
+    LOOK_ALIKE_DECIDED = "look-alike decided"  # whether it is the same person, by the operator
+    PIN_SET = "pin set"
+    PIN_REMOVED = "pin removed"
+
+    # attendance
+    CORRECTION_REQUESTED = "correction requested"
+    CORRECTION_APPROVED = "correction approved"
+    CORRECTION_REFUSED = "correction refused"
+    PERIOD_LOCKED = "period locked"
+    PERIOD_LOCK_LIFTED = "period lock lifted"
+    SITE_RULES_CHANGED = "site rules changed"  # time zone, start of the day, breaks and the like
+    SHIFT_ADDED = "shift added"
+    PLAN_ADDED = "plan added"
+    PLAN_ASSIGNED = "plan assigned"  # to a person, from a day on
+    ABSENCE_ADDED = "absence added"
+    ABSENCE_CANCELLED = "absence cancelled"
+    HOLIDAY_SET = "holiday set"
+    HOLIDAY_REMOVED = "holiday removed"
+    LOG_EXPORTED = "log exported"
+    TIMESHEET_EXPORTED = "timesheet exported"
+
+    # users of the pages
+    LOGGED_IN = "logged in"
+    WRONG_PASSWORD = "wrong password"
+    WRONG_PIN = "wrong pin"
+    ATTEMPTS_FORGIVEN = "failed attempts forgiven"
+    USER_ADDED = "user added"
+    USER_CHANGED = "user changed"  # role, or whether the user may log in
+    PASSWORD_SET = "password set"
+
+    # delivery
+    TARGETS_SET = "targets set"  # which connectors get punches from now on
+    OUTBOX_FILLED = "outbox filled"  # with punches from before the target was there
+    DEAD_LETTERS_REPLAYED = "dead letters replayed"
+    DEAD_LETTERS_DISCARDED = "dead letters discarded"
+
+    # the terminal
+    SETTING_CHANGED = "setting changed"
+    RESTART_ASKED = "restart asked"
+    BACKUP_MADE = "backup made"
+    RESTORE_ASKED = "restore asked"  # a backup takes the place of the database at the restart
+    RESTORE_REFUSED = "restore refused"  # the file was no backup, damaged, or the passphrase wrong
+    DATABASE_RESTORED = "database restored"  # a damaged database, from the last good copy
+    STORE_WORKS_AGAIN = "store works again"  # after punches could not be recorded
+    CHAINS_VERIFIED = "chains verified"
+    RETENTION_APPLIED = "retention applied"  # what was removed by age, by kind
+    PUNCHES_REMOVED = "punches removed"  # one batch of it; details prove it to the hash chain
+    CLOCK_JUMPED = "clock jumped"
+    ZONE_CHANGED = "zone changed"  # of the operating system
+    PUNCH_TIME_REPAIRED = "punch time repaired"  # a correction of a punch from before the clock was set
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+class Audit(Protocol):
+    """Writes an audit row, inside a transaction."""
+
+    def __call__(self, action: Action, **details: Any) -> None: ...
+
+
+def sql_list(actions: Iterable[Action]) -> str:
+    """What follows IN in a statement, such as ('person added', 'pin set'); no value holds a quote."""
+    return f"({', '.join(repr(action.value) for action in actions)})"
