@@ -1,7 +1,8 @@
 """Today: where everybody is, kept up to date by reading only what is new.
 
 One board is shared by all pages of a terminal: however many browsers ask, a punch or a correction is read once and one
-person's day computed anew. Plans, people and rules change rarely; after one of them everything is read again.
+person's day computed anew. So it is with a person who is added or changed, at the next look. After a change that may
+concern everybody, such as a holiday or the rules of the site, everything is read again.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 from sqlite_utils import Database
@@ -21,12 +22,8 @@ from device.attendance.timesheet.sheet import sheet
 from device.attendance.timesheet.workday import WorkDay
 from device.attendance.timesheet.worksite import Site, minute
 from device.storage import corrections
+from device.storage.audit import CHANGES_NOBODY, CHANGES_ONE_PERSON, sql_list
 from device.storage.store import Store
-
-HARMLESS = (  # actions of the audit after which everybody is where they were; whatever is not named here counts as a change of plans
-    "logged in", "logged out", "wrong password", "wrong pin", "failed attempts forgiven", "password set", "pin set", "pin removed", "biometrics read",
-    "log exported", "timesheet exported", "correction requested", "correction approved", "correction refused",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ class _Mark:
 
     punch: int
     correction: int
-    audit: int  # plans, people and rules never change without a row there; up to here only HARMLESS ones followed
+    audit: int  # plans, people and rules never change without a row there
     day: date
 
 
@@ -75,9 +72,10 @@ class Board:
         self._mark: _Mark | None = None
         self._days: dict[int, tuple[WorkDay, WorkDay]] = {}
         self._names: dict[int, tuple[str, str | None]] = {}
-        self._schedules: Schedules | None = None
+        self._schedules = Schedules({})
         self._site = Site()
         self._picture: Picture | None = None
+        self.whole_reads = 0  # how often everybody was read: slow where there are thousands
 
     def picture(self, store: Store) -> Picture:
         """As of now."""
@@ -90,29 +88,24 @@ class Board:
             return self._picture
 
     def _refresh(self, db: Database, moment: int) -> bool:
+        """Read what is new; returns whether anything was."""
         old = self._mark
-        site = self._site if old else read_site(db)
-        punch, correction, audit = (db.execute(f"SELECT coalesce(max(id), 0) FROM {table}").fetchone()[0] for table in ("punches", "corrections", "audit"))
-        if old is None or site.day_of(moment) != old.day or self._plans_changed(db, old.audit):
+        changed = _changed_people(db, old.audit) if old and self._site.day_of(moment) == old.day else None
+        if old is None or changed is None:
             self._read_all(db, moment)
-        elif (punch, correction) != (old.punch, old.correction):
-            new = "SELECT person_id FROM punches WHERE id > ? UNION SELECT person_id FROM corrections WHERE id > ?"
-            for (person,) in db.execute(new, [old.punch, old.correction]).fetchall():
-                self._read_one(db, person, old.day, moment)
         else:
-            self._mark = replace(old, audit=audit)
-            return False
-        self._mark = _Mark(punch, correction, audit, self._site.day_of(moment))
-        return True
-
-    def _plans_changed(self, db: Database, since: int) -> bool:
-        marks = ", ".join("?" * len(HARMLESS))
-        return db.execute(f"SELECT 1 FROM audit WHERE id > ? AND action NOT IN ({marks}) LIMIT 1", [since, *HARMLESS]).fetchone() is not None
+            for person in changed:
+                self._read_person(db, person)
+            changed |= _recorded_people(db, old)
+            for person in changed & self._names.keys():
+                self._read_days(db, person, old.day, moment)
+        self._mark = _mark(db, self._site.day_of(moment))
+        return changed is None or bool(changed)
 
     def _read_all(self, db: Database, moment: int) -> None:
+        self.whole_reads += 1
         self._site, self._schedules = read_site(db), read_schedules(db)
-        people = db.execute("SELECT id, name, code FROM people WHERE active = 1").fetchall()
-        self._names = {row[0]: (row[1], row[2]) for row in sorted(people, key=lambda row: (row[1].casefold(), row[0]))}
+        self._names = {row[0]: (row[1], row[2]) for row in db.execute("SELECT id, name, code FROM people WHERE active = 1")}
         days = self._two(self._site.day_of(moment))
         entries = corrections.entries(db, *reach(days, self._site))
         self._days = {}
@@ -120,9 +113,16 @@ class Board:
             yesterday, today = sheet(person, entries.get(person, []), days, self._schedules[person], self._site, moment).days
             self._days[person] = (yesterday, today)
 
-    def _read_one(self, db: Database, person: int, day: date, moment: int) -> None:
-        if person not in self._names or self._schedules is None:
-            return
+    def _read_person(self, db: Database, person: int) -> None:
+        """Who they are and what is planned for them; not their days."""
+        row = db.execute("SELECT name, code FROM people WHERE id = ? AND active = 1", [person]).fetchone()
+        if row is None:
+            self._names.pop(person, None)
+        else:
+            self._names[person] = (row[0], row[1])
+            self._schedules[person] = read_schedules(db, person)[person]
+
+    def _read_days(self, db: Database, person: int, day: date, moment: int) -> None:
         days = self._two(day)
         entries = corrections.entries(db, *reach(days, self._site), person).get(person, [])
         yesterday, today = sheet(person, entries, days, self._schedules[person], self._site, moment).days
@@ -135,4 +135,24 @@ class Board:
         lines = [Line(person, *self._names[person], presence(*self._days[person], self._site, moment), self._days[person]) for person in self._names]
         assert self._mark is not None
         serial = self._picture.serial + 1 if self._picture else 1
+        lines.sort(key=lambda line: (line.name.casefold(), line.person_id))
         return Picture(self._site, self._mark.day, moment, tuple(lines), self._mark.punch, serial)
+
+
+def _mark(db: Database, day: date) -> _Mark:
+    punch, correction, audit = (db.execute(f"SELECT coalesce(max(id), 0) FROM {table}").fetchone()[0] for table in ("punches", "corrections", "audit"))
+    return _Mark(punch, correction, audit, day)
+
+
+def _changed_people(db: Database, since: int) -> set[int] | None:
+    """Who was added or changed, or planned otherwise, after an audit row; None: it may be everybody."""
+    sql = f"""SELECT DISTINCT action IN {sql_list(CHANGES_ONE_PERSON)}, json_extract(details, '$.person_id') FROM audit
+        WHERE id > ? AND action NOT IN {sql_list(CHANGES_NOBODY)}"""
+    rows = db.execute(sql, [since]).fetchall()
+    return {person for _, person in rows} if all(one and person is not None for one, person in rows) else None
+
+
+def _recorded_people(db: Database, since: _Mark) -> set[int]:
+    """Who has a punch or a correction after the mark."""
+    sql = "SELECT person_id FROM punches WHERE id > ? UNION SELECT person_id FROM corrections WHERE id > ?"
+    return {row[0] for row in db.execute(sql, [since.punch, since.correction])}

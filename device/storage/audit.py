@@ -81,6 +81,24 @@ class Action(str, enum.Enum):
         return str(self.value)
 
 
+# What each changes in attendance. An action in neither set may change everybody's day, and so may one of another version.
+CHANGES_NOBODY = frozenset({  # people, their plans and their punches stay as they are, but for punches and corrections with rows of their own
+    Action.CONSENT_GIVEN, Action.CONSENT_WITHDRAWN, Action.TEMPLATES_ADDED, Action.TEMPLATES_READ, Action.BIOMETRICS_READ,
+    Action.LOOK_ALIKE_FOUND, Action.LOOK_ALIKE_DECIDED, Action.PIN_SET, Action.PIN_REMOVED,
+    Action.CORRECTION_REQUESTED, Action.CORRECTION_APPROVED, Action.CORRECTION_REFUSED, Action.PUNCH_TIME_REPAIRED,
+    Action.LOG_EXPORTED, Action.TIMESHEET_EXPORTED,
+    Action.PERIOD_LOCKED, Action.PERIOD_LOCK_LIFTED, Action.SHIFT_ADDED, Action.PLAN_ADDED,  # nobody works a plan before it is assigned
+    Action.LOGGED_IN, Action.WRONG_PASSWORD, Action.WRONG_PIN, Action.ATTEMPTS_FORGIVEN, Action.USER_ADDED, Action.USER_CHANGED, Action.PASSWORD_SET,
+    Action.TARGETS_SET, Action.OUTBOX_FILLED, Action.DEAD_LETTERS_REPLAYED, Action.DEAD_LETTERS_DISCARDED,
+    Action.SETTING_CHANGED, Action.RESTART_ASKED, Action.BACKUP_MADE, Action.RESTORE_ASKED, Action.RESTORE_REFUSED,
+    Action.STORE_WORKS_AGAIN, Action.CHAINS_VERIFIED, Action.RETENTION_APPLIED,
+})  # fmt: skip
+CHANGES_ONE_PERSON = frozenset({  # only the person whose `person_id` is in the details: who they are, whether they are active, their plan
+    Action.PERSON_ADDED, Action.PERSON_RENAMED, Action.CODE_CHANGED, Action.PERSON_ACTIVATED, Action.PERSON_DEACTIVATED, Action.PERSON_ERASED,
+    Action.PLAN_ASSIGNED, Action.ABSENCE_ADDED,
+})  # fmt: skip
+
+
 class Audit(Protocol):
     """Writes an audit row, inside a transaction."""
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import random
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -13,7 +14,9 @@ from device.attendance.planning import Planning
 from device.attendance.timesheet.shifts import Absence, Shift
 from device.attendance.timesheet.worksite import Site
 from device.attendance.today import Board
-from device.storage.records import Direction
+from device.storage import hash_chain
+from device.storage.audit import CHANGES_NOBODY, CHANGES_ONE_PERSON, Action
+from device.storage.records import Direction, LastPunch
 from device.storage.store import PunchDraft, Store
 from device.system.clock import ClockState
 
@@ -115,3 +118,102 @@ def test_nothing_new_is_the_same_picture(store: Store) -> None:
     before = board.picture(store)
     punch(store, 1, "08:59", "in")
     assert board.picture(store).serial == before.serial + 1
+
+
+EVERYBODY = {  # after these everybody is read again: they name nobody, or may concern all
+    "absence cancelled", "clock jumped", "database restored", "holiday removed", "holiday set", "punches removed", "site rules changed", "zone changed",
+}  # fmt: skip
+
+
+def test_what_each_action_changes_is_stated() -> None:
+    assert {action.value for action in set(Action) - CHANGES_NOBODY - CHANGES_ONE_PERSON} == EVERYBODY
+    assert not CHANGES_NOBODY & CHANGES_ONE_PERSON
+
+
+@pytest.mark.parametrize("action", sorted(CHANGES_NOBODY))
+def test_nobody_is_read_after_what_changes_nobody(store: Store, action: Action) -> None:
+    board = Board(Clock(at("09:00")))
+    before = board.picture(store)
+    store.audit("terminal", action, {"templates": 6, "person_id": 1})
+    assert board.picture(store) is before and board.whole_reads == 1  # the first
+
+
+@pytest.mark.parametrize("action", sorted(EVERYBODY))
+def test_everybody_is_read_after_what_may_change_all(store: Store, action: str) -> None:
+    board = Board(Clock(at("09:00")))
+    board.picture(store)
+    store.audit("terminal", Action(action), {"person_id": 1})
+    board.picture(store)
+    assert board.whole_reads == 2
+
+
+def test_everybody_is_read_after_what_another_version_wrote(store: Store) -> None:
+    board = Board(Clock(at("09:00")))
+    board.picture(store)
+    with store.transaction() as db:
+        hash_chain.append(db, "audit", {"at": 0, "actor": "terminal", "action": "person promoted", "details": '{"person_id": 1}'})
+    board.picture(store)
+    assert board.whole_reads == 2
+    store.audit("terminal", Action.PERSON_RENAMED, {})  # of whom is not said
+    board.picture(store)
+    assert board.whole_reads == 3
+
+
+def test_one_person_is_read_after_a_change_of_one(store: Store) -> None:
+    """Each such change, by the method that makes it, against a board that reads everybody."""
+    clock = Clock(at("09:00"))
+    board, planning = Board(clock), Planning(store)
+    board.picture(store)
+    punch(store, 6, "08:30", "in")
+    changes: list[tuple[str, Callable[[], object]]] = [
+        ("person added", lambda: store.add_person("anton", "E7")),
+        ("person renamed", lambda: store.rename(1, "Zoe")),
+        ("code changed", lambda: store.set_code(2, "E2")),
+        ("person deactivated", lambda: store.deactivate(6)),
+        ("person activated", lambda: store.activate(6)),
+        ("plan assigned", lambda: planning.assign(7, 1, DAY, "test")),
+        ("absence added", lambda: planning.add_absence(2, Absence(DAY, DAY, "sick"), "test")),
+        ("person erased", lambda: store.erase(3)),
+    ]
+    assert {action for action, _ in changes} == {action.value for action in CHANGES_ONE_PERSON}
+    for action, change in changes:
+        before = board.picture(store)
+        change()
+        with store.reading() as db:
+            assert db.execute("SELECT action FROM audit ORDER BY id DESC LIMIT 1").fetchone()[0] == action
+        after, fresh = board.picture(store), Board(clock).picture(store)
+        assert after.lines == fresh.lines != before.lines and after.serial > before.serial
+    assert board.whole_reads == 1
+    assert [line.name for line in board.picture(store).lines] == ["anton", "Bob", "Dora", "Eva", "Finn", "Zoe"]
+    assert states(board, store) == {"anton": "late", "Bob": "away", "Dora": "away", "Eva": "expected", "Finn": "in", "Zoe": "late"}
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_whatever_happens_the_board_shows_what_one_that_reads_everybody_does(store: Store, seed: int) -> None:
+    """A look comes after some of the changes only, so that several are read together, of people unknown to the board among them."""
+    clock, chance = Clock(at("09:00")), random.Random(seed)
+    board, planning = Board(clock), Planning(store)
+    board.picture(store)
+    for number in range(60):
+        person = chance.choice(store.people())
+        name, direction = f"{chance.choice('xaMb')}{number}", chance.choice(("in", "out"))
+        changes: list[Callable[[], object]] = [
+            lambda name=name: store.add_person(name),
+            lambda person=person, name=name: store.rename(person.id, name),
+            lambda person=person: store.deactivate(person.id),
+            lambda person=person: store.activate(person.id),
+            lambda person=person: planning.assign(person.id, chance.choice((1, 2, None)), DAY - timedelta(days=chance.randrange(3)), "test"),
+            lambda person=person: planning.add_absence(person.id, Absence(DAY, DAY, "vacation"), "test"),
+            lambda person=person: store.correct(person.id, None, LastPunch(clock.now - chance.randrange(7200), "in"), "forgot", "hr"),
+            lambda: store.audit("terminal", Action.TEMPLATES_READ, {"templates": 0, "model": "m"}),
+        ]
+        if person.active:
+            draft = PunchDraft(person.id, clock.now, direction, "door", "manual", ClockState(True, "boot", 1))
+            changes += [lambda draft=draft: store.record_punch(draft)] * 3
+        chance.choice(changes)()
+        if chance.random() < 0.3:
+            clock.now += chance.randrange(600)
+            assert board.picture(store).lines == Board(clock).picture(store).lines
+    assert board.whole_reads == 1
+    planning.set_holiday(DAY, "none", "test")
+    assert board.picture(store).lines == Board(clock).picture(store).lines and board.whole_reads == 2

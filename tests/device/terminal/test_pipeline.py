@@ -19,7 +19,6 @@ from device.terminal.annotate import annotate
 from device.terminal.pipeline import Pipeline, Scene
 from device.vision.camera.frame import Frame
 from device.vision.detector import Face
-from device.vision.gallery import Gallery
 from device.vision.quality import Quality
 from device.vision.recogniser import Sample
 
@@ -46,7 +45,7 @@ class Recogniser:
         self.scene: list[Shown] = []
         self.embedded = 0
         self.detector = SimpleNamespace(detect=self.detect)
-        self.embedder = SimpleNamespace(card=SimpleNamespace(model_id=MODEL))
+        self.embedder = SimpleNamespace(card=SimpleNamespace(model_id=MODEL, embedding_size=3))
 
     def detect(self, image: Any) -> list[Face]:
         landmarks = np.array([[30, 40], [70, 40], [50, 60], [35, 80], [65, 80]], np.float32)
@@ -62,13 +61,6 @@ class Recogniser:
     def embed(self, samples: Any) -> Any:
         self.embedded += len(samples)
         return np.array([VECTORS[list(VECTORS)[sample.crop[0, 0, 0]]] for sample in samples], np.float32)
-
-    def gallery(self, store: Store) -> Gallery:
-        gallery = Gallery(MODEL, 3)
-        _, ids, matrix = store.templates(MODEL)
-        if len(ids):
-            gallery.add(ids, matrix, MODEL)
-        return gallery
 
     @staticmethod
     def threshold(templates: int) -> float:
