@@ -7,28 +7,23 @@ One Store a thread; other processes may have the same file open at the same time
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlite_utils import Database
 
 from device.config import StoreSettings
 from device.storage import consents, corrections, hash_chain, outbox_rows, recovery, templates
 from device.storage.audit import Action
 from device.storage.consents import ConsentDraft
 from device.storage.corrections import CorrectionDraft
-from device.storage.database import StoreError, TerminalLock, connect, explained, writing
+from device.storage.database import StoreError, connect, explained
 from device.storage.hash_chain import ChainReport
-from device.storage.keys import PersonKeys
-from device.storage.outbox import OutboxTable
 from device.storage.records import LONGEST_CODE, LONGEST_NAME, KeptCrop, LastPunch, Person, Punch, PunchDraft, TemplateDraft, Templates, clean_text
+from device.storage.store_file import StoreFile
 from device.system.clock import to_ms
 
 __all__ = ["ChainReport", "KeptCrop", "NotActive", "Person", "Punch", "PunchDraft", "Store", "StoreError", "TemplateDraft", "Templates"]
@@ -44,16 +39,8 @@ DEFAULTS = StoreSettings()
 LARGEST_ID = 2**63 - 1  # of SQLite
 
 
-class Store:
-    """An open store; a context manager. `actor` is who the audit says did it ("terminal", "cli")."""
-
-    def __init__(self, db: Database, path: Path, actor: str) -> None:
-        self.path = path
-        self._db = db
-        self._actor = actor
-        self._lock: TerminalLock | None = None
-        self.outbox = OutboxTable(db, path, self._audit)  # what waits for which target
-        self.keys = PersonKeys(db.execute("SELECT id FROM identity").fetchone()[0])
+class Store(StoreFile):
+    """The store: people, templates and punches, and what is done with them."""
 
     @classmethod
     def open(cls, path: Path, settings: StoreSettings = DEFAULTS, *, must_exist: bool = False, actor: str = "local") -> Store:
@@ -71,26 +58,6 @@ class Store:
             store.close()
             raise
         return store
-
-    def __enter__(self) -> Store:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._db.close()
-        if self._lock:
-            self._lock.release()
-            self._lock = None
-
-    def claim_terminal(self) -> None:
-        """Be the one running terminal of this database until `close` or the end of the process.
-
-        Raises:
-            StoreError: another terminal runs on it.
-        """
-        self._lock = self._lock or TerminalLock(self.path)
 
     # people
 
@@ -197,17 +164,6 @@ class Store:
                     self._db.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'people'", [max(erased)])
             for number in back:
                 self.erase(number)
-
-    def empty_log(self) -> None:
-        """Let what was removed be gone from the write-ahead log as well, as far as nobody is reading."""
-        with explained(self.path):
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-
-    def _empty_log(self, done: str, remedy: str) -> None:
-        with explained(self.path):
-            busy = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        if busy:
-            raise StoreError(f"{done}, but another process kept the write-ahead log from being emptied; {remedy}", code="store.not_emptied")
 
     def people(self, active_only: bool = False) -> list[Person]:
         """Everybody, erased people included, by id."""
@@ -321,11 +277,6 @@ class Store:
         with explained(self.path):
             return [Punch.from_row(row) for row in self._db.query(f"{sql} ORDER BY occurred_at, id", limits)]
 
-    def verify_chain(self, table: str = "punches") -> ChainReport:
-        """Recompute the hash chain of punches, corrections or audit."""
-        with explained(self.path), self._snapshot():
-            return hash_chain.verify(self._db, table)
-
     def correct(
         self, person_id: int, punch_id: int | None, replacement: LastPunch | None, reason: str, by: str, connectors: Sequence[str] | None = None
     ) -> int:
@@ -351,58 +302,7 @@ class Store:
             sql = "INSERT INTO sightings (occurred_at, count, best_score) VALUES (?, ?, ?)"
             self._db.execute(sql, [to_ms(occurred_at), count, None if best_score is None else float(best_score)])
 
-    def audit(self, actor: str, action: Action, details: Mapping[str, Any]) -> None:
-        """Note who did what. The row can never be removed: no names, no biometrics in `details`, ids only."""
-        with self._writing():
-            self._append_audit(actor, action, details)
-
-    def faults(self) -> list[str]:
-        """What SQLite finds wrong with the file; empty when it is whole. Reads all of it: for `doctor`."""
-        with explained(self.path):
-            said = [row[0] for row in self._db.execute("PRAGMA integrity_check(5)") if row[0] != "ok"]
-            return said + [f"{table} row {rowid} points at a missing {parent} row" for table, rowid, parent, _ in self._db.execute("PRAGMA foreign_key_check")]
-
-    # for what keeps tables of its own (logins, sessions, PINs) and for reports
-
-    @contextmanager
-    def transaction(self) -> Iterator[Database]:
-        """One write transaction; `note` puts what was done into the audit with it."""
-        with self._writing():
-            yield self._db
-
-    @contextmanager
-    def reading(self) -> Iterator[Database]:
-        """Any number of reads of one state."""
-        with explained(self.path), self._snapshot():
-            yield self._db
-
-    def act_as(self, actor: str) -> None:
-        """Who the audit says does what follows."""
-        self._actor = actor
-
-    def note(self, action: Action, **details: Any) -> None:
-        """Audit, inside `transaction`: ids only, no names and no biometrics, for the row outlives an erasure."""
-        self._audit(action, **details)
-
-    def note_by(self, actor: str, action: Action, **details: Any) -> None:
-        """The same in another one's name."""
-        self._append_audit(actor, action, details)
-
     # inside a transaction
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        with writing(self._db, self.path):
-            yield
-
-    @contextmanager
-    def _snapshot(self) -> Iterator[None]:
-        """Several reads of one state, whatever other processes write meanwhile."""
-        self._db.execute("BEGIN")
-        try:
-            yield
-        finally:
-            self._db.rollback()
 
     def _people(self, where: str, values: Sequence[Any]) -> list[Person]:
         return [Person.from_row(row) for row in self._db.query(f"SELECT * FROM people WHERE {where} ORDER BY id", values)]
@@ -434,12 +334,6 @@ class Store:
         if ids:
             self._audit(Action.TEMPLATES_ADDED, person_id=person_id, templates=ids)
         return ids
-
-    def _audit(self, action: Action, **details: Any) -> None:
-        self._append_audit(self._actor, action, details)
-
-    def _append_audit(self, actor: str, action: Action, details: Mapping[str, Any]) -> None:
-        hash_chain.append(self._db, "audit", {"at": to_ms(time.time()), "actor": actor, "action": action.value, "details": json.dumps(details, sort_keys=True)})
 
 
 def _as_id(text: str) -> int:

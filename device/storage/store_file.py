@@ -1,0 +1,134 @@
+"""An open database file: durable transactions, reads of one state, the audit. What is kept in it stands in `device/storage/store.py`."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from sqlite_utils import Database
+
+from device.storage import hash_chain
+from device.storage.audit import Action
+from device.storage.database import StoreError, TerminalLock, explained, writing
+from device.storage.hash_chain import ChainReport
+from device.storage.keys import PersonKeys
+from device.storage.outbox import OutboxTable
+from device.system.clock import to_ms
+
+Self = TypeVar("Self", bound="StoreFile")
+
+
+class StoreFile:
+    """One open file of the store; a context manager. `actor` is who the audit says did it ("terminal", "cli")."""
+
+    def __init__(self, db: Database, path: Path, actor: str) -> None:
+        self.path = path
+        self._db = db
+        self._actor = actor
+        self._lock: TerminalLock | None = None
+        self.outbox = OutboxTable(db, path, self._audit)  # what waits for which target
+        self.keys = PersonKeys(db.execute("SELECT id FROM identity").fetchone()[0])
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._db.close()
+        if self._lock:
+            self._lock.release()
+            self._lock = None
+
+    def claim_terminal(self) -> None:
+        """Be the one running terminal of this database until `close` or the end of the process.
+
+        Raises:
+            StoreError: another terminal runs on it.
+        """
+        self._lock = self._lock or TerminalLock(self.path)
+
+    # reads and writes of tables
+
+    @contextmanager
+    def transaction(self) -> Iterator[Database]:
+        """One write transaction; `note` puts what was done into the audit with it."""
+        with self._writing():
+            yield self._db
+
+    @contextmanager
+    def reading(self) -> Iterator[Database]:
+        """Any number of reads of one state."""
+        with explained(self.path), self._snapshot():
+            yield self._db
+
+    # the audit
+
+    def act_as(self, actor: str) -> None:
+        """Who the audit says does what follows."""
+        self._actor = actor
+
+    def note(self, action: Action, **details: Any) -> None:
+        """Audit, inside `transaction`: ids only, no names and no biometrics, for the row outlives an erasure."""
+        self._audit(action, **details)
+
+    def note_by(self, actor: str, action: Action, **details: Any) -> None:
+        """The same in another one's name."""
+        self._append_audit(actor, action, details)
+
+    def audit(self, actor: str, action: Action, details: Mapping[str, Any]) -> None:
+        """Note who did what. The row can never be removed: no names, no biometrics in `details`, ids only."""
+        with self._writing():
+            self._append_audit(actor, action, details)
+
+    # the file
+
+    def faults(self) -> list[str]:
+        """What SQLite finds wrong with the file; empty when it is whole. Reads all of it: for `doctor`."""
+        with explained(self.path):
+            said = [row[0] for row in self._db.execute("PRAGMA integrity_check(5)") if row[0] != "ok"]
+            return said + [f"{table} row {rowid} points at a missing {parent} row" for table, rowid, parent, _ in self._db.execute("PRAGMA foreign_key_check")]
+
+    def verify_chain(self, table: str = "punches") -> ChainReport:
+        """Recompute the hash chain of punches, corrections or audit."""
+        with explained(self.path), self._snapshot():
+            return hash_chain.verify(self._db, table)
+
+    def empty_log(self) -> None:
+        """Let what was removed be gone from the write-ahead log as well, as far as nobody is reading."""
+        with explained(self.path):
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+    def _empty_log(self, done: str, remedy: str) -> None:
+        with explained(self.path):
+            busy = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if busy:
+            raise StoreError(f"{done}, but another process kept the write-ahead log from being emptied; {remedy}", code="store.not_emptied")
+
+    # for the store itself, and inside a transaction
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        with writing(self._db, self.path):
+            yield
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[None]:
+        """Several reads of one state, whatever other processes write meanwhile."""
+        self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._db.rollback()
+
+    def _audit(self, action: Action, **details: Any) -> None:
+        self._append_audit(self._actor, action, details)
+
+    def _append_audit(self, actor: str, action: Action, details: Mapping[str, Any]) -> None:
+        hash_chain.append(self._db, "audit", {"at": to_ms(time.time()), "actor": actor, "action": action.value, "details": json.dumps(details, sort_keys=True)})
