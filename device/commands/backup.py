@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from device import config
+from device.commands.options import add_config, add_database
 from device.config import database_path
 from device.maintenance import backup
 from device.maintenance.backup import BackupError
@@ -23,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--passphrase", metavar="env:NAME|file:PATH", help="where the passphrase stands (without it: asked for)")
-    parser.add_argument("--db", metavar="FILE", help="the database")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
+    add_database(parser)
+    add_config(parser)
 
 
 def run(args: argparse.Namespace) -> int:

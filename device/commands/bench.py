@@ -11,6 +11,7 @@ from pathlib import Path
 
 from device import config
 from device.commands.benchmark.speed import IDLE_RATE, Report, demo_clip, measure
+from device.commands.options import add_config, add_json
 from device.system import hardware
 
 
@@ -24,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("seconds", 60, "so long they do"),
     ):
         parser.add_argument(f"--{name}", type=whole, default=default, metavar="N", help=f"with --desk: {words} ({default})")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_config(parser)
+    add_json(parser)
 
 
 def whole(text: str) -> int:

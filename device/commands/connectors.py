@@ -11,9 +11,9 @@ import json
 import platform
 import time
 from contextlib import closing
-from pathlib import Path
 
 from device import config
+from device.commands.options import add_config, add_json
 from device.config import ConfigError, ConnectorSettings
 from device.contract import ClockfaceError
 from device.delivery.connectors import build, configured
@@ -26,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("list", "test"), metavar="ACTION", help="list, test")
     parser.add_argument("name", nargs="?", metavar="NAME", help="of a table [connectors.NAME]")
     parser.add_argument("--code", metavar="E17", help="test: the code of the person in the test event")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_config(parser)
+    add_json(parser)
     parser.set_defaults(usage_error=parser.error)
 
 

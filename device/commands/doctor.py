@@ -8,9 +8,9 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from pathlib import Path
 
 from device import config
+from device.commands.options import add_config, add_database, add_json
 from device.config import database_path
 from device.maintenance.database_check import Finding
 from device.maintenance.doctor import examine
@@ -19,9 +19,9 @@ from device.maintenance.doctor import examine
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", metavar="SOURCE", help="the camera to try; without it the one `run` would take")
     parser.add_argument("--skip", action="append", default=[], metavar="CHECK", help="leave a check out, such as a camera that is in use")
-    parser.add_argument("--db", metavar="FILE", help="the database")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_database(parser)
+    add_config(parser)
+    add_json(parser, "one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from device import config
+from device.commands.options import add_config, add_database, add_json
 from device.config import database_path
 from device.contract import ClockfaceError
 from device.storage import settings as stored_settings
@@ -34,9 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--camera", metavar="SOURCE", help="capture from a camera (0), an address or a clip")
     parser.add_argument("--folder", type=Path, metavar="DIR", help="enrol many: a sub-folder a person, named like the person")
     parser.add_argument("--wording", action="store_true", help="print what the person must have agreed to, and enrol nobody")
-    parser.add_argument("--db", metavar="FILE", help="the database")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_database(parser)
+    add_config(parser)
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from device import config
+from device.commands.options import add_config, add_database, add_json
 from device.config import database_path
 from device.storage import settings as stored_settings
 from device.storage.store import Store
@@ -21,9 +22,9 @@ from device.vision.recogniser import Recogniser, Sample
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
-    parser.add_argument("--db", metavar="FILE", help="the database")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_database(parser)
+    add_config(parser)
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -11,11 +11,11 @@ import json
 import sys
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from device import config
 from device.commands.dates import first_moment, last_moment
+from device.commands.options import add_config, add_database, add_export
 from device.config import database_path
 from device.delivery import tables
 from device.delivery.tables import COLUMNS
@@ -29,14 +29,12 @@ SHEET_COLUMNS = (*COLUMNS, "local_time")  # csv and xlsx: for people who add up 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--db", metavar="FILE", help="the database")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
+    add_database(parser)
+    add_config(parser)
     parser.add_argument("--from", dest="since", type=first_moment, metavar="D", help="punches from this day or time on")
     parser.add_argument("--to", dest="until", type=last_moment, metavar="D", help="punches up to this day, included, or before this time")
     parser.add_argument("--person", metavar="REF", help="one person: id, code or exact name")
-    parser.add_argument("--format", choices=("table", "json", "csv", "xlsx"), default="table")
-    parser.add_argument("--json", dest="format", action="store_const", const="json", help="the same as --format json")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write to a file instead of printing")
+    add_export(parser)
     parser.add_argument("--verify", action="store_true", help="recompute the hash chains; exit 1 where one is broken")
     parser.set_defaults(usage_error=parser.error)
 

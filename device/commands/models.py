@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from pathlib import Path
 from typing import Any
 
 from device import config
+from device.commands.options import add_config, add_json
 from device.config import Settings
 from device.contract import ClockfaceError
 from device.vision.catalogue import Catalogue, Entry
@@ -17,8 +17,8 @@ from device.vision.catalogue import Catalogue, Entry
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("list", "pull", "verify"))
     parser.add_argument("names", nargs="*", metavar="NAME", help="of these only")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML, for what is in use")
-    parser.add_argument("--json", action="store_true", help="print one JSON list")
+    add_config(parser, ", for what is in use")
+    add_json(parser, "one JSON list")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -22,6 +22,7 @@ from rich.text import Text
 
 from device import config
 from device.commands.dates import first_moment, last_moment
+from device.commands.options import add_config, add_database, add_json
 from device.config import ConfigError, Settings, database_path
 from device.delivery.couriers import delivering, drain
 from device.storage.outbox_rows import DeadLetter, TargetHealth
@@ -42,9 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", dest="until", type=last_moment, metavar="D", help="fill: punches up to this day, included, or before this time")
     parser.add_argument("--again", action="store_true", help="fill: what was delivered before is sent once more")
     parser.add_argument("--once", action="store_true", help="drain: deliver what is due, then stop; exit 1 where something is left")
-    parser.add_argument("--db", metavar="FILE", help="the database")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_database(parser)
+    add_config(parser)
+    add_json(parser)
     parser.set_defaults(usage_error=parser.error)
 
 

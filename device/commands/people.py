@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -13,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from device import config
+from device.commands.options import add_config, add_database, add_json
 from device.config import database_path
 from device.storage.store import Person, Store, StoreError
 from device.system.clock import iso_utc
@@ -37,9 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             action.add_argument("name", help="the new name")
         if name == "erase":
             action.add_argument("--yes", action="store_true", help="do not ask")
-        action.add_argument("--db", metavar="FILE", help="the database")
-        action.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
-        action.add_argument("--json", action="store_true", help="print JSON")
+        add_database(action)
+        add_config(action)
+        add_json(action)
 
 
 def run(args: argparse.Namespace) -> int:

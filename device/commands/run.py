@@ -17,6 +17,7 @@ from pathlib import Path
 import cv2
 
 from device import config
+from device.commands.options import add_config, add_database
 from device.config import ConfigError, Settings, database_path
 from device.delivery.couriers import delivering
 from device.maintenance.backup import apply_staged
@@ -44,8 +45,8 @@ RESTART_SECONDS = 5.0  # the camera loop has so long to see that it was asked to
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", help="0, /dev/v4l/by-id/.., clip.mp4, folder, rtsp://.., demo (without it: camera 0, or the demo)")
-    parser.add_argument("--db", metavar="FILE", help="the database")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
+    add_database(parser)
+    add_config(parser)
     parser.add_argument("--headless", action="store_true", help="log lines in place of the live status")
     parser.add_argument("--once", action="store_true", help="play a clip or folder to its end, every frame, then stop")
     parser.add_argument("--web", action="append", metavar="HOST:PORT", help="serve the kiosk page and the review site here (127.0.0.1:8080); may be repeated")

@@ -9,7 +9,6 @@ import argparse
 import dataclasses
 import json
 from datetime import date
-from pathlib import Path
 
 from device import config
 from device.attendance import planning
@@ -17,6 +16,7 @@ from device.attendance.planning import Planning
 from device.attendance.review import Desk
 from device.attendance.timesheet.shifts import ABSENCES, Absence, Shift
 from device.attendance.timesheet.worksite import ROUNDINGS, TimesheetError, month_days
+from device.commands.options import add_config, add_database
 from device.config import database_path
 from device.storage.store import Store, StoreError
 
@@ -28,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     def action(name: str, summary: str) -> argparse.ArgumentParser:
         made = actions.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
-        made.add_argument("--db", metavar="FILE", help="the database")
-        made.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
+        add_database(made)
+        add_config(made)
         return made
 
     action("show", "print everything as JSON")

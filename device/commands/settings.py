@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
 from device import config
 from device.commands import settings_table
+from device.commands.options import add_config, add_database, add_json
 from device.config import ConfigError, database_path
 from device.storage import settings as stored_settings
 from device.storage.store import Store
@@ -17,9 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", nargs="?", choices=("list", "set", "unset"))
     parser.add_argument("name", nargs="?", help="such as attendance.direction")
     parser.add_argument("value", nargs="?")
-    parser.add_argument("--db", metavar="FILE", help="the database")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_database(parser)
+    add_config(parser)
+    add_json(parser)
     parser.add_argument("--help-all", action="store_true", help="print every setting with default, unit, range, help and where it may be set")
     parser.add_argument("--format", choices=settings_table.FORMATS, default="text", help="of --help-all")
     parser.set_defaults(usage_error=parser.error)

@@ -9,7 +9,6 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from device import config
@@ -18,21 +17,20 @@ from device.attendance.planning import Planning
 from device.attendance.sheets import company_sheets, person_sheet
 from device.attendance.timesheet.sheet import COLUMNS, Sheet, hours, row
 from device.attendance.timesheet.worksite import Site, TimesheetError, minute, month_days
+from device.commands.options import add_config, add_database, add_export
 from device.config import database_path
 from device.delivery import tables
 from device.storage.store import Person, Store
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--db", metavar="FILE", help="the database")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
+    add_database(parser)
+    add_config(parser)
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--month", metavar="M", help="a month, 2026-11 (the running one)")
     which.add_argument("--day", metavar="D", help="one day, 2026-11-24")
     parser.add_argument("--person", metavar="REF", help="one person: id, code or exact name")
-    parser.add_argument("--format", choices=("table", "json", "csv", "xlsx"), default="table")
-    parser.add_argument("--json", dest="format", action="store_const", const="json", help="the same as --format json")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write to a file instead of printing")
+    add_export(parser)
     parser.set_defaults(usage_error=parser.error)
 
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import track
 
 from device import config
+from device.commands.options import add_config, add_json
 from device.contract import ModelCard
 from device.vision.evaluation import Rate, Trial, run_trial
 from device.vision.recogniser import Recogniser
@@ -22,8 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strangers", type=Path, metavar="DIR", required=True, help="photos of people who are not in FOLDER")
     parser.add_argument("--model", action="append", default=[], metavar="NAME", help="in place of the setting; several compare these models")
     parser.add_argument("--gallery", type=int, default=0, metavar="N", help="fill the gallery up to N people with strangers, who are then not searched")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_config(parser)
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from device import config
+from device.commands.options import add_config, add_database, add_json
 from device.config import database_path
 from device.maintenance.update import install
 from device.maintenance.update.releases import Installation, ReleaseError
@@ -32,9 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", type=Path, metavar="DIR", help="the installation (without it: the one this program runs in)")
     parser.add_argument("--service", metavar="UNIT", help="the systemd unit to be started anew; without it the release is kept at the next good start")
     parser.add_argument("--older", action="store_true", help="take a bundle that was built before the release in force")
-    parser.add_argument("--db", metavar="FILE", help="the database")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
-    parser.add_argument("--json", action="store_true", help="print JSON (list)")
+    add_database(parser)
+    add_config(parser)
+    add_json(parser, "JSON (list)")
     parser.set_defaults(usage_error=parser.error)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
 from device import config
+from device.commands.options import add_config, add_database, add_json
 from device.config import database_path
 from device.storage.audit import Action
 from device.storage.store import Store
@@ -18,9 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("list", "add", "password", "unlock"))
     parser.add_argument("login", nargs="?")
     parser.add_argument("--role", choices=ROLES, default="viewer", help="of a new user")
-    parser.add_argument("--db", metavar="FILE", help="the database")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_database(parser)
+    add_config(parser)
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
