@@ -93,11 +93,11 @@ class Courier:
         due = separate_corrections(self.store.outbox.due(self.connector.name, self.clock(), ROUND_EVENTS))
         if not due:
             return 0
-        trial = Trial(self.connector, self.stop)
+        begun = Round(self.connector, self.stop)
         try:
-            trial.run(parcels(due, self.connector.batch), self._pool)
+            begun.run(parcels(due, self.connector.batch), self._pool)
         finally:
-            marks = self._judge(trial.outcomes)
+            marks = self._judge(begun.outcomes)
         return sum(mark.state != "waiting" for mark in marks)
 
     def tick(self) -> None:
@@ -186,7 +186,7 @@ class Courier:
         return f"{type(error).__name__}{place}; the round starts again"
 
 
-class Trial:
+class Round:
     """One round's events on their way: parcels to the connector, outcomes back, until it is down or time is up."""
 
     def __init__(self, connector: Connector, stop: threading.Event) -> None:

@@ -19,7 +19,7 @@ from device.maintenance.update import database_copy
 from device.maintenance.update import environment as environments
 from device.maintenance.update.bundle import Bundle
 from device.maintenance.update.manifest import TARGETS, BundleError, Manifest
-from device.maintenance.update.releases import STARTS, Installation, ReleaseError, Trial, read_manifest
+from device.maintenance.update.releases import STARTS, Installation, ReleaseError, TrialRelease, read_manifest
 from device.maintenance.update.signatures import read_trusted
 from device.system import hardware
 from device.system.systemd import Service
@@ -123,7 +123,7 @@ def switch(installation: Installation, release: str, database: Path, service: Se
         raise ReleaseError(f"release {release} is not on this device; `python -m device update list` shows which are", code="release.unknown")
     before = examine(installation.path(current), database) if (current := installation.named("current")) else None
     copy = database_copy.keep_copy(database, manifest.database_schema)
-    installation.start_trial(Trial(release, 0, str(database), str(copy or "")))
+    installation.start_trial(TrialRelease(release, 0, str(database), str(copy or "")))
     say(f"switched to {release}")
     fault = new_faults(before, examine(installation.root / "current", database))
     if fault is None and service is not None:

@@ -37,7 +37,7 @@ class ReleaseError(ClockfaceError):
 
 
 @dataclass(frozen=True)
-class Trial:
+class TrialRelease:
     """The release that has to prove itself."""
 
     release: str
@@ -124,25 +124,25 @@ class Installation:
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
-    def start_trial(self, trial: Trial) -> None:
+    def start_trial(self, trial: TrialRelease) -> None:
         """Let a release start from now on; it goes back to the proven one unless it is confirmed."""
         self._write_trial(trial)
         self._point("current", trial.release)
 
-    def trial(self) -> Trial | None:
+    def trial(self) -> TrialRelease | None:
         """The trial that is on, with its count of starts."""
         release = self.on_trial
         if release is None:
             return None
         try:
-            trial = Trial(**json.loads((self.root / "trial.json").read_text(encoding="utf-8")))
+            trial = TrialRelease(**json.loads((self.root / "trial.json").read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
-            trial = Trial(release)
-        return trial if trial.release == release else Trial(release)
+            trial = TrialRelease(release)
+        return trial if trial.release == release else TrialRelease(release)
 
-    def count_start(self, trial: Trial) -> Trial:
+    def count_start(self, trial: TrialRelease) -> TrialRelease:
         """Note one more start of the release on trial, before it happens."""
-        counted = Trial(trial.release, trial.starts + 1, trial.database, trial.copy)
+        counted = TrialRelease(trial.release, trial.starts + 1, trial.database, trial.copy)
         self._write_trial(counted)
         return counted
 
@@ -188,7 +188,7 @@ class Installation:
     def _point(self, link: str, release: str) -> None:
         self.disk.link(self.root / link, f"{RELEASES}/{release}")
 
-    def _write_trial(self, trial: Trial) -> None:
+    def _write_trial(self, trial: TrialRelease) -> None:
         self.disk.write(self.root / "trial.json", json.dumps(trial.__dict__).encode(), 0o600)
 
 
