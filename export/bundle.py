@@ -27,7 +27,7 @@ from device.maintenance.update.manifest import MANIFEST, SIGNATURES, TARGETS, Bu
 from device.maintenance.update.signatures import key_id, pem
 from device.storage.schema import SCHEMA_VERSION
 from device.vision import catalogue as models
-from device.vision.catalogue import Catalogue, Entry
+from device.vision.catalogue import Catalogue, ModelFile
 from device.vision.embedder import Embedder
 from export import deb, wheels
 from export.keygen import read_private_key
@@ -57,7 +57,7 @@ def device_package(root: Path) -> Contents:
     return {**contents, "clockface.py": PROGRAM, LAUNCHER: root / PACKAGING / "launcher.sh", "LICENSE": root / "LICENSE"}
 
 
-def chosen_models(catalogue: Catalogue, settings: Settings, more: Iterable[str]) -> list[Entry]:
+def chosen_models(catalogue: Catalogue, settings: Settings, more: Iterable[str]) -> list[ModelFile]:
     """The artefacts of the embedder in the configuration, what else is asked for by name, and whatever the device needs beside an embedder."""
     needed = [entry for entry in catalogue.entries.values() if entry.kind not in ("embedder", "source")]
     named = [entry for name in (settings.embedder.model, *more) for entry in catalogue.family(name)]
@@ -66,7 +66,7 @@ def chosen_models(catalogue: Catalogue, settings: Settings, more: Iterable[str])
     return list({entry.name: entry for entry in (*needed, *named)}.values())
 
 
-def model_files(catalogue: Catalogue, entries: Iterable[Entry], settings: Settings) -> Contents:
+def model_files(catalogue: Catalogue, entries: Iterable[ModelFile], settings: Settings) -> Contents:
     """Verified files, and the list that names them: on the device they are all there, so nothing is pulled.
 
     Raises:
@@ -81,7 +81,7 @@ def model_files(catalogue: Catalogue, entries: Iterable[Entry], settings: Settin
     return {**contents, "device/vision/models.toml": model_list(entries).encode()}
 
 
-def model_list(entries: Iterable[Entry]) -> str:
+def model_list(entries: Iterable[ModelFile]) -> str:
     """device/vision/models.toml for a release: the same entries without sources."""
     tables = []
     for entry in entries:

@@ -11,7 +11,7 @@ from device import config
 from device.commands.options import add_config, add_json
 from device.config import Settings
 from device.contract import ClockfaceError
-from device.vision.catalogue import Catalogue, Entry
+from device.vision.catalogue import Catalogue, ModelFile
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +49,7 @@ def _uses(settings: Settings) -> dict[str, tuple[bool, float | None]]:
     return uses
 
 
-def _row(catalogue: Catalogue, entry: Entry, fault: str | None, uses: dict[str, tuple[bool, float | None]]) -> dict[str, object]:
+def _row(catalogue: Catalogue, entry: ModelFile, fault: str | None, uses: dict[str, tuple[bool, float | None]]) -> dict[str, object]:
     fields = {key: value for key, value in dataclasses.asdict(entry).items() if key != "sources"}
     in_use, ms = uses.get(entry.name, (False, None))
     told = {"path": str(catalogue.place(entry)), "ok": fault is None, "fault": fault, "in_use": in_use, "ms_per_crop": ms}
@@ -57,7 +57,7 @@ def _row(catalogue: Catalogue, entry: Entry, fault: str | None, uses: dict[str, 
     return {**fields, **told, "accuracy": measured.get("pairs"), "device": measured.get("device")}
 
 
-def _measured(catalogue: Catalogue, entry: Entry) -> dict[str, dict[str, Any]]:
+def _measured(catalogue: Catalogue, entry: ModelFile) -> dict[str, dict[str, Any]]:
     """What an embedder's card says of it, by measure: "pairs" of a verification set, "device" of the whole device on photos."""
     if entry.kind != "embedder":
         return {}
@@ -77,7 +77,7 @@ def _figures(measured: dict[str, dict[str, Any]]) -> tuple[str, str]:
     return accuracy, misses
 
 
-def _table(catalogue: Catalogue, chosen: list[Entry], faults: dict[str, str | None], uses: dict[str, tuple[bool, float | None]]) -> None:
+def _table(catalogue: Catalogue, chosen: list[ModelFile], faults: dict[str, str | None], uses: dict[str, tuple[bool, float | None]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -96,7 +96,7 @@ def _table(catalogue: Catalogue, chosen: list[Entry], faults: dict[str, str | No
         console.print(f"{entry.name}: {entry.kind}, {entry.licence}; {entry.about}", highlight=False)
 
 
-def _pull(catalogue: Catalogue, chosen: list[Entry]) -> None:
+def _pull(catalogue: Catalogue, chosen: list[ModelFile]) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 

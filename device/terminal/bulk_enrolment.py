@@ -30,7 +30,7 @@ class BulkError(ClockfaceError):
 
 
 @dataclass(frozen=True)
-class Entry:
+class Enrollee:
     """One person to be enrolled."""
 
     name: str
@@ -39,7 +39,7 @@ class Entry:
     problem: str = ""  # why this person cannot be enrolled
 
 
-def from_folders(paths: Sequence[str]) -> list[Entry]:
+def from_folders(paths: Sequence[str]) -> list[Enrollee]:
     """A sub-folder a person, named like the person, with the code in brackets if there is one: "Ada Kern (E17)"."""
     found: dict[str, list[str]] = {}
     for path in sorted(paths):
@@ -54,7 +54,7 @@ def from_folders(paths: Sequence[str]) -> list[Entry]:
     return _each_once(entries)
 
 
-def from_csv(text: str, paths: Sequence[str]) -> list[Entry]:
+def from_csv(text: str, paths: Sequence[str]) -> list[Enrollee]:
     """A list with a header line: name, and code and photo if there are such columns; commas, semicolons or tabs between them.
 
     `photo` (or photo1, photo2, ...) holds file names, several with | between them. Without it, the photos of a person are
@@ -102,7 +102,7 @@ def _matching(name: str, code: str, paths: Sequence[str]) -> list[str]:
     return found
 
 
-def _checked(name: str, code: str, photos: Sequence[str], problem: str = "") -> Entry:
+def _checked(name: str, code: str, photos: Sequence[str], problem: str = "") -> Enrollee:
     try:
         name = clean_text("name", name, LONGEST_NAME)
         code = clean_text("code", code, LONGEST_CODE) if code else ""
@@ -112,10 +112,10 @@ def _checked(name: str, code: str, photos: Sequence[str], problem: str = "") -> 
         problem = problem or "no photo"
     elif len(photos) > MOST_PHOTOS:
         problem = problem or f"{len(photos)} photos, at most {MOST_PHOTOS} are taken"
-    return Entry(name, code, tuple(photos), problem)
+    return Enrollee(name, code, tuple(photos), problem)
 
 
-def _each_once(entries: Sequence[Entry]) -> list[Entry]:
+def _each_once(entries: Sequence[Enrollee]) -> list[Enrollee]:
     """A code or a photo that stands there twice is a mistake in the list."""
     codes, photos = [entry.code.casefold() for entry in entries if entry.code], [photo for entry in entries for photo in entry.photos]
     twice = {code for code in codes if codes.count(code) > 1} if len(set(codes)) < len(codes) else set()
@@ -127,7 +127,7 @@ def _each_once(entries: Sequence[Entry]) -> list[Entry]:
             problem = problem or f"the code {entry.code} stands there twice"
         elif shared & set(entry.photos):
             problem = problem or f"{PurePosixPath(next(iter(shared & set(entry.photos)))).name} belongs to somebody else as well"
-        checked.append(Entry(entry.name, entry.code, entry.photos, problem))
+        checked.append(Enrollee(entry.name, entry.code, entry.photos, problem))
     return checked
 
 

@@ -33,7 +33,7 @@ class ModelError(ClockfaceError):
 
 
 @dataclass(frozen=True)
-class Entry:
+class ModelFile:
     """One file of the list."""
 
     name: str
@@ -59,7 +59,7 @@ def sha256(path: Path) -> str:
 class Catalogue:
     """The list of model files and the folder that holds them."""
 
-    def __init__(self, entries: Iterable[Entry], folder: Path, shipped: Path = SHIPPED) -> None:
+    def __init__(self, entries: Iterable[ModelFile], folder: Path, shipped: Path = SHIPPED) -> None:
         self.entries = {entry.name: entry for entry in entries}
         self.folder = folder
         self.shipped = shipped
@@ -74,7 +74,7 @@ class Catalogue:
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, TypeError, KeyError) as error:
             raise ModelError(f"{file} cannot be read ({error!r}); restore it from git", code="model.list") from error
 
-    def entry(self, name: str) -> Entry:
+    def entry(self, name: str) -> ModelFile:
         if name not in self.entries:
             families = {entry.family for entry in self.entries.values()} - {""}
             raise ModelError(
@@ -82,18 +82,18 @@ class Catalogue:
             )
         return self.entries[name]
 
-    def family(self, name: str) -> list[Entry]:
+    def family(self, name: str) -> list[ModelFile]:
         """The embedders of a family; of any other name the entry itself, of a path nothing."""
         found = [entry for entry in self.entries.values() if entry.kind == "embedder" and entry.family == name]
         if found or (name not in self.entries and name.endswith(".onnx")):
             return found
         return [self.entry(name)]
 
-    def place(self, entry: Entry) -> Path:
+    def place(self, entry: ModelFile) -> Path:
         """Where the file of an entry belongs."""
         return (self.folder if entry.sources else self.shipped) / entry.file
 
-    def fault(self, entry: Entry) -> str | None:
+    def fault(self, entry: ModelFile) -> str | None:
         """What is wrong with the file of an entry and what to do; None where it is the right one."""
         place = self.place(entry)
         shipped = "install the bundle again" if HOME != ROOT else f"restore it with `git checkout -- models/{entry.file}`"
@@ -104,7 +104,7 @@ class Catalogue:
             return f"{entry.name}: {place} is not the file expected (sha256 {entry.sha256[:12]}..., got {got[:12]}...); {remedy}"
         return None
 
-    def _refused(self, entry: Entry, fault: str) -> ModelError:
+    def _refused(self, entry: ModelFile, fault: str) -> ModelError:
         return ModelError(fault, code="model.changed" if self.place(entry).is_file() else "model.missing")
 
     def path(self, name: str, expected_sha256: str = "") -> Path:
@@ -132,7 +132,7 @@ class Catalogue:
         with tempfile.TemporaryDirectory(prefix="clockface-") as workspace:
             return [self._obtain(entry, Path(workspace), progress) for entry in wanted]
 
-    def _obtain(self, entry: Entry, workspace: Path, progress: Progress) -> Path:
+    def _obtain(self, entry: ModelFile, workspace: Path, progress: Progress) -> Path:
         place = self.place(entry)
         fault = self.fault(entry)
         if fault and not entry.sources:
@@ -147,7 +147,7 @@ class Catalogue:
         progress(entry.name, entry.size, entry.size)
         return place
 
-    def _fetch(self, entry: Entry, part: Path, workspace: Path, progress: Progress) -> None:
+    def _fetch(self, entry: ModelFile, part: Path, workspace: Path, progress: Progress) -> None:
         failures = []
         for source in entry.sources:
             try:
@@ -167,9 +167,9 @@ class Catalogue:
         raise ModelError(f"{entry.name}: no source delivered {entry.file}; check the network and {PULL} again\n  {reasons}", code="model.no_source")
 
 
-def _entry(name: str, table: dict[str, Any]) -> Entry:
+def _entry(name: str, table: dict[str, Any]) -> ModelFile:
     sources = tuple(SOURCES[source.pop("kind")](**source) for source in table.pop("sources", ()))
-    return Entry(name=name, sources=sources, **table)
+    return ModelFile(name=name, sources=sources, **table)
 
 
 def _clear_leftovers(folder: Path) -> None:
@@ -190,7 +190,7 @@ def _pinned(path: Path, expected: str) -> Path:
     return path
 
 
-def entries() -> dict[str, Entry]:
+def entries() -> dict[str, ModelFile]:
     """Name -> entry of the list."""
     return Catalogue.load().entries
 

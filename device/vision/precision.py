@@ -24,7 +24,7 @@ from device.contract import CROP_SIZE, ClockfaceError, ContractError
 from device.system.files import Disk
 from device.system.hardware import board_or_processor
 from device.system.locks import FileLock
-from device.vision.catalogue import Catalogue, Entry
+from device.vision.catalogue import Catalogue, ModelFile
 from device.vision.embedder import Embedder, EmbedderError
 
 MOST_ACCURATE_FIRST = ("float32", "float16", "int8")
@@ -129,7 +129,7 @@ def read(file: Path) -> dict[str, Choice]:
         return {}
 
 
-def circumstances(settings: Settings, family: Sequence[Entry]) -> dict[str, Any]:
+def circumstances(settings: Settings, family: Sequence[ModelFile]) -> dict[str, Any]:
     """All that the speed of the artefacts depends on."""
     return {
         "board": board_or_processor(),
@@ -143,7 +143,7 @@ def circumstances(settings: Settings, family: Sequence[Entry]) -> dict[str, Any]
 
 
 def choose(
-    family: Sequence[Entry], catalogue: Catalogue, settings: Settings, here: Mapping[str, Any], former: Choice | None, clock: Clock = time.perf_counter
+    family: Sequence[ModelFile], catalogue: Catalogue, settings: Settings, here: Mapping[str, Any], former: Choice | None, clock: Clock = time.perf_counter
 ) -> tuple[Choice, Embedder]:
     """Load every artefact, measure those that run, take the best."""
     runs: dict[str, Embedder] = {}

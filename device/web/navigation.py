@@ -8,7 +8,7 @@ from device.web.access.accounts import Role, User
 
 
 @dataclass(frozen=True)
-class Entry:
+class MenuItem:
     path: str
     label: str
     icon: str  # a name in templates/icons.html
@@ -17,26 +17,26 @@ class Entry:
 
 
 ENTRIES = (
-    Entry("/today", "Today", "today", "viewer", "Attendance"),
-    Entry("/log", "Log", "log", "viewer", "Attendance"),
-    Entry("/timesheets", "Timesheets", "timesheet", "viewer", "Attendance"),
-    Entry("/plots", "Plots", "plot", "viewer", "Attendance"),
-    Entry("/corrections", "Corrections", "correct", "hr", "Desk"),
-    Entry("/schedule", "Shifts and absence", "clock", "hr", "Desk"),
-    Entry("/periods", "Locked periods", "lock", "hr", "Desk"),
-    Entry("/exports", "Exports", "export", "hr", "Desk"),
-    Entry("/people", "People", "people", "viewer", "Terminal"),
-    Entry("/health", "Devices and health", "health", "viewer", "Terminal"),
-    Entry("/settings", "Settings", "settings", "admin", "Administer"),
-    Entry("/users", "Users and roles", "users", "admin", "Administer"),
-    Entry("/audit", "Audit log", "audit", "admin", "Administer"),
-    Entry("/backup", "Backup", "backup", "admin", "Administer"),
+    MenuItem("/today", "Today", "today", "viewer", "Attendance"),
+    MenuItem("/log", "Log", "log", "viewer", "Attendance"),
+    MenuItem("/timesheets", "Timesheets", "timesheet", "viewer", "Attendance"),
+    MenuItem("/plots", "Plots", "plot", "viewer", "Attendance"),
+    MenuItem("/corrections", "Corrections", "correct", "hr", "Desk"),
+    MenuItem("/schedule", "Shifts and absence", "clock", "hr", "Desk"),
+    MenuItem("/periods", "Locked periods", "lock", "hr", "Desk"),
+    MenuItem("/exports", "Exports", "export", "hr", "Desk"),
+    MenuItem("/people", "People", "people", "viewer", "Terminal"),
+    MenuItem("/health", "Devices and health", "health", "viewer", "Terminal"),
+    MenuItem("/settings", "Settings", "settings", "admin", "Administer"),
+    MenuItem("/users", "Users and roles", "users", "admin", "Administer"),
+    MenuItem("/audit", "Audit log", "audit", "admin", "Administer"),
+    MenuItem("/backup", "Backup", "backup", "admin", "Administer"),
 )
 
 
-def entries(user: User | None) -> dict[str, list[Entry]]:
+def entries(user: User | None) -> dict[str, list[MenuItem]]:
     """group -> the entries this user may open."""
-    groups: dict[str, list[Entry]] = {}
+    groups: dict[str, list[MenuItem]] = {}
     for entry in ENTRIES:
         if user is not None and user.may(entry.role):
             groups.setdefault(entry.group, []).append(entry)

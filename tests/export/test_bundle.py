@@ -22,7 +22,7 @@ from device.maintenance.update.signatures import read_public_key, read_trusted
 from device.storage.schema import SCHEMA_VERSION
 from device.storage.store import Store, TemplateDraft
 from device.vision import catalogue as models
-from device.vision.catalogue import Catalogue, Entry
+from device.vision.catalogue import Catalogue, ModelFile
 from export import deb
 from export.__main__ import main
 from export.bundle import BESIDE, ROOT, chosen_models, device_package, listed, model_files, model_list, write, write_installer
@@ -103,7 +103,7 @@ def test_from_this_checkout_to_a_terminal_that_runs(pulled: None, key: Path, tmp
     assert run.returncode == 1 and "(device/system/clock.py): install the bundle again" in run.stdout
 
 
-def relabelled(folder: Path, model_id: str) -> Entry:
+def relabelled(folder: Path, model_id: str) -> ModelFile:
     """SFace under another id: to the device, another model."""
     model = onnx.load(models.path("sface"))
     card = next(entry for entry in model.metadata_props if entry.key == CARD_KEY)

@@ -24,7 +24,7 @@ from device.maintenance.database_check import check_database
 from device.storage.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
 from device.storage.store import Store, TemplateDraft
 from device.system.clock import ClockState
-from device.vision.catalogue import Catalogue, Entry, sha256
+from device.vision.catalogue import Catalogue, ModelFile, sha256
 
 NOW = 1_800_000_000.0  # 2027-01-15
 
@@ -123,7 +123,7 @@ def test_camera(tmp_path: Path) -> None:
 
 def test_models(tmp_path: Path) -> None:
     (tmp_path / "a.onnx").write_bytes(b"weights")
-    good = Entry("a", "embedder", "a.onnx", sha256(tmp_path / "a.onnx"), 7, "MIT", "")
+    good = ModelFile("a", "embedder", "a.onnx", sha256(tmp_path / "a.onnx"), 7, "MIT", "")
     base = dataclasses.replace(good, name="base", kind="source", file="not-needed.onnx")
     assert doctor.check_models(Catalogue([good, base], tmp_path, tmp_path)) == doctor.Finding("models", "ok", "a: verified")
     (tmp_path / "a.onnx").write_bytes(b"weightz")

@@ -17,7 +17,7 @@ import pytest
 
 from device.commands import models as command
 from device.vision import downloads
-from device.vision.catalogue import Catalogue, Entry
+from device.vision.catalogue import Catalogue, ModelFile
 from device.vision.downloads import PATCH_MAGIC, Address, Patch, Wheel, apply_patch
 from tests.refused import refused
 
@@ -28,8 +28,8 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def entry(*origins: Wheel | Address | Patch, name: str = "net", data: bytes = DATA) -> Entry:
-    return Entry(name, "embedder", f"{name}.onnx", digest(data), len(data), "MIT", "a test", origins)
+def entry(*origins: Wheel | Address | Patch, name: str = "net", data: bytes = DATA) -> ModelFile:
+    return ModelFile(name, "embedder", f"{name}.onnx", digest(data), len(data), "MIT", "a test", origins)
 
 
 class Answers(http.server.BaseHTTPRequestHandler):

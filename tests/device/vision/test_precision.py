@@ -16,7 +16,7 @@ from onnx import numpy_helper
 from device.config import EmbedderSettings, Settings, StoreSettings
 from device.contract import CARD_KEY, CARD_SCHEMA, ModelCard, OperatingPoint
 from device.vision import precision as choice
-from device.vision.catalogue import Catalogue, Entry, sha256
+from device.vision.catalogue import Catalogue, ModelFile, sha256
 from device.vision.precision import Choice, choices_file, decide, measure, open_embedder, read
 from tests.refused import refused
 
@@ -24,7 +24,7 @@ FPIR = Settings().decision.fpir
 POINT = OperatingPoint(1000, FPIR, 0.4, 0.39, 0.41, "measured", "made up for this test")
 
 
-def artefact(folder: Path, name: str, precision: str, layers: int = 0, size: int = 3, points: tuple[OperatingPoint, ...] = (POINT,)) -> Entry:
+def artefact(folder: Path, name: str, precision: str, layers: int = 0, size: int = 3, points: tuple[OperatingPoint, ...] = (POINT,)) -> ModelFile:
     """Mean colours, after so many convolutions that change nothing but the time it takes."""
     from onnx import TensorProto, helper
 
@@ -43,7 +43,7 @@ def artefact(folder: Path, name: str, precision: str, layers: int = 0, size: int
     helper.set_model_props(model, {CARD_KEY: card.to_json()})
     path = folder / f"{name}.onnx"
     onnx.save(model, path)
-    return Entry(name, "embedder", path.name, sha256(path), path.stat().st_size, "MIT", "", family="net")
+    return ModelFile(name, "embedder", path.name, sha256(path), path.stat().st_size, "MIT", "", family="net")
 
 
 @pytest.fixture
@@ -169,7 +169,7 @@ def test_one_artefact_needs_no_measurement(catalogue: Catalogue, settings: Setti
 
 def test_an_artefact_without_a_threshold_or_that_does_not_load_is_passed_over(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "broken.onnx").write_bytes(b"no model")
-    broken = Entry("net-broken", "embedder", "broken.onnx", sha256(tmp_path / "broken.onnx"), 8, "MIT", "", family="net")
+    broken = ModelFile("net-broken", "embedder", "broken.onnx", sha256(tmp_path / "broken.onnx"), 8, "MIT", "", family="net")
     entries = [artefact(tmp_path, "net-float32", "float32", 12), artefact(tmp_path, "net-int8", "int8", points=()), broken]
     opened = open_embedder(settings, Catalogue(entries, tmp_path, tmp_path))
     assert opened.embedder.card.name == "net-float32"
