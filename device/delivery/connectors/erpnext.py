@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 from device.config import ConnectorSettings, hidden, listed, needed, ranged, switched, written
 from device.delivery.connectors import Connector, Queue
 from device.delivery.connectors.credentials import Sealed
-from device.delivery.connectors.http_exchange import Answer, Site, judge
+from device.delivery.connectors.http_exchange import Answer, HttpTarget, judge
 from device.delivery.connectors.local_time import naive, repeated, zone
 from device.delivery.outcomes import LONGEST_ANSWER, ConnectorError, Delivered, Failed, Outcome, Refused
 from device.storage.events import Event
@@ -58,7 +58,7 @@ class Target(Connector):
         self.lanes = settings.parallel
         where = f"[connectors.{self.name}]"
         self._zone = zone(f"{where} timezone", settings.timezone)
-        self._site = Site(f"{where} url", settings.url, settings.timeout_seconds, settings.parallel, settings.ca_file)
+        self._site = HttpTarget(f"{where} url", settings.url, settings.timeout_seconds, settings.parallel, settings.ca_file)
         pair = Sealed(f"{self.secret('api_key').reveal()}:{self.secret('api_secret').reveal()}")
         self.secrets.append(pair)
         self._token = pair

@@ -35,7 +35,7 @@ class Answer:
         return f"HTTP {self.status}" + (f": {plain}" if plain else "")[:LONGEST_ANSWER]
 
 
-class Site:
+class HttpTarget:
     """Where a connector sends its requests: one address, connections kept open, certificates checked.
 
     Args:

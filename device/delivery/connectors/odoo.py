@@ -14,7 +14,7 @@ from typing import Any
 
 from device.config import ConnectorSettings, chosen, hidden, needed, ranged, written
 from device.delivery.connectors import Connector
-from device.delivery.connectors.http_exchange import Answer, Site, judge
+from device.delivery.connectors.http_exchange import Answer, HttpTarget, judge
 from device.delivery.outcomes import LONGEST_ANSWER, ConnectorError, Delivered, Failed, Outcome, Refused
 from device.storage.events import Event
 
@@ -53,7 +53,7 @@ class Target(Connector):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self.lanes = settings.parallel
-        self._site = Site(f"[connectors.{self.name}] url", settings.url, settings.timeout_seconds, settings.parallel, settings.ca_file)
+        self._site = HttpTarget(f"[connectors.{self.name}] url", settings.url, settings.timeout_seconds, settings.parallel, settings.ca_file)
         self._key = self.secret("api_key")
         self._uid: int | None = None
         self._modes: dict[str, set[str]] = {}  # what in_mode and out_mode of this version may be

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from device.config import ConfigError, ConnectorSettings, hidden, needed, ranged, written
 from device.delivery.connectors import Connector
 from device.delivery.connectors.credentials import Sealed
-from device.delivery.connectors.http_exchange import Site, check_url, judge
+from device.delivery.connectors.http_exchange import HttpTarget, check_url, judge
 from device.delivery.outcomes import Outcome, expect
 from device.storage.events import Event
 
@@ -45,7 +45,7 @@ class Target(Connector):
         parts = urlsplit(settings.url)
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         site = f"{parts.scheme}://{parts.netloc}"
-        self._site = Site(f"[connectors.{self.name}] url", site, settings.timeout_seconds, settings.parallel, settings.ca_file)
+        self._site = HttpTarget(f"[connectors.{self.name}] url", site, settings.timeout_seconds, settings.parallel, settings.ca_file)
         self._keys = [self._key(key) for key in ("secret", "previous_secret") if getattr(settings, key)]
 
     def send(self, event: Event) -> Outcome:

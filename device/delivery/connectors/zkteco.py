@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from device.config import ConnectorSettings, needed, ranged, switched, written
 from device.delivery.connectors import Connector, Queue
-from device.delivery.connectors.http_exchange import Answer, Site, judge
+from device.delivery.connectors.http_exchange import Answer, HttpTarget, judge
 from device.delivery.connectors.local_time import naive, zone
 from device.delivery.outcomes import Delivered, Failed, Outcome, Refused, expect
 from device.storage.events import Event
@@ -52,7 +52,7 @@ class Target(Connector):
         super().__init__(settings)
         where = f"[connectors.{self.name}]"
         self._zone = zone(f"{where} timezone", settings.timezone)
-        self._site = Site(f"{where} url", settings.url, settings.timeout_seconds, 1, settings.ca_file)
+        self._site = HttpTarget(f"{where} url", settings.url, settings.timeout_seconds, 1, settings.ca_file)
         self._serial = quote(settings.serial, safe="")
         self._introduced = False
         self._pause_seconds = settings.poll_seconds
