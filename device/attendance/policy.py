@@ -13,7 +13,7 @@ AFTER: dict[Direction, Direction] = {"in": "out", "out": "in", "break_start": "b
 
 
 @dataclass(frozen=True)
-class Refused:
+class NotRecorded:
     """Not a new punch."""
 
     reason: str  # for the screen, in local time
@@ -39,7 +39,7 @@ class AttendancePolicy:
 
     settings: AttendanceSettings
 
-    def decide(self, last: LastPunch | None, now: float, last_seen: float | None = None) -> Direction | Refused | Asked:
+    def decide(self, last: LastPunch | None, now: float, last_seen: float | None = None) -> Direction | NotRecorded | Asked:
         """The direction of a punch at `now` (s since the epoch), or why there is none.
 
         `last_seen` is when the terminal last recognised this person: who lingers before it is not recorded again until
@@ -53,7 +53,7 @@ class AttendancePolicy:
         if last and away < self.settings.refractory_seconds:
             at = datetime.fromtimestamp(last.occurred_at).strftime("%H:%M:%S")
             until = max(last.occurred_at, last_seen or 0.0) + self.settings.refractory_seconds
-            return Refused(f"already recorded at {at}", until, last.occurred_at)
+            return NotRecorded(f"already recorded at {at}", until, last.occurred_at)
         if self.settings.direction == "in":
             return "in"
         if self.settings.direction == "out":

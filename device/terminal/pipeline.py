@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from device.attendance.policy import Asked, AttendancePolicy, Refused
+from device.attendance.policy import Asked, AttendancePolicy, NotRecorded
 from device.config import Settings
 from device.storage.records import LastPunch, Person, Punch, PunchDraft
 from device.storage.store import NotActive, Store
@@ -36,7 +36,7 @@ class Subject:
     quality: Quality | None = None  # of the newest crop, for guidance
     outcome: Outcome = field(default_factory=lambda: Outcome("undecided", "no good picture yet"))
     person: Person | None = None
-    result: Punch | Refused | None = None  # what came of a known person
+    result: Punch | NotRecorded | None = None  # what came of a known person
     counted: bool = False  # as a sighting
 
     @property
@@ -44,7 +44,7 @@ class Subject:
         """For the status line and the picture."""
         if self.person is not None and isinstance(self.result, Punch):
             return f"{self.person.name}: recorded ({self.result.direction})"
-        if self.person is not None and isinstance(self.result, Refused):
+        if self.person is not None and isinstance(self.result, NotRecorded):
             return f"{self.person.name}: {self.result.reason}"
         if self.person is not None:
             return f"{self.person.name}: in or out?"
@@ -195,7 +195,7 @@ class Pipeline:
         if self.questions.asks(outcome.person_id):
             return
         decided = self.policy.decide(self._last_punch(outcome.person_id, now), now, self._seen.get(outcome.person_id))
-        if isinstance(decided, Refused):
+        if isinstance(decided, NotRecorded):
             subject.result, self._seen[outcome.person_id] = decided, now
             return
         draft = PunchDraft(
@@ -221,7 +221,7 @@ class Pipeline:
         concerned = [subject for subject in subjects if subject.person is not None and subject.person.id == question.person.id]
         if question.answer is None and settings.unanswered == "none":
             for subject in concerned:
-                subject.result = Refused("not recorded: nothing was chosen", question.until + settings.refractory_seconds)
+                subject.result = NotRecorded("not recorded: nothing was chosen", question.until + settings.refractory_seconds)
         else:
             self._record(question.person, replace(question.draft, direction=question.answer or "auto"), concerned)
         self.questions.drop(question.person.id)

@@ -7,7 +7,7 @@ from typing import cast
 
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from device.attendance.policy import Asked, AttendancePolicy, Refused
+from device.attendance.policy import Asked, AttendancePolicy, NotRecorded
 from device.storage.records import Direction, Person, PunchDraft
 from device.system.clock import read_clock_state
 from device.web.access import pins
@@ -84,7 +84,7 @@ def pin(call: Call) -> Response:
 def _recorded_by_pin(call: Call, person: Person, now: float) -> dict[str, str]:
     last = call.store.last_punch(person.id)
     decided = AttendancePolicy(call.terminal.settings.attendance).decide(last, now)
-    if isinstance(decided, Refused):
+    if isinstance(decided, NotRecorded):
         call.terminal.live.add_card(Card(f"held-{person.id}-{round(now)}", "already", person.name, clock_time(decided.at), "", now))
         return {"state": "already"}
     if isinstance(decided, Asked):

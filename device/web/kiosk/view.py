@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from device.attendance.policy import Refused
+from device.attendance.policy import NotRecorded
 from device.maintenance.doctor import EARLIEST
 from device.storage.records import Person, Punch
 from device.terminal.pipeline import Scene, Subject
@@ -79,7 +79,7 @@ def kind(subject: Subject) -> State:
     """What is true of one person in view."""
     if isinstance(subject.result, Punch):
         return "recognised"
-    if isinstance(subject.result, Refused):
+    if isinstance(subject.result, NotRecorded):
         return "already" if subject.result.at else "refused"
     if subject.person is not None:
         return "asked"
@@ -165,7 +165,7 @@ def _held(subject: Subject) -> Card | None:
         return None
     if isinstance(subject.result, Punch):
         return recorded(subject.person, subject.result, subject.result.occurred_at)
-    if isinstance(subject.result, Refused) and subject.result.at:
+    if isinstance(subject.result, NotRecorded) and subject.result.at:
         return Card(f"held-{subject.person.id}", "already", subject.person.name, clock_time(subject.result.at), "", subject.result.at)
     return None
 

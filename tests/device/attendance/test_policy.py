@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device.attendance.policy import Asked, AttendancePolicy, Refused
+from device.attendance.policy import Asked, AttendancePolicy, NotRecorded
 from device.config import AttendanceSettings, scheduled
 from device.storage.records import Direction, LastPunch
 from tests.refused import refused
@@ -24,7 +24,7 @@ def day(policy: AttendancePolicy, times: list[float]) -> list[Direction]:
     said: list[Direction] = []
     for now in times:
         answer = policy.decide(last, now)
-        if not isinstance(answer, (Refused, Asked)):
+        if not isinstance(answer, (NotRecorded, Asked)):
             last = LastPunch(now, answer)
             said.append(answer)
     return said
@@ -37,12 +37,12 @@ def test_the_first_punch_is_in() -> None:
 @pytest.mark.parametrize(("seconds", "refused"), [(0, True), (1, True), (59.999, True), (60, False), (61, False)])
 def test_refractory_period(seconds: float, refused: bool) -> None:
     answer = ALTERNATE.decide(LastPunch(NOON, "in"), NOON + seconds)
-    assert isinstance(answer, Refused) is refused
+    assert isinstance(answer, NotRecorded) is refused
     assert refused or answer == "out"
 
 
 def test_a_refusal_says_since_when_and_until_when() -> None:
-    assert ALTERNATE.decide(LastPunch(NOON, "in"), NOON + 5) == Refused("already recorded at 12:00:00", NOON + 60, NOON)
+    assert ALTERNATE.decide(LastPunch(NOON, "in"), NOON + 5) == NotRecorded("already recorded at 12:00:00", NOON + 60, NOON)
 
 
 def test_no_refractory_period() -> None:
@@ -73,7 +73,7 @@ def test_a_night_shift_is_one_piece() -> None:
 
 def test_a_clock_set_back_a_little_records_nobody_twice() -> None:
     answer = ALTERNATE.decide(LastPunch(NOON, "in"), NOON - 2)
-    assert isinstance(answer, Refused)
+    assert isinstance(answer, NotRecorded)
     assert answer.until == NOON + 60
 
 
@@ -91,7 +91,7 @@ def test_accepted_punches_are_a_refractory_period_apart(times: list[float], seco
     last: LastPunch | None = None
     for now in times:
         answer = policy.decide(last, now)
-        if isinstance(answer, Refused):
+        if isinstance(answer, NotRecorded):
             assert last is not None and abs(now - last.occurred_at) < seconds
             assert policy.decide(last, answer.until + 1e-6) != answer
         else:
@@ -102,7 +102,7 @@ def test_accepted_punches_are_a_refractory_period_apart(times: list[float], seco
 def test_who_lingers_is_not_recorded_again_until_they_were_away() -> None:
     last = LastPunch(NOON, "in")
     for minute in range(1, 60):
-        assert isinstance(ALTERNATE.decide(last, NOON + 60 * minute, last_seen=NOON + 60 * minute - 1), Refused)
+        assert isinstance(ALTERNATE.decide(last, NOON + 60 * minute, last_seen=NOON + 60 * minute - 1), NotRecorded)
     assert ALTERNATE.decide(last, NOON + 3600, last_seen=NOON + 3540) == "out"
 
 
@@ -134,4 +134,4 @@ def test_asked_suggests_what_alternate_would_take_and_keeps_the_refractory_perio
     policy = AttendancePolicy(AttendanceSettings(direction="asked"))
     assert policy.decide(None, NOON) == Asked("in")
     assert policy.decide(LastPunch(NOON - HOUR, "in"), NOON) == Asked("out")
-    assert isinstance(policy.decide(LastPunch(NOON - 10, "in"), NOON), Refused)
+    assert isinstance(policy.decide(LastPunch(NOON - 10, "in"), NOON), NotRecorded)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from device.attendance.policy import Refused
+from device.attendance.policy import NotRecorded
 from device.config import Settings
 from device.contract import align
 from device.storage.consents import ConsentDraft
@@ -66,7 +66,7 @@ def recorded(index: int, subject: Subject) -> None:
 
 def already(index: int, subject: Subject) -> None:
     recorded(index, subject)
-    subject.result = Refused("already recorded", 0.0, time.time() - 1260)
+    subject.result = NotRecorded("already recorded", 0.0, time.time() - 1260)
 
 
 def unknown(index: int, subject: Subject) -> None:
