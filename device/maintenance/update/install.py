@@ -32,7 +32,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Board:
+class Host:
     """What decides whether a bundle fits."""
 
     machine: str  # of the Python that runs, such as aarch64
@@ -40,12 +40,12 @@ class Board:
     python: str  # such as 3.11
 
     @classmethod
-    def here(cls) -> Board:
+    def here(cls) -> Host:
         machine = platform.machine() if struct.calcsize("P") == 8 else f"{platform.machine()} with a 32-bit system"
         return cls(machine, hardware.board(), f"{sys.version_info.major}.{sys.version_info.minor}")
 
 
-def check_fits(manifest: Manifest, board: Board, current: Manifest | None, database: Path, older: bool = False) -> None:
+def check_fits(manifest: Manifest, board: Host, current: Manifest | None, database: Path, older: bool = False) -> None:
     """Whether a bundle is for this board and no step back.
 
     Raises:
@@ -91,7 +91,7 @@ def environment(release: Path, manifest: Manifest, installation: Installation) -
     return f"../../environments/{name}"
 
 
-def install(installation: Installation, path: Path, database: Path, *, older: bool = False, board: Board | None = None) -> str:
+def install(installation: Installation, path: Path, database: Path, *, older: bool = False, board: Host | None = None) -> str:
     """Verify a bundle and put its release beside the others; nothing is switched. Returns the release's id.
 
     Raises:
@@ -100,7 +100,7 @@ def install(installation: Installation, path: Path, database: Path, *, older: bo
     with Bundle.open(path, read_trusted(installation.trusted)) as bundle:
         bundle.verify()
         current = installation.named("current")
-        check_fits(bundle.manifest, board or Board.here(), read_manifest(installation.path(current)) if current else None, database, older)
+        check_fits(bundle.manifest, board or Host.here(), read_manifest(installation.path(current)) if current else None, database, older)
         release = bundle.manifest.release_id
         if not installation.path(release).exists():
             size = sum(file.size for file in bundle.manifest.files)

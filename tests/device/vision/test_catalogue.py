@@ -18,7 +18,7 @@ import pytest
 from device.commands import models as command
 from device.vision import downloads
 from device.vision.catalogue import Catalogue, ModelFile
-from device.vision.downloads import PATCH_MAGIC, Address, Patch, Wheel, apply_patch
+from device.vision.downloads import PATCH_MAGIC, Patch, Url, Wheel, apply_patch
 from tests.refused import refused
 
 DATA = bytes(range(256)) * 40
@@ -28,7 +28,7 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def entry(*origins: Wheel | Address | Patch, name: str = "net", data: bytes = DATA) -> ModelFile:
+def entry(*origins: Wheel | Url | Patch, name: str = "net", data: bytes = DATA) -> ModelFile:
     return ModelFile(name, "embedder", f"{name}.onnx", digest(data), len(data), "MIT", "a test", origins)
 
 
@@ -57,21 +57,21 @@ def server() -> Iterator[str]:
 
 @pytest.mark.parametrize("first", ["missing", "wrong", "long", "cut"])
 def test_the_second_source_answers_where_the_first_fails(first: str, server: str, tmp_path: Path) -> None:
-    catalogue = Catalogue([entry(Address(f"{server}/{first}"), Address(f"{server}/good"))], tmp_path)
+    catalogue = Catalogue([entry(Url(f"{server}/{first}"), Url(f"{server}/good"))], tmp_path)
     assert catalogue.pull() == [tmp_path / "net.onnx"]
     assert catalogue.path("net").read_bytes() == DATA
     assert [file.name for file in tmp_path.iterdir()] == ["net.onnx"]
 
 
 def test_a_failed_pull_leaves_nothing_and_names_each_source(server: str, tmp_path: Path) -> None:
-    catalogue = Catalogue([entry(Address(f"{server}/missing"), Address(f"{server}/wrong"))], tmp_path)
+    catalogue = Catalogue([entry(Url(f"{server}/missing"), Url(f"{server}/wrong"))], tmp_path)
     with refused("model.no_source", "net", "404", "sha256"):
         catalogue.pull()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_interrupted_pull_works_again(server: str, tmp_path: Path) -> None:
-    catalogue = Catalogue([entry(Address(f"{server}/good"))], tmp_path)
+    catalogue = Catalogue([entry(Url(f"{server}/good"))], tmp_path)
 
     def interrupt(name: str, done: int, total: int) -> None:
         raise KeyboardInterrupt
@@ -85,7 +85,7 @@ def test_an_interrupted_pull_works_again(server: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", DATA[:-1], DATA[:-1] + b"\0"])
 def test_wrong_bytes_are_refused_and_pulled_again(content: bytes, server: str, tmp_path: Path) -> None:
-    catalogue = Catalogue([entry(Address(f"{server}/good"))], tmp_path)
+    catalogue = Catalogue([entry(Url(f"{server}/good"))], tmp_path)
     (tmp_path / "net.onnx").write_bytes(content)
     with refused("model.changed", "net", "models pull"):
         catalogue.path("net")
@@ -94,7 +94,7 @@ def test_wrong_bytes_are_refused_and_pulled_again(content: bytes, server: str, t
 
 
 def test_missing_and_unknown_models_say_what_to_do(tmp_path: Path) -> None:
-    catalogue = Catalogue([entry(Address("http://127.0.0.1:9/"))], tmp_path)
+    catalogue = Catalogue([entry(Url("http://127.0.0.1:9/"))], tmp_path)
     with refused("model.missing", "python -m device models pull"):
         catalogue.path("net")
     with refused("model.unknown", "'other'", "net"):
@@ -179,7 +179,7 @@ def test_a_patched_model_pulls_what_it_is_made_of(server: str, tmp_path: Path) -
     shipped = tmp_path / "shipped"
     shipped.mkdir()
     (shipped / "net.patch").write_bytes(packed(copy(5, 45) + insert(b"card")))
-    base = entry(Address(f"{server}/good"), name="base")
+    base = entry(Url(f"{server}/good"), name="base")
     catalogue = Catalogue([base, entry(Patch("base", "net.patch"), data=result)], tmp_path / "pulled", shipped)
     catalogue.pull(["net"])
     assert catalogue.path("net").read_bytes() == result

@@ -9,14 +9,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from device.__main__ import main
-from device.commands.benchmark.browsers import KIOSK, PAGES, Answer, browse, by_page, timing
+from device.commands.benchmark.browsers import KIOSK, PAGES, PageLoad, browse, by_page, timing
 
 
 def test_timing_is_the_order_of_the_answers() -> None:
     found = timing([float(ms) for ms in range(1, 102)])
     assert (found.count, found.p50_ms, found.p95_ms) == (101, 51.0, 96.0)
     assert timing([]).count == 0
-    pages = by_page([Answer("/log", 10.0, 200), Answer("/today", 30.0, 200), Answer("/log", 20.0, 200)])
+    pages = by_page([PageLoad("/log", 10.0, 200), PageLoad("/today", 30.0, 200), PageLoad("/log", 20.0, 200)])
     assert {path: (page.count, page.p50_ms) for path, page in pages.items()} == {"/log": (2, 15.0), "/today": (1, 30.0)}
 
 

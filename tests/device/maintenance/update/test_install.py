@@ -17,7 +17,7 @@ import pytest
 from device.__main__ import main
 from device.config import installed_file
 from device.maintenance.update import database_copy, install
-from device.maintenance.update.install import Board
+from device.maintenance.update.install import Host
 from device.maintenance.update.manifest import Manifest
 from device.maintenance.update.releases import STARTS, Installation
 from device.storage.schema import SCHEMA_VERSION
@@ -123,7 +123,7 @@ def test_old_releases_are_removed_but_not_those_in_use(installation: Installatio
     assert installation.prune(0) == [ids[3]]
 
 
-BOARD = Board("aarch64", "Raspberry Pi 5 Model B Rev 1.0", "3.11")
+BOARD = Host("aarch64", "Raspberry Pi 5 Model B Rev 1.0", "3.11")
 
 
 @pytest.mark.parametrize(
