@@ -19,13 +19,13 @@ from device.web.kiosk import enrol, self_service
 from device.web.kiosk import page as kiosk
 from device.web.pages import Page, routes
 
-AREAS = (  # each has ROUTES, a tuple of pages
+AREAS = (  # each module has ROUTES, a tuple of pages
     login, kiosk, self_service, enrol, today, log, timesheets, corrections, schedule, exports, plots, people, bulk, health, settings, users, audit, backups,
 )  # fmt: skip
 
 
 class Static(StaticFiles):
-    """Addresses carry the hash of the content, so browsers keep the files."""
+    """Static files; their addresses carry a hash of the content, so browsers may cache them."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
@@ -34,7 +34,7 @@ class Static(StaticFiles):
 
 
 def pages() -> tuple[Page, ...]:
-    """Every page of the application: what the test of roles walks."""
+    """Every page of the application; the test of roles walks them all."""
     return tuple(page for area in AREAS for page in area.ROUTES)
 
 
@@ -47,4 +47,4 @@ def create_app(terminal: Terminal) -> Starlette:
 
 
 async def _nothing_here(request: Request, error: Exception) -> Response:
-    return PlainTextResponse("There is nothing at this address.", 404)
+    return PlainTextResponse("There is no page at this address.", 404)

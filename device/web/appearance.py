@@ -1,4 +1,4 @@
-"""Templates: Jinja2 with everything escaped, and what all of them may use."""
+"""Templates: Jinja2 with autoescaping, and the functions that every template may use."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _local(seconds: float, form: str) -> str:
 
 @cache
 def static(name: str) -> str:
-    """The address of a static file; it changes with the content, so browsers may keep it."""
+    """The address of a static file; it changes with the content, so browsers may cache the file."""
     return f"/static/{name}?{hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]}"
 
 

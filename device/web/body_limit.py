@@ -1,4 +1,4 @@
-"""No body is read beyond what its page allows."""
+"""Limits the size of request bodies: nothing is read beyond what the page allows."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from starlette.types import Message, Receive
 
 
 class TooLarge(Exception):
-    """More bytes came than the page takes."""
+    """The body is larger than the page allows."""
 
 
 def limited(receive: Receive, largest: int) -> Receive:
-    """The same stream; ends in TooLarge as soon as more than `largest` bytes came."""
+    """The same stream; raises TooLarge as soon as more than `largest` bytes have arrived."""
     taken = 0
 
     async def counted() -> Message:

@@ -20,7 +20,7 @@ class Wording:
     decline: str
 
     def given(self, way: Way, at: float) -> ConsentDraft:
-        """The consent to this wording, to be stored with the templates; at: s since the epoch."""
+        """The consent to this wording, to be stored with the templates. `at` is in s since the epoch."""
         return ConsentDraft(self.version, self.language, f"{self.title}\n{self.text}", way, at)
 
     @property

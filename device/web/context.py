@@ -16,12 +16,12 @@ from device.storage.store import Store
 from device.web.access.kiosk_sessions import Tickets
 from device.web.live import Live
 
-WORKERS = 4  # pages worked on at a time: more would only take the camera loop's turn
+WORKERS = 4  # pages processed at the same time; more would only slow the camera loop down
 
 
 @dataclass(frozen=True)
 class Terminal:
-    """One per running web server."""
+    """Shared by all pages of one running web server."""
 
     settings: Settings
     database: Path
@@ -34,14 +34,14 @@ class Terminal:
 
     @cached_property
     def board(self) -> Board:
-        """Who is in, out, late: one for all pages."""
+        """Who is in, out or late; one board serves all pages."""
         return Board(self.now)
 
     @cached_property
     def tickets(self) -> Tickets:
-        """Who has given code and PIN to see their own times."""
+        """Sessions of people who look at their own times at the kiosk."""
         return Tickets(self.now)
 
     def store(self, actor: str) -> Store:
-        """Open the store for one call of a page: half a millisecond, and no connection crosses a thread."""
+        """Open the store for one request. It takes half a millisecond, and no connection is shared between threads."""
         return Store.open(self.database, self.settings.store, must_exist=True, actor=actor)

@@ -1,4 +1,4 @@
-"""What the camera loop shows to the pages: the newest scene, handed over without waiting.
+"""Hands the newest scene from the camera loop to the pages, without waiting.
 
 The loop calls `show` with every scene. While nobody watches that keeps a reference and little more; a picture is encoded
 only when a page asks for one, on the server's side, and never written anywhere.
@@ -21,12 +21,12 @@ from device.terminal.prompts import Questions
 from device.vision.camera.health import CameraState
 from device.web.kiosk.view import Card, View, clock_state, recorded, seen
 
-WAKE_SECONDS = 0.04  # pages are woken no more often than this, but for a punch
+WAKE_SECONDS = 0.04  # shortest time between two wake-ups of the pages; a punch wakes them at once
 LOST_SECONDS = 3.0  # without a scene the camera counts as lost
-CLOCK_SECONDS = 2.0  # how often the system is asked about its clock
-WIDEST = 960  # px of a picture on a page
+CLOCK_SECONDS = 2.0  # how often the state of the clock is read
+WIDEST = 960  # px, width of a picture on a page
 JPEG_QUALITY = 75
-RATE_SECONDS = 5.0  # over which the camera's rate is measured
+RATE_SECONDS = 5.0  # over which the frame rate is measured
 
 
 class Live:
@@ -66,13 +66,13 @@ class Live:
         self._jpeg: tuple[Scene | None, bytes] = (None, b"")
         self._encoding = threading.Lock()
         self.closed = False
-        self.camera: Callable[[], CameraState] = lambda: "ok"  # what is wrong with the camera, asked by the pages
-        self.trouble: Callable[[], str] = lambda: ""  # and with recognition or store
-        self.coarser: Callable[[], float] = lambda: 1.0  # times the smallest face searched for, where the board is slow
-        self.restart = threading.Event()  # asked for by an admin: the camera loop ends, the terminal starts again
+        self.camera: Callable[[], CameraState] = lambda: "ok"  # state of the camera, read by the pages
+        self.trouble: Callable[[], str] = lambda: ""  # the same for recognition and store
+        self.coarser: Callable[[], float] = lambda: 1.0  # factor on the smallest face searched for, on a slow board
+        self.restart = threading.Event()  # requested by an admin: the camera loop ends and the terminal restarts
 
     def show(self, scene: Scene) -> None:
-        """A new scene; called by the camera loop."""
+        """Take a new scene; called by the camera loop."""
         at = self._monotonic()
         self._scene = scene
         self._times.append(at)
@@ -86,13 +86,13 @@ class Live:
             self._wake()
 
     def add_card(self, card: Card) -> None:
-        """Somebody was recorded without the camera; called by a page."""
+        """Show a card for a person who was recorded without the camera; called by a page."""
         self._cards.append(card)
         self._wake()
 
     @property
     def scene(self) -> Scene | None:
-        """The newest one."""
+        """The newest scene."""
         return self._scene
 
     @property
@@ -102,20 +102,20 @@ class Live:
 
     @property
     def camera_state(self) -> CameraState:
-        """What is wrong with the camera; lost as well where no scene comes for another reason."""
+        """The state of the camera; also "lost" if no scene arrives for another reason."""
         state = self.camera()
         silent = not self._times or self._monotonic() - self._times[-1] > LOST_SECONDS
         return "lost" if silent and state not in ("lost", "frozen") else state
 
     @property
     def frames_per_second(self) -> float:
-        """Of the last seconds; 0 when the camera is lost."""
+        """Frame rate over the last seconds; 0 when the camera is lost."""
         since = self._monotonic() - RATE_SECONDS
         recent = [at for at in tuple(self._times) if at >= since]
         return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 and recent[-1] > recent[0] else 0.0
 
     def view(self) -> View:
-        """What the kiosk shows now."""
+        """The current view of the kiosk."""
         now = self._now()
         clock = clock_state(now, self._synchronised(), self._newest_punch)
         return seen(self._scene, self.camera_state, self.trouble(), tuple(self._cards), self.questions.open(), clock, now)
@@ -127,7 +127,7 @@ class Live:
         return self._clock_known[1]
 
     def picture(self) -> bytes | None:
-        """The newest frame as JPEG, encoded once for all who watch; None while there is none."""
+        """The newest frame as JPEG, encoded once for all pages; None while there is none."""
         scene = self._scene
         if scene is None or self.lost:
             return None
@@ -137,11 +137,11 @@ class Live:
             return self._jpeg[1]
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
-        """The event loop whose pages are woken."""
+        """Set the event loop of the pages to be woken."""
         self._loop = loop
 
     def watch(self) -> asyncio.Event:
-        """An event that is set with every scene; give it back with `leave`."""
+        """An event that is set with every scene; return it with `leave`."""
         event = asyncio.Event()
         self._watchers.add(event)
         return event
@@ -154,7 +154,7 @@ class Live:
         return len(self._watchers)
 
     def close(self) -> None:
-        """The end: every watching page is woken and finds `closed`."""
+        """End: wake every watching page, which then finds `closed` set."""
         self.closed = True
         self._wake()
 

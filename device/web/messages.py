@@ -1,4 +1,4 @@
-"""What the kiosk says, in several languages: a TOML file each in `messages/`, a table an area."""
+"""The texts of the kiosk in several languages: one TOML file per language in `messages/`, one table per area."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LANGUAGES = ("en", "de")
 
 
 class MessageError(ClockfaceError):
-    """A message file or a message that is not there."""
+    """A message file or a message is missing."""
 
     code = "message"
 
@@ -34,7 +34,7 @@ class Messages:
         """
         path = FOLDER / f"{language}.toml"
         if language not in LANGUAGES or not path.is_file():
-            raise MessageError(f"language {language!r}: expected one of {', '.join(LANGUAGES)}, with a file each in {FOLDER}", code="message.language")
+            raise MessageError(f"language {language!r}: expected one of {', '.join(LANGUAGES)}, with one file for each in {FOLDER}", code="message.language")
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
         texts = {f"{area}.{key}": text for area, table in tables.items() for key, text in table.items()}
         wrong = [key for key, text in texts.items() if not isinstance(text, str)]
@@ -43,7 +43,7 @@ class Messages:
         return Messages(language, texts)
 
     def text(self, key: str, **values: object) -> str:
-        """A text with its {values} put in.
+        """A text with its {values} filled in.
 
         Raises:
             MessageError: no such key.
@@ -53,5 +53,5 @@ class Messages:
         return self.texts[key].format(**values) if values else self.texts[key]
 
     def area(self, name: str) -> dict[str, str]:
-        """The texts of one table, by key: what a page hands to its script."""
+        """The texts of one table, by key, as a page passes them to its script."""
         return {key.partition(".")[2]: text for key, text in self.texts.items() if key.startswith(f"{name}.")}

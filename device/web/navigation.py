@@ -1,4 +1,4 @@
-"""The entries of the review site's side bar: a page appears there for whoever may open it."""
+"""The menu of the review site: a page appears for users who may open it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from device.web.access.accounts import Role, User
 class MenuItem:
     path: str
     label: str
-    icon: str  # a name in templates/icons.html
+    icon: str  # name in templates/icons.html
     role: Role
     group: str
 
@@ -35,7 +35,7 @@ ENTRIES = (
 
 
 def entries(user: User | None) -> dict[str, list[MenuItem]]:
-    """group -> the entries this user may open."""
+    """Group -> the entries that this user may open."""
     groups: dict[str, list[MenuItem]] = {}
     for entry in ENTRIES:
         if user is not None and user.may(entry.role):

@@ -1,4 +1,4 @@
-"""How a page is declared and called: every route has a role, every form its token, every call its own store.
+"""Declaration and dispatch of pages: every route has a role, every form a token, every request its own store.
 
     ROUTES = (
         get("/people", people_page, "viewer"),
@@ -49,7 +49,7 @@ LOGIN = {"desk": "/login", "kiosk": "/kiosk/unlock"}
 
 
 class Problem(ClockfaceError):
-    """Something in a call that cannot be done; the words go to the person who made it."""
+    """A request that cannot be carried out; the message is shown to the user."""
 
     code = "request"
 
@@ -60,7 +60,7 @@ class Problem(ClockfaceError):
 
 @dataclass
 class Call:
-    """One call of a page."""
+    """One request of a page."""
 
     request: Request
     terminal: Terminal
@@ -69,7 +69,7 @@ class Call:
     user: User | None
     form_token: str
     form: FormData = field(default_factory=FormData)
-    cookies: dict[str, str | None] = field(default_factory=dict)  # to be set with the response; None removes one
+    cookies: dict[str, str | None] = field(default_factory=dict)  # set with the response; None removes a cookie
 
     @property
     def who(self) -> User:
@@ -89,11 +89,11 @@ class Call:
 
     @property
     def address(self) -> str:
-        """Where the call came from."""
+        """The address that the request came from."""
         return self.request.client.host if self.request.client else "unknown"
 
     def field(self, name: str, default: str | None = None) -> str:
-        """A text of the form.
+        """A text field of the form.
 
         Raises:
             Problem: it is missing and has no default, or is a file.
@@ -111,14 +111,14 @@ class Call:
         return rendered(template, status, {"call": self, "user": self.user, "terminal": self.terminal, "form_token": self.form_token, "said": said, **values})
 
     def goto(self, path: str, said: str = "") -> Response:
-        """After a form: on to another page, which says `said` once."""
+        """After a form: redirect to another page, which shows `said` once."""
         if said:
             self.cookies["clockface_said"] = quote(said[:300])
         return RedirectResponse(path, 303)
 
     @property
     def language(self) -> str:
-        """Of the kiosk's pages: chosen there, or that of the settings."""
+        """Language of the kiosk's pages: the one chosen there, or that of the settings."""
         chosen = self.request.cookies.get("clockface_language", "")
         return chosen if chosen in LANGUAGES else self.terminal.settings.web.language
 
@@ -129,7 +129,7 @@ class Call:
 
     @property
     def common(self) -> Messages:
-        """What kiosk and desk both say; the desk speaks English."""
+        """Texts that kiosk and desk share; those of the desk are in English."""
         return self.texts if self.place == "kiosk" else Messages.load("en")
 
     @property
@@ -145,12 +145,12 @@ class Page:
     """One route."""
 
     method: Literal["GET", "POST"]
-    path: str  # as Starlette writes them: /people/{id:int}
+    path: str  # in Starlette's form: /people/{id:int}
     handler: Handler
     role: Role | None  # the least role; None: without login
     place: Place = "desk"
     largest_body: int = FORM_BYTES
-    before_change: bool = False  # open to somebody who has yet to change the first password
+    before_change: bool = False  # open to users who must still change the first password
 
 
 def get(path: str, handler: Handler, role: Role | None, place: Place = "desk", **more: Any) -> Page:
@@ -162,7 +162,7 @@ def post(path: str, handler: Handler, role: Role | None, place: Place = "desk", 
 
 
 class Endpoint:
-    """Serves one page: who is it, may they, is the form theirs, then the handler with a store of its own, on a worker thread."""
+    """Serves one page: checks user, role and form token, then calls the handler with its own store on a worker thread."""
 
     def __init__(self, page: Page, terminal: Terminal) -> None:
         self.spec = page
@@ -179,7 +179,7 @@ class Endpoint:
                 response = await self._in_worker(self._answer, request, form)
         except TooLarge:
             response = as_json(Problem("too large", 413, code="request.too_large"), {"connection": "close"})
-        except (HTTPException, UnicodeDecodeError, ValueError, KeyError):  # what the form parsers raise on nonsense
+        except (HTTPException, UnicodeDecodeError, ValueError, KeyError):  # raised by the form parsers for malformed input
             response = as_json(Problem("the form cannot be read", code="request.form"))
         except ClientDisconnect:
             return
@@ -190,7 +190,7 @@ class Endpoint:
         return await anyio.to_thread.run_sync(work, request, form, limiter=self.terminal.workers)
 
     def _refusal(self, request: Request, form: FormData) -> Response | None:
-        """Before anything of the body is read."""
+        """Checks that come before the body is read."""
         return self._with_call(request, form, lambda call: refusal(call, self.spec))
 
     def _answer(self, request: Request, form: FormData) -> Response | None:
@@ -232,7 +232,7 @@ class Endpoint:
 
 
 def guarded(call: Call, work: Callable[[Call], Response | None]) -> Response | None:
-    """Errors in words; what nobody foresaw goes to the log, not to the browser."""
+    """Turn errors into pages; unexpected ones go to the log, not to the browser."""
     try:
         return work(call)
     except Problem as problem:
@@ -250,7 +250,7 @@ def guarded(call: Call, work: Callable[[Call], Response | None]) -> Response | N
 
 
 def refusal(call: Call, page: Page) -> Response | None:
-    """Whether this call may go on: None, or what the browser gets instead."""
+    """None if this request may proceed, else the response to send instead."""
     if page.place == "kiosk" and call.terminal.settings.web.kiosk == "local" and not local(call.address):
         return error_page(call, Problem(call.common.text("problem.only_here"), 403, code="request.only_here"))
     if page.role is None:
@@ -269,7 +269,7 @@ def refusal(call: Call, page: Page) -> Response | None:
 
 
 def local(address: str) -> bool:
-    """Whether a call came from this machine itself."""
+    """Whether a request came from this machine itself."""
     try:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:

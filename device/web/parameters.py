@@ -1,4 +1,4 @@
-"""What an address asks for: days, months, pages, people; nonsense is named to whoever typed it."""
+"""Parameters of an address: days, months, pages, people; a wrong value is named to the user."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def page(call: Call) -> int:
 
 
 def person(call: Call, name: str = "person") -> Person | None:
-    """The one person the field names, if it is filled: id, code or exact name."""
+    """The person named in the field by id, code or exact name; None if the field is empty."""
     text = call.query.get(name, "").strip()
     return call.store.person(text) if text else None
 

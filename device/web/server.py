@@ -1,4 +1,4 @@
-"""The web server on a thread of the terminal's own process; every address it listens on is a server of one loop."""
+"""The web server: it runs on a thread of the terminal's process; one event loop serves all addresses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 DEFAULT = "127.0.0.1:8080"
 MOST_CONNECTIONS = 200
-PATIENCE_SECONDS = 10.0  # for the start, and for the end
+PATIENCE_SECONDS = 10.0  # longest wait for its start, and for its end
 
 
 class WebError(ClockfaceError):
@@ -39,7 +39,7 @@ class Address:
 
     @property
     def local(self) -> bool:
-        """Whether only this machine reaches it."""
+        """Whether only this machine can reach it."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
@@ -47,7 +47,7 @@ class Address:
 
     @staticmethod
     def parsed(text: str) -> Address:
-        """HOST:PORT, :PORT or HOST; an IPv6 address stands in brackets.
+        """Parse HOST:PORT, :PORT or HOST; an IPv6 address is in brackets.
 
         Raises:
             WebError: it is none of these.
@@ -70,7 +70,7 @@ class Certificate:
 
 
 class _Quiet(uvicorn.Server):
-    """Signals belong to the terminal, which ends the server itself."""
+    """Handles no signals: the terminal handles them and ends the server."""
 
     def install_signal_handlers(self) -> None:
         return None
@@ -130,14 +130,14 @@ class WebServer:
         kept_running("the web server", lambda: asyncio.run(self._serve()), self._ending, log.error)
 
     async def _serve(self) -> None:
-        """Until told to end.
+        """Serve until `_ending` is set.
 
         Raises:
             WebError: a server ended by itself.
         """
         self.terminal.live.attach(asyncio.get_running_loop())
         self.servers = [self._server(address) for address in self.addresses]
-        copies = [listener.dup() for listener in self._sockets]  # a server closes what it is given, unless it fails
+        copies = [listener.dup() for listener in self._sockets]  # a server closes the sockets it gets, unless it fails
         try:
             serving = [asyncio.create_task(server.serve(sockets=[copy])) for server, copy in zip(self.servers, copies, strict=True)]
             while not all(server.started for server in self.servers) and not any(task.done() for task in serving):

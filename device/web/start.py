@@ -1,4 +1,4 @@
-"""The pages of a running terminal: certificate, first admin, server; says where they are."""
+"""Starts the pages of a running terminal: certificate, first admin, server; prints their addresses."""
 
 from __future__ import annotations
 

@@ -14,12 +14,12 @@ from device.system.clock import to_ms
 from device.web.access import passwords
 
 Role = Literal["viewer", "operator", "hr", "admin"]
-ROLES: tuple[Role, ...] = get_args(Role)  # each may do what those before it may
+ROLES: tuple[Role, ...] = get_args(Role)  # each role includes the rights of those before it
 LONGEST_LOGIN = 60  # characters
 
 
 class AccountError(ClockfaceError):
-    """A change of accounts that is not made; the message says why."""
+    """A change of accounts that was refused; the message gives the reason."""
 
     code = "account"
 
@@ -34,11 +34,11 @@ class User:
 
     @property
     def actor(self) -> str:
-        """How the audit names this user."""
+        """The name of this user in the audit."""
         return f"user:{self.id}"
 
     def may(self, role: Role) -> bool:
-        """Whether this user may do what `role` is asked for."""
+        """Whether this user has at least the rights of `role`."""
         return self.active and ROLES.index(self.role) >= ROLES.index(role)
 
 
@@ -50,7 +50,7 @@ def _user(row: tuple[Any, ...]) -> User:
 
 
 def users(store: Store) -> list[User]:
-    """Everybody, by login."""
+    """All users, sorted by login."""
     with store.reading() as db:
         return [_user(row) for row in db.execute(f"SELECT {COLUMNS} FROM users ORDER BY login")]
 
@@ -93,7 +93,7 @@ def add(store: Store, login: str, role: str, password: str) -> User:
 
 
 def change(store: Store, user_id: int, *, role: str | None = None, active: bool | None = None) -> User:
-    """Give somebody another role, or switch the login off and on. What is logged in ends.
+    """Change the role of a user, or switch the login off or on. Open sessions of the user end.
 
     Raises:
         AccountError: no such user or role; or nobody would be left who may administer.
@@ -105,7 +105,7 @@ def change(store: Store, user_id: int, *, role: str | None = None, active: bool 
         new_role, new_active = checked_role(role or row[2]), row[4] if active is None else int(active)
         others = db.execute("SELECT count(*) FROM users WHERE role = 'admin' AND active = 1 AND id <> ?", [user_id]).fetchone()[0]
         if not others and not (new_role == "admin" and new_active):
-            raise AccountError("somebody must be left who may administer: make another user admin first", code="account.last_admin")
+            raise AccountError("at least one active admin is needed: make another user admin first", code="account.last_admin")
         db.execute("UPDATE users SET role = ?, active = ? WHERE id = ?", [new_role, new_active, user_id])
         db.execute("DELETE FROM sessions WHERE user_id = ?", [user_id])
         store.note(Action.USER_CHANGED, user_id=user_id, role=new_role, active=bool(new_active))
@@ -113,7 +113,7 @@ def change(store: Store, user_id: int, *, role: str | None = None, active: bool 
 
 
 def set_password(store: Store, user_id: int, password: str, *, must_change: bool) -> None:
-    """A new password; what is logged in with the old one ends.
+    """Set a new password; sessions that were opened with the old one end.
 
     Raises:
         AccountError, WeakPassword: no such user, or the password is weak.

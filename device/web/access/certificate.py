@@ -1,4 +1,4 @@
-"""TLS beyond this machine: the certificate of the settings, or one of the terminal's own, made when it is first needed."""
+"""TLS for other machines: the certificate from the settings, or a self-signed one that is made when it is first needed."""
 
 from __future__ import annotations
 

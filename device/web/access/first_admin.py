@@ -1,4 +1,4 @@
-"""The first start: an admin with an invented password, said once, to be changed at the first login."""
+"""The first start: an admin with a random password, shown once and changed at the first login."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def password_file(database: Path) -> Path:
 
 
 def create(store: Store, to_terminal: bool) -> list[str]:
-    """Make the admin where nobody can log in yet; returns the lines to be printed.
+    """Create the admin if there is no user yet; returns the lines to print.
 
     Args:
         to_terminal: somebody reads what is printed. Otherwise (a service, whose output goes into a log) the password

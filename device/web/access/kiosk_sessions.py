@@ -1,4 +1,4 @@
-"""Who has just given code and PIN at the kiosk: for a minute or two, in memory only."""
+"""Sessions of people who gave code and PIN at the kiosk: they last a minute or two and are kept in memory only."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import secrets
 import threading
 from collections.abc import Callable
 
-IDLE_SECONDS = 90.0  # who walks away leaves nobody an open page
+IDLE_SECONDS = 90.0  # so that an unattended page closes
 MOST = 50  # at a time
 
 
@@ -19,7 +19,7 @@ class Tickets:
         self._held: dict[str, tuple[int, float]] = {}  # token -> person id, when it ends
 
     def give(self, person_id: int) -> str:
-        """A token for the browser's cookie; the oldest ends where there are too many."""
+        """Start a session and return the token for the browser's cookie; if there are too many, the oldest one ends."""
         token = secrets.token_urlsafe(24)
         with self._lock:
             while len(self._held) >= MOST:
@@ -28,11 +28,11 @@ class Tickets:
         return token
 
     def find(self, token: str) -> int | None:
-        """Whose it is; each look lets it last longer."""
+        """The person of a token; each call extends the session."""
         with self._lock:
             person_id, ends = self._held.pop(token, (0, float("-inf")))
             now = self._clock()
-            if not ends - IDLE_SECONDS - 1 <= now < ends:  # ended, or the clock was set back
+            if not ends - IDLE_SECONDS - 1 <= now < ends:  # expired, or the clock was set back
                 return None
             self._held[token] = person_id, now + IDLE_SECONDS
             return person_id

@@ -16,7 +16,7 @@ WRONG = "Login or password is wrong."
 
 
 def checked(store: Store, login: str, password: str, address: str, now: float) -> User | None:
-    """Who logs in with this password, or None.
+    """The user who logs in with this password, or None.
 
     Raises:
         LockedOut: too many failures.
@@ -81,7 +81,7 @@ def change_password(call: Call) -> Response:
 
 
 def local_path(path: str) -> str:
-    """Where to go after the login: only to a page of this site."""
+    """The page to go to after the login; only a page of this site is accepted."""
     return path if path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable() else "/"
 
 

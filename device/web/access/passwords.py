@@ -1,4 +1,4 @@
-"""Passwords and PINs: argon2id, one at a time and on one core, so that a login does not take the camera's turn."""
+"""Passwords and PINs: hashed with argon2id, one at a time and on one core, so that a login does not slow the camera loop down."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from argon2.exceptions import InvalidHashError, VerifyMismatchError
 from device.contract import ClockfaceError
 
 SHORTEST, LONGEST = 10, 200  # characters of a password
-ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # nothing that looks like something else
+ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # without characters that are easily confused
 
 # OWASP Password Storage Cheat Sheet: 19 MiB, 2 passes, 1 lane
 _hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 _one_at_a_time = threading.Lock()
-_nobody = ""  # a hash that no password fits, made when first needed
+_nobody = ""  # a hash that matches no password, made when first needed
 
 
 class WeakPassword(ClockfaceError):
-    """A password that is not taken; the message says what one must be like."""
+    """A password that is too weak; the message gives the rule."""
 
     code = "password"
 
@@ -32,7 +32,7 @@ def hashed(password: str) -> str:
 
 
 def matches(stored: str | None, given: str) -> bool:
-    """Whether a password or PIN is right. None, nobody's hash, takes as long as a wrong one, so that names cannot be found by the clock."""
+    """Whether a password or PIN is right. With None (no such login) it takes as long as with a wrong password, so that response times reveal no logins."""
     global _nobody
     if stored is None and not _nobody:
         _nobody = hashed(secrets.token_hex(16))
@@ -48,7 +48,7 @@ def check_strength(password: str, login: str) -> None:
     WeakPassword: too short, too long, one character over and over, or the login itself.
     """
     if not SHORTEST <= len(password) <= LONGEST:
-        raise WeakPassword(f"a password has {SHORTEST} to {LONGEST} characters; a few words in a row are easy to keep in mind", code="password.length")
+        raise WeakPassword(f"a password has {SHORTEST} to {LONGEST} characters; several words in a row are easy to remember", code="password.length")
     if len(set(password)) < 4 or login.casefold() in password.casefold():
         raise WeakPassword("this password is easy to guess: use more different characters, and not your login", code="password.weak")
 

@@ -1,4 +1,4 @@
-"""The way without a face: employee code and PIN. A PIN is set by HR or changed at the kiosk; only its hash is kept."""
+"""Recording without a face, by employee code and PIN. HR sets a PIN, or the person changes it at the kiosk; only its hash is stored."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from device.storage.store import Store
 from device.system.clock import to_ms
 from device.web.access import passwords, rate_limit
 
-DIGITS = 6  # of an invented PIN
+DIGITS = 6  # of a generated PIN
 PIN = re.compile(r"[0-9]{4,8}")
 
 
 class PinError(ClockfaceError):
-    """A PIN that is wrong or not taken. Wrong says never whether it was the code or the PIN."""
+    """A PIN that is wrong or was refused. For a wrong one the message never tells whether the code or the PIN was wrong."""
 
     code = "pin"
 
@@ -31,7 +31,7 @@ def invented() -> str:
 
 
 def easy(pin: str) -> bool:
-    """One or two digits only, or a row up or down."""
+    """Whether a PIN has only one or two different digits, or is a sequence up or down."""
     steps = {(int(b) - int(a)) % 10 for a, b in zip(pin, pin[1:], strict=False)}
     return len(set(pin)) < 3 or steps <= {1} or steps <= {9}
 
@@ -65,7 +65,7 @@ def who_have_one(store: Store) -> set[int]:
 
 
 def identify(store: Store, code: str, pin: str, address: str, now: float) -> Person:
-    """Whose code and PIN this is.
+    """The person of a code and PIN.
 
     Raises:
         LockedOut: too many failures.

@@ -1,4 +1,4 @@
-"""Guessing is slow: failed logins and PINs are counted, and who fails too often waits."""
+"""Rate limits against guessing: failed logins and PINs are counted, and after too many the next try has to wait."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from device.system.clock import to_ms
 
 Kind = Literal["password", "pin"]
 WRONG: dict[Kind, Action] = {"password": Action.WRONG_PASSWORD, "pin": Action.WRONG_PIN}
-WINDOW_SECONDS = 900.0  # failures count for so long
+WINDOW_SECONDS = 900.0  # how long a failure counts
 MOST_OF_SUBJECT_AND_ADDRESS = 5  # failures of one login or code from one address
 MOST_OF_ADDRESS = 20  # ... of one address
-MOST_OF_SUBJECT = 40  # ... of one login or code, from wherever: high, for strangers could lock its owner out with it
+MOST_OF_SUBJECT = 40  # ... of one login or code, from any address; high, since otherwise strangers could lock the owner out
 
 
 class LockedOut(ClockfaceError):
-    """Too many failures; the message says how long to wait."""
+    """Too many failures; the message gives the time to wait."""
 
     code = "login.locked_out"
 
@@ -29,7 +29,7 @@ class LockedOut(ClockfaceError):
 
 
 def check(store: Store, kind: Kind, subject: str, address: str, now: float) -> None:
-    """Call before a password or PIN is looked at, so that a right guess among wrong ones tells nothing.
+    """Check the limits; call it before a password or PIN is verified, so that a right guess during a lock reveals nothing.
 
     Raises:
         LockedOut: too many failures in the last `WINDOW_SECONDS`.
@@ -49,14 +49,14 @@ def check(store: Store, kind: Kind, subject: str, address: str, now: float) -> N
 
 
 def failed(store: Store, kind: Kind, subject: str, address: str, now: float) -> None:
-    """Note a failure, in the audit as well."""
+    """Count a failure and write it into the audit."""
     with store.transaction() as db:
         db.execute("INSERT INTO attempts (at, kind, subject, address) VALUES (?, ?, ?, ?)", [to_ms(now), kind, _hash(subject), address])
         store.note(WRONG[kind], address=address)
 
 
 def forgive(store: Store, kind: Kind, subject: str) -> None:
-    """After a success the failures of this login or code count no longer."""
+    """Reset the failures of this login or code after a success."""
     with store.transaction() as db:
         db.execute("DELETE FROM attempts WHERE kind = ? AND subject = ?", [kind, _hash(subject)])
 

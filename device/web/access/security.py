@@ -1,4 +1,4 @@
-"""What holds for every answer: the right host name, no call from other sites, strict headers."""
+"""Rules for every request: a known host name, no cross-site requests, strict response headers."""
 
 from __future__ import annotations
 
@@ -59,15 +59,15 @@ class Guard:
 
 
 def host_names(settings: WebSettings, bound_to: str) -> frozenset[str]:
-    """The names under which browsers may know this machine."""
+    """The host names under which browsers may reach this machine."""
     node = platform.node().lower()
     given = {name.strip().lower() for name in settings.hosts.split(",") if name.strip()}
     return frozenset({"localhost", bound_to.lower(), *given, *((node, f"{node}.local") if node else ())})
 
 
 def known_host(host: str, names: frozenset[str]) -> bool:
-    """A known name, or a bare address: a page of another site can make its own name point here, never an address
-    (DNS rebinding)."""
+    """Whether a host is a known name or a plain address. Another site can point its own name at this machine, but never an
+    address (DNS rebinding)."""
     name = without_port(host).lower().rstrip(".")
     try:
         ipaddress.ip_address(name.strip("[]"))
@@ -83,7 +83,7 @@ def without_port(host: str) -> str:
 
 
 def from_elsewhere(headers: Headers) -> bool:
-    """Whether the browser itself says that another site made this call; the token of the form is the second lock."""
+    """Whether the browser reports a cross-site request; the form token is the second check."""
     if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return True
     origin = headers.get("origin")

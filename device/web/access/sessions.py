@@ -1,4 +1,4 @@
-"""Who is logged in: a random token in the browser, its hash in the store, and two ends: idle and absolute.
+"""Sessions: a random token in the browser, its hash in the store, and two time limits, idle and absolute.
 
 A browser at the kiosk may hold one session for its own pages (`kiosk`), which ends soon, and one for the review site
 (`desk`); neither opens the other's pages.
@@ -19,9 +19,9 @@ from device.system.clock import to_ms
 from device.web.access.accounts import COLUMNS, User, _user
 
 Place = Literal["desk", "kiosk"]
-KIOSK_IDLE_SECONDS = 180.0  # an operator who walks away leaves nobody an open door
+KIOSK_IDLE_SECONDS = 180.0  # so that an unattended kiosk locks itself
 KIOSK_LONGEST_SECONDS = 1800.0
-TOUCH_SECONDS = 20.0  # how often a click is written down: not each one costs a write to the disk
+TOUCH_SECONDS = 20.0  # how often the last activity is stored, so that not every click costs a write to the disk
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def start(store: Store, user: User, place: Place, now: float) -> str:
 
 
 def find(store: Store, token: str, place: Place, ends: Limits, now: float) -> User | None:
-    """Who holds this token; None where it is unknown, ended, or the clock was set back behind its start."""
+    """The user of a token; None if it is unknown or expired, or if the clock was set back to before its start."""
     with store.reading() as db:
         sql = f"SELECT {COLUMNS}, s.created_at, s.seen_at FROM sessions s JOIN users u ON u.id = s.user_id WHERE token_hash = ? AND place = ? AND active = 1"
         row = db.execute(sql.replace(COLUMNS, ", ".join(f"u.{name}" for name in COLUMNS.split(", "))), [_hash(token), place]).fetchone()
@@ -70,14 +70,14 @@ def end(store: Store, token: str) -> None:
 
 
 def tidy(store: Store, now: float) -> None:
-    """Remove sessions and failed attempts that are over whatever the settings."""
+    """Remove expired sessions and old failed attempts, whatever the settings are."""
     with store.transaction() as db:
         db.execute("DELETE FROM sessions WHERE created_at < ?", [to_ms(now - 169 * 3600)])
         db.execute("DELETE FROM attempts WHERE at < ?", [to_ms(now - 86400)])
 
 
 def form_token(secret: str) -> str:
-    """What every form of a browser must carry: bound to its cookie, useless without it, and not the cookie itself."""
+    """The token that every form must carry: derived from the session cookie, useless without it, and not the cookie itself."""
     return hmac.new(secret.encode(), b"clockface form", hashlib.sha256).hexdigest()
 
 

@@ -11,7 +11,7 @@ from device.web.pages import Call, get, post
 
 
 def users_page(call: Call, status: int = 200, problem: str = "", fresh: tuple[str, str] | None = None) -> Response:
-    """`fresh` is a login with its new password: shown once, kept nowhere."""
+    """`fresh` is a login with its new password, which is shown once and stored nowhere."""
     return call.page("users.html", status, users=accounts.users(call.store), roles=ROLES, problem=problem, fresh=fresh)
 
 

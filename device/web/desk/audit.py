@@ -1,4 +1,4 @@
-"""The audit log: who did what, when; filtered by who, what and day."""
+"""The audit log: who did what and when, filtered by actor, action and day."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def audit_page(call: Call) -> Response:
     with call.store.reading() as db:
         rows = db.execute(sql, values).fetchall()
         actors, stored = ([row[0] for row in db.execute(f"SELECT DISTINCT {what} FROM audit ORDER BY 1")] for what in ("actor", "action"))
-    actions = sorted({action.value for action in Action} | set(stored))  # stored: also what another version wrote
+    actions = sorted({action.value for action in Action} | set(stored))  # stored ones include actions that another version wrote
     logins = {user.actor: user.login for user in accounts.users(call.store)}
     shown = [{"id": r[0], "at": r[1] / 1000, "actor": logins.get(r[2], r[2]), "action": r[3], "details": said(r[4])} for r in rows[:PER_PAGE]]
     following = shown[-1]["id"] if len(rows) > PER_PAGE else None
@@ -38,7 +38,7 @@ def audit_page(call: Call) -> Response:
 
 
 def day(text: str) -> datetime | None:
-    """A day of the form, local time.
+    """A day from the form, in local time.
 
     Raises:
         Problem: it is none.

@@ -1,4 +1,4 @@
-"""Backup and restore on the pages: download a sealed file; upload one, have it checked, start again with it."""
+"""Backup and restore: download an encrypted file, or upload one, which is checked before the terminal restarts with it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def backup_page(call: Call, status: int = 200, problem: str = "") -> Response:
 
 
 def download(call: Call) -> Response:
-    """Everything in one sealed file; holds biometrics, so it is audited as such."""
+    """Everything in one encrypted file. It holds biometrics, and is audited as such."""
     passphrase = call.field("passphrase")
     if passphrase != call.field("again"):
         return backup_page(call, 400, "The two passphrases differ; type them again.")
@@ -43,7 +43,7 @@ def download(call: Call) -> Response:
 
 
 def upload(call: Call) -> Response:
-    """Open and check a backup; it takes the place of the database when the terminal starts again, at once."""
+    """Open and check a backup. The terminal restarts at once, and the backup replaces the database."""
     file = call.form.get("file")
     if not isinstance(file, UploadFile) or not file.filename:
         return backup_page(call, 400, "Choose a backup file.")

@@ -1,4 +1,4 @@
-"""Enrol many from photos: the browser sends a person at a time, so that the camera loop keeps its turn and a stop is a stop."""
+"""Bulk enrolment from photos. The browser sends one person at a time, so that the camera loop keeps running and the user can stop at any point."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def bulk_page(call: Call) -> Response:
 
 
 def plan(call: Call) -> Response:
-    """Who would be enrolled from which photos; nothing is stored."""
+    """Preview: who would be enrolled from which photos. Nothing is stored."""
     try:
         paths = json.loads(call.field("paths"))
     except ValueError as error:
@@ -38,12 +38,12 @@ def plan(call: Call) -> Response:
 
 
 def enrol_person(call: Call) -> Response:
-    """One person of the plan, whose consent on paper the user answers for."""
+    """Enrol one person of the plan; the user confirms the consent on paper."""
     using, shown = call.terminal.live.booth.recogniser, _wording(call)
     if using is None:
         raise Problem("this terminal has no camera and no model loaded", 409)
     if call.field("consent", "") != shown.version:
-        raise Problem("nobody is enrolled without consent, in the wording that is in force")
+        raise Problem("nobody is enrolled without consent to the wording in force")
     consent = shown.given("paper", call.terminal.now())
     files = [file for file in call.form.getlist("photo") if isinstance(file, UploadFile)][: bulk_enrolment.MOST_PHOTOS + 1]
     if len(files) > bulk_enrolment.MOST_PHOTOS:

@@ -1,4 +1,4 @@
-"""Plots as inline SVG, drawn here: no script, readable by a screen reader, colours from the stylesheet (light and dark)."""
+"""Charts as inline SVG: without scripts, readable by a screen reader, with colours from the stylesheet (light and dark)."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def against_threshold(scores: Scores, title: str) -> Markup:
 
 
 def strip(day: WorkDay, site: Site) -> Markup:
-    """A day as a strip: what was planned as a frame, work and breaks in it; 30 hours, so that a night is whole."""
+    """One day as a strip: the planned shift as a frame, work and breaks inside. It spans 30 hours, so that a night shift fits."""
     start = site.begins(day.day)
 
     def placed(first: int, last: int) -> tuple[float, float]:
@@ -103,7 +103,7 @@ def y(value: float, top: float) -> float:
 
 
 def ceiling(value: float) -> int:
-    """The next round number above, for the axis."""
+    """The next larger round number, for the axis."""
     step = 1
     while step * 4 < value:
         step *= 5 if str(step)[0] == "2" else 2
@@ -132,7 +132,7 @@ def drawing(title: str, content: str, said: str) -> Markup:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Markup:
-    """The numbers behind a plot, to be unfolded."""
+    """The numbers behind a chart, as a table that can be unfolded."""
     names = "".join(f"<th>{escape(name)}</th>" for name in head)
     body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
     filled = f'<table class="data"><thead><tr>{names}</tr></thead><tbody>{body}</tbody></table>'

@@ -1,4 +1,4 @@
-"""Corrections: asked for with a reason, seen before and after side by side, decided by somebody else; periods locked and lifted."""
+"""Corrections: requested with a reason, shown before and after side by side, decided by another user; periods are locked and unlocked."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def form(call: Call, person: Person, day: date, site: Site, status: int = 200, p
 
 
 def filled(punch: LastPunch | None, site: Site) -> dict[str, str]:
-    """A punch as the fields of the form."""
+    """A punch as values of the form's fields."""
     if punch is None:
         return {}
     local = site.local(minute(punch.occurred_at))
@@ -73,19 +73,19 @@ def filled(punch: LastPunch | None, site: Site) -> dict[str, str]:
 
 
 def target(entry: Entry) -> str:
-    """How the form names a punch that counts."""
+    """The form's identifier of a punch that counts."""
     return f"added:{entry.added_by}" if entry.added_by is not None else f"punch:{entry.punch_id}"
 
 
 def named_punch(text: str) -> tuple[int | None, int | None]:
-    """What the form's name of a punch means: its id, or the id of the correction that added it; neither: a new one.
+    """Read the form's identifier of a punch: its id, or the id of the correction that added it; neither for a new one.
 
     Raises:
         Problem: it is no such name.
     """
     kind, _, number = text.partition(":")
     if kind not in ("punch", "added", "new") or (kind != "new" and not number.isdecimal()):
-        raise Problem("choose the punch it is about")
+        raise Problem("choose the punch to correct")
     ids = int(number[:18] or 0)
     return ids if kind == "punch" else None, ids if kind == "added" else None
 
@@ -106,7 +106,7 @@ def ask(call: Call) -> Response:
 
 
 def draft_of(call: Call, person: Person, site: Site) -> CorrectionDraft:
-    """What the form asks for."""
+    """The correction that the form requests."""
     punch_id, added_by = named_punch(call.field("target"))
     replacement = None
     if call.field("target") == "new" or call.field("action") != "remove":
@@ -141,7 +141,7 @@ def decide(call: Call) -> Response:
 
 
 def logins(call: Call) -> dict[str, str]:
-    """How requests name who asked or decided -> how people do."""
+    """Actors as requests store them -> names for the page."""
     asked_themselves = "SELECT 'person:' || id, name FROM people WHERE 'person:' || id IN (SELECT requested_by FROM correction_requests)"
     with call.store.reading() as db:
         return dict(db.execute(f"SELECT 'user:' || id, login FROM users UNION ALL {asked_themselves}").fetchall())

@@ -67,13 +67,13 @@ def timesheet(call: Call) -> Response:
 
 
 def sheet_rows(store: Store, site: Site, sheets: Mapping[int, Sheet]) -> list[dict[str, Any]]:
-    """A row a person and day."""
+    """One row per person and day."""
     people = {one.id: one for one in store.people()}
     return [row(number, people[number].name, people[number].code, day, site) for number, sheet in sheets.items() for day in sheet.days]
 
 
 def company_rows(database: Path, days: Sequence[date], now: int) -> list[dict[str, Any]]:
-    """Everybody's, for a process of its own."""
+    """The rows of all people, computed in a separate process."""
     with Store.open(database, must_exist=True) as store:
         return sheet_rows(store, *company_sheets(store, days, now))
 
@@ -89,7 +89,7 @@ def log_rows(store: Store, chosen: LogFilter, site: Site) -> list[dict[str, Any]
         fields: dict[str, Any] = {key: getattr(punch, key, None) for key in PUNCH_COLUMNS}
         person = people[punch.person_id]
         fields |= {"punch_id": punch.id, "name": person.name, "code": person.code, "occurred_at": iso_utc(punch.occurred_at)}
-        local = datetime.fromtimestamp(punch.occurred_at, zone(site.zone)).replace(tzinfo=None)  # as a spreadsheet has it
+        local = datetime.fromtimestamp(punch.occurred_at, zone(site.zone)).replace(tzinfo=None)  # as spreadsheets expect it
         rows.append(fields | {"clock_synchronised": punch.clock.synchronised, "local_time": local})
     return rows
 
@@ -109,7 +109,7 @@ def download(call: Call, what: Exported, name: str, columns: Sequence[str], rows
 
 
 def apart(work: Callable[..., T], *args: Any) -> T:
-    """Long work in a process of its own that gives way: it takes seconds the camera loop needs."""
+    """Run long work in a separate process at low priority, since the camera loop needs the processor."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=os.nice, initargs=(10,)) as pool:
         return pool.submit(work, *args).result()
 

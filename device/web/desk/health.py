@@ -27,7 +27,7 @@ THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")  # Rasp
 THROTTLE_BITS = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}  # now; the same + 16: since the start
 HOT, VERY_HOT = 70.0, 80.0  # degrees Celsius; a Raspberry Pi slows down from 80
 WRONG = {"black": "the picture is black: see that the lens is free and the light on", "slow": "too few pictures: more light, or another cable or port"}
-LETTERS = 50  # that are listed
+LETTERS = 50  # largest number that is listed
 STARTED = time.monotonic()
 CLOCK_WORDS = {
     "ok": ("synchronised", ""),
@@ -51,7 +51,7 @@ def health_page(call: Call) -> Response:
 
 
 def verify(call: Call) -> Response:
-    """Recompute the hash chains and look through the whole file: takes seconds on a large database."""
+    """Recompute the hash chains and check the whole file; takes seconds on a large database."""
     reports = [call.store.verify_chain(table) for table in hash_chain.CHAINED]
     faults = call.store.faults()
     call.store.audit(call.who.actor, Action.CHAINS_VERIFIED, {"ok": all(report.ok for report in reports), "faults": len(faults)})
@@ -59,12 +59,12 @@ def verify(call: Call) -> Response:
 
 
 def letters(call: Call) -> list[DeadLetter]:
-    """The first records that a target will not take."""
+    """The first records that targets refused."""
     return call.store.outbox.dead_letters(limit=LETTERS)
 
 
 def facts(call: Call) -> dict[str, list[Fact]]:
-    """group -> what is known of it."""
+    """Group -> its facts."""
     return {"Camera and recognition": [*camera(call), *model(call)], "Board": board(call), "Data": data(call)}
 
 
@@ -81,7 +81,7 @@ def camera(call: Call) -> list[Fact]:
         words = "The board is slow: people are found when they are nearer. See its temperature and load."
         facts.append(Fact("Search for faces", f"{100 / coarser:.0f} % of the width", "warn", words))
     if trouble := live.trouble():
-        facts.append(Fact("Recording", f"{trouble} failed", "bad", "It is tried again by itself; see the log of the terminal."))
+        facts.append(Fact("Recording", f"{trouble} failed", "bad", "It is retried automatically; see the log of the terminal."))
     return facts
 
 
@@ -113,7 +113,7 @@ def board(call: Call) -> list[Fact]:
         state: State = "bad" if now else "warn" if before else "good"
         found.append(Fact("Throttling", ", ".join(now) or "none now", state, f"since the start: {', '.join(before)}" if before else ""))
     else:
-        found.append(Fact("Throttling", "not measured", "off", "a Raspberry Pi tells it"))
+        found.append(Fact("Throttling", "not measured", "off", "only a Raspberry Pi reports it"))
     clock = check_clock(read_clock_state(), time.time())
     value, hint = CLOCK_WORDS[clock.state]
     found.append(Fact("Clock", value, _state(clock.state), hint))
@@ -145,7 +145,7 @@ def data(call: Call) -> list[Fact]:
 
 
 def delivery(target: TargetHealth) -> Fact:
-    """How far the records of one target are; what it said when it took none."""
+    """The delivery state of one target, with its last error."""
     state: State = "bad" if target.dead or target.failures else "warn" if target.waiting else "good"
     last = f"last taken {datetime.fromtimestamp(target.last_delivered_at):%Y-%m-%d %H:%M}" if target.last_delivered_at else ""
     hints = [f"{target.dead} given up" if target.dead else "", target.error or "" if target.failures else "", last]
@@ -159,7 +159,7 @@ def last_punch(call: Call) -> float | None:
 
 
 def throttling(flags: int) -> tuple[list[str], list[str]]:
-    """(what slows the board down now, what did since its start)."""
+    """What throttles the board now, and what did since its start."""
     now = [word for bit, word in THROTTLE_BITS.items() if flags >> bit & 1]
     return now, [word for bit, word in THROTTLE_BITS.items() if flags >> (bit + 16) & 1]
 

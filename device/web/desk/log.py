@@ -1,4 +1,4 @@
-"""The log: every punch with its score, clock and chain; unknown faces as counts."""
+"""The log: every punch with its score, clock state and hash chain, and the number of unknown faces."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def log(call: Call) -> Response:
 
 
 def asked_for(call: Call, site: Site, default: date | None = None) -> tuple[LogFilter, Person | None]:
-    """The filter of an address."""
+    """The filter given in the address."""
     today = site.day_of(int(call.terminal.now() // 60))
     first = parameters.day(call, "from", default or today)
     last = parameters.day(call, "to", max(first, today) if "from" in call.query and not call.query["from"] else first if "from" in call.query else today)
     person, method = parameters.person(call), call.query.get("method", "")
     if last < first or (last - first).days > LONGEST_DAYS:
-        raise Problem(f"from {first} to {last}: expected at most {LONGEST_DAYS} days, the first before the last")
+        raise Problem(f"from {first} to {last}: expected at most {LONGEST_DAYS} days, with the first before the last")
     if method not in ("", *METHODS):
         raise Problem(f"method {method[:20]!r}: expected one of {', '.join(METHODS)}")
     return LogFilter(first, last, person.id if person else None, call.query.get("device", "")[:200], method), person

@@ -1,4 +1,4 @@
-"""People: who is enrolled and how, consents, PIN, pictures; withdrawal of consent and erasure."""
+"""People: enrolment, consents, PIN and pictures; withdrawal of consent and erasure."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def people_page(call: Call, status: int = 200, problem: str = "") -> Response:
 
 
 def rows(call: Call, search: str, show: str) -> list[dict[str, Any]]:
-    """Everybody who fits, by name; erased people only under "all"."""
+    """People who match the search, by name; erased people only under "all"."""
     templates, have_pin = call.store.template_counts_by_person(), pins.who_have_one(call.store)
     with call.store.reading() as db:
         agreed = consents.in_force(db)
@@ -45,7 +45,7 @@ def rows(call: Call, search: str, show: str) -> list[dict[str, Any]]:
 
 
 def add_person(call: Call) -> Response:
-    """Somebody without a face: code and PIN."""
+    """Add a person without a face, for code and PIN."""
     try:
         person = call.store.add_person(call.field("name"), call.field("code").strip() or None)
     except ClockfaceError as error:
@@ -65,7 +65,7 @@ def person_page(call: Call, status: int = 200, problem: str = "", fresh_pin: str
 
 
 def pictures(call: Call) -> Response:
-    """The crops kept from enrolment; each look is audited."""
+    """The crops kept from enrolment; each view is audited."""
     person = somebody(call)
     crops = call.store.kept_crops(person.id)
     call.store.audit(call.who.actor, Action.BIOMETRICS_READ, {"person_id": person.id, "pictures": len(crops)})
@@ -86,11 +86,11 @@ def switch(call: Call) -> Response:
     person = somebody(call)
     active = call.field("active") == "1"
     (call.store.activate if active else call.store.deactivate)(person.id)
-    return call.goto(f"/people/{person.id}", "Recognised and recorded again." if active else "Recognised and recorded no longer; everything is kept.")
+    return call.goto(f"/people/{person.id}", "Recognised and recorded again." if active else "No longer recognised or recorded; everything is kept.")
 
 
 def new_pin(call: Call) -> Response:
-    """An invented PIN, shown once."""
+    """Set a generated PIN, which is shown once."""
     person, pin = somebody(call), pins.invented()
     try:
         pins.set_pin(call.store, person.id, pin)
@@ -105,24 +105,24 @@ def remove_pin(call: Call) -> Response:
 
 
 def withdraw(call: Call) -> Response:
-    """Templates and pictures go; name, code, PIN and punches stay."""
+    """Delete templates and pictures; name, code, PIN and punches stay."""
     person = confirmed(call)
     removed = call.store.withdraw_consent(person.id)
-    return call.goto(f"/people/{person.id}", f"The consent is withdrawn: {removed} templates and their pictures are deleted. Proof stands in the audit log.")
+    return call.goto(f"/people/{person.id}", f"The consent is withdrawn: {removed} templates and their pictures are deleted. The audit log has the proof.")
 
 
 def erase(call: Call) -> Response:
-    """Name and code go as well; punches stay under a pseudonym."""
+    """Delete name and code as well; punches stay under a pseudonym."""
     person = confirmed(call)
     call.store.erase(person.id)
-    return call.goto("/people", f"Erased. The punches stay under the pseudonym erased-{person.id}; proof stands in the audit log.")
+    return call.goto("/people", f"Erased. The punches stay under the pseudonym erased-{person.id}; the audit log has the proof.")
 
 
 def confirmed(call: Call) -> Person:
-    """Somebody whose name was typed to confirm what cannot be undone."""
+    """The person, whose name had to be typed to confirm an action that cannot be undone."""
     person = somebody(call)
     if call.field("confirm").strip() != person.name:
-        raise Problem("Nothing was deleted: the name was not typed as it stands there.")
+        raise Problem("Nothing was deleted: the name does not match.")
     return person
 
 
@@ -130,7 +130,7 @@ def somebody(call: Call) -> Person:
     try:
         return call.store.person(int(call.path["id"]))
     except ClockfaceError as error:
-        raise Problem("There is nobody with this number.", 404) from error
+        raise Problem("There is no person with this number.", 404) from error
 
 
 ROUTES = (

@@ -19,7 +19,7 @@ from device.web.desk import charts
 from device.web.pages import Call, get
 
 SPANS = (7, 30, 90)  # days
-FRESH_MINUTES = 10  # so long the same numbers are shown again
+FRESH_MINUTES = 10  # how long computed numbers are reused
 
 
 def plots(call: Call) -> Response:
@@ -47,7 +47,7 @@ def plots(call: Call) -> Response:
 
 
 def verdict(scores: Scores) -> tuple[str, str]:
-    """good, warn or info, and what the scores say about the threshold in force."""
+    """The verdict (good, warn or info) on the threshold in force, and its explanation."""
     if not scores.genuine or not scores.thresholds:
         return "info", "No face was recognised in this time."
     threshold, near = scores.thresholds[-1], scores.nearest_genuine

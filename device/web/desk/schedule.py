@@ -1,4 +1,4 @@
-"""What is planned: shifts, plans, who works them, holidays, absence; the site's rules."""
+"""The schedule: shifts, plans, assignments, holidays, absences and the rules of the site."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def schedule(call: Call) -> Response:
 
 
 def assigned(call: Call) -> dict[int, int]:
-    """plan id -> people whose latest assignment it is."""
+    """Plan id -> number of people whose latest assignment it is."""
     sql = """SELECT plan_id, count(*) FROM assignments a WHERE plan_id IS NOT NULL AND id =
         (SELECT id FROM assignments WHERE person_id = a.person_id ORDER BY since DESC, id DESC LIMIT 1) GROUP BY 1"""
     with call.store.reading() as db:
@@ -60,10 +60,10 @@ def add_shift(call: Call) -> Response:
 
 
 def add_plan(call: Call) -> Response:
-    """One to four weeks, a shift or none for each day."""
+    """Add a plan of one to four weeks, with a shift or none for each day."""
     weeks = parameters.form_number(call, "weeks")
     if not 1 <= weeks <= 4:
-        raise Problem("a plan has one to four weeks here; longer ones: python -m device schedule plan")
+        raise Problem("a plan has one to four weeks here; for longer ones use python -m device schedule plan")
     chosen = [call.field(f"day_{number}", "") for number in range(weeks * 7)]
     cycle = [int(text) if text.isdecimal() else None for text in chosen]
     Planning(call.store).add_plan(call.field("name"), cycle, parameters.form_day(call, "anchor"), call.who.actor)
@@ -73,7 +73,7 @@ def add_plan(call: Call) -> Response:
 def assign(call: Call) -> Response:
     person, plan = call.store.person(call.field("person")), call.field("plan")
     Planning(call.store).assign(person.id, int(plan) if plan.isdecimal() else None, parameters.form_day(call, "since"), call.who.actor)
-    return call.goto("/schedule", f"{person.name} works this plan from {call.field('since')} on.")
+    return call.goto("/schedule", f"{person.name} works by this plan from {call.field('since')} on.")
 
 
 def add_absence(call: Call) -> Response:

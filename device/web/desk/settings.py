@@ -1,4 +1,4 @@
-"""The settings page: every setting with its unit, range and default; what the file sets is shown and left alone."""
+"""The settings page: every setting with its unit, range and default. Settings from the file are shown, but not changed here."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def _text(value: object) -> str:
 
 
 def save_settings(call: Call) -> Response:
-    """All fields of one section; those that cannot be honoured are named and nothing is kept."""
+    """Save all fields of one section, or none: a value that is not allowed is named."""
     known = {setting.name: setting for setting in stored_settings.editable()}
     typed = {name: value for name, value in call.form.items() if name != "form_token" and isinstance(value, str)}
     try:
         unknown = [name for name in typed if name not in known]
         if unknown:
-            raise ConfigError(f"{unknown[0][:80]}: no setting of this page", code="config.unknown")
+            raise ConfigError(f"{unknown[0][:80]}: is not a setting of this page", code="config.unknown")
         changed = stored_settings.change(call.store, call.terminal.config_file, {n: stored_settings.parsed(known[n], v) for n, v in typed.items()})
     except ConfigError as error:
         return settings_page(call, 400, str(error), typed)
@@ -54,7 +54,7 @@ def save_settings(call: Call) -> Response:
 
 
 def restart(call: Call) -> Response:
-    """The camera loop ends and the terminal starts again with the settings that are stored now."""
+    """Restart the terminal with the settings that are stored now."""
     config.load(call.terminal.config_file, stored_settings.read(call.store))
     call.store.audit(call.who.actor, Action.RESTART_ASKED, {})
     call.terminal.live.restart.set()

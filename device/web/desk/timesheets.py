@@ -1,4 +1,4 @@
-"""Timesheets: a month of everybody, a month of one person (on the screen and to print), a day of the company."""
+"""Timesheets: one month of all people, one month of one person (on the screen and for printing), one day of the company."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from device.web import parameters
 from device.web.desk import charts
 from device.web.pages import Call, get
 
-PAGE = 40  # people: a page computes only whom it shows
+PAGE = 40  # people on one page; only these are computed
 
 
 def month(call: Call) -> Response:
@@ -72,7 +72,7 @@ def today(call: Call, site: Site) -> date:
 
 
 def chosen(call: Call, text: str) -> tuple[list[Person], int, int, int]:
-    """One page of the active people whose name or code fits: people, page, pages, how many in all."""
+    """One page of the active people whose name or code matches: people, page, number of pages, number of people."""
     where = "active = 1 AND (:text = '' OR instr(lower(name), lower(:text)) OR lower(coalesce(code, '')) = lower(:text))"
     with call.store.reading() as db:
         total = db.execute(f"SELECT count(*) FROM people WHERE {where}", {"text": text}).fetchone()[0]
@@ -95,7 +95,7 @@ def sheets(call: Call, people: Sequence[Person], days: Sequence[date]) -> dict[i
 
 
 def lock_of(call: Call, days: Sequence[date]) -> str:
-    """Who locked all of these days, in words; empty where nobody did."""
+    """Who locked all of these days, as a sentence; empty if they are not locked."""
     sql = "SELECT locked_by FROM period_locks WHERE lifted_at IS NULL AND first_day <= ? AND last_day >= ?"
     with call.store.reading() as db:
         found = db.execute(sql, [days[0].isoformat(), days[-1].isoformat()]).fetchone()

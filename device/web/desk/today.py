@@ -1,4 +1,4 @@
-"""Today: who is in, out, late, absent, on a break. The page asks again every few seconds and gets an answer only when something changed."""
+"""Today: who is in, out, late, absent or on a break. The page polls every few seconds and gets new content only when something changed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def today(call: Call) -> Response:
 
 
 def part(call: Call) -> Response:
-    """What changes on the page; 204 while the browser has the newest already."""
+    """The changing part of the page; 204 if the browser has the newest already."""
     picture = call.terminal.board.picture(call.store)
     if call.query.get("seen") == str(picture.serial):
         return Response(status_code=204)
@@ -58,7 +58,7 @@ def _fits(line: Line, state: str, text: str) -> bool:
 
 
 def _recent(call: Call, since: float) -> list[tuple[str, str, int, str]]:
-    """name, direction, moment, device of the latest punches."""
+    """Name, direction, minute and device of the latest punches."""
     sql = """SELECT people.name, direction, occurred_at / 60000, device FROM punches JOIN people ON people.id = person_id
         WHERE punches.occurred_at >= ? ORDER BY punches.occurred_at DESC, punches.id DESC LIMIT ?"""
     with call.store.reading() as db:

@@ -1,4 +1,4 @@
-"""Enrolment at the kiosk: unlock, name and code, consent, guided capture, check, store, test. No consent, no template."""
+"""Enrolment at the kiosk: unlock, name and code, consent, guided capture, check, store, test. Without consent there is no template."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def unlock_page(call: Call) -> Response:
 
 
 def unlock(call: Call) -> Response:
-    """An operator logs in at the kiosk, for its own pages only and for minutes only."""
+    """Log an operator in at the kiosk, for the pages of the kiosk only and for a few minutes."""
     login = call.field("login").strip()
     try:
         user = checked(call.store, login, call.field("password"), call.address, call.terminal.now())
@@ -58,7 +58,7 @@ def person_page(call: Call) -> Response:
 
 
 def take_person(call: Call) -> Response:
-    """Name and code; a code that is there already names somebody who gets templates now."""
+    """Take name and code. A code that exists already belongs to a person who gets templates now."""
     name, code = call.field("name"), call.field("code", "").strip()
     try:
         draft = Draft(call.who.id, cleaned(call, "name", name, LONGEST_NAME), cleaned(call, "code", code, LONGEST_CODE) if code else "")
@@ -94,7 +94,7 @@ def consent_page(call: Call) -> Response:
 
 
 def take_consent(call: Call) -> Response:
-    """What was shown is what is stored: the version that the form names must be the one in force."""
+    """Store the consent that was shown: the version in the form must be the one in force."""
     draft, shown = drafted(call), wording(call.language, call.terminal.settings.web.consent)
     if call.field("agree") != "yes":
         booth(call).end()
@@ -107,7 +107,7 @@ def take_consent(call: Call) -> Response:
 
 
 def capture_page(call: Call) -> Response:
-    """Starts the capture anew each time it is opened."""
+    """Show the capture; each time the page is opened it starts anew."""
     consented(call)
     booth(call).begin_capture()
     return call.page("kiosk/capture.html", draft=drafted(call))
@@ -121,7 +121,7 @@ def progress(call: Call) -> Response:
 
 
 def check(call: Call) -> Response:
-    """Compare with everybody enrolled; where nobody is alike, store at once."""
+    """Compare with everybody enrolled; if nobody is similar, store at once."""
     draft, using = consented(call), recogniser(call)
     if not draft.samples:
         return call.goto("/kiosk/enrol/capture")
@@ -140,7 +140,7 @@ def check(call: Call) -> Response:
 
 
 def decide(call: Call) -> Response:
-    """The operator says whether it is the same person; both answers are audited."""
+    """Take the operator's decision on whether it is the same person; both answers are audited."""
     draft = consented(call)
     if draft.look_alike is None or draft.embeddings is None:
         return call.goto("/kiosk/enrol/capture")
@@ -154,7 +154,7 @@ def decide(call: Call) -> Response:
 
 
 def stored(call: Call, draft: Draft) -> Response:
-    """Person, consent and templates in one transaction."""
+    """Store person, consent and templates in one transaction."""
     using = recogniser(call)
     if draft.embeddings is None or draft.consent is None:
         raise Problem(call.texts.text("enrol.start_again"), 409)
@@ -183,7 +183,7 @@ def pin_page(call: Call) -> Response:
 
 
 def trial(call: Call) -> Response:
-    """How the test recognition goes: this person, somebody else, or not yet."""
+    """The state of the test recognition: this person, another person, or not yet."""
     draft, outcome = drafted(call), booth(call).trial()
     if outcome is None:
         raise Problem("no test runs", 409)
@@ -192,7 +192,7 @@ def trial(call: Call) -> Response:
 
 
 def give_pin(call: Call) -> Response:
-    """A PIN beside the face, chosen by the person."""
+    """Set a PIN in addition to the face, chosen by the person."""
     draft = drafted(call)
     if draft.stored_id is None:
         raise Problem(call.texts.text("enrol.start_again"), 409)

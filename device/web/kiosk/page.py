@@ -1,4 +1,4 @@
-"""The kiosk page: live picture, states, the buttons for the direction, and the PIN. Without login, so it says little."""
+"""The kiosk page: live picture, state, buttons for the direction, and the PIN. It needs no login, so it shows little."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def picture(call: Call) -> Response:
 
 def _watched(call: Call, stream: AsyncIterator[str] | AsyncIterator[bytes]) -> AsyncIterator[str] | AsyncIterator[bytes]:
     if call.terminal.live.watchers >= streams.MOST_WATCHERS:
-        raise Problem("too many pages watch this terminal already", 503)
+        raise Problem("too many pages are watching this terminal already", 503)
     return stream
 
 
 def answer(call: Call) -> Response:
-    """One of the large buttons: in, out or break, for the question that is open."""
+    """Take one of the large buttons (in, out or break) as the answer to the open question."""
     button, token = call.field("direction"), call.field("token")
     question = next((q for q in call.terminal.live.questions.open() if q.token == token), None)
     if question is None or not call.terminal.live.questions.answer(token, pressed(call, button, question.person.id), call.terminal.now()):
@@ -60,7 +60,7 @@ def answer(call: Call) -> Response:
 
 
 def pressed(call: Call, button: str, person_id: int) -> Direction:
-    """Break begins a break, or ends the one that began last."""
+    """The direction of a button: `break` begins a break, or ends the last one."""
     if button not in BUTTONS:
         raise Problem(f"direction: expected one of {', '.join(BUTTONS)}")
     if button != "break":
@@ -70,7 +70,7 @@ def pressed(call: Call, button: str, person_id: int) -> Direction:
 
 
 def pin(call: Call) -> Response:
-    """Record somebody by code and PIN."""
+    """Record a punch by code and PIN."""
     now = call.terminal.now()
     try:
         person = pins.identify(call.store, call.field("code"), call.field("pin"), call.address, now)

@@ -1,4 +1,4 @@
-"""One's own times at the kiosk: with code and PIN somebody sees the last days and asks for a correction, which HR decides."""
+"""Own times at the kiosk: with code and PIN a person sees the last days and can request a correction, which HR decides."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from device.web.desk.corrections import named_punch, target
 from device.web.pages import Call, Problem, get, post
 
 COOKIE = "clockface_own"
-DAYS = 7  # that are shown
+DAYS = 7  # shown
 STEPS: tuple[Step, ...] = ("in", "out", "break_start", "break_end")
 REASONS = ("forgotten", "pressed", "elsewhere", "terminal")
 
 
 def own(call: Call) -> Response:
-    """The last days, or the question who it is."""
+    """The last days, or the form for code and PIN."""
     person = holder(call)
     if person is None:
         return call.page("kiosk/own_who.html", problem="", code="")
@@ -75,7 +75,7 @@ def form(call: Call, person: Person, day: date, status: int = 200, problem: str 
 
 
 def ask(call: Call) -> Response:
-    """A request by the person, which counts once HR approves it."""
+    """Take a request of the person; it counts once HR approves it."""
     person, site = holder(call), Planning(call.store).site()
     if person is None:
         return RedirectResponse("/kiosk/own", 303)
@@ -105,7 +105,7 @@ def draft_of(call: Call, person: Person, day: date, site: Site) -> CorrectionDra
 
 
 def holder(call: Call) -> Person | None:
-    """Who has given code and PIN and is still active."""
+    """The person of the session, if still active."""
     person_id = call.terminal.tickets.find(call.request.cookies.get(COOKIE, ""))
     if person_id is None:
         return None

@@ -1,4 +1,4 @@
-"""What flows to the kiosk page: events (server-sent) and pictures (MJPEG). Each ends with the page or the terminal."""
+"""The streams of the kiosk page: server-sent events and MJPEG pictures. Each ends with the page or the terminal."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import anyio.to_thread
 
 from device.web.live import Live
 
-BOXES_SECONDS = 0.08  # between two events in which only the boxes moved
+BOXES_SECONDS = 0.08  # shortest time between two events in which only the boxes moved
 KEEP_ALIVE_SECONDS = 10.0
-TICK_SECONDS = 0.5  # how often the view is looked at while no scene comes: cards end, cameras are lost
+TICK_SECONDS = 0.5  # how often the view is evaluated without a new scene, since cards expire and cameras are lost
 MOST_WATCHERS = 12
 BOUNDARY = "clockface-picture"
 
 
 async def events(live: Live) -> AsyncIterator[str]:
-    """The view as JSON, whenever it has changed."""
+    """The view as JSON, sent whenever it has changed."""
     event, loop = live.watch(), asyncio.get_running_loop()
     last: dict[str, Any] = {}
     sent = float("-inf")
@@ -41,7 +41,7 @@ async def events(live: Live) -> AsyncIterator[str]:
 
 
 async def pictures(live: Live, rate: float) -> AsyncIterator[bytes]:
-    """JPEG after JPEG, at most `rate` a second."""
+    """A sequence of JPEG pictures, at most `rate` per second."""
     event, loop = live.watch(), asyncio.get_running_loop()
     last = b""
     yield f"--{BOUNDARY}\r\n".encode()
@@ -52,7 +52,7 @@ async def pictures(live: Live, rate: float) -> AsyncIterator[bytes]:
             if jpeg and jpeg is not last:
                 last = jpeg
                 head = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-                yield head.encode() + jpeg + f"\r\n--{BOUNDARY}\r\n".encode()  # a browser shows a picture when the next one's boundary comes
+                yield head.encode() + jpeg + f"\r\n--{BOUNDARY}\r\n".encode()  # a browser shows a picture only when the boundary of the next one arrives
             await asyncio.sleep(max(0.0, began + 1 / rate - loop.time()))
             await _woken(event, TICK_SECONDS)
     finally:
@@ -60,7 +60,7 @@ async def pictures(live: Live, rate: float) -> AsyncIterator[bytes]:
 
 
 async def _woken(event: asyncio.Event, seconds: float) -> None:
-    """Wait for the next scene, but not for ever."""
+    """Wait for the next scene, but not longer than the timeout."""
     with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
         await asyncio.wait_for(event.wait(), seconds)
     event.clear()

@@ -1,4 +1,4 @@
-"""From a scene to what the kiosk shows: one big state, cards of those just recorded, boxes. Pure; the clock is handed in.
+"""From a scene to the view of the kiosk: one large state, cards of people just recorded, boxes. Pure; the clock is passed in.
 
 Only names of people recognised at this moment or in the last seconds are in it, for everybody can read this page.
 """
@@ -33,26 +33,26 @@ State = Literal[
     "not_recording",
     "clock_not_set",
 ]
-CARD_SECONDS = 5.0  # how long somebody's tick stays
-CLOCK_BACK_SECONDS = 3600.0  # a clock this far behind the newest punch has lost its time
+CARD_SECONDS = 5.0  # how long a card stays
+CLOCK_BACK_SECONDS = 3600.0  # a clock this far behind the newest punch is wrong
 MOST_CARDS = 3
 
 
 @dataclass(frozen=True)
 class Card:
-    """Somebody who was just recorded, or is already."""
+    """A person who was just recorded, or was recorded before."""
 
     id: str
     kind: Literal["recognised", "already"]
     name: str
     time: str  # HH:MM, local
     direction: str
-    at: float  # s since the epoch: when it was shown first
+    at: float  # s since the epoch: first shown
 
 
 @dataclass(frozen=True)
 class Box:
-    """A face in view, as shares of the picture's width and height."""
+    """A face in view; coordinates are shares of the picture's width and height."""
 
     x: float
     y: float
@@ -64,7 +64,7 @@ class Box:
 @dataclass(frozen=True)
 class View:
     state: State
-    reason: str  # a key of the messages, for guidance and refusals
+    reason: str  # key of a message, for guidance and refusals
     cards: tuple[Card, ...]
     question: dict[str, Any] | None
     boxes: tuple[Box, ...]
@@ -76,7 +76,7 @@ class View:
 
 
 def kind(subject: Subject) -> State:
-    """What is true of one person in view."""
+    """The state of one person in view."""
     if isinstance(subject.result, Punch):
         return "recognised"
     if isinstance(subject.result, NotRecorded):
@@ -97,7 +97,7 @@ def clock_time(seconds: float) -> str:
 
 
 def clock_state(now: float, synchronised: bool, newest_punch: float) -> Literal["ok", "unsynchronised", "not_set"]:
-    """Not set: before this program existed, or, where no time server vouches for it, well before the newest punch."""
+    """Whether the clock is set. It is not if it shows a time before this program existed or, without a time server, well before the newest punch."""
     if now < EARLIEST or (not synchronised and now < newest_punch - CLOCK_BACK_SECONDS):
         return "not_set"
     return "ok" if synchronised else "unsynchronised"
@@ -112,7 +112,7 @@ def seen(
     clock: Literal["ok", "unsynchronised", "not_set"],
     now: float,
 ) -> View:
-    """What the page shows.
+    """The content of the page.
 
     Args:
         scene: the newest one; None before the first.
@@ -136,7 +136,7 @@ def seen(
 
 
 def _wrong(camera: CameraState, trouble: str, clock: str, idle: bool) -> State | None:
-    """What keeps people from being recorded; a camera that is black or slow is said while nobody is recognised."""
+    """What prevents recording. A black or slow camera is reported only while nobody is recognised."""
     if trouble:
         return "not_recording"
     if camera == "lost" or camera == "frozen":
@@ -147,7 +147,7 @@ def _wrong(camera: CameraState, trouble: str, clock: str, idle: bool) -> State |
 
 
 def _state(subjects: Sequence[Subject], cards: Sequence[Card], asked: bool) -> tuple[State, str]:
-    """The state of the screen: a question first, then who was recorded, else whoever stands nearest."""
+    """The state of the screen: an open question first, then people just recorded, else the nearest person."""
     if asked:
         return "asked", ""
     if cards:
@@ -160,7 +160,7 @@ def _state(subjects: Sequence[Subject], cards: Sequence[Card], asked: bool) -> t
 
 
 def _held(subject: Subject) -> Card | None:
-    """The card of somebody who stays in view."""
+    """The card of a person who stays in view."""
     if subject.person is None:
         return None
     if isinstance(subject.result, Punch):

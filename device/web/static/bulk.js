@@ -1,5 +1,5 @@
 "use strict";
-// Enrol from photos: the terminal says who is in the folder, then takes one person after the other.
+// Bulk enrolment: the terminal lists who is in the folder, then enrols one person after another.
 
 const byId = (id) => document.getElementById(id);
 const form = byId("choose");

@@ -1,4 +1,4 @@
-// Choosing a punch fills in what it says now, so that only what was wrong is typed.
+// Choosing a punch fills in its present values, so that only the wrong ones must be typed.
 "use strict";
 const form = document.querySelector("form[action='/corrections']");
 

@@ -1,5 +1,5 @@
 "use strict";
-// Guided capture and the test recognition: asks the terminal a few times a second how it goes.
+// Guided capture and test recognition: polls the terminal several times per second.
 
 const byId = (id) => document.getElementById(id);
 const texts = JSON.parse(byId("texts").textContent);

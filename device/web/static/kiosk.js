@@ -1,5 +1,5 @@
 "use strict";
-// The kiosk: draws what /kiosk/events says. It decides nothing; the terminal does.
+// The kiosk: draws the events of /kiosk/events. All decisions are made by the terminal.
 
 const byId = (id) => document.getElementById(id);
 const texts = JSON.parse(byId("texts").textContent);
@@ -29,7 +29,7 @@ function play(name) {
   }
 }
 
-// cards: who was just recorded
+// cards: people just recorded
 const known = new Set();
 function showCards(cards) {
   const place = byId("cards");
@@ -82,7 +82,7 @@ async function send(path, values) {
   return { status: answer.status, ...(await answer.json().catch(() => ({}))) };
 }
 
-// the state, in words
+// the state as text
 function showState(view) {
   if (view.state !== body.dataset.state && view.state === "unknown") play("unknown");
   body.dataset.state = view.state;
@@ -123,7 +123,7 @@ function show(view) {
   }
 }
 
-// the stream; a terminal that does not answer is said, and tried again
+// the stream; a terminal that does not respond is reported, and the connection is retried
 let silence = null;
 function silent() {
   show({ state: "no_answer", reason: "", cards: [], question: null, boxes: [], clock: "ok", ratio: 1.333 });

@@ -1,5 +1,5 @@
 "use strict";
-// A part of the page with an id and data-refresh="SECONDS" is loaded again and again while the page can be seen.
+// A part of the page with an id and data-refresh="SECONDS" is reloaded regularly while the page is visible.
 
 for (const part of document.querySelectorAll("[data-refresh]")) {
   setInterval(async () => {

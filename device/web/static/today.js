@@ -1,10 +1,10 @@
-// Asks for the part of the page that changes; the server answers 204 while nothing did. Stops while the page is hidden.
+// Polls the changing part of the page; the server answers 204 if nothing changed. Stops while the page is hidden.
 "use strict";
 const board = document.getElementById("board");
 const live = document.getElementById("live");
 const EVERY_MS = 4000;
 
-// whoever walks through the page by keyboard stays where they are
+// keyboard focus stays where it is
 function replace(html) {
   const focused = board.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
   board.innerHTML = html;

@@ -216,7 +216,7 @@ def test_no_consent_stores_nothing(running: Running, page: Any) -> None:
     fill(page, name="Person N")
     go(page, "button.go")
     go(page, ".ends form:nth-child(2) button")
-    wait(lambda: "Nothing was captured" in page.find_element("tag name", "body").text)
+    wait(lambda: "No picture was taken" in page.find_element("tag name", "body").text)
     go(page, ".top button")
     with Store.open(running.database) as store:
         assert [person.name for person in store.people() if not person.erased] == ["Person A"]
@@ -239,7 +239,7 @@ def test_a_stranger_stays_unknown_at_both_sizes(running: Running, page: Any, sha
     for width, height in SIZES:
         resize(page, width, height)
         wait(lambda: state(page) == "unknown", words="unknown")
-        assert fits(page) and page.find_element("id", "words").text == "I do not know you"
+        assert fits(page) and page.find_element("id", "words").text == "Not recognised"
         press(page, "#open-pin")
         assert fits(page)
         press(page, "#pin-cancel")

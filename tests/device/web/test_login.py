@@ -150,4 +150,4 @@ def test_users_are_added_changed_and_switched_off(desk: Desk) -> None:
 def test_the_last_admin_stays(desk: Desk) -> None:
     admin = desk.browser("admin")
     answer = admin.post("/users/4", "/users", {"role": "viewer", "active": "1"})
-    assert answer.status_code == 400 and "somebody must be left" in answer.text
+    assert answer.status_code == 400 and "at least one active admin is needed" in answer.text
