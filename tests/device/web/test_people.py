@@ -54,7 +54,7 @@ def test_people_are_found_by_name_and_code(desk: Desk) -> None:
     page = desk.browser("viewer")
     assert "Page 1 of 2" in page.get("/people").text and "Page 2 of 2" in page.get("/people?page=99").text
     assert "Ada Kern" in page.get("/people?q=e17").text and "Ada Kern" not in page.get("/people?q=person").text
-    assert "Nobody fits" in page.get("/people?q=zzz").text
+    assert "Nobody matches" in page.get("/people?q=zzz").text
     assert "Ada Kern" not in page.get("/people?show=no_face").text
 
 
@@ -203,7 +203,7 @@ def test_the_audit_log_is_filtered(desk: Desk) -> None:
     with desk.store() as store, store.reading() as db:
         actor = db.execute("SELECT actor FROM audit ORDER BY id DESC LIMIT 1").fetchone()[0]
     assert actor == "user:4" and "<td>admin</td>" in admin.get(f"/audit?actor={actor}").text
-    assert "Nothing fits" in admin.get("/audit?from=2031-01-01").text
+    assert "No entry matches" in admin.get("/audit?from=2031-01-01").text
     assert admin.get("/audit?from=yesterday").status_code == 400 and admin.get("/audit?from=0001-01-01").status_code in (200, 400)
     assert admin.get("/audit?before=5").status_code == 200
 

@@ -85,7 +85,7 @@ def test_a_terminal_from_its_first_login_to_a_restore(running: tuple[str, Path, 
         wrong = send(admin, "/restore", "/backup", {"passphrase": "wrong words altogether", "confirm": device[1]}, files={"file": ("b", sealed.content)})
         assert wrong.status_code == 400 and "wrong passphrase" in wrong.text
         restored = send(admin, "/restore", "/backup", {"passphrase": PASSPHRASE, "confirm": device[1]}, files={"file": ("b", sealed.content)})
-        assert restored.status_code == 200 and "starts again" in restored.text
+        assert restored.status_code == 200 and "restarts" in restored.text
         end = time.monotonic() + 120
         while not database.with_name("clockface.db.before-restore").exists():
             assert time.monotonic() < end and process.poll() is None
