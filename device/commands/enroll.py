@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from device import config
+from device.commands.database import open_store
 from device.commands.options import add_config, add_database, add_json
-from device.config import database_path
 from device.contract import ClockfaceError
 from device.storage import settings as stored_settings
 from device.storage.consents import ConsentDraft
@@ -49,8 +49,7 @@ def run(args: argparse.Namespace) -> int:
     if sum(ways) != 1 or (args.folder is None) == (args.name is None):
         print("usage: enroll NAME IMAGE...   or   enroll NAME --camera SOURCE   or   enroll --folder DIR   or   enroll --wording", file=sys.stderr)
         return 2
-    settings = config.load(args.config)
-    with Store.open(database_path(settings, args.db), settings.store, actor="enroll") as store:
+    with open_store(args, "enroll", must_exist=False) as store:
         settings = config.load(args.config, stored_settings.read(store))
         consent = _wording(settings).given("declared", time.time())
         recogniser = Recogniser(settings)

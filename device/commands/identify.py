@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from device import config
+from device.commands.database import open_store
 from device.commands.options import add_config, add_database, add_json
-from device.config import database_path
 from device.storage import settings as stored_settings
-from device.storage.store import Store
 from device.terminal.enrolled import gallery_of
 from device.terminal.reembedding import waiting
 from device.vision.decision import Outcome, judge
@@ -28,9 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    settings = config.load(args.config)
     failed = False
-    with Store.open(database_path(settings, args.db), settings.store, must_exist=True) as store:
+    with open_store(args, "local") as store:
         settings = config.load(args.config, stored_settings.read(store))
         recogniser = Recogniser(settings)
         if line := waiting(store, recogniser):

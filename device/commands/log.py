@@ -13,10 +13,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from device import config
+from device.commands.database import open_store
 from device.commands.dates import first_moment, last_moment
 from device.commands.options import add_config, add_database, add_export
-from device.config import database_path
 from device.delivery import tables
 from device.delivery.tables import COLUMNS
 from device.storage.hash_chain import CHAINED
@@ -41,8 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     _check_usage(args)
-    settings = config.load(args.config)
-    with Store.open(database_path(settings, args.db), settings.store, must_exist=True, actor="log") as store:
+    with open_store(args, "log") as store:
         if args.verify:
             return _verify(store, args.format == "json")
         rows = _rows(store, args)

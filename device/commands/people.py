@@ -11,9 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from device import config
+from device.commands.database import open_store
 from device.commands.options import add_config, add_database, add_json
-from device.config import database_path
 from device.storage.store import Person, Store, StoreError
 from device.system.clock import iso_utc
 
@@ -43,8 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    settings = config.load(args.config)
-    with Store.open(database_path(settings, args.db), settings.store, must_exist=True, actor="people") as store:
+    with open_store(args, "people") as store:
         if args.action == "list":
             counts = store.template_counts_by_person()
             _print_list([_described(store, person, counts) for person in store.people()], args.json)

@@ -10,14 +10,13 @@ import dataclasses
 import json
 from datetime import date
 
-from device import config
 from device.attendance import planning
 from device.attendance.planning import Planning
 from device.attendance.review import Desk
 from device.attendance.timesheet.shifts import ABSENCES, Absence, Shift
 from device.attendance.timesheet.worksite import ROUNDINGS, TimesheetError, month_days
+from device.commands.database import open_store
 from device.commands.options import add_config, add_database
-from device.config import database_path
 from device.storage.store import Store, StoreError
 
 BY = "schedule"  # who the audit names
@@ -71,8 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    settings = config.load(args.config)
-    with Store.open(database_path(settings, args.db), settings.store, must_exist=True, actor=BY) as store:
+    with open_store(args, BY) as store:
         print(_act(store, Planning(store), args))
     return 0
 

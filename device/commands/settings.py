@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 
-from device import config
 from device.commands import settings_table
+from device.commands.database import open_store
 from device.commands.options import add_config, add_database, add_json
-from device.config import ConfigError, database_path
+from device.config import ConfigError
 from device.storage import settings as stored_settings
-from device.storage.store import Store
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,8 +30,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.action is None:
         args.usage_error("the following arguments are required: action")
-    settings = config.load(args.config)
-    with Store.open(database_path(settings, args.db), settings.store, must_exist=True, actor="settings") as store:
+    with open_store(args, "settings") as store:
         if args.action == "list":
             stored = stored_settings.read(store)
             flat = {f"{section}.{key}": value for section, table in stored.items() for key, value in table.items()}

@@ -11,14 +11,13 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from device import config
 from device.attendance import planning
 from device.attendance.planning import Planning
 from device.attendance.sheets import company_sheets, person_sheet
 from device.attendance.timesheet.sheet import COLUMNS, Sheet, hours, row
 from device.attendance.timesheet.worksite import Site, TimesheetError, minute, month_days
+from device.commands.database import open_store
 from device.commands.options import add_config, add_database, add_export
-from device.config import database_path
 from device.delivery import tables
 from device.storage.store import Person, Store
 
@@ -39,8 +38,7 @@ def run(args: argparse.Namespace) -> int:
         args.usage_error("--out needs --format json, csv or xlsx")
     if args.format == "xlsx" and not args.out and sys.stdout.isatty():
         args.usage_error("--format xlsx is not for a terminal: give --out FILE")
-    settings = config.load(args.config)
-    with Store.open(database_path(settings, args.db), settings.store, must_exist=True, actor="timesheet") as store:
+    with open_store(args, "timesheet") as store:
         site, sheets, people = _sheets(store, args)
     if args.format == "table":
         _print(site, sheets, people, args)

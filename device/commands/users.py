@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 
-from device import config
+from device.commands.database import open_store
 from device.commands.options import add_config, add_database, add_json
-from device.config import database_path
 from device.storage.audit import Action
 from device.storage.store import Store
 from device.web.access import accounts, passwords
@@ -24,8 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    settings = config.load(args.config)
-    with Store.open(database_path(settings, args.db), settings.store, must_exist=True, actor="users") as store:
+    with open_store(args, "users") as store:
         if args.action == "list":
             found = accounts.users(store)
             rows = [{"id": user.id, "login": user.login, "role": user.role, "active": user.active, "must_change": user.must_change} for user in found]
