@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+from collections.abc import Callable
 from datetime import date
 
 from device.attendance import planning
@@ -24,49 +25,85 @@ BY = "schedule"  # who the audit names
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for name, (summary, add_own) in ACTIONS.items():
+        action = actions.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
+        add_database(action)
+        add_config(action)
+        add_own(action)
 
-    def action(name: str, summary: str) -> argparse.ArgumentParser:
-        made = actions.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
-        add_database(made)
-        add_config(made)
-        return made
 
-    action("show", "print everything as JSON")
-    site = action("site", "change the rules of the site")
-    site.add_argument("--zone", help="time zone, such as Europe/Berlin")
-    site.add_argument("--day-start", metavar="HH:MM", help="when a day begins")
-    site.add_argument("--longest-stay-hours", type=int, metavar="H", help="punches further apart do not belong together")
-    site.add_argument("--repeat-minutes", type=int, metavar="M", help="the same direction again so soon is one punch")
-    site.add_argument("--rounding-minutes", type=int, choices=ROUNDINGS, help="each punch to the nearest")
-    site.add_argument("--minimum-breaks", metavar="PAIRS", help="work:break in minutes, 360:30,540:45; 'none'")
-    site.add_argument("--four-eyes", action=argparse.BooleanOptionalAction, help="nobody approves their own request")
-    shift = action("shift", "add a shift")
-    shift.add_argument("name")
-    shift.add_argument("--from", dest="start", metavar="HH:MM", help="start, or start of the core time")
-    shift.add_argument("--to", dest="end", metavar="HH:MM", help="end; before the start: on the next day")
-    shift.add_argument("--break", dest="break_minutes", type=int, default=0, metavar="M", help="unpaid break of a fixed shift")
-    shift.add_argument("--grace", type=int, default=0, metavar="M", help="minutes that are neither late nor early")
-    shift.add_argument("--flexible", type=int, metavar="M", help="minutes of work at any time: the shift is flexible")
-    plan = action("plan", "add a plan: shifts that follow each other, day by day")
-    plan.add_argument("name")
-    plan.add_argument("shifts", nargs="+", help="names of shifts; a dot for a free day")
-    plan.add_argument("--anchor", required=True, metavar="D", help="a day the first entry falls on, a Monday for plans of weeks")
-    assign = action("assign", "let somebody work a plan from a day on")
-    assign.add_argument("ref", metavar="REF")
-    assign.add_argument("plan", help="name of a plan; a dot for none")
-    assign.add_argument("--since", required=True, metavar="D")
-    absence = action("absence", "enter an absence")
-    absence.add_argument("ref", metavar="REF")
-    absence.add_argument("first", metavar="FIRST")
-    absence.add_argument("last", metavar="LAST")
-    absence.add_argument("kind", choices=tuple(ABSENCES))
-    action("cancel-absence", "cancel an absence").add_argument("id", type=int)
-    holiday = action("holiday", "name a holiday")
-    holiday.add_argument("day", metavar="D")
-    holiday.add_argument("name")
-    action("remove-holiday", "remove a holiday").add_argument("day", metavar="D")
-    action("lock", "lock a month: no correction changes it any more").add_argument("month", metavar="MONTH", help="2026-11")
-    action("unlock", "lift a lock").add_argument("id", type=int)
+def _add_nothing(action: argparse.ArgumentParser) -> None:
+    """For an action without options of its own."""
+
+
+def _add_site(action: argparse.ArgumentParser) -> None:
+    action.add_argument("--zone", help="time zone, such as Europe/Berlin")
+    action.add_argument("--day-start", metavar="HH:MM", help="when a day begins")
+    action.add_argument("--longest-stay-hours", type=int, metavar="H", help="punches further apart do not belong together")
+    action.add_argument("--repeat-minutes", type=int, metavar="M", help="the same direction again so soon is one punch")
+    action.add_argument("--rounding-minutes", type=int, choices=ROUNDINGS, help="each punch to the nearest")
+    action.add_argument("--minimum-breaks", metavar="PAIRS", help="work:break in minutes, 360:30,540:45; 'none'")
+    action.add_argument("--four-eyes", action=argparse.BooleanOptionalAction, help="nobody approves their own request")
+
+
+def _add_shift(action: argparse.ArgumentParser) -> None:
+    action.add_argument("name")
+    action.add_argument("--from", dest="start", metavar="HH:MM", help="start, or start of the core time")
+    action.add_argument("--to", dest="end", metavar="HH:MM", help="end; before the start: on the next day")
+    action.add_argument("--break", dest="break_minutes", type=int, default=0, metavar="M", help="unpaid break of a fixed shift")
+    action.add_argument("--grace", type=int, default=0, metavar="M", help="minutes that are neither late nor early")
+    action.add_argument("--flexible", type=int, metavar="M", help="minutes of work at any time: the shift is flexible")
+
+
+def _add_plan(action: argparse.ArgumentParser) -> None:
+    action.add_argument("name")
+    action.add_argument("shifts", nargs="+", help="names of shifts; a dot for a free day")
+    action.add_argument("--anchor", required=True, metavar="D", help="a day the first entry falls on, a Monday for plans of weeks")
+
+
+def _add_assign(action: argparse.ArgumentParser) -> None:
+    action.add_argument("ref", metavar="REF")
+    action.add_argument("plan", help="name of a plan; a dot for none")
+    action.add_argument("--since", required=True, metavar="D")
+
+
+def _add_absence(action: argparse.ArgumentParser) -> None:
+    action.add_argument("ref", metavar="REF")
+    action.add_argument("first", metavar="FIRST")
+    action.add_argument("last", metavar="LAST")
+    action.add_argument("kind", choices=tuple(ABSENCES))
+
+
+def _add_holiday(action: argparse.ArgumentParser) -> None:
+    _add_day(action)
+    action.add_argument("name")
+
+
+def _add_day(action: argparse.ArgumentParser) -> None:
+    action.add_argument("day", metavar="D")
+
+
+def _add_month(action: argparse.ArgumentParser) -> None:
+    action.add_argument("month", metavar="MONTH", help="2026-11")
+
+
+def _add_id(action: argparse.ArgumentParser) -> None:
+    action.add_argument("id", type=int)
+
+
+ACTIONS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {  # name -> one line, what adds its own options
+    "show": ("print everything as JSON", _add_nothing),
+    "site": ("change the rules of the site", _add_site),
+    "shift": ("add a shift", _add_shift),
+    "plan": ("add a plan: shifts that follow each other, day by day", _add_plan),
+    "assign": ("let somebody work a plan from a day on", _add_assign),
+    "absence": ("enter an absence", _add_absence),
+    "cancel-absence": ("cancel an absence", _add_id),
+    "holiday": ("name a holiday", _add_holiday),
+    "remove-holiday": ("remove a holiday", _add_day),
+    "lock": ("lock a month: no correction changes it any more", _add_month),
+    "unlock": ("lift a lock", _add_id),
+}
 
 
 def run(args: argparse.Namespace) -> int:
