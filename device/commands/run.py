@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -36,10 +37,11 @@ from device.terminal.reembedding import renew
 from device.terminal.supervisor import Recognition
 from device.terminal.throttle import Pace
 from device.vision.camera.demo import demo_enrolment
-from device.vision.camera.source import default_source, open_source
+from device.vision.camera.source import Source, default_source, open_source
 from device.vision.recogniser import Recogniser
 from device.web.live import Live
 
+DEMO = "demo"  # the source that needs no camera
 RESTART_SECONDS = 5.0  # the camera loop has so long to see that it was asked to end
 
 
@@ -56,65 +58,123 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     settings = config.load(args.config)
-    source = args.source or default_source()
-    if args.source is None:
-        print("no camera found: playing the demo (--source demo)" if source == "demo" else f"camera: {source}", flush=True)
-    database = database_path(settings, args.db)
-    if source == "demo" and not args.db:
-        database = database.with_name("demo.db")
-    for line in [*apply_staged(database), *recovery.rescue(database)]:
-        print(line, flush=True)
+    source = _source(args)
+    database = _restored(settings, args.db, demo=source == DEMO)
     with Store.open(database, settings.store, actor="terminal") as store:
         store.claim_terminal()
         settings = config.load(args.config, stored_settings.read(store))
-        recogniser = Recogniser(settings)
-        if source == "demo":
-            _enrol_demo(store, recogniser)
-        for line in renew(store, recogniser).lines(recogniser.embedder.card.name):
-            print(line, flush=True)
-        targets = () if source == "demo" else settings.connectors  # what a demo records is nobody's working time
-        deliveries = delivering(store.path, dataclasses.replace(settings, connectors=targets), say=lambda text: print(f"\r{text}", flush=True))
-        looked_after = upkeep(store.path, settings, say=lambda text: print(f"\r{text}", flush=True))
-        with deliveries, looked_after, open_source(source, settings.camera, once=args.once, patient=supervised()) as camera:
-            print(f"source: {camera.describe()}; embedder: {recogniser.embedder.card.name} on {recogniser.embedder.provider}", flush=True)
-            print(f"artefact {recogniser.choice}", flush=True)
-            for line in recogniser.embedder.provider_report:
-                print(f"provider {line}", flush=True)
+        recogniser = _recogniser(settings, store, demo=source == DEMO)
+        with _background(settings, store, demo=source == DEMO), open_source(source, settings.camera, once=args.once, patient=supervised()) as camera:
+            _say_parts(camera, recogniser)
             pipeline = Pipeline(settings, recogniser, store, platform.node() or "terminal", recording=not camera.live)
-            if reason := why_silent():
-                print(f"clock: the system does not say whether it is set ({reason}): every punch counts as one of an unset clock", flush=True)
+            _say_clock()
             status = Status(args.headless)
-            signals = signalling(settings.signals, camera.live and source != "demo", say=lambda text: print(f"\r{text}", flush=True))
+            signals = signalling(settings.signals, camera.live and source != DEMO, _say)
             with signals as signs, serving(args, settings, pipeline, signs) as live:
-                watchdog, pace = Watchdog(), Pace()
-                recognition = Recognition(pipeline, live.booth, lambda: Recogniser(settings), status.say, damaged=lambda: restored_by_start(store, live))
-                live.camera, live.trouble, camera.on_try = (lambda: camera.state), (lambda: recognition.trouble), watchdog.tried
-                live.coarser = lambda: pace.coarser
-                process = recognition.process if camera.live else recognition.look  # a recording that fails is not a part to be kept going
-                healthy = False
-                for frame in camera:
-                    begun = time.monotonic()
-                    scene = process(frame)
-                    if recognition.decided:
-                        watchdog.decided(frame.index)
-                    status.camera(camera.state)
-                    live.show(scene)
-                    status.show(scene)
-                    if not healthy and not recognition.trouble:
-                        healthy = True
-                        say_healthy()
-                    if args.annotate:
-                        args.annotate.mkdir(parents=True, exist_ok=True)
-                        cv2.imwrite(str(args.annotate / f"{frame.index:06d}.jpg"), annotate(scene))
-                    if camera.live and pace.frame(begun, time.monotonic()):
-                        status.say(pace.words)
-                    pipeline.recogniser.detector.coarser = pace.coarser
-                    if live.restart.is_set():
-                        break
+                CameraLoop(camera, pipeline, live, status, args.annotate).run()
             status.end()
     if live.restart.is_set():
         start_again()
     return 0
+
+
+def _source(args: argparse.Namespace) -> str:
+    """The source asked for, or the one this machine has, which is said."""
+    source: str = args.source or default_source()
+    if args.source is None:
+        print("no camera found: playing the demo (--source demo)" if source == DEMO else f"camera: {source}", flush=True)
+    return source
+
+
+def _restored(settings: Settings, given: str | None, demo: bool) -> Path:
+    """The database, after a backup that waits for this start was put in its place, or a damaged one was rescued. A demo has its own."""
+    database = database_path(settings, given)
+    if demo and not given:
+        database = database.with_name("demo.db")
+    for line in [*apply_staged(database), *recovery.rescue(database)]:
+        print(line, flush=True)
+    return database
+
+
+def _recogniser(settings: Settings, store: Store, demo: bool) -> Recogniser:
+    """It recognises whoever is enrolled, also by templates of another model."""
+    recogniser = Recogniser(settings)
+    if demo:
+        _enrol_demo(store, recogniser)
+    for line in renew(store, recogniser).lines(recogniser.embedder.card.name):
+        print(line, flush=True)
+    return recogniser
+
+
+@contextmanager
+def _background(settings: Settings, store: Store, demo: bool) -> Iterator[None]:
+    """Deliver punches and look after the database while the block runs."""
+    targets = () if demo else settings.connectors  # what a demo records is nobody's working time
+    with delivering(store.path, dataclasses.replace(settings, connectors=targets), _say), upkeep(store.path, settings, _say):
+        yield
+
+
+def _say(text: str) -> None:
+    print(f"\r{text}", flush=True)
+
+
+def _say_parts(camera: Source, recogniser: Recogniser) -> None:
+    print(f"source: {camera.describe()}; embedder: {recogniser.embedder.card.name} on {recogniser.embedder.provider}", flush=True)
+    print(f"artefact {recogniser.choice}", flush=True)
+    for line in recogniser.embedder.provider_report:
+        print(f"provider {line}", flush=True)
+
+
+def _say_clock() -> None:
+    if reason := why_silent():
+        print(f"clock: the system does not say whether it is set ({reason}): every punch counts as one of an unset clock", flush=True)
+
+
+class CameraLoop:
+    """Every frame of the source: recognised, shown and reported to systemd, until it ends or the terminal is to start again.
+
+    Args:
+        annotated: the folder for the frames with box, name and state, where they are asked for.
+    """
+
+    def __init__(self, camera: Source, pipeline: Pipeline, live: Live, status: Status, annotated: Path | None) -> None:
+        self._camera, self._pipeline, self._live, self._status, self._annotated = camera, pipeline, live, status, annotated
+        self._watchdog, self._pace = Watchdog(), Pace()
+        damaged = partial(restored_by_start, pipeline.store, live)
+        self._recognition = Recognition(pipeline, live.booth, lambda: Recogniser(pipeline.settings), status.say, damaged)
+        live.camera, live.trouble, camera.on_try = (lambda: camera.state), (lambda: self._recognition.trouble), self._watchdog.tried
+        live.coarser = lambda: self._pace.coarser
+        self._healthy = False
+
+    def run(self) -> None:
+        # A recording that fails is not a part to be kept going.
+        process = self._recognition.process if self._camera.live else self._recognition.look
+        for frame in self._camera:
+            begun = time.monotonic()
+            scene = process(frame)
+            if self._recognition.decided:
+                self._watchdog.decided(frame.index)
+            self._show(scene)
+            self._keep_pace(begun)
+            if self._live.restart.is_set():
+                break
+
+    def _show(self, scene: Scene) -> None:
+        self._status.camera(self._camera.state)
+        self._live.show(scene)
+        self._status.show(scene)
+        if not self._healthy and not self._recognition.trouble:
+            self._healthy = True
+            say_healthy()
+        if self._annotated:
+            self._annotated.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(self._annotated / f"{scene.frame.index:06d}.jpg"), annotate(scene))
+
+    def _keep_pace(self, begun: float) -> None:
+        """Search faces at a smaller width where the machine is slow."""
+        if self._camera.live and self._pace.frame(begun, time.monotonic()):
+            self._status.say(self._pace.words)
+        self._pipeline.recogniser.detector.coarser = self._pace.coarser
 
 
 def restored_by_start(store: Store, live: Live) -> None:
