@@ -1,10 +1,12 @@
-"""One class name, one meaning: in `device/` no public class shares its name with another."""
+"""One class name, one meaning: in `device/` and in `export/` no public class shares its name with another."""
 
 from __future__ import annotations
 
 import ast
 from collections import defaultdict
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 CONNECTORS = "device/delivery/connectors/"
@@ -25,9 +27,15 @@ def twice(names: list[tuple[str, str]]) -> dict[str, list[str]]:
     return {name: files for name, files in found.items() if len(files) > 1}
 
 
-def test_no_public_class_of_the_device_is_defined_twice() -> None:
-    names = [(path.relative_to(ROOT).as_posix(), name) for path in sorted((ROOT / "device").rglob("*.py")) for name in public_classes(path)]
-    assert len(names) > 200
+def names_of(package: str) -> list[tuple[str, str]]:
+    """(file, name) of every public class of a package."""
+    return [(path.relative_to(ROOT).as_posix(), name) for path in sorted((ROOT / package).rglob("*.py")) for name in public_classes(path)]
+
+
+@pytest.mark.parametrize(("package", "at_least"), [("device", 200), ("export", 5)])
+def test_no_public_class_of_a_package_is_defined_twice(package: str, at_least: int) -> None:
+    names = names_of(package)
+    assert len(names) > at_least
     assert twice(names) == {}
 
 
