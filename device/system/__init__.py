@@ -1,1 +1,1 @@
-"""The machine: clock, files, locks, hardware, TPM, systemd, GPIO, memory, restarting parts."""
+"""The machine: clock, files, locks, hardware, TPM, systemd, GPIO, memory, and restarts of failed parts."""

@@ -1,7 +1,7 @@
-"""What the system's clock is worth at this moment: a punch keeps it, so a wrong time can be repaired later.
+"""How far the system clock can be trusted at this moment: each punch stores this, so that a wrong time can be repaired later.
 
 A board without a battery clock starts with a plausible but wrong time until NTP has answered. Monotonic time and the
-boot id tell how far apart two punches of one boot really were, whatever the wall clock said.
+boot id show how far apart two punches of one boot really were, whatever the wall clock showed.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
-LARGEST_ERROR_US = 16_000_000  # the kernel's figure for "nobody has set this clock" (NTP_PHASE_LIMIT)
+LARGEST_ERROR_US = 16_000_000  # the kernel's value for a clock that is not synchronised (NTP_PHASE_LIMIT)
 
 
 @dataclass(frozen=True)
 class ClockState:
-    synchronised: bool  # a time server has set the wall clock since the start
+    synchronised: bool  # a time server has set the wall clock since the board started
     boot_id: str  # the same for all punches between two starts of the board; "unknown" where the system has none
-    monotonic_ms: int  # since that start, counts on during suspend
+    monotonic_ms: int  # since that start, including time in suspend
 
 
 def to_ms(seconds: float) -> int:
-    """Times as the store keeps them: whole ms, the nearest."""
+    """A time in s as the store keeps it: rounded to whole ms."""
     return round(seconds * 1000)
 
 
 class _Timex(ctypes.Structure):
-    """The head of `struct timex` (adjtimex(2)); the kernel fills the rest into the spare room."""
+    """The first fields of `struct timex` (adjtimex(2)); the kernel writes the others into `spare`."""
 
     _fields_ = [
         ("modes", ctypes.c_uint),
@@ -42,7 +42,7 @@ class _Timex(ctypes.Structure):
 
 
 def kernel_error_us() -> int:
-    """The largest error of the wall clock the kernel knows of, in us; adjtimex(2) with nothing to set.
+    """The kernel's estimate of the wall clock's maximum error, in us; adjtimex(2) without setting anything.
 
     Raises:
         OSError, AttributeError: the system has no such call.
@@ -54,7 +54,7 @@ def kernel_error_us() -> int:
 
 
 def why_silent(error_us: Callable[[], int] = kernel_error_us) -> str | None:
-    """Why the system does not say whether its clock is set, as behind a filter of system calls; None where it does."""
+    """Why the system cannot tell whether its clock is synchronised, such as a filter of system calls; None where it can."""
     try:
         error_us()
     except (OSError, AttributeError) as error:
@@ -63,10 +63,10 @@ def why_silent(error_us: Callable[[], int] = kernel_error_us) -> str | None:
 
 
 def read_clock_state(error_us: Callable[[], int] = kernel_error_us, boot_id_file: Path = BOOT_ID_FILE) -> ClockState:
-    """Ask the system. Never raises: what cannot be asked counts as not synchronised, and as boot id "unknown".
+    """Read the clock's state. Never raises: without an answer the clock counts as not synchronised, and the boot id as "unknown".
 
-    Synchronised means what `timedatectl` calls so, whichever daemon keeps the time (timesyncd, chrony, ntpd): the
-    kernel's largest error lies below its limit. It grows past the limit some hours after the last answer of a server.
+    "Synchronised" has the same meaning as in `timedatectl`, whichever daemon keeps the time (timesyncd, chrony, ntpd):
+    the kernel's maximum error is below its limit. It exceeds the limit some hours after a server's last answer.
     """
     try:
         synchronised = 0 <= error_us() < LARGEST_ERROR_US

@@ -1,4 +1,4 @@
-"""Changes of files that survive a power cut: content reaches the disk before the name that shows it."""
+"""File changes that survive a power cut: the content reaches the disk before the name that points to it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 
 class Disk:
-    """Each method has reached the disk when it returns; stopped anywhere, the old state or the new one is there."""
+    """Each change is on the disk when the method returns; interrupted at any step, it leaves the old state or the new one."""
 
     def sync(self, path: Path) -> None:
-        """Flush one file or folder."""
+        """Flush one file or folder to the disk."""
         opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
         try:
             os.fsync(opened)
@@ -19,7 +19,7 @@ class Disk:
             os.close(opened)
 
     def sync_tree(self, folder: Path) -> None:
-        """Flush everything below a folder, then the folder."""
+        """Flush everything below a folder, then the folder itself."""
         for place, _, names in os.walk(folder, topdown=False):
             for name in names:
                 if not (path := Path(place, name)).is_symlink():
@@ -27,24 +27,24 @@ class Disk:
             self.sync(Path(place))
 
     def rename(self, source: Path, target: Path) -> None:
-        """Give a finished file, link or folder its name; a file or link of that name is replaced."""
+        """Give a finished file, link or folder its final name; a file or link of that name is replaced."""
         os.replace(source, target)
-        self.sync(target.parent.resolve())  # the folder itself, also where a link leads to it
+        self.sync(target.parent.resolve())  # resolved, since the folder may be reached through a link
 
     def link(self, place: Path, target: str) -> None:
-        """Make `place` a symbolic link to `target`, in one step also where it was another link."""
+        """Make `place` a symbolic link to `target`; an existing link is replaced in one step."""
         new = place.with_name(f".{place.name}.new")
         new.unlink(missing_ok=True)
         new.symlink_to(target)
         self.rename(new, place)
 
     def write(self, path: Path, data: bytes, mode: int = 0o644, alone: bool = True) -> None:
-        """Write a small file whole: readers see the old one or the new one, never a part.
+        """Write a small file atomically: readers see the old content or the new, never a part.
 
         Args:
-            mode: of the new file, whatever the umask and the old file have.
+            mode: of the new file, regardless of the umask and of the old file's mode.
             alone: no other process writes this file at the same time. The draft then has a fixed name, so that the next
-                write clears away one that a power cut left; otherwise each writer has a draft of its own.
+                write removes one that a power cut left behind; otherwise each writer has a draft of its own.
         """
         opened, draft = _draft(path, alone)
         try:

@@ -1,7 +1,7 @@
 """Door contact, lamp and buzzer: short pulses on GPIO lines after each accepted punch.
 
-A line is active for its time and never longer: it is let go by a thread of its own, whatever the camera does, and the
-kernel takes the lines back when the process ends. Wiring: docs/device-setup.md.
+A line is active for its configured time and never longer: a separate thread switches it off, whatever the camera does,
+and the kernel releases the lines when the process ends. Wiring: docs/device-setup.md.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from typing import Any, Protocol
 from device.config import SignalSettings
 from device.contract import ClockfaceError
 
-RETRY_SECONDS = 1.0  # a line that could not be let go is tried again
+RETRY_SECONDS = 1.0  # until the next attempt to switch a line off that could not be switched off
 
 
 class SignalError(ClockfaceError):
-    """The lines that the settings name cannot be used."""
+    """The GPIO lines named in the settings cannot be used."""
 
     code = "signals"
 
 
 class Lines(Protocol):
-    """Outputs of a board, by line number; inactive once they are opened."""
+    """Outputs of a board, by line number; inactive when they are opened."""
 
     def set(self, line: int, active: bool) -> None:
         """Raises:
@@ -33,17 +33,17 @@ class Lines(Protocol):
         """
 
     def close(self) -> None:
-        """Let all go."""
+        """Release all lines."""
 
 
 class GpioLines:
     """Lines of a Linux GPIO character device, through libgpiod 2 (https://libgpiod.readthedocs.io).
 
     Args:
-        request: in place of `gpiod.request_lines`.
+        request: replaces `gpiod.request_lines` in tests.
 
     Raises:
-        SignalError: the package or the chip is missing, or another program has a line.
+        SignalError: the package or the chip is missing, or another program uses a line.
     """
 
     def __init__(self, settings: SignalSettings, request: Callable[..., Any] | None = None) -> None:
@@ -52,7 +52,8 @@ class GpioLines:
             from gpiod.line import Direction, Value
         except ImportError as error:
             raise SignalError(
-                "[signals] needs the package gpiod: pip install 'gpiod>=2.2,<3', or leave door, lamp and buzzer out", code="signals.no_gpiod"
+                "[signals] needs the package gpiod: pip install 'gpiod>=2.2,<3', or remove door, lamp and buzzer from the settings",
+                code="signals.no_gpiod",
             ) from error
         self._values = {True: Value.ACTIVE, False: Value.INACTIVE}
         form = gpiod.LineSettings(direction=Direction.OUTPUT, active_low=settings.active_low, output_value=Value.INACTIVE)
@@ -61,7 +62,8 @@ class GpioLines:
             self._request = (request or gpiod.request_lines)(settings.chip, config={numbers: form}, consumer="clockface")
         except (OSError, ValueError) as error:
             raise SignalError(
-                f"[signals] {settings.chip}, lines {numbers}: cannot be used ({error}); `gpioinfo` shows what there is and who has it", code="signals.lines"
+                f"[signals] {settings.chip}, lines {numbers}: cannot be used ({error}); `gpioinfo` shows the lines and which program uses them",
+                code="signals.lines",
             ) from error
 
     def set(self, line: int, active: bool) -> None:
@@ -72,10 +74,10 @@ class GpioLines:
 
 
 class Pulses:
-    """Which lines are active until when. Pure; the clock is handed in.
+    """Which lines are active, and until when. Pure; the time is passed in.
 
     Args:
-        lengths: line -> s.
+        lengths: line -> length of its pulse in s.
     """
 
     def __init__(self, lengths: Mapping[int, float]) -> None:
@@ -83,45 +85,46 @@ class Pulses:
         self._until: dict[int, float] = {}
 
     def begin(self, now: float) -> list[int]:
-        """The lines to be made active. One that is active already stays so for its whole time from now."""
+        """The lines to switch on. A line that is active already stays so for its full time from now on."""
         self._until = {line: now + length for line, length in self._lengths.items()}
         return list(self._until)
 
-    def over(self, now: float) -> list[int]:
-        """The lines to be let go; each is named once."""
+    def expired(self, now: float) -> list[int]:
+        """The lines to switch off; each is returned once."""
         lines = [line for line, until in self._until.items() if now >= until]
         for line in lines:
             del self._until[line]
         return lines
 
-    def again(self, line: int, at: float) -> None:
-        """A line that could not be let go is over once more then."""
+    def retry(self, line: int, at: float) -> None:
+        """Let a line that could not be switched off expire once more, at this time."""
         self._until[line] = at
 
     def wait(self, now: float) -> float | None:
-        """s until the next line is over; None: none is active."""
+        """s until the next line expires; None where no line is active."""
         return max(0.0, min(self._until.values()) - now) if self._until else None
 
 
 class Signals:
-    """Tells the outside that a punch is on disk. `accepted` may be called from any thread and never waits for a line.
+    """Signals outside the terminal that a punch is on disk. `accepted` may be called from any thread and never waits for a line.
 
     Args:
+        lengths: line -> length of its pulse in s.
         lines: None where nothing is wired.
-        say: what goes wrong with a line is said, and the punch stands.
+        say: reports a fault of a line; the punch is kept in any case.
     """
 
     def __init__(self, lengths: Mapping[int, float], lines: Lines | None, say: Callable[[str], None]) -> None:
         self._lines, self._say = lines, say
         self._pulses = Pulses(lengths)
-        self._asked = self._closed = False
+        self._requested = self._closed = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._work, name="signals", daemon=True)
 
     def accepted(self) -> None:
         """A punch was recorded."""
         with self._changed:
-            self._asked = True
+            self._requested = True
             self._changed.notify()
 
     def open(self) -> None:
@@ -129,7 +132,7 @@ class Signals:
             self._thread.start()
 
     def close(self) -> None:
-        """Let every line go."""
+        """Switch every line off and release it."""
         if not self._lines:
             return
         with self._changed:
@@ -141,20 +144,20 @@ class Signals:
     def _work(self) -> None:
         while self._next():
             now = time.monotonic()
-            for line in self._pulses.over(now):
+            for line in self._pulses.expired(now):
                 if not self._set(line, False):
-                    self._pulses.again(line, now + RETRY_SECONDS)
-        for line in self._pulses.over(float("inf")):
+                    self._pulses.retry(line, now + RETRY_SECONDS)
+        for line in self._pulses.expired(float("inf")):
             self._set(line, False)
 
     def _next(self) -> bool:
-        """Wait for a punch or for the end of a pulse; a punch begins the pulses. False: closed."""
+        """Wait for a punch or for the end of a pulse; a punch starts the pulses. False once closed."""
         with self._changed:
-            if not (self._asked or self._closed):
+            if not (self._requested or self._closed):
                 self._changed.wait(self._pulses.wait(time.monotonic()))
-            asked, self._asked = self._asked, False
+            requested, self._requested = self._requested, False
             closed = self._closed
-        if asked and not closed:
+        if requested and not closed:
             for line in self._pulses.begin(time.monotonic()):
                 self._set(line, True)
         return not closed
@@ -171,7 +174,7 @@ class Signals:
 
 @contextmanager
 def signalling(settings: SignalSettings, live: bool, say: Callable[[str], None], opened: Callable[[SignalSettings], Lines] = GpioLines) -> Iterator[Signals]:
-    """The board's signals while the block runs. A recording or the demo opens no door.
+    """The board's signals while the block runs; off for a recording or the demo, which must not open a door.
 
     Raises:
         SignalError: the lines cannot be used.

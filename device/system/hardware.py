@@ -1,4 +1,4 @@
-"""What machine this is, for a report that somebody else reads: board, processor, what it can, how warm it is."""
+"""Description of this machine for reports: board, processor, instruction sets, temperature and load."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import platform
 from pathlib import Path
 
 PROC, THERMAL = Path("/proc"), Path("/sys/class/thermal")
-TELLING = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "asimd", "asimddp", "i8mm", "fphp")  # what int8 and float speed depend on
+SPEED_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "asimd", "asimddp", "i8mm", "fphp")  # int8 and float speed depend on them
 
 
 def lines(proc: Path = PROC, thermal: Path = THERMAL) -> list[str]:
-    """A line each for the host, the board or processor with its flags, the temperature and the load."""
-    found = processor(proc)
-    named = board(proc) or found.get("model name") or found.get("CPU part") or "unknown processor"
-    flags = set((found.get("flags") or found.get("Features") or "").split())
-    warm = temperature(thermal)
+    """Three lines: the host with its load, the board or processor with its flags, and the temperature."""
+    cpu = processor(proc)
+    name = board(proc) or cpu.get("model name") or cpu.get("CPU part") or "unknown processor"
+    flags = set((cpu.get("flags") or cpu.get("Features") or "").split())
+    celsius = temperature(thermal)
     return [
         f"host: {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}",
-        f"board: {named}; {', '.join(flag for flag in TELLING if flag in flags) or 'no telling flags'}",
-        f"temperature: {'not known' if warm is None else f'{warm:.0f} degrees Celsius'}",
+        f"board: {name}; {', '.join(flag for flag in SPEED_FLAGS if flag in flags) or 'no relevant CPU flags'}",
+        f"temperature: {'not known' if celsius is None else f'{celsius:.0f} degrees Celsius'}",
     ]
 
 
 def board(proc: Path = PROC) -> str:
-    """What the device tree calls it, such as "Raspberry Pi 5 Model B Rev 1.0"; "" on a PC."""
+    """The board's name in the device tree, such as "Raspberry Pi 5 Model B Rev 1.0"; "" on a PC."""
     try:
         return (proc / "device-tree/model").read_text(encoding="ascii", errors="replace").rstrip("\0\n")
     except OSError:
@@ -32,12 +32,12 @@ def board(proc: Path = PROC) -> str:
 
 
 def board_or_processor(proc: Path = PROC) -> str:
-    """What the board calls itself; on a PC the machine type and the name of the processor."""
+    """The board's name; on a PC the machine type and the name of the processor."""
     return board(proc) or f"{platform.machine()} {processor(proc).get('model name') or platform.processor()}".strip()
 
 
 def processor(proc: Path = PROC) -> dict[str, str]:
-    """The first processor of cpuinfo: key -> value."""
+    """The entry of the first processor in /proc/cpuinfo: key -> value."""
     try:
         text = (proc / "cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -47,11 +47,11 @@ def processor(proc: Path = PROC) -> dict[str, str]:
 
 
 def temperature(thermal: Path = THERMAL) -> float | None:
-    """Degrees Celsius of the warmest zone; None where the system tells none."""
-    found = []
+    """Degrees Celsius of the warmest thermal zone; None where the system has none."""
+    readings = []
     for file in thermal.glob("thermal_zone*/temp"):
         try:
-            found.append(int(file.read_text()) / 1000)
+            readings.append(int(file.read_text()) / 1000)
         except (OSError, ValueError):
             continue
-    return max(found, default=None)
+    return max(readings, default=None)

@@ -1,4 +1,4 @@
-"""An exclusive lock between processes: an advisory lock on a file, which ends with the process that holds it."""
+"""An exclusive lock between processes: an advisory lock on a file, released when the process that holds it ends."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 
 
 class FileLock:
-    """Held from construction until `release` or the end of its `with` block; the file stays, readable by its owner only.
+    """Held from construction until `release` or the end of its `with` block; the file remains, readable by its owner only.
 
     Raises:
-        BlockingIOError: another process or another lock of this one holds it, where the caller does not wait.
-        OSError: the file cannot be made or opened.
+        BlockingIOError: another process, or another lock in this process, holds it and `wait` is false.
+        OSError: the file cannot be created or opened.
     """
 
     def __init__(self, path: Path, wait: bool = True) -> None:
@@ -24,7 +24,7 @@ class FileLock:
             raise
 
     def sign(self) -> None:
-        """Write the number of this process into the file, where `signature` finds it."""
+        """Write this process's id into the file, where `signature` reads it."""
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, str(os.getpid()).encode(), 0)
 
@@ -39,6 +39,6 @@ class FileLock:
 
 
 def signature(path: Path) -> str:
-    """The number of the process that signed a lock last; "unknown" where none did."""
+    """The id of the process that signed the lock last; "unknown" where none did."""
     with path.open("rb") as file:
         return file.read(32).decode("ascii", "replace") or "unknown"

@@ -1,4 +1,4 @@
-"""Parts that start again alone, with growing pauses."""
+"""Restart of failed parts, with growing waits."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def no_jitter() -> float:
 
 @dataclass(frozen=True)
 class Backoff:
-    """How long to wait before the next try: 1, 2, 4 .. seconds up to a limit. Pure: its user counts the failures, and chance is handed in.
+    """How long to wait before the next attempt: 1, 2, 4 .. seconds up to a limit. Pure: the caller counts the failures and passes chance in.
 
-    With jitter half of each wait is fixed and half is chance, so that many terminals do not come back in one moment ("equal jitter").
+    With jitter, half of each wait is fixed and half is random, so that many terminals do not return at the same moment ("equal jitter").
 
     https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
     """
@@ -27,19 +27,19 @@ class Backoff:
     chance: Callable[[], float] = no_jitter  # 0 <= x <= 1, such as random.random
 
     def wait(self, failures: int) -> float:
-        """s until the next try after so many failures in a row (at least 1)."""
+        """s until the next attempt after this many failures in a row (at least 1)."""
         doubled = self.first_seconds * 2.0 ** min(failures - 1, 60)
         return min(doubled, self.limit_seconds) * (0.5 + 0.5 * self.chance())
 
 
 def kept_running(name: str, work: Callable[[], None], stop: threading.Event, say: Say, backoff: Backoff | None = None) -> None:
-    """Do the work on this thread; where it fails, say so and begin anew, until it ends by itself or `stop` is set."""
+    """Do the work on this thread; report each failure and start again, until the work ends by itself or `stop` is set."""
     backoff, failures = backoff or Backoff(), 0
     while not stop.is_set():
         try:
             work()
             return
-        except Exception as error:  # whatever it is: the other parts go on, and this one comes back
+        except Exception as error:  # any error: the other parts go on, and this one is restarted
             failures += 1
             seconds = backoff.wait(failures)
             say(f"{name} failed ({in_words(error)}); it starts again in {seconds:g} s")

@@ -1,4 +1,4 @@
-"""Milliseconds a stage, for the benchmark and the live status."""
+"""Milliseconds per stage, for the benchmark and the live status."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Stopwatch:
     """`with stopwatch("detect"): ...` adds one measurement in ms to that stage."""
 
     def __init__(self) -> None:
-        self.stages: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=10_000))  # ms, the latest
+        self.stages: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=10_000))  # ms, the latest last
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""The clock state against what the system itself says, and without the system's help."""
+"""The clock state agrees with what the system reports, and has a safe value where the system gives no answer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def missing_call() -> int:
 
 
 @pytest.mark.parametrize(("error_us", "expected"), [(0, True), (LARGEST_ERROR_US - 1, True), (LARGEST_ERROR_US, False), (-1, False)])
-def test_synchronised_is_what_timedatectl_calls_so(error_us: int, expected: bool) -> None:
+def test_synchronised_has_the_meaning_of_timedatectl(error_us: int, expected: bool) -> None:
     assert read_clock_state(error_us=lambda: error_us).synchronised is expected
 
 
@@ -32,12 +32,12 @@ def test_the_kernel_answers_within_its_limits() -> None:
     assert 0 <= kernel_error_us() <= LARGEST_ERROR_US
 
 
-def test_why_the_system_is_silent_is_said() -> None:
+def test_the_reason_is_given_where_the_system_cannot_tell() -> None:
     assert why_silent(missing_call) == "[Errno 38] Function not implemented"
     assert why_silent() is None
 
 
-def test_the_unit_lets_the_clock_be_asked() -> None:
+def test_the_unit_allows_reading_the_clock_state() -> None:
     """systemd counts adjtimex(2) among the calls that set the clock (`systemd-analyze syscall-filter @clock`)."""
     unit = (ROOT / "device/packaging/clockface.service").read_text(encoding="utf-8")
     filters = re.findall(r"^SystemCallFilter=(.*)$", unit, re.MULTILINE)
@@ -46,7 +46,7 @@ def test_the_unit_lets_the_clock_be_asked() -> None:
     assert not re.search(r"^ProtectClock=", unit, re.MULTILINE)
 
 
-def test_boot_id_stays_and_monotonic_time_goes_on() -> None:
+def test_boot_id_stays_the_same_and_monotonic_time_advances() -> None:
     first = read_clock_state()
     time.sleep(0.02)
     second = read_clock_state()
@@ -67,5 +67,5 @@ def test_iso_utc_keeps_every_millisecond() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "ms"), [(0.0, 0), (1.0004, 1000), (1.0006, 1001), (-0.0016, -2), (1_795_000_000.1236, 1_795_000_000_124)])
-def test_times_are_kept_to_the_nearest_ms(seconds: float, ms: int) -> None:
+def test_times_are_rounded_to_the_nearest_ms(seconds: float, ms: int) -> None:
     assert to_ms(seconds) == ms and to_ms(ms / 1000) == ms

@@ -1,4 +1,4 @@
-"""A file is written whole: stopped at any step, the old content or the new one is under its name, and no draft after an error."""
+"""Files are written atomically: interrupted at any step, a file has its old content or its new one, and no draft remains after an error."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class Stopped(Exception):
 
 
 class Stopping(Disk):
-    """Stops before the step of this number; each flush and each rename is one."""
+    """Stops after this many steps; each flush and each rename is a step."""
 
-    def __init__(self, left: int) -> None:
-        self.left = left
+    def __init__(self, remaining: int) -> None:
+        self.remaining = remaining
 
     def step(self) -> None:
-        self.left -= 1
-        if self.left < 0:
+        self.remaining -= 1
+        if self.remaining < 0:
             raise Stopped
 
     def sync(self, path: Path) -> None:
@@ -41,7 +41,7 @@ def names(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("alone", [True, False])
 @pytest.mark.parametrize(("step", "content"), [(0, b"old"), (1, b"old"), (2, b"new"), (3, b"new")])
-def test_stopped_anywhere_one_whole_content_is_there(alone: bool, step: int, content: bytes, tmp_path: Path) -> None:
+def test_interrupted_at_any_step_a_file_has_one_whole_content(alone: bool, step: int, content: bytes, tmp_path: Path) -> None:
     """The steps: flush the draft, rename it, flush the folder."""
     file = tmp_path / "file"
     file.write_bytes(b"old")
@@ -56,7 +56,7 @@ def test_stopped_anywhere_one_whole_content_is_there(alone: bool, step: int, con
 
 @pytest.mark.parametrize("alone", [True, False])
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o644])
-def test_the_mode_is_as_asked_whatever_the_umask(mode: int, alone: bool, tmp_path: Path) -> None:
+def test_the_mode_does_not_depend_on_the_umask(mode: int, alone: bool, tmp_path: Path) -> None:
     (tmp_path / "file").touch(0o666)
     before = os.umask(0o077)
     try:
@@ -66,13 +66,13 @@ def test_the_mode_is_as_asked_whatever_the_umask(mode: int, alone: bool, tmp_pat
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == mode
 
 
-def test_a_draft_that_a_power_cut_left_is_written_over(tmp_path: Path) -> None:
+def test_a_draft_that_a_power_cut_left_behind_is_replaced(tmp_path: Path) -> None:
     (tmp_path / ".file.new").write_bytes(b"half")
     Disk().write(tmp_path / "file", b"whole")
     assert (tmp_path / "file").read_bytes() == b"whole" and names(tmp_path) == ["file"]
 
 
-def test_two_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
+def test_two_writers_of_one_file_do_not_disturb_each_other(tmp_path: Path) -> None:
     file = tmp_path / "file"
 
     class Meanwhile(Disk):
@@ -98,7 +98,7 @@ def test_a_folder_may_be_reached_by_a_link(tmp_path: Path) -> None:
 
 
 def test_a_link_is_not_followed_to_flush_it(tmp_path: Path) -> None:
-    """It may lead to a pipe or a device, which would block whoever opens it."""
+    """It may lead to a pipe or a device, which would block when it is opened."""
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree" / "link").symlink_to("../pipe")

@@ -1,4 +1,4 @@
-"""The machine as the report names it: a Raspberry Pi's files, a PC's, and none."""
+"""The description of the machine from the system files of a Raspberry Pi, of a PC, and without any."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def test_a_raspberry_pi(tmp_path: Path) -> None:
     assert hardware.lines(tmp_path, tmp_path)[1:] == ["board: Raspberry Pi 5 Model B Rev 1.0; asimd, asimddp", "temperature: 51 degrees Celsius"]
 
 
-def test_a_pc_and_nothing_at_all(tmp_path: Path) -> None:
+def test_a_pc_and_a_system_without_these_files(tmp_path: Path) -> None:
     (tmp_path / "cpuinfo").write_text("model name\t: A Processor @ 2.00GHz\nflags\t\t: fpu avx2 avx512_vnni\n")
     assert hardware.lines(tmp_path, tmp_path)[1] == "board: A Processor @ 2.00GHz; avx2, avx512_vnni"
-    assert hardware.lines(tmp_path / "none", tmp_path / "none")[1:] == ["board: unknown processor; no telling flags", "temperature: not known"]
+    assert hardware.lines(tmp_path / "none", tmp_path / "none")[1:] == ["board: unknown processor; no relevant CPU flags", "temperature: not known"]
 
 
 def test_the_hottest_zone_counts(tmp_path: Path) -> None:

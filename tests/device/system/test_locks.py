@@ -32,7 +32,7 @@ def test_one_holder_at_a_time(tmp_path: Path) -> None:
     FileLock(file, wait=False).release()
 
 
-def test_who_waits_gets_it_after_the_release(tmp_path: Path) -> None:
+def test_a_waiting_lock_is_acquired_after_the_release(tmp_path: Path) -> None:
     file, order = tmp_path / "one.lock", list[str]()
 
     def second() -> None:
@@ -55,7 +55,7 @@ def test_it_is_released_by_an_error_in_its_block(tmp_path: Path) -> None:
     FileLock(file, wait=False).release()
 
 
-def test_it_ends_with_its_process_and_tells_whose_it_was(tmp_path: Path) -> None:
+def test_it_ends_with_its_process_and_names_that_process(tmp_path: Path) -> None:
     file = tmp_path / "one.lock"
     with subprocess.Popen([sys.executable, "-c", HOLDER, str(file)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stdout.readline() == "held\n"
@@ -69,11 +69,11 @@ def test_it_ends_with_its_process_and_tells_whose_it_was(tmp_path: Path) -> None
         assert signature(file) == str(os.getpid())
 
 
-def test_an_unsigned_lock_is_of_an_unknown_process(tmp_path: Path) -> None:
+def test_an_unsigned_lock_names_no_process(tmp_path: Path) -> None:
     with FileLock(tmp_path / "one.lock"):
         assert signature(tmp_path / "one.lock") == "unknown"
 
 
-def test_a_file_that_cannot_be_made_is_an_error_of_the_system(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_created_raises_the_system_s_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         FileLock(tmp_path / "missing" / "one.lock")

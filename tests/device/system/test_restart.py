@@ -1,4 +1,4 @@
-"""Waits double within their bounds; jitter takes up to half of each."""
+"""Waits double up to a limit; jitter removes up to half of each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def test_waits_double_up_to_the_longest(failures: int, longest: float) -> None:
     assert Backoff(2.0, 100.0, lambda: 1.0).wait(failures) == longest
 
 
-def test_without_chance_the_waits_are_certain() -> None:
+def test_without_jitter_the_waits_are_exact() -> None:
     backoff = Backoff(1.0, 30.0)
     assert [backoff.wait(failures) for failures in range(1, 8)] == [1, 2, 4, 8, 16, 30, 30]
     assert backoff == Backoff() and backoff.wait(1) == 1

@@ -1,4 +1,4 @@
-"""The device's key in an emulated TPM: it opens with this chip and these PCRs, nothing else; moving it there and back loses nobody."""
+"""The device's key in an emulated TPM: it opens only with this chip and these PCRs, and moving it there and back keeps everybody's templates."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FILE, TPM, BOUND = Kind(), Kind(True), Kind(True, "sha256:7")
 
 @pytest.fixture(autouse=True)
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A chip with a measured PCR 7, and no key remembered from another test."""
+    """A chip with a measured PCR 7, and no key cached from another test."""
     keys.unsealed.cache_clear()
     with chip(tmp_path / "chip") as tcti:
         monkeypatch.setenv("TPM2TOOLS_TCTI", tcti)
@@ -62,17 +62,17 @@ def unit(seed: int) -> np.ndarray:
 
 def everybody_is_read(database: Path) -> bool:
     with Store.open(database) as store:
-        found = store.templates("m1")
-    return found.person_ids.tolist() == [1, 2, 3] and all((found.matrix[i] == unit(i)).all() for i in range(3))
+        templates = store.templates("m1")
+    return templates.person_ids.tolist() == [1, 2, 3] and all((templates.matrix[i] == unit(i)).all() for i in range(3))
 
 
 def restarted() -> None:
-    """A process that remembers nothing."""
+    """As after a restart of the process: no key is cached."""
     keys.unsealed.cache_clear()
 
 
 def opened_elsewhere(sealed: bytes, folder: Path) -> bytes:
-    """The key by an own reading of the file and own calls of the tools."""
+    """The key, from an independent reading of the file and direct calls of the tools."""
     head, body = sealed.split(b"\n", 1)
     parts = json.loads(body)
     assert head == b"CLOCKFACE-TPM-1" and set(parts) == {"pcrs", "public", "private"}
@@ -98,13 +98,13 @@ def test_what_was_sealed_opens_and_leaves_nothing_in_the_chip(pcrs: str, tmp_pat
     assert loaded() == b"" and opened_elsewhere(sealed, tmp_path) == KEY
 
 
-def test_what_others_hold_in_the_chip_stays(tmp_path: Path) -> None:
+def test_objects_of_other_programs_stay_in_the_chip(tmp_path: Path) -> None:
     ask("createprimary", "-Q", "-C", "o", "-c", "other", cwd=tmp_path)
     before = loaded()
     assert before and tpm.unseal(tpm.seal(KEY, "sha256:7")) == KEY and loaded() == before
 
 
-def test_a_chip_started_anew_opens_and_other_pcrs_do_not(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_opens_after_a_reset_of_the_chip_but_not_with_other_pcrs(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     free, bound = tpm.seal(KEY), tpm.seal(KEY, "sha256:7")
     measure()  # something else boots
     for _ in range(4):
@@ -112,7 +112,7 @@ def test_a_chip_started_anew_opens_and_other_pcrs_do_not(state: Path, tmp_path: 
             tpm.unseal(bound)
     assert tpm.unseal(free) == KEY and loaded() == b""
     ask("shutdown", "-c")
-    with chip(tmp_path / "copy") as tcti:  # a chip that was never this one
+    with chip(tmp_path / "copy") as tcti:  # a different chip
         monkeypatch.setenv("TPM2TOOLS_TCTI", tcti)
         measure()
         for sealed in (free, bound):
@@ -121,7 +121,7 @@ def test_a_chip_started_anew_opens_and_other_pcrs_do_not(state: Path, tmp_path: 
 
 
 def test_the_policy_is_really_in_the_sealed_object(tmp_path: Path) -> None:
-    """Without the PCRs' session the chip itself refuses, whatever the file says of PCRs."""
+    """Without a PCR session the chip itself refuses, even where the file names no PCRs."""
     sealed = json.loads(tpm.seal(KEY, "sha256:7")[len(tpm.MAGIC) :])
     with refused("tpm") as caught:
         tpm.unseal(tpm.MAGIC + json.dumps({**sealed, "pcrs": ""}).encode())
@@ -129,40 +129,40 @@ def test_the_policy_is_really_in_the_sealed_object(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pcrs", ["7", "sha256:", "sha256:24", "md5:7", "sha256:7+sha1:7", "sha256:7,", "sha256:7\n", "-o x"])
-def test_a_selection_that_is_none_is_refused(pcrs: str) -> None:
+def test_an_invalid_selection_is_refused(pcrs: str) -> None:
     with refused("tpm.selection", "sha256:7"):
         tpm.seal(KEY, pcrs)
 
 
-def test_pcrs_that_nothing_is_measured_into_are_refused() -> None:
+def test_pcrs_without_a_measurement_are_refused() -> None:
     for pcrs in ("sha256:9", "sha256:7,9", "sha256:17"):
         with refused("tpm.not_measured"):
             tpm.seal(KEY, pcrs)
 
 
-def test_a_changed_file_is_said() -> None:
+def test_a_changed_file_is_refused() -> None:
     sealed = tpm.seal(KEY)
     for wrong in (tpm.MAGIC, tpm.MAGIC + b"{}", sealed[:-40], sealed.replace(b'"pcrs": ""', b'"pcrs": 7')):
         with refused("tpm.file_changed"):
             tpm.unseal(wrong)
 
 
-def test_a_lock_out_by_wrong_passwords_does_not_reach_the_key(tmp_path: Path) -> None:
+def test_a_lockout_by_wrong_passwords_does_not_affect_the_key(tmp_path: Path) -> None:
     sealed = tpm.seal(KEY)
     ask("dictionarylockout", "-s", "-n", "1", "-t", "1000", "-l", "1000")
-    (tmp_path / "plain").write_text("of somebody else")
+    (tmp_path / "plain").write_text("of another program")
     ask("createprimary", "-Q", "-C", "o", "-c", "other", cwd=tmp_path)
     ask("create", "-Q", "-C", "other", "-p", "right", "-i", "plain", "-u", "pub", "-r", "priv", "-c", "guarded", cwd=tmp_path)
     ask("flushcontext", "-t")
     for _ in range(2):
         assert subprocess.run(["tpm2_unseal", "-c", "guarded", "-p", "wrong"], cwd=tmp_path, capture_output=True).returncode
         ask("flushcontext", "-t")
-    said = subprocess.run(["tpm2_unseal", "-c", "guarded", "-p", "right"], cwd=tmp_path, capture_output=True).stderr
+    stderr = subprocess.run(["tpm2_unseal", "-c", "guarded", "-p", "right"], cwd=tmp_path, capture_output=True).stderr
     ask("flushcontext", "-t")
-    assert b"0x921" in said and tpm.unseal(sealed) == KEY  # locked out, but for ours
+    assert b"0x921" in stderr and tpm.unseal(sealed) == KEY  # the other object is locked out, the key is not
 
 
-def test_no_tools_no_chip_no_right_no_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_tools_a_missing_chip_and_an_owner_password_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ask("changeauth", "-c", "o", "secret")
     with refused("tpm.owner", "password"):
         tpm.seal(KEY)
@@ -174,17 +174,17 @@ def test_no_tools_no_chip_no_right_no_owner(tmp_path: Path, monkeypatch: pytest.
         tpm.seal(KEY)
 
 
-def test_a_key_goes_to_the_board_s_own_device_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tools' own default ends at any program that listens at a port."""
-    said = {}
+def test_a_key_goes_only_to_the_board_s_own_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By default the tools fall back to any program that listens at a certain port."""
+    environment = {}
     monkeypatch.delenv("TPM2TOOLS_TCTI")
-    monkeypatch.setattr(subprocess, "run", lambda command, **rest: said.update(rest["env"]) or subprocess.CompletedProcess(command, 1, b"", b""))
+    monkeypatch.setattr(subprocess, "run", lambda command, **rest: environment.update(rest["env"]) or subprocess.CompletedProcess(command, 1, b"", b""))
     with refused("tpm"):
         tpm.seal(KEY)
-    assert said["TPM2TOOLS_TCTI"] == "device:/dev/tpmrm0"
+    assert environment["TPM2TOOLS_TCTI"] == "device:/dev/tpmrm0"
 
 
-def test_a_tool_that_hangs_or_is_not_let_in_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tool_that_hangs_fails_or_lacks_permission_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setattr(tpm, "SECONDS", 0.3)
     faults = (("sleep 5", "tpm.no_answer", "0 s"), ("echo Permission denied >&2; exit 1", "tpm.no_right", "usermod -aG tss"), ("exit 3", "tpm", "failed"))
@@ -195,7 +195,7 @@ def test_a_tool_that_hangs_or_is_not_let_in_is_named(tmp_path: Path, monkeypatch
             tpm.seal(KEY)
 
 
-def test_what_is_stored_opens_with_the_chip_alone(database: Path, place: Path, tmp_path: Path) -> None:
+def test_stored_templates_open_only_with_the_chip(database: Path, place: Path, tmp_path: Path) -> None:
     old = (place / DEVICE_KEY).read_bytes()
     assert rotate(kind=BOUND) == (1, 3)
     device = opened_elsewhere((place / DEVICE_KEY).read_bytes(), tmp_path)
@@ -211,7 +211,7 @@ def test_what_is_stored_opens_with_the_chip_alone(database: Path, place: Path, t
 
 
 def test_no_file_holds_the_plain_key(database: Path, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Watched at every call of a tool, in the folder of keys and in the tools' own."""
+    """Checked at every call of a tool, in the folder of keys and in the tools' folder."""
     seen: list[bytes] = []
     folders: set[Path] = set()
     run = subprocess.run
@@ -233,13 +233,13 @@ def test_no_file_holds_the_plain_key(database: Path, place: Path, tmp_path: Path
     assert not [form for form in (plain, base64.b64encode(plain)[:40], plain.hex().encode()) if any(form in files for files in seen)]
 
 
-def test_the_chip_is_asked_once_for_a_content(database: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[bytes] = []
+def test_each_sealed_key_is_unsealed_once(database: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[bytes] = []
     unseal = tpm.unseal
     rotate(kind=TPM)
     restarted()
-    monkeypatch.setattr(tpm, "unseal", lambda sealed: asked.append(sealed) or unseal(sealed))
-    assert everybody_is_read(database) and everybody_is_read(database) and asked == [(place / DEVICE_KEY).read_bytes()]
+    monkeypatch.setattr(tpm, "unseal", lambda sealed: calls.append(sealed) or unseal(sealed))
+    assert everybody_is_read(database) and everybody_is_read(database) and calls == [(place / DEVICE_KEY).read_bytes()]
     monkeypatch.setattr(tpm, "unseal", unseal)
     rotate()  # another process
     assert everybody_is_read(database) and keys.opened().name == DeviceKey(tpm.unseal((place / DEVICE_KEY).read_bytes())).name
@@ -255,7 +255,7 @@ def test_enrolling_with_the_key_in_the_chip(place: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("first", "second"), [(FILE, TPM), (TPM, FILE), (TPM, BOUND), (BOUND, FILE)])
-def test_every_way_there_and_back_gives_a_new_key(first: Kind, second: Kind, database: Path, place: Path) -> None:
+def test_every_move_between_file_and_tpm_gives_a_new_key(first: Kind, second: Kind, database: Path, place: Path) -> None:
     names = []
     for kind in (first, second, None, first):
         rotate(kind=kind)
@@ -273,10 +273,10 @@ class PowerCut(Exception):
 @pytest.mark.parametrize("step", range(4))
 @pytest.mark.parametrize(("before", "after"), [(FILE, TPM), (TPM, FILE)])
 @pytest.mark.parametrize("wish", [None, FILE, TPM, BOUND])
-def test_a_rotation_cut_off_loses_nobody(
+def test_an_interrupted_rotation_loses_no_templates(
     step: int, before: Kind, after: Kind, wish: Kind | None, database: Path, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Cut off before the next key is written, before and after the keys of people are wrapped, and after the rename."""
+    """Interrupted before the next key is written, between the two databases, before the rename and after it."""
     with Store.open(database.with_name("second.db")) as store:
         store.add_person_with_templates("Dan", None, [TemplateDraft("m1", unit(9), 0.5)])
     rotate(kind=before)
@@ -312,22 +312,22 @@ def test_a_rotation_cut_off_loses_nobody(
     assert (place / DEVICE_KEY).read_bytes() != old
 
 
-def test_a_next_key_that_does_not_open_and_that_nobody_has_is_left_behind(database: Path, place: Path) -> None:
+def test_a_next_key_that_neither_opens_nor_wraps_any_keys_is_dropped(database: Path, place: Path) -> None:
     (place / NEXT_KEY).write_bytes(tpm.seal(KEY, "sha256:7"))
-    measure()  # and the board boots something else
+    measure()  # the board boots something else
     assert everybody_is_read(database)
     rotate(kind=FILE)
     assert everybody_is_read(database) and not (place / NEXT_KEY).exists()
 
 
-def test_a_next_key_that_does_not_open_and_that_somebody_has_stays(database: Path, place: Path) -> None:
+def test_a_next_key_that_does_not_open_but_wraps_keys_stays(database: Path, place: Path) -> None:
     (place / NEXT_KEY).write_bytes(sealed := tpm.seal(KEY, "sha256:7"))
     [file] = place.glob("*.keys")
     PersonKeys(file.stem).rewrap(DeviceKey(KEY))
     measure()
-    for act in (lambda: rotate(kind=FILE), lambda: everybody_is_read(database)):
+    for action in (lambda: rotate(kind=FILE), lambda: everybody_is_read(database)):
         with refused("keys.tpm", NEXT_KEY, "PCRs"):
-            act()
+            action()
     assert (place / NEXT_KEY).read_bytes() == sealed
 
 
@@ -350,11 +350,11 @@ def test_the_command(database: Path, place: Path, capsys: pytest.CaptureFixture[
     (place / NEXT_KEY).write_bytes(KEY)
     measure()
     restarted()
-    assert main(["keys", "show"]) == 0  # tells without opening
-    said = capsys.readouterr().out
+    assert main(["keys", "show"]) == 0  # needs no unsealing
+    output = capsys.readouterr().out
     for words in ("sealed by the TPM, bound to sha256:7", "2 people have a key, 1 are erased", "a rotation was cut off, its key is in its file"):
-        assert words in said
-    assert plain.hex() not in said and base64.b64encode(plain).decode() not in said
+        assert words in output
+    assert plain.hex() not in output and base64.b64encode(plain).decode() not in output
 
 
 def test_doctor(database: Path, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -368,8 +368,8 @@ def test_doctor(database: Path, place: Path, capsys: pytest.CaptureFixture[str])
     assert finding.state == "FAULT" and "enrol everybody again" in finding.words and DEVICE_KEY in finding.words
 
 
-def test_measured_here() -> None:
-    """The value of a PCR is what the standard says: SHA-256 over zeros and what was measured."""
+def test_the_value_of_a_measured_pcr() -> None:
+    """As the standard defines it: SHA-256 over zeros and the measured value."""
     import hashlib
 
     expected = hashlib.sha256(bytes(32) + bytes.fromhex(VALUE)).hexdigest()
