@@ -1,1 +1,1 @@
-"""From a picture to who it shows: camera, detector, tracker, quality, embedder, gallery, decision, model files."""
+"""From a picture to the person in it: camera, detector, tracker, quality, embedder, gallery, decision, model files."""

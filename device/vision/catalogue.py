@@ -1,6 +1,6 @@
-"""The model files: which there are, where they come from, whether they are the right bytes.
+"""The model files: which there are, where they come from, and whether their content is right.
 
-`models.toml` names each with its sha256. No file is handed out unverified.
+`models.toml` lists each with its sha256. Every file is verified before its path is returned.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from device.config import HOME, ROOT, tomllib
 from device.contract import ClockfaceError
 from device.vision.downloads import Patch, SourceError, Url, Wheel, apply_patch, fetch_url, fetch_wheel
 
-SHIPPED = ROOT / "models"  # what lies in git: patches and the project's own models
+SHIPPED = ROOT / "models"  # files kept in git: patches and the project's own models
 LIST = Path(__file__).with_name("models.toml")
 PULL = "run `python -m device models pull`"
 SOURCES: dict[str, type[Wheel] | type[Url] | type[Patch]] = {"wheel": Wheel, "url": Url, "patch": Patch}
@@ -44,7 +44,7 @@ class ModelFile:
     licence: str
     about: str
     sources: tuple[Wheel | Url | Patch, ...] = ()  # tried in this order; none: the file is shipped in git
-    family: str = ""  # artefacts of one network, in other precisions, share it: the device chooses among them
+    family: str = ""  # shared by the artefacts of one network in different precisions; the device chooses among them
 
 
 def sha256(path: Path) -> str:
@@ -66,7 +66,7 @@ class Catalogue:
 
     @classmethod
     def load(cls, file: Path = LIST, folder: Path | None = None, shipped: Path = SHIPPED) -> Catalogue:
-        """Read the list; the folder is CLOCKFACE_MODELS or else `models/` in the project's root."""
+        """Read the list; the folder is CLOCKFACE_MODELS, or `models/` in the project's root where that is not set."""
         folder = folder or Path(os.environ.get("CLOCKFACE_MODELS") or SHIPPED)
         try:
             tables = tomllib.loads(file.read_text(encoding="utf-8"))
@@ -83,25 +83,25 @@ class Catalogue:
         return self.entries[name]
 
     def family(self, name: str) -> list[ModelFile]:
-        """The embedders of a family; of any other name the entry itself, of a path nothing."""
-        found = [entry for entry in self.entries.values() if entry.kind == "embedder" and entry.family == name]
-        if found or (name not in self.entries and name.endswith(".onnx")):
-            return found
+        """The embedders of a family; for the name of an entry, the entry itself; for a path, nothing."""
+        members = [entry for entry in self.entries.values() if entry.kind == "embedder" and entry.family == name]
+        if members or (name not in self.entries and name.endswith(".onnx")):
+            return members
         return [self.entry(name)]
 
     def place(self, entry: ModelFile) -> Path:
-        """Where the file of an entry belongs."""
+        """The path that the file of an entry should have."""
         return (self.folder if entry.sources else self.shipped) / entry.file
 
     def fault(self, entry: ModelFile) -> str | None:
-        """What is wrong with the file of an entry and what to do; None where it is the right one."""
+        """What is wrong with the file of an entry, and what to do; None where the file is right."""
         place = self.place(entry)
         shipped = "install the bundle again" if HOME != ROOT else f"restore it with `git checkout -- models/{entry.file}`"
         remedy = PULL if entry.sources else shipped
         if not place.is_file():
             return f"{entry.name}: {place} is missing; {remedy}"
         if (got := sha256(place)) != entry.sha256:
-            return f"{entry.name}: {place} is not the file expected (sha256 {entry.sha256[:12]}..., got {got[:12]}...); {remedy}"
+            return f"{entry.name}: {place} is not the expected file (sha256 {entry.sha256[:12]}..., got {got[:12]}...); {remedy}"
         return None
 
     def _refused(self, entry: ModelFile, fault: str) -> ModelError:
@@ -111,7 +111,7 @@ class Catalogue:
         """The verified file of an entry, or of an .onnx file outside the list whose sha256 the settings give.
 
         Raises:
-            ModelError: missing, or not the right bytes; the message says what to do.
+            ModelError: missing, or with another content; the message says what to do.
         """
         if name not in self.entries and name.endswith(".onnx"):
             return _pinned(Path(name), expected_sha256)
@@ -121,12 +121,12 @@ class Catalogue:
         return self.place(entry)
 
     def pull(self, names: Iterable[str] | None = None, progress: Progress = lambda name, done, total: None) -> list[Path]:
-        """Fetch what is missing or wrong, each from the first source that delivers the right bytes.
+        """Fetch missing and wrong files, each from the first source that delivers the right content.
 
-        Files appear whole or not at all, so an interrupted pull is simply run again.
+        Files are written whole or not at all, so an interrupted pull can simply be run again.
 
         Raises:
-            ModelError: no source delivered one of the files; it says why each failed.
+            ModelError: no source delivered one of the files; the message says why each source failed.
         """
         wanted = [self.entry(name) for name in (self.entries if names is None else names)]
         with tempfile.TemporaryDirectory(prefix="clockface-") as workspace:
@@ -140,7 +140,7 @@ class Catalogue:
         if fault:
             place.parent.mkdir(parents=True, exist_ok=True)
             _clear_leftovers(place.parent)
-            with tempfile.TemporaryDirectory(prefix=".pull-", dir=place.parent) as beside:  # same disk: replacing is atomic
+            with tempfile.TemporaryDirectory(prefix=".pull-", dir=place.parent) as beside:  # on the same disk, so that replacing is atomic
                 part = Path(beside) / entry.file
                 self._fetch(entry, part, workspace, progress)
                 os.replace(part, place)
@@ -173,10 +173,10 @@ def _entry(name: str, table: dict[str, Any]) -> ModelFile:
 
 
 def _clear_leftovers(folder: Path) -> None:
-    """Remove what a pull left that was killed; a pull that still works has written within the hour."""
-    for left in folder.glob(".pull-*"):
-        if time.time() - left.stat().st_mtime > 3600:
-            shutil.rmtree(left, ignore_errors=True)
+    """Remove the leftovers of pulls that were killed; a pull that is still running has written within the last hour."""
+    for leftover in folder.glob(".pull-*"):
+        if time.time() - leftover.stat().st_mtime > 3600:
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _pinned(path: Path, expected: str) -> Path:
@@ -186,7 +186,7 @@ def _pinned(path: Path, expected: str) -> Path:
     if not expected:
         raise ModelError(f'model {path} is not in the list; if you trust it, pin it: set [embedder] sha256 = "{got}"', code="model.not_pinned")
     if got != expected:
-        raise ModelError(f"model {path}: sha256 {got} is not the pinned {expected}; put the right file back or correct [embedder] sha256", code="model.pin")
+        raise ModelError(f"model {path}: sha256 {got} is not the pinned {expected}; restore the right file or correct [embedder] sha256", code="model.pin")
     return path
 
 

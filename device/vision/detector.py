@@ -1,4 +1,4 @@
-"""Faces in a frame: YuNet through OpenCV, at the smallest input that still finds the smallest face asked for."""
+"""Detection of faces in a frame: YuNet through OpenCV, at the smallest input size that still finds the smallest face wanted."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from device.contract import ClockfaceError
 # and loses faces again beyond 200 px (docs/experiments-device.md).
 SMALLEST_EYE_PX = 10.0
 STRIDE = 32  # px; the net's coarsest grid
-COARSE_WIDTH = 256  # px; a second look for faces too large for a wide input
-WIDE_INPUT = 480  # px; from here on the second look is needed
-WINDOW, WINDOW_EYE_PX = 1.6, 32.0  # sides of a face's box, px between the eyes, when its landmarks are read again
-KEEP_ALL, ANSWERS = 1.0, 200  # of the net's answers for one picture: none suppressed by OpenCV, the best so many
-SAME_FACE, SAME_PLACE = 0.3, 0.5  # overlap from which a weaker answer is the same face, and from which its landmarks count, too
+COARSE_WIDTH = 256  # px; a second pass for faces too large for a wide input
+WIDE_INPUT = 480  # px; a wider input needs the second pass
+WINDOW, WINDOW_EYE_PX = 1.6, 32.0  # window for reading landmarks again: its side in sides of the face's box, and px between the eyes
+KEEP_ALL, CANDIDATES = 1.0, 200  # of the net's candidates for one picture: none suppressed by OpenCV, at most this many
+SAME_FACE, SAME_PLACE = 0.3, 0.5  # overlap from which a weaker candidate is the same face, and from which it counts in the mean
 
 
 class DetectorError(ClockfaceError):
-    """The detector cannot work on what it was given."""
+    """The detector cannot be loaded."""
 
     code = "detector"
 
@@ -55,19 +55,19 @@ class Detector:
 
     Args:
         model: verified YuNet file, see `device.vision.catalogue.path`.
-        settings: smallest face to be found and lowest score.
+        settings: the smallest face to find and the lowest score.
     """
 
     def __init__(self, model: Path, settings: DetectorSettings) -> None:
         self.settings = settings
-        self.coarser = 1.0  # times the smallest face searched for, where the board is slow (`device/terminal/throttle.py`)
+        self.coarser = 1.0  # factor on the smallest face searched for, raised where the board is slow (`device/terminal/throttle.py`)
         try:
-            self._net = cv2.FaceDetectorYN.create(str(model), "", (320, 320), settings.min_score, KEEP_ALL, ANSWERS)
+            self._net = cv2.FaceDetectorYN.create(str(model), "", (320, 320), settings.min_score, KEEP_ALL, CANDIDATES)
         except cv2.error as error:
             raise DetectorError(f"{model} is not a YuNet model; run `python -m device models pull`") from error
 
     def input_size(self, width: int, height: int, min_eye_distance: float) -> tuple[int, int]:
-        """Network input (width, height) in px for a frame of this size: multiples of STRIDE, which the net would pad to anyway."""
+        """Network input (width, height) in px for a frame of this size: multiples of STRIDE, to which the net would pad anyway."""
         scale = min(1.0, SMALLEST_EYE_PX / min_eye_distance)
         return whole_strides(width * scale), whole_strides(height * scale)
 
@@ -76,7 +76,7 @@ class Detector:
 
         Args:
             image: (H, W, 3) uint8 BGR.
-            min_eye_distance: px between the eyes of the smallest face to be found; None takes the setting.
+            min_eye_distance: px between the eyes of the smallest face to find; None: as in the settings.
         """
         height, width = image.shape[:2]
         size = self.input_size(width, height, min_eye_distance or self.settings.min_eye_distance * self.coarser)
@@ -87,10 +87,10 @@ class Detector:
         return sorted(faces, key=lambda face: -face.box[2] * face.box[3])
 
     def refine(self, image: NDArray[np.uint8], face: Face) -> Face:
-        """Read the landmarks of one face again from a window around it, at a resolution worth aligning on.
+        """Read the landmarks of one face again from a window around it, at a resolution that is good enough for alignment.
 
         Returns:
-            The face found again, or the face as it was where the window shows none at its place.
+            The face as found in the window, or the given face where the window shows none at its place.
         """
         height, width = image.shape[:2]
         x, y = face.centre
@@ -99,9 +99,9 @@ class Detector:
         window = image[top : min(height, round(y + half)), left : min(width, round(x + half))]
         scale = min(1.0, WINDOW_EYE_PX / max(face.eye_distance, 1.0))
         size = whole_strides(window.shape[1] * scale), whole_strides(window.shape[0] * scale)
-        found = [shifted(f, left, top) for f in self.find(window, size)]
-        again = max(found, key=lambda f: overlap(f.box, face.box), default=face)
-        return again if overlap(again.box, face.box) > 0.4 else face
+        faces = [shifted(f, left, top) for f in self.find(window, size)]
+        nearest = max(faces, key=lambda f: overlap(f.box, face.box), default=face)
+        return nearest if overlap(nearest.box, face.box) > 0.4 else face
 
     def find(self, image: NDArray[Any], size: tuple[int, int]) -> list[Face]:
         """All faces of an image (H, W, 3) uint8 BGR, searched at one network input size (width, height) in px."""
@@ -115,12 +115,12 @@ class Detector:
 
 
 def whole_strides(side: float) -> int:
-    """The side of an input that comes nearest without being padded."""
+    """The nearest side of an input, in px, that needs no padding."""
     return max(STRIDE, STRIDE * round(side / STRIDE))
 
 
 def resized(image: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """(H, W, 3) -> (height, width, 3) for size (width, height): averaged by a whole factor, then linear; 5 times faster than INTER_AREA at once."""
+    """(H, W, 3) -> (height, width, 3) for size (width, height): averaged by a whole factor, then linear; 5 times faster than INTER_AREA in one step."""
     factor = min(image.shape[1] // size[0], image.shape[0] // size[1])
     if factor > 1:
         image = cv2.resize(image, (image.shape[1] // factor, image.shape[0] // factor), interpolation=cv2.INTER_AREA)
@@ -128,23 +128,24 @@ def resized(image: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
 
 
 def merged(rows: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """One row a face: YuNet answers some nine times for one, and the mean of these is steadier than the best of them (docs/experiments-device.md).
+    """One row per face: YuNet gives about nine candidates for each, and their mean is steadier than the best of them (docs/experiments-device.md).
 
     Args:
-        rows: (N, 15) box x, y, width, height, ten of landmarks, score; as FaceDetectorYN gives them before suppression.
+        rows: (N, 15) box x, y, width, height, ten of landmarks, score; as FaceDetectorYN returns them before suppression.
 
     Returns:
-        The best row of each face, the best face first; box and landmarks are means over the answers at its place, weighted with their scores.
+        One row per face, the best score first; box and landmarks are means over the candidates at its place, weighted with their scores.
     """
     rows = rows[np.isfinite(rows).all(axis=1) & (rows[:, 2:4] > 0).all(axis=1)]
     rows = rows[np.argsort(-rows[:, 14], kind="stable")]
-    boxes, left = rows[:, :4].tolist(), list(range(len(rows)))
+    boxes, remaining = rows[:, :4].tolist(), list(range(len(rows)))
     faces = []
-    while left:
-        shared = {index: overlap(boxes[left[0]], boxes[index]) for index in left}
-        place = rows[[index for index in left if shared[index] > SAME_PLACE]]
-        faces.append(np.append(place[:, 14] @ place[:, :14] / place[:, 14].sum(), rows[left[0], 14]))
-        left = [index for index in left if shared[index] <= SAME_FACE]
+    while remaining:
+        best = remaining[0]
+        overlaps = {index: overlap(boxes[best], boxes[index]) for index in remaining}
+        place = rows[[index for index in remaining if overlaps[index] > SAME_PLACE]]
+        faces.append(np.append(place[:, 14] @ place[:, :14] / place[:, 14].sum(), rows[best, 14]))
+        remaining = [index for index in remaining if overlaps[index] <= SAME_FACE]
     return faces
 
 
@@ -154,7 +155,7 @@ def _face(row: NDArray[np.float32], ratio: NDArray[np.float32]) -> Face:
 
 
 def shifted(face: Face, left: float, top: float) -> Face:
-    """The face in the coordinates of a frame whose window began at (left, top)."""
+    """A face found in a window, in the coordinates of the frame; the window's corner is at (left, top)."""
     x, y, width, height = face.box
     return Face((x + left, y + top, width, height), face.landmarks + np.array([left, top], dtype=np.float32), face.score)
 

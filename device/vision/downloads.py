@@ -1,6 +1,6 @@
-"""Where a model file comes from: a wheel fetched by the environment's own pip, an address, or a patch to another file.
+"""Sources of a model file: a wheel fetched by the environment's own pip, an address, or a patch to another file.
 
-Nothing here is trusted: the caller checks the sha256 of what comes out.
+Nothing here is trusted: the caller checks the sha256 of the result.
 """
 
 from __future__ import annotations
@@ -50,27 +50,27 @@ class Url:
 
 @dataclass(frozen=True)
 class Patch:
-    """Made out of another entry of the list by a patch that lies in git."""
+    """Built from another entry of the list by a patch that is kept in git."""
 
     base: str  # name of the other entry
     patch: str  # file name in the project's `models/`
 
 
 def pip_arguments(source: Wheel) -> list[str]:
-    """What `pip download` is asked for: the one wheel that was pinned, whatever machine this is."""
+    """The arguments of `pip download` for exactly the pinned wheel, independent of this machine's platform."""
     python, abi, platforms = source.wheel.removesuffix(".whl").split("-")[-3:]
     arguments = ["download", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:", f"{source.project}=={source.version}"]
     if platforms == "any":
         return arguments
     tags = ["--implementation", python[:2], "--python-version", python[2:], "--abi", abi]
-    return arguments + tags + [word for platform in platforms.split(".") for word in ("--platform", platform)]
+    return arguments + tags + [argument for platform in platforms.split(".") for argument in ("--platform", platform)]
 
 
 def fetch_wheel(source: Wheel, target: Path, workspace: Path, checksum: Callable[[Path], str], timeout_seconds: float = 900.0) -> None:
     """Write the member of the wheel to `target`; a wheel that is already in `workspace` is used again.
 
     Raises:
-        SourceError: pip did not deliver the pinned wheel, or it is not the one pinned.
+        SourceError: pip did not deliver the pinned wheel, or its sha256 is not the pinned one.
     """
     wheel = workspace / source.wheel
     if not wheel.exists():
@@ -80,8 +80,8 @@ def fetch_wheel(source: Wheel, target: Path, workspace: Path, checksum: Callable
         except (OSError, subprocess.TimeoutExpired) as error:
             raise SourceError(f"pip: {error}") from error
         if not wheel.exists():
-            words = done.stderr.strip().splitlines() or ["no message"]
-            raise SourceError(f"pip did not deliver {source.wheel}: {words[-1]}")
+            lines = done.stderr.strip().splitlines() or ["no message"]
+            raise SourceError(f"pip did not deliver {source.wheel}: {lines[-1]}")
     if (got := checksum(wheel)) != source.sha256:
         raise SourceError(f"{source.wheel}: sha256 expected {source.sha256}, got {got}", code="download.checksum")
     try:
@@ -91,16 +91,16 @@ def fetch_wheel(source: Wheel, target: Path, workspace: Path, checksum: Callable
         raise SourceError(f"{source.wheel}: {error}") from error
 
 
-def fetch_url(source: Url, target: Path, progress: Progress, limit: int, timeout_seconds: float = 20.0) -> None:
-    """Write what the address answers to `target`, at most `limit` bytes.
+def fetch_address(source: Url, target: Path, progress: Progress, limit: int, timeout_seconds: float = 20.0) -> None:
+    """Download the address to `target`, at most `limit` bytes.
 
     Raises:
         SourceError: no answer, an error, or more bytes than the file has.
     """
     received = 0
     try:
-        with urllib.request.urlopen(source.url, timeout=timeout_seconds) as answer, target.open("wb") as file:
-            while block := answer.read(CHUNK):
+        with urllib.request.urlopen(source.url, timeout=timeout_seconds) as response, target.open("wb") as file:
+            while block := response.read(CHUNK):
                 received += len(block)
                 if received > limit:
                     raise SourceError(f"{source.url}: more than the {limit} bytes expected")
@@ -111,17 +111,17 @@ def fetch_url(source: Url, target: Path, progress: Progress, limit: int, timeout
 
 
 def apply_patch(base: bytes, patch: bytes) -> bytes:
-    """Rebuild a file out of another one and a patch (`export/patch.py` writes it).
+    """Rebuild a file from another file and a patch (`export/patch.py` writes it).
 
     A patch is a magic line and a zlib stream of operations: `C` offset length copies from the base, `I` length data
     inserts; numbers are 64-bit little-endian.
 
     Raises:
-        SourceError: the patch is damaged or belongs to another file.
+        SourceError: the patch is damaged or made for another file.
     """
     try:
         if not patch.startswith(PATCH_MAGIC):
-            raise ValueError("not a patch")
+            raise ValueError("is not a patch")
         script, at, parts = zlib.decompress(patch[len(PATCH_MAGIC) :]), 0, []
         while at < len(script):
             kind, at = script[at : at + 1], at + 1
@@ -129,7 +129,7 @@ def apply_patch(base: bytes, patch: bytes) -> bytes:
             at += 16 if kind == COPY else 8 + length
             parts.append((base if kind == COPY else script)[start : start + length])
             if len(parts[-1]) != length or kind not in (COPY, INSERT):
-                raise ValueError("does not fit the file it is applied to")
+                raise ValueError("made for another file")
     except (ValueError, zlib.error, struct.error) as error:
-        raise SourceError(f"patch: {error}; restore it from git", code="download.patch") from error
+        raise SourceError(f"the patch cannot be applied ({error}); restore it from git", code="download.patch") from error
     return b"".join(parts)

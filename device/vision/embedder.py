@@ -1,4 +1,4 @@
-"""Aligned crops to embeddings: ONNX Runtime on the best provider that really works here."""
+"""Aligned crops to embeddings: ONNX Runtime on the best provider that works on this machine."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from numpy.typing import NDArray
 from device.contract import CARD_KEY, CROP_SIZE, ClockfaceError, ContractError, ModelCard
 
 PROVIDERS = {"tensorrt": "TensorrtExecutionProvider", "cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}  # best first
-AGREEMENT = 0.99  # cosine to the CPU's embedding of the same crops that another provider must reach at start
+AGREEMENT = 0.99  # least cosine between another provider's embeddings and the CPU's for the same crops, checked at the start
 
-BATCH = 1  # crops a run: more are no faster on a CPU and each takes some 25 MB
+BATCH = 1  # crops per run: more are no faster on a CPU, and each takes about 25 MB
 
 
 class EmbedderError(ClockfaceError):
-    """The embedder cannot run as asked."""
+    """The embedder cannot run with these settings."""
 
     code = "embedder"
 
 
 class Embedder:
-    """An embedding model under the contract.
+    """An embedding model that keeps the contract.
 
     Args:
         path: verified .onnx file, see `device.vision.catalogue.path`.
         provider: "auto", or one of PROVIDERS that must work.
-        threads: of one run; 0 takes the cores, at most 4.
+        threads: per run; 0: one per core, at most 4.
 
     Raises:
-        ContractError: no card, or a graph that does not keep the contract.
-        EmbedderError: not a model, or the provider asked for is not available or gives wrong results.
+        ContractError: no card, or a graph that breaks the contract.
+        EmbedderError: not a model, or the provider in the settings is not available or gives wrong results.
     """
 
     def __init__(self, path: Path, provider: str = "auto", threads: int = 0) -> None:
@@ -58,18 +58,18 @@ class Embedder:
         name, parts = self._session.get_inputs()[0].name, range(0, max(len(crops), 1), BATCH)
         return np.concatenate([self._session.run(None, {name: crops[start : start + BATCH]})[0] for start in parts])
 
-    def _choose(self, asked: str) -> tuple[str, tuple[str, ...]]:
-        """Try each provider by a real run, best first; says why each was passed over."""
+    def _choose(self, provider: str) -> tuple[str, tuple[str, ...]]:
+        """The best provider that passes a real run, and one line per provider tried, with the reason where it was rejected."""
         report = []
         cpu = self._session
         crops = np.random.default_rng(0).integers(0, 256, (2, CROP_SIZE, CROP_SIZE, 3), dtype=np.uint8)
         expected = self.embed(crops)
-        for name in PROVIDERS if asked == "auto" else (asked,):
+        for name in PROVIDERS if provider == "auto" else (provider,):
             fault = self._try(name, cpu, crops, expected)
             report.append(f"{name}: {fault or 'in use'}")
             if fault is None:
                 return name, tuple(report)
-        raise EmbedderError(f"no provider works: {'; '.join(report)}; set [embedder] provider to auto, or install the runtime for it", code="embedder.provider")
+        raise EmbedderError(f"no provider works: {'; '.join(report)}; set [embedder] provider to auto, or install its runtime", code="embedder.provider")
 
     def _try(self, name: str, cpu: Any, crops: NDArray[np.uint8], expected: NDArray[np.float32]) -> str | None:
         if PROVIDERS[name] not in ort.get_available_providers():
@@ -79,22 +79,22 @@ class Embedder:
             if PROVIDERS[name] not in self._session.get_providers():
                 raise EmbedderError("its libraries do not load")
             got = self.embed(crops)
-        except Exception as error:  # onnxruntime raises many kinds; whatever it is, the provider does not work
+        except Exception as error:  # onnxruntime raises many kinds; after any of them the provider does not work
             self._session = cpu
             return f"does not run ({str(error).splitlines()[0]:.200})"
         lowest = float(np.sum(got * expected, axis=1).min())
         unit = np.abs(np.linalg.norm(got, axis=1) - 1.0).max()
         if not (lowest >= AGREEMENT and unit < 1e-3):  # NaN fails too
             self._session = cpu
-            return f"gives other embeddings than the CPU (cosine {lowest:.3f})"
+            return f"its embeddings differ from the CPU's (cosine {lowest:.3f})"
         return None
 
     def _open(self, provider: str) -> Any:
         options = ort.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting threads leave the board its cores
-        # Float graphs with weights packed as int8 are unpacked once, not in every run; a graph that calculates in int8 keeps its int8 kernels.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting threads do not occupy cores
+        # Weights packed as int8 in a float graph are unpacked once, not in every run; a graph that calculates in int8 keeps its int8 kernels.
         options.add_session_config_entry("session.disable_quant_qdq", str(int(self._unpack)))
         options.log_severity_level = 4
         names = list(dict.fromkeys([PROVIDERS[provider], PROVIDERS["cpu"]]))
@@ -111,11 +111,11 @@ def read_card(session: Any, path: Path) -> ModelCard:
     """The model card inside the file.
 
     Raises:
-        ContractError: there is none or it is not valid.
+        ContractError: there is none, or it is not valid.
     """
     text = session.get_modelmeta().custom_metadata_map.get(CARD_KEY)
     if text is None:
-        raise ContractError(f"{path} has no model card; bring it under the contract with `python -m export adopt`", code="contract.no_card")
+        raise ContractError(f"{path} has no model card; add one with `python -m export adopt`", code="contract.no_card")
     return ModelCard.from_json(text)
 
 
@@ -123,7 +123,7 @@ def check_graph(session: Any, card: ModelCard, path: Path) -> None:
     """One input uint8 (N, 112, 112, 3), one output float32 (N, D), N dynamic.
 
     Raises:
-        ContractError: the graph has other inputs or outputs; it says which.
+        ContractError: the graph has other inputs or outputs; the message says which.
     """
     expected = [("uint8", [CROP_SIZE, CROP_SIZE, 3]), ("float", [card.embedding_size])]
     for kind, values, (wanted, shape) in zip(("input", "output"), (session.get_inputs(), session.get_outputs()), expected, strict=True):

@@ -1,6 +1,6 @@
-"""Pictures from files: whatever comes, either (H, W, 3) uint8 BGR the right way up, or an error that says what to do.
+"""Pictures from files: (H, W, 3) uint8 BGR the right way up, or an error that says what to do.
 
-The size is read from the header before anything is decoded, so a picture of billions of pixels costs nothing.
+The size is read from the header before anything is decoded, so that a picture of billions of pixels takes no memory.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 from device.contract import ClockfaceError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
-MAX_PIXELS = 50_000_000  # a phone's best picture; three bytes each once decoded
+MAX_PIXELS = 50_000_000  # a phone's largest picture; three bytes each once decoded
 MAX_BYTES = 256 * 1024 * 1024
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 NOT_A_PICTURE = "is not a JPEG, PNG, WebP, BMP or TIFF picture; save it as JPEG or PNG"
-INCOMPLETE = "is incomplete (cut off); copy it again from where it came"
+INCOMPLETE = "is incomplete; copy it again from its source"
 
 
 class ImageError(ClockfaceError):
-    """A picture file that cannot be used; the message names the file and what to do."""
+    """A picture file cannot be used; the message names the file and says what to do."""
 
     code = "image"
 
@@ -32,11 +32,11 @@ class ImageError(ClockfaceError):
 def read_image(path: Path) -> NDArray[np.uint8]:
     """Read one picture file.
 
-    The EXIF rotation is applied, 16 bits a channel become 8, grey becomes colour, and what is transparent becomes white,
-    so that only what a person sees in the picture is looked at.
+    The EXIF rotation is applied, 16 bits per channel become 8, grey becomes colour, and transparent pixels become white,
+    so that only what a viewer of the picture sees is used.
 
     Args:
-        path: a JPEG, PNG, WebP, BMP or TIFF file; what counts is its content, not its name.
+        path: a JPEG, PNG, WebP, BMP or TIFF file, recognised by its content, not by its name.
 
     Returns:
         (H, W, 3) uint8 BGR.
@@ -48,7 +48,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 
 def picture(data: bytes, name: str) -> NDArray[np.uint8]:
-    """The same from the bytes of a file; `name` is what errors call it."""
+    """Decode the bytes of a picture file as `read_image` does; errors call it `name`."""
     try:
         width, height = image_size(data)
     except (struct.error, IndexError) as error:
@@ -56,12 +56,12 @@ def picture(data: bytes, name: str) -> NDArray[np.uint8]:
     except ValueError as error:
         raise ImageError(f"{name}: {error}") from error
     if not 0 < width * height <= MAX_PIXELS:
-        raise ImageError(f"{name}: {width} x {height} pixels, at most {MAX_PIXELS / 1e6:.0f} megapixels are read; make it smaller", code="image.too_large")
+        raise ImageError(f"{name}: {width} x {height} pixels, at most {MAX_PIXELS / 1e6:.0f} megapixels are accepted; make it smaller", code="image.too_large")
     if not _complete(data):
         raise ImageError(f"{name}: {INCOMPLETE}", code="image.incomplete")
     image = _decode(data)
     if image is None:
-        raise ImageError(f"{name}: is damaged or of an unusual kind; save it again as JPEG or PNG", code="image.damaged")
+        raise ImageError(f"{name}: is damaged or of an unsupported kind; save it again as JPEG or PNG", code="image.damaged")
     return image
 
 
@@ -69,14 +69,14 @@ def _read_bytes(path: Path) -> bytes:
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
-            raise ImageError(f"{path}: {size / 1e6:.0f} MB, at most {MAX_BYTES / 1e6:.0f} MB are read; make it smaller", code="image.too_large")
+            raise ImageError(f"{path}: {size / 1e6:.0f} MB, at most {MAX_BYTES / 1e6:.0f} MB are accepted; make it smaller", code="image.too_large")
         data = path.read_bytes()
     except FileNotFoundError as error:
         raise ImageError(f"{path}: does not exist; check the name", code="image.missing") from error
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        raise ImageError(f"{path}: cannot be read ({error}); check that it is a file you may read", code="image.unreadable") from error
+        raise ImageError(f"{path}: cannot be read ({error}); check that it is a file and that you may read it", code="image.unreadable") from error
     if not data:
-        raise ImageError(f"{path}: is empty (0 bytes); copy it again from where it came", code="image.empty")
+        raise ImageError(f"{path}: is empty (0 bytes); copy it again from its source", code="image.empty")
     return data
 
 
@@ -93,7 +93,7 @@ def _decode(data: bytes) -> NDArray[np.uint8] | None:
 
 
 def _over_white(image: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """(H, W, 4) BGRA of 8 or 16 bits -> (H, W, 3) uint8 BGR on a white ground."""
+    """(H, W, 4) BGRA of 8 or 16 bits -> (H, W, 3) uint8 BGR on a white background."""
     full = 255 if image.dtype == np.uint8 else 65535
     scaled = image.astype(np.float32) / full
     colour, alpha = scaled[:, :, :3], scaled[:, :, 3:]
@@ -104,7 +104,7 @@ def image_size(data: bytes) -> tuple[int, int]:
     """Width and height in px as the header of a picture file states them, before rotation.
 
     Raises:
-        ValueError: none of the known kinds of picture.
+        ValueError: not a known kind of picture.
         struct.error, IndexError: the header is cut off.
     """
     if data.startswith(b"\xff\xd8"):
@@ -123,7 +123,7 @@ def image_size(data: bytes) -> tuple[int, int]:
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:
-    """The frame header (ITU-T T.81, B.2.2), found by walking the segments: an EXIF thumbnail lies inside one of them."""
+    """The size in the frame header (ITU-T T.81, B.2.2), found segment by segment, since an EXIF thumbnail has a header of its own."""
     for marker, start in _jpeg_segments(data):
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             height, width = struct.unpack_from(">HH", data, start + 3)
@@ -143,11 +143,11 @@ def _jpeg_segments(data: bytes) -> list[tuple[int, int]]:
             return segments
         at += struct.unpack_from(">H", data, at)[0]
         if data[at] != 0xFF:
-            raise IndexError("no marker where one belongs")
+            raise IndexError("a segment marker is missing")
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:
-    """WebP container specification (RFC 9649, section 2.5 to 2.7)."""
+    """The size as the WebP container specification stores it (RFC 9649, sections 2.5 to 2.7)."""
     kind = data[12:16]
     if kind == b"VP8X":
         return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
@@ -159,7 +159,7 @@ def _webp_size(data: bytes) -> tuple[int, int]:
 
 
 def _tiff_size(data: bytes) -> tuple[int, int]:
-    """Tags 256 and 257 of the first directory (TIFF 6.0, section 2)."""
+    """The size in tags 256 and 257 of the first directory (TIFF 6.0, section 2)."""
     order = "<" if data[:2] == b"II" else ">"
     start = struct.unpack_from(order + "I", data, 4)[0]
     size = {256: 0, 257: 0}
@@ -172,7 +172,7 @@ def _tiff_size(data: bytes) -> tuple[int, int]:
 
 
 def _complete(data: bytes) -> bool:
-    """Whether the file's own end is there: decoders fill what is missing with grey and say nothing."""
+    """Whether the file has its end: decoders fill missing parts with grey and report nothing."""
     if data.startswith(b"\xff\xd8"):
         scan = _jpeg_segments(data)[-1][1]
         return data.rfind(b"\xff\xd9", scan) >= 0

@@ -1,7 +1,7 @@
-"""Which artefact of a model family runs on this board: float32, float16 or int8, measured at the first start and remembered.
+"""The choice of a model family's artefact for this board: float32, float16 or int8, measured at the first start and stored.
 
-int8 is faster where the processor has instructions for it and slower elsewhere, so nothing but a measurement decides. A family is declared
-in models.toml; `[embedder] model` names a family, or one artefact of it, or a file.
+int8 is faster where the processor has instructions for it and slower elsewhere, so the choice is made by measurement. A family is declared
+in models.toml; `[embedder] model` names a family, one of its artefacts, or a file.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from device.vision.catalogue import Catalogue, ModelFile
 from device.vision.embedder import Embedder, EmbedderError
 
 MOST_ACCURATE_FIRST = ("float32", "float16", "int8")
-CLEARLY = 0.9  # another artefact takes over only when it needs less than this share of the time: noise moves nobody's templates
-WARM, ROUNDS, SECONDS = 2, 15, 1.5  # runs before the first measured one; rounds at most; after so long no further round begins
+CLEARLY = 0.9  # another artefact is chosen only where it needs less than this share of the time, so that noise never forces re-enrolment
+WARM, ROUNDS, SECONDS = 2, 15, 1.5  # rounds before the first measured one; measured rounds at most; s after which no further round begins
 Clock = Callable[[], float]
 
 
@@ -45,7 +45,7 @@ class Embeds(Protocol):
 
 @dataclass(frozen=True)
 class Measured:
-    """How fast one artefact is here, or why it is out of the question."""
+    """How fast one artefact is on this board, or why it cannot be used."""
 
     artefact: str
     precision: str = ""
@@ -60,10 +60,10 @@ class Measured:
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen, and from what it followed."""
+    """The chosen artefact, with the measurements behind the choice."""
 
     artefact: str
-    circumstances: Mapping[str, Any]  # board, runtime, settings, files: another of these measures again
+    circumstances: Mapping[str, Any]  # board, runtime, settings and files; a change of any of them leads to a new measurement
     measured: tuple[Measured, ...]
 
     @property
@@ -77,52 +77,52 @@ class Choice:
 
 @dataclass(frozen=True)
 class Opened:
-    """The embedder in force, and why it is this one."""
+    """The embedder in use, and why it was chosen."""
 
     embedder: Embedder
     words: str
 
 
 def open_embedder(settings: Settings, catalogue: Catalogue | None = None, remember: bool = True) -> Opened:
-    """The embedder that the settings name; of a family the artefact chosen for this board, measured now where it was not before.
+    """The embedder named in the settings; for a family, the artefact chosen for this board, measured now if it was not before.
 
     Args:
         settings: of the terminal.
         catalogue: the models; None: those of models.toml.
-        remember: write a new choice down. `doctor` only looks.
+        remember: store a new choice. `doctor` stores none.
 
     Raises:
-        ModelError: a file is missing or not the one it should be.
-        ContractError: the model does not keep the contract.
-        ChoiceError: no artefact of the family runs here, or the choice cannot be written down.
+        ModelError: a file is missing or is not the expected one.
+        ContractError: the model breaks the contract.
+        ChoiceError: no artefact of the family runs here, or the choice cannot be stored.
     """
     catalogue = catalogue or Catalogue.load()
     family = catalogue.family(settings.embedder.model)
     if len(family) < 2:
         return Opened(_open(catalogue.path(settings.embedder.model, settings.embedder.sha256), settings), f"{settings.embedder.model}: one artefact")
     file = choices_file(settings)
-    here = circumstances(settings, family)
+    current = circumstances(settings, family)
     former = read(file).get(settings.embedder.model)
-    if former is None or former.circumstances != here:
+    if former is None or former.circumstances != current:
         if not remember:
-            choice, embedder = choose(family, catalogue, settings, here, former)
-            return Opened(embedder, f"not chosen yet, the first start does; now it would be {choice.words}")
+            choice, embedder = choose(family, catalogue, settings, current, former)
+            return Opened(embedder, f"not chosen yet, the first start does this; now it would be {choice.words}")
         with _locked(file):
             former = read(file).get(settings.embedder.model)  # another process may just have measured
-            if former is None or former.circumstances != here:
-                choice, embedder = choose(family, catalogue, settings, here, former)
+            if former is None or former.circumstances != current:
+                choice, embedder = choose(family, catalogue, settings, current, former)
                 _write(file, settings.embedder.model, choice)
                 return Opened(embedder, choice.words)
     return Opened(_open(catalogue.path(former.artefact), settings), former.words)
 
 
 def choices_file(settings: Settings) -> Path:
-    """Beside the database of the settings: the same for every command, whatever database it is given."""
+    """The file with the choices, beside the database in the settings: the same for every command, even one with another database."""
     return database_path(settings, None).with_name("artefacts.json")
 
 
 def read(file: Path) -> dict[str, Choice]:
-    """family -> choice; a file that cannot be read counts as none, and the next start writes it anew."""
+    """family -> choice; a file that cannot be read counts as empty and is written anew at the next start."""
     try:
         return {family: Choice.from_json(fields) for family, fields in json.loads(file.read_text(encoding="utf-8")).items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -143,18 +143,18 @@ def circumstances(settings: Settings, family: Sequence[ModelFile]) -> dict[str, 
 
 
 def choose(
-    family: Sequence[ModelFile], catalogue: Catalogue, settings: Settings, here: Mapping[str, Any], former: Choice | None, clock: Clock = time.perf_counter
+    family: Sequence[ModelFile], catalogue: Catalogue, settings: Settings, current: Mapping[str, Any], former: Choice | None, clock: Clock = time.perf_counter
 ) -> tuple[Choice, Embedder]:
-    """Load every artefact, measure those that run, take the best."""
+    """Load every artefact, measure those that run, and choose the best."""
     runs: dict[str, Embedder] = {}
     faults: list[Measured] = []
     for entry in family:
-        path = catalogue.path(entry.name)  # a file that is not the right one is no reason to take another artefact
+        path = catalogue.path(entry.name)  # a wrong or missing file is an error, not a reason to choose another artefact
         try:
             embedder = _open(path, settings)
             embedder.card.operating_point(settings.decision.at_least_templates, settings.decision.fpir)
             runs[entry.name] = embedder
-        except (EmbedderError, ContractError) as error:  # without a threshold of its own it could not start
+        except (EmbedderError, ContractError) as error:  # without a threshold of its own it cannot be used
             faults.append(Measured(entry.name, fault=" ".join(str(error).split())))
     if not runs:
         raise ChoiceError(f"no artefact of {settings.embedder.model} runs here: {'; '.join(one.words for one in faults)}", code="precision.none_runs")
@@ -163,26 +163,26 @@ def choose(
     precision = {name: embedder.card.precision for name, embedder in runs.items()}
     best = decide(ms, precision, former.artefact if former else None)
     measured = [Measured(name, precision[name], embedder.provider, round(ms[name], 3)) for name, embedder in runs.items()]
-    return Choice(best, here, (*measured, *faults)), runs[best]
+    return Choice(best, current, (*measured, *faults)), runs[best]
 
 
 def measure(artefacts: Mapping[str, Embeds], clock: Clock = time.perf_counter) -> dict[str, float]:
-    """Median ms of one crop for each artefact; they take turns, so that whatever else the board does meets all of them."""
+    """Median ms of one crop for each artefact; they take turns, so that other load on the board affects all of them alike."""
     crop = np.random.default_rng(0).integers(0, 256, (1, CROP_SIZE, CROP_SIZE, 3), dtype=np.uint8)
-    taken: dict[str, list[float]] = {name: [] for name in artefacts}
+    times: dict[str, list[float]] = {name: [] for name in artefacts}  # ms
     begin = clock()
     for turn in range(WARM + ROUNDS):
         for name, artefact in artefacts.items():
             start = clock()
             artefact.embed(crop)
-            taken[name].append((clock() - start) * 1000)
+            times[name].append((clock() - start) * 1000)
         if turn >= WARM and clock() - begin > SECONDS:
             break
-    return {name: float(np.median(ms[WARM:])) for name, ms in taken.items()}
+    return {name: float(np.median(ms[WARM:])) for name, ms in times.items()}
 
 
 def decide(ms: Mapping[str, float], precision: Mapping[str, str], former: str | None) -> str:
-    """The former choice, else the most accurate artefact, unless the fastest is clearly faster."""
+    """The fastest artefact where it is clearly faster, otherwise the former choice, or the most accurate artefact where there is none."""
     most_accurate = min(ms, key=lambda name: (MOST_ACCURATE_FIRST.index(precision[name]), ms[name]))
     settled = former if former is not None and former in ms else most_accurate
     fastest = min(ms, key=lambda name: ms[name])
@@ -194,7 +194,8 @@ def _check_one_network(runs: Mapping[str, Embedder]) -> None:
     ids = [embedder.card.model_id for embedder in runs.values()]
     if len(set(sizes.values())) != 1 or len(set(ids)) != len(ids):
         raise ContractError(
-            f"the artefacts of one family must have one embedding size and an id each, got {sizes}; correct device/vision/models.toml", code="contract.family"
+            f"the artefacts of one family must have the same embedding size and different ids, got {sizes}; correct device/vision/models.toml",
+            code="contract.family",
         )
 
 
@@ -204,7 +205,7 @@ def _open(path: Path, settings: Settings) -> Embedder:
 
 @contextmanager
 def _locked(file: Path) -> Iterator[None]:
-    """One process measures, others wait for what it finds: two that chose apart would not know each other's templates."""
+    """Let one process measure while others wait for its choice: two different choices could not use each other's templates."""
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = FileLock(file.with_suffix(".lock"))
@@ -222,5 +223,5 @@ def _write(file: Path, family: str, choice: Choice) -> None:
         Disk().write(file, json.dumps({name: asdict(one) for name, one in choices.items()}, indent=1).encode(), 0o600)
     except OSError as error:
         raise ChoiceError(
-            f"{file} cannot be written ({error.strerror}): make room, or name one artefact in [embedder] model", code="precision.not_written"
+            f"{file} cannot be written ({error.strerror}): free some space, or name one artefact in [embedder] model", code="precision.not_written"
         ) from error

@@ -1,6 +1,6 @@
 """Is this crop good enough to enrol or to recognise, and if not, what should the person do?
 
-The gate fails closed: a measure that is not finite is a fault of the crop.
+The gate fails closed: a measure that is not finite makes the crop unacceptable.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from device.vision.detector import Face
 
 USUAL_NOSE_HEIGHT = 0.57  # nose between eyes (0) and mouth (1): the median of frontal portraits
 
-GUIDANCE = {  # reason -> what the person in front of the terminal is told
+GUIDANCE = {  # reason -> instruction for the person in front of the terminal
     "too_small": "come closer",
     "not_sure": "show your whole face",
     "turned": "look at the camera",
@@ -32,11 +32,11 @@ GUIDANCE = {  # reason -> what the person in front of the terminal is told
 
 @dataclass(frozen=True)
 class Quality:
-    """Measures of one crop; `reasons` is empty when it may be used."""
+    """Measures of one crop; `reasons` is empty where the crop may be used."""
 
     score: float  # 0..1, to choose among crops
     reasons: tuple[str, ...]  # keys of GUIDANCE, the most useful first
-    eye_distance: float  # px in the frame
+    eye_distance: float  # px of the frame
     yaw: float  # -0.5 (looks to the left of the image) .. 0.5, in eye distances
     pitch: float  # 0 level, positive looks down
     roll_degrees: float
@@ -50,7 +50,7 @@ class Quality:
 
     @property
     def guidance(self) -> str:
-        """What to tell the person, or an empty text."""
+        """The instruction for the person, or an empty text."""
         return GUIDANCE[self.reasons[0]] if self.reasons else ""
 
 
@@ -92,7 +92,7 @@ def assess(face: Face, crop: NDArray[np.uint8], settings: QualitySettings) -> Qu
 def pose(landmarks: NDArray[np.float32]) -> tuple[float, float, float]:
     """Head pose from five landmarks: (yaw in eye distances, pitch in eye-to-mouth distances, roll in degrees).
 
-    Not angles but offsets of the nose in the plane of the face: monotone in the angle and free of a camera model.
+    Yaw and pitch are not angles but offsets of the nose in the plane of the face: monotonic in the angle, and no camera model is needed.
     """
     left, right, nose = (landmarks[i].astype(np.float64) for i in range(3))
     mouth = landmarks[3:5].astype(np.float64).mean(axis=0)
@@ -101,7 +101,7 @@ def pose(landmarks: NDArray[np.float32]) -> tuple[float, float, float]:
     middle = (left + right) / 2
     down = np.array([-eyes[1], eyes[0]]) / distance
     mouth_height = float((mouth - middle) @ down)
-    if mouth_height <= 0:  # the mouth above the eyes: not a face that can be aligned
+    if mouth_height <= 0:  # the mouth is above the eyes: this face cannot be aligned
         return 1.0, 1.0, 180.0
     yaw = float((nose - middle) @ eyes) / distance**2
     pitch = float((nose - middle) @ down) / mouth_height - USUAL_NOSE_HEIGHT
@@ -109,6 +109,6 @@ def pose(landmarks: NDArray[np.float32]) -> tuple[float, float, float]:
 
 
 def detail(grey: NDArray[Any]) -> float:
-    """Sharpness 0..1: mean fine detail (finer than a Gaussian of 2 px) over contrast, so that light does not matter."""
+    """Sharpness 0..1: mean fine detail (finer than a Gaussian of 2 px) over contrast, so that it does not depend on the light."""
     fine = np.abs(grey.astype(np.float32) - cv2.GaussianBlur(grey, (0, 0), 2).astype(np.float32))
     return float(fine.mean() / max(float(grey.std()), 1.0))

@@ -1,4 +1,4 @@
-"""From a picture to aligned, assessed and embedded faces: what `identify`, enrolment and the terminal share."""
+"""From a picture to aligned, assessed and embedded faces; shared by `identify`, enrolment and the terminal."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from device.vision.detector import Detector, Face
 from device.vision.precision import open_embedder
 from device.vision.quality import Quality, assess
 
-STILL_EYE_PX = 12.0  # smallest face searched for in a photo...
-STILL_SIDE_PX = 1600.0  # ... whose longer side has at most so many px at the detector's input
+STILL_EYE_PX = 12.0  # px between the eyes of the smallest face searched for in a photo...
+STILL_SIDE_PX = 1600.0  # ... whose longer side has at most this many px at the detector's input
 
 
 @dataclass(frozen=True)
 class Sample:
     """One face of one picture, ready to be embedded."""
 
-    face: Face  # px of the picture, landmarks read at full resolution
+    face: Face  # in px of the picture, landmarks read at full resolution
     crop: NDArray[np.uint8]  # (112, 112, 3) uint8 RGB
     quality: Quality
 
@@ -37,8 +37,8 @@ class Recogniser:
         settings: of the terminal.
 
     Raises:
-        ModelError: a model file is missing or not the one it should be.
-        ContractError: the embedder does not keep the contract.
+        ModelError: a model file is missing or is not the expected one.
+        ContractError: the embedder breaks the contract.
         ChoiceError: no artefact of the embedder's family runs here.
     """
 
@@ -50,7 +50,7 @@ class Recogniser:
         keep_working_blocks()
 
     def for_thread(self) -> Recogniser:
-        """The same with a detector of its own: OpenCV's must not be used by two threads at once, the embedder may."""
+        """This recogniser with a detector of its own: OpenCV's detector must not be used by two threads at once, the embedder may be."""
         twin = copy.copy(self)
         twin.detector = Detector(catalogue.path("yunet"), self.settings.detector)
         return twin
@@ -62,7 +62,7 @@ class Recogniser:
         return Sample(face, crop, assess(face, crop, self.settings.quality))
 
     def quick(self, image: NDArray[np.uint8], face: Face) -> Sample:
-        """The same without reading the landmarks again: good enough to choose among the frames of a track."""
+        """`sample` without reading the landmarks again: good enough to choose among the frames of a track."""
         crop = align(image, face.landmarks)
         return Sample(face, crop, assess(face, crop, self.settings.quality))
 
@@ -78,9 +78,9 @@ class Recogniser:
         return self.embedder.embed(np.stack([sample.crop for sample in samples]))
 
     def threshold(self, templates: int) -> float:
-        """The card's threshold for a gallery of so many templates, see `ModelCard.operating_point`.
+        """The card's threshold for a gallery of this many templates, see `ModelCard.operating_point`.
 
-        The card counts people with one template each; each further template is one more chance to be mistaken
+        The card counts people with one template each; each further template is one more chance of a false match
         (docs/decisions/0003-threshold-by-templates.md).
         """
         point = self.embedder.card.operating_point(max(templates, self.settings.decision.at_least_templates), self.settings.decision.fpir)
@@ -88,9 +88,9 @@ class Recogniser:
         return point.threshold
 
     def expected_fpir(self, templates: int) -> tuple[float, float] | None:
-        """The card's 95 % interval of the FPIR that this threshold has in a gallery of so many templates; None where an older card has none.
+        """The card's 95 % interval of the FPIR with this threshold in a gallery of this many templates; None where an older card has none.
 
-        The threshold belongs to the next larger calibrated size; FPIR = 1 - (1 - FMR)^N carries its interval over to N.
+        The threshold belongs to the next larger calibrated size; FPIR = 1 - (1 - FMR)^N converts its interval to N.
         """
         point = self.embedder.card.operating_point(max(templates, self.settings.decision.at_least_templates), self.settings.decision.fpir)
         if point.fpir_low is None or point.fpir_high is None:

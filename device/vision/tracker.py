@@ -1,7 +1,7 @@
-"""Faces keep an id from frame to frame: constant velocity, nearest first, time in seconds and not in frames.
+"""A tracker gives each face an id that stays from frame to frame: constant velocity, nearest first, time in seconds instead of frames.
 
-A terminal sees a handful of faces at once, so greedy assignment over all pairs is exact enough; why not a library
-stands in docs/decisions/0002-own-tracker.md.
+Only a few faces are in front of a terminal at once, so greedy assignment over all pairs is exact enough;
+docs/decisions/0002-own-tracker.md says why no library is used.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from numpy.typing import NDArray
 from device.config import TrackerSettings
 from device.vision.detector import Face, overlap
 
-GATE = 0.8  # a face may be off its predicted place by this many face widths...
-GATE_PER_SECOND = 2.0  # ... and by so many more for each second it was not seen
-SIZE_RATIO = 1.8  # and be this much larger or smaller
-VELOCITY_SECONDS = 0.2  # memory of the velocity
+GATE = 0.8  # face widths that a face may be away from its predicted place...
+GATE_PER_SECOND = 2.0  # ... and further face widths for each second it was not seen
+SIZE_RATIO = 1.8  # factor by which it may be larger or smaller
+VELOCITY_SECONDS = 0.2  # time constant of the velocity's exponential average
 
 
 @dataclass
 class Track:
     """One face over time.
 
-    `stretch` counts the stretches of undisturbed sight: it goes up when the face comes back after it was hidden near
-    another one, so that nothing concluded before is carried over to somebody else.
+    `stretch` counts the periods in which the face was seen without a possible mix-up: it increases when the face returns
+    after it was close to another one, so that no earlier result is carried over to another person.
     """
 
     id: int
     face: Face
     first_seen: float  # seconds
     last_seen: float
-    velocity: NDArray[np.float64]  # (2,) px a second
+    velocity: NDArray[np.float64]  # (2,) px/s
     hits: int = 1
     stretch: int = 0
     crowded: bool = False  # touched another face when last seen
@@ -46,22 +46,22 @@ class Track:
 
 
 class Tracker:
-    """Pure: is given the faces and the time, reads no clock."""
+    """Assigns faces to tracks. Pure: faces and time are passed in, no clock is read."""
 
     def __init__(self, settings: TrackerSettings) -> None:
         self.settings = settings
-        self.tracks: list[Track] = []  # in sight or lost for a short while
+        self.tracks: list[Track] = []  # in view, or lost for a short time
         self._next_id = 1
 
     def update(self, faces: Sequence[Face], time: float) -> list[Track]:
-        """Take in the faces of one frame.
+        """Process the faces of one frame.
 
         Args:
             faces: of this frame.
             time: of this frame, seconds, not before the last one.
 
         Returns:
-            The tracks in sight, in the order of `faces`.
+            The tracks in view, in the order of `faces`.
         """
         self.tracks = [t for t in self.tracks if 0 <= time - t.last_seen <= self.settings.max_lost_seconds]
         matched = self._assign(faces, time)
@@ -98,12 +98,12 @@ class Tracker:
         boxes = [track.predicted(time) for track in self.tracks]
         for i, track in enumerate(self.tracks):
             touching = any(overlap(boxes[i], other) > 0.05 for j, other in enumerate(boxes) if j != i)
-            # A hidden face stays crowded until it is seen again: it was lost beside somebody.
+            # A hidden face stays crowded until it is seen again, because it was lost beside another one.
             track.crowded = touching or (track.crowded and track.last_seen < time)
 
 
 def _cost(track: Track, face: Face, time: float) -> float | None:
-    """Distance of a face from where the track should be, in face widths; None where it cannot be the same face."""
+    """Distance of a face from the track's predicted place, in face widths; None where it cannot be the same face."""
     x, y, width, height = track.predicted(time)
     ratio = face.box[2] / max(width, 1e-6)
     if not 1 / SIZE_RATIO <= ratio <= SIZE_RATIO:

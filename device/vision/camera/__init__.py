@@ -1,1 +1,1 @@
-"""The ways frames come in; `device.vision.camera.source.open_source` chooses one by the source's name."""
+"""Sources of frames; `device.vision.camera.source.open_source` chooses one by its name."""

@@ -1,7 +1,7 @@
-"""A camera for machines without one: two public-domain portraits that come, move and go in front of a plain wall.
+"""A simulated camera for machines without one: two public-domain portraits enter, move and leave in front of a plain wall.
 
-What is seen depends on the time alone. In a round of 24 s first nobody is in view, then Grace Hopper, then Eileen
-Collins, then both; they turn, come closer and step back while the light changes.
+The picture depends on the time alone. In a round of 24 s first nobody is in view, then Grace Hopper, then Eileen
+Collins, then both; they tilt, come closer and step back while the light changes.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from device.vision.camera.frame import Frame, Source
 from device.vision.images import read_image
 
 WIDTH, HEIGHT = 640, 480  # px
-RATE = 20.0  # frames a second
+RATE = 20.0  # frames per second
 ROUND_SECONDS = 24.0
-ENTER_SECONDS = 1.2  # from the edge of the picture to one's place
+ENTER_SECONDS = 1.2  # from the edge of the picture to the person's place
 NOISE = 2.0  # standard deviation of the sensor's noise, grey levels
 
 
@@ -32,7 +32,7 @@ class Visit:
 
     start: float  # s in the round
     end: float
-    x: float  # px, where the middle between the eyes is
+    x: float  # px, middle between the eyes
     eye_distance: float  # px, on average
 
 
@@ -43,7 +43,7 @@ class Actor:
     model: str  # name in models.toml
     name: str
     eyes: tuple[tuple[float, float], tuple[float, float]]  # px in the portrait, left of the image first
-    side: int  # -1 comes from the left, 1 from the right
+    side: int  # -1: enters from the left, 1: from the right
     visits: tuple[Visit, ...]
 
 
@@ -53,7 +53,7 @@ ACTORS = (HOPPER, COLLINS)
 
 
 def demo_enrolment() -> tuple[str, NDArray[np.uint8]]:
-    """Name and portrait, (H, W, 3) uint8 BGR, of the one who is enrolled in the demo; the other stays unknown.
+    """Name and portrait, (H, W, 3) uint8 BGR, of the person who is enrolled in the demo; the other one stays unknown.
 
     Raises:
         ModelError: the portrait has not been pulled.
@@ -79,7 +79,7 @@ class Stage:
         self._noise = np.random.default_rng(1906).normal(0, NOISE, (HEIGHT + 61, WIDTH + 53, 3)).round().astype(np.int16)
 
     def draw(self, seconds: float) -> NDArray[np.uint8]:
-        """(480, 640, 3) uint8 BGR at `seconds` since the round began; repeats every ROUND_SECONDS but for the noise."""
+        """(480, 640, 3) uint8 BGR at `seconds` after the start; repeats every ROUND_SECONDS, apart from the noise."""
         now = seconds % ROUND_SECONDS
         picture = self._wall
         for cut_out, actor in zip(self._cut_outs, ACTORS, strict=True):
@@ -105,14 +105,14 @@ def _cut_out(image: NDArray[np.uint8], actor: Actor) -> NDArray[np.uint8]:
 
 
 def _placement(actor: Actor, visit: Visit, now: float) -> NDArray[np.float64]:
-    """(2, 3) matrix from the portrait to the picture at that moment of the visit."""
+    """(2, 3) matrix from the portrait to the picture at this moment of the visit."""
     inside = now - visit.start
     here = _smooth(inside / ENTER_SECONDS) * _smooth((visit.end - now) / ENTER_SECONDS)
     eye = visit.eye_distance * (1 + 0.22 * math.sin(0.9 * inside - 1))
     angle = math.radians(5) * math.sin(1.3 * inside)
     outside = WIDTH / 2 + actor.side * (WIDTH / 2 + 3.2 * eye)
     x = outside + (visit.x + 12 * math.sin(0.8 * inside) - outside) * here
-    y = max(HEIGHT - 4.9 * eye, 2.3 * eye)  # the portrait's lower edge stays below the picture's, the hat inside it
+    y = max(HEIGHT - 4.9 * eye, 2.3 * eye)  # the portrait's lower edge stays below the picture's, and the hat inside the picture
     (left_x, left_y), (right_x, right_y) = actor.eyes
     scale = eye / math.hypot(right_x - left_x, right_y - left_y)
     matrix = cv2.getRotationMatrix2D(((left_x + right_x) / 2, (left_y + right_y) / 2), math.degrees(angle), scale)
@@ -127,14 +127,14 @@ def _smooth(share: float) -> float:
 
 
 def _composed(picture: NDArray[np.float32], cut_out: NDArray[np.uint8], matrix: NDArray[np.float64]) -> NDArray[np.float32]:
-    smaller = math.hypot(matrix[0, 0], matrix[0, 1]) < 0.7  # INTER_AREA has no warp; linear is enough down to there
+    smaller = math.hypot(matrix[0, 0], matrix[0, 1]) < 0.7  # warpAffine has no INTER_AREA; linear is good enough down to 0.7
     source = cv2.GaussianBlur(cut_out, (0, 0), 0.6) if smaller else cut_out
     layer = cv2.warpAffine(source, matrix, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR).astype(np.float32)
     return picture * (1 - layer[:, :, 3:] / np.float32(255)) + layer[:, :, :3]
 
 
 class DemoReader:
-    """The demo as a live camera: 20 pictures a second by the clock."""
+    """The demo as a live camera: 20 pictures per second in real time."""
 
     def __init__(self) -> None:
         self._stage = Stage()
@@ -142,7 +142,7 @@ class DemoReader:
         self._tick = -1
 
     def read(self) -> NDArray[np.uint8] | None:
-        """Wait for the next tick; ticks that came while nobody read are left out."""
+        """Wait for the next tick; ticks that were missed are skipped."""
         self._tick = max(self._tick + 1, int((time.monotonic() - self._start) * RATE))
         time.sleep(max(0.0, self._start + self._tick / RATE - time.monotonic()))
         return self._stage.draw(self._tick / RATE)
@@ -155,7 +155,7 @@ class DemoReader:
 
 
 class DemoRound(Source):
-    """One round of the demo, every frame, unpaced: the same each time."""
+    """One round of the demo with every frame, unpaced; the same each time."""
 
     live = False
 

@@ -1,4 +1,4 @@
-"""Clips and pictures: every frame in order, as fast as they are taken, each time the same."""
+"""Clips and pictures: every frame in order, as fast as the caller takes them, and the same each time."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from device.vision.images import IMAGE_SUFFIXES, ImageError, read_image
 
 log = logging.getLogger(__name__)
 
-USUAL_RATE = 25.0  # frames a second, where a clip states none or nonsense
-AHEAD, AHEAD_BYTES = 16, 16 << 20  # frames decoded before they are asked for, as far as they fit: as many as pass while somebody is being recognised
-COUNT_SLACK = 2  # frames: containers without a count have it guessed from the duration
+USUAL_RATE = 25.0  # frames per second, where a clip states no valid rate
+AHEAD, AHEAD_BYTES = 16, 16 << 20  # frames decoded in advance, and bytes they may take: enough for the time that one recognition takes
+COUNT_SLACK = 2  # frames: for a container without a count it is estimated from the duration
 
 
 class Clip(Source):
@@ -31,15 +31,15 @@ class Clip(Source):
         """Open the clip and decode its first frame.
 
         Args:
-            path: mp4, mkv, avi, gif or whatever else this machine's OpenCV decodes.
+            path: mp4, mkv, avi, gif or another format that this machine's OpenCV decodes.
             start: the first frame's capture time, seconds since the epoch; the others follow at the clip's own rate.
 
         Raises:
-            CameraError: not a video, or not one frame of it can be decoded.
+            CameraError: not a video, or no frame of it can be decoded.
         """
         self.path = path
         self._start = start
-        # One thread: the decoder's own, which is ahead of the loop anyway; FFmpeg's threads take a quarter more of the processor to decode no sooner.
+        # One FFmpeg thread: the decoder thread works ahead of the loop anyway; more threads take a quarter more CPU time and are no faster.
         self._capture = cv2.VideoCapture(str(path.resolve()), cv2.CAP_ANY, [cv2.CAP_PROP_N_THREADS, 1])
         first = self._read()
         if first is None:
@@ -48,17 +48,17 @@ class Clip(Source):
         self._first = first
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.rate = rate if 0.1 <= rate <= 1000 else USUAL_RATE
-        self.announced = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)  # frames, as the container says; an estimate
+        self.announced = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)  # frames, as the container states; an estimate
 
     def _read(self) -> NDArray[np.uint8] | None:
         good, image = self._capture.read()
-        return image if good else None  # type: ignore[return-value]  # uint8 BGR unless asked otherwise
+        return image if good else None  # type: ignore[return-value]  # uint8 BGR by default
 
     def __iter__(self) -> Iterator[Frame]:
         image: NDArray[np.uint8] | None = self._first
         ahead = max(2, min(AHEAD, AHEAD_BYTES // self._first.nbytes))
         index = 0
-        with ThreadPoolExecutor(1, "decoder") as decoder:  # decodes the next frames while this one is worked on
+        with ThreadPoolExecutor(1, "decoder") as decoder:  # decodes the next frames while this one is processed
             following = deque(decoder.submit(self._read) for _ in range(ahead))
             while image is not None:
                 yield Frame(image, self._start + index / self.rate, index, live=False)
@@ -77,17 +77,17 @@ class Clip(Source):
 
 
 class Pictures(Source):
-    """The pictures of a folder in the order of their names, or a single one."""
+    """The pictures of a folder in the order of their names, or a single picture."""
 
     live = False
 
     def __init__(self, path: Path, paths: Sequence[Path], start: float, rate: float) -> None:
         """
         Args:
-            path: the folder or file asked for.
+            path: the folder or file that was requested.
             paths: the picture files.
             start: the first picture's capture time, seconds since the epoch.
-            rate: pictures a second.
+            rate: pictures per second.
         """
         self.path = path
         self._paths = paths
@@ -95,10 +95,10 @@ class Pictures(Source):
         self._rate = rate
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield a frame a picture; those that cannot be read are named in the log and left out.
+        """Yield one frame per picture; pictures that cannot be read are skipped and named in the log.
 
         Raises:
-            CameraError: none could be read.
+            CameraError: no picture could be read.
         """
         unreadable = 0
         for index, path in enumerate(self._paths):
@@ -106,7 +106,7 @@ class Pictures(Source):
                 image = read_image(path)
             except ImageError as error:
                 unreadable += 1
-                log.warning("left out: %s", error)
+                log.warning("skipped: %s", error)
                 continue
             yield Frame(image, self._start + index / self._rate, index, live=False, name=path.name)
         if unreadable == len(self._paths):
@@ -117,21 +117,21 @@ class Pictures(Source):
         return f"{self.path} {count} picture{'s' * (count != 1)}"
 
     def close(self) -> None:
-        pass  # every picture is closed once it is read
+        pass  # nothing is held: each picture is closed once it is read
 
 
 def open_file(path: Path, start: float, rate: float) -> Source:
     """A clip, a picture or a folder of pictures.
 
     Raises:
-        CameraError: it does not exist, holds no picture, or is not a video.
+        CameraError: it does not exist, contains no picture, or is not a video.
     """
     try:
         if path.is_dir():
             paths = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
             if not paths:
                 raise CameraError(
-                    f"{path}: no pictures in this folder ({', '.join(sorted(IMAGE_SUFFIXES))}); give one that has some, or a clip", code="camera.no_picture"
+                    f"{path}: no pictures in this folder ({', '.join(sorted(IMAGE_SUFFIXES))}); give one with pictures, or a clip", code="camera.no_picture"
                 )
             return Pictures(path, paths, start, rate)
         exists = path.is_file()

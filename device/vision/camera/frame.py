@@ -1,4 +1,4 @@
-"""A frame and what every source of frames keeps to."""
+"""A frame, and the interface of every source of frames."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from device.vision.camera.health import CameraState
 
 
 class CameraError(ClockfaceError):
-    """A source that cannot be opened or gives nothing that can be used; the message says what to do."""
+    """A source cannot be opened or delivers nothing usable; the message says what to do."""
 
     code = "camera"
 
 
 class CameraLost(CameraError):
-    """A live camera that worked and then ended, hung or repeated itself."""
+    """A live camera that worked has ended, hangs or repeats one picture."""
 
     code = "camera.lost"
 
@@ -32,9 +32,9 @@ class Frame:
 
     image: NDArray[np.uint8]  # (H, W, 3) uint8 BGR
     time: float  # seconds since the epoch, UTC
-    index: int  # counts what the source took, from 0; a gap means frames that nobody had time for
+    index: int  # counts the pictures that the source read, from 0; a gap means dropped frames
     live: bool
-    name: str | None = None  # the file's name where frames are pictures of a folder
+    name: str | None = None  # file name of the picture where the source is a folder
 
     def __post_init__(self) -> None:
         if self.image.dtype != np.uint8 or self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.size == 0:
@@ -44,12 +44,12 @@ class Frame:
 class Source(ABC):
     """A camera, clip or folder: a context manager that is iterated once."""
 
-    live: bool  # True: frames come by themselves and only the newest counts
+    live: bool  # True: the camera sets the pace, and only the newest frame is used
     on_try: Callable[[], None] = staticmethod(lambda: None)  # called before a lost camera is opened again
 
     @property
     def state(self) -> CameraState:
-        """What is wrong with it right now; nothing, where frames do not come by themselves."""
+        """What is wrong with the source at this moment; always "ok" for one that is not live."""
         return "ok"
 
     @abstractmethod
@@ -57,7 +57,7 @@ class Source(ABC):
 
     @abstractmethod
     def describe(self) -> str:
-        """What is really open, such as "/dev/video0 1280x720 MJPG 30/s"."""
+        """The device and format in use, such as "/dev/video0 1280x720 MJPG 30/s"."""
 
     @abstractmethod
     def close(self) -> None: ...

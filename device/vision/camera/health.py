@@ -1,4 +1,4 @@
-"""What is wrong with a live camera right now: nothing, or one of four troubles, each named within 3 s. Pure; the clock is handed in."""
+"""The state of a live camera: "ok", or one of four faults, each reported within 3 s. Pure; the time is passed in."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from numpy.typing import NDArray
 CameraState = Literal["ok", "lost", "frozen", "black", "slow"]
 STATES: tuple[CameraState, ...] = ("ok", "lost", "frozen", "black", "slow")
 
-PATIENCE_SECONDS = 2.0  # without a picture, or a new one, or a light one; with the pages' own tick it stays under 3
-DARK = 8.0  # mean grey level of a lens that is covered
-SLOWEST = 4.0  # new pictures a second; below it people would wait
-SAMPLE = 8  # px: every eighth of every eighth row will do
+PATIENCE_SECONDS = 2.0  # without any picture, a new one or a light one; together with the refresh of the pages less than 3 s
+DARK = 8.0  # mean grey level; darker pictures come from a covered lens
+SLOWEST = 4.0  # new pictures per second; below this people would have to wait
+SAMPLE = 8  # px: every eighth pixel of every eighth row is enough
 
 
 class Watch:
-    """Told of every picture by the thread that reads the camera, asked by any other."""
+    """Updated with each picture by the thread that reads the camera; any other thread may read the state."""
 
     def __init__(self, now: float) -> None:
         self._started = self._read = self._new = self._light = now
         self._times: deque[float] = deque(maxlen=240)  # of new pictures
 
     def took(self, image: NDArray[np.uint8], repeated: bool, now: float) -> None:
-        """A picture was read. image: (H, W, 3) uint8 BGR; repeated: it is the one before once more."""
+        """A picture was read. image: (H, W, 3) uint8 BGR; repeated: it is the same as the one before."""
         self._read = now
         if not repeated:
             self._new = now

@@ -1,4 +1,4 @@
-"""Live cameras: always the newest picture, and a camera that is lost is noticed, said aloud and opened again."""
+"""Live cameras: always the newest picture; a lost camera is detected, logged and opened again."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ log = logging.getLogger(__name__)
 
 OPEN_SECONDS = 15.0  # the longest a camera may take to its first picture
 MAX_HANGING = 3  # readers that never return; each holds a thread and a device
-SAMPLE = 8  # px: every eighth of every eighth row tells a new picture from a repeated one
+SAMPLE = 8  # px: every eighth pixel of every eighth row is enough to tell a new picture from a repeated one
 
 
 class Reader(Protocol):
-    """One open device; everything happens on one thread, also opening and closing."""
+    """One open device; it is opened, read and closed on the same thread."""
 
     def read(self) -> NDArray[np.uint8] | None:
         """Wait for the next picture, (H, W, 3) uint8 BGR; None when the device has ended."""
@@ -44,7 +44,7 @@ class _Taken:
 
 
 class _Drain(threading.Thread):
-    """Reads the device as fast as it delivers and keeps the newest picture only: nothing queues up anywhere."""
+    """Reads the device as fast as it delivers and keeps only the newest picture, so that no queue builds up."""
 
     def __init__(self, open_reader: Callable[[], Reader], last: _Taken | None, watch: Watch) -> None:
         super().__init__(name="camera", daemon=True)  # a read that hangs must not keep the terminal from ending
@@ -63,7 +63,7 @@ class _Drain(threading.Thread):
                 self.description = reader.describe()
                 while not self._stopped:
                     self._put(reader.read())
-        except Exception as error:  # whatever a driver throws is carried to the thread that waits in newer()
+        except Exception as error:  # any error of a driver is passed to the thread that waits in newer()
             with self._changed:
                 self._error = error if isinstance(error, CameraError) else CameraLost(f"failed ({error})")
                 self._changed.notify_all()
@@ -71,8 +71,8 @@ class _Drain(threading.Thread):
     def _put(self, image: NDArray[np.uint8] | None) -> None:
         now, at = time.time(), time.monotonic()
         if image is None:
-            raise CameraLost("gives no more pictures")
-        Frame(image, now, self._index, live=True)  # raises where it is no colour picture: the camera is opened again
+            raise CameraLost("delivers no more pictures")
+        Frame(image, now, self._index, live=True)  # raises where it is not a colour picture: the camera is opened again
         repeated = self.last is not None and _same(image, self.last.image)
         self._watch.took(image, repeated, at)
         if not repeated:
@@ -82,10 +82,10 @@ class _Drain(threading.Thread):
         self._index += 1
 
     def newer(self, index: int, seconds: float) -> _Taken:
-        """The newest picture, once there is one after `index`.
+        """Wait for a picture after `index` and return the newest.
 
         Raises:
-            CameraLost: none came in time, or it is older than that.
+            CameraLost: none came within `seconds`, or the newest is older than that.
             CameraError: the device cannot be opened.
         """
         with self._changed:
@@ -93,7 +93,7 @@ class _Drain(threading.Thread):
             if self._error:
                 raise self._error
             if self.last is None or self.last.index <= index or time.monotonic() - self.last.at > seconds:
-                raise CameraLost(f"gave no new picture for {seconds:g} s (it hangs, repeats itself or is covered)")
+                raise CameraLost(f"delivered no new picture for {seconds:g} s (it hangs, repeats one picture or is covered)")
             return self.last
 
     def stop(self) -> None:
@@ -101,12 +101,12 @@ class _Drain(threading.Thread):
 
 
 def _same(image: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
-    """A sensor's noise makes two pictures differ; a driver that lost its camera may give the same one for ever."""
+    """Whether two pictures are the same: a sensor's noise makes them differ, a driver that lost its camera may repeat one for ever."""
     return np.array_equal(image[::SAMPLE, ::SAMPLE], other[::SAMPLE, ::SAMPLE])
 
 
 class LiveSource(Source):
-    """A camera that is read on a thread of its own and opened again when it is lost."""
+    """A camera that is read on a separate thread and opened again when it is lost."""
 
     live = True
 
@@ -116,14 +116,14 @@ class LiveSource(Source):
         """Open the camera and wait for its first picture.
 
         Args:
-            name: what people call this camera; no password in it.
-            open_reader: makes the device; called again after a loss.
-            stall_seconds: without a new picture for so long the camera counts as lost.
-            backoff: waiting times between tries.
-            patient: a camera that is not there is waited for, as one that is lost.
+            name: of the camera in messages; it must not contain a password.
+            open_reader: opens the device; called again after a loss.
+            stall_seconds: after this time without a new picture the camera counts as lost.
+            backoff: waits between attempts.
+            patient: wait for a camera that is not available yet, as for a lost one.
 
         Raises:
-            CameraError: it cannot be opened or gives no picture, and is not waited for.
+            CameraError: it cannot be opened or delivers no picture, and `patient` is false.
         """
         self.name = name
         self._open_reader = open_reader
@@ -140,7 +140,7 @@ class LiveSource(Source):
             self._first = self._drain.newer(-1, max(OPEN_SECONDS, stall_seconds))
         except CameraLost as error:
             self.close()
-            raise CameraError(f"camera {name} {error}; see that it is plugged in and not used by another program", code="camera.fails") from error
+            raise CameraError(f"camera {name} {error}; check that it is plugged in and not used by another program", code="camera.fails") from error
         except CameraError:
             self.close()
             raise
@@ -151,10 +151,10 @@ class LiveSource(Source):
         return drain
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield the newest picture each time one is asked for, across losses of the camera.
+        """Yield the newest picture at each step, across losses of the camera.
 
         Raises:
-            CameraLost: opening it again has hung several times.
+            CameraLost: several readers of the camera hang.
         """
         taken = self._first or self._next(-1)
         while taken and not self._closed.is_set():
@@ -162,7 +162,7 @@ class LiveSource(Source):
             taken = self._next(taken.index)
 
     def _next(self, index: int) -> _Taken | None:
-        """The newest picture after `index`, however often the camera must be opened for it; None once closed."""
+        """The newest picture after `index`, opening the camera again as often as needed; None once closed."""
         try:
             return self._drain.newer(index, self._stall_seconds if index >= 0 else max(OPEN_SECONDS, self._stall_seconds))
         except CameraError as error:
@@ -187,7 +187,7 @@ class LiveSource(Source):
         self._closed.wait(wait)
         self._hanging = [drain for drain in [*self._hanging, self._drain] if drain.is_alive()]
         if len(self._hanging) >= MAX_HANGING:
-            raise CameraLost(f"camera {self.name} hangs for good; unplug it, plug it in again and restart the terminal", code="camera.hangs")
+            raise CameraLost(f"camera {self.name} hangs permanently; unplug it, plug it in again and restart the terminal", code="camera.hangs")
         self._drain = self._start(self._drain.last)
 
     @property
@@ -200,4 +200,4 @@ class LiveSource(Source):
     def close(self) -> None:
         self._closed.set()
         self._drain.stop()
-        self._drain.join(timeout=2.0)  # so that the device is free again, unless the read hangs
+        self._drain.join(timeout=2.0)  # so that the device is released, unless the read hangs

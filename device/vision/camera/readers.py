@@ -1,6 +1,6 @@
 """The live devices, each opened in one place: V4L2, network streams, GStreamer pipelines, the Raspberry Pi's camera.
 
-The opening functions take what makes the device as their last argument, so that a test can pass a fake in.
+The last argument of each opening function creates the device, so that a test can pass in a fake.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ CSI = (  # libargus scales on the GPU; appsink keeps one frame
     "nvarguscamerasrc sensor-id=0 ! video/x-raw(memory:NVMM), framerate={rate}/1 ! nvvidconv ! "
     "video/x-raw, width={width}, height={height}, format=BGRx ! videoconvert ! video/x-raw, format=BGR ! appsink drop=true max-buffers=1 sync=false"
 )
-Capture = Callable[..., Any]  # makes what cv2.VideoCapture makes
+Capture = Callable[..., Any]  # called as cv2.VideoCapture, returns an object like it
 
 
 class CaptureReader:
-    """A `cv2.VideoCapture` that is open."""
+    """An open `cv2.VideoCapture`."""
 
     def __init__(self, capture: Any, description: str) -> None:
         self._capture = capture
@@ -46,26 +46,26 @@ class CaptureReader:
 
 
 def cameras(devices: Path = Path("/dev")) -> list[str]:
-    """The cameras of this machine: their lasting names, or else the device files."""
-    lasting = sorted(str(path) for path in (devices / "v4l" / "by-id").glob("*-video-index0"))
-    return lasting or sorted(str(path) for path in devices.glob("video[0-9]*"))
+    """The cameras of this machine: their persistent names, or else the device files."""
+    persistent = sorted(str(path) for path in (devices / "v4l" / "by-id").glob("*-video-index0"))
+    return persistent or sorted(str(path) for path in devices.glob("video[0-9]*"))
 
 
 def open_v4l(source: str, settings: CameraSettings, devices: Path = Path("/dev"), capture: Capture = cv2.VideoCapture) -> CaptureReader:
-    """Open a camera by its index ("0") or device file, also one under /dev/v4l/by-id.
+    """Open a camera by its index ("0") or device file, such as one under /dev/v4l/by-id.
 
     Raises:
-        CameraError: there is none, it cannot be opened, or it delivers pictures of less than half the size asked for.
+        CameraError: it does not exist, cannot be opened, or delivers pictures of less than half the requested size.
     """
     path = devices / f"video{int(source)}" if source.isdecimal() else Path(source)
     if not path.exists():
-        have = ", ".join(cameras(devices)) or "none; plug one in"
-        raise CameraError(f"camera {path} does not exist; this machine has: {have}, {NO_CAMERA_NEEDED}", code="camera.missing")
+        existing = ", ".join(cameras(devices)) or "none; plug one in"
+        raise CameraError(f"camera {path} does not exist; this machine has: {existing}, {NO_CAMERA_NEEDED}", code="camera.missing")
     opened = capture(str(path.resolve()), cv2.CAP_V4L2)
     try:
         if not opened.isOpened():
             hint = "or a Raspberry Pi camera: --source picamera2" if source.isdecimal() else "or not a camera"
-            raise CameraError(f"camera {path} cannot be opened: it is used by another program, not readable by you (group video), {hint}", code="camera.busy")
+            raise CameraError(f"camera {path} cannot be opened: it is used by another program, you may not read it (group video), {hint}", code="camera.busy")
         return CaptureReader(opened, f"{path} {_configure(opened, settings, str(path))}")
     except CameraError:
         opened.release()
@@ -73,7 +73,7 @@ def open_v4l(source: str, settings: CameraSettings, devices: Path = Path("/dev")
 
 
 def _configure(capture: Any, settings: CameraSettings, name: str) -> str:
-    """Ask for MJPG, size and rate, in this order; read back what the camera made of it and say what differs."""
+    """Request MJPG, size and rate, in this order; read back what the camera chose and describe it with the differences."""
     capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))  # raw formats are too slow on USB 2 above 640x480
     capture.set(cv2.CAP_PROP_FRAME_WIDTH, settings.width)
     capture.set(cv2.CAP_PROP_FRAME_HEIGHT, settings.height)
@@ -82,35 +82,35 @@ def _configure(capture: Any, settings: CameraSettings, name: str) -> str:
     width, height = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
     if 2 * width < settings.width or 2 * height < settings.height:
         raise CameraError(
-            f"camera {name} delivers {width}x{height} where {settings.width}x{settings.height} was asked for: "
-            "set [camera] width and height to a size it has (`v4l2-ctl --list-formats-ext` lists them)",
+            f"camera {name} delivers {width}x{height} instead of the requested {settings.width}x{settings.height}: "
+            "set [camera] width and height to a size that it supports (`v4l2-ctl --list-formats-ext` lists them)",
             code="camera.too_small",
         )
     code = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little", signed=False).decode("ascii", "replace").strip("\0 ")
     rate = capture.get(cv2.CAP_PROP_FPS)
     parts = [
-        _as_asked(f"{width}x{height}", f"{settings.width}x{settings.height}"),
-        _as_asked(code or "unknown format", "MJPG"),
-        _as_asked(f"{rate:g}/s" if 0 < rate < 1000 else "unknown rate", f"{settings.rate}/s"),
+        _compared(f"{width}x{height}", f"{settings.width}x{settings.height}"),
+        _compared(code or "unknown format", "MJPG"),
+        _compared(f"{rate:g}/s" if 0 < rate < 1000 else "unknown rate", f"{settings.rate}/s"),
     ]
     return " ".join(parts)
 
 
-def _as_asked(got: str, asked: str) -> str:
-    return got if got == asked else f"{got} (asked {asked})"
+def _compared(got: str, requested: str) -> str:
+    return got if got == requested else f"{got} (asked {requested})"
 
 
 def without_password(address: str) -> str:
-    """The address as it may stand in a log."""
+    """The address for logs and messages, with *** in place of user name and password."""
     parts = urlsplit(address)
     return address if "@" not in parts.netloc else parts._replace(netloc="***@" + parts.netloc.rpartition("@")[2]).geturl()
 
 
 def open_network(address: str, capture: Capture = cv2.VideoCapture) -> CaptureReader:
-    """Open an RTSP or HTTP stream with time-outs, so that a dead network cannot hang the reader.
+    """Open an RTSP or HTTP stream with time-outs, so that a dead network cannot block the reader.
 
     Raises:
-        CameraError: no answer, or not a video stream.
+        CameraError: there is no answer, or it is not a video stream.
     """
     timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, NETWORK_TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, NETWORK_TIMEOUT_MS]
     opened = capture(address, cv2.CAP_FFMPEG, timeouts)
@@ -136,7 +136,7 @@ def open_gstreamer(
     """
     if not has_gstreamer(cv2.getBuildInformation() if build_information is None else build_information):
         raise CameraError(
-            "this OpenCV has no GStreamer (the one from pip never has); use the board's own: docs/cameras.md, section Jetson, or a USB camera",
+            "this OpenCV has no GStreamer (the one from pip never has); use the board's own OpenCV (docs/cameras.md, section Jetson) or a USB camera",
             code="camera.no_gstreamer",
         )
     pipeline = CSI.format(width=settings.width, height=settings.height, rate=settings.rate) if source == "csi" else source
@@ -178,9 +178,9 @@ def open_picamera(settings: CameraSettings, module: Any = None) -> PiCameraReade
         camera = module.Picamera2()
     except ImportError as error:
         raise CameraError(
-            "picamera2 is not installed in this environment; docs/cameras.md, section Raspberry Pi, says how", code="camera.no_picamera2"
+            "picamera2 is not installed in this environment; docs/cameras.md, section Raspberry Pi, says how to install it", code="camera.no_picamera2"
         ) from error
-    except (IndexError, RuntimeError) as error:  # what picamera2 raises without a camera
+    except (IndexError, RuntimeError) as error:  # picamera2 raises these without a camera
         raise CameraError(f"picamera2 finds no camera ({error}); check the ribbon cable and `rpicam-hello --list-cameras`", code="camera.missing") from error
     controls = {"FrameRate": settings.rate}
     camera.configure(camera.create_video_configuration(main={"size": (settings.width, settings.height), "format": "RGB888"}, controls=controls))

@@ -1,6 +1,6 @@
-"""Every way frames come in, behind one function: `with open_source(name, settings) as source: for frame in source:`.
+"""All sources of frames behind one function: `with open_source(name, settings) as source: for frame in source:`.
 
-Live sources always give the newest frame; clips and folders give every frame, unpaced, with times that follow their own rate.
+Live sources always yield the newest frame; clips and folders yield every frame, unpaced, with times that follow their own rate.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NETWORK = ("rtsp://", "rtsps://", "http://", "https://")
 
 
 def default_source(devices: Path = Path("/dev")) -> str:
-    """Camera 0 where there is one, else the first camera by its lasting name, else the demo."""
+    """Camera 0 where there is one, else the first camera by its persistent name, else the demo."""
     if (devices / "video0").exists():
         return "0"
     return next(iter(cameras(devices)), "demo")
@@ -32,27 +32,27 @@ def open_source(source: str, settings: CameraSettings, once: bool = False, start
 
     Args:
         source: "0", /dev/.., rtsp://.., http://.., a clip, a picture, a folder of pictures, "demo", "picamera2", "csi" or a GStreamer pipeline.
-        settings: size and rate asked of a live camera; the rate is also that of a folder's pictures.
-        once: the source is to end by itself; clips and folders always do, the demo plays one round unpaced.
-        patient: a live camera that is not there yet is waited for.
-        start: capture time of the first frame of what is not live, seconds since the epoch; the time of opening where not given.
+        settings: size and rate requested from a live camera; the rate also applies to the pictures of a folder.
+        once: the source must end by itself; clips and folders always do, the demo plays one round unpaced.
+        start: capture time of the first frame of a source that is not live, seconds since the epoch; None: now.
+        patient: wait for a live camera that is not available yet.
 
     Raises:
-        CameraError: it cannot be opened, or `once` is asked of a camera; the message says what to do.
+        CameraError: it cannot be opened, or `once` is set for a camera; the message says what to do.
     """
     start = time.time() if start is None else start
     if source == "demo" and once:
         return demo.DemoRound(start)
     if _is_live(source):
         if once:
-            raise CameraError(f"camera {without_password(source)} has no end to play to: leave --once out, or give a clip or a folder", code="camera.endless")
+            raise CameraError(f"camera {without_password(source)} never ends by itself: omit --once, or give a clip or a folder", code="camera.endless")
         return LiveSource(without_password(source), lambda: _open_reader(source, settings), settings.stall_seconds, patient=patient)
     return open_file(Path(source), start, settings.rate)
 
 
 def _is_live(source: str) -> bool:
-    named = source in ("demo", "picamera2", "csi") or source.isdecimal()
-    return named or source.startswith(("/dev/", *NETWORK)) or " ! " in source
+    by_name = source in ("demo", "picamera2", "csi") or source.isdecimal()
+    return by_name or source.startswith(("/dev/", *NETWORK)) or " ! " in source
 
 
 def _open_reader(source: str, settings: CameraSettings) -> Reader:

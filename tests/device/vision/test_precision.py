@@ -1,4 +1,4 @@
-"""The artefact of a family is chosen by a measurement, remembered, and measured again only when what it depends on changes."""
+"""The artefact of a family is chosen by a measurement, stored, and measured again only when its circumstances change."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from device.vision.precision import Choice, choices_file, decide, measure, open_
 from tests.refused import refused
 
 FPIR = Settings().decision.fpir
-POINT = OperatingPoint(1000, FPIR, 0.4, 0.39, 0.41, "measured", "made up for this test")
+POINT = OperatingPoint(1000, FPIR, 0.4, 0.39, 0.41, "measured", "invented for this test")
 
 
 def artefact(folder: Path, name: str, precision: str, layers: int = 0, size: int = 3, points: tuple[OperatingPoint, ...] = (POINT,)) -> ModelFile:
-    """Mean colours, after so many convolutions that change nothing but the time it takes."""
+    """A model that returns mean colours after `layers` convolutions, which change only the time it takes."""
     from onnx import TensorProto, helper
 
     identity = numpy_helper.from_array(np.eye(3, dtype=np.float32).reshape(3, 3, 1, 1), "identity")
@@ -58,7 +58,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 class Clock:
-    """Time passes only while an artefact embeds."""
+    """A clock that advances only while an artefact embeds."""
 
     now = 0.0
 
@@ -67,7 +67,7 @@ class Clock:
 
 
 class Slow:
-    """Takes so many ms, in turn."""
+    """An artefact that takes each of these times in turn, in ms."""
 
     def __init__(self, clock: Clock, *ms: float) -> None:
         self.clock, self.ms, self.runs = clock, ms, 0
@@ -78,7 +78,7 @@ class Slow:
         self.runs += 1
 
 
-def test_a_median_of_warm_runs_that_take_turns() -> None:
+def test_the_result_is_the_median_of_runs_after_the_warm_up() -> None:
     clock = Clock()
     outlier, steady = Slow(clock, *[900, 5, 2, 2, 2, 80, 2, 2]), Slow(clock, 4)
     ms = measure({"a": outlier, "b": steady}, clock)
@@ -86,7 +86,7 @@ def test_a_median_of_warm_runs_that_take_turns() -> None:
     assert outlier.runs == steady.runs
 
 
-def test_a_slow_board_measures_less() -> None:
+def test_a_slow_board_runs_fewer_rounds() -> None:
     clock = Clock()
     slow = Slow(clock, 400)
     assert measure({"a": slow, "b": Slow(clock, 200)}, clock) == {"a": pytest.approx(400), "b": pytest.approx(200)}
@@ -104,16 +104,16 @@ PRECISION = {"f": "float32", "h": "float16", "i": "int8"}
         ({"i": 3.7, "f": 4.0}, None, "f"),  # not clearly faster: the more accurate one
         ({"f": 4.0, "h": 1.5, "i": 1.4}, None, "i"),
         ({"h": 2.0, "i": 2.0}, None, "h"),
-        ({"f": 3.8, "i": 4.0}, "i", "i"),  # measured again and about the same: nobody's templates move
+        ({"f": 3.8, "i": 4.0}, "i", "i"),  # measured again and about the same: no new embeddings are needed
         ({"f": 3.0, "i": 4.0}, "i", "f"),
-        ({"f": 4.0, "h": 2.0}, "i", "h"),  # the former one is gone
+        ({"f": 4.0, "h": 2.0}, "i", "h"),  # the former artefact no longer exists
     ],
 )
-def test_the_fastest_where_it_is_clearly_faster(ms: dict[str, float], former: str | None, best: str) -> None:
+def test_the_fastest_is_chosen_where_it_is_clearly_faster(ms: dict[str, float], former: str | None, best: str) -> None:
     assert decide(ms, PRECISION, former) == best
 
 
-def test_measured_once_and_remembered(catalogue: Catalogue, settings: Settings) -> None:
+def test_a_choice_is_measured_once_and_stored(catalogue: Catalogue, settings: Settings) -> None:
     opened = open_embedder(settings, catalogue)
     assert opened.embedder.card.name == "net-int8"  # one layer against thirteen
     file = choices_file(settings)
@@ -121,35 +121,35 @@ def test_measured_once_and_remembered(catalogue: Catalogue, settings: Settings) 
     before = file.read_bytes()
     again = open_embedder(settings, catalogue)
     assert (again.words, again.embedder.card.name, file.read_bytes()) == (opened.words, "net-int8", before)
-    remembered = read(file)["net"]
-    assert [one.artefact for one in remembered.measured] == ["net-float32", "net-int8", "net-float16"]
-    assert all(one.ms is not None and one.ms > 0 and one.provider == "cpu" for one in remembered.measured)
+    stored = read(file)["net"]
+    assert [one.artefact for one in stored.measured] == ["net-float32", "net-int8", "net-float16"]
+    assert all(one.ms is not None and one.ms > 0 and one.provider == "cpu" for one in stored.measured)
 
 
-def made_up(settings: Settings, catalogue: Catalogue, artefact: str, **changes: Any) -> None:
-    """Write a choice as if it had been measured under other circumstances."""
-    here = {**choice.circumstances(settings, catalogue.family("net")), **changes}
+def store_choice(settings: Settings, catalogue: Catalogue, artefact: str, **changes: Any) -> None:
+    """Write a choice as if it had been measured under the current circumstances, with these changes."""
+    circumstances = {**choice.circumstances(settings, catalogue.family("net")), **changes}
     measured = [{"artefact": artefact, "precision": "float32", "provider": "cpu", "ms": 1.0, "fault": ""}]
     choices_file(settings).parent.mkdir(exist_ok=True)
-    choices_file(settings).write_text(json.dumps({"net": {"artefact": artefact, "circumstances": here, "measured": measured}}))
+    choices_file(settings).write_text(json.dumps({"net": {"artefact": artefact, "circumstances": circumstances, "measured": measured}}))
 
 
-def test_what_was_chosen_runs_until_something_changes(catalogue: Catalogue, settings: Settings) -> None:
-    made_up(settings, catalogue, "net-float32")
+def test_the_chosen_artefact_runs_until_the_circumstances_change(catalogue: Catalogue, settings: Settings) -> None:
+    store_choice(settings, catalogue, "net-float32")
     assert open_embedder(settings, catalogue).embedder.card.name == "net-float32"
     for changes in ({"onnxruntime": "1.0"}, {"board": "another"}, {"files": {}}, {"threads": 7}, {"providers": []}):
-        made_up(settings, catalogue, "net-float32", **changes)
+        store_choice(settings, catalogue, "net-float32", **changes)
         assert open_embedder(settings, catalogue).embedder.card.name == "net-int8"
 
 
-def test_looking_writes_nothing(catalogue: Catalogue, settings: Settings) -> None:
+def test_nothing_is_written_with_remember_off(catalogue: Catalogue, settings: Settings) -> None:
     opened = open_embedder(settings, catalogue, remember=False)
     assert "not chosen yet" in opened.words and "net-int8" in opened.words
     assert not choices_file(settings).parent.exists()
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"net": 1}', '{"net": {"artefact": "net-int8"}}'])
-def test_a_damaged_file_is_measured_anew(content: str, catalogue: Catalogue, settings: Settings) -> None:
+def test_a_damaged_file_leads_to_a_new_measurement(content: str, catalogue: Catalogue, settings: Settings) -> None:
     choices_file(settings).parent.mkdir()
     choices_file(settings).write_text(content)
     assert open_embedder(settings, catalogue).embedder.card.name == "net-int8"
@@ -167,7 +167,7 @@ def test_one_artefact_needs_no_measurement(catalogue: Catalogue, settings: Setti
         open_embedder(dataclasses.replace(settings, embedder=EmbedderSettings(model="toaster")), catalogue)
 
 
-def test_an_artefact_without_a_threshold_or_that_does_not_load_is_passed_over(settings: Settings, tmp_path: Path) -> None:
+def test_an_artefact_that_has_no_threshold_or_does_not_load_is_skipped(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "broken.onnx").write_bytes(b"no model")
     broken = ModelFile("net-broken", "embedder", "broken.onnx", sha256(tmp_path / "broken.onnx"), 8, "MIT", "", family="net")
     entries = [artefact(tmp_path, "net-float32", "float32", 12), artefact(tmp_path, "net-int8", "int8", points=()), broken]
@@ -178,7 +178,7 @@ def test_an_artefact_without_a_threshold_or_that_does_not_load_is_passed_over(se
         open_embedder(settings, Catalogue([dataclasses.replace(entries[1], name="a"), broken], tmp_path, tmp_path))
 
 
-def test_a_changed_file_is_refused_not_passed_over(catalogue: Catalogue, settings: Settings, tmp_path: Path) -> None:
+def test_a_changed_file_is_refused_and_not_skipped(catalogue: Catalogue, settings: Settings, tmp_path: Path) -> None:
     with (tmp_path / "net-float16.onnx").open("ab") as file:
         file.write(b"x")
     with refused("model.changed", "net-float16"):
@@ -191,8 +191,8 @@ def test_two_artefacts_with_one_id_are_refused(settings: Settings, tmp_path: Pat
         open_embedder(settings, Catalogue([entry, dataclasses.replace(entry, name="copy")], tmp_path, tmp_path))
 
 
-def test_a_folder_that_cannot_be_written_is_said(catalogue: Catalogue, settings: Settings) -> None:
-    choices_file(settings).parent.touch()  # a file where the folder should be
+def test_a_folder_that_cannot_be_written_is_refused(catalogue: Catalogue, settings: Settings) -> None:
+    choices_file(settings).parent.touch()  # a file in place of the folder
     with refused("precision.not_written"):
         open_embedder(settings, catalogue)
 
@@ -204,4 +204,4 @@ def _choose(arguments: tuple[Settings, Catalogue]) -> str:
 def test_processes_that_start_together_choose_the_same(catalogue: Catalogue, settings: Settings) -> None:
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         words = pool.map(_choose, [(settings, catalogue)] * 2, chunksize=1)
-    assert words[0] == words[1]  # the same figures: measured once
+    assert words[0] == words[1]  # the same figures, so it was measured once

@@ -18,7 +18,7 @@ def test_two_people_crossing_do_not_swap() -> None:
     ids = []
     for step in range(60):
         left, right = face(10.0 + step * 8, 100.0), face(490.0 - step * 8, 112.0)
-        hidden = abs(left.box[0] - right.box[0]) < 30  # the one behind is not seen
+        hidden = abs(left.box[0] - right.box[0]) < 30  # the person behind is not detected
         tracks = tracker.update([left] if hidden else [left, right], step / 30)
         ids.append([track.id for track in tracks])
     assert ids[0] == ids[-1] == [1, 2]
@@ -45,6 +45,6 @@ def test_a_short_loss_keeps_the_id_and_a_long_one_does_not() -> None:
     assert tracker.update([face(104.0)], 1.0)[0].id != first.id
 
 
-def test_a_face_of_another_size_at_the_same_place_is_somebody_else() -> None:
+def test_a_face_of_another_size_at_the_same_place_gets_a_new_id() -> None:
     tracker = Tracker(TrackerSettings())
     assert tracker.update([face(100.0)], 0.0)[0].id != tracker.update([face(70.0, 70.0, 150.0)], 0.1)[0].id

@@ -1,4 +1,4 @@
-"""The demo camera: who is in view when, the same each time, and really found and told apart."""
+"""The demo camera: who is in view at which time, the same pictures each time, and faces that the detector finds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from device.vision.detector import Detector
 
 @pytest.fixture(scope="module")
 def stage() -> demo.Stage:
-    """Flat coloured cards instead of portraits: enough for what moves where."""
+    """Plain coloured cards instead of portraits: enough to check positions and times."""
     hopper = np.full((600, 512, 3), (0, 0, 250), np.uint8)
     collins = np.full((512, 512, 3), (250, 0, 0), np.uint8)
     return demo.Stage([hopper, collins])
@@ -66,7 +66,7 @@ def test_one_round_unpaced(stage: demo.Stage) -> None:
     assert time.monotonic() - begin < demo.ROUND_SECONDS
 
 
-def test_live_it_keeps_the_pace(portraits: demo.Stage) -> None:
+def test_live_it_keeps_its_rate(portraits: demo.Stage) -> None:
     with open_source("demo", CameraSettings()) as source:
         assert source.live and "Grace Hopper" in source.describe()
         frames = [frame for frame, _ in zip(source, range(10), strict=False)]
@@ -86,6 +86,6 @@ def test_faces_are_found_at_the_right_places(portraits: demo.Stage) -> None:
     assert min(eyes) >= 40 and max(eyes) <= 150
 
 
-def test_the_one_who_is_enrolled(portraits: demo.Stage) -> None:
+def test_the_person_who_is_enrolled(portraits: demo.Stage) -> None:
     name, image = demo.demo_enrolment()
     assert name == "Grace Hopper" and image.shape == (600, 512, 3)

@@ -1,4 +1,4 @@
-"""A dead, frozen, black and slow camera: each named within 3 s, on the screen and in the health page's words."""
+"""Each fault of a camera (lost, frozen, black, slow) is reported within 3 s, on the screen as well."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LIGHT, BLACK = np.full((48, 64, 3), 90, np.uint8), np.full((48, 64, 3), 2, np.ui
 
 
 def state_after(seconds: float, image: np.ndarray | None, rate: float, repeated: bool = False) -> CameraState:
-    """Five good seconds at 15 pictures a second, then `seconds` of these."""
+    """The state after 5 s of good pictures at 15 per second, followed by `seconds` of the given ones."""
     watch, now = Watch(0.0), 0.0
     while now < 5.0:
         now += 1 / 15
@@ -30,30 +30,30 @@ def state_after(seconds: float, image: np.ndarray | None, rate: float, repeated:
 
 
 @pytest.mark.parametrize(
-    ("image", "rate", "repeated", "named"),
+    ("image", "rate", "repeated", "expected"),
     [(None, 15.0, False, "lost"), (LIGHT, 15.0, True, "frozen"), (BLACK, 15.0, False, "black"), (LIGHT, 2.0, False, "slow"), (LIGHT, 15.0, False, "ok")],
 )
-def test_each_trouble_is_named_within_three_seconds(image: np.ndarray | None, rate: float, repeated: bool, named: CameraState) -> None:
-    assert state_after(2.5, image, rate, repeated) == named
-    assert state_after(0.4, image, rate, repeated) == "ok"  # a hiccup is none
+def test_each_fault_is_reported_within_three_seconds(image: np.ndarray | None, rate: float, repeated: bool, expected: CameraState) -> None:
+    assert state_after(2.5, image, rate, repeated) == expected
+    assert state_after(0.4, image, rate, repeated) == "ok"  # a short disturbance is no fault
 
 
 class Camera:
-    """Delivers 50 pictures a second as it is told; noise makes them differ."""
+    """Delivers 50 pictures per second according to `mode`; noise makes them differ."""
 
     def __init__(self) -> None:
-        self.what = "good"
-        self.chance = np.random.default_rng(0)
+        self.mode = "good"
+        self.rng = np.random.default_rng(0)
         self.frozen = self._picture(90)
 
     def _picture(self, level: int) -> np.ndarray:
-        return self.chance.integers(level - 3, level + 3, (48, 64, 3)).astype(np.uint8)
+        return self.rng.integers(level - 3, level + 3, (48, 64, 3)).astype(np.uint8)
 
     def read(self) -> np.ndarray | None:
         time.sleep(0.02)
-        while self.what == "hangs":
+        while self.mode == "hangs":
             time.sleep(0.02)
-        return self.frozen if self.what == "freezes" else self._picture(5 if self.what == "dark" else 90)
+        return self.frozen if self.mode == "freezes" else self._picture(5 if self.mode == "dark" else 90)
 
     def describe(self) -> str:
         return "camera"
@@ -62,19 +62,19 @@ class Camera:
         pass
 
 
-@pytest.mark.parametrize(("what", "shown"), [("hangs", "camera_lost"), ("freezes", "camera_frozen"), ("dark", "camera_black")])
-def test_the_screen_names_a_real_source_s_trouble_and_its_end(what: str, shown: str) -> None:
+@pytest.mark.parametrize(("mode", "shown"), [("hangs", "camera_lost"), ("freezes", "camera_frozen"), ("dark", "camera_black")])
+def test_the_screen_shows_the_fault_of_a_live_source_and_its_end(mode: str, shown: str) -> None:
     camera, live, tries = Camera(), Live(), []
     with LiveSource("camera", lambda: camera, 4.0, Backoff(0.05, 0.1)) as source:
         live.camera, source.on_try = (lambda: source.state), (lambda: tries.append(1))
         frames = threading.Thread(target=lambda: [live.show(empty(frame)) for frame in source], daemon=True)
         frames.start()
         wait_for(live, "idle", 2.0)
-        camera.what = what
+        camera.mode = mode
         began = time.monotonic()
         wait_for(live, shown, 3.0)
         assert time.monotonic() - began < 3.0
-        camera.what = "good"
+        camera.mode = "good"
         wait_for(live, "idle", 8.0)
     frames.join(5.0)
     assert not frames.is_alive()

@@ -1,4 +1,4 @@
-"""Live cameras: the newest frame, losses noticed, opened again. The devices are fakes, the network stream is real, on this machine."""
+"""Live cameras give the newest frame and are opened again after a loss. The devices are fakes; the network stream is real, on this machine."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def picture(number: int) -> NDArray[np.uint8]:
 
 
 class Device:
-    """A camera at 100 pictures a second that does at picture `at` what it is told to."""
+    """A camera with 100 pictures per second that has the given fault from picture `at` on."""
 
     def __init__(self, at: int = 10**9, fault: str = "") -> None:
         self.at, self.fault = at, fault
@@ -87,7 +87,7 @@ def test_a_slow_reader_gets_the_newest_frame() -> None:
 
 
 class Counting(Device):
-    """Knows which of its pictures somebody still holds."""
+    """Counts how many of its pictures are still referenced."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -122,21 +122,21 @@ def test_a_lost_camera_is_opened_again(fault: str, caplog: pytest.LogCaptureFixt
     assert good.closed
 
 
-def test_a_camera_that_stays_away_for_a_while(caplog: pytest.LogCaptureFixture) -> None:
-    gone = CameraError("camera does not exist")
+def test_a_camera_that_is_missing_for_some_time(caplog: pytest.LogCaptureFixture) -> None:
+    missing = CameraError("camera does not exist")
     good = Device()
-    with caplog.at_level(logging.WARNING), opened(iter([Device(2, "ends"), gone, gone, gone, good])) as source:
+    with caplog.at_level(logging.WARNING), opened(iter([Device(2, "ends"), missing, missing, missing, good])) as source:
         assert any(good.taken for _ in source)
     assert caplog.text.count("fake lost") == 4
 
 
-def test_a_repeated_picture_is_handed_out_once() -> None:
+def test_a_repeated_picture_is_yielded_once() -> None:
     with opened(iter([Device(3, "repeats"), Device(3, "repeats"), Device()])) as source:
         values = [frame.image[0, 0, 0] for frame in itertools.islice(source, 6)]
     assert all(a != b for a, b in itertools.pairwise(values))
 
 
-def test_a_camera_that_hangs_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_camera_that_hangs_permanently(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "OPEN_SECONDS", STALL)
     devices = [Device(2, "hangs")] + [Device(0, "hangs") for _ in range(5)]
     try:
@@ -158,7 +158,7 @@ def test_a_camera_that_never_works(first: Any, code: str, word: str) -> None:
 
 
 class Stream(http.server.BaseHTTPRequestHandler):
-    """A network camera: motion JPEG over HTTP, 40 frames."""
+    """A network camera: motion JPEG over HTTP, 400 frames."""
 
     def do_GET(self) -> None:
         self.send_response(200)
@@ -171,7 +171,7 @@ class Stream(http.server.BaseHTTPRequestHandler):
                 self.wfile.write(b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n" % (len(data), data))
                 time.sleep(0.02)
         except OSError:
-            pass  # the reader has gone
+            pass  # the reader has closed the connection
 
     def log_message(self, *args: Any) -> None:
         pass
@@ -191,9 +191,9 @@ def stream() -> Iterator[str]:
 def test_network_stream(stream: str) -> None:
     with open_source(stream, CameraSettings()) as source:
         got = list(itertools.islice(source, 5))
-        words = source.describe()
+        description = source.describe()
     assert all(frame.live and frame.image.shape == (120, 160, 3) for frame in got)
-    assert "160x120" in words and "secret" not in words
+    assert "160x120" in description and "secret" not in description
 
 
 def test_network_address_without_a_stream() -> None:
@@ -209,7 +209,7 @@ def test_closing_from_elsewhere_ends_the_loop() -> None:
     assert sum(1 for _ in source) > 0
 
 
-def test_a_service_waits_for_a_camera_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_patient_source_waits_for_a_camera_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     tries = itertools.count()
 
     def reader() -> Device:

@@ -1,4 +1,4 @@
-"""What is asked of a V4L2, GStreamer or Raspberry Pi camera, and what is said of the answer. All devices are fakes."""
+"""The requests to a V4L2, GStreamer or Raspberry Pi camera, and how the answers are reported. All devices are fakes."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ NAMES = {
 
 
 class Capture:
-    """Stands for cv2.VideoCapture; `fixed` is what this camera does whatever is asked."""
+    """Replaces cv2.VideoCapture; `fixed` are properties that this camera does not change on request."""
 
     def __init__(self, opens: bool = True, **fixed: float) -> None:
         self.opens, self.fixed = opens, fixed
-        self.asked: list[str] = []
+        self.requested: list[str] = []
         self.values: dict[str, float] = {}
         self.arguments: tuple[Any, ...] = ()
         self.released = False
@@ -43,7 +43,7 @@ class Capture:
         return self.opens
 
     def set(self, prop: int, value: float) -> bool:
-        self.asked.append(NAMES[prop])
+        self.requested.append(NAMES[prop])
         self.values[NAMES[prop]] = value
         return NAMES[prop] not in self.fixed
 
@@ -68,10 +68,10 @@ def devices(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_format_is_asked_before_the_size(devices: Path) -> None:
+def test_the_format_is_requested_before_the_size(devices: Path) -> None:
     capture = Capture()
     reader = open_v4l("2", SETTINGS, devices, capture)
-    assert capture.asked[:4] == ["fourcc", "width", "height", "rate"]
+    assert capture.requested[:4] == ["fourcc", "width", "height", "rate"]
     assert capture.values["fourcc"] == MJPG
     assert capture.arguments == (str(devices / "video2"), cv2.CAP_V4L2)
     assert reader.describe() == f"{devices}/video2 1280x720 MJPG 30/s"
@@ -79,15 +79,15 @@ def test_format_is_asked_before_the_size(devices: Path) -> None:
     assert capture.released
 
 
-def test_lasting_name_leads_to_the_device(devices: Path) -> None:
+def test_a_persistent_name_leads_to_the_device(devices: Path) -> None:
     capture = Capture()
     open_v4l(str(devices / "v4l/by-id/usb-ACME_Webcam-video-index0"), SETTINGS, devices, capture)
     assert capture.arguments[0] == str((devices / "video2").resolve())
 
 
-def test_what_is_not_honoured_is_said(devices: Path) -> None:
-    words = open_v4l("2", SETTINGS, devices, Capture(fourcc=YUYV, width=800, height=600, rate=10)).describe()
-    assert "800x600 (asked 1280x720) YUYV (asked MJPG) 10/s (asked 30/s)" in words
+def test_differences_from_the_request_are_described(devices: Path) -> None:
+    description = open_v4l("2", SETTINGS, devices, Capture(fourcc=YUYV, width=800, height=600, rate=10)).describe()
+    assert "800x600 (asked 1280x720) YUYV (asked MJPG) 10/s (asked 30/s)" in description
 
 
 def test_far_too_small_is_an_error(devices: Path) -> None:
@@ -104,14 +104,14 @@ def test_busy_camera(devices: Path) -> None:
     assert capture.released
 
 
-def test_missing_camera_names_those_there_are(devices: Path, tmp_path: Path) -> None:
+def test_a_missing_camera_error_names_the_existing_ones(devices: Path, tmp_path: Path) -> None:
     with refused("camera.missing", "video0", "usb-ACME_Webcam-video-index0", "--source demo"):
         open_v4l("0", SETTINGS, devices, Capture())
     with refused("camera.missing", "none"):
         open_v4l("0", SETTINGS, tmp_path / "empty", Capture())
 
 
-def test_cameras_without_lasting_names(tmp_path: Path) -> None:
+def test_cameras_without_persistent_names(tmp_path: Path) -> None:
     (tmp_path / "video0").touch()
     assert cameras(tmp_path) == [str(tmp_path / "video0")]
 
@@ -131,7 +131,7 @@ def test_jetson_camera() -> None:
     assert reader.describe() == "csi 1280x720 GStreamer"
 
 
-def test_own_pipeline_is_taken_as_it_is() -> None:
+def test_a_custom_pipeline_is_used_unchanged() -> None:
     capture = Capture()
     open_gstreamer("videotestsrc ! appsink", SETTINGS, "GStreamer: YES", capture)
     assert capture.arguments[0] == "videotestsrc ! appsink"
@@ -145,13 +145,13 @@ def test_without_gstreamer() -> None:
 
 
 class PiCamera:
-    """Stands for picamera2.Picamera2."""
+    """Replaces picamera2.Picamera2."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
 
-    def create_video_configuration(self, **wanted: Any) -> dict[str, Any]:
-        return wanted
+    def create_video_configuration(self, **configuration: Any) -> dict[str, Any]:
+        return configuration
 
     def configure(self, configuration: dict[str, Any]) -> None:
         self.configuration = configuration

@@ -1,4 +1,4 @@
-"""Clips, pictures and folders: every frame, in order, the same each time; and what is said where nothing can be opened."""
+"""Clips, pictures and folders give every frame in order, the same each time; a source that cannot be opened is refused with the reason."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def grey(index: int) -> NDArray[np.uint8]:
 
 
 def clip(path: Path, fourcc: str = "MJPG") -> Path:
-    """A clip whose frame number can be read from its grey."""
+    """A clip whose frame numbers can be read from their grey level."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*fourcc), RATE, (160, 120))
     for index in range(FRAMES):
         writer.write(grey(index))
@@ -46,7 +46,7 @@ def test_every_frame_in_order_with_its_time(tmp_path: Path, name: str, fourcc: s
     assert [f.time for f in got] == pytest.approx([1000 + i / RATE for i in range(FRAMES)])
 
 
-def test_twice_the_same(tmp_path: Path) -> None:
+def test_a_clip_gives_the_same_frames_each_time(tmp_path: Path) -> None:
     path = clip(tmp_path / "a.avi")
     first, second = frames(path), frames(path)
     assert all(np.array_equal(a.image, b.image) and a.time == b.time for a, b in zip(first, second, strict=True))
@@ -59,10 +59,10 @@ def test_clip_that_ends_mid_frame(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     with caplog.at_level(logging.WARNING):
         got = frames(path)
     assert FRAMES / 3 < len(got) < FRAMES
-    assert [round((f.image.mean() - 20) / 7) for f in got[:-1]] == list(range(len(got) - 1))  # the last may be torn
+    assert [round((f.image.mean() - 20) / 7) for f in got[:-1]] == list(range(len(got) - 1))  # the last may be incomplete
     if "ends early" not in caplog.text:
         with open_source(str(path), SETTINGS) as source:
-            assert source.announced <= len(got) + 2  # type: ignore[attr-defined]  # the container knew of no more
+            assert source.announced <= len(got) + 2  # type: ignore[attr-defined]  # the container stated no more
 
 
 def test_shared_clip_that_ends_mid_frame(shared: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -86,7 +86,7 @@ def test_shared_clips(shared: Path, name: str, count: int, shape: tuple[int, ...
 
 
 @pytest.mark.parametrize("content", [b"", b"hello\n" * 500, bytes(5000)])
-def test_no_clip_inside(tmp_path: Path, content: bytes) -> None:
+def test_a_file_without_a_clip_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "text.mp4"
     path.write_bytes(content)
     with refused("camera.no_picture", "text.mp4"):
@@ -97,7 +97,7 @@ def test_folder_in_order_of_names(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     for index in (2, 0, 1):
         cv2.imwrite(str(tmp_path / f"{index}.png"), grey(index))
     (tmp_path / "1b.jpg").write_text("not a picture")
-    (tmp_path / "notes.txt").write_text("not even by name")
+    (tmp_path / "notes.txt").write_text("not a picture, by its name either")
     with caplog.at_level(logging.WARNING):
         got = frames(tmp_path)
     assert [f.name for f in got] == ["0.png", "1.png", "2.png"]
@@ -140,10 +140,10 @@ def test_file_named_like_a_camera_number(tmp_path: Path) -> None:
 def test_camera_that_does_not_exist(capfd: pytest.CaptureFixture[str]) -> None:
     with refused("camera.missing", "/dev/video97", "--source demo"):
         open_source("97", SETTINGS)
-    assert capfd.readouterr().err == ""  # OpenCV's own words stay out of it
+    assert capfd.readouterr().err == ""  # OpenCV's own messages do not appear
 
 
-def test_a_camera_has_no_end() -> None:
+def test_once_is_refused_for_a_camera() -> None:
     with refused("camera.endless", "--once") as caught:
         open_source("rtsp://me:secret@127.0.0.1/stream", SETTINGS, once=True)
     assert "secret" not in str(caught.value)
@@ -158,6 +158,6 @@ def test_default_is_a_camera_or_the_demo(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bad", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8)])
-def test_frame_refuses_what_is_no_picture(bad: NDArray[np.uint8]) -> None:
+def test_a_frame_accepts_only_a_colour_picture(bad: NDArray[np.uint8]) -> None:
     with refused("camera.frame"):
         Frame(bad, 0.0, 0, live=False)
