@@ -101,7 +101,7 @@ class Catalogue:
         if not place.is_file():
             return f"{entry.name}: {place} is missing; {remedy}"
         if (got := sha256(place)) != entry.sha256:
-            return f"{entry.name}: {place} is not the expected file (sha256 {entry.sha256[:12]}..., got {got[:12]}...); {remedy}"
+            return f"{entry.name}: {place} is not the file expected (sha256 {entry.sha256[:12]}..., got {got[:12]}...); {remedy}"
         return None
 
     def _refused(self, entry: ModelFile, fault: str) -> ModelError:
