@@ -91,7 +91,7 @@ def fetch_wheel(source: Wheel, target: Path, workspace: Path, checksum: Callable
         raise SourceError(f"{source.wheel}: {error}") from error
 
 
-def fetch_address(source: Url, target: Path, progress: Progress, limit: int, timeout_seconds: float = 20.0) -> None:
+def fetch_url(source: Url, target: Path, progress: Progress, limit: int, timeout_seconds: float = 20.0) -> None:
     """Download the address to `target`, at most `limit` bytes.
 
     Raises:
