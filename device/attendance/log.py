@@ -1,4 +1,4 @@
-"""The log as the desk reads it: filtered, a page at a time, each punch with what it counts for and whether its chain holds."""
+"""The log on the review site: filtered, one page at a time; each punch with what it counts for and whether its hash chain is intact."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from device.storage.records import METHODS, LastPunch, Person, Punch
 from device.storage.store import Store
 
 PAGE = 100  # punches
-MOST_COUNTED = 10_000  # beyond it "more than" will do
+MOST_COUNTED = 10_000  # punches; with more, the page says "more than"
 DIRECTIONS = {"in": "in", "out": "out", "break_start": "break start", "break_end": "break end", "auto": "auto"}
 
 
 @dataclass(frozen=True)
 class LogFilter:
-    """Which punches. Days are the site's, both included."""
+    """Which punches to show. `first` and `last` are days of the site, both included."""
 
     first: date
     last: date
@@ -40,18 +40,18 @@ class LogFilter:
 
 @dataclass(frozen=True)
 class LogLine:
-    """A punch as a reader sees it."""
+    """A punch as the log shows it."""
 
     punch: Punch
     person: Person
     corrected: bool
-    counts: LastPunch | None  # what counts for it; None: it does not count
-    chain: str  # "" where it fits, else what is wrong
+    counts: LastPunch | None  # what counts in its place; None: it does not count
+    chain: str  # "" where the hash chain is intact, otherwise what is wrong
 
 
 @dataclass(frozen=True)
 class LogPage:
-    """A page, newest first."""
+    """One page of the log, newest punch first."""
 
     lines: tuple[LogLine, ...]
     total: int  # at most MOST_COUNTED + 1
@@ -63,7 +63,7 @@ class LogPage:
 
 
 def log_page(store: Store, chosen: LogFilter, site: Site, number: int = 1) -> LogPage:
-    """A page of the log; reads an index, never the whole table."""
+    """One page of the log; reads an index, never the whole table."""
     where, values = _where(chosen, site)
     with store.reading() as db:
         total = db.execute(f"SELECT count(*) FROM (SELECT 1 FROM punches WHERE {where} LIMIT {MOST_COUNTED + 1})", values).fetchone()[0]
@@ -74,7 +74,7 @@ def log_page(store: Store, chosen: LogFilter, site: Site, number: int = 1) -> Lo
 
 
 def devices(store: Store) -> list[str]:
-    """Names of all terminals in the log: a step along the index for each."""
+    """Names of all terminals in the log, found in one index step per name."""
     sql = """WITH RECURSIVE found (device) AS (
         SELECT min(device) FROM punches UNION ALL
         SELECT (SELECT min(device) FROM punches WHERE device > found.device) FROM found WHERE found.device IS NOT NULL
@@ -84,14 +84,14 @@ def devices(store: Store) -> list[str]:
 
 
 def sightings(store: Store, chosen: LogFilter, site: Site) -> dict[date, int]:
-    """Unknown faces by day: a count, nothing else was kept."""
-    found: dict[date, int] = {}
+    """How many unknown faces were seen on each day."""
+    by_day: dict[date, int] = {}
     since, until = _span(chosen, site)
     with store.reading() as db:
         for at, count in db.execute("SELECT occurred_at, count FROM sightings WHERE occurred_at >= ? AND occurred_at < ? ORDER BY occurred_at", [since, until]):
             day = site.day_of(at // 60_000)
-            found[day] = found.get(day, 0) + count
-    return found
+            by_day[day] = by_day.get(day, 0) + count
+    return by_day
 
 
 def _where(chosen: LogFilter, site: Site) -> tuple[str, dict[str, Any]]:

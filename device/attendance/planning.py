@@ -1,6 +1,6 @@
-"""What is planned: the site's rules, shifts, plans, who works which plan from when, holidays, absence.
+"""Planning: the site's rules, shifts, plans, who works which plan from which day, holidays and absences.
 
-Shifts, plans and assignments only grow, so that a new plan changes nothing before the day it begins on.
+Shifts, plans and assignments are added and never changed, so that a new plan changes nothing before its first day.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from device.storage.records import clean_text
 from device.storage.store import Store
 from device.system.clock import to_ms
 
-LONGEST = 80  # characters of a name here
+LONGEST = 80  # characters of a name
 SITE = "site"  # the key in table settings
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A cycle of shifts under a name."""
+    """A named cycle of shifts."""
 
     id: int
     name: str
-    cycle: tuple[int | None, ...]  # ids of shifts
+    cycle: tuple[int | None, ...]  # ids of shifts; None: a free day
     anchor: date
 
 
 @dataclass(frozen=True)
 class AbsenceRow:
-    """An absence as it is kept."""
+    """A stored absence."""
 
     id: int
     person_id: int
@@ -49,7 +49,7 @@ class AbsenceRow:
 
 
 class Planning:
-    """The planning tables of an open store. `by` is who the audit names."""
+    """The planning tables of an open store. `by` is the actor in the audit."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -57,7 +57,7 @@ class Planning:
     # the site
 
     def site(self) -> Site:
-        """The rules in force; before anybody set them, the defaults in the board's own time zone."""
+        """The rules in force; until they are set, the defaults in the board's own time zone."""
         with self.store.reading() as db:
             return read_site(db)
 
@@ -76,11 +76,11 @@ class Planning:
         """Returns its id.
 
         Raises:
-            StoreError: the name is taken: a shift is never changed, add one with another name.
+            StoreError: the name is taken. A shift is never changed; add one under another name.
         """
         name = clean_text("name", shift.name, LONGEST)
         with self.store.transaction() as db:
-            self._refuse_double(db, "shifts", name)
+            self._refuse_duplicate(db, "shifts", name)
             values = [name, _text(shift.start), _text(shift.end), shift.break_minutes, shift.minutes, shift.grace_minutes]
             sql = "INSERT INTO shifts (name, start_time, end_time, break_minutes, minutes, grace_minutes) VALUES (?, ?, ?, ?, ?, ?)"
             number = int(db.execute(sql, values).lastrowid or 0)
@@ -95,23 +95,23 @@ class Planning:
         """Returns its id. The first entry of the cycle falls on `anchor`."""
         name = clean_text("name", name, LONGEST)
         with self.store.transaction() as db:
-            self._refuse_double(db, "plans", name)
+            self._refuse_duplicate(db, "plans", name)
             missing = {shift_id for shift_id in cycle if shift_id is not None} - set(_shifts(db))
             if missing or not 1 <= len(cycle) <= 366:
-                raise StoreError(f"plan: expected 1 to 366 shifts that exist, got {len(cycle)}, missing {sorted(missing)}", code="store.plan")
+                raise StoreError(f"plan: expected 1 to 366 existing shifts, got {len(cycle)}, missing {sorted(missing)}", code="store.plan")
             values = [name, json.dumps(list(cycle)), anchor.isoformat()]
             number = int(db.execute("INSERT INTO plans (name, cycle, anchor) VALUES (?, ?, ?)", values).lastrowid or 0)
             self.store.note_by(by, Action.PLAN_ADDED, plan_id=number)
         return number
 
-    def _refuse_double(self, db: Database, table: str, name: str) -> None:
+    def _refuse_duplicate(self, db: Database, table: str, name: str) -> None:
         if db.execute(f"SELECT 1 FROM {table} WHERE name = ?", [name]).fetchone():
-            raise StoreError(f"there is already one named {name!r}; {table} are never changed, so add a new one under another name", code="store.name_taken")
+            raise StoreError(f"the name {name!r} is taken; {table} are never changed, so add a new one under another name", code="store.name_taken")
 
     # people
 
     def assign(self, person_id: int, plan_id: int | None, since: date, by: str) -> None:
-        """Let somebody work a plan from a day on; None: no plan from then on.
+        """Assign a plan to a person from a day on; None: no plan from then on.
 
         Raises:
             StoreError: no such person or plan, or the day lies in or before a locked period.
@@ -124,7 +124,7 @@ class Planning:
             self.store.note_by(by, Action.PLAN_ASSIGNED, person_id=person_id, plan_id=plan_id, since=since.isoformat())
 
     def add_absence(self, person_id: int, absence: Absence, by: str) -> int:
-        """Returns its id; the audit does not keep the kind, for illness is nobody's business."""
+        """Returns its id. The audit does not record the kind, because illness is private."""
         self.store.person(person_id)
         with self.store.transaction() as db:
             values = [person_id, absence.first.isoformat(), absence.last.isoformat(), absence.kind]
@@ -136,11 +136,11 @@ class Planning:
         with self.store.transaction() as db:
             sql = "UPDATE absences SET cancelled_at = ? WHERE id = ? AND cancelled_at IS NULL"
             if not db.execute(sql, [to_ms(time.time()), absence_id]).rowcount:
-                raise StoreError(f"there is no absence {absence_id} that could be cancelled", code="store.no_such")
+                raise StoreError(f"there is no absence {absence_id}, or it was already cancelled", code="store.no_such")
             self.store.note_by(by, Action.ABSENCE_CANCELLED, absence_id=absence_id)
 
     def absences(self, first: date, last: date) -> list[AbsenceRow]:
-        """Everything that touches these days and was not cancelled."""
+        """All absences that overlap these days and were not cancelled."""
         touching = "cancelled_at IS NULL AND first_day <= ? AND last_day >= ? ORDER BY first_day, id"
         sql = f"SELECT id, person_id, first_day, last_day, kind FROM absences WHERE {touching}"
         with self.store.reading() as db:
@@ -157,30 +157,30 @@ class Planning:
     def remove_holiday(self, day: date, by: str) -> None:
         with self.store.transaction() as db:
             if not db.execute("DELETE FROM holidays WHERE day = ?", [day.isoformat()]).rowcount:
-                raise StoreError(f"{day} is no holiday", code="store.no_such")
+                raise StoreError(f"{day} is not a holiday", code="store.no_such")
             self.store.note_by(by, Action.HOLIDAY_REMOVED, day=day.isoformat())
 
     def holidays(self) -> dict[date, str]:
         with self.store.reading() as db:
             return _holidays(db)
 
-    # all of it
+    # all of these for each person
 
     def schedules(self, person_id: int | None = None) -> Schedules:
-        """What is planned for one person or for everybody, in one reading."""
+        """The schedules of one person or of everybody, read in one transaction."""
         with self.store.reading() as db:
             return read_schedules(db, person_id)
 
 
 class Schedules(defaultdict[int, Schedule]):
-    """person id -> what is planned; somebody without a plan has the holidays alone."""
+    """person id -> schedule; a person without a plan has only the holidays."""
 
     def __init__(self, holidays: dict[date, str]) -> None:
         super().__init__(lambda: Schedule((), holidays, ()))
 
 
 def read_schedules(db: Database, person_id: int | None = None) -> Schedules:
-    """The same inside the caller's transaction."""
+    """The same as `Planning.schedules`, inside the caller's transaction."""
     shifts, plans, holidays = _shifts(db), {plan.id: plan for plan in _plans(db)}, _holidays(db)
     mine = "(:person IS NULL OR person_id = :person)"
     assignments, absences = defaultdict[int, list[Assignment]](list), defaultdict[int, list[Absence]](list)
@@ -216,31 +216,31 @@ def clock(text: str) -> clock_time:
     """ "08:00" -> a local time.
 
     Raises:
-        TimesheetError: it is none.
+        TimesheetError: the text is not a time of day.
     """
     try:
         return datetime.strptime(text.strip(), "%H:%M").time()
     except ValueError as error:
-        raise TimesheetError(f"{text[:20]!a} is no time of day; write it as 08:00", code="timesheet.text") from error
+        raise TimesheetError(f"{text[:20]!a} is not a time of day; write it as 08:00", code="timesheet.text") from error
 
 
 def day(text: str) -> date:
     """ "2026-11-24" -> a day.
 
     Raises:
-        TimesheetError: it is none.
+        TimesheetError: the text is not a day.
     """
     try:
         return date.fromisoformat(text.strip())
     except ValueError as error:
-        raise TimesheetError(f"{text[:20]!a} is no day; write it as 2026-11-24", code="timesheet.text") from error
+        raise TimesheetError(f"{text[:20]!a} is not a day; write it as 2026-11-24", code="timesheet.text") from error
 
 
 def breaks(text: str) -> tuple[tuple[int, int], ...]:
     """ "360:30,540:45" -> ((360, 30), (540, 45)).
 
     Raises:
-        TimesheetError: it has another form.
+        TimesheetError: the text has another form.
     """
     if text.strip() in ("none", ""):
         return ()
@@ -248,7 +248,7 @@ def breaks(text: str) -> tuple[tuple[int, int], ...]:
         return tuple((int(after), int(length)) for after, length in (pair.split(":") for pair in text.split(",")))
     except ValueError as error:
         raise TimesheetError(
-            f"minimum breaks: {text[:60]!a} expected as work:break in minutes, such as 360:30,540:45, or none", code="timesheet.text"
+            f"minimum breaks: expected work:break in minutes, such as 360:30,540:45, or none, got {text[:60]!a}", code="timesheet.text"
         ) from error
 
 
@@ -257,10 +257,10 @@ def _text(at: clock_time | None) -> str | None:
 
 
 def _shifts(db: Database) -> dict[int, Shift]:
-    found = {}
+    shifts = {}
     for number, name, start, end, *rest in db.execute("SELECT id, name, start_time, end_time, break_minutes, minutes, grace_minutes FROM shifts ORDER BY id"):
-        found[number] = Shift(name, clock(start) if start else None, clock(end) if end else None, *rest)
-    return found
+        shifts[number] = Shift(name, clock(start) if start else None, clock(end) if end else None, *rest)
+    return shifts
 
 
 def _plans(db: Database) -> list[Plan]:

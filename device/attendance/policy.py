@@ -1,4 +1,4 @@
-"""Attendance rules: is this a new punch, and in which direction? Pure; the clock is handed in."""
+"""Attendance rules: whether this is a new punch, and in which direction. Pure; the caller passes the time."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ class NotRecorded:
     """Not a new punch."""
 
     reason: str  # for the screen, in local time
-    until: float  # s since the epoch: from here on the person is recorded again
-    at: float = 0.0  # s since the epoch: the punch that holds this one back
+    until: float  # s since the epoch: from then on the person is recorded again
+    at: float = 0.0  # s since the epoch: the earlier punch because of which this one is refused
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A new punch whose direction the person is to say."""
+    """A new punch whose direction the person has to choose."""
 
-    suggested: Direction  # what `alternate` would take
+    suggested: Direction  # the one that `alternate` would give
 
 
 @dataclass(frozen=True)
 class AttendancePolicy:
     """Refractory period and direction; built from `AttendanceSettings`.
 
-    Only the distance in time to the last punch counts, forwards or backwards. So a clock that is set back a little
-    cannot record somebody twice, and one that is set back by hours (a board without a battery, before NTP answers)
-    locks nobody out: a punch too many can be corrected, a lost one cannot.
+    Only the time between this punch and the last one counts, forwards or backwards. So nobody is recorded twice when
+    the clock is set back a little, and nobody is locked out when it is set back by hours (a board without a battery,
+    before NTP answers): a superfluous punch can be corrected, a lost one cannot.
     """
 
     settings: AttendanceSettings
@@ -42,11 +42,11 @@ class AttendancePolicy:
     def decide(self, last: LastPunch | None, now: float, last_seen: float | None = None) -> Direction | NotRecorded | Asked:
         """The direction of a punch at `now` (s since the epoch), or why there is none.
 
-        `last_seen` is when the terminal last recognised this person: who lingers before it is not recorded again until
-        they have been away for the refractory period.
+        `last_seen` is when the terminal last recognised this person: a person who stays in view is not recorded again
+        until they have been away for the refractory period.
 
-        `alternate` begins anew with "in" when the last punch is further away than `alternate_reset_hours`: a
-        forgotten check-out does not turn the following days round, and a night shift stays one piece.
+        `alternate` starts again with "in" when the last punch is further away than `alternate_reset_hours`: a forgotten
+        check-out does not reverse the directions of the following days, and a night shift stays one stay.
         """
         apart = abs(now - last.occurred_at) if last else float("inf")
         away = min(apart, abs(now - last_seen)) if last_seen is not None else apart
@@ -65,7 +65,7 @@ class AttendancePolicy:
 
 
 def by_schedule(schedule: str, now: float) -> Direction:
-    """The direction of the last entry that has begun; before the first of the day that is the last one of the day before."""
+    """The direction of the last entry that has begun; before the first entry of a day, that is the last one of the day before."""
     entries = scheduled(schedule)
     local = datetime.fromtimestamp(now)
     begun = [direction for minute, direction in entries if minute <= local.hour * 60 + local.minute]

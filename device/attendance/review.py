@@ -1,4 +1,4 @@
-"""The review desk: corrections asked for, decided, and the periods nobody may change any more.
+"""The review desk: requests for corrections, decisions on them, and locked periods.
 
 A request changes nothing. Its approval appends a correction to the chain, in the same transaction as the decision.
 """
@@ -29,27 +29,27 @@ STATES = ("open", "approved", "refused")
 
 
 class NoChange(StoreError):
-    """A correction after which everything would be as it is."""
+    """A correction that would change nothing."""
 
     code = "correction.no_change"
 
 
 class NotAllowed(StoreError):
-    """A decision this person may not make, or a change in a locked period."""
+    """A decision that this person may not make, or a change in a locked period."""
 
     code = "correction.not_allowed"
 
 
 @dataclass(frozen=True)
 class Request:
-    """A correction somebody asked for."""
+    """A request for a correction."""
 
     id: int
     draft: CorrectionDraft
-    before: LastPunch | None  # what counts now; of an approved one: what counted before it
+    before: LastPunch | None  # what counts now; for an approved request, what counted before it
     requested_by: str
     requested_at: float  # s since the epoch, UTC
-    state: str  # of STATES
+    state: str  # one of STATES
     decided_by: str = ""
     decided_at: float | None = None
     note: str = ""
@@ -58,7 +58,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Lock:
-    """A period whose sheets do not change any more."""
+    """A period whose timesheets no longer change."""
 
     id: int
     first: date
@@ -93,7 +93,7 @@ class Desk:
             corrections.check_target(db, draft)
             if current(db, draft.punch_id, draft.amends) == draft.replacement:
                 raise NoChange("this correction would change nothing; give another time or direction")
-            db.execute("SAVEPOINT trial")  # so that nobody asks for what cannot be approved
+            db.execute("SAVEPOINT trial")  # refuses a request that could not be approved
             self._append(db, draft, by)
             db.execute("ROLLBACK TO trial")
             row = {**draft.row(), "requested_by": clean_text("name", by, 200), "requested_at": to_ms(self._now)}
@@ -106,14 +106,14 @@ class Desk:
         """Approve a request, which makes the correction count, or refuse it.
 
         Raises:
-            StoreError: no such request, or it was decided before.
-            NotAllowed: one's own request where the site wants four eyes; the period is locked.
+            StoreError: no such request, or it is decided already.
+            NotAllowed: it is their own request and the site requires four eyes, or the period is locked.
         """
         note = clean_text("note", note, 1000) if note.strip() else ""
         with self.store.transaction() as db:
             request = self._one(db, request_id)
             if request.state != "open":
-                raise StoreError(f"request {request_id} was {request.state} before by {request.decided_by}; nothing was changed", code="store.decided")
+                raise StoreError(f"request {request_id} was already {request.state} by {request.decided_by}; nothing was changed", code="store.decided")
             if approve and request.requested_by == by and read_site(db).four_eyes:
                 raise NotAllowed("nobody approves a correction they asked for themselves; let somebody else decide it", code="correction.own")
             correction_id = self._append(db, request.draft, by) if approve else None
@@ -145,7 +145,7 @@ class Desk:
         """From now on no correction, plan or absence may change these days.
 
         Raises:
-            StoreError: the period is not over, touches a locked one, or has open requests.
+            StoreError: the period is not over, overlaps a locked one, or has open requests.
         """
         with self.store.transaction() as db:
             site = read_site(db)
@@ -153,7 +153,7 @@ class Desk:
             if first > last or end > minute(self._now):
                 raise StoreError(f"{first} to {last} is not over yet; lock it after {last}", code="store.period_open")
             if any(lock.first <= last and lock.last >= first for lock in _locks(db) if lock.lifted_at is None):
-                raise StoreError(f"{first} to {last} touches a period that is locked already", code="store.period_twice")
+                raise StoreError(f"{first} to {last} overlaps a period that is already locked", code="store.period_twice")
             waiting = [r for r in _requests(db, "d.request_id IS NULL ORDER BY r.id") if _touches(r, begin * 60, end * 60)]
             if waiting:
                 raise StoreError(f"{len(waiting)} requests for corrections in this period are open; decide them first", code="store.period_waits")
@@ -164,28 +164,31 @@ class Desk:
             return next(lock for lock in _locks(db) if lock.id == number)
 
     def lift(self, lock_id: int, by: str) -> None:
-        """Open a locked period again; the audit keeps who did."""
+        """Open a locked period again; the audit records who did it."""
         with self.store.transaction() as db:
             sql = "UPDATE period_locks SET lifted_by = ?, lifted_at = ? WHERE id = ? AND lifted_at IS NULL"
             if not db.execute(sql, [clean_text("name", by, 200), to_ms(self._now), lock_id]).rowcount:
-                raise StoreError(f"there is no lock {lock_id} that could be lifted", code="store.no_such")
+                raise StoreError(f"there is no lock {lock_id}, or it was already lifted", code="store.no_such")
             self.store.note_by(by, Action.PERIOD_LOCK_LIFTED, lock_id=lock_id)
 
     def locks(self) -> list[Lock]:
-        """All that ever were, newest first."""
+        """All locks, lifted ones too, newest first."""
         with self.store.reading() as db:
             return _locks(db)
 
     # inside a transaction
 
     def _one(self, db: Database, request_id: int) -> Request:
-        found = _requests(db, "r.id = :id", id=request_id)
-        if not found:
+        requests = _requests(db, "r.id = :id", id=request_id)
+        if not requests:
             raise StoreError(f"there is no request {request_id}", code="store.no_such")
-        return found[0]
+        return requests[0]
 
     def _append(self, db: Database, draft: CorrectionDraft, by: str) -> int:
-        """Append the correction, unless a day of a locked period would change; triggers refuse what lies in one, this what reaches into one."""
+        """Append the correction, unless it would change a day of a locked period.
+
+        Triggers refuse a correction inside a locked period; this refuses one outside it that still changes its days.
+        """
         before = list(self._locked_sheets(db, draft))
         correction_id = corrections.append(db, draft, by)
         changed = list(locked_days_changed(db, draft.person_id, before, minute(self._now)))
@@ -202,7 +205,7 @@ class Desk:
 
 
 def current(db: Database, punch_id: int | None, amends: int | None, before_id: int | None = None) -> LastPunch | None:
-    """What counts for a punch, or for one that a correction added, now or before a correction; None: nothing."""
+    """What counts for a punch, or for one that a correction added: now, or before correction `before_id`; None: nothing counts."""
     about = {"punch_id": punch_id, "amends": amends, "id": before_id}
     mine = "punch_id = :punch_id OR id = :amends OR amends = :amends"
     sql = f"SELECT occurred_at, direction FROM corrections WHERE ({mine}) AND (:id IS NULL OR id < :id) ORDER BY id DESC LIMIT 1"

@@ -1,4 +1,4 @@
-"""Timesheets out of the store: a person over some days, everybody on a day. The rules are `device/attendance/timesheet/`, pure; this reads what they need."""
+"""Timesheets from the store, for one person or for everybody. This reads what the pure rules in `device/attendance/timesheet/` need."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from device.storage.corrections import CorrectionDraft
 from device.storage.effective import Entry, supposing
 from device.storage.store import Store
 
-MARGIN_DAYS = 2  # read beyond both ends, so that a stay over midnight is whole
+MARGIN_DAYS = 2  # days read before and after the days wanted, so that a stay over midnight is complete
 
 
 def person_sheet(store: Store, person_id: int, days: Sequence[date], as_of: int) -> tuple[Site, Sheet]:
-    """One person's days in a row, and the rules they were computed with."""
+    """One person's timesheet for consecutive days, and the rules it was computed with."""
     with store.reading() as db:
         site = site_on(db, days[0], days[-1])
         return site, sheet_within(db, person_id, days, site, as_of)
@@ -38,28 +38,28 @@ def company_sheets(store: Store, days: Sequence[date], as_of: int) -> tuple[Site
 
 
 def with_and_without(store: Store, draft: CorrectionDraft, moments: Sequence[float], as_of: int) -> list[tuple[WorkDay, WorkDay]]:
-    """The days a correction would change: each as it is and as it would be.
+    """The days that a correction would change: each as it is and as it would be.
 
     Args:
-        moments: the times it is about, s since the epoch.
+        moments: the times that the correction concerns, s since the epoch.
     """
     with store.reading() as db:
         site = read_site(db)
         near = sorted({site.day_of(minute(at)) + timedelta(days=offset) for at in moments for offset in (-1, 0, 1)})
         schedule = read_schedules(db, draft.person_id)[draft.person_id]
         entries = corrections.entries(db, *reach(near, site), draft.person_id).get(draft.person_id, [])
-    instead = Entry(draft.replacement.occurred_at, draft.replacement.direction, draft.punch_id, 0, draft.amends) if draft.replacement else None
-    would = supposing(entries, draft.punch_id, draft.amends, instead)
-    both = [sheet(draft.person_id, counting, near, schedule, site, as_of).days for counting in (entries, would)]
-    return [(before, after) for before, after in zip(*both, strict=True) if _essence(before) != _essence(after)]
+    replacement = Entry(draft.replacement.occurred_at, draft.replacement.direction, draft.punch_id, 0, draft.amends) if draft.replacement else None
+    corrected = supposing(entries, draft.punch_id, draft.amends, replacement)
+    both = [sheet(draft.person_id, counting, near, schedule, site, as_of).days for counting in (entries, corrected)]
+    return [(before, after) for before, after in zip(*both, strict=True) if _hours(before) != _hours(after)]
 
 
-def _essence(day: WorkDay) -> tuple[object, ...]:
+def _hours(day: WorkDay) -> tuple[object, ...]:
     return [(stamp.at, stamp.step) for stamp in day.stamps], day.spans, day.faults, day.worked_minutes, day.late_minutes, day.early_minutes
 
 
 def locked_days_changed(db: Database, person_id: int, before: Sequence[Sheet], as_of: int) -> Iterator[date]:
-    """Days whose sheet is another than it was; inside the transaction that may have changed them."""
+    """Days whose timesheet has changed; called inside the transaction that may have changed them."""
     for old in before:
         days = [day.day for day in old.days]
         new = sheet_within(db, person_id, days, site_on(db, days[0], days[-1]), as_of)
@@ -67,14 +67,14 @@ def locked_days_changed(db: Database, person_id: int, before: Sequence[Sheet], a
 
 
 def site_on(db: Database, first: date, last: date) -> Site:
-    """The rules for these days: those of the lock where all of them lie in a locked period, else those in force now."""
+    """The rules for these days: those stored with the lock if all the days lie in one locked period, otherwise those in force now."""
     sql = "SELECT site FROM period_locks WHERE lifted_at IS NULL AND first_day <= ? AND last_day >= ?"
     row = db.execute(sql, [first.isoformat(), last.isoformat()]).fetchone()
     return site_from_json(row[0]) if row else read_site(db)
 
 
 def reach(days: Sequence[date], site: Site) -> tuple[float, float]:
-    """The time (s since the epoch) from which punches matter for these days."""
+    """From when until when (s since the epoch) punches matter for these days."""
     return site.begins(days[0] - timedelta(days=MARGIN_DAYS)) * 60.0, site.begins(days[-1] + timedelta(days=MARGIN_DAYS + 1)) * 60.0
 
 

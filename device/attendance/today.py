@@ -1,7 +1,7 @@
 """Today: where everybody is, kept up to date by reading only what is new.
 
-One board is shared by all pages of a terminal: however many browsers ask, a punch or a correction is read once and one
-person's day computed anew. So it is with a person who is added or changed, at the next look. After a change that may
+One `Board` is shared by all pages of a terminal: however many browsers ask, each punch or correction is read once, and
+only that person's days are computed again. The same holds for a person who is added or changed. After a change that may
 concern everybody, such as a holiday or the rules of the site, everything is read again.
 """
 
@@ -28,7 +28,7 @@ from device.storage.store import Store
 
 @dataclass(frozen=True)
 class Line:
-    """One person on the board."""
+    """One person on the page."""
 
     person_id: int
     name: str
@@ -39,14 +39,14 @@ class Line:
 
 @dataclass(frozen=True)
 class Picture:
-    """Everybody at one moment."""
+    """Everybody's presence at one moment."""
 
     site: Site
     day: date
     moment: int
     lines: tuple[Line, ...]  # by name
     last_punch_id: int
-    serial: int  # grows with every other picture
+    serial: int  # higher in each new picture
 
     @property
     def counts(self) -> Counter[State]:
@@ -55,16 +55,16 @@ class Picture:
 
 @dataclass(frozen=True)
 class _Mark:
-    """How far the database was read: what is beyond is new."""
+    """How far the database was read: rows with a higher id are new."""
 
     punch: int
     correction: int
-    audit: int  # plans, people and rules never change without a row there
+    audit: int  # each change of plans, people or rules has a row there
     day: date
 
 
 class Board:
-    """`clock` gives s since the epoch."""
+    """The presence of everybody, kept up to date. `clock` gives s since the epoch."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -75,16 +75,16 @@ class Board:
         self._schedules = Schedules({})
         self._site = Site()
         self._picture: Picture | None = None
-        self.whole_reads = 0  # how often everybody was read: slow where there are thousands
+        self.whole_reads = 0  # how often everybody was read, which is slow with thousands of people
 
     def picture(self, store: Store) -> Picture:
-        """As of now."""
+        """Everybody's presence as of now."""
         moment = minute(self._clock())
         with self._lock:
             with store.reading() as db:
                 changed = self._refresh(db, moment)
             if self._picture is None or changed or self._picture.moment != moment:
-                self._picture = self._drawn(moment)
+                self._picture = self._new_picture(moment)
             return self._picture
 
     def _refresh(self, db: Database, moment: int) -> bool:
@@ -114,7 +114,7 @@ class Board:
             self._days[person] = (yesterday, today)
 
     def _read_person(self, db: Database, person: int) -> None:
-        """Who they are and what is planned for them; not their days."""
+        """Read a person's name, code and schedule, but not their days."""
         row = db.execute("SELECT name, code FROM people WHERE id = ? AND active = 1", [person]).fetchone()
         if row is None:
             self._names.pop(person, None)
@@ -131,7 +131,7 @@ class Board:
     def _two(self, day: date) -> list[date]:
         return [day - timedelta(days=1), day]
 
-    def _drawn(self, moment: int) -> Picture:
+    def _new_picture(self, moment: int) -> Picture:
         lines = [Line(person, *self._names[person], presence(*self._days[person], self._site, moment), self._days[person]) for person in self._names]
         assert self._mark is not None
         serial = self._picture.serial + 1 if self._picture else 1
@@ -145,7 +145,7 @@ def _mark(db: Database, day: date) -> _Mark:
 
 
 def _changed_people(db: Database, since: int) -> set[int] | None:
-    """Who was added or changed, or planned otherwise, after an audit row; None: it may be everybody."""
+    """Ids of people who were added or changed, or whose plan changed, after an audit row; None: it may concern everybody."""
     sql = f"""SELECT DISTINCT action IN {sql_list(CHANGES_ONE_PERSON)}, json_extract(details, '$.person_id') FROM audit
         WHERE id > ? AND action NOT IN {sql_list(CHANGES_NOBODY)}"""
     rows = db.execute(sql, [since]).fetchall()
@@ -153,6 +153,6 @@ def _changed_people(db: Database, since: int) -> set[int] | None:
 
 
 def _recorded_people(db: Database, since: _Mark) -> set[int]:
-    """Who has a punch or a correction after the mark."""
+    """Ids of people who have a punch or a correction after the mark."""
     sql = "SELECT person_id FROM punches WHERE id > ? UNION SELECT person_id FROM corrections WHERE id > ?"
     return {row[0] for row in db.execute(sql, [since.punch, since.correction])}

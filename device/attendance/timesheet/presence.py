@@ -1,4 +1,4 @@
-"""Who is in, out, late, absent, on a break: what two days of a sheet say at a moment. Pure."""
+"""Presence: whether a person is in, out, late, absent or on a break at a moment, computed from two days of a timesheet. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from device.attendance.timesheet.workday import WorkDay
 from device.attendance.timesheet.worksite import Site
 
 State = Literal["in", "break", "out", "late", "absent", "expected", "away", "off"]
-STATES: dict[State, str] = {  # in the order a desk asks for them
+STATES: dict[State, str] = {  # in the order in which the page shows them
     "in": "in",
     "break": "on break",
     "out": "gone",
@@ -23,16 +23,16 @@ STATES: dict[State, str] = {  # in the order a desk asks for them
 
 @dataclass(frozen=True)
 class Presence:
-    """Where somebody is."""
+    """A person's state at a moment."""
 
     state: State
     since: int | None  # moment of the last punch
-    day: WorkDay  # the day it belongs to: today, or yesterday for somebody who is still in
+    day: WorkDay  # the day it belongs to: today, or yesterday for a person who is still in
     first_in: int | None
 
 
 def presence(yesterday: WorkDay, today: WorkDay, site: Site, as_of: int) -> Presence:
-    """Somebody who came yesterday and is still in within the longest stay counts as in."""
+    """A stay that began yesterday still counts while it is open and not longer than the longest stay."""
     longest = site.longest_stay_hours * 60
     for day in (today, yesterday):
         if day.stamps and day.state != "out" and as_of - day.stamps[0].at <= longest:

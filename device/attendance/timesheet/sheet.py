@@ -1,4 +1,4 @@
-"""A timesheet: one person over some days, with totals; and the rows other programs read."""
+"""A timesheet: one person over several days, with totals; and the rows that other programs read."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Totals:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A person's days in a row."""
+    """Consecutive days of one person."""
 
     person_id: int
     days: tuple[WorkDay, ...]
@@ -61,7 +61,7 @@ class Sheet:
 
 
 def sheet(person_id: int, entries: Sequence[Entry], days: Sequence[date], schedule: Schedule, site: Site, as_of: int) -> Sheet:
-    """The timesheet of one person; `entries` by time, from two days before the first day to two days after the last."""
+    """The timesheet of one person; `entries` in order of time, from two days before the first day to two days after the last."""
 
     @cache
     def planned(day: date) -> Planned:
@@ -71,7 +71,7 @@ def sheet(person_id: int, entries: Sequence[Entry], days: Sequence[date], schedu
 
 
 def row(person_id: int, name: str, code: str | None, day: WorkDay, site: Site) -> dict[str, Any]:
-    """A day under the names of COLUMNS; times are local, with their offset."""
+    """A day as a row with the names of COLUMNS; times are local, with their offset from UTC."""
     first = day.stamps[0] if day.stamps and day.stamps[0].step == "in" else None
     last = day.stamps[-1] if day.stamps and day.stamps[-1].step == "out" else None
     start, end = day.planned.span or (None, None)

@@ -1,4 +1,4 @@
-"""What somebody is meant to work: shifts, the cycle in which they follow each other, holidays, absence."""
+"""What a person is planned to work: shifts, the cycle in which they follow each other, holidays and absences."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal
 from device.attendance.timesheet.worksite import Site, TimesheetError
 
 Kind = Literal["work", "free", "holiday", "absence"]
-ABSENCES = {  # kind -> are its hours credited
+ABSENCES = {  # kind -> whether its hours are credited
     "vacation": True,
     "sick": True,
     "training": True,
@@ -21,10 +21,10 @@ ABSENCES = {  # kind -> are its hours credited
 
 @dataclass(frozen=True)
 class Shift:
-    """A shift of a day.
+    """A shift of one day.
 
     Fixed: `start` to `end` less an unpaid `break_minutes`; it may run over midnight, and has an hour less or more
-    where the clocks change. Flexible: `minutes` of work at any time; `start` to `end` is the core time, if there is one.
+    when the clocks change. Flexible: `minutes` of work at any time; `start` to `end` is the core time, if there is one.
     """
 
     name: str
@@ -32,11 +32,11 @@ class Shift:
     end: time | None = None
     break_minutes: int = 0  # of a fixed shift
     minutes: int | None = None  # of work in a flexible shift; None: the shift is fixed
-    grace_minutes: int = 0  # 0 to 120: so much later in or earlier out is neither late nor early
+    grace_minutes: int = 0  # 0 to 120: to come so much later or leave so much earlier is neither late nor early
 
     def __post_init__(self) -> None:
         if (self.start is None) != (self.end is None) or (self.start is not None and self.start == self.end):
-            raise TimesheetError(f"shift {self.name!r}: expected a start and another end, got {self.start} and {self.end}", code="timesheet.shift")
+            raise TimesheetError(f"shift {self.name!r}: expected a start and a different end, got {self.start} and {self.end}", code="timesheet.shift")
         if self.minutes is None and self.start is None:
             raise TimesheetError(f"shift {self.name!r}: a fixed shift needs start and end, a flexible one minutes", code="timesheet.shift")
         for key, value, high in (("break_minutes", self.break_minutes, 480), ("minutes", self.minutes or 0, 1440), ("grace_minutes", self.grace_minutes, 120)):
@@ -48,7 +48,7 @@ class Shift:
         return self.minutes is not None
 
     def span(self, day: date, site: Site) -> tuple[int, int] | None:
-        """When it lasts on a day, as moments; None without fixed or core time."""
+        """Its start and end on a day, as moments; None for a flexible shift without core time."""
         if self.start is None or self.end is None:
             return None
         last = day if self.end > self.start else day + timedelta(days=1)
@@ -57,10 +57,10 @@ class Shift:
 
 @dataclass(frozen=True)
 class Assignment:
-    """From `since` on somebody works through `cycle` again and again; `anchor` is one of the days its first entry falls on.
+    """From `since` on a person repeats `cycle`; `anchor` is one of the days on which its first entry falls.
 
-    The same every week: seven entries from a Monday. Rotating: as many days as it takes, each crew with an anchor of
-    its own. None is a free day; an empty cycle: no plan from then on.
+    The same every week: seven entries from a Monday. Rotating: as many days as needed, with a different anchor for each
+    crew. None is a free day; an empty cycle means no plan from then on.
     """
 
     since: date
@@ -77,7 +77,7 @@ class Assignment:
 
 @dataclass(frozen=True)
 class Absence:
-    """Somebody is not expected from `first` to `last`, both included."""
+    """A person is not expected from `first` to `last`, both included."""
 
     first: date
     last: date
@@ -96,8 +96,8 @@ class Planned:
 
     day: date
     kind: Kind
-    title: str  # name of the shift, of the holiday, kind of absence
-    span: tuple[int, int] | None = None  # the shift's, on a holiday and in absence too
+    title: str  # name of the shift or of the holiday, or kind of absence
+    span: tuple[int, int] | None = None  # start and end of the shift, also on a holiday and during an absence
     due_minutes: int = 0  # to be worked
     credited_minutes: int = 0  # paid without work
     grace_minutes: int = 0
@@ -112,7 +112,7 @@ class Schedule:
     absences: Sequence[Absence] = ()
 
     def planned(self, day: date, site: Site) -> Planned:
-        """A holiday stands above an absence, both above the shift; of several assignments from one day on the last one holds."""
+        """A holiday overrides an absence, and both override the shift; of several assignments from the same day on, the last one holds."""
         shift = self._shift(day)
         span = shift.span(day, site) if shift else None
         minutes = _work_minutes(shift, span) if shift else 0

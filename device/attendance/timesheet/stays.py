@@ -1,7 +1,7 @@
 """Which punches belong together, to which day, and what lies between them.
 
-One rule: time counts only between two punches that fit together. What lies between others is neither work nor break,
-and the day says what is missing.
+One rule: time counts only between two punches that fit together. The time between any others is neither work nor break,
+and the day lists what is missing.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from device.storage.effective import Entry
 Step = Literal["in", "out", "break_start", "break_end"]
 Fault = Literal["missing in", "missing out", "missing break start", "missing break end"]
 
-# Two punches of one day in a row -> the time between them, or what is missing. An "in" that does not end a break begins a new stay:
-# when the one before is open, its "out" is missing.
+# Two consecutive punches of one day -> the time between them, or what is missing. An "in" that does not end a break begins a new stay:
+# when the stay before it is open, the "out" of that stay is missing.
 BETWEEN: dict[tuple[Step, Step], Literal["work", "break"] | Fault] = {
     ("in", "out"): "work",
     ("in", "break_start"): "work",
@@ -27,7 +27,7 @@ BETWEEN: dict[tuple[Step, Step], Literal["work", "break"] | Fault] = {
     ("break_end", "break_start"): "work",
     ("break_start", "break_end"): "break",
     ("break_start", "in"): "break",
-    ("out", "in"): "break",  # gone and back on one day
+    ("out", "in"): "break",  # left and came back on the same day
     ("out", "break_end"): "break",
     ("out", "out"): "missing in",
     ("out", "break_start"): "missing in",
@@ -40,7 +40,7 @@ BETWEEN: dict[tuple[Step, Step], Literal["work", "break"] | Fault] = {
 
 @dataclass(frozen=True)
 class Stamp:
-    """A punch with its direction settled."""
+    """A punch whose direction is no longer `auto`."""
 
     at: int  # moment
     step: Step
@@ -49,7 +49,7 @@ class Stamp:
 
 @dataclass(frozen=True)
 class Stay:
-    """From an arrival to the departure that fits, breaks included; all of it belongs to the day it began on."""
+    """From an arrival to the matching departure, breaks included; all of it belongs to the day on which it began."""
 
     day: date
     stamps: tuple[Stamp, ...]
@@ -62,7 +62,7 @@ class Stay:
 def stays(entries: Sequence[Entry], site: Site, day_of: Callable[[int], date]) -> list[Stay]:
     """Group punches, ordered by time, into stays.
 
-    `auto` is the step that follows the one before it, "in" after too long a time. A repeated punch is left out.
+    `auto` becomes the step that follows the previous one, or "in" where the stay would be too long. A repeated punch is left out.
     """
     found: list[Stay] = []
     for entry in entries:
@@ -99,7 +99,7 @@ class Span:
 
 
 def spans(day: Sequence[Stay], site: Site, still_there: bool) -> tuple[list[Span], list[Fault]]:
-    """What the stays of one day amount to: spans by time, and what is missing.
+    """The spans of the stays of one day, in order of time, and what is missing.
 
     Args:
         still_there: the last stay is not over yet, so its departure is not missing.

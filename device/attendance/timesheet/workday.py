@@ -12,7 +12,7 @@ from device.attendance.timesheet.stays import spans as spans_of
 from device.attendance.timesheet.worksite import Site
 from device.storage.effective import Entry
 
-SLACK_MINUTES = 120  # so much before its start and after its end a shift still takes the punches of its day
+SLACK_MINUTES = 120  # punches so long before the start or after the end of a shift still belong to its day
 
 
 @dataclass(frozen=True)
@@ -21,20 +21,20 @@ class WorkDay:
 
     day: date
     planned: Planned
-    stamps: tuple[Stamp, ...]  # what counts, directions settled
+    stamps: tuple[Stamp, ...]  # the punches that count
     spans: tuple[Span, ...]
     faults: tuple[Fault, ...]
-    worked_minutes: int  # less `deducted_minutes`
+    worked_minutes: int  # `deducted_minutes` already subtracted
     break_minutes: int  # taken
     deducted_minutes: int  # breaks that were due and not taken
     late_minutes: int
     early_minutes: int
     state: str  # "in", "break", "out", or "" before the first punch
-    over: bool  # nothing can be added to it but by a correction
+    over: bool  # only a correction can still change it
 
     @property
     def balance_minutes(self) -> int:
-        """Worked less due, of a day that is over."""
+        """Worked minus due minutes of a day that is over, otherwise 0."""
         return self.worked_minutes - self.planned.due_minutes if self.over else 0
 
     @property
@@ -47,15 +47,15 @@ class WorkDay:
 
     @property
     def absent(self) -> bool:
-        """A shift was planned and nobody came."""
+        """A shift was planned and there is no punch."""
         return self.over and self.planned.kind == "work" and not self.stamps
 
 
 def begins(day: date, planned: Callable[[date], Planned], site: Site) -> int:
-    """The moment from which on an arrival belongs to a day.
+    """The moment from which an arrival belongs to a day.
 
-    The site's day start, moved away from shifts that lie across it: two hours after the end of the shift before, two
-    hours before the start of the day's own, half-way where there is less between them.
+    The site's day start, moved away from shifts that lie across it: to two hours after the end of the previous day's
+    shift or two hours before the start of the day's own; half-way where there is less time between them.
     """
     before, own = planned(day - timedelta(days=1)).span, planned(day).span
     moment = site.begins(day)
@@ -67,11 +67,11 @@ def begins(day: date, planned: Callable[[date], Planned], site: Site) -> int:
 
 
 def work_days(entries: Sequence[Entry], days: Sequence[date], planned: Callable[[date], Planned], site: Site, as_of: int) -> tuple[WorkDay, ...]:
-    """The days asked for, in a row.
+    """The given days, in order.
 
     Args:
-        entries: what counts, by time, from a day before the first day to a day after the last.
-        as_of: the moment of the look; a stay that may still end by itself misses nothing.
+        entries: what counts, in order of time, from a day before the first day to a day after the last.
+        as_of: the moment for which the days are computed; nothing is missing from a stay that may still end.
     """
 
     def day_of(moment: int) -> date:
@@ -104,7 +104,7 @@ def _assessed(planned: Planned, stamps: tuple[Stamp, ...], spans: Sequence[Span]
 
 
 def deduction(worked: int, taken: int, minimum_breaks: Sequence[tuple[int, int]]) -> int:
-    """Minutes of break that were due and not taken; never so many that the rule would no longer hold."""
+    """Minutes of break that were due and not taken; at most the minutes worked beyond those after which the break is due."""
     short = 0
     for after, due in minimum_breaks:
         short = max(short, min(due - taken, worked - after))
@@ -112,7 +112,7 @@ def deduction(worked: int, taken: int, minimum_breaks: Sequence[tuple[int, int]]
 
 
 def _late_and_early(planned: Planned, stamps: Sequence[Stamp], over: bool) -> tuple[int, int]:
-    """Beyond the grace all of it counts; unknown where the first "in" or the last "out" is missing, early only once the day is over."""
+    """Beyond the grace period all minutes count; 0 where the first "in" or the last "out" is missing, and early only once the day is over."""
     if planned.kind != "work" or planned.span is None or not stamps:
         return 0, 0
     late = stamps[0].at - planned.span[0] if stamps[0].step == "in" else 0

@@ -1,4 +1,4 @@
-"""The site: its time zone, when a day begins, and the few rules that hold for everybody there."""
+"""The site: its time zone, when a day begins, and the few rules that apply to everybody there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOCALTIME = Path("/etc/localtime")
 
 
 class TimesheetError(ClockfaceError):
-    """A rule, plan or day that makes no sense; the message says what is allowed."""
+    """An invalid rule, plan or day; the message says what is allowed."""
 
     code = "timesheet"
 
@@ -26,18 +26,18 @@ class TimesheetError(ClockfaceError):
 class Site:
     """Rules of a site.
 
-    `day_start`: a day lasts from this local time to the same of the next day, 23 or 25 hours where the clocks change.
-    `minimum_breaks`: (after so many minutes of work, a break of so many is due), e.g. ((360, 30), (540, 45)); what was
-    not taken is deducted.
+    `day_start`: a day lasts from this local time to the same time of the next day, 23 or 25 hours when the clocks change.
+    `minimum_breaks`: (after so many minutes of work, a break of so many is due), e.g. ((360, 30), (540, 45)); minutes
+    that were not taken are deducted.
     """
 
     zone: str = "UTC"  # IANA name
     day_start: time = time(0)
-    longest_stay_hours: int = 16  # 1 to 36: what lasts longer is two punches that do not belong together
-    repeat_minutes: int = 2  # 0 to 60: the same direction again so soon is the same punch
-    rounding_minutes: int = 1  # each punch to the nearest; 1: the minute the clock showed
+    longest_stay_hours: int = 16  # 1 to 36: punches further apart do not belong to one stay
+    repeat_minutes: int = 2  # 0 to 60: a punch in the same direction within this time is a repetition
+    rounding_minutes: int = 1  # each punch is rounded to the nearest multiple; 1: the minute the clock showed
     minimum_breaks: tuple[tuple[int, int], ...] = field(default=())
-    four_eyes: bool = True  # nobody approves a correction they asked for themselves
+    four_eyes: bool = True  # nobody may approve a correction that they asked for themselves
 
     def __post_init__(self) -> None:
         zone(self.zone)
@@ -47,10 +47,10 @@ class Site:
         if self.rounding_minutes not in ROUNDINGS:
             raise TimesheetError(f"site: rounding_minutes expected one of {', '.join(map(str, ROUNDINGS))}, got {self.rounding_minutes}", code="timesheet.site")
         if any(after < 0 or not 0 < minutes <= 240 for after, minutes in self.minimum_breaks) or sorted(self.minimum_breaks) != list(self.minimum_breaks):
-            raise TimesheetError(f"site: minimum_breaks expected rising pairs of minutes (work, break), got {self.minimum_breaks}", code="timesheet.site")
+            raise TimesheetError(f"site: minimum_breaks expected pairs of minutes (work, break), rising, got {self.minimum_breaks}", code="timesheet.site")
 
     def moment(self, day: date, at: time) -> int:
-        """A local time as a moment; one the clocks skip counts on from before the change, one they repeat is the first."""
+        """A local time as a moment. A time that the clocks skip has the offset from before the change; of a time that they repeat it is the first."""
         return _moment(self.zone, day, at)
 
     def local(self, moment: int) -> datetime:
@@ -58,11 +58,11 @@ class Site:
         return datetime.fromtimestamp(moment * 60, zone(self.zone))
 
     def begins(self, day: date) -> int:
-        """The moment a day begins; it ends where the next begins."""
+        """The moment at which a day begins; it ends when the next one begins."""
         return self.moment(day, self.day_start)
 
     def day_of(self, moment: int) -> date:
-        """The day a moment lies in."""
+        """The day that a moment belongs to."""
         day = self.local(moment).date()
         while moment < self.begins(day):
             day -= timedelta(days=1)
@@ -74,7 +74,7 @@ class Site:
         return (moment + self.rounding_minutes // 2) // self.rounding_minutes * self.rounding_minutes
 
 
-@lru_cache(maxsize=20_000)  # a sheet asks for the same few days again and again
+@lru_cache(maxsize=20_000)  # a timesheet needs the same few days many times
 def _moment(name: str, day: date, at: time) -> int:
     return int(datetime.combine(day, at, zone(name)).timestamp() // 60)
 
@@ -84,7 +84,7 @@ def zone(name: str) -> ZoneInfo:
     """A time zone by its IANA name.
 
     Raises:
-        TimesheetError: there is none of that name.
+        TimesheetError: there is no time zone of that name.
     """
     try:
         return ZoneInfo(name)
@@ -95,7 +95,7 @@ def zone(name: str) -> ZoneInfo:
 
 
 def system_zone(localtime: Path = LOCALTIME) -> str:
-    """The board's own time zone, for a site that has not been set up; UTC where the board does not name one."""
+    """The board's own time zone, for a site that has not been set up; UTC if the board has none set."""
     for name in (os.environ.get("TZ", "").lstrip(":"), os.path.realpath(localtime).partition("zoneinfo/")[2]):
         with suppress(TimesheetError):
             if name:
@@ -112,11 +112,11 @@ def month_days(month: str) -> list[date]:
     """The days of "2026-11".
 
     Raises:
-        TimesheetError: no month.
+        TimesheetError: the text is not a month.
     """
     try:
         first = datetime.strptime(month, "%Y-%m").replace(tzinfo=timezone.utc).date()
     except ValueError as error:
-        raise TimesheetError(f"{month[:20]!a} is no month; write it as 2026-11", code="timesheet.text") from error
+        raise TimesheetError(f"{month[:20]!a} is not a month; write it as 2026-11", code="timesheet.text") from error
     days = [first + timedelta(days=offset) for offset in range(31)]
     return [day for day in days if day.month == first.month]

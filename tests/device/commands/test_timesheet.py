@@ -108,8 +108,8 @@ def test_tables(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["timesheet", "--month", "11/2026"], 2, "is no month; write it as 2026-11"),
-        (["timesheet", "--day", "2026-02-30"], 2, "is no day; write it as 2026-11-24"),
+        (["timesheet", "--month", "11/2026"], 2, "is not a month; write it as 2026-11"),
+        (["timesheet", "--day", "2026-02-30"], 2, "is not a day; write it as 2026-11-24"),
         (["timesheet", "--person", "Nobody"], 1, "nobody has the id"),
         (["timesheet", "--out", "x"], 2, "--out needs"),
         (["schedule", "site", "--zone", "Europe/Nowhere"], 1, "there is no time zone"),
@@ -118,7 +118,7 @@ def test_tables(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["schedule", "site"], 1, "nothing to change"),
         (["schedule", "shift", "day", "--from", "07:00", "--to", "15:00"], 1, "never changed"),
         (["schedule", "shift", "x", "--from", "7am", "--to", "15:00"], 1, "write it as 08:00"),
-        (["schedule", "shift", "x", "--from", "07:00"], 1, "expected a start and another end"),
+        (["schedule", "shift", "x", "--from", "07:00"], 1, "expected a start and a different end"),
         (["schedule", "shift", "x"], 1, "a fixed shift needs start and end"),
         (["schedule", "plan", "y", "nope", "--anchor", "2026-11-02"], 1, "there is no shift named 'nope'; there are: day"),
         (["schedule", "assign", "E1", "nope", "--since", "2026-11-02"], 1, "there are: week"),

@@ -160,7 +160,7 @@ def test_schedule_by_its_forms(staffed: Desk) -> None:
 @pytest.mark.parametrize(
     ("path", "said"),
     [
-        ("/log?from=yesterday", "is no day"),
+        ("/log?from=yesterday", "is not a day"),
         ("/log?from=2026-09-18&to=2026-09-01", "the first before the last"),
         ("/log?from=1990-01-01&to=2026-09-01", "at most 366 days"),
         ("/log?method=magic", "expected one of face, pin, manual"),
@@ -169,7 +169,7 @@ def test_schedule_by_its_forms(staffed: Desk) -> None:
         ("/log?page=99999999999999999999", "expected a number from 1"),
         ("/log?from=0001-01-01&to=0001-01-01", ""),
         ("/log?from=9999-12-31&to=9999-12-31", ""),
-        ("/timesheets?month=2026-13", "is no month"),
+        ("/timesheets?month=2026-13", "is not a month"),
         ("/timesheets?month=0001-01", ""),
         ("/timesheets?month=9999-12", ""),
         ("/timesheets/day?day=9999-12-31", ""),
@@ -179,7 +179,7 @@ def test_schedule_by_its_forms(staffed: Desk) -> None:
         ("/corrections/99", "no request 99"),
         ("/corrections?state=lost", "expected one of open"),
         ("/exports/log?format=pdf", "expected one of csv"),
-        ("/exports/timesheet?month=2026-9x", "is no month"),
+        ("/exports/timesheet?month=2026-9x", "is not a month"),
     ],
 )
 def test_nonsense_in_an_address_is_named(staffed: Desk, path: str, said: str) -> None:
@@ -194,7 +194,7 @@ def test_nonsense_in_an_address_is_named(staffed: Desk, path: str, said: str) ->
         ("/corrections", {"person": "x"}, "expected a whole number"),
         ("/corrections", {"person": "1", "day": "2026-09-18", "target": "punch:x"}, "choose the punch"),
         ("/corrections", {"person": "1", "day": "2026-09-18", "target": "punch:3", "action": "replace", "direction": "sideways"}, "choose a direction"),
-        ("/corrections", {"person": "1", "day": "2026-09-18", "target": "new", "punch_day": "2026-09-18", "time": "25:00", "direction": "in"}, "no time"),
+        ("/corrections", {"person": "1", "day": "2026-09-18", "target": "new", "punch_day": "2026-09-18", "time": "25:00", "direction": "in"}, "is not a time of day"),
         ("/corrections", {"person": "1", "day": "2026-09-18", "target": "punch:2", "action": "remove", "reason": "x"}, "has no punch 2"),
         ("/corrections", {"person": "1", "day": "2026-09-18", "target": "punch:3", "action": "remove", "reason": " "}, "reason"),
         ("/periods", {"month": "2026-09"}, "not over yet"),
@@ -203,7 +203,7 @@ def test_nonsense_in_an_address_is_named(staffed: Desk, path: str, said: str) ->
         ("/schedule/assignments", {"person": "E1", "plan": "77", "since": "2026-09-21"}, "no plan 77"),
         ("/schedule/absences", {"person": "E1", "first": "2026-09-21", "last": "2026-09-20", "kind": "sick"}, "lies before its first"),
         ("/schedule/absences/5/cancel", {}, "no absence 5"),
-        ("/schedule/holidays", {"day": "soon", "name": "x"}, "is no day"),
+        ("/schedule/holidays", {"day": "soon", "name": "x"}, "is not a day"),
     ],
 )
 def test_forms_that_make_no_sense(staffed: Desk, path: str, fields: dict[str, str], said: str) -> None:
