@@ -19,15 +19,15 @@ ALTERNATE = AttendancePolicy(AttendanceSettings(refractory_seconds=60))
 
 
 def day(policy: AttendancePolicy, times: list[float]) -> list[Direction]:
-    """The punches of somebody who stands before the camera at these times."""
+    """Directions of the punches of a person who is recognised at these times."""
     last: LastPunch | None = None
-    said: list[Direction] = []
+    directions: list[Direction] = []
     for now in times:
         answer = policy.decide(last, now)
         if not isinstance(answer, (NotRecorded, Asked)):
             last = LastPunch(now, answer)
-            said.append(answer)
-    return said
+            directions.append(answer)
+    return directions
 
 
 def test_the_first_punch_is_in() -> None:
@@ -41,7 +41,7 @@ def test_refractory_period(seconds: float, refused: bool) -> None:
     assert refused or answer == "out"
 
 
-def test_a_refusal_says_since_when_and_until_when() -> None:
+def test_a_refusal_states_its_punch_and_its_end() -> None:
     assert ALTERNATE.decide(LastPunch(NOON, "in"), NOON + 5) == NotRecorded("already recorded at 12:00:00", NOON + 60, NOON)
 
 
@@ -57,17 +57,17 @@ def test_a_fixed_direction_stays(direction: Direction) -> None:
 
 
 @pytest.mark.parametrize(("last", "following"), [("in", "out"), ("out", "in"), ("break_start", "break_end"), ("break_end", "out"), ("auto", "in")])
-def test_what_follows(last: Direction, following: Direction) -> None:
+def test_alternate_gives_the_following_direction(last: Direction, following: Direction) -> None:
     assert ALTERNATE.decide(LastPunch(NOON, last), NOON + HOUR) == following
 
 
-def test_a_forgotten_check_out_does_not_turn_later_days_round() -> None:
+def test_a_forgotten_check_out_does_not_reverse_later_days() -> None:
     days = [[8, 17], [8], [8, 17], [8, 17]]  # hours; nobody checked out on the second day
     times = [NOON - 12 * HOUR + (24 * number + hour) * HOUR for number, hours in enumerate(days) for hour in hours]
     assert day(ALTERNATE, times) == ["in", "out", "in", "in", "out", "in", "out"]
 
 
-def test_a_night_shift_is_one_piece() -> None:
+def test_a_night_shift_is_one_stay() -> None:
     assert day(ALTERNATE, [NOON + 10 * HOUR, NOON + 18 * HOUR]) == ["in", "out"]
 
 
@@ -81,7 +81,7 @@ def test_a_clock_set_back_by_hours_locks_nobody_out() -> None:
     assert ALTERNATE.decide(LastPunch(NOON, "in"), NOON - 3 * HOUR) == "out"
 
 
-def test_a_clock_set_back_by_days_begins_anew() -> None:
+def test_a_clock_set_back_by_days_starts_again_with_in() -> None:
     assert ALTERNATE.decide(LastPunch(NOON, "in"), NOON - 30 * 24 * HOUR) == "in"
 
 
@@ -99,7 +99,7 @@ def test_accepted_punches_are_a_refractory_period_apart(times: list[float], seco
             last = LastPunch(now, answer)
 
 
-def test_who_lingers_is_not_recorded_again_until_they_were_away() -> None:
+def test_a_person_who_stays_in_view_is_not_recorded_again_until_they_were_away() -> None:
     last = LastPunch(NOON, "in")
     for minute in range(1, 60):
         assert isinstance(ALTERNATE.decide(last, NOON + 60 * minute, last_seen=NOON + 60 * minute - 1), NotRecorded)
@@ -130,7 +130,7 @@ def test_a_schedule_is_put_in_order() -> None:
     assert scheduled("14:00 out, 5:30 in") == [(330, "in"), (840, "out")]
 
 
-def test_asked_suggests_what_alternate_would_take_and_keeps_the_refractory_period() -> None:
+def test_asked_suggests_what_alternate_would_give_and_keeps_the_refractory_period() -> None:
     policy = AttendancePolicy(AttendanceSettings(direction="asked"))
     assert policy.decide(None, NOON) == Asked("in")
     assert policy.decide(LastPunch(NOON - HOUR, "in"), NOON) == Asked("out")

@@ -1,4 +1,4 @@
-"""What the desk reads, on an invented site: log pages, Today and the numbers of the plots, each against counting by hand."""
+"""What the review site reads, on a generated site: log pages, Today and the numbers of the plots, each compared with a plain count."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SITE = Site("Europe/Berlin")
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("invented") / "site.db"
+    path = tmp_path_factory.mktemp("generated") / "site.db"
     sample_data.fill(path, people=24, punches=900, now=NOW, seed=7)
     return path
 
@@ -51,7 +51,7 @@ def local(punch: Punch) -> datetime:
     return datetime.fromtimestamp(punch.occurred_at, ZONE)
 
 
-def test_the_chains_of_an_invented_site_are_whole(filled: Path) -> None:
+def test_the_hash_chains_of_a_generated_site_are_intact(filled: Path) -> None:
     with Store.open(filled) as store:
         assert all(store.verify_chain(table).ok for table in ("punches", "corrections", "audit"))
         assert len(store.punches()) == 900 and all(punch.occurred_at < NOW for punch in store.punches())
@@ -69,9 +69,9 @@ def test_the_chains_of_an_invented_site_are_whole(filled: Path) -> None:
         LogFilter(date(2026, 12, 1), date(2026, 12, 2)),
     ],
 )
-def test_log_pages_hold_what_fits_newest_first(filled: Path, chosen: LogFilter) -> None:
+def test_log_pages_hold_what_the_filter_selects_newest_first(filled: Path, chosen: LogFilter) -> None:
     with Store.open(filled) as store:
-        fits = [
+        selected = [
             punch.id
             for punch in sorted(store.punches(), key=lambda punch: (punch.occurred_at, punch.id), reverse=True)
             if chosen.first <= local(punch).date() <= chosen.last
@@ -79,11 +79,11 @@ def test_log_pages_hold_what_fits_newest_first(filled: Path, chosen: LogFilter) 
             and chosen.device in ("", punch.device)
             and chosen.method in ("", punch.method)
         ]
-        pages = [log_page(store, chosen, SITE, number) for number in range(1, max(1, -(-len(fits) // PAGE)) + 1)]
-        assert [line.punch.id for page in pages for line in page.lines] == fits
-        assert {page.total for page in pages} == {len(fits)} and [page.more for page in pages] == [*[True] * (len(pages) - 1), False]
+        pages = [log_page(store, chosen, SITE, number) for number in range(1, max(1, -(-len(selected) // PAGE)) + 1)]
+        assert [line.punch.id for page in pages for line in page.lines] == selected
+        assert {page.total for page in pages} == {len(selected)} and [page.more for page in pages] == [*[True] * (len(pages) - 1), False]
         assert all(line.chain == "" for page in pages for line in page.lines)
-        assert log_page(store, chosen, SITE, 99).number == len(pages)  # beyond the end: the last one
+        assert log_page(store, chosen, SITE, 99).number == len(pages)  # beyond the end: the last page
 
 
 def test_a_correction_stands_beside_its_punch(own_copy: Path) -> None:
@@ -98,15 +98,15 @@ def test_a_correction_stands_beside_its_punch(own_copy: Path) -> None:
         assert line.corrected and line.counts is None
 
 
-def test_a_punch_taken_out_shows_at_the_one_after_it(own_copy: Path) -> None:
+def test_a_removed_punch_shows_at_the_one_after_it(own_copy: Path) -> None:
     with Store.open(own_copy) as store:
-        gone = [punch for punch in store.punches() if local(punch).date() == DAY][3].id
+        removed = [punch for punch in store.punches() if local(punch).date() == DAY][3].id
         with store.transaction() as db:
             db.execute("DROP TRIGGER punches_no_delete")
-            db.execute("DELETE FROM punches WHERE id = ?", [gone])
+            db.execute("DELETE FROM punches WHERE id = ?", [removed])
         lines = {line.punch.id: line.chain for line in log_page(store, LogFilter(DAY, DAY), SITE).lines}
-        assert lines[gone + 1] == "does not follow the one before it" and gone not in lines
-        assert [number for number, fault in lines.items() if fault] == [gone + 1]
+        assert lines[removed + 1] == "does not follow the one before it" and removed not in lines
+        assert [number for number, fault in lines.items() if fault] == [removed + 1]
 
 
 def test_devices_and_unknown_faces_are_counted(filled: Path) -> None:
@@ -118,8 +118,8 @@ def test_devices_and_unknown_faces_are_counted(filled: Path) -> None:
         assert sightings(store, chosen, SITE) == dict(Counter(times))
 
 
-def test_today_by_what_is_new_is_today_read_whole(own_copy: Path) -> None:
-    """Punches, corrections, plans and people one after the other: the board that follows shows what a fresh one does."""
+def test_today_read_step_by_step_is_the_same_as_read_at_once(own_copy: Path) -> None:
+    """Punches, corrections, plans and people one after the other: a board that reads only what is new shows the same as a fresh one."""
     clock = [NOW]
     following = Board(lambda: clock[0])
     with Store.open(own_copy) as store:
@@ -139,7 +139,7 @@ def test_today_by_what_is_new_is_today_read_whole(own_copy: Path) -> None:
         assert same()
         store.audit("user:1", Action.LOG_EXPORTED, {})
         store.audit("user:1", Action.LOGGED_IN, {})
-        assert same() and serials[-1] == serials[-2]  # nobody is anywhere else
+        assert same() and serials[-1] == serials[-2]  # nobody's presence has changed
         store.correct(1, number, LastPunch(NOW - 300, "out"), "test", "test")
         assert same() and serials[-1] > serials[-2]
         person = store.add_person("Somebody new")
@@ -159,7 +159,7 @@ def test_today_by_what_is_new_is_today_read_whole(own_copy: Path) -> None:
 
 
 @pytest.mark.parametrize("day", [DAY, date(2026, 11, 22), date(2026, 10, 25), date(2026, 3, 29)])
-def test_presence_is_who_is_at_work_each_quarter(filled: Path, day: date) -> None:
+def test_presence_counts_who_is_at_work_in_each_quarter(filled: Path, day: date) -> None:
     with Store.open(filled) as store:
         _, sheets = company_sheets(store, [day - timedelta(days=1), day], int(NOW // 60))
     found = distributions.presence_over_day((sheet.days for sheet in sheets.values()), day, SITE, int(NOW // 60))
@@ -169,7 +169,7 @@ def test_presence_is_who_is_at_work_each_quarter(filled: Path, day: date) -> Non
     assert found == [sum(span.start <= begin + 15 * k < span.end for span in spans) for k in range(len(found))]
 
 
-def test_arrivals_and_scores_are_the_punches_counted(filled: Path) -> None:
+def test_arrivals_and_scores_equal_a_count_of_the_punches(filled: Path) -> None:
     first, last = date(2026, 11, 1), date(2026, 11, 25)
     with Store.open(filled) as store:
         punches = [punch for punch in store.punches() if first <= local(punch).date() <= last]

@@ -1,4 +1,4 @@
-"""Corrections: asked for, decided, counting; periods that are locked, by SQL as well."""
+"""Corrections: requested, decided and counted; locked periods, which SQL cannot change either."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_request_changes_nothing_until_it_is_approved(store: Store, desk: Desk
     assert request.before == LastPunch(at(DAY, "17:00"), "out") and request.draft.replacement == LastPunch(at(DAY, "16:30"), "out")
     decided = desk.decide(request.id, True, "boss", "seen")
     assert (worked(store), decided.state, decided.decided_by, decided.note, desk.open_count()) == (510, "approved", "boss", "seen", 0)
-    assert decided.before == request.before  # side by side for ever
+    assert decided.before == request.before  # what counted before stays visible
     assert store.punches()[1].occurred_at == at(DAY, "17:00")  # the punch itself stays
     assert all(store.verify_chain(table).ok for table in ("punches", "corrections", "audit"))
 
@@ -89,7 +89,7 @@ def test_four_eyes(store: Store, desk: Desk) -> None:
     request = desk.request(move("16:30"), "hr")
     with refused("correction.own"):
         desk.decide(request.id, True, "hr")
-    assert desk.decide(request.id, False, "hr").state == "refused"  # taking it back is no approval
+    assert desk.decide(request.id, False, "hr").state == "refused"  # taking it back is not an approval
     Planning(store).set_site(Site("Europe/Berlin", four_eyes=False), "admin")
     assert desk.decide(desk.request(move("16:30"), "hr").id, True, "hr").state == "approved"
 
@@ -105,7 +105,7 @@ def test_an_added_punch_can_be_moved_and_removed(store: Store, desk: Desk) -> No
     assert worked(store) == 540 and taken.before == LastPunch(at(DAY, "19:00"), "in")
 
 
-def test_moved_from_day_to_day_to_day(store: Store, desk: Desk) -> None:
+def test_a_punch_can_be_moved_to_another_day_twice(store: Store, desk: Desk) -> None:
     other, third = DAY + timedelta(days=20), DAY - timedelta(days=20)
     for day in (other, third):
         draft = CorrectionDraft(1, 2, None, LastPunch(at(day, "17:00"), "out"), "wrong day")
@@ -126,7 +126,7 @@ def test_moved_from_day_to_day_to_day(store: Store, desk: Desk) -> None:
         (lambda: CorrectionDraft(1, 1, None, None, " "), "store.text", "reason"),
     ],
 )
-def test_requests_that_make_no_sense(desk: Desk, draft, code: str, word: str) -> None:  # type: ignore[no-untyped-def]
+def test_invalid_requests_are_refused(desk: Desk, draft, code: str, word: str) -> None:  # type: ignore[no-untyped-def]
     with refused(code, word):
         desk.request(draft(), "hr")
     assert desk.requests() == []
@@ -140,7 +140,7 @@ def test_a_locked_period_takes_no_correction(store: Store, desk: Desk) -> None:
     with refused("store.period_locked"):
         desk.request(move("16:30"), "hr")
     into = punch(store, date(2026, 12, 1), "12:00", "out")
-    with refused("store.period_locked"):  # moved into it
+    with refused("store.period_locked"):  # moved into the period
         desk.request(CorrectionDraft(1, into, None, LastPunch(at(DAY, "18:00"), "out"), "x"), "hr")
     with refused("store.period_locked"):
         store.correct(1, 2, None, "past the desk", "hr")
@@ -148,8 +148,8 @@ def test_a_locked_period_takes_no_correction(store: Store, desk: Desk) -> None:
     assert desk.request(move("16:30"), "hr").state == "open"
 
 
-def test_the_lock_reaches_as_far_as_its_nights(store: Store, desk: Desk) -> None:
-    """The "out" of a night shift lies in December; its hours are November's."""
+def test_a_lock_covers_the_night_shifts_of_its_last_day(store: Store, desk: Desk) -> None:
+    """The "out" of a night shift lies in December; its hours belong to November."""
     november, december = date(2026, 11, 30), date(2026, 12, 1)
     punch(store, november, "22:00", "in")
     out = punch(store, december, "06:00", "out")
@@ -160,7 +160,7 @@ def test_the_lock_reaches_as_far_as_its_nights(store: Store, desk: Desk) -> None
     assert desk.request(CorrectionDraft(1, later, None, None, "x"), "hr").state == "open"
 
 
-def test_a_period_is_locked_when_it_is_over_and_decided(store: Store, desk: Desk) -> None:
+def test_a_period_can_be_locked_once_it_is_over_and_decided(store: Store, desk: Desk) -> None:
     with refused("store.period_open", "2026-12-31"):
         desk.lock(date(2026, 12, 1), date(2026, 12, 31), "boss")
     desk.request(move("16:30"), "hr")
@@ -213,8 +213,8 @@ def test_sql_cannot_change_requests_decisions_or_plans(store: Store, desk: Desk,
         raw.execute(sql)
 
 
-def test_corrections_of_an_older_database_stay_whole(tmp_path: Path) -> None:
-    """A database of the first version, with corrections, is migrated; its chain still fits."""
+def test_corrections_of_an_older_database_stay_intact(tmp_path: Path) -> None:
+    """A database of the first version, with corrections, is migrated; its hash chain is still valid."""
     path = tmp_path / "old.db"
     with Store.open(path) as store:
         store.add_person("Ann")
@@ -252,7 +252,7 @@ def test_everybody_at_once_is_the_same_as_one_by_one(store: Store) -> None:
 
 
 def test_a_day_is_read_by_an_index(store: Store) -> None:
-    """A page of today must not look at every punch there is."""
+    """A page of today must not read every punch in the database."""
     for mine, mine_c in (("", ""), ("AND person_id = :person", "AND c.person_id = :person")):
         for sql in (PUNCHES, CORRECTIONS):
             with store.reading() as db:

@@ -1,4 +1,4 @@
-"""The board of today: where everybody is, the same whether read at once or punch by punch."""
+"""Today: where everybody is, with the same result whether read at once or punch by punch."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Clock:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    """Ann, Bob, Cem and Dora by day, Eva at night, Finn without a plan; Dora is away."""
+    """Ann, Bob, Cem and Dora work by day, Eva at night, Finn has no plan; Dora is absent."""
     with Store.open(tmp_path / "clockface.db") as store:
         planning = Planning(store)
         planning.set_site(Site("Europe/Berlin"), "test")
@@ -84,7 +84,7 @@ def test_a_day_as_it_goes_on(store: Store) -> None:
 
 
 @pytest.mark.parametrize("change", ["plan", "person", "correction"])
-def test_what_changes_rarely_is_noticed(store: Store, change: str) -> None:
+def test_rare_changes_are_noticed(store: Store, change: str) -> None:
     clock = Clock(at("09:00"))
     board = Board(clock)
     punch(store, 1, "08:00", "in")
@@ -100,7 +100,7 @@ def test_what_changes_rarely_is_noticed(store: Store, change: str) -> None:
         assert states(board, store)["Ann"] == "late"
 
 
-def test_read_bit_by_bit_is_the_same_as_read_at_once(store: Store) -> None:
+def test_read_punch_by_punch_is_the_same_as_read_at_once(store: Store) -> None:
     clock = Clock(at("07:00"))
     board = Board(clock)
     for number, (person, direction) in enumerate([(1, "in"), (2, "in"), (6, "in"), (1, "break_start"), (6, "out"), (3, "in"), (1, "break_end"), (2, "out")]):
@@ -120,7 +120,7 @@ def test_nothing_new_is_the_same_picture(store: Store) -> None:
     assert board.picture(store).serial == before.serial + 1
 
 
-EVERYBODY = {  # after these everybody is read again: they name nobody, or may concern all
+EVERYBODY = {  # after these everybody is read again: they name no person, or may concern all
     "absence cancelled", "clock jumped", "database restored", "holiday removed", "holiday set", "punches removed", "site rules changed", "zone changed",
 }  # fmt: skip
 
@@ -131,7 +131,7 @@ def test_what_each_action_changes_is_stated() -> None:
 
 
 @pytest.mark.parametrize("action", sorted(CHANGES_NOBODY))
-def test_nobody_is_read_after_what_changes_nobody(store: Store, action: Action) -> None:
+def test_nobody_is_read_after_an_action_that_changes_nobody(store: Store, action: Action) -> None:
     board = Board(Clock(at("09:00")))
     before = board.picture(store)
     store.audit("terminal", action, {"templates": 6, "person_id": 1})
@@ -139,7 +139,7 @@ def test_nobody_is_read_after_what_changes_nobody(store: Store, action: Action) 
 
 
 @pytest.mark.parametrize("action", sorted(EVERYBODY))
-def test_everybody_is_read_after_what_may_change_all(store: Store, action: str) -> None:
+def test_everybody_is_read_after_an_action_that_may_change_all(store: Store, action: str) -> None:
     board = Board(Clock(at("09:00")))
     board.picture(store)
     store.audit("terminal", Action(action), {"person_id": 1})
@@ -147,20 +147,20 @@ def test_everybody_is_read_after_what_may_change_all(store: Store, action: str) 
     assert board.whole_reads == 2
 
 
-def test_everybody_is_read_after_what_another_version_wrote(store: Store) -> None:
+def test_everybody_is_read_after_an_action_of_another_version(store: Store) -> None:
     board = Board(Clock(at("09:00")))
     board.picture(store)
     with store.transaction() as db:
         hash_chain.append(db, "audit", {"at": 0, "actor": "terminal", "action": "person promoted", "details": '{"person_id": 1}'})
     board.picture(store)
     assert board.whole_reads == 2
-    store.audit("terminal", Action.PERSON_RENAMED, {})  # of whom is not said
+    store.audit("terminal", Action.PERSON_RENAMED, {})  # without the person's id
     board.picture(store)
     assert board.whole_reads == 3
 
 
 def test_one_person_is_read_after_a_change_of_one(store: Store) -> None:
-    """Each such change, by the method that makes it, against a board that reads everybody."""
+    """Each such change, made by its own method, compared with a board that reads everybody."""
     clock = Clock(at("09:00"))
     board, planning = Board(clock), Planning(store)
     board.picture(store)
@@ -189,8 +189,8 @@ def test_one_person_is_read_after_a_change_of_one(store: Store) -> None:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_whatever_happens_the_board_shows_what_one_that_reads_everybody_does(store: Store, seed: int) -> None:
-    """A look comes after some of the changes only, so that several are read together, of people unknown to the board among them."""
+def test_random_changes_show_the_same_as_reading_everybody(store: Store, seed: int) -> None:
+    """The board is read only after some of the changes, so that several are read together, some of them of people it has not read yet."""
     clock, chance = Clock(at("09:00")), random.Random(seed)
     board, planning = Board(clock), Planning(store)
     board.picture(store)

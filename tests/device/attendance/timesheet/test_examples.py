@@ -1,4 +1,4 @@
-"""The tables of worked examples in docs/timesheets.md, each row computed anew."""
+"""The worked examples in docs/timesheets.md: each row of the tables is computed again."""
 
 from __future__ import annotations
 
@@ -88,13 +88,13 @@ def schedule(text: str, day: date) -> Schedule:
 
 
 @pytest.mark.parametrize("example", examples(), ids=lambda example: example.cells["case"])
-def test_what_the_sheet_says(example: Example) -> None:
+def test_the_timesheet_matches_the_example(example: Example) -> None:
     cells, site, day = example.cells, example.site, date.fromisoformat(example.cells["day"])
     entries = effective(*recorded(cells["punches"], day, site))
     result = sheet(7, entries, [day], schedule(cells["shift"], day), site, as_of=site.begins(day + timedelta(days=5))).days[0]
-    said = row(7, "Ann", None, result, site)
+    computed = row(7, "Ann", None, result, site)
     shown = {"worked": "worked_minutes", "break": "break_minutes", "late": "late_minutes", "early": "early_minutes", "balance": "balance_minutes"}
-    assert {**{name: hours(said[key]) for name, key in shown.items()}, "missing": said["missing"]} == {key: cells[key] for key in (*shown, "missing")}
+    assert {**{name: hours(computed[key]) for name, key in shown.items()}, "missing": computed["missing"]} == {key: cells[key] for key in (*shown, "missing")}
 
 
 def test_every_row_is_read() -> None:
@@ -102,7 +102,7 @@ def test_every_row_is_read() -> None:
     assert len(examples()) == len(rows) > 55
 
 
-def test_a_stay_that_is_not_over_misses_nothing() -> None:
+def test_nothing_is_missing_from_a_stay_that_is_not_over() -> None:
     site, day = Site("Europe/Berlin"), date(2026, 11, 24)
     entries = effective(*recorded("in 08:10", day, site))
     plan = schedule("08:00-16:30 break 30", day)

@@ -1,4 +1,4 @@
-"""Where somebody is at a moment: a table, a punch at a time."""
+"""Presence of one person at a moment, as a table of cases."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ def moment(text: str) -> int:
         (DAY, "in 25 08:00, break_start 25 12:00", "25 12:10", "break", "25 08:00"),
         (DAY, "in 25 08:00, break_start 25 12:00, break_end 25 12:30", "25 13:00", "in", "25 08:00"),
         (DAY, "in 25 08:00, out 25 16:00", "25 17:00", "out", "25 08:00"),
-        (DAY, "in 24 08:00", "25 07:00", "expected", None),  # a forgotten "out": longer than a stay may be
-        (NIGHT, "in 24 22:00", "25 03:00", "in", "24 22:00"),  # of yesterday, over midnight
+        (DAY, "in 24 08:00", "25 07:00", "expected", None),  # a forgotten "out": longer than the longest stay
+        (NIGHT, "in 24 22:00", "25 03:00", "in", "24 22:00"),  # since yesterday, over midnight
         (NIGHT, "in 24 22:00, out 25 06:00", "25 09:00", "expected", None),
         (NIGHT, "in 24 22:00, break_start 25 02:00", "25 02:10", "break", "24 22:00"),
-        (FLEXIBLE, "", "25 23:00", "expected", None),  # no time it could be late for
+        (FLEXIBLE, "", "25 23:00", "expected", None),  # no start that it could be late for
         (None, "", "25 12:00", "off", None),
         (None, "in 25 10:00", "25 12:00", "in", "25 10:00"),
     ],
 )
-def test_where_somebody_is(shift: Shift | None, punches: str, now: str, state: str, first_in: str | None) -> None:
+def test_presence_at_a_moment(shift: Shift | None, punches: str, now: str, state: str, first_in: str | None) -> None:
     entries = [Entry(moment(text.split(" ", 1)[1]) * 60.0, text.split()[0], number) for number, text in enumerate(filter(None, punches.split(", ")), 1)]  # type: ignore[arg-type]
     schedule = Schedule([Assignment(date(2026, 11, 1), (shift,), date(2026, 11, 1))])
     days = sheet(1, entries, [YESTERDAY, TODAY], schedule, SITE, moment(now)).days
@@ -51,7 +51,7 @@ def test_where_somebody_is(shift: Shift | None, punches: str, now: str, state: s
     assert (found.state, found.first_in) == (state, None if first_in is None else moment(first_in))
 
 
-def test_absence_is_planned() -> None:
+def test_a_planned_absence_is_away() -> None:
     schedule = Schedule([Assignment(date(2026, 11, 1), (DAY,), date(2026, 11, 1))], {}, [Absence(TODAY, TODAY, "sick")])
     days = sheet(1, [], [YESTERDAY, TODAY], schedule, SITE, moment("25 12:00")).days
     assert presence(days[0], days[1], SITE, moment("25 12:00")).state == "away"

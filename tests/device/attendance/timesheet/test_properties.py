@@ -1,4 +1,4 @@
-"""Hours against a count of minutes: what somebody really did, minute by minute, beside what the sheet makes of their punches."""
+"""Hours against a count of minutes: what a person really did, minute by minute, compared with the timesheet of their punches."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def wall(moment: int, site: Site) -> datetime:
 def test_days_are_whole_and_in_order(site: Site, day: date) -> None:
     start, end = site.begins(day), site.begins(day + timedelta(days=1))
     wanted = [moment for moment in range(start - 180, start + 180) if wall(moment, site).replace(tzinfo=None) == datetime.combine(day, site.day_start)]
-    assert wanted[:1] == [start] or not wanted  # the first of two, or a time that is skipped
+    assert wanted[:1] == [start] or not wanted  # the first of two, or a time that the clocks skip
     assert 23 * 60 <= end - start <= 25 * 60
     for moment in (start - 1, start, (start + end) // 2, end - 1, end):
         assert site.day_of(moment) == day + timedelta(days=(moment >= end) - (moment < start))
@@ -39,7 +39,7 @@ def test_days_are_whole_and_in_order(site: Site, day: date) -> None:
 
 @st.composite
 def truths(draw: st.DrawFn) -> tuple[Site, date, list[tuple[str, int, int]]]:
-    """What somebody did: ("work" or "break", from, to) in a row, some away between; each stay within 16 hours."""
+    """What a person did: ("work" or "break", from, to) in order, with time away between some; each stay within 16 hours."""
     site, day = draw(SITES), draw(DAYS)
     at, did = site.begins(day) + draw(st.integers(0, 600)), []
     for _ in range(draw(st.integers(1, 4))):
@@ -65,10 +65,10 @@ def punched(did: list[tuple[str, int, int]]) -> list[Entry]:
 
 @given(truths(), st.booleans())
 @settings(max_examples=200, deadline=None)
-def test_hours_are_the_minutes_somebody_worked(truth: tuple[Site, date, list[tuple[str, int, int]]], blind: bool) -> None:
+def test_hours_are_the_minutes_worked(truth: tuple[Site, date, list[tuple[str, int, int]]], automatic: bool) -> None:
     site, day, did = truth
     entries = punched(did)
-    if blind and all(kind == "work" for kind, _, _ in did):
+    if automatic and all(kind == "work" for kind, _, _ in did):
         entries = [replace(entry, direction="auto") for entry in entries]
     days = [day + timedelta(days=offset) for offset in range(5)]
     found = sheet(1, entries, days, Schedule(), site, as_of=site.begins(days[-1]) + 10_000)
@@ -76,10 +76,10 @@ def test_hours_are_the_minutes_somebody_worked(truth: tuple[Site, date, list[tup
     worked = dict.fromkeys(days, 0)
     stay_day = day
     for number, (kind, start, end) in enumerate(did):
-        if number == 0 or did[number - 1][2] != start:  # an arrival: its day is what the wall clock says
+        if number == 0 or did[number - 1][2] != start:  # an arrival: its day follows from the wall clock
             local = wall(start, site)
             stay_day = local.date() - timedelta(days=local.time() < site.day_start)
-            if start < site.begins(stay_day):  # the hour before the day start that comes twice
+            if start < site.begins(stay_day):  # in the repeated hour before the day start
                 stay_day -= timedelta(days=1)
             elif start >= site.begins(stay_day + timedelta(days=1)):
                 stay_day += timedelta(days=1)

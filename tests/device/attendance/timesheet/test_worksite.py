@@ -1,4 +1,4 @@
-"""Rules that make no sense are refused by name; the board's own time zone is found."""
+"""Invalid rules are refused by name; the board's own time zone is found."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.refused import refused
 
 
 @pytest.mark.parametrize(
-    ("made", "what", "word"),
+    ("made", "code", "word"),
     [
         (lambda: Site("Mars/Olympus"), "time_zone", "'Mars/Olympus'"),
         (lambda: Site("../../etc/passwd"), "time_zone", "../../etc/passwd"),
@@ -35,8 +35,8 @@ from tests.refused import refused
         (lambda: month_days("2026-13"), "text", "2026-13"),
     ],
 )
-def test_what_makes_no_sense(made: Callable[[], object], what: str, word: str) -> None:
-    with refused(f"timesheet.{what}", word):
+def test_invalid_rules_are_refused(made: Callable[[], object], code: str, word: str) -> None:
+    with refused(f"timesheet.{code}", word):
         made()
 
 
@@ -48,17 +48,17 @@ def test_the_zone_of_the_board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert system_zone(tmp_path / "none") == "UTC"
     monkeypatch.setenv("TZ", ":Europe/Berlin")
     assert system_zone(link) == "Europe/Berlin"
-    monkeypatch.setenv("TZ", "CET-1CEST")  # a rule and no name
+    monkeypatch.setenv("TZ", "CET-1CEST")  # a POSIX rule, not a name
     assert system_zone(link) == "Asia/Tokyo"
 
 
-def test_rules_are_kept_as_they_are() -> None:
+def test_rules_survive_the_way_through_json() -> None:
     site = Site("America/New_York", time(4, 30), 24, 5, 15, ((360, 30), (540, 45)), False)
     assert site_from_json(site_json(site)) == site
 
 
 def test_rotating_crews_and_a_change_of_plan() -> None:
-    """Two weeks early, two weeks late, crews two weeks apart; from a day on somebody works something else, then nothing."""
+    """Two weeks early, two weeks late, crews two weeks apart; then, from given days on, another plan and no plan."""
     early, late = Shift("early", time(6), time(14)), Shift("late", time(14), time(22))
     cycle = ((early,) * 5 + (None, None)) * 2 + ((late,) * 5 + (None, None)) * 2
     monday, site = date(2026, 11, 2), Site()
