@@ -1,13 +1,13 @@
-"""The outbox: punches and corrections on their way to the company's systems, in order, at least once, across any outage.
+"""The outbox: delivers punches and corrections to the company's systems, in order, at least once, across any outage.
 
-A row for each target is written in the punch's own transaction (`Store.record_punch`). One courier a target takes what
-is due, hands it to the connector and writes down what came of it, a round in one transaction and never before the
-answer. So a process that is killed sends the events of one round again, under the same keys, and loses none.
+One row per target is written in the punch's own transaction (`Store.record_punch`). One courier per target takes the
+events that are due, passes them to the connector and stores the outcomes, one round in one transaction and never before
+the answer. So a process that is killed sends the events of one round again, with the same keys, and loses none.
 
-Rules: events of one person are delivered in the order they were recorded; one that waits for a retry holds back the
-later ones of this person and target, and nobody else's. An event the target refuses, or fails on again and again while
-it takes others, becomes a dead letter and lets the following go on. Where the target as a whole fails, nothing counts
-against any event: it waits, for weeks if need be.
+Rules: events of one person are delivered in the order in which they were recorded; one that waits for a retry holds back
+later events of this person and target, but of nobody else. An event becomes a dead letter when the target refuses it, or
+fails on it repeatedly while it accepts others; the following events go on. A failure of the target as a whole does not
+count against any event: the events wait, for weeks if necessary.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from device.storage.store import Store
 from device.system.clock import to_ms
 from device.system.restart import Backoff
 
-ROUND_EVENTS = 1000  # at most so many are sent again after a kill
-ROUND_SECONDS = 2.0  # a round takes no further event after so long: what was delivered is soon written down
-DOWN_AFTER = 5  # failures in a row: the target is down, not the events
-LONGEST_ASKED = 86400.0  # s; a target that asks for more is asked again after a day
+ROUND_EVENTS = 1000  # at most so many events are sent again after a kill
+ROUND_SECONDS = 2.0  # a round starts no further event after so long, so that outcomes are soon stored
+DOWN_AFTER = 5  # failures in a row: the target is down, the events are not at fault
+LONGEST_RETRY_AFTER = 86400.0  # s; a target that asks for a longer wait is tried again after a day
 
 Say = Callable[[str], None]
-WORKS: dict[str, Any] = {"failures": 0, "next_attempt_at": None, "error": None, "error_at": None}
+HEALTHY: dict[str, Any] = {"failures": 0, "next_attempt_at": None, "error": None, "error_at": None}
 
 
 class Courier:
-    """Delivers the events of one target. Belongs to one thread, and so does its store."""
+    """Delivers the events of one target. A courier and its store are used by one thread."""
 
     def __init__(
         self,
@@ -59,25 +59,25 @@ class Courier:
         self.say = say
         self.stop = stop or threading.Event()
         self._target = store.outbox.target(connector.name)
-        self._took_at = self._target.last_delivered_at  # when the target last took or refused an event
+        self._answered_at = self._target.last_delivered_at  # when the target last accepted or refused an event
         self._pool = ThreadPoolExecutor(connector.lanes, thread_name_prefix=f"outbox-{connector.name}") if connector.lanes > 1 else None
 
     def run(self) -> None:
-        """Deliver until `stop` is set; whatever fails is said, waited for and tried again."""
+        """Deliver until `stop` is set; a failure is reported, and after a wait the round is tried again."""
         while not self.stop.is_set():
             try:
                 busy = self.round() > 0
                 if not busy:
                     self.tick()
             except Exception as error:  # the terminal goes on; the courier starts its round again
-                self.say(f"outbox {self.connector.name}: {self._words(error)}")
+                self.say(f"outbox {self.connector.name}: {self._describe(error)}")
                 self.stop.wait(self.backoff.wait(5))
                 continue
             if not busy:
                 self.stop.wait(self.settings.poll_seconds)
 
     def drain(self) -> int:
-        """Deliver until nothing is due any more or the target fails; returns how many events came to an end."""
+        """Deliver until nothing is due any more or the target fails; returns how many events are finished (delivered or dead)."""
         total = 0
         while not self.stop.is_set():
             done = self.round()
@@ -87,7 +87,7 @@ class Courier:
         return total
 
     def round(self) -> int:
-        """Try what is due, once; returns how many events came to an end (delivered or dead)."""
+        """Try once what is due; returns how many events are finished (delivered or dead)."""
         if self._pausing():
             return 0
         due = separate_corrections(self.store.outbox.due(self.connector.name, self.clock(), ROUND_EVENTS))
@@ -101,7 +101,7 @@ class Courier:
         return sum(mark.state != "waiting" for mark in marks)
 
     def tick(self) -> None:
-        """Let the connector do what its target needs besides events."""
+        """Let the connector do what its target needs in addition to events."""
         if self._pausing():
             return
         outcome = self.connector.tick(self.clock(), _Queue(self.store, self.connector.name))
@@ -110,7 +110,7 @@ class Courier:
         elif isinstance(outcome, Refused):
             self._complain(outcome.answer)
         elif isinstance(outcome, Delivered) and self._target.error:
-            self._conclude([], **WORKS)
+            self._conclude([], **HEALTHY)
 
     def close(self) -> None:
         if self._pool:
@@ -118,26 +118,26 @@ class Courier:
         self.connector.close()
 
     def _pausing(self) -> bool:
-        """Whether the target waits; read anew, for `outbox replay` and `fill` of another process end a pause."""
+        """Whether the target pauses; read again each time, because `outbox replay` and `fill` in another process end a pause."""
         self._target = self.store.outbox.target(self.connector.name)
         return self._target.pauses(self.clock())
 
     def _judge(self, outcomes: Sequence[tuple[Waiting, Outcome]]) -> list[Mark]:
-        """Turn outcomes into marks and write them down with how the target stands."""
-        now, took_at = self.clock(), self._took_at
+        """Turn outcomes into marks and store them with the state of the target."""
+        now, answered_at = self.clock(), self._answered_at
         failed = [outcome for _, outcome in outcomes if isinstance(outcome, Failed)]
-        taken = len(failed) < len(outcomes)
-        marks = [mark for waiting, outcome in outcomes if (mark := self._mark(waiting, outcome, now, took_at, taken))]
-        if taken:
-            self._took_at = now
-        down = next((outcome for outcome in failed if outcome.whole_target), failed[0] if len(failed) >= DOWN_AFTER and not taken else None)
+        answered = len(failed) < len(outcomes)
+        marks = [mark for waiting, outcome in outcomes if (mark := self._mark(waiting, outcome, now, answered_at, answered))]
+        if answered:
+            self._answered_at = now
+        down = next((outcome for outcome in failed if outcome.whole_target), failed[0] if len(failed) >= DOWN_AFTER and not answered else None)
         if down:
             self._target_failed(down, marks)
         elif marks:
-            self._conclude(marks, **(WORKS if taken else {}))
+            self._conclude(marks, **(HEALTHY if answered else {}))
         return marks
 
-    def _mark(self, waiting: Waiting, outcome: Outcome, now: float, took_at: float | None, took_now: bool) -> Mark | None:
+    def _mark(self, waiting: Waiting, outcome: Outcome, now: float, answered_at: float | None, answered: bool) -> Mark | None:
         answer, at = self._scrubbed(outcome.answer), to_ms(now)
         if isinstance(outcome, Delivered):
             return Mark(waiting.event, "delivered", answer, at, waiting.attempts, waiting.blamed, reference=outcome.reference)
@@ -145,7 +145,7 @@ class Courier:
             return Mark(waiting.event, "dead", answer, at, waiting.attempts + 1, waiting.blamed + 1)
         if outcome.whole_target:
             return None
-        works = took_now or (took_at is not None and (waiting.tried_at is None or took_at > waiting.tried_at))
+        works = answered or (answered_at is not None and (waiting.tried_at is None or answered_at > waiting.tried_at))
         blamed = waiting.blamed + works
         if blamed >= self.settings.attempts:
             return Mark(waiting.event, "dead", answer, at, waiting.attempts + 1, blamed)
@@ -160,7 +160,7 @@ class Courier:
         self._conclude(marks, failures=failures, next_attempt_at=now + pause, error=error, error_at=now)
 
     def _complain(self, answer: str) -> None:
-        """Something beside the events does not work; they go on."""
+        """Report that something other than the events does not work; the events go on."""
         error = self._scrubbed(answer)
         if error != self._target.error:
             self.say(f"outbox {self.connector.name}: {error}")
@@ -175,8 +175,8 @@ class Courier:
     def _scrubbed(self, text: str) -> str:
         return self.connector.scrubbed(text)[:LONGEST_ANSWER]
 
-    def _words(self, error: Exception) -> str:
-        """Our own errors speak for themselves; of others the kind and place are told, not what may stand in them."""
+    def _describe(self, error: Exception) -> str:
+        """The message of one of our own errors; of any other only its type and place, since its text may hold secrets."""
         if isinstance(error, ClockfaceError):
             return self._scrubbed(str(error))
         frame = error.__traceback__
@@ -187,7 +187,7 @@ class Courier:
 
 
 class Round:
-    """One round's events on their way: parcels to the connector, outcomes back, until it is down or time is up."""
+    """The events of one round: parcels go to the connector and outcomes come back, until the target is down or time is up."""
 
     def __init__(self, connector: Connector, stop: threading.Event) -> None:
         self.outcomes: list[tuple[Waiting, Outcome]] = []
@@ -197,28 +197,28 @@ class Round:
         self._down = False
         self._failures = 0  # in a row
 
-    def run(self, load: Sequence[list[Waiting]], pool: ThreadPoolExecutor | None) -> None:
-        """Deliver all of it; when this returns or raises, nothing is on its way any more."""
+    def run(self, parcels: Sequence[list[Waiting]], pool: ThreadPoolExecutor | None) -> None:
+        """Deliver all parcels; when this returns or raises, no call is under way any more."""
         if pool is None:
-            for parcel in load:
+            for parcel in parcels:
                 self._deliver(parcel)
             return
-        calls = [pool.submit(self._deliver, parcel) for parcel in load]
+        calls = [pool.submit(self._deliver, parcel) for parcel in parcels]
         wait(calls)
         for call in calls:
             call.result()
 
     def _deliver(self, parcel: list[Waiting]) -> None:
-        if self._over():
+        if self._must_end():
             return
-        known = [waiting for waiting in parcel if not self._unknown(waiting)]
-        outcomes = self._connector.deliver([waiting.event for waiting in known])
-        for waiting, outcome in zip(known, outcomes, strict=False):  # it ends early after a failure
+        deliverable = [waiting for waiting in parcel if not self._refused_without_code(waiting)]
+        outcomes = self._connector.deliver([waiting.event for waiting in deliverable])
+        for waiting, outcome in zip(deliverable, outcomes, strict=False):  # the outcomes end early after a failure
             if outcome is None:
                 continue
             self._note(waiting, outcome)
             alone = self._connector.batch == 1
-            if (alone and isinstance(outcome, Failed)) or ((alone or isinstance(outcome, Failed)) and self._over()):
+            if (alone and isinstance(outcome, Failed)) or ((alone or isinstance(outcome, Failed)) and self._must_end()):
                 return
 
     def _note(self, waiting: Waiting, outcome: Outcome) -> None:
@@ -226,8 +226,8 @@ class Round:
         self._failures = self._failures + 1 if isinstance(outcome, Failed) else 0
         self._down = self._down or (isinstance(outcome, Failed) and outcome.whole_target)
 
-    def _unknown(self, waiting: Waiting) -> bool:
-        """Targets know people by their code; without one there is nobody to deliver a punch for."""
+    def _refused_without_code(self, waiting: Waiting) -> bool:
+        """Refuse an event of a person without a code, since targets know people by their code."""
         event = waiting.event
         if event.code:
             return False
@@ -236,27 +236,27 @@ class Round:
         self.outcomes.append((waiting, Refused(f"person {event.person_id} {why}; {remedy}")))
         return True
 
-    def _over(self) -> bool:
+    def _must_end(self) -> bool:
         return self._down or self._failures >= DOWN_AFTER or self._stop.is_set() or time.monotonic() > self._until
 
 
 def pause_seconds(backoff: Backoff, failures: int, failed: Failed) -> float:
-    """How long to wait after so many failures (at least 1); never less than the target asked for."""
-    return max(backoff.wait(failures), min(failed.retry_after_seconds or 0.0, LONGEST_ASKED))
+    """How long to wait after so many failures (at least 1): not less than the target asked for, up to a day."""
+    return max(backoff.wait(failures), min(failed.retry_after_seconds or 0.0, LONGEST_RETRY_AFTER))
 
 
 def separate_corrections(due: Sequence[Waiting]) -> list[Waiting]:
-    """Leave a correction, and what follows of this person, for the next round where something before it is in this one.
+    """Leave a correction, and later events of this person, for the next round if an earlier event of theirs is in this one.
 
-    A correction needs what the target calls the punch, which is known once that is written down.
+    A correction needs the target's reference of the punch, which is known once its outcome is stored.
     """
     seen: set[int] = set()
-    left: set[int] = set()
+    postponed: set[int] = set()
     kept = []
     for waiting in due:
         person = waiting.event.person_id
-        if person in left or (waiting.event.kind == "correction" and person in seen):
-            left.add(person)
+        if person in postponed or (waiting.event.kind == "correction" and person in seen):
+            postponed.add(person)
             continue
         seen.add(person)
         kept.append(waiting)
@@ -264,7 +264,7 @@ def separate_corrections(due: Sequence[Waiting]) -> list[Waiting]:
 
 
 def parcels(due: Sequence[Waiting], batch: int) -> list[list[Waiting]]:
-    """Groups for one call each: one person's events, or batches in order where the target takes many at once."""
+    """The events of one call each: those of one person, or batches in order where the target accepts many at once."""
     if batch > 1:
         return [list(due[start : start + batch]) for start in range(0, len(due), batch)]
     people: dict[int, list[Waiting]] = {}
@@ -274,7 +274,7 @@ def parcels(due: Sequence[Waiting], batch: int) -> list[list[Waiting]]:
 
 
 class _Queue:
-    """What a connector may ask (`connectors.Queue`)."""
+    """What a connector may ask of its queue (`connectors.Queue`)."""
 
     def __init__(self, store: Store, connector: str) -> None:
         self._store = store

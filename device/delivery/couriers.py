@@ -1,4 +1,4 @@
-"""All couriers of a database: started and stopped together, a thread each with its own store."""
+"""All couriers of a database: started and stopped together, each in a thread of its own with its own store."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from device.storage.database import CourierLock
 from device.storage.store import Store
 from device.system.restart import kept_running
 
-STOP_SECONDS = 5.0  # how long the end of the program waits for answers that are still out
+STOP_SECONDS = 5.0  # how long the program waits at its end for answers that are still outstanding
 
 
 @contextmanager
@@ -22,7 +22,7 @@ def delivering(path: Path, settings: Settings, say: Say = print) -> Iterator[Non
     """Deliver in the background while the block runs. With no connector configured, nothing is started.
 
     Raises:
-        ConfigError: a connector cannot be built: a secret is missing, a setting cannot be honoured.
+        ConfigError: a connector cannot be built, since a secret is missing or a setting is invalid.
         StoreError: another process delivers the punches of this database.
     """
     connectors = [build(target) for target in configured(settings)]
@@ -46,7 +46,7 @@ def delivering(path: Path, settings: Settings, say: Say = print) -> Iterator[Non
 
 
 def drain(path: Path, settings: Settings, names: Sequence[str] | None = None, say: Say = print) -> dict[str, int]:
-    """Deliver what is due, one target after the other; returns how many events came to an end for each.
+    """Deliver what is due, one target after the other; returns for each target how many events are finished.
 
     Raises: as `delivering`.
     """
@@ -75,7 +75,7 @@ def _drained(store: Store, connector: Connector, settings: Settings, say: Say) -
 
 
 class _Thread(threading.Thread):
-    """One courier; the store is opened where it is used."""
+    """One courier; it opens the store in its own thread."""
 
     def __init__(self, path: Path, settings: Settings, connector: Connector, say: Say) -> None:
         super().__init__(name=f"outbox-{connector.name}", daemon=True)

@@ -1,4 +1,4 @@
-"""What a connector answers about an event."""
+"""Outcomes: what a connector reports about an event."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import TypeAlias
 
 from device.contract import ClockfaceError
 
-LONGEST_ANSWER = 500  # characters of a target's answer that are kept
+LONGEST_ANSWER = 500  # characters of a target's answer that are stored
 
 
 class ConnectorError(ClockfaceError):
-    """A connector that cannot be built or tested; the message says what to do."""
+    """A connector cannot be built or tested; the message says what to do."""
 
     code = "connector"
 
 
 @dataclass(frozen=True)
 class Delivered:
-    """The target has it, now or already before."""
+    """The target has the event, from now or from an earlier attempt."""
 
     answer: str = ""
-    reference: str | None = None  # what the target calls it
+    reference: str | None = None  # the target's own name for it
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Refused:
 
 @dataclass(frozen=True)
 class Failed:
-    """Not now. `whole_target`: no other event would fare better (no network, wrong credentials, asked to wait)."""
+    """Not delivered yet. `whole_target`: every other event would fail too (no network, wrong credentials, asked to wait)."""
 
     answer: str
     whole_target: bool = False
@@ -44,11 +44,11 @@ Outcome: TypeAlias = Delivered | Refused | Failed
 
 
 def expect(outcome: Outcome | None) -> str:
-    """The words of a test that worked.
+    """The answer to a test event that was delivered.
 
     Raises:
-        ConnectorError: it did not.
+        ConnectorError: it was not delivered.
     """
     if isinstance(outcome, Delivered):
         return outcome.answer
-    raise ConnectorError(outcome.answer if outcome else "it was not tried")
+    raise ConnectorError(outcome.answer if outcome else "the test event was not sent")

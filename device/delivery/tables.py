@@ -1,6 +1,6 @@
-"""Rows as JSON, CSV and XLSX, and files written whole: for the commands and the web pages that export.
+"""Rows as JSON, CSV and XLSX, and whole-file writes: for the commands and the web pages that export.
 
-A row is a dict; its keys are the columns. A spreadsheet never runs a text of ours as a formula or a link.
+A row is a dict; its keys are the columns. No text is written so that a spreadsheet runs it as a formula or a link.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from device.system.files import Disk
 
 Row = Mapping[str, Any]
 
-# of a punch in everything that leaves the device: log, exports, webhook, files
+# columns of a punch in everything that leaves the device: log, exports, webhook, files
 COLUMNS = ("punch_id", "person_id", "name", "code", "occurred_at", "direction", "method", "score", "lead", "threshold", "clock_synchronised", "device")
 
-SHEET_ROWS = 1_048_575  # a worksheet holds so many under its header
+SHEET_ROWS = 1_048_575  # rows that fit below the header of a worksheet
 
 
 class ExportError(ClockfaceError):
-    """What was asked for cannot be written; the message says what to do."""
+    """An export that cannot be written; the message says what to do."""
 
     code = "table"
 
 
 def harmless(cell: Any) -> Any:
-    """A text that a spreadsheet would run as a formula gets an apostrophe in front (OWASP, CSV injection)."""
+    """Put an apostrophe in front of a text that a spreadsheet would run as a formula (OWASP, CSV injection)."""
     return "'" + cell if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
@@ -56,10 +56,10 @@ def as_xlsx(title: str, columns: Sequence[str], rows: Sequence[Row]) -> bytes:
     Raises:
         ExportError: more rows than a worksheet holds.
     """
-    import xlsxwriter  # only here: the other forms start faster without it
+    import xlsxwriter  # imported here, so that the other formats start faster
 
     if len(rows) > SHEET_ROWS:
-        raise ExportError(f"{len(rows)} rows do not fit on a worksheet of {SHEET_ROWS} rows; ask for a shorter time, or for csv", code="table.rows")
+        raise ExportError(f"{len(rows)} rows do not fit on a worksheet of {SHEET_ROWS} rows; choose a shorter period, or csv", code="table.rows")
     data = io.BytesIO()
     with xlsxwriter.Workbook(data, {"constant_memory": True}) as book:
         sheet = book.add_worksheet(title)
@@ -80,7 +80,7 @@ def as_xlsx(title: str, columns: Sequence[str], rows: Sequence[Row]) -> bytes:
 
 
 def write_whole(out: Path, data: bytes) -> None:
-    """The whole file or none of it, mode 600: attendance is personal data.
+    """Write the whole file or nothing, with mode 600: attendance is personal data.
 
     Raises:
         ExportError: it cannot be written.

@@ -1,4 +1,4 @@
-"""Targets of the outbox: one file a kind, loaded only where it is configured."""
+"""Targets of the outbox: one file per kind, loaded only if it is configured."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ class Queue(Protocol):
     """What a connector may ask of its queue."""
 
     def complete_until(self, dead_count: bool) -> float | None:
-        """Every punch before this moment (s since the epoch) is delivered; None: every punch there is. Do dead letters count as missing?"""
+        """Every punch before this moment (s since the epoch) is delivered; None: all punches are. `dead_count`: dead letters count as missing."""
 
     def requeue(self, since: float, until: float) -> int:
-        """Send once more what lies between two moments; returns how many events were queued."""
+        """Send again the events between two moments; returns how many were queued."""
 
 
 class Connector:
-    """One target. Made once; `deliver` is called from several threads at a time where `lanes` > 1.
+    """One target. Built once; `deliver` is called from several threads at a time if `lanes` > 1.
 
-    Each kind has `Settings` and a subclass `Target`. Nothing connects before the first call of a method.
+    Each kind has `Settings` and a subclass `Target`. No connection is made before the first call of a method.
     """
 
-    batch: ClassVar[int] = 1  # events of one call of `deliver`; 1: each call has the events of one person, in order
-    lanes: int = 1  # calls at a time
+    batch: ClassVar[int] = 1  # events in one call of `deliver`; 1: each call has the events of one person, in order
+    lanes: int = 1  # calls of `deliver` at a time
     test_code: ClassVar[str] = "CLOCKFACE-TEST"  # the code of the person in a test event
 
     def __init__(self, settings: Any) -> None:
@@ -51,7 +51,7 @@ class Connector:
         self.secrets: list[Sealed] = []
 
     def secret(self, key: str) -> Sealed:
-        """The secret a setting points at; from now on scrubbed from every text."""
+        """The secret that a setting points to; from now on it is scrubbed from every text."""
         sealed = unseal(self.name, key, getattr(self.settings, key))
         self.secrets.append(sealed)
         return sealed
@@ -60,7 +60,7 @@ class Connector:
         return scrubbed(text, self.secrets)
 
     def deliver(self, events: Sequence[Event]) -> Iterator[Outcome | None]:
-        """The outcome of each event, in order, as it comes; may end early after one that failed. None: it was not tried."""
+        """The outcome of each event, in order, as it becomes known; may end early after a failed event. None: the event was not tried."""
         for event in events:
             outcome = self.send(event)
             yield outcome
@@ -71,30 +71,30 @@ class Connector:
         raise NotImplementedError
 
     def test(self, event: Event) -> str:
-        """Send one marked test event that counts nowhere; returns what came back.
+        """Send one test event, marked as such and not counted as working time; returns the target's answer.
 
         Raises:
-            ConnectorError: it did not work; why, and what to do.
+            ConnectorError: it did not work; the message says why and what to do.
         """
         raise NotImplementedError
 
     def tick(self, now: float, queue: Queue) -> Outcome | None:
-        """Called between rounds, about every poll interval; for what a target needs besides events. None: nothing was sent."""
+        """Called between rounds, about every poll interval, for what a target needs in addition to events. None: nothing was sent."""
         return None
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
 
 
 def read_settings(name: str, table: Any) -> ConnectorSettings:
     """A `[connectors.NAME]` table as the frozen settings of its kind.
 
     Raises:
-        ConfigError: the name, kind, a key, a type or a value does not fit.
+        ConfigError: the name, kind, a key, a type or a value is invalid.
     """
     where = f"[connectors.{name}]"
     if not NAME.fullmatch(name):
-        raise ConfigError(f"{where}: a name has small letters, digits, - and _, at most 32", code="config.name")
+        raise ConfigError(f"{where}: a name has lower-case letters, digits, - and _, at most 32 characters", code="config.name")
     kind = table.get("kind") if isinstance(table, Mapping) else None
     if not isinstance(table, Mapping) or not isinstance(kind, str) or kind not in KINDS:
         raise ConfigError(f"{where} kind = {kind!r}: expected one of {', '.join(KINDS)}", code="config.choice")
@@ -118,10 +118,10 @@ def configured(settings: Settings) -> tuple[ConnectorSettings, ...]:
 
 
 def build(settings: ConnectorSettings) -> Connector:
-    """The connector of some settings, with its secrets.
+    """The connector for these settings, with its secrets.
 
     Raises:
-        ConfigError: a secret is missing or a setting cannot be honoured.
+        ConfigError: a secret is missing or a setting is invalid.
     """
     connector: Connector = _module(settings.kind).Target(settings)
     return connector

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from device.config import ConfigError
 
-SHORTEST_HIDDEN = 4  # characters; shorter parts would blacken innocent text
+SHORTEST_HIDDEN = 4  # characters; replacing shorter secrets would damage harmless text
 
 
 class Sealed:
-    """A secret. It shows only through `reveal`, so that no log, repr or traceback prints it by accident."""
+    """A secret. Only `reveal` returns it, so that no log, repr or traceback prints it by accident."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -25,10 +25,10 @@ class Sealed:
 
 
 def unseal(connector: str, key: str, where: str) -> Sealed:
-    """Read the secret that `where` points at, `file:PATH` or `env:NAME`; blanks at the ends do not count.
+    """Read the secret that `where` points to, `file:PATH` or `env:NAME`; white space at both ends is removed.
 
     Raises:
-        ConfigError: there is none; the message names the setting and the place, never the content.
+        ConfigError: there is no secret; the message names the setting and the place, never the content.
     """
     kind, _, place = where.partition(":")
     name = f"[connectors.{connector}] {key}"
@@ -49,7 +49,7 @@ def unseal(connector: str, key: str, where: str) -> Sealed:
 
 
 def scrubbed(text: str, secrets: Iterable[Sealed]) -> str:
-    """The text without any of the secrets, whoever put them there: a target may send back what it was sent."""
+    """The text with every secret replaced by ***: a target may send back what it received."""
     for secret in sorted((s.reveal() for s in secrets), key=len, reverse=True):
         if len(secret) >= SHORTEST_HIDDEN:
             text = text.replace(secret, "***")

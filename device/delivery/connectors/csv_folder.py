@@ -1,8 +1,8 @@
-"""CSV drop folder: a file a day, `clockface-2026-11-24.csv`, that is replaced as a whole.
+"""CSV drop folder: one file per day, `clockface-2026-11-24.csv`, that is replaced as a whole.
 
-A punch stands in the file of its day in local time, a correction in that of the day it was made. A line that a file has
-already, by its first column, is not written again. Whoever reads the folder may move files away; what comes later for
-such a day makes a new file of that name.
+A punch is in the file of its day in local time, a correction in the file of the day on which it was made. A line that a
+file already has, by its first column, is not written again. A reader may move files away; later lines for such a day go
+into a new file of that name.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ class Settings(ConnectorSettings):
 
 
 class Folder(Protocol):
-    """Where files lie: here, or elsewhere by SFTP."""
+    """A folder of files: on this machine, or on another one by SFTP."""
 
     def read(self, name: str) -> bytes | None:
-        """The content of a file; None where there is none. Raises: OSError."""
+        """The content of a file; None if it does not exist. Raises: OSError."""
 
     def replace(self, name: str, data: bytes) -> None:
         """Write a file so that readers see the old one or the new one, never a part. Raises: OSError."""
@@ -48,7 +48,7 @@ class Folder(Protocol):
 
 
 class LocalFolder:
-    """A folder of this machine, or one that is mounted."""
+    """A folder on this machine, or one that is mounted."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -60,7 +60,7 @@ class LocalFolder:
             return None
 
     def replace(self, name: str, data: bytes) -> None:
-        """On disk when it returns; mode 640, for a reader of the folder's group."""
+        """The file is on disk when this returns; mode 640, for a reader in the folder's group."""
         Disk().write(self._path / name, data, 0o640, alone=False)
 
     def close(self) -> None:
@@ -79,7 +79,7 @@ class Target(Connector):
         self._folder = folder or LocalFolder(Path(settings.folder))
 
     def deliver(self, events: Sequence[Event]) -> Iterator[Outcome | None]:
-        """All lines of a day in one replacement of its file."""
+        """Add all lines of a day in one replacement of its file."""
         days: dict[str, list[Event]] = {}
         for event in events:
             days.setdefault(self._day(event), []).append(event)
@@ -107,7 +107,7 @@ class Target(Connector):
             if before is None:
                 writer.writerow(HEADER)
             elif not before.startswith(self.settings.delimiter.join(HEADER[:2]).encode()):
-                return Refused(f"{name} is no file of this terminal; move it away, then replay")
+                return Refused(f"{name} was not written by a terminal; move it away, then replay")
             known = set() if before is None else {line.split(self.settings.delimiter, 1)[0] for line in before.decode("utf-8", "replace").splitlines()}
             for event in events:
                 if event.key not in known:

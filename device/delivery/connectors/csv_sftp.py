@@ -1,4 +1,4 @@
-"""The CSV drop folder on another machine, by SFTP; its host key is checked, always."""
+"""The CSV drop folder on another machine, by SFTP; the host key is always checked."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Target(csv_folder.Target):
             raise ConfigError(f"{where} password and key_file: give one of them", code="config.together")
         for key in ("known_hosts", "key_file"):
             if getattr(settings, key) and not Path(getattr(settings, key)).expanduser().is_file():
-                raise ConfigError(f"{where} {key}: {getattr(settings, key)} is no file", code="config.no_file")
+                raise ConfigError(f"{where} {key}: {getattr(settings, key)} is not a file", code="config.no_file")
         folder = SftpFolder(settings)
         super().__init__(settings, folder)
         if settings.password:
@@ -43,7 +43,7 @@ class Target(csv_folder.Target):
 
 
 class SftpFolder:
-    """One connection that is made anew where it broke."""
+    """One connection that is opened again after it was interrupted."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -63,7 +63,7 @@ class SftpFolder:
         return content
 
     def replace(self, name: str, data: bytes) -> None:
-        """The rename that replaces is an extension of OpenSSH (`posix-rename@openssh.com`); other servers have it too."""
+        """Renaming onto an existing file is an extension of OpenSSH (`posix-rename@openssh.com`); other servers have it too."""
 
         def replacing(sftp: Any) -> None:
             draft = self._path(f".{name}.part")
@@ -79,14 +79,14 @@ class SftpFolder:
         self._client = self._sftp = None
 
     def _with_connection(self, act: Callable[[Any], Any]) -> Any:
-        """Raises: OSError: whatever went wrong, in words without secrets."""
+        """Raises: OSError: any failure, with a message without secrets."""
         import paramiko
 
         try:
             return act(self._sftp or self._connect())
         except (paramiko.SSHException, EOFError) as error:
             self.close()
-            raise OSError(0, self._words(error)) from None
+            raise OSError(0, self._explain(error)) from None
         except OSError as error:
             if not isinstance(error, FileNotFoundError | PermissionError):
                 self.close()
@@ -95,7 +95,7 @@ class SftpFolder:
     def _connect(self) -> Any:
         import paramiko
 
-        logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # it prints tracebacks of what we put into words
+        logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # it prints tracebacks of errors that we report ourselves
         settings = self._settings
         self._client = client = paramiko.SSHClient()
         client.load_host_keys(str(Path(settings.known_hosts).expanduser()))
@@ -118,11 +118,11 @@ class SftpFolder:
             channel.settimeout(settings.timeout_seconds)
         return self._sftp
 
-    def _words(self, error: Exception) -> str:
+    def _explain(self, error: Exception) -> str:
         import paramiko
 
         if isinstance(error, paramiko.BadHostKeyException):
-            return f"{self._settings.host} shows another key than known_hosts has: somebody may sit between, or it was installed anew"
+            return f"{self._settings.host} presents another host key than known_hosts has: the connection may be intercepted, or the server was reinstalled"
         if isinstance(error, paramiko.AuthenticationException):
             return f"{self._settings.host} does not accept user and password or key"
         if isinstance(error, paramiko.SSHException) and "not found in known_hosts" in str(error):

@@ -1,8 +1,8 @@
-"""ERPNext / Frappe HR: each punch becomes an Employee Checkin; Shift Types learn how far the punches are complete.
+"""ERPNext / Frappe HR: each punch becomes an Employee Checkin; each Shift Type is told up to when the punches are complete.
 
 Source: `hrms/hr/doctype/employee_checkin/employee_checkin.py` and `.../shift_type/shift_type.py` of https://github.com/frappe/hrms.
-Auto attendance takes only check-ins whose shift ended before the Shift Type's `last_sync_of_checkin`, and marks absent
-who has none: so that moment must never lie after a punch that is still to come.
+Auto attendance uses only check-ins whose shift ended before the Shift Type's `last_sync_of_checkin`, and marks employees
+without one as absent: so that moment must never be after a punch that is not delivered yet.
 """
 
 from __future__ import annotations
@@ -27,12 +27,11 @@ CHECKIN = "/api/resource/Employee%20Checkin"
 DUPLICATE = "already has a log with the same timestamp"
 NO_EMPLOYEE = "No Employee found"
 LOG_TYPES = {"in": "IN", "out": "OUT", "break_start": "OUT", "break_end": "IN"}  # "auto" has none
-OWN_TIME = (
-    "ERPNext put a time of its own in place of the punch's: in Role Permissions Manager, give a role of the terminal's user"
-    " Write on Employee Checkin at Level 1"
+TIME_REPLACED = (
+    "ERPNext replaced the time of the punch with its own: in Role Permissions Manager, give a role of the terminal's user Write on Employee Checkin at Level 1"
 )
-NAMELESS = "?"  # reference of a check-in whose name could not be read
-RECENT_SECONDS = 60.0  # a punch may be so long on its way from the camera into the outbox
+UNKNOWN_NAME = "?"  # reference of a check-in whose name could not be read
+RECENT_SECONDS = 60.0  # the longest time that a punch may take from the camera to the outbox
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +68,7 @@ class Target(Connector):
         return self._correct(event) if event.kind == "correction" else self._add(event)
 
     def tick(self, now: float, queue: Queue) -> Outcome | None:
-        """Move the Shift Types on, as far as the punches are surely complete."""
+        """Advance the Shift Types up to the moment until which the punches are certainly complete."""
         if not self.settings.shift_types or now - self._synced_at < self.settings.sync_minutes * 60 or not self._read_clock().synchronised:
             return None
         missing = queue.complete_until(self.settings.dead_letters_hold_back)
@@ -82,19 +81,19 @@ class Target(Connector):
         return Delivered()
 
     def test(self, event: Event) -> str:
-        """A log for a code no employee has is refused, which shows that address, token and rights are right."""
+        """Send a log for a code that no employee has: its refusal shows that address, token and rights are right."""
         answer = self._call("POST", ADD_LOG, {**self._log(event), "skip_auto_attendance": 1})
         outcome = self._judge(answer)
-        said = outcome.answer
+        result = outcome.answer
         if isinstance(outcome, Refused) and NO_EMPLOYEE in outcome.answer:
-            said = f"address, token and rights are right; no employee has the {self.settings.employee_field} {event.code}"
+            result = f"address, token and rights are right; no employee has the {self.settings.employee_field} {event.code}"
         elif not isinstance(outcome, Delivered):
             raise ConnectorError(outcome.answer)
         for shift_type in self.settings.shift_types:
             found = self._judge(self._call("GET", f"/api/resource/Shift%20Type/{quote(shift_type, safe='')}"))
             if not isinstance(found, Delivered):
                 raise ConnectorError(f"Shift Type {shift_type!r}: {found.answer}")
-        return said
+        return result
 
     def close(self) -> None:
         self._site.close()
@@ -103,44 +102,44 @@ class Target(Connector):
         answer = self._call("POST", ADD_LOG, self._log(event))
         outcome = self._judge(answer)
         if isinstance(outcome, Refused) and DUPLICATE in outcome.answer:
-            return self._had_already(event, outcome)
-        return self._made(event, answer) if isinstance(outcome, Delivered) and isinstance(answer, Answer) else outcome
+            return self._duplicate(event, outcome)
+        return self._created(event, answer) if isinstance(outcome, Delivered) and isinstance(answer, Answer) else outcome
 
-    def _made(self, event: Event, answer: Answer) -> Outcome:
-        """A user without write at the level of the field Time gets a check-in of this moment and no error: that one is taken back."""
+    def _created(self, event: Event, answer: Answer) -> Outcome:
+        """For a user without write permission at the level of the field Time, ERPNext sets the present time without an error: such a check-in is deleted."""
         message = _json(answer).get("message")
-        made = message if isinstance(message, dict) else {}
-        name = str(made.get("name") or NAMELESS)
-        if _has_time(made, self._log(event)["timestamp"]):
-            return Delivered(answer.words, name)
+        checkin = message if isinstance(message, dict) else {}
+        name = str(checkin.get("name") or UNKNOWN_NAME)
+        if _has_time(checkin, self._log(event)["timestamp"]):
+            return Delivered(answer.summary, name)
         self._call("DELETE", f"{CHECKIN}/{quote(name, safe='')}")
-        return Failed(OWN_TIME, whole_target=True)
+        return Failed(TIME_REPLACED, whole_target=True)
 
     def _log(self, event: Event) -> dict[str, Any]:
         assert event.occurred_at is not None
-        who = {"employee_field_value": event.code, "employee_fieldname": self.settings.employee_field}
+        employee = {"employee_field_value": event.code, "employee_fieldname": self.settings.employee_field}
         fields = {"timestamp": naive(event.occurred_at, self._zone), "device_id": event.device, "log_type": LOG_TYPES.get(event.direction or "")}
-        return {key: value for key, value in {**who, **fields}.items() if value}
+        return {key: value for key, value in {**employee, **fields}.items() if value}
 
-    def _had_already(self, event: Event, outcome: Refused) -> Outcome:
-        """It has this log from an earlier attempt. When clocks go back it may be that of an hour before, which only people can tell."""
+    def _duplicate(self, event: Event, outcome: Refused) -> Outcome:
+        """ERPNext has this log from an earlier attempt. When clocks go back it may be the log of an hour before, which only a person can tell."""
         assert event.occurred_at is not None
         if repeated(event.occurred_at, self._zone):
             at = naive(event.occurred_at, self._zone)
-            return Refused(f"{outcome.answer} {at} came twice that night: if ERPNext has both punches, discard this, else add it there")
+            return Refused(f"{outcome.answer} {at} occurred twice that night: if ERPNext has both punches, discard this, otherwise add it there")
         return Delivered(outcome.answer, self._name_of(event))
 
     def _name_of(self, event: Event) -> str:
-        """What ERPNext calls the check-in of an event it has already."""
+        """ERPNext's name of the check-in of an event that it already has."""
         employees = self._list("Employee", [[self.settings.employee_field, "=", event.code]])
         if len(employees) != 1:
-            return NAMELESS
+            return UNKNOWN_NAME
         log = self._log(event)
         names = self._list("Employee Checkin", [["employee", "=", employees[0]], ["time", "=", log["timestamp"]], ["log_type", "=", log.get("log_type", "")]])
-        return names[0] if len(names) == 1 else NAMELESS
+        return names[0] if len(names) == 1 else UNKNOWN_NAME
 
     def _correct(self, event: Event) -> Outcome:
-        if event.reference == NAMELESS:
+        if event.reference == UNKNOWN_NAME:
             return Refused("ERPNext's name of this check-in is not known; correct it there by hand, then discard this")
         if event.occurred_at is not None:
             if not event.reference:
@@ -152,17 +151,17 @@ class Target(Connector):
                 return outcome
             changed = _json(answer).get("data")
             kept = not isinstance(changed, dict) or _has_time(changed, change["time"])
-            return Delivered(outcome.answer, event.reference) if kept else Failed(OWN_TIME, whole_target=True)
+            return Delivered(outcome.answer, event.reference) if kept else Failed(TIME_REPLACED, whole_target=True)
         if not event.reference:
-            return Delivered("ERPNext has no check-in of this punch; there is nothing to take back", "")
+            return Delivered("ERPNext has no check-in for this punch; there is nothing to remove", "")
         answer = self._call("DELETE", f"{CHECKIN}/{quote(event.reference, safe='')}")
         if isinstance(answer, Answer) and answer.status == 404:
-            return Delivered("it is gone already", "")
+            return Delivered("it was already removed", "")
         outcome = self._judge(answer, resource=True)
         return Delivered(outcome.answer, "") if isinstance(outcome, Delivered) else outcome
 
     def _sync(self, shift_type: str, until: str) -> Outcome:
-        """Only ever forward: the present value may be a person's, or another terminal's."""
+        """Only move the value forward: the present one may be set by a person or another terminal."""
         path = f"/api/resource/Shift%20Type/{quote(shift_type, safe='')}"
         answer = self._call("GET", path)
         outcome = self._judge(answer, resource=True)
@@ -185,18 +184,18 @@ class Target(Connector):
         return self._site.call(method, path, headers, None if fields is None else json.dumps(fields).encode())
 
     def _judge(self, answer: Answer | Failed, resource: bool = False) -> Outcome:
-        """417 is what `frappe.throw` gives. A 404 means a wrong address, but for a resource one that was removed."""
+        """`frappe.throw` answers 417. A 404 means a wrong address, but for a resource that it was removed."""
         outcome = judge(answer)
         if isinstance(answer, Failed) or answer.status < 300:
             return outcome
-        said = f"HTTP {answer.status}: {_words(answer)}"[:LONGEST_ANSWER]
+        text = f"HTTP {answer.status}: {_message(answer)}"[:LONGEST_ANSWER]
         if resource and answer.status == 404:
-            return Refused(said)
-        return Failed(said, outcome.whole_target, outcome.retry_after_seconds) if isinstance(outcome, Failed) else Refused(said)
+            return Refused(text)
+        return Failed(text, outcome.whole_target, outcome.retry_after_seconds) if isinstance(outcome, Failed) else Refused(text)
 
 
 def _has_time(checkin: dict[str, Any], wanted: str) -> bool:
-    """Whether a check-in that came back has the time that was asked for; one that does not say its time counts as right."""
+    """Whether a returned check-in has the time that was sent; one without a time counts as right."""
     return str(checkin.get("time") or wanted)[: len(wanted)] == wanted
 
 
@@ -208,11 +207,11 @@ def _json(answer: Answer) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _words(answer: Answer) -> str:
-    """What Frappe tells people: `_server_messages` is JSON of a list of JSON texts; else the exception's last line."""
+def _message(answer: Answer) -> str:
+    """Frappe's message for people: `_server_messages` is JSON of a list of JSON texts; otherwise the exception, the message or the whole text."""
     value = _json(answer)
     try:
         messages = [str(json.loads(text)["message"]) for text in json.loads(value["_server_messages"])]
     except (KeyError, TypeError, ValueError):
         messages = [str(value.get("exception") or value.get("message") or answer.text)]
-    return Answer(answer.status, {}, " ".join(messages), 0.0).words.partition(": ")[2]
+    return Answer(answer.status, {}, " ".join(messages), 0.0).summary.partition(": ")[2]

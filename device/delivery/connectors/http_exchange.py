@@ -1,4 +1,4 @@
-"""One HTTP exchange: every wait has an end, and every way it can fail is an outcome."""
+"""One HTTP exchange: every wait has a time limit, and every failure becomes an outcome."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from device.config import ConfigError
 from device.delivery.outcomes import LONGEST_ANSWER, Delivered, Failed, Outcome, Refused
 
 LONGEST_BODY = 1_000_000  # bytes of an answer that are read
-LATER = (408, 425, 429, 503)  # the target asks everybody to come back later
-NOBODY = (401, 403, 404, 405, 407, 410, 501)  # wrong credentials, address or rights: no other event would fare better
+BUSY = (408, 425, 429, 503)  # the target asks for a later attempt with any event
+MISCONFIGURED = (401, 403, 404, 405, 407, 410, 501)  # wrong credentials, address or permissions: every other event would fail too
 WRONG_CREDENTIALS = (401, 403, 407)
 
 
@@ -26,21 +26,21 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     text: str
-    now: float  # s since the epoch, when it came
+    now: float  # s since the epoch, when it arrived
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         """Status and the beginning of the text on one line, without markup."""
         plain = " ".join(re.sub(r"<[^>]*>", " ", self.text).split())
         return f"HTTP {self.status}" + (f": {plain}" if plain else "")[:LONGEST_ANSWER]
 
 
 class HttpTarget:
-    """Where a connector sends its requests: one address, connections kept open, certificates checked.
+    """The server that a connector sends its requests to: one address, connections kept open, certificates checked.
 
     Args:
         url: http or https, without user and password.
-        ca_file: certificates to trust in place of the system's, for a company's own authority.
+        ca_file: certificates to trust instead of the system's, for a company's own certificate authority.
     """
 
     def __init__(self, setting: str, url: str, timeout_seconds: float, connections: int, ca_file: str = "") -> None:
@@ -52,7 +52,7 @@ class HttpTarget:
         self._pool = urllib3.PoolManager(maxsize=connections, timeout=timeout, retries=False, cert_reqs="CERT_REQUIRED", **trust)  # type: ignore[arg-type]
 
     def call(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None) -> Answer | Failed:
-        """One request. A redirect is an answer like others: it is not followed, since it would carry the secrets elsewhere."""
+        """Send one request. A redirect is returned as an answer and not followed, since that would send the secrets to another address."""
         try:
             response = self._pool.request(method, self.url + path, body=body, headers=dict(headers), preload_content=False, redirect=False)
             try:
@@ -68,14 +68,14 @@ class HttpTarget:
         except (urllib3.exceptions.TimeoutError, TimeoutError):
             return Failed(f"no answer from {self._where()} within {self._timeout_seconds:g} s")
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            return Failed(f"the connection to {self._where()} broke off: {type(error).__name__}")
+            return Failed(f"the connection to {self._where()} was interrupted: {type(error).__name__}")
         return Answer(response.status, response.headers, text, time.time())
 
     def close(self) -> None:
         self._pool.clear()
 
     def _read(self, response: urllib3.BaseHTTPResponse) -> str:
-        """The body, within the time limit as a whole: a target that sends a byte now and then does not hold a lane."""
+        """The body, within one time limit for all of it, so that a target that sends single bytes slowly does not block a lane."""
         deadline = time.monotonic() + self._timeout_seconds
         body = b""
         while len(body) < LONGEST_BODY:
@@ -95,43 +95,43 @@ class HttpTarget:
 
 
 def check_url(setting: str, url: str) -> None:
-    """Raises: ConfigError: no http(s) address, or one that holds a password."""
+    """Raises: ConfigError: not an http(s) address, or one that contains a password."""
     try:
         parts = urlsplit(url)
         sound = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:
         sound = False
     if not sound:
-        raise ConfigError(f"{setting}: expected an address such as https://hr.example.com, got no http(s) address", code="config.address")
+        raise ConfigError(f"{setting}: expected an http or https address such as https://hr.example.com", code="config.address")
     if "@" in parts.netloc:
-        raise ConfigError(f"{setting}: user and password do not stand in the address; the connector has settings for them", code="config.secret")
+        raise ConfigError(f"{setting}: user and password do not belong in the address; the connector has settings for them", code="config.secret")
 
 
 def judge(answer: Answer | Failed) -> Outcome:
-    """What an answer means for an event where the target's own rules say nothing else."""
+    """The outcome that an answer means for an event, unless the target has rules of its own."""
     if isinstance(answer, Failed):
         return answer
     if 200 <= answer.status < 300:
-        return Delivered(answer.words)
-    if answer.status in LATER:
-        return Failed(answer.words, whole_target=True, retry_after_seconds=retry_after(answer.headers, answer.now))
-    if answer.status in NOBODY or 300 <= answer.status < 400:
-        return Failed(f"{answer.words} ({_hint(answer)})", whole_target=True)
+        return Delivered(answer.summary)
+    if answer.status in BUSY:
+        return Failed(answer.summary, whole_target=True, retry_after_seconds=retry_after(answer.headers, answer.now))
+    if answer.status in MISCONFIGURED or 300 <= answer.status < 400:
+        return Failed(f"{answer.summary} ({_hint(answer)})", whole_target=True)
     if answer.status >= 500 or answer.status == 409:
-        return Failed(answer.words, retry_after_seconds=retry_after(answer.headers, answer.now))
-    return Refused(answer.words)
+        return Failed(answer.summary, retry_after_seconds=retry_after(answer.headers, answer.now))
+    return Refused(answer.summary)
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """`Retry-After` (RFC 9110, 10.2.3) in s; None where there is none or it cannot be read.
+    """`Retry-After` (RFC 9110, 10.2.3) in s; None if it is missing or cannot be read.
 
     A date is compared with the target's own `Date`, so that two clocks that disagree do no harm.
     """
-    asked = headers.get("Retry-After", "").strip()
-    if asked.isdecimal():
-        return float(asked[:9])
+    text = headers.get("Retry-After", "").strip()
+    if text.isdecimal():
+        return float(text[:9])
     try:
-        until = parsedate_to_datetime(asked).timestamp()
+        until = parsedate_to_datetime(text).timestamp()
     except (ValueError, TypeError):
         return None
     with suppress(ValueError, TypeError):
@@ -148,6 +148,6 @@ def _hint(answer: Answer) -> str:
 
 
 def _cause(error: BaseException) -> str:
-    """The system's words at the bottom of a chain of errors, without our own objects."""
+    """The operating system's message at the end of a chain of errors, without addresses of objects."""
     text = str(error.__cause__ or error.__context__ or error)
     return " ".join(text.split(":", 1)[-1].split())[:200]

@@ -1,4 +1,4 @@
-"""Naive local times, for targets that know no zones."""
+"""Naive local times, for targets that have no time zones."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def zone(setting: str, name: str) -> ZoneInfo:
 
 
 def naive(seconds: float, where: ZoneInfo) -> str:
-    """s since the epoch as 2026-11-24 08:31:05 of the wall clock there."""
+    """s since the epoch -> local time in that zone, as 2026-11-24 08:31:05."""
     return datetime.fromtimestamp(seconds, where).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def repeated(seconds: float, where: ZoneInfo) -> bool:
-    """Whether the wall clock there has shown this time before: the second pass of the hour when clocks go back."""
+    """Whether this local time occurs for the second time, in the hour that is repeated when clocks go back."""
     return datetime.fromtimestamp(seconds, where).fold == 1

@@ -1,9 +1,9 @@
-"""MQTT: each event is published with QoS 1; Home Assistant finds the terminal by itself.
+"""MQTT: each event is published with QoS 1; Home Assistant discovers the terminal.
 
 Topics: BASE/NODE/punch and BASE/NODE/correction (JSON), BASE/NODE/availability ("online", and "offline" by last will,
 both retained), and retained configurations below the discovery prefix
 (https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery, .../event.mqtt/, .../sensor.mqtt/).
-MQTT 5, since only there a broker says that it did not take a message it has no permission for.
+It uses MQTT 5, since only there a broker reports a message that it did not accept because permission is missing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from paho.mqtt.client import Client
 
 TOPIC_PART = re.compile(r"[A-Za-z0-9_-]{1,64}")
-KEEPALIVE_SECONDS = 30  # the broker announces a dead terminal after one and a half times this
+KEEPALIVE_SECONDS = 30  # the broker reports a lost terminal as offline after one and a half times this
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class Settings(ConnectorSettings):
 
 class Target(Connector):
     settings: Settings
-    batch: ClassVar[int] = 200  # messages on their way at a time
+    batch: ClassVar[int] = 200  # messages without acknowledgement at a time
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
@@ -59,7 +59,7 @@ class Target(Connector):
         if bool(settings.user) != bool(settings.password):
             raise ConfigError(f"{where} user and password: give both or neither", code="config.together")
         if settings.ca_file and not Path(settings.ca_file).is_file():
-            raise ConfigError(f"{where} ca_file: {settings.ca_file} is no file", code="config.no_file")
+            raise ConfigError(f"{where} ca_file: {settings.ca_file} is not a file", code="config.no_file")
         self._password = self.secret("password") if settings.password else None
         self._topic = f"{settings.base}/{self.node}"
         self._client: Client | None = None
@@ -68,7 +68,7 @@ class Target(Connector):
         self._acknowledged: dict[int, int] = {}  # message id -> reason code
 
     def deliver(self, events: Sequence[Event]) -> Iterator[Outcome | None]:
-        """Publish all, then wait for each in order: a round trip for the batch, not for each event."""
+        """Publish all, then wait for each in order: one round trip per batch, not one per event."""
         failed = self._connect()
         if failed:
             yield failed
@@ -83,14 +83,14 @@ class Target(Connector):
                 return
 
     def tick(self, now: float, queue: Queue) -> Outcome | None:
-        """Stay connected, so that the terminal shows as online while nobody punches."""
+        """Stay connected, so that the terminal is shown as online between punches."""
         if self._client is not None and self._client.is_connected():
             return None
         return self._connect() or Delivered()
 
     def test(self, event: Event) -> str:
         expect(next(self.deliver([event])))
-        return f"the broker took a message on {self._topic}/test"
+        return f"the broker accepted a message on {self._topic}/test"
 
     def close(self) -> None:
         if self._client is not None and self._client.is_connected():
@@ -131,7 +131,7 @@ class Target(Connector):
     # the connection
 
     def _connect(self) -> Failed | None:
-        """Connect, say who is there; None where that worked or was so already."""
+        """Connect and introduce the terminal; None if that worked or it was already connected."""
         if self._client is not None and self._client.is_connected():
             return None
         self._disconnect()
@@ -140,12 +140,12 @@ class Target(Connector):
         try:
             client.connect(self.settings.host, self.settings.port, KEEPALIVE_SECONDS)
         except (OSError, ValueError) as error:
-            return Failed(f"no connection to {self.settings.host}:{self.settings.port}: {_words(error)}", whole_target=True)
+            return Failed(f"no connection to {self.settings.host}:{self.settings.port}: {_reason(error)}", whole_target=True)
         client.loop_start()
         if not self._answered.wait(self.settings.timeout_seconds) or self._refusal:
             why = self._refusal or f"no answer within {self.settings.timeout_seconds:g} s"
             self._disconnect()
-            return Failed(f"the broker {self.settings.host} did not let us in: {why}", whole_target=True)
+            return Failed(f"the broker {self.settings.host} did not accept the connection: {why}", whole_target=True)
         return self._introduce()
 
     def _introduce(self) -> Failed | None:
@@ -168,7 +168,7 @@ class Target(Connector):
         client.will_set(f"{self._topic}/availability", "offline", qos=1, retain=True)
         client.on_connect = lambda client, data, flags, reason, properties: self._on_answer("" if not reason.is_failure else str(reason))
         client.on_publish = lambda client, data, mid, reason, properties: self._acknowledged.__setitem__(mid, reason.value)
-        client.on_disconnect = lambda *_: None if self._answered.is_set() else self._on_answer("the connection broke off; check tls and port")
+        client.on_disconnect = lambda *_: None if self._answered.is_set() else self._on_answer("the connection was interrupted; check tls and port")
         if self.settings.tls:
             client.tls_set_context(ssl.create_default_context(cafile=self.settings.ca_file or None))
         if self._password:
@@ -184,7 +184,7 @@ class Target(Connector):
         return self._client.publish(topic, payload, qos=1, retain=retain)
 
     def _result(self, message: Any, deadline: float) -> Outcome:
-        """Whether the broker has acknowledged a message by then, and how."""
+        """Whether the broker acknowledged a message before the deadline, and how."""
         try:
             message.wait_for_publish(max(0.0, deadline - time.monotonic()))
             published = message.is_published()
@@ -195,7 +195,7 @@ class Target(Connector):
         code = self._acknowledged.pop(message.mid, 0)
         if code >= 0x80:
             return Failed(
-                f"the broker {self.settings.host} did not take a message: reason {code:#x}; give the user write access to the topics", whole_target=True
+                f"the broker {self.settings.host} did not accept a message: reason {code:#x}; give the user write access to the topics", whole_target=True
             )
         return Delivered("acknowledged")
 
@@ -207,7 +207,7 @@ class Target(Connector):
         self._acknowledged.clear()
 
 
-def _words(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     if isinstance(error, ssl.SSLError):
         return f"{error.reason or 'TLS failed'}; check tls, port and ca_file" if not isinstance(error, ssl.SSLCertVerificationError) else error.verify_message
     return str(getattr(error, "strerror", None) or error)

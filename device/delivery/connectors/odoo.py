@@ -1,8 +1,8 @@
 """Odoo: check-ins and check-outs become `hr.attendance` records, by JSON-RPC (Odoo's external API), in UTC.
 
-Odoo has one record for a stay, with `check_in` and `check_out`; it allows one open record an employee and no overlap
-(`addons/hr_attendance/models/hr_attendance.py` of https://github.com/odoo/odoo). It knows no idempotency key, so each
-step looks before it writes: what is there already is delivered.
+Odoo has one record per stay, with `check_in` and `check_out`; it allows one open record per employee and no overlap
+(`addons/hr_attendance/models/hr_attendance.py` of https://github.com/odoo/odoo). It has no idempotency key, so each step
+reads before it writes: an event that Odoo already has counts as delivered.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from device.delivery.connectors.http_exchange import Answer, HttpTarget, judge
 from device.delivery.outcomes import LONGEST_ANSWER, ConnectorError, Delivered, Failed, Outcome, Refused
 from device.storage.events import Event
 
-REFUSALS = ("ValidationError", "UserError", "MissingError")  # of odoo.exceptions: what people are told
+REFUSALS = ("ValidationError", "UserError", "MissingError")  # of odoo.exceptions: errors meant for the user
 RIGHTS = ("AccessDenied", "AccessError")
 AUTOMATIC = "auto_check_out"  # out_mode of a record that was closed by policy, where this version of Odoo has it (18)
 Record = dict[str, Any]
@@ -40,7 +40,7 @@ class Settings(ConnectorSettings):
 
 
 class Stopped(Exception):
-    """A call that did not work out, as the outcome it means for the event."""
+    """A call that failed, with the outcome that this means for the event."""
 
     def __init__(self, outcome: Refused | Failed) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class Target(Connector):
         self._site = HttpTarget(f"[connectors.{self.name}] url", settings.url, settings.timeout_seconds, settings.parallel, settings.ca_file)
         self._key = self.secret("api_key")
         self._uid: int | None = None
-        self._modes: dict[str, set[str]] = {}  # what in_mode and out_mode of this version may be
+        self._modes: dict[str, set[str]] = {}  # the values of in_mode and out_mode in this version
 
     def send(self, event: Event) -> Outcome:
         try:
@@ -66,7 +66,7 @@ class Target(Connector):
             return stopped.outcome
 
     def test(self, event: Event) -> str:
-        """Log in, see that records may be made, look for the employee. Nothing is written: each record there is working time."""
+        """Log in, check that records may be created, look for the employee. Nothing is written, since each record counts as working time."""
         try:
             self._log_in()
             if not self._may_create():
@@ -81,7 +81,7 @@ class Target(Connector):
     def _may_create(self) -> bool:
         try:
             return bool(self._call("hr.attendance", "has_access", [], "create"))
-        except Stopped:  # Odoo 16 and 17 do not know it, from 19 on there is nothing else
+        except Stopped:  # Odoo 16 and 17 do not have it, from 19 on there is nothing else
             return bool(self._call("hr.attendance", "check_access_rights", "create", raise_exception=False))
 
     def close(self) -> None:
@@ -95,15 +95,15 @@ class Target(Connector):
         known = self._records(employee, ["|", ["check_in", "=", at], ["check_out", "=", at]], "check_in desc", 2)
         for record in known:
             side = "check_in" if record["check_in"] == at else "check_out"
-            if event.direction == "auto" or side == ("check_in" if comes(event) else "check_out"):
-                return Delivered(f"attendance {record['id']} has it already", f"{record['id']}:{side}")
+            if event.direction == "auto" or side == ("check_in" if begins_stay(event) else "check_out"):
+                return Delivered(f"attendance {record['id']} already has it", f"{record['id']}:{side}")
         if event.direction == "auto":
             is_open = self._records(employee, [["check_out", "=", False], ["check_in", "<=", at]], "check_in desc", 1)
             return self._check_out(employee, at) if is_open else self._check_in(employee, at)
-        return self._check_in(employee, at) if comes(event) else self._check_out(employee, at)
+        return self._check_in(employee, at) if begins_stay(event) else self._check_out(employee, at)
 
     def _check_in(self, employee: int, at: str) -> Outcome:
-        """A new record. Where a later one exists, the check-out of this one is missing too: it is made without length."""
+        """Create a record. If a later one exists, the check-out of this one is missing too, so it is created with zero length."""
         later = self._records(employee, [["check_in", ">", at]], "check_in", 1)
         if not later:
             for left_open in self._records(employee, [["check_out", "=", False], ["check_in", "<", at]], "check_in desc", 1):
@@ -115,7 +115,7 @@ class Target(Connector):
         return Delivered(f"attendance {number} created", f"{number}:check_in")
 
     def _check_out(self, employee: int, at: str) -> Outcome:
-        """Closes the latest record before: one that is open, or that was closed for want of a check-out."""
+        """Close the latest record before: one that is open, or one that was closed because its check-out was missing."""
         records = self._records(employee, [["check_in", "<=", at]], "check_in desc", 1)
         if not records or not _wants_check_out(records[0]):
             return Refused(f"no attendance is open at {at} UTC; add the check-in in Odoo or by a correction, then replay")
@@ -123,7 +123,7 @@ class Target(Connector):
         return Delivered(f"attendance {records[0]['id']} closed", f"{records[0]['id']}:check_out")
 
     def _close(self, left_open: Record, next_check_in: str) -> None:
-        """A check-out was missed: by the policy of the settings."""
+        """Close a record whose check-out was missed, as the settings say."""
         if self.settings.missed_check_out == "refuse":
             raise Stopped(Refused(f"attendance {left_open['id']} since {left_open['check_in']} UTC has no check-out; close it in Odoo, then replay"))
         after = self.settings.missed_hours * 3600 if self.settings.missed_check_out == "after_hours" else 0.0
@@ -131,33 +131,33 @@ class Target(Connector):
         self._write(left_open, {"check_out": at, **(self._mode("out_mode", AUTOMATIC) or self._mode("out_mode"))})
 
     def _correct(self, employee: int, event: Event) -> Outcome:
-        """A time on the same side is changed in place; everything else is taking back and adding anew."""
+        """Change a time on the same side in place; for any other correction, remove the punch and add it again."""
         number, _, side = (event.reference or "").partition(":")
         records = self._records(employee, [["id", "=", int(number)]], "id", 1) if number.isdecimal() else []
         if event.occurred_at is None and not records:
-            return Delivered("Odoo has no attendance of this punch; there is nothing to take back", "")
+            return Delivered("Odoo has no attendance for this punch; there is nothing to remove", "")
         if event.occurred_at is not None and (not records or records[0][side] is False):
             return self._add(employee, event)
         record = records[0]
-        if event.occurred_at is not None and side == ("check_in" if comes(event) else "check_out"):
+        if event.occurred_at is not None and side == ("check_in" if begins_stay(event) else "check_out"):
             return self._move(record, side, utc(event.occurred_at), str(event.reference))
-        self._take_back(record, side)
-        return Delivered(f"taken back from attendance {number}", "") if event.occurred_at is None else self._add(employee, event)
+        self._remove(record, side)
+        return Delivered(f"removed from attendance {number}", "") if event.occurred_at is None else self._add(employee, event)
 
     def _move(self, record: Record, side: str, at: str, reference: str) -> Outcome:
-        """A record without length keeps none: its other side was never punched."""
+        """A record of zero length stays so: its other side was never punched."""
         sides = ("check_in", "check_out") if record["check_in"] == record["check_out"] and side == "check_in" else (side,)
         self._write(record, dict.fromkeys(sides, at))
         return Delivered(f"attendance {record['id']} corrected", reference)
 
-    def _take_back(self, record: Record, side: str) -> None:
-        """Without its check-out a record has no length, so that it overlaps nothing; without its check-in it goes, unless a check-out was punched."""
+    def _remove(self, record: Record, side: str) -> None:
+        """A record without its check-out gets zero length, so that it overlaps nothing; without its check-in it is deleted, unless it has a check-out."""
         if side == "check_out":
             self._write(record, {"check_out": record["check_in"]})
         elif _wants_check_out(record):
             self._call("hr.attendance", "unlink", [record["id"]])
         else:
-            raise Stopped(Refused(f"attendance {record['id']} has a check-out as well; decide in Odoo what becomes of it, then discard this"))
+            raise Stopped(Refused(f"attendance {record['id']} has a check-out as well; decide in Odoo what happens to it, then discard this"))
 
     # Odoo's calls
 
@@ -165,7 +165,7 @@ class Target(Connector):
         self._log_in()
         found = self._call("hr.employee", "search_read", [[self.settings.employee_field, "=", code]], fields=["id"], limit=2)
         if len(found) != 1:
-            raise Stopped(Refused(f"{len(found) or 'no'} employees in Odoo have the {self.settings.employee_field} {code}; one must, then replay"))
+            raise Stopped(Refused(f"{len(found) or 'no'} employees in Odoo have the {self.settings.employee_field} {code}; one must have it, then replay"))
         return int(found[0]["id"])
 
     def _records(self, employee: int, domain: list[Any], order: str, limit: int) -> list[Record]:
@@ -181,7 +181,7 @@ class Target(Connector):
         return {field: value} if value in self._modes.get(field, ()) else {}
 
     def _log_in(self) -> None:
-        """Once; and learn what in_mode and out_mode may be in this version of Odoo; before 17 it has neither."""
+        """Log in once, and read which values in_mode and out_mode have in this version of Odoo; before 17 it has neither."""
         if self._uid is not None:
             return
         settings = self.settings
@@ -196,7 +196,7 @@ class Target(Connector):
         return self._rpc("object", "execute_kw", [self.settings.database, self._uid, self._key.reveal(), model, method, list(args), named])
 
     def _rpc(self, service: str, method: str, args: list[Any]) -> Any:
-        """Odoo answers 200 whatever happened; an error says its class."""
+        """Odoo always answers 200; an error in the body names its class."""
         call = {"jsonrpc": "2.0", "method": "call", "id": 1, "params": {"service": service, "method": method, "args": args}}
         answer = self._site.call("POST", "/jsonrpc", {"Content-Type": "application/json"}, json.dumps(call).encode())
         outcome = judge(answer)
@@ -207,17 +207,17 @@ class Target(Connector):
             reply = json.loads(answer.text)
             error = reply.get("error")
         except (ValueError, AttributeError):
-            raise Stopped(Failed(f"no JSON-RPC came back: {outcome.answer}", whole_target=True)) from None
+            raise Stopped(Failed(f"the answer is not JSON-RPC: {outcome.answer}", whole_target=True)) from None
         if error:
-            outcome = meaning(error)
+            outcome = outcome_of(error)
             if isinstance(outcome, Failed) and outcome.whole_target:
-                self._uid = None  # the key may have been changed: log in anew
+                self._uid = None  # the key may have been changed: log in again
             raise Stopped(outcome)
         return reply.get("result")
 
 
-def comes(event: Event) -> bool:
-    """Whether this begins a stay; a break ends one."""
+def begins_stay(event: Event) -> bool:
+    """Whether this begins an attendance record; a break ends one."""
     return event.direction in ("in", "break_end")
 
 
@@ -233,11 +233,11 @@ def seconds(text: str) -> float:
     return datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=timezone.utc).timestamp()
 
 
-def meaning(error: Any) -> Refused | Failed:
+def outcome_of(error: Any) -> Refused | Failed:
     """`{"message": .., "data": {"name": "odoo.exceptions.ValidationError", "message": ..}}` as an outcome."""
     data = error.get("data") if isinstance(error, dict) else None
-    name, words = (str(data.get(key) or "") for key in ("name", "message")) if isinstance(data, dict) else ("", str(error))
-    said = " ".join(f"{name.rpartition('.')[2]}: {words}".split())[:LONGEST_ANSWER]
+    name, message = (str(data.get(key) or "") for key in ("name", "message")) if isinstance(data, dict) else ("", str(error))
+    answer = " ".join(f"{name.rpartition('.')[2]}: {message}".split())[:LONGEST_ANSWER]
     if name.endswith(REFUSALS):
-        return Refused(said)
-    return Failed(said, whole_target=name.endswith(RIGHTS))
+        return Refused(answer)
+    return Failed(answer, whole_target=name.endswith(RIGHTS))

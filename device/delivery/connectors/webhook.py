@@ -1,7 +1,7 @@
-"""Signed webhook: one POST an event, as https://www.standardwebhooks.com has it.
+"""Signed webhook: one POST per event, as specified at https://www.standardwebhooks.com.
 
 `webhook-id` is the idempotency key, `webhook-timestamp` the time of sending in s; `webhook-signature` is `v1,` and the
-base64 of HMAC-SHA256 over `id.timestamp.body`, once for each key in use, so that keys can be changed without a gap.
+base64 of HMAC-SHA256 over `id.timestamp.body`, once for each key in use, so that keys can be changed without interruption.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from device.delivery.outcomes import Outcome, expect
 from device.storage.events import Event
 
 PREFIX = "whsec_"
-SHORTEST_KEY = 24  # bytes, as the standard has it
+SHORTEST_KEY = 24  # bytes, as in the standard
 
 
 @dataclass(frozen=True, kw_only=True)

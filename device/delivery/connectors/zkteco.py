@@ -1,11 +1,11 @@
-"""ZKTeco ADMS: this kiosk as a terminal that pushes its log, for every server that accepts such terminals.
+"""ZKTeco ADMS: this terminal pushes its log to any server that accepts ZKTeco terminals.
 
 The attendance PUSH protocol, version 2.4: the terminal introduces itself (`GET /iclock/cdata?options=all`), posts
-records of the table ATTLOG, tab between fields and a line each, asks for commands (`GET /iclock/getrequest`) and answers
-them (`POST /iclock/devicecmd`). The server knows the terminal by its serial number alone: use https where it can.
+records of the table ATTLOG, one per line with tabs between fields, asks for commands (`GET /iclock/getrequest`) and
+answers them (`POST /iclock/devicecmd`). The server knows the terminal by its serial number alone: use https if it can.
 
-Of the commands, those that ask for the log or for what this terminal is are carried out; everything else (shell, files,
-users, templates, restart) is answered with -1002, "not supported by the device".
+Only commands that ask for the log or for a new introduction are carried out; all others (shell, files, users, templates,
+restart) are answered with -1002, "not supported by the device".
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from device.storage.events import Event
 PUSH_VERSION = "2.4.1"
 STATUS = {"in": 0, "out": 1, "break_start": 2, "break_end": 3, "auto": 255}  # Status of ATTLOG; 255 is "none chosen"
 VERIFY = {"face": 15, "pin": 3, "manual": 200}  # appendix "verification modes"
-NO_STAMP = "9999"  # stamps are kept for old servers only: what was taken, the outbox knows
+NO_STAMP = "9999"  # stamps are for old servers only: the outbox knows which records were accepted
 UNSUPPORTED, WRONG_ARGUMENT = -1002, -1  # appendix "error codes"
 COMMAND = re.compile(r"C:([0-9A-Za-z_-]{1,32}):(.+)")
-TAKEN = re.compile(r"OK(?:\s*:\s*(\d+))?", re.IGNORECASE)
+ACCEPTED = re.compile(r"OK(?:\s*:\s*(\d+))?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ class Target(Connector):
         self._polled_at = float("-inf")
 
     def deliver(self, events: Sequence[Event]) -> Iterator[Outcome | None]:
-        """One request for all; where the server took fewer, or failed on them, one each, so that it is known which."""
+        """One request for all; if the server accepted fewer or failed, one request per record, to find out which ones."""
         outcome = self._introduce()
         if not isinstance(outcome, Delivered):
             yield outcome
@@ -84,7 +84,7 @@ class Target(Connector):
                 yield single
 
     def tick(self, now: float, queue: Queue) -> Outcome | None:
-        """Ask for commands at the server's pace."""
+        """Ask for commands, at the interval that the server names."""
         if now - self._polled_at < self._pause_seconds:
             return None
         outcome = self._introduce()
@@ -94,14 +94,14 @@ class Target(Connector):
         return outcome
 
     def test(self, event: Event) -> str:
-        said = expect(next(self.deliver([event])))
-        return f"the server knows {self.settings.serial} and took a record of PIN {event.code}: {said}"
+        answer = expect(next(self.deliver([event])))
+        return f"the server knows {self.settings.serial} and accepted a record of PIN {event.code}: {answer}"
 
     def close(self) -> None:
         self._site.close()
 
     def _introduce(self) -> Outcome:
-        """The server's options; only after these the terminal may send anything."""
+        """Read the server's options; the terminal may send records only after that."""
         if self._introduced:
             return Delivered()
         path = f"/iclock/cdata?SN={self._serial}&options=all&pushver={PUSH_VERSION}&DeviceType=att&language=69"
@@ -121,7 +121,7 @@ class Target(Connector):
         return Delivered()
 
     def _line(self, event: Event) -> str:
-        """Pin, time, status, verification, work code, two reserved fields; '' for what the protocol cannot say."""
+        """PIN, time, status, verification, work code, two reserved fields; '' for an event that the protocol cannot express."""
         if event.occurred_at is None or event.punch_id is not None or event.amends is not None:
             return ""
         fields = (event.code, naive(event.occurred_at, self._zone), STATUS[event.direction or "auto"], VERIFY.get(event.method, 200), 0, 0, 0)
@@ -134,14 +134,14 @@ class Target(Connector):
         answer = self._site.call("POST", path, {"Content-Type": "text/plain; charset=utf-8"}, "".join(lines).encode())
         outcome = judge(answer)
         if not isinstance(outcome, Delivered) or not isinstance(answer, Answer):
-            self._introduced = False  # the server may have been installed anew
+            self._introduced = False  # the server may have been reinstalled
             return outcome
-        taken = TAKEN.match(answer.text.strip())
-        if not taken:
+        accepted = ACCEPTED.match(answer.text.strip())
+        if not accepted:
             self._introduced = False
             return Failed(f"expected OK, got {outcome.answer}")
-        if self.settings.count_checked and taken[1] is not None and int(taken[1]) < len(lines):
-            return Refused(f"the server took {taken[1]} of {len(lines)} records: {outcome.answer}")
+        if self.settings.count_checked and accepted[1] is not None and int(accepted[1]) < len(lines):
+            return Refused(f"the server accepted {accepted[1]} of {len(lines)} records: {outcome.answer}")
         return outcome
 
     def _poll(self, queue: Queue) -> Outcome:
@@ -150,13 +150,14 @@ class Target(Connector):
         if not isinstance(outcome, Delivered) or not isinstance(answer, Answer):
             self._introduced = False
             return outcome
-        replies = [f"ID={number}&Return={self._obey(words.strip(), queue)}&CMD={words.split()[0]}" for number, words in COMMAND.findall(answer.text)]
+        commands = COMMAND.findall(answer.text)
+        replies = [f"ID={number}&Return={self._execute(command.strip(), queue)}&CMD={command.split()[0]}" for number, command in commands]
         if not replies:
             return Delivered()
         return judge(self._site.call("POST", f"/iclock/devicecmd?SN={self._serial}", {"Content-Type": "text/plain"}, "\n".join(replies).encode()))
 
-    def _obey(self, command: str, queue: Queue) -> int:
-        """The return code of a command."""
+    def _execute(self, command: str, queue: Queue) -> int:
+        """Carry out a command; returns its return code."""
         if command in ("CHECK", "LOG", "RELOAD OPTIONS"):
             self._introduced = False
             return 0
