@@ -194,7 +194,7 @@ def test_nonsense_in_an_address_is_named(staffed: Desk, path: str, said: str) ->
         ("/corrections", {"person": "x"}, "expected a whole number"),
         ("/corrections", {"person": "1", "day": "2026-09-18", "target": "punch:x"}, "choose the punch"),
         ("/corrections", {"person": "1", "day": "2026-09-18", "target": "punch:3", "action": "replace", "direction": "sideways"}, "choose a direction"),
-        ("/corrections", {"person": "1", "day": "2026-09-18", "target": "new", "punch_day": "2026-09-18", "time": "25:00", "direction": "in"}, "is not a time of day"),
+        ("/corrections", {"person": "1", "day": "2026-09-18", "target": "new", "punch_day": "2026-09-18", "time": "25:00", "direction": "in"}, "not a time"),
         ("/corrections", {"person": "1", "day": "2026-09-18", "target": "punch:2", "action": "remove", "reason": "x"}, "has no punch 2"),
         ("/corrections", {"person": "1", "day": "2026-09-18", "target": "punch:3", "action": "remove", "reason": " "}, "reason"),
         ("/periods", {"month": "2026-09"}, "not over yet"),
