@@ -1,4 +1,4 @@
-"""Two clocks that disagree, for every kind of target: what a board with a wrong clock sent is put right once its clock is set."""
+"""Two clocks that disagree, for every kind of target: times sent by a board with a wrong clock are corrected once its clock is set."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ NOW, UP_MS = datetime.fromisoformat("2026-11-25T12:00:00+00:00").timestamp(), 10
 
 @dataclass
 class Place:
-    """A target of some kind: its settings, and how what it holds is read."""
+    """A target of some kind: its settings, and how its content is read."""
 
     table: dict[str, Any]
     stand_in: Any
 
     def times(self) -> list[tuple[str, str]]:
-        """Direction and UTC of all that the target holds to be true, in order."""
+        """Direction and UTC time of each punch as the target now has it, in order."""
         if isinstance(self.stand_in, ErpNext):
             return sorted(((row["log_type"].lower(), row["time"].replace(" ", "T")) for row in self.stand_in.checkins.values()), key=lambda pair: pair[1])
         if isinstance(self.stand_in, Odoo):
@@ -117,7 +117,7 @@ def drained(store: Store, kind: str, place: Place, now: float) -> list[str]:
 
 @pytest.mark.parametrize("error", [-MONTH, MONTH, -3600.0], ids=["a month behind", "a month ahead", "an hour behind"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_was_sent_by_a_wrong_clock_is_put_right(kind: str, error: float, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_times_of_a_wrong_clock_are_corrected_at_the_target(kind: str, error: float, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "place"
     folder.mkdir()
     with target(kind, folder, monkeypatch) as place:
@@ -127,7 +127,7 @@ def test_what_was_sent_by_a_wrong_clock_is_put_right(kind: str, error: float, st
         drained(store, kind, place, NOW)
         assert store.outbox.summary()[0].waiting == 0
         letters = [str(letter.answer) for letter in store.outbox.dead_letters()]
-        if kind == "zkteco":  # its records cannot be changed: people are told, once for each
+        if kind == "zkteco":  # its records cannot be changed: one dead letter per correction
             assert len(letters) == len(STAYS) == len(place.stand_in.records) and all("correct it on the server by hand" in letter for letter in letters)
             return
         assert letters == []
@@ -138,7 +138,7 @@ def test_what_was_sent_by_a_wrong_clock_is_put_right(kind: str, error: float, st
 
 @pytest.mark.parametrize("skew", [-MONTH, MONTH], ids=["the target is behind", "the target is ahead"])
 @pytest.mark.parametrize("kind", HTTP)
-def test_a_target_with_a_wrong_clock_is_asked_again_in_time(kind: str, skew: float, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_target_with_a_wrong_clock_is_tried_again_in_time(kind: str, skew: float, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with target(kind, tmp_path, monkeypatch) as place:
         record(store, 0.0)
         place.stand_in.faults.append(site.busy_until_date(5.0, skew))

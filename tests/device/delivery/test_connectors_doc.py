@@ -1,4 +1,4 @@
-"""docs/connectors.md as a reader uses it: every table is accepted, and the receiver runs as it stands there."""
+"""docs/connectors.md as a reader uses it: every table is accepted, and the receiver runs as printed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def sealed(key: bytes) -> str:
 
 @contextmanager
 def receiver(folder: Path, *keys: bytes) -> Iterator[str]:
-    """The receiver of the page in a process of its own; gives its address."""
+    """Run the receiver of the page in its own process; yields its address."""
     [program] = blocks("python")
     (folder / "receiver.py").write_text(program, encoding="utf-8")
     environment = {"WEBHOOK_SECRET": " ".join(map(sealed, keys))}
@@ -73,7 +73,7 @@ def database(tmp_path: Path) -> Path:
 
 
 def test_every_table_of_the_page_is_accepted(tmp_path: Path) -> None:
-    """As it stands, and with the settings that are commented out."""
+    """As printed, and with the settings that are commented out."""
     for text in ("\n".join(blocks("toml")), re.sub(r"^# (?=\w+ = )", "", "\n".join(blocks("toml")), flags=re.MULTILINE)):
         (tmp_path / "clockface.toml").write_text(text, encoding="utf-8")
         assert {target.kind for target in configured(load(tmp_path / "clockface.toml"))} == set(KINDS)
@@ -94,7 +94,7 @@ def test_the_receiver_keeps_each_event_once(database: Path, tmp_path: Path, monk
 
 
 @pytest.mark.parametrize("known", [[OLD_KEY], [NEW_KEY], [OLD_KEY, NEW_KEY]], ids=["old", "new", "both"])
-def test_keys_change_without_a_gap(database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: list[bytes]) -> None:
+def test_keys_change_without_interruption(database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: list[bytes]) -> None:
     with receiver(tmp_path, *known) as url:
         connector = webhook(url, monkeypatch, secret=NEW_KEY, previous_secret=OLD_KEY)
         with courier(database, connector) as made:

@@ -1,4 +1,4 @@
-"""MQTT and SFTP over a wire that is cut, or goes deaf, anywhere in the talk: nothing is lost, no connector hangs."""
+"""MQTT and SFTP over a connection that is cut, or stops answering, at any point of the exchange: nothing is lost, no connector hangs."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tests.device.fakes.terminal import START, Clock, courier, punch
 from tests.device.fakes.wire import Wire, wire
 
 TIMEOUT = 0.6  # s
-SHARES = (0.0, 0.35, 0.7, 0.95)  # of the answers of a whole talk
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # sockets of talks that broke off, left to the collector
+SHARES = (0.0, 0.35, 0.7, 0.95)  # of the answers of a whole exchange
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # sockets of interrupted exchanges, left to the garbage collector
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def drained(store: Store, connector: Connector, rounds: int = 1) -> list[str]:
 
 
 def through(faults: Wire, store: Store, make: Any, fault: str, share: float) -> None:
-    """A whole talk, then one that is damaged after this share of its answers, then a repaired wire; ends with nothing waiting."""
+    """A whole exchange, then one that is damaged after this share of its answers, then a repaired wire; at the end nothing waits."""
     punch(store, 1, START)
     faults.damage("cut", 1_000_000)  # counts only
     drained(store, make())
@@ -79,7 +79,7 @@ def through(faults: Wire, store: Store, make: Any, fault: str, share: float) -> 
     faults.damage(fault, round(share * answers))
     began = time.monotonic()
     drained(store, make())
-    assert time.monotonic() - began < 20 * TIMEOUT  # it came back
+    assert time.monotonic() - began < 20 * TIMEOUT  # the connector did not hang
     faults.repair()
     drained(store, make(), rounds=2)
     assert (store.outbox.summary()[0].waiting, store.outbox.dead_letters()) == (0, [])
@@ -93,7 +93,7 @@ def test_mqtt(shared_broker: Broker, store: Store, monkeypatch: pytest.MonkeyPat
         through(faults, store, lambda: mqtt_by(faults), fault, share)
         until(lambda: len({json.loads(text)["id"] for _, text, *_ in heard}) == 4)
     order = list(dict.fromkeys(json.loads(text)["punch_id"] for _, text, *_ in heard))
-    assert order == [1, 2, 3, 4]  # at least once, first times in order
+    assert order == [1, 2, 3, 4]  # at least once, and first deliveries in order
 
 
 @pytest.mark.parametrize("fault", ["cut", "deaf"])
@@ -111,7 +111,7 @@ def test_sftp(sftp: Any, store: Store, tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("broken", ["full", "forbidden"])
-def test_a_disk_over_there_that_takes_nothing_waits(sftp: Any, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+def test_events_wait_while_the_servers_disk_cannot_be_written(sftp: Any, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
     from tests.device.fakes.sftp import PASSWORD
 
     monkeypatch.setenv("DROP", PASSWORD)

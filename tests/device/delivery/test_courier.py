@@ -1,4 +1,4 @@
-"""The courier's rules with a target that does what the test says: order, waits, dead letters, outages, corrections."""
+"""The courier's rules, with a target that answers as the test says: order, waits, dead letters, outages, corrections."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WEEKS = 21 * 86_400
 
 
 class Scripted(Connector):
-    """Does what `rule` says; keeps what it was sent."""
+    """Answers as `rule` says and keeps the events that it was sent."""
 
     def __init__(self, name: str = "payroll", lanes: int = 1) -> None:
         super().__init__(SimpleNamespace(name=name))
@@ -45,7 +45,7 @@ class Scripted(Connector):
 
 
 class Stage:
-    """Three people, a target, a clock that stands still, a courier."""
+    """Three people, a target, a clock that stands still and a courier."""
 
     def __init__(self, path: Path, stack: ExitStack, lanes: int) -> None:
         self.path = path
@@ -94,7 +94,7 @@ def test_one_person_is_delivered_in_order(stage: Stage) -> None:
         assert numbers == sorted(numbers) and len(numbers) == 20
 
 
-def test_a_waiting_punch_holds_back_its_person_and_nobody_else(stage: Stage) -> None:
+def test_a_waiting_punch_holds_back_only_its_own_person(stage: Stage) -> None:
     first, second, third, fourth = stage.punches(0, 0, 1, 0)
     stage.target.rule = failing(first)
     stage.courier.drain()
@@ -107,7 +107,7 @@ def test_a_waiting_punch_holds_back_its_person_and_nobody_else(stage: Stage) -> 
     assert stage.sent() == [first, second, fourth]
 
 
-def test_waits_double(stage: Stage) -> None:
+def test_each_wait_is_twice_the_one_before(stage: Stage) -> None:
     [number] = stage.punches(0)
     stage.target.rule = failing(number)
     begin, tried = stage.clock.now, []
@@ -136,22 +136,22 @@ def test_a_target_may_ask_for_a_longer_wait(stage: Stage) -> None:
     assert sorted(stage.sent()) == [number, other]
 
 
-def test_a_poison_punch_dies_while_others_live(stage: Stage) -> None:
-    poison, *_ = stage.punches(0)
-    stage.target.rule = failing(poison)
+def test_a_punch_that_always_fails_becomes_a_dead_letter_while_others_are_delivered(stage: Stage) -> None:
+    failed, *_ = stage.punches(0)
+    stage.target.rule = failing(failed)
     for _ in range(20):
         punch(stage.store, stage.people[1])
         stage.courier.drain()
         stage.clock.now += 50
-    assert stage.sent().count(poison) == 3
+    assert stage.sent().count(failed) == 3
     [letter] = stage.store.outbox.dead_letters()
-    assert (letter.event_id, letter.connector, letter.code, letter.answer) == (poison, "payroll", "E1", "HTTP 500")
+    assert (letter.event_id, letter.connector, letter.code, letter.answer) == (failed, "payroll", "E1", "HTTP 500")
     follower = punch(stage.store, stage.people[0]).id
     stage.courier.drain()
-    assert stage.sent() == [follower]  # a dead letter lets the following go on
+    assert stage.sent() == [follower]  # a dead letter does not hold back the following events
 
 
-def test_an_outage_of_weeks_kills_no_punch(stage: Stage) -> None:
+def test_an_outage_of_weeks_makes_no_dead_letter(stage: Stage) -> None:
     stage.punches(2)
     stage.courier.drain()  # the target worked before
     numbers = stage.punches(0, 1, 2, 0)
@@ -175,7 +175,7 @@ def test_a_target_that_is_down_is_not_asked_for_every_person(stage: Stage) -> No
             punch(store, person)
     stage.target.rule = lambda event: Failed("no answer within 10 s")
     stage.courier.drain()
-    assert 5 <= len(stage.sent()) <= 8  # five in a row, and what the other lanes had in hand
+    assert 5 <= len(stage.sent()) <= 8  # five in a row, and those that the other lanes were sending
     health = stage.store.outbox.summary()[0]
     assert (health.failures, health.error, health.waiting) == (1, "no answer within 10 s", 100)
     assert stage.courier.drain() == 0 and stage.sent() == []
@@ -194,7 +194,7 @@ def test_a_refusal_is_a_dead_letter_at_once_and_can_be_replayed(stage: Stage) ->
     assert stage.sent() == [first] and stage.store.outbox.dead_letters() == []
 
 
-def test_discarded_letters_are_never_sent(stage: Stage) -> None:
+def test_discarded_dead_letters_are_never_sent(stage: Stage) -> None:
     first, second = stage.punches(0, 1)
     stage.target.rule = lambda event: Refused("no")
     stage.courier.drain()
@@ -206,7 +206,7 @@ def test_discarded_letters_are_never_sent(stage: Stage) -> None:
     assert stage.sent() == [second if letter.event_id == first else first]
 
 
-def test_somebody_without_a_code_is_a_dead_letter_until_they_have_one(stage: Stage) -> None:
+def test_a_punch_without_a_code_is_a_dead_letter_until_the_person_has_one(stage: Stage) -> None:
     nameless = stage.store.add_person("Dee").id
     number = punch(stage.store, nameless).id
     assert stage.courier.drain() == 1
@@ -219,7 +219,7 @@ def test_somebody_without_a_code_is_a_dead_letter_until_they_have_one(stage: Sta
     assert stage.sent() == [number]
 
 
-def test_erasing_somebody_takes_name_and_answers_out_of_the_outbox(stage: Stage) -> None:
+def test_erasing_a_person_removes_name_and_answers_from_the_outbox(stage: Stage) -> None:
     first, second = stage.punches(0, 0)
     stage.target.rule = failing(first, outcome=Refused("Ann Annabel is on leave"))
     stage.courier.drain()
@@ -231,7 +231,7 @@ def test_erasing_somebody_takes_name_and_answers_out_of_the_outbox(stage: Stage)
     assert answers == [None, f"person {stage.people[0]} was erased before this was delivered; discard it"]
 
 
-def test_corrections_follow_their_punch_with_what_the_target_calls_it(stage: Stage) -> None:
+def test_corrections_follow_their_punch_with_the_targets_reference(stage: Stage) -> None:
     stage.target.rule = lambda event: Delivered("ok", reference=f"{event.kind}-{event.id}")
     [number] = stage.punches(0)
     ann = stage.people[0]
@@ -267,7 +267,7 @@ def test_a_killed_courier_sends_the_round_again_under_the_same_keys(stage: Stage
     assert {event.id: event.key for event in stage.target.sent} == first
 
 
-def test_an_error_in_a_connector_is_said_and_loses_nothing(stage: Stage) -> None:
+def test_an_error_in_a_connector_is_reported_and_loses_nothing(stage: Stage) -> None:
     numbers = stage.punches(0, 1)
 
     def broken(event: Event) -> Outcome:
@@ -312,7 +312,7 @@ def test_only_configured_targets_get_new_punches(stage: Stage) -> None:
     assert [(target.connector, target.active, target.waiting) for target in store.outbox.summary()] == [("door", False, 1), ("payroll", True, 2)]
 
 
-def test_complete_until_is_the_first_that_is_missing(stage: Stage) -> None:
+def test_complete_until_is_the_first_punch_that_is_missing(stage: Stage) -> None:
     first, second, third = stage.punches(0, 1, 2)
     stage.target.rule = failing(second)
     stage.courier.drain()
@@ -327,7 +327,7 @@ def test_complete_until_is_the_first_that_is_missing(stage: Stage) -> None:
     assert stage.store.outbox.complete_until("payroll") == START
 
 
-def test_a_correction_of_an_added_punch_knows_what_the_target_calls_it(stage: Stage) -> None:
+def test_a_correction_of_an_added_punch_has_the_targets_reference(stage: Stage) -> None:
     stage.target.rule = lambda event: Delivered("ok", reference=f"{event.kind}-{event.id}")
     store, ann = stage.store, stage.people[0]
     added = store.correct(ann, None, LastPunch(START, "in"), "camera was off", "Bob")
@@ -341,7 +341,7 @@ def test_a_correction_of_an_added_punch_knows_what_the_target_calls_it(stage: St
     assert (event.amends, event.punch_id, event.reference, event.occurred_at) == (added, None, f"correction-{added}", None)
 
 
-def test_a_clock_that_is_set_back_by_years_holds_nothing_back(stage: Stage) -> None:
+def test_a_clock_set_back_by_years_holds_nothing_back(stage: Stage) -> None:
     numbers = stage.punches(0, 1)
     stage.clock.now += 4 * 365 * 86_400
     stage.target.rule = lambda event: Failed("HTTP 503", whole_target=event.id == numbers[1])
@@ -353,13 +353,13 @@ def test_a_clock_that_is_set_back_by_years_holds_nothing_back(stage: Stage) -> N
     assert sorted(stage.sent()) == numbers
 
 
-def test_what_a_target_needs_besides_events_fails_and_recovers(stage: Stage) -> None:
+def test_a_failed_tick_is_kept_as_an_error_until_it_recovers(stage: Stage) -> None:
     stage.target.ticked = Failed("no broker", whole_target=True)
     stage.courier.tick()
     assert stage.store.outbox.summary()[0].error == "no broker"
     stage.target.ticked = Delivered()
     stage.courier.tick()
-    assert stage.store.outbox.summary()[0].failures == 1  # it is not asked before its time
+    assert stage.store.outbox.summary()[0].failures == 1  # it is not tried before its wait is over
     stage.clock.now += 11
     stage.courier.tick()
     health = stage.store.outbox.summary()[0]
@@ -387,12 +387,12 @@ def test_an_older_outbox_is_brought_up_to_date(tmp_path: Path) -> None:
     assert [event.id for event in target.sent] == [2]
 
 
-def test_a_courier_of_no_target_is_an_error(tmp_path: Path) -> None:
+def test_a_courier_for_an_unknown_target_is_an_error(tmp_path: Path) -> None:
     with Store.open(tmp_path / "a.db") as store, refused("store.no_target"):
         Courier(store, Scripted(), OutboxSettings())
 
 
-def test_a_target_is_told_what_the_log_says(stage: Stage) -> None:
+def test_a_target_gets_the_same_columns_as_the_log(stage: Stage) -> None:
     stage.punches(0)
     stage.courier.drain()
     row = stage.target.sent[0].columns()

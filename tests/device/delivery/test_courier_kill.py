@@ -1,4 +1,4 @@
-"""kill -9 at random moments while the outbox drains: the receiver has every punch, none twice, each person's in order."""
+"""kill -9 at random moments while the outbox drains: the receiver has every punch once, those of each person in order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.device.fakes.rate import filled, receiver
 ROOT = Path(__file__).resolve().parents[3]
 KILLS, PUNCHES, PEOPLE = 40, 4000, 12
 
-# One process that forks the victims; each drains what is left until it is killed, the last one to its end.
+# One process forks the ones that are killed; each drains what is left until then, and the last one drains the rest.
 FORKING = """
 import os, signal, sys, time
 from pathlib import Path
@@ -26,7 +26,7 @@ from device.delivery.connectors import build, read_settings
 from device.storage.store import Store
 
 path, url = Path(sys.argv[1]), sys.argv[2]
-courier.ROUND_EVENTS = 100  # many rounds, so that kills fall into all parts of one
+courier.ROUND_EVENTS = 100  # many rounds, so that kills happen in every part of a round
 
 def drain():
     with Store.open(path) as store:
@@ -61,7 +61,7 @@ def test_kill_9_while_draining(tmp_path: Path) -> None:
         punches = [(punch.person_id, punch.id) for punch in store.punches()]
         [health] = store.outbox.summary()
         assert store.faults() == []
-    assert forking.stdout.split().count("killed") >= KILLS // 4  # in the middle of the work, not after it
+    assert forking.stdout.split().count("killed") >= KILLS // 4  # during the work, not after it
     assert sorted(received) == sorted(punches) and len(received) == PUNCHES
     assert (health.waiting, health.dead) == (0, 0)
     for person in {person for person, _ in received}:

@@ -1,4 +1,4 @@
-"""The CSV drop folder, here and by SFTP: whole files, a line once, whoever reads them meanwhile."""
+"""The CSV drop folder, local and by SFTP: whole files, each line once, also while others read them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def remote(sftp: SftpServer, **more: Any) -> Connector:
 
 @pytest.fixture(params=["local", "sftp"])
 def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Any]:
-    """The folder where files end up, and how a connector for it is made."""
+    """The folder that files are written to, and a function that makes a connector for it."""
     monkeypatch.setenv("SFTP_PASSWORD", PASSWORD)
     if request.param == "local":
         folder = tmp_path / "drop"
@@ -75,7 +75,7 @@ def rows(path: Path, delimiter: str = ",") -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline=""), delimiter=delimiter))
 
 
-def test_a_file_a_day_in_local_time(store: Store, place: tuple[Path, Any]) -> None:
+def test_one_file_per_day_in_local_time(store: Store, place: tuple[Path, Any]) -> None:
     folder, make = place
     punch(store, 1, EVENING)
     punch(store, 2, EVENING + 3600, "out")
@@ -90,7 +90,7 @@ def test_a_file_a_day_in_local_time(store: Store, place: tuple[Path, Any]) -> No
     assert [row["name"] for row in rows(folder / "clockface-2026-11-25.csv")] == ["Zoë, Bob; 张"]
 
 
-def test_what_was_written_but_not_noted_is_not_written_twice(store: Store, place: tuple[Path, Any]) -> None:
+def test_a_line_that_is_sent_again_is_not_written_twice(store: Store, place: tuple[Path, Any]) -> None:
     folder, make = place
     punch(store, 1, EVENING)
     drained(store, make())
@@ -101,7 +101,7 @@ def test_what_was_written_but_not_noted_is_not_written_twice(store: Store, place
     assert store.outbox.summary()[0].waiting == 0
 
 
-def test_corrections_stand_in_the_file_of_the_day_they_were_made(store: Store, place: tuple[Path, Any]) -> None:
+def test_corrections_are_in_the_file_of_the_day_they_were_made(store: Store, place: tuple[Path, Any]) -> None:
     folder, make = place
     number = punch(store, 1, EVENING).id
     store.correct(1, number, None, "was not her", "Bob")
@@ -110,7 +110,7 @@ def test_corrections_stand_in_the_file_of_the_day_they_were_made(store: Store, p
     assert (correction["punch_id"], correction["occurred_at"], correction["direction"], correction["reason"]) == ("1", "", "", "was not her")
 
 
-def test_a_folder_that_is_gone_waits(store: Store, place: tuple[Path, Any]) -> None:
+def test_events_wait_while_the_folder_is_missing(store: Store, place: tuple[Path, Any]) -> None:
     folder, make = place
     punch(store, 1, EVENING)
     moved = folder.rename(folder.with_name("elsewhere"))
@@ -133,7 +133,7 @@ def test_the_test_event(place: tuple[Path, Any]) -> None:
     assert rows(folder / "clockface-test.csv")[0]["event"] == "test"
 
 
-def test_readers_never_see_a_part(store: Store, tmp_path: Path) -> None:
+def test_readers_never_see_a_partial_file(store: Store, tmp_path: Path) -> None:
     folder = tmp_path / "drop"
     folder.mkdir()
     stop, torn = threading.Event(), []
@@ -157,12 +157,12 @@ def test_readers_never_see_a_part(store: Store, tmp_path: Path) -> None:
     assert len(rows(file)) == 40 and stat.S_IMODE(file.stat().st_mode) == 0o640
 
 
-def test_a_foreign_file_is_not_written_into(store: Store, tmp_path: Path) -> None:
+def test_a_file_of_another_program_is_not_changed(store: Store, tmp_path: Path) -> None:
     (tmp_path / "clockface-2026-11-24.csv").write_text("my notes")
     punch(store, 1, EVENING)
     drained(store, local(tmp_path))
     assert (tmp_path / "clockface-2026-11-24.csv").read_text() == "my notes"
-    assert "is no file of this terminal" in str(store.outbox.dead_letters()[0].answer)
+    assert "was not written by a terminal" in str(store.outbox.dead_letters()[0].answer)
 
 
 def test_the_delimiter_of_the_settings(store: Store, tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_settings_that_cannot_be_honoured(tmp_path: Path, more: dict[str, Any], 
 # SFTP
 
 
-def test_a_key_in_place_of_a_password(sftp: SftpServer, store: Store) -> None:
+def test_a_key_instead_of_a_password(sftp: SftpServer, store: Store) -> None:
     connector = remote(sftp, password="", key_file=str(sftp.client_key))
     assert connector.test(sample_event("X")) == "in clockface-test.csv"
     connector.close()
@@ -202,7 +202,7 @@ def test_wrong_credentials_and_hosts_are_named_without_secrets(
     said = drained(store, connector)
     words = {
         "password": "does not accept user and password",
-        "host key": "shows another key than known_hosts has",
+        "host key": "presents another host key than known_hosts has",
         "unknown host": "is not in known_hosts",
         "nobody there": "127.0.0.1: ",
     }
@@ -213,7 +213,7 @@ def test_wrong_credentials_and_hosts_are_named_without_secrets(
     connector.close()
 
 
-def test_a_connection_that_broke_is_made_anew(sftp: SftpServer, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_connection_is_opened_again(sftp: SftpServer, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SFTP_PASSWORD", PASSWORD)
     connector = remote(sftp)
     connector.test(sample_event("X"))
@@ -239,5 +239,5 @@ def test_sftp_settings_that_cannot_be_honoured(sftp: SftpServer, more: dict[str,
         remote(sftp, **more)
 
 
-def test_no_drafts_are_left_behind(sftp: SftpServer) -> None:
+def test_no_partial_files_are_left_behind(sftp: SftpServer) -> None:
     assert [name for name in os.listdir(sftp.folder) if name.startswith(".")] == []

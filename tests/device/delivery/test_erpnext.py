@@ -1,4 +1,4 @@
-"""ERPNext: check-ins once and in local time, corrections in place, Shift Types moved on only as far as nothing is missing."""
+"""ERPNext: check-ins once and in local time, corrections in place, Shift Types advanced only as far as nothing is missing."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def settings(url: str, **more: Any) -> Any:
 
 
 def drained(store: Store, erpnext: ErpNext, *, clock: Clock | None = None, state: ClockState = SYNCHRONISED, rounds: int = 1, **more: Any) -> list[str]:
-    """Deliver, with a tick after each round; returns what the courier said."""
+    """Deliver, with a tick after each round; returns what the courier reported."""
     clock = clock or Clock(utc("2026-11-24T20:00:00"))
     with courier(store.path, Target(settings(erpnext.url, **more), lambda: state), OutboxSettings(first_retry_seconds=1.0), clock) as made:
         for _ in range(rounds):
@@ -104,7 +104,7 @@ def test_after_each_fault_there_is_one_checkin(store: Store, erpnext: ErpNext, f
 
 
 @pytest.mark.parametrize("code", ["E2", "E3"])
-def test_an_employee_erpnext_will_not_take_is_a_dead_letter(store: Store, erpnext: ErpNext, code: str) -> None:
+def test_an_employee_that_erpnext_does_not_accept_is_a_dead_letter(store: Store, erpnext: ErpNext, code: str) -> None:
     erpnext.inactive.add("E2")
     punch(store, int(code[1]), MORNING)
     punch(store, 1, MORNING)
@@ -127,7 +127,7 @@ def test_wrong_credentials_lose_nothing(store: Store, erpnext: ErpNext, monkeypa
     assert (store.outbox.summary()[0].waiting, store.outbox.dead_letters()) == (1, [])
 
 
-def test_a_time_of_erpnexts_own_is_taken_back_and_waits(store: Store, erpnext: ErpNext) -> None:
+def test_a_checkin_with_a_replaced_time_is_removed_and_the_punch_waits(store: Store, erpnext: ErpNext) -> None:
     number = punch(store, 1, MORNING).id
     erpnext.writes_time = False
     said = drained(store, erpnext)
@@ -159,7 +159,7 @@ def test_corrections_change_the_checkin_in_place(store: Store, erpnext: ErpNext)
     ]
 
 
-def test_a_punch_that_does_not_count_is_taken_back_and_may_count_again(store: Store, erpnext: ErpNext) -> None:
+def test_a_punch_that_does_not_count_is_removed_and_may_count_again(store: Store, erpnext: ErpNext) -> None:
     number = punch(store, 1, MORNING).id
     store.correct(1, number, None, "was not her", "Bob")
     drained(store, erpnext)
@@ -173,7 +173,7 @@ def test_a_punch_that_does_not_count_is_taken_back_and_may_count_again(store: St
 
 def test_a_correction_whose_answer_was_lost(store: Store, erpnext: ErpNext) -> None:
     number = punch(store, 1, MORNING).id
-    erpnext.faults.append(site.taken_but_unanswered)  # the name comes from a search then
+    erpnext.faults.append(site.taken_but_unanswered)  # then the name is found by a search
     drained(store, erpnext, rounds=2)
     store.correct(1, number, None, "was not her", "Bob")
     erpnext.faults.append(site.taken_but_unanswered)
@@ -181,7 +181,7 @@ def test_a_correction_whose_answer_was_lost(store: Store, erpnext: ErpNext) -> N
     assert logs(erpnext) == [] and store.outbox.dead_letters() == [] and store.outbox.summary()[0].waiting == 0
 
 
-def test_a_checkin_with_attendance_is_not_changed_behind_payrolls_back(store: Store, erpnext: ErpNext) -> None:
+def test_a_checkin_that_is_linked_to_an_attendance_is_not_changed(store: Store, erpnext: ErpNext) -> None:
     number = punch(store, 1, MORNING).id
     drained(store, erpnext)
     erpnext.linked.update(erpnext.checkins)
@@ -193,7 +193,7 @@ def test_a_checkin_with_attendance_is_not_changed_behind_payrolls_back(store: St
 # the night the clocks go back
 
 
-def test_the_hour_that_comes_twice(store: Store, erpnext: ErpNext) -> None:
+def test_the_repeated_hour(store: Store, erpnext: ErpNext) -> None:
     first = utc("2026-10-25T00:30:00")  # 02:30 summer time; an hour later it is 02:30 again
     punch(store, 1, first, "in")
     punch(store, 1, first + 3600, "out")
@@ -205,14 +205,14 @@ def test_the_hour_that_comes_twice(store: Store, erpnext: ErpNext) -> None:
         ("HR-EMP-00001", "2026-10-25 02:30:00", "OUT"),
         ("HR-EMP-00002", "2026-10-25 02:30:00", "IN"),
     ]
-    [letter] = store.outbox.dead_letters()  # not taken for delivered: it may be another punch
-    assert (letter.person_id, "came twice that night" in str(letter.answer)) == (2, True)
+    [letter] = store.outbox.dead_letters()  # not counted as delivered: it may be another punch
+    assert (letter.person_id, "occurred twice that night" in str(letter.answer)) == (2, True)
 
 
 # Shift Types
 
 
-def test_shift_types_move_on_only_past_what_is_delivered(store: Store, erpnext: ErpNext) -> None:
+def test_shift_types_advance_only_past_delivered_punches(store: Store, erpnext: ErpNext) -> None:
     clock = Clock(utc("2026-11-24T20:00:00"))
     punch(store, 1, MORNING)
     drained(store, erpnext, clock=clock, shift_types=["Day Shift"])
@@ -244,7 +244,7 @@ def test_shift_types_are_left_alone(store: Store, erpnext: ErpNext, present: str
     assert erpnext.shifts["Day Shift"] == present
 
 
-def test_a_wrong_shift_type_is_said_and_holds_no_punch_back(store: Store, erpnext: ErpNext) -> None:
+def test_a_wrong_shift_type_is_reported_and_holds_no_punch_back(store: Store, erpnext: ErpNext) -> None:
     punch(store, 1, MORNING)
     said = drained(store, erpnext, shift_types=["Night Shift"], rounds=2)
     assert said == ["outbox hr: Shift Type 'Night Shift': HTTP 404: Shift Type Night Shift not found"]

@@ -1,4 +1,4 @@
-"""MQTT against a real broker: QoS 1, discovery, last will, TLS, rights, a broker that goes away and comes back."""
+"""MQTT with a real broker: QoS 1, discovery, last will, TLS, permissions, a broker that stops and starts again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.device.fakes.terminal import START, Clock, courier, punch, sample_eve
 from tests.refused import refused
 
 ROOT = Path(__file__).resolve().parents[3]
-paho_leaves_socket = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # to the collector, after a handshake that failed
+paho_leaves_socket = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # to the garbage collector, after a failed handshake
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +46,8 @@ def settings(made: Broker, **more: Any) -> Any:
     return read_settings("home", {**table, "timeout_seconds": 3.0, **more})
 
 
-def heeds_interrupts() -> None:
-    """A suite that was started in the background ignores SIGINT, and so would its children."""
+def restore_interrupts() -> None:
+    """A test suite that was started in the background ignores SIGINT, and so would its child processes."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -74,7 +74,7 @@ def test_punches_and_corrections_are_published_once_in_order(shared_broker: Brok
     assert store.outbox.summary()[0].waiting == 0
 
 
-def test_names_travel_only_where_told(shared_broker: Broker, store: Store) -> None:
+def test_names_are_sent_only_if_configured(shared_broker: Broker, store: Store) -> None:
     punch(store, 1)
     with listening(shared_broker.port, "clockface/door/punch") as heard:
         drained(store, build(settings(shared_broker, names=True)))
@@ -85,7 +85,7 @@ def test_names_travel_only_where_told(shared_broker: Broker, store: Store) -> No
 def test_home_assistant_finds_the_terminal(shared_broker: Broker, store: Store) -> None:
     drained_once = build(settings(shared_broker))
     drained_once.tick(0.0, None)  # type: ignore[arg-type]
-    with listening(shared_broker.port, "homeassistant/#") as heard:  # it comes later: what it hears is retained
+    with listening(shared_broker.port, "homeassistant/#") as heard:  # subscribes afterwards, so it gets only retained messages
         until(lambda: len(heard) >= 3)
     assert all(retained for *_, retained, _ in heard)
     found = {topic: json.loads(text) for topic, text, *_ in heard}
@@ -99,7 +99,7 @@ def test_home_assistant_finds_the_terminal(shared_broker: Broker, store: Store) 
 
 
 def test_availability_by_last_will(shared_broker: Broker, store: Store, tmp_path: Path) -> None:
-    """A process that is killed is shown as offline by the broker; one that stops says so itself."""
+    """For a process that is killed the broker publishes "offline"; one that stops publishes it itself."""
     config = tmp_path / "clockface.toml"
     table = {"kind": '"mqtt"', "host": '"127.0.0.1"', "port": shared_broker.port, "tls": "false", "user": f'"{USER}"', "node": '"gate"'}
     lines = [f"{key} = {value}" for key, value in {**table, "password": '"env:MQTT_PASSWORD"'}.items()]
@@ -107,7 +107,7 @@ def test_availability_by_last_will(shared_broker: Broker, store: Store, tmp_path
     command = [sys.executable, "-m", "device", "outbox", "drain", "--db", str(store.path), "--config", str(config)]
     with listening(shared_broker.port, "clockface/gate/availability") as heard:
         for stop, count in ((signal.SIGKILL, 2), (signal.SIGINT, 4)):
-            process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=heeds_interrupts)
+            process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=restore_interrupts)
             until(lambda count=count: len(heard) >= count - 1, 60)
             process.send_signal(stop)
             until(lambda count=count: len(heard) >= count, 30)
@@ -135,13 +135,13 @@ def test_tls_checks_the_broker(shared_broker: Broker, store: Store) -> None:
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ({"user": "stranger"}, "did not let us in: Not authorized"),
+        ({"user": "stranger"}, "did not accept the connection: Not authorized"),
         ({"port": 9}, "no connection to 127.0.0.1:9"),
         ({"tls": True}, "no connection to 127.0.0.1"),
     ],
-    ids=["wrong user", "nobody there", "TLS where there is none"],
+    ids=["wrong user", "no broker there", "TLS to a port without it"],
 )
-def test_what_goes_wrong_is_said_without_the_password(shared_broker: Broker, store: Store, more: dict[str, Any], words: str) -> None:
+def test_failures_are_reported_without_the_password(shared_broker: Broker, store: Store, more: dict[str, Any], words: str) -> None:
     punch(store, 1)
     said = drained(store, build(settings(shared_broker, timeout_seconds=1.0, **more)))
     assert words in said[0] and PASSWORD not in str(said)
@@ -149,21 +149,21 @@ def test_what_goes_wrong_is_said_without_the_password(shared_broker: Broker, sto
 
 
 @paho_leaves_socket
-def test_plain_text_where_the_broker_wants_tls(shared_broker: Broker, store: Store) -> None:
+def test_plain_text_to_a_tls_port_of_the_broker(shared_broker: Broker, store: Store) -> None:
     punch(store, 1)
     said = drained(store, build(settings(shared_broker, timeout_seconds=1.0, port=shared_broker.tls_port)))
-    assert "did not let us in" in said[0] or "no connection" in said[0]
+    assert "did not accept the connection" in said[0] or "no connection" in said[0]
     assert store.outbox.summary()[0].waiting == 1
 
 
-def test_a_wrong_password_waits(shared_broker: Broker, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_events_wait_while_the_password_is_wrong(shared_broker: Broker, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MQTT_PASSWORD", "a-wrong-password")
     punch(store, 1)
     said = drained(store, build(settings(shared_broker)))
     assert "Not authorized" in said[0] and "a-wrong-password" not in str(said)
 
 
-def test_a_broker_that_goes_away_and_comes_back(tmp_path: Path, store: Store) -> None:
+def test_a_broker_that_stops_and_starts_again(tmp_path: Path, store: Store) -> None:
     folder = tmp_path / "broker"
     folder.mkdir()
     with broker(folder) as made:
@@ -185,7 +185,7 @@ def test_a_broker_that_goes_away_and_comes_back(tmp_path: Path, store: Store) ->
     assert [text for topic, text, *_ in heard if topic.endswith("/availability")] == ["online"]
 
 
-def test_a_right_that_is_missing_is_no_success(tmp_path: Path, store: Store) -> None:
+def test_a_missing_permission_is_a_failure(tmp_path: Path, store: Store) -> None:
     folder = tmp_path / "broker"
     folder.mkdir()
     with broker(folder) as made:
@@ -194,14 +194,14 @@ def test_a_right_that_is_missing_is_no_success(tmp_path: Path, store: Store) -> 
         made.start()
         punch(store, 1)
         said = drained(store, build(settings(made)))
-    assert "did not take a message: reason 0x87; give the user write access" in said[0]
+    assert "did not accept a message: reason 0x87; give the user write access" in said[0]
     assert (store.outbox.summary()[0].waiting, store.outbox.dead_letters()) == (1, [])
 
 
 def test_the_test_event(shared_broker: Broker, store: Store) -> None:
     connector = build(settings(shared_broker))
     with listening(shared_broker.port, "clockface/door/test") as heard:
-        assert connector.test(sample_event("CLOCKFACE-TEST")) == "the broker took a message on clockface/door/test"
+        assert connector.test(sample_event("CLOCKFACE-TEST")) == "the broker accepted a message on clockface/door/test"
         until(lambda: heard)
     assert json.loads(heard[0][1])["event_type"] == "test"
     connector.close()

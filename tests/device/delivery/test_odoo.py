@@ -1,4 +1,4 @@
-"""Odoo: one record a stay, never two open, never an overlap, whatever arrives late, twice or not at all."""
+"""Odoo: one record per stay, never two open, never an overlap, even if events arrive late, twice or not at all."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def settings(url: str, **more: Any) -> Any:
 
 
 def drained(store: Store, odoo: Odoo, rounds: int = 1, **more: Any) -> list[str]:
-    """What the courier said in so many rounds, fewer where nothing waits any more."""
+    """What the courier reported in so many rounds, or fewer if nothing waits any more."""
     clock = Clock(utc("2026-11-25T12:00:00"))
     with courier(store.path, build(settings(odoo.url, **more)), OutboxSettings(first_retry_seconds=1.0), clock) as made:
         for _ in range(rounds):
@@ -92,7 +92,7 @@ def test_two_days_of_two_people(store: Store, any_odoo: Odoo) -> None:
 def test_after_each_fault_there_is_one_record(store: Store, odoo: Odoo, fault: site.Fault) -> None:
     punch(store, 1, IN1, "in")
     punch(store, 1, OUT1, "out")
-    for skipped in range(9):  # the fault hits each call of the flow once
+    for skipped in range(9):  # the fault affects each call of the sequence once
         odoo.faults.extend([lambda handler: site.GO_ON] * skipped + [fault])
         drained(store, odoo, rounds=20)  # as many as a slow machine needs
         odoo.faults.clear()
@@ -136,7 +136,7 @@ def test_a_missed_check_out_may_be_refused(store: Store, odoo: Odoo) -> None:
     assert odoo.stays()[1] == (7, "2026-11-24 07:00:00", False)
 
 
-def test_what_fits_nowhere_is_a_dead_letter(store: Store, odoo: Odoo) -> None:
+def test_a_punch_that_fits_no_record_is_a_dead_letter(store: Store, odoo: Odoo) -> None:
     punch(store, 1, OUT1, "out")  # no check-in before
     punch(store, 3, IN1, "in")  # no such employee
     odoo.employees.append({"id": 9, "name": "Bob's twin", "barcode": "E2"})
@@ -149,7 +149,7 @@ def test_what_fits_nowhere_is_a_dead_letter(store: Store, odoo: Odoo) -> None:
     assert odoo.stays() == []
 
 
-def test_odoos_own_refusal_is_kept(store: Store, odoo: Odoo) -> None:
+def test_the_message_of_a_refusal_by_odoo_is_kept(store: Store, odoo: Odoo) -> None:
     odoo.attendances[1] = {"id": 1, "employee_id": 7, "check_in": "2026-11-23 06:00:00", "check_out": "2026-11-23 18:00:00"}
     punch(store, 1, IN1, "in")
     drained(store, odoo)
@@ -198,7 +198,7 @@ def test_a_check_in_that_does_not_count_is_removed_and_may_count_again(store: St
     assert odoo.stays() == [(7, "2026-11-23 07:00:00", False)] and store.outbox.dead_letters() == []
 
 
-def test_a_punch_of_the_wrong_direction_is_turned_round(store: Store, odoo: Odoo) -> None:
+def test_a_punch_of_the_wrong_direction_is_corrected(store: Store, odoo: Odoo) -> None:
     punch(store, 1, IN1, "in")
     number = punch(store, 1, OUT1, "in").id  # should have been "out": closed the first by policy, opened a second
     drained(store, odoo)
@@ -207,7 +207,7 @@ def test_a_punch_of_the_wrong_direction_is_turned_round(store: Store, odoo: Odoo
     assert odoo.stays() == [(7, "2026-11-23 07:00:00", "2026-11-23 16:00:00")]
 
 
-def test_taking_back_a_check_in_with_a_check_out_is_for_people(store: Store, odoo: Odoo) -> None:
+def test_removing_a_check_in_that_has_a_check_out_is_left_to_people(store: Store, odoo: Odoo) -> None:
     number = punch(store, 1, IN1, "in").id
     punch(store, 1, OUT1, "out")
     drained(store, odoo)
@@ -218,7 +218,7 @@ def test_taking_back_a_check_in_with_a_check_out_is_for_people(store: Store, odo
 
 
 def test_any_sequence_of_punches_keeps_odoos_rules(store: Store, odoo: Odoo) -> None:
-    """Random punches, late ones among them, and corrections: whatever Odoo will not take is a dead letter, nothing else fails."""
+    """Random punches, some of them late, and corrections: what Odoo does not accept is a dead letter, and nothing else fails."""
     chance = random.Random(5)
     numbers = []
     for _ in range(60):

@@ -1,4 +1,4 @@
-"""A target's own wish, `Retry-After`, is read and honoured, whatever the two clocks say."""
+"""`Retry-After` of a target is read and honoured, even if the two clocks disagree."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from device.system.restart import Backoff
 NOW = 1_795_000_000.0
 
 
-def test_what_the_target_asks_for_is_the_least() -> None:
+def test_the_pause_is_at_least_what_the_target_asks_for() -> None:
     backoff = Backoff(2.0, 100.0, lambda: 0.0)
     assert pause_seconds(backoff, 1, Failed("busy", retry_after_seconds=30.0)) == 30.0
     assert pause_seconds(backoff, 7, Failed("busy", retry_after_seconds=30.0)) == 50.0

@@ -1,4 +1,4 @@
-"""Nothing leaves the site: the runtime's own collection of usage data is off before it is loaded."""
+"""Nothing leaves the site: the collection of usage data by the runtime is switched off before it is loaded."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Embedder(Path(sys.argv[1]), "cpu").embed(np.zeros((1, 112, 112, 3), np.uint8))
 """
 
 
-def test_the_runtime_leaves_no_trace_at_home(tmp_path: Path) -> None:
-    """With it on, onnxruntime 1.32 makes ~/.cache/Microsoft/DeveloperTools with a device id and a queue of events."""
+def test_the_runtime_writes_nothing_to_the_home_folder(tmp_path: Path) -> None:
+    """With telemetry on, onnxruntime 1.32 makes ~/.cache/Microsoft/DeveloperTools with a device id and a queue of events."""
     home, model = tmp_path / "home", tiny(tmp_path / "tiny.onnx")
     home.mkdir()
     environment = {key: value for key, value in os.environ.items() if key not in ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")}

@@ -1,4 +1,4 @@
-"""The signed webhook against a receiver that checks signatures as the standard says, with every kind of fault."""
+"""The signed webhook with a receiver that checks signatures as the standard says, through every kind of fault."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_a_refusal_is_kept_with_its_answer(receiver: Receiver, database: Path, c
     assert len(receiver.events) == 5
 
 
-def test_nobody_listens(database: Path) -> None:
+def test_events_wait_while_no_receiver_listens(database: Path) -> None:
     with courier(database, webhook("http://127.0.0.1:9")) as made:
         made.drain()
         health = made.store.outbox.summary()[0]
@@ -140,7 +140,7 @@ def test_nobody_listens(database: Path) -> None:
     assert health.error == "no connection to 127.0.0.1:9: [Errno 111] Connection refused"
 
 
-def test_a_target_that_sends_a_byte_now_and_then_does_not_hold_a_lane(receiver: Receiver, database: Path) -> None:
+def test_a_target_that_sends_single_bytes_slowly_does_not_block_a_lane(receiver: Receiver, database: Path) -> None:
     def drip(handler: site.Handler) -> None:
         handler.send_response(200)
         handler.send_header("Content-Length", "100")
@@ -203,12 +203,12 @@ def test_settings_that_cannot_be_honoured_are_named(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("name", ["Payroll", "", "-x", "a b", "x" * 33, "../x"])
-def test_names_are_plain(name: str) -> None:
+def test_invalid_connector_names_are_refused(name: str) -> None:
     with refused("config.name"):
         read_settings(name, {"kind": "webhook", "url": "http://x", "secret": "env:HOOK_KEY"})
 
 
-def test_a_correction_travels(receiver: Receiver, database: Path) -> None:
+def test_a_correction_is_delivered(receiver: Receiver, database: Path) -> None:
     with Store.open(database) as store:
         store.correct(1, 1, None, "was not her", "Bob")
     with courier(database, webhook(receiver.url)) as made:

@@ -1,4 +1,4 @@
-"""The kiosk as an ADMS terminal: introduction, records, what the server did not take, commands."""
+"""The terminal as a ZKTeco ADMS terminal: introduction, records, records that the server does not accept, commands."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def drained(store: Store, server: Adms, rounds: int = 1, clock: Clock | None = N
         return made.said  # type: ignore[attr-defined,no-any-return]
 
 
-def test_records_as_the_protocol_has_them(store: Store, server: Adms) -> None:
+def test_records_follow_the_protocol(store: Store, server: Adms) -> None:
     for number, direction in enumerate(("in", "out", "break_start", "break_end", "auto")):
         punch(store, number + 1, NOON + number, direction)
     drained(store, server)
@@ -86,16 +86,16 @@ def test_after_each_fault_every_record_is_there(store: Store, server: Adms, faul
     assert {state for _, state in states(store)} == {"delivered"}
 
 
-def test_what_the_server_does_not_take_is_found_and_kept(store: Store, server: Adms) -> None:
+def test_a_record_that_the_server_does_not_accept_is_found_and_kept(store: Store, server: Adms) -> None:
     server.refused_pins.add("103")
     for number in range(1, 6):
         punch(store, number, NOON + number)
     drained(store, server)
     assert len(server.records) == 4
-    assert [(letter.code, letter.answer) for letter in store.outbox.dead_letters()] == [("103", "the server took 0 of 1 records: HTTP 200: OK: 0")]
+    assert [(letter.code, letter.answer) for letter in store.outbox.dead_letters()] == [("103", "the server accepted 0 of 1 records: HTTP 200: OK: 0")]
 
 
-def test_a_record_the_server_falls_over_does_not_hold_up_the_others(store: Store, server: Adms) -> None:
+def test_a_record_that_makes_the_server_fail_does_not_hold_up_the_others(store: Store, server: Adms) -> None:
     server.poison_pins.add("103")
     for number in range(1, 6):
         punch(store, number, NOON + number)
@@ -122,14 +122,14 @@ def test_servers_that_count_only_new_records(store: Store, server: Adms) -> None
     assert len(store.outbox.dead_letters()) == 2
 
 
-def test_an_unknown_serial_number_waits(store: Store, server: Adms) -> None:
+def test_events_wait_while_the_serial_number_is_unknown(store: Store, server: Adms) -> None:
     punch(store, 1, NOON)
     said = drained(store, server, serial="OTHER")
     assert "the server does not know the serial number OTHER: HTTP 200: UNKNOWN DEVICE" in said[0]
     assert store.outbox.summary()[0].waiting == 1 and store.outbox.dead_letters() == []
 
 
-def test_encryption_that_cannot_be_honoured_is_no_plain_text(store: Store, server: Adms) -> None:
+def test_no_plain_text_is_sent_where_the_server_requires_its_own_encryption(store: Store, server: Adms) -> None:
     server.options = server.options.replace("Encrypt=None", "Encrypt=1")
     punch(store, 1, NOON)
     assert "own encryption, which is not supported" in drained(store, server)[0]
@@ -159,7 +159,7 @@ def test_commands_are_answered_and_dangerous_ones_refused(store: Store, server: 
     assert not (tmp_path / "owned").exists()
 
 
-def test_the_server_sets_the_pace(store: Store, server: Adms) -> None:
+def test_the_server_sets_the_interval_between_requests(store: Store, server: Adms) -> None:
     clock = Clock(NOON)
     with courier(store.path, build(settings(server.url)), clock=clock) as made:
         for _ in range(25):
@@ -182,7 +182,7 @@ def test_corrections(store: Store, server: Adms) -> None:
 
 def test_the_test_event(server: Adms) -> None:
     connector = build(settings(server.url))
-    assert "the server knows CLKF0001 and took a record of PIN 999999999: HTTP 200: OK: 1" in connector.test(sample_event(connector.test_code))
+    assert "the server knows CLKF0001 and accepted a record of PIN 999999999: HTTP 200: OK: 1" in connector.test(sample_event(connector.test_code))
     server.always = site.status(401)
     with refused("connector", "HTTP 401"):
         build(settings(server.url)).test(sample_event("1"))
