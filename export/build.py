@@ -7,7 +7,6 @@ inside, unit vectors out. Nothing is written unless the file agrees with torch a
 from __future__ import annotations
 
 import argparse
-import copy
 import subprocess
 import tempfile
 import warnings
@@ -19,15 +18,15 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from torch import fx, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+from torch import nn
 
 from device.contract import CROP_SIZE, ClockfaceError
 from device.vision.embedder import Embedder
 from export import artefact
 from export.adopt import Preprocessing, adopt, in_one_run, smooth_crops
+from training.backbones import Normalisation
+from training.backbones.folding import folded
 from training.checkpoint import load, load_embedder
-from training.model import PIXEL_MEAN, PIXEL_SCALE
 from training.model import Embedder as Trained
 
 OPSET = 13  # the lowest in which DequantizeLinear knows channels: the int8 file is made from this one
@@ -44,33 +43,14 @@ class BuildError(ClockfaceError):
 
 def build(trained: Trained) -> onnx.ModelProto:
     """The embedder as a graph under the contract, without its card."""
-    return graph(folded(trained.backbone.eval()))
+    return graph(folded(trained.backbone.eval()), trained.normalisation)
 
 
-def graph(net: nn.Module) -> onnx.ModelProto:
+def graph(net: nn.Module, normalisation: Normalisation) -> onnx.ModelProto:
     """A backbone in evaluation mode, (N, 3, 112, 112) float -> (N, D), as a graph under the contract."""
-    model, _ = adopt(_traced(net), Preprocessing("RGB", (PIXEL_MEAN,) * 3, (PIXEL_SCALE,) * 3))
+    model, _ = adopt(_traced(net), Preprocessing("RGB", normalisation.mean, normalisation.std))
     model.ir_version = IR_VERSION
     return model
-
-
-def folded(net: nn.Module) -> fx.GraphModule:
-    """The net in evaluation mode with each batch norm that follows a convolution or linear layer made part of it."""
-    traced = fx.symbolic_trace(copy.deepcopy(net))
-    layers: dict[Any, nn.Module] = dict(traced.named_modules())
-    for node in list(traced.graph.nodes):
-        before, norm = (node.args[0] if node.args else None), layers.get(node.target)
-        if not isinstance(norm, (nn.BatchNorm1d, nn.BatchNorm2d)) or not isinstance(before, fx.Node) or len(before.users) > 1:
-            continue
-        layer = layers.get(before.target)
-        if isinstance(layer, (nn.Conv2d, nn.Linear)):
-            layers[before.target] = fuse_conv_bn_eval(layer, norm) if isinstance(layer, nn.Conv2d) else fuse_linear_bn_eval(layer, norm)
-            traced.set_submodule(str(before.target), layers[before.target])
-            node.replace_all_uses_with(before)
-            traced.graph.erase_node(node)
-    traced.delete_all_unused_submodules()
-    traced.recompile()
-    return traced
 
 
 def _traced(net: nn.Module) -> onnx.ModelProto:

@@ -28,8 +28,8 @@ from torch import fx
 
 from device.contract import CROP_SIZE, ClockfaceError
 from export import artefact, build, crops
+from training.backbones.folding import folded
 from training.checkpoint import load_embedder
-from training.model import PIXEL_MEAN, PIXEL_SCALE
 from training.model import Embedder as Trained
 
 RATE = 1e-4  # peak learning rate of Adam; it falls to 0
@@ -58,12 +58,12 @@ def train(trained: Trained, faces: NDArray[np.uint8], seconds: float, steps: int
     if len(faces) < BATCH:
         raise QatError(f"{len(faces)} crops, at least {BATCH} are needed", code="qat.too_few")
     torch.manual_seed(seed)
-    net = build.folded(trained.backbone.eval())
+    net = folded(trained.backbone.eval())
     fake = prepared(net)
     weights = [parameter for parameter in fake.parameters() if parameter.requires_grad]
     optimiser = torch.optim.Adam(weights, rate)
     begin, progress = time.monotonic(), 0.0
-    for step, pixels in enumerate(_batches(faces, seed), 1):
+    for step, pixels in enumerate(_batches(trained, faces, seed), 1):
         with torch.no_grad():
             wanted = F.normalize(net(pixels))
         loss = (1 - (F.normalize(fake(pixels)) * wanted).sum(1)).mean()
@@ -113,7 +113,7 @@ def _freeze_ranges(fake: Any) -> None:
     fake.apply(disable_observer)
 
 
-def _batches(faces: NDArray[np.uint8], seed: int) -> Iterator[torch.Tensor]:
+def _batches(trained: Trained, faces: NDArray[np.uint8], seed: int) -> Iterator[torch.Tensor]:
     """(BATCH, 3, 112, 112) float, for ever: in new order each time, half of them mirrored."""
     random = np.random.default_rng(seed)
     while True:
@@ -121,7 +121,7 @@ def _batches(faces: NDArray[np.uint8], seed: int) -> Iterator[torch.Tensor]:
         for start in range(0, len(order) - BATCH + 1, BATCH):
             chosen = faces[order[start : start + BATCH]]
             turned = np.where(random.random(BATCH)[:, None, None, None] < 0.5, chosen[:, :, ::-1], chosen)
-            yield torch.from_numpy((turned.astype(np.float32) - PIXEL_MEAN) / PIXEL_SCALE).permute(0, 3, 1, 2).contiguous()
+            yield trained.pixels(torch.from_numpy(turned)).contiguous()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -142,7 +142,7 @@ def run(args: argparse.Namespace) -> int:
     trained, _ = load_embedder(args.weights)
     faces = np.concatenate([chosen.crops for chosen in crops.from_arguments(args)])
     tuned = train(trained, faces, 60 * args.minutes, args.steps, args.rate)
-    model = build.graph(tuned)
+    model = build.graph(tuned, trained.normalisation)
     told = f"{args.training_data}; trained on for int8 on {len(faces)} crops"
     artefact.set_card(model, artefact.first_card(model, args.name or args.weights.stem, "float32", told, args.licence, build.commit_of(args.weights)))
     artefact.write(model, args.out, build.check_file)

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from device.contract import ClockfaceError
-from training import config
-from training.config import Recipe
+from training import config, donor
+from training.backbones.folding import folded
+from training.config import BackboneSettings, Recipe
 from training.model import Embedder
 
 SCHEMA = 1
@@ -35,7 +36,7 @@ def save(path: Path, state: dict[str, Any], recipe: Recipe) -> None:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Read a checkpoint or a weights file; only tensors and plain values are unpickled.
+    """Read a checkpoint, a weights file or a donor's published weights; only tensors and plain values are unpickled.
 
     Raises:
         CheckpointError: no such file, or not one of ours.
@@ -46,6 +47,8 @@ def load(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} does not exist; give a checkpoint written by `python -m training train`") from error
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:  # bytes of another kind
         raise CheckpointError(f"{path} is no readable checkpoint ({type(error).__name__}); use the one before") from error
+    if donor.is_published(state):
+        return donor.as_checkpoint(state, SCHEMA)
     if not isinstance(state, dict) or state.get("schema") != SCHEMA:
         raise CheckpointError(f"{path}: expected a checkpoint of schema {SCHEMA}; train again or use the matching version")
     return state
@@ -65,6 +68,21 @@ def load_embedder(path: Path) -> tuple[Embedder, Recipe]:
     embedder = Embedder(recipe.backbone)
     embedder.load_state_dict(state.get("averaged") or state["embedder"])
     return embedder.eval(), recipe
+
+
+def initial(path: Path, settings: BackboneSettings) -> dict[str, Any]:
+    """The embedder's weights from a file, batch norm folded where the recipe asks for it.
+
+    Raises:
+        CheckpointError: weights of another backbone.
+    """
+    embedder, recipe = load_embedder(path)
+    have = recipe.backbone
+    if (have.name, have.embedding_size) != (settings.name, settings.embedding_size) or have.folded > settings.folded:
+        raise CheckpointError(f"{path}: weights of {have}, the recipe asks for {settings}; set the recipe's backbone to theirs")
+    if settings.folded and not have.folded:
+        embedder.backbone = folded(embedder.backbone)
+    return embedder.state_dict()
 
 
 def ship(source: Path, target: Path) -> None:

@@ -61,6 +61,7 @@ class AugmentSettings:
 class BackboneSettings:
     name: str = "edge"  # a name in `training.backbones.BACKBONES`
     embedding_size: int = ranged(192, 2, 4096)
+    folded: bool = False  # batch norm part of the layers before it: only to go on from trained weights (`train --init`)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The embedder: uint8 crops in, embeddings out; the one place where pixels are scaled."""
+"""The embedder: uint8 crops in, embeddings out; the one place where pixels are normalised, as the backbone wants them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from training import backbones
+from training.backbones.folding import folded
 from training.config import BackboneSettings
-
-PIXEL_MEAN, PIXEL_SCALE = 127.5, 128.0  # uint8 0..255 -> about -1..1; export writes them into the graph
 
 
 class Embedder(nn.Module):
@@ -19,15 +18,25 @@ class Embedder(nn.Module):
         crops: (N, 112, 112, 3) uint8 RGB. Returns (N, D) float, of any length; `unit` gives unit length as the contract asks.
     """
 
+    mean: torch.Tensor
+    std: torch.Tensor
+
     def __init__(self, settings: BackboneSettings) -> None:
         super().__init__()
-        self.backbone = backbones.build(settings.name, settings.embedding_size)
+        backbone = backbones.build(settings.name, settings.embedding_size)
+        self.backbone: nn.Module = folded(backbone.eval()).train() if settings.folded else backbone
         self.embedding_size = settings.embedding_size
+        self.normalisation = backbones.normalisation(settings.name)
+        self.register_buffer("mean", torch.tensor(self.normalisation.mean), persistent=False)  # (3,)
+        self.register_buffer("std", torch.tensor(self.normalisation.std), persistent=False)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as crops come; faster on CPUs
 
+    def pixels(self, crops: torch.Tensor) -> torch.Tensor:
+        """(N, 112, 112, 3) uint8 RGB -> (N, 3, 112, 112) float, normalised; channels last in memory as they came."""
+        return ((crops.float() - self.mean) / self.std).permute(0, 3, 1, 2)
+
     def forward(self, crops: torch.Tensor) -> torch.Tensor:
-        pixels = (crops.float() - PIXEL_MEAN) / PIXEL_SCALE  # (N, 112, 112, 3)
-        out: torch.Tensor = self.backbone(pixels.permute(0, 3, 1, 2))  # (N, 3, 112, 112), channels last in memory as they came
+        out: torch.Tensor = self.backbone(self.pixels(crops))  # (N, D)
         return out
 
     def unit(self, crops: torch.Tensor) -> torch.Tensor:

@@ -34,7 +34,7 @@ def shaken(name: str) -> Trained:
     return net.eval()
 
 
-@pytest.mark.parametrize("name", ["edge-hybrid", "mobilefacenet"])
+@pytest.mark.parametrize("name", ["edge-hybrid", "mobilefacenet", "mobilefacenet-relu6"])
 def test_any_backbone_agrees_with_torch_and_is_folded(name: str, tmp_path: Path) -> None:
     trained = shaken(name)
     model = build(trained)

@@ -12,10 +12,10 @@ from torch import fx, nn
 from device.vision.embedder import Embedder
 from export import artefact, build, qat
 from tests.refused import refused
-from training.backbones import edge
+from training.backbones import SIGNED, edge
+from training.backbones.folding import folded
 from training.config import BackboneSettings
 from training.drawn import draw
-from training.model import PIXEL_MEAN, PIXEL_SCALE
 from training.model import Embedder as Trained
 
 pytest.importorskip("torchao")
@@ -47,7 +47,7 @@ def hard_net() -> Trained:
 
 
 def written(net: fx.GraphModule, path: Path) -> Path:
-    model = build.graph(net)
+    model = build.graph(net, SIGNED)
     artefact.set_card(model, artefact.first_card(model, "net", "float32", "drawn", "MIT", "none"))
     artefact.write(model, path, build.check_file)
     return path
@@ -55,7 +55,7 @@ def written(net: fx.GraphModule, path: Path) -> Path:
 
 def test_the_result_is_a_float_model_with_other_weights_near_the_teacher(tmp_path: Path) -> None:
     net = hard_net()
-    base = written(build.folded(net.backbone), tmp_path / "base.onnx")
+    base = written(folded(net.backbone), tmp_path / "base.onnx")
     tuned = qat.train(net, faces(range(10)), seconds=0, steps=10)
     assert not any(isinstance(layer, nn.BatchNorm2d) for layer in tuned.modules())
     unseen = faces(range(100, 105))
@@ -65,9 +65,10 @@ def test_the_result_is_a_float_model_with_other_weights_near_the_teacher(tmp_pat
 
 def test_fake_quantization_is_as_coarse_as_int8(tmp_path: Path) -> None:
     """Its outputs differ from the float net's, by no more than a few steps of 255."""
-    net = build.folded(hard_net().backbone)
+    trained = hard_net()
+    net = folded(trained.backbone)
     fake = qat.prepared(net)
-    pixels = torch.from_numpy((faces(range(8)).astype(np.float32) - PIXEL_MEAN) / PIXEL_SCALE).permute(0, 3, 1, 2).contiguous()
+    pixels = trained.pixels(torch.from_numpy(faces(range(8)))).contiguous()
     with torch.inference_mode():
         wanted, got = net(pixels), fake(pixels)
     apart = (got - wanted).abs().max() / (wanted.max() - wanted.min())

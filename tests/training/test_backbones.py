@@ -1,12 +1,22 @@
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from tests.refused import refused
-from training import backbones
+from training import backbones, checkpoint
 from training.backbones.cost import cost
+from training.backbones.folding import folded
+from training.config import BackboneSettings
+from training.drawn import draw
+from training.model import Embedder
+
+State = dict[str, torch.Tensor]
 
 
 def test_cost_of_a_net_counted_by_hand() -> None:
@@ -26,7 +36,7 @@ def test_edge_backbones_keep_their_budget(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "size", "millions", "mega_macs"),
-    [("mobilefacenet", 512, 1.20, 221), ("iresnet18", 512, 24.03, 2610), ("iresnet50", 512, 43.59, 6310)],
+    [("mobilefacenet", 512, 1.20, 221), ("mobilefacenet-relu6", 128, 1.00, 234), ("iresnet18", 512, 24.03, 2610), ("iresnet50", 512, 43.59, 6310)],
 )
 def test_published_backbones_have_their_published_size(name: str, size: int, millions: float, mega_macs: float) -> None:
     found = cost(backbones.build(name, size))
@@ -34,7 +44,7 @@ def test_published_backbones_have_their_published_size(name: str, size: int, mil
     assert found.macs / 1e6 == pytest.approx(mega_macs, rel=0.01)
 
 
-@pytest.mark.parametrize("name", ["edge", "edge-basic", "edge-inverted", "edge-hybrid", "mobilefacenet"])
+@pytest.mark.parametrize("name", ["edge", "edge-basic", "edge-inverted", "edge-hybrid", "mobilefacenet", "mobilefacenet-relu6"])
 def test_embedding_has_the_size_asked_for_and_every_parameter_learns(name: str) -> None:
     net = backbones.build(name, 24)
     out = net(torch.randn(3, 3, 112, 112))
@@ -46,3 +56,87 @@ def test_embedding_has_the_size_asked_for_and_every_parameter_learns(name: str) 
 def test_unknown_backbone_lists_the_known() -> None:
     with refused("clockface", "mobilefacenet"):
         backbones.build("resnext", 192)
+
+
+@pytest.fixture(scope="module")
+def published(shared: Path) -> Path:
+    file = shared / "models" / "mobilefacenet_foamliu.pt"
+    if not file.is_file():
+        pytest.skip(f"no published weights at {file}")
+    return file
+
+
+def drawn_crops() -> torch.Tensor:
+    return torch.from_numpy(np.stack([draw(person, 0) for person in range(4)]))
+
+
+def normalised(state: State, name: str, x: torch.Tensor) -> torch.Tensor:
+    """Batch norm in evaluation."""
+    mean, variance, weight, bias = (state[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias"))
+    return F.batch_norm(x, mean, variance, weight, bias, eps=1e-5)
+
+
+def block(state: State, name: str, x: torch.Tensor, stride: int) -> torch.Tensor:
+    """An inverted residual of the published file."""
+    y = F.relu6(normalised(state, f"{name}.0.1", F.conv2d(x, state[f"{name}.0.0.weight"])))
+    wide = y.shape[1]
+    y = F.relu6(normalised(state, f"{name}.1.1", F.conv2d(y, state[f"{name}.1.0.weight"], stride=stride, padding=1, groups=wide)))
+    y = normalised(state, f"{name}.3", F.conv2d(y, state[f"{name}.2.weight"]))
+    return x + y if x.shape == y.shape else y
+
+
+def published_forward(state: State, crops: torch.Tensor) -> torch.Tensor:
+    """(N, 112, 112, 3) uint8 RGB -> (N, 128), layer by layer from the names in the file; strides as its author's code has them."""
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    x = ((crops / 255 - mean) / std).permute(0, 3, 1, 2)
+    x = F.relu6(normalised(state, "conv1.1", F.conv2d(x, state["conv1.0.weight"], stride=2, padding=1)))
+    x = F.relu(normalised(state, "dw_conv.bn1", F.conv2d(x, state["dw_conv.depthwise.weight"], padding=1, groups=64)))
+    x = F.relu(normalised(state, "dw_conv.bn2", F.conv2d(x, state["dw_conv.pointwise.weight"])))
+    for number in range(15):
+        x = block(state, f"features.{number}.conv", x, 2 if number in (0, 5, 12) else 1)
+    x = F.relu6(normalised(state, "conv2.1", F.conv2d(x, state["conv2.0.weight"])))
+    x = normalised(state, "gdconv.bn", F.conv2d(x, state["gdconv.depthwise.weight"], groups=512))
+    return normalised(state, "bn", F.conv2d(x, state["conv3.weight"], state["conv3.bias"])).flatten(1)
+
+
+@torch.inference_mode()
+def test_published_weights_load_by_name_and_compute_what_their_layers_say(published: Path) -> None:
+    state = torch.load(published, map_location="cpu", weights_only=True)
+    backbone = backbones.build("mobilefacenet-relu6", 128)
+    backbone.load_state_dict(state, strict=True)
+    embedder, recipe = checkpoint.load_embedder(published)
+    assert recipe.backbone == BackboneSettings("mobilefacenet-relu6", 128)
+    pixels = embedder.pixels(drawn_crops())
+    torch.testing.assert_close(embedder(drawn_crops()), backbone.eval()(pixels), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(embedder(drawn_crops()), published_forward(state, drawn_crops()), rtol=1e-5, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_folding_changes_no_embedding(published: Path) -> None:
+    embedder, _ = checkpoint.load_embedder(published)
+    settings = BackboneSettings("mobilefacenet-relu6", 128, folded=True)
+    tuned = Embedder(settings).eval()
+    tuned.load_state_dict(checkpoint.initial(published, settings))
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in tuned.modules())
+    assert float((tuned.unit(drawn_crops()) * embedder.unit(drawn_crops())).sum(1).min()) > 0.999999
+
+
+def test_weights_of_another_backbone_are_refused(published: Path) -> None:
+    with pytest.raises(checkpoint.CheckpointError, match="set the recipe's backbone to theirs"):
+        checkpoint.initial(published, BackboneSettings("edge", 128))
+
+
+@pytest.mark.parametrize("name", ["edge", "mobilefacenet", "mobilefacenet-relu6"])
+@torch.inference_mode()
+def test_a_folded_net_has_no_batch_norm_and_computes_the_same(name: str) -> None:
+    net = backbones.build(name, 16).eval()
+    flat, pixels = folded(net), torch.randn(2, 3, 112, 112)
+    assert not any(isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)) for layer in flat.modules())
+    torch.testing.assert_close(flat(pixels), net(pixels), rtol=1e-3, atol=1e-5)
+
+
+def test_each_backbone_says_how_it_wants_its_crops() -> None:
+    grey = torch.full((1, 112, 112, 3), 127, dtype=torch.uint8)
+    signed, imagenet = (Embedder(BackboneSettings(name, 16)).pixels(grey)[0, :, 0, 0] for name in ("edge", "mobilefacenet-relu6"))
+    torch.testing.assert_close(signed, torch.full((3,), -0.5 / 128))
+    torch.testing.assert_close(imagenet, (127 / 255 - torch.tensor([0.485, 0.456, 0.406])) / torch.tensor([0.229, 0.224, 0.225]))

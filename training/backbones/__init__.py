@@ -1,8 +1,9 @@
-"""Backbones: normalised crops (N, 3, 112, 112) float -> embeddings (N, D) float, of any length."""
+"""Backbones: normalised crops (N, 3, 112, 112) float -> embeddings (N, D) float, of any length; and how each wants its crops normalised."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from torch import nn
 
@@ -16,9 +17,28 @@ BACKBONES: dict[str, Callable[[int], nn.Module]] = {  # name -> build(embedding_
     "edge-inverted": edge.inverted,
     "edge-hybrid": edge.hybrid,
     "mobilefacenet": mobilefacenet.MobileFaceNet,
+    "mobilefacenet-relu6": mobilefacenet.relu6,
     "iresnet18": iresnet.iresnet18,
     "iresnet50": iresnet.iresnet50,
 }
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """(pixel - mean) / std by channel of RGB, all three in units of 0..255. The only place with such numbers: training, export and QAT read them here."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+SIGNED = Normalisation((127.5,) * 3, (128.0,) * 3)  # about -1..1
+IMAGENET = Normalisation((0.485 * 255, 0.456 * 255, 0.406 * 255), (0.229 * 255, 0.224 * 255, 0.225 * 255))
+NORMALISATIONS = {"mobilefacenet-relu6": IMAGENET}  # by name of the backbone, which every checkpoint carries; SIGNED where it says nothing
+
+
+def normalisation(name: str) -> Normalisation:
+    """How a backbone wants its crops."""
+    return NORMALISATIONS.get(name, SIGNED)
 
 
 def build(name: str, embedding_size: int) -> nn.Module:

@@ -1,51 +1,88 @@
-"""MobileFaceNet as published: S. Chen et al., CCBR 2018, https://arxiv.org/abs/1804.07573, table 1."""
+"""MobileFaceNet: as published (S. Chen et al., CCBR 2018, https://arxiv.org/abs/1804.07573, table 1), and as foamliu trained it.
+
+That one (https://github.com/foamliu/MobileFaceNet, commit a6cc903, Apache-2.0) has ReLU6 in place of PReLU, which an int8 convolution fuses, a 1 x 1
+convolution after the first depthwise one, and a bias before the last batch norm. Layers have its names, so that its `state_dict` loads as it is.
+"""
 
 from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
 
 import torch
 from torch import nn
 
 # (expansion, output channels, repeats, stride of the first)
 TABLE = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
+ACTIVATIONS: dict[str, Callable[[int], nn.Module]] = {"prelu": nn.PReLU, "relu6": lambda width: nn.ReLU6(inplace=True)}
 
 
-def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, padding: int | None = None, prelu: bool = True) -> nn.Sequential:
-    """Convolution, batch norm and, unless told otherwise, PReLU."""
-    pad = kernel // 2 if padding is None else padding
-    layers: list[nn.Module] = [nn.Conv2d(inputs, outputs, kernel, stride, pad, groups=groups, bias=False), nn.BatchNorm2d(outputs)]
-    return nn.Sequential(*layers, nn.PReLU(outputs)) if prelu else nn.Sequential(*layers)
+def convolution(inputs: int, outputs: int, kernel: int, activation: str, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    """Convolution, batch norm, activation."""
+    plain = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
+    return nn.Sequential(plain, nn.BatchNorm2d(outputs), ACTIVATIONS[activation](outputs))
+
+
+def depthwise(width: int, kernel: int, padding: int) -> nn.Conv2d:
+    return nn.Conv2d(width, width, kernel, padding=padding, groups=width, bias=False)
+
+
+def stem(width: int, activation: str) -> nn.Sequential:
+    """The depthwise layer after the first convolution; foamliu's goes on with a 1 x 1 convolution and has ReLU here, not ReLU6."""
+    if activation == "prelu":
+        return nn.Sequential(OrderedDict(depthwise=depthwise(width, 3, 1), bn1=nn.BatchNorm2d(width), activation=nn.PReLU(width)))
+    across = OrderedDict(pointwise=nn.Conv2d(width, width, 1, bias=False), bn2=nn.BatchNorm2d(width), relu2=nn.ReLU(inplace=True))
+    return nn.Sequential(OrderedDict(depthwise=depthwise(width, 3, 1), bn1=nn.BatchNorm2d(width), relu1=nn.ReLU(inplace=True), **across))
 
 
 class Bottleneck(nn.Module):
     """1 x 1 up, 3 x 3 depthwise, 1 x 1 linear; with a shortcut where shapes allow."""
 
-    def __init__(self, inputs: int, outputs: int, expansion: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, expansion: int, stride: int, activation: str) -> None:
         super().__init__()
         wide = inputs * expansion
         self.shortcut = stride == 1 and inputs == outputs
-        self.body = nn.Sequential(convolution(inputs, wide, 1), convolution(wide, wide, 3, stride, wide), convolution(wide, outputs, 1, prelu=False))
+        up, across = convolution(inputs, wide, 1, activation), convolution(wide, wide, 3, activation, stride, wide)
+        self.conv = nn.Sequential(up, across, nn.Conv2d(wide, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = self.body(x)
+        out: torch.Tensor = self.conv(x)
         return x + out if self.shortcut else out
 
 
 class MobileFaceNet(nn.Module):
-    """(N, 3, 112, 112) -> (N, D)."""
+    """(N, 3, 112, 112) -> (N, D).
 
-    def __init__(self, embedding_size: int) -> None:
+    Args:
+        embedding_size: D.
+        activation: a name in `ACTIVATIONS`; "prelu" is the published net, "relu6" foamliu's.
+    """
+
+    def __init__(self, embedding_size: int, activation: str = "prelu") -> None:
         super().__init__()
-        layers: list[nn.Module] = [convolution(3, 64, 3, 2), convolution(64, 64, 3, groups=64)]  # (N, 64, 56, 56)
-        width = 64
-        for expansion, outputs, repeats, stride in TABLE:
-            for i in range(repeats):
-                layers.append(Bottleneck(width, outputs, expansion, stride if i == 0 else 1))
-                width = outputs
-        layers.append(convolution(width, 512, 1))  # (N, 512, 7, 7)
-        layers.append(convolution(512, 512, 7, groups=512, padding=0, prelu=False))  # (N, 512, 1, 1)
-        layers.append(convolution(512, embedding_size, 1, prelu=False))
-        self.trunk = nn.Sequential(*layers)
+        self.conv1 = convolution(3, 64, 3, activation, 2)  # (N, 64, 56, 56)
+        self.dw_conv = stem(64, activation)
+        self.features = nn.Sequential(*bottlenecks(64, activation))  # (N, 128, 7, 7)
+        self.conv2 = convolution(128, 512, 1, activation)  # (N, 512, 7, 7)
+        self.gdconv = nn.Sequential(OrderedDict(depthwise=depthwise(512, 7, 0), bn=nn.BatchNorm2d(512)))  # (N, 512, 1, 1)
+        self.conv3 = nn.Conv2d(512, embedding_size, 1, bias=activation == "relu6")
+        self.bn = nn.BatchNorm2d(embedding_size)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = self.trunk(x).flatten(1)  # (N, D)
+        x = self.features(self.dw_conv(self.conv1(x)))
+        out: torch.Tensor = self.bn(self.conv3(self.gdconv(self.conv2(x)))).flatten(1)  # (N, D)
         return out
+
+
+def bottlenecks(width: int, activation: str) -> list[Bottleneck]:
+    """The blocks of the table, the first of which reads `width` channels."""
+    blocks = []
+    for expansion, outputs, repeats, stride in TABLE:
+        for number in range(repeats):
+            blocks.append(Bottleneck(width, outputs, expansion, stride if number == 0 else 1, activation))
+            width = outputs
+    return blocks
+
+
+def relu6(embedding_size: int) -> MobileFaceNet:
+    return MobileFaceNet(embedding_size, "relu6")
