@@ -31,6 +31,8 @@ class Source:
     kind: str = chosen("recordio", "recordio", "folder", "drawn")
     teacher: str = ""  # .npz of embeddings in the source's order, or an .onnx embedder; "" is none
     labelled: bool = True  # False: every label counts as unknown
+    rows: str = ""  # only the records whose line in the .tsv beside the .rec fits: "source = fairface", "source != fairface"; "" is all
+    fill_black: bool = False  # fill black edges of crops of tight photos by mirroring (training/borders.py)
 
 
 @dataclass(frozen=True)

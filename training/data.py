@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import os
+import re
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 
 from device.contract import CROP_SIZE, ClockfaceError
 from training import drawn, teacher
+from training.borders import fill_black
 from training.config import DataSettings, Source
 from training.recordio import RecordError, RecordFile
 
@@ -37,15 +40,48 @@ class Reader(Protocol):
 
 
 class RecordReader:
-    """InsightFace RecordIO."""
+    """InsightFace RecordIO; with `rows` only the records that the table beside it chooses (`chosen_keys`)."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, rows: str = "") -> None:
         self._file = RecordFile(path)
-        self.names = [f"{path}: record {key}" for key in self._file.keys]
-        self.labels = np.array([self._file.record(key).label for key in self._file.keys], np.int64)
+        self._keys = chosen_keys(path.with_suffix(".tsv"), rows, self._file.keys) if rows else self._file.keys
+        self.names = [f"{path}: record {key}" for key in self._keys]
+        self.labels = np.array([self._file.record(key).label for key in self._keys], np.int64)
 
     def crop(self, position: int) -> Crop:
-        return decode(self._file.record(self._file.keys[position]).payload, self.names[position])
+        return decode(self._file.record(self._keys[position]).payload, self.names[position])
+
+
+def chosen_keys(table: Path, rows: str, keys: list[int]) -> list[int]:
+    """The keys whose line in a table (tab-separated, column `key`) is as `rows` says: "source = fairface", "source != fairface".
+
+    Raises:
+        DataError: no such table or column, another form of `rows`, or nothing chosen.
+    """
+    asked = re.fullmatch(r"\s*(\w+)\s*(!?=)\s*(.+?)\s*", rows)
+    if asked is None:
+        raise DataError(f"rows = {rows!r}: expected COLUMN = VALUE or COLUMN != VALUE, such as 'source = fairface'")
+    column, relation, value = asked.groups()
+    try:
+        with table.open(encoding="utf-8", newline="") as file:
+            found = {int(line["key"]) for line in csv.DictReader(file, delimiter="\t") if (line[column] == value) == (relation == "=")}
+    except (OSError, KeyError, ValueError) as error:
+        raise DataError(f"{table}: expected tab-separated columns key and {column} ({error!r}); leave `rows` out, or write the table") from error
+    chosen = [key for key in keys if key in found]
+    if not chosen:
+        raise DataError(f"{table}: rows = {rows!r} chooses no record; choose a value that stands in column {column}")
+    return chosen
+
+
+class FilledReader:
+    """Another reader's crops with their black edges filled; the names say so, for embeddings kept of the crops as they were are others."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self.labels, self.names = reader.labels, [f"{name}, edges filled" for name in reader.names]
+
+    def crop(self, position: int) -> Crop:
+        return fill_black(self._reader.crop(position))
 
 
 class FolderReader:
@@ -97,7 +133,7 @@ class Crops:
     def __init__(self, settings: DataSettings) -> None:
         if not settings.sources:
             raise DataError("the recipe names no [[data.sources]]; add at least one")
-        self._readers = [_reader(source) for source in settings.sources]
+        self._readers = [reader(source) for source in settings.sources]
         self._starts = np.cumsum([0] + [len(r.names) for r in self._readers])
         self.labels, self.classes = _joined_labels(settings.sources, self._readers)
         self.teacher = teacher.joined([(s.teacher, r) for s, r in zip(settings.sources, self._readers, strict=True)])
@@ -143,11 +179,19 @@ class Crops:
             raise DataError(f"{count} corrupted records, more than data.max_corrupted = {self._limit}; the last: {message}")
 
 
-def _reader(source: Source) -> Reader:
-    if source.kind == "drawn":
-        return drawn.DrawnReader(source.path)
+def reader(source: Source) -> Reader:
+    """The crops of one source, as the recipe asks for them."""
+    plain = _plain_reader(source)
+    return FilledReader(plain) if source.fill_black else plain
+
+
+def _plain_reader(source: Source) -> Reader:
     path = Path(os.path.expandvars(source.path))
-    return RecordReader(path) if source.kind == "recordio" else FolderReader(path)
+    if source.kind == "recordio":
+        return RecordReader(path, source.rows)
+    if source.rows:
+        raise DataError(f"rows = {source.rows!r}: a source of kind {source.kind} has no table of rows; leave it out")
+    return FolderReader(path) if source.kind == "folder" else drawn.DrawnReader(source.path)
 
 
 def _joined_labels(sources: tuple[Source, ...], readers: list[Reader]) -> tuple[NDArray[np.int64], int]:
