@@ -1,21 +1,23 @@
-"""Teacher embeddings of a set of crops: read from a file, or made once with an ONNX embedder and kept beside its crops."""
+"""Teacher embeddings of a set of crops: read from a file, or made once with any embedder and kept beside its crops."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import os
+import shutil
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from device.contract import CROP_SIZE, ClockfaceError
-from training.embedding import Embed, open_model
+from training.embedding import BATCH, Embed, open_model
 from training.recordio import RecordError
 
 CACHE = Path("runs") / "teacher"
+PART = 2048  # crops of one kept part
 Embeddings = NDArray[np.float32]  # (N, D), unit rows
 
 
@@ -44,8 +46,8 @@ def joined(pairs: list[tuple[str, Source]]) -> Embeddings | None:
 
 
 def embeddings(path: str, source: Source) -> Embeddings:
-    """(N, D) unit rows in the source's order, from an `.npz` or by an `.onnx` embedder (cached as `.npz` under `runs/teacher`)."""
-    rows = _embedded(Path(path), source) if path.endswith(".onnx") else load(Path(path))
+    """(N, D) unit rows in the source's order, from an `.npz` or by an embedder, `.onnx` or `.pt` (cached as `.npz` under `runs/teacher`)."""
+    rows = _embedded(Path(path), source) if path.endswith((".onnx", ".pt")) else load(Path(path))
     if len(rows) != len(source.names):
         raise TeacherError(f"{path}: expected {len(source.names)} embeddings in the order of the crops, got {len(rows)}")
     return rows
@@ -67,18 +69,36 @@ def load(path: Path) -> Embeddings:
 
 
 def _embedded(path: Path, source: Source) -> Embeddings:
-    """Embed every crop and its mirror image once; a corrupted crop has a row of zeros, no teacher."""
+    """Embed every crop and its mirror image once; a corrupted crop has a row of zeros, no teacher. A run that was killed goes on from its last part."""
     cache = CACHE / f"{_fingerprint(path, source)}.npz"
+    parts = cache.with_suffix(".parts")
     if not cache.exists():
-        embed = open_model(path)
-        rows = np.concatenate([_rows(embed, source, range(i, min(i + 64, len(source.names)))) for i in range(0, len(source.names), 64)])
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        part = cache.with_suffix(".part")
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            np.savez(file, embedding=rows)
-        part.replace(cache)
-    with np.load(cache) as data:
+        embed, starts = open_model(path), range(0, len(source.names), PART)
+        files = [_part(parts / f"{start:08d}.npz", embed, source, range(start, min(start + PART, len(source.names)))) for start in starts]
+        write(cache, embedding=np.concatenate([_read(file) for file in files]))
+        shutil.rmtree(parts)
+    return _read(cache)
+
+
+def _part(file: Path, embed: Embed, source: Source, positions: range) -> Path:
+    if not file.exists():
+        blocks = (range(start, min(start + BATCH, positions.stop)) for start in range(positions.start, positions.stop, BATCH))
+        write(file, embedding=np.concatenate([_rows(embed, source, block) for block in blocks]))
+    return file
+
+
+def _read(file: Path) -> Embeddings:
+    with np.load(file) as data:
         return np.asarray(data["embedding"], np.float32)
+
+
+def write(path: Path, **arrays: NDArray[Any]) -> None:
+    """An `.npz` that appears whole or not at all, mode 600: embeddings are biometric data."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+    part.replace(path)
 
 
 def _rows(embed: Embed, source: Source, positions: range) -> Embeddings:
