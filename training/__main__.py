@@ -10,6 +10,7 @@ from device.contract import ClockfaceError
 
 COMMANDS = {  # name -> one line; the module `training.NAME` has add_arguments(parser) and run(args) -> exit code
     "prepare": "cut aligned crops out of folders of photos",
+    "join": "join two teachers into one, in the space of the second",
     "train": "train an embedding model by a recipe",
     "prune": "narrow trained weights to a smaller backbone",
     "ship": "write a checkpoint's weights and recipe alone",
