@@ -45,6 +45,14 @@ def evaluate_pairs(embed: Embed, data: pairs.Pairs) -> tuple[dict[str, Any], met
     return report, scores, rows
 
 
+def evaluate_all_pairs(rows: Embeddings, people: NDArray[np.int64]) -> dict[str, Any]:
+    """Each crop against each other: d' and TAR at FMRs that a pairs.txt is too small for."""
+    scores = metrics.all_pairs(rows, people)
+    intervals = {f"{far:g}": scores.tar_interval(far) for far in FARS}
+    tar = {far: interval and dataclasses.asdict(interval) for far, interval in intervals.items()}
+    return {"d_prime": scores.d_prime(), "tar_at_fmr": tar, "mated": len(scores.mated), "non_mated": len(scores.non_mated)}
+
+
 def evaluate_search(rows: Embeddings, people: NDArray[np.int64], sizes: tuple[int, ...], seed: int = 0, rounds: int = 20) -> list[metrics.Identification]:
     """Open-set search: the first crop of some people is enrolled, all their others and all crops of everybody else search.
 
@@ -107,6 +115,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pairs", type=Path, help="pairs.txt in LFW's form")
     parser.add_argument("--images", type=Path, help="folder of the crops named in --pairs")
     parser.add_argument("--bin", type=Path, help="pairs in InsightFace's .bin form")
+    parser.add_argument("--all-pairs", action="store_true", help="with --pairs: each of its crops against each other, too")
     parser.add_argument("--groups", type=Path, help="folder with groups.tsv: false matches by group at the threshold of FAR 1e-2")
     parser.add_argument("--train", type=Path, help=".rec of the training set: warn of people who are in it")
     parser.add_argument("--overlap-by", type=Path, metavar="MODEL", help="a stronger embedder that looks for them (without it: MODEL itself)")
@@ -122,6 +131,8 @@ def run(args: argparse.Namespace) -> int:
     report, scores, rows = evaluate_pairs(embed, data)
     if args.pairs:
         people = np.unique([name.rsplit("_", 1)[0] for name in data.names], return_inverse=True)[1]
+        if args.all_pairs:
+            report["all_pairs"] = evaluate_all_pairs(rows, people)
         report["search"] = [dataclasses.asdict(found) for found in evaluate_search(rows, people, (10, 50, 100))]
     if args.groups:
         report["groups"] = evaluate_groups(embed, args.groups, scores.threshold_at(1e-2))
@@ -145,6 +156,9 @@ def as_text(report: dict[str, Any]) -> str:
     for far, found in report["tar_at_far"].items():
         text = f"{100 * found['value']:.1f} % ({100 * found['low']:.1f} to {100 * found['high']:.1f})" if found else "insufficient data"
         lines.append(f"TAR at FAR {far}: {text}")
+    if "all_pairs" in report:
+        shown = (f"{100 * found['value']:.2f} % at FMR {fmr}" for fmr, found in report["all_pairs"]["tar_at_fmr"].items() if found)
+        lines.append(f"all pairs  d' {report['all_pairs']['d_prime']:.3f}, TAR {', '.join(shown)}")
     for found in report.get("search", ()):
         text = "insufficient data" if found["fnir"] is None else f"FNIR {100 * found['fnir']:.1f} % at threshold {found['threshold']:.3f}"
         lines.append(f"gallery {found['gallery']}, FPIR {found['fpir']:g}: {text}")

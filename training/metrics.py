@@ -49,6 +49,11 @@ class Scores:
         accepted = int(np.sum(self.mated >= self.threshold_at(far)))
         return wilson(accepted, len(self.mated))
 
+    def d_prime(self) -> float:
+        """How far mated and non-mated scores lie apart: difference of the means by the root of the mean variance (J. Daugman, ICASSP 2000)."""
+        spread = math.sqrt((float(np.var(self.mated)) + float(np.var(self.non_mated))) / 2)
+        return float(np.mean(self.mated) - np.mean(self.non_mated)) / spread
+
     def equal_error_rate(self) -> float:
         """Where FAR and FRR cross, by the threshold at which they differ least."""
         far, frr = self.det()[1:]
@@ -63,6 +68,14 @@ class Scores:
         far = 1 - np.searchsorted(non_mated, thresholds) / len(non_mated)
         frr = np.searchsorted(mated, thresholds) / len(mated)
         return thresholds, far, frr
+
+
+def all_pairs(rows: Array, people: NDArray[np.int64]) -> Scores:
+    """Each embedding, (N, D) unit rows, compared with each other; people: (N,) whom each shows."""
+    first, second = np.triu_indices(len(rows), 1)
+    scores = (rows @ rows.T)[first, second]
+    same = people[first] == people[second]
+    return Scores(scores[same], scores[~same])
 
 
 def wilson(count: int, total: int, z: float = 1.959963984540054) -> Interval:

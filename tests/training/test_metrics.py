@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -43,6 +45,18 @@ def test_wilson_equals_roots_of_its_quadratic() -> None:
 def test_wilson_stays_within_bounds() -> None:
     assert metrics.wilson(0, 5).low == 0.0
     assert metrics.wilson(5, 5).high == 1.0
+
+
+def test_d_prime_of_two_known_sets() -> None:
+    assert metrics.Scores(np.array([3.0, 5.0]), np.array([-2.0, 0.0, 2.0, 0.0])).d_prime() == pytest.approx(4 / math.sqrt((1 + 2) / 2))
+
+
+def test_all_pairs_equal_a_double_loop() -> None:
+    rows, people = np.random.default_rng(0).normal(size=(7, 3)), np.array([0, 1, 0, 2, 1, 0, 3])
+    scores = metrics.all_pairs(rows, people)
+    both = [(people[i] == people[j], rows[i] @ rows[j]) for i in range(7) for j in range(i + 1, 7)]
+    np.testing.assert_allclose(scores.mated, [value for same, value in both if same])
+    np.testing.assert_allclose(scores.non_mated, [value for same, value in both if not same])
 
 
 def test_equal_error_rate_of_a_known_case() -> None:
