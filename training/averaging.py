@@ -1,4 +1,4 @@
-"""An exponential moving average of the weights: the validated and shipped ones, where the recipe asks for it."""
+"""The weights that are validated and shipped, where they are not simply the trained ones: a moving average, or those half way."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from training.config import RunSettings
+
 
 class Average:
-    """Averaged copy of an embedder; with decay 0 it is the embedder itself.
+    """Exponential moving average of an embedder; with decay 0 it is the embedder itself.
 
     The decay warms up as (1 + t) / (10 + t), so that the first steps do not linger.
     """
@@ -31,14 +33,56 @@ class Average:
             else:
                 mean.copy_(value)
 
+    def next_stage(self, embedder: nn.Module) -> None:
+        """An average runs on over the epochs."""
+
     def of(self, embedder: nn.Module) -> nn.Module:
         return embedder if self._copy is None else self._copy
 
-    def state(self) -> dict[str, Any] | None:
-        return None if self._copy is None else self._copy.state_dict()
+    def saved(self, embedder: nn.Module) -> dict[str, Any]:
+        """What a checkpoint keeps; "averaged" are the weights to use, None where they are the embedder's own."""
+        return {"averaged": None if self._copy is None else self._copy.state_dict()}
 
-    def load(self, state: dict[str, Any] | None, steps: int) -> None:
-        """Go on from a state and the number of updates behind it."""
-        if self._copy is not None and state is not None:
-            self._copy.load_state_dict(state)
-            self._steps = steps
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        if self._copy is not None and state["averaged"] is not None:
+            self._copy.load_state_dict(state["averaged"])
+            self._steps = state["step"]
+
+
+class HalfWay:
+    """Weights half way between those that a stage (an epoch) started from and the trained ones; the next stage starts from them.
+
+    A trained net that is tuned further loses what the new data do not ask for; half way it keeps most of that and most of the gain. Source:
+    M. Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022, https://arxiv.org/abs/2109.01903.
+    """
+
+    def __init__(self, embedder: nn.Module) -> None:
+        self._start = copy.deepcopy(embedder.state_dict())
+        self._copy = copy.deepcopy(embedder).requires_grad_(False)
+
+    def update(self, embedder: nn.Module) -> None:
+        """Nothing happens at a step."""
+
+    def next_stage(self, embedder: nn.Module) -> None:
+        """Put the embedder half way back; the next stage starts there."""
+        self._start = copy.deepcopy(self.of(embedder).state_dict())
+        embedder.load_state_dict(self._start)
+
+    @torch.no_grad()
+    def of(self, embedder: nn.Module) -> nn.Module:
+        now = embedder.state_dict()
+        half = {name: torch.lerp(start, now[name], 0.5) if start.is_floating_point() else now[name] for name, start in self._start.items()}
+        self._copy.load_state_dict(half)
+        return self._copy
+
+    def saved(self, embedder: nn.Module) -> dict[str, Any]:
+        return {"averaged": self.of(embedder).state_dict(), "start": self._start}
+
+    def load(self, state: dict[str, Any]) -> None:
+        self._start = state["start"]
+
+
+def build(embedder: nn.Module, settings: RunSettings) -> Average | HalfWay:
+    """As the recipe asks."""
+    return HalfWay(embedder) if settings.halfway else Average(embedder, settings.ema)

@@ -42,7 +42,8 @@ class DataSettings:
     ahead: int = ranged(4, 1, 64)  # batches made in advance
     cache: bool = False  # keep decoded crops in memory: 37 kB each
     max_corrupted: int = ranged(100, 0, 1_000_000)  # records that may be skipped before the run stops
-    validation_identities: int = ranged(100, 2, 100_000)  # labelled identities held out of training
+    validation_identities: int = ranged(100, 2, 100_000)  # labelled identities held out of training, where `validation` names no others
+    validation: str = ""  # a folder of one folder a person, never trained on: all pairs of its crops choose the best checkpoint
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class DistillSettings:
 
 @dataclass(frozen=True)
 class SamplerSettings:
-    kind: str = chosen("plain", "plain", "people")  # "people": P people x K crops a batch
+    kind: str = chosen("plain", "plain", "people", "neighbours")  # "people": P people x K crops a batch; "neighbours": groups of K alike to the teacher
     crops: int = ranged(4, 2, 64)  # K; P is batch_size / K
 
 
@@ -122,6 +123,7 @@ class RunSettings:
     validate_steps: int = ranged(500, 1, 10_000_000)  # a checkpoint is written at each validation
     patience: int = ranged(0, 0, 1000)  # validations without a better one before an early stop; 0 never stops
     ema: float = ranged(0.0, 0.0, 0.99999)  # decay of the averaged weights a step; 0 is no averaging
+    halfway: bool = False  # after each epoch go on from the weights half way between its start and its end (training/averaging.py)
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,8 @@ def from_table(table: dict[str, Any]) -> Recipe:
     recipe = typing.cast(Recipe, _build(Recipe, "", table))
     if 0 < recipe.loss.sample_rate < 1 and recipe.schedule.accumulate > 1:
         raise ConfigError(f"schedule.accumulate = {recipe.schedule.accumulate}: with sampled classes (loss.sample_rate < 1) only 1 is allowed")
+    if recipe.run.halfway and recipe.run.ema:
+        raise ConfigError(f"run.ema = {recipe.run.ema}: with run.halfway = true the weights half way are kept, no average; set it to 0")
     return recipe
 
 

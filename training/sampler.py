@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from device.contract import ClockfaceError
 from training.config import Recipe
+from training.data import Crops
 
 Numbers = NDArray[np.int64]
 
@@ -62,14 +63,50 @@ def _spread(chunks: list[Numbers], owners: list[int], wanted: int, rng: np.rando
         batches.append(np.concatenate([chunks[i] for i in taken.values()]))
 
 
+def neighbours(numbers: Numbers, teacher: NDArray[np.float32], batch_size: int, crops: int, seed: int, epoch: int) -> list[Numbers]:
+    """Every crop once, in groups of at most K that look alike to the teacher: hard pairs meet in a batch.
+
+    Args:
+        numbers: crops to draw from.
+        teacher: (N, D) unit rows of the whole set.
+        crops: K.
+    """
+    if len(numbers) < batch_size:
+        raise SamplerError(f"schedule.batch_size = {batch_size}, but there are {len(numbers)} crops; make it smaller")
+    rng = np.random.default_rng((seed, epoch, 4))
+    near = nearest(teacher[numbers], min(4 * crops, len(numbers)))
+    free, groups = np.ones(len(numbers), bool), []
+    for first in rng.permutation(len(numbers)):
+        if free[first]:
+            alike = [int(i) for i in near[first] if free[i] and i != first]
+            groups.append([int(first), *alike[: crops - 1]])
+            free[groups[-1]] = False
+    order = numbers[np.concatenate([groups[i] for i in rng.permutation(len(groups))])]
+    return [order[i : i + batch_size] for i in range(0, len(order) - batch_size + 1, batch_size)]
+
+
+def nearest(rows: NDArray[np.float32], count: int) -> Numbers:
+    """(N, D) unit rows -> (N, count) the rows most alike to each, itself among them, the most alike first."""
+    found = []
+    for start in range(0, len(rows), 512):
+        scores = rows[start : start + 512] @ rows.T  # (512, N)
+        top = np.argpartition(-scores, count - 1, axis=1)[:, :count]
+        found.append(np.take_along_axis(top, np.argsort(-np.take_along_axis(scores, top, 1), axis=1, kind="stable"), 1))
+    return np.concatenate(found)
+
+
 def shard(batches: list[Numbers], rank: int, world: int) -> list[Numbers]:
     """This process's equal part of every batch."""
     return [np.array_split(batch, world)[rank] for batch in batches]
 
 
-def epoch_batches(numbers: Numbers, labels: NDArray[np.int64], recipe: Recipe, world: int, epoch: int) -> list[Numbers]:
+def epoch_batches(numbers: Numbers, crops: Crops, recipe: Recipe, world: int, epoch: int) -> list[Numbers]:
     """The batches of one epoch over all processes, as the recipe asks."""
     size, seed = recipe.schedule.batch_size * world, recipe.run.seed
     if recipe.sampler.kind == "people":
-        return people(numbers, labels, size, recipe.sampler.crops, seed, epoch)
+        return people(numbers, crops.labels, size, recipe.sampler.crops, seed, epoch)
+    if recipe.sampler.kind == "neighbours":
+        if crops.teacher is None:
+            raise SamplerError("sampler.kind = 'neighbours': no source has a teacher that says who looks alike; set data.sources teacher")
+        return neighbours(numbers, crops.teacher, size, recipe.sampler.crops, seed, epoch)
     return plain(numbers, size, seed, epoch)

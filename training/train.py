@@ -18,10 +18,10 @@ import torch
 from torch import nn
 
 from device.contract import ClockfaceError
-from training import checkpoint, config, distributed, sampler, schedule, validation
-from training.averaging import Average
+from training import averaging, checkpoint, config, distributed, donor, sampler, schedule, validation
+from training.averaging import Average, HalfWay
 from training.config import Recipe
-from training.data import Crops, split
+from training.data import Crops
 from training.loader import Batch, Loader
 from training.log import Log
 from training.model import Embedder
@@ -75,19 +75,21 @@ def train(recipe: Recipe, out: Path, resume: bool = False, initial: Path | None 
         torch.set_num_threads(recipe.run.threads)
 
     crops = Crops(recipe.data)
-    parts = split(crops.labels, recipe.data.validation_identities, recipe.run.seed)
+    parts = validation.parts(crops, recipe)
     loader = Loader(crops, recipe.data, recipe.augment, recipe.run.seed)
     bank = None if crops.teacher is None else torch.from_numpy(crops.teacher)
 
     embedder = Embedder(recipe.backbone).to(group.device)
     if initial is not None:
-        embedder.load_state_dict(checkpoint.load_embedder(initial)[0].state_dict())
+        embedder.load_state_dict(checkpoint.initial(initial, recipe.backbone))
+    elif recipe.backbone.folded and not resume:
+        raise ClockfaceError("backbone.folded = true: there is no batch norm to start from nothing with; give trained weights to --init")
     module = TrainStep(embedder, Objective(recipe, crops.classes, bank), recipe.run.precision, group.kind).to(group.device)
     optimiser = build_optimiser(module, recipe)
     if isinstance(module.objective.classify, PartialFC) and recipe.loss.sample_rate < 1:
         module.objective.classify.attach(optimiser)
     scaler = torch.amp.GradScaler(group.kind, enabled=recipe.run.precision == "float16")
-    average = Average(embedder, recipe.run.ema)
+    average = averaging.build(embedder, recipe.run)
     position = Position()
     if resume:
         position = restore(out / group.file("last.pt"), recipe, embedder, module, optimiser, scaler, average)
@@ -96,7 +98,7 @@ def train(recipe: Recipe, out: Path, resume: bool = False, initial: Path | None 
 
     with Log(out, resume, group.first) as log:
         while (position.progress < 1.0) and not stopped_early(recipe, position):
-            lists = sampler.epoch_batches(parts.train, crops.labels, recipe, group.world, position.epoch)
+            lists = sampler.epoch_batches(parts.train, crops, recipe, group.world, position.epoch)
             for batch in loader.batches(sampler.shard(lists, group.rank, group.world), position.epoch, position.batch):
                 rate = schedule.learning_rate(recipe.schedule, recipe.optimiser.learning_rate, position.progress)
                 for settings in optimiser.param_groups:
@@ -112,7 +114,7 @@ def train(recipe: Recipe, out: Path, resume: bool = False, initial: Path | None 
                 position.progress = group.agree(progress(position.step, time.time()))
                 log.step(position, rate, losses, norm, crops.corruption.count)
                 if position.step % recipe.run.validate_steps == 0 or position.progress >= 1.0:
-                    report = validation.validate(average.of(embedder), crops, parts.validation, recipe) if group.first else None
+                    report = validation.validate(average.of(embedder), parts.watched, parts.validation, recipe) if group.first else None
                     score = group.agree(report.score if report else 0.0)
                     better = score > position.best
                     position.best, position.stale = (score, 0) if better else (position.best, position.stale + 1)
@@ -126,6 +128,7 @@ def train(recipe: Recipe, out: Path, resume: bool = False, initial: Path | None 
                     break
             else:
                 position.epoch, position.batch = position.epoch + 1, 0
+                average.next_stage(embedder)
     group.stop()
     return position
 
@@ -202,11 +205,11 @@ def stopped_early(recipe: Recipe, position: Position) -> bool:
     return 0 < recipe.run.patience <= position.stale
 
 
-def state_of(position: Position, embedder: nn.Module, module: nn.Module, optimiser: Any, scaler: Any, average: Average) -> dict[str, Any]:
+def state_of(position: Position, embedder: nn.Module, module: nn.Module, optimiser: Any, scaler: Any, average: Average | HalfWay) -> dict[str, Any]:
     return {
         **vars(position),
         "embedder": embedder.state_dict(),
-        "averaged": average.state(),
+        **average.saved(embedder),
         "module": module.state_dict(),
         "optimiser": optimiser.state_dict(),
         "scaler": scaler.state_dict(),
@@ -214,14 +217,14 @@ def state_of(position: Position, embedder: nn.Module, module: nn.Module, optimis
     }
 
 
-def restore(path: Path, recipe: Recipe, embedder: nn.Module, module: nn.Module, optimiser: Any, scaler: Any, average: Average) -> Position:
+def restore(path: Path, recipe: Recipe, embedder: nn.Module, module: nn.Module, optimiser: Any, scaler: Any, average: Average | HalfWay) -> Position:
     state = checkpoint.load(path)
     if checkpoint.recipe_of(state) != recipe:
         raise checkpoint.CheckpointError(f"{path} was made by another recipe; resume with the same one, or start anew with --init {path}")
     module.load_state_dict(state["module"])
     optimiser.load_state_dict(state["optimiser"])
     scaler.load_state_dict(state["scaler"])
-    average.load(state["averaged"], state["step"])
+    average.load(state)
     torch.set_rng_state(state["random"])
     return Position(**{name: state[name] for name in vars(Position())})
 
@@ -230,7 +233,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", help="a name in training/configs or a path to a .toml file")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and logs")
     parser.add_argument("--resume", action="store_true", help="go on from OUT/last.pt")
-    parser.add_argument("--init", type=Path, help="start from these weights, with a fresh schedule")
+    parser.add_argument("--init", help="start from these weights, with a fresh schedule: a file, or the name of a donor (training/donors.toml)")
     parser.add_argument("--budget-minutes", type=float, default=0.0, help="end the schedule after this time instead of the recipe's epochs")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a TOML line over the recipe, e.g. schedule.epochs=3")
 
@@ -239,5 +242,6 @@ def run(args: argparse.Namespace) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     if not args.resume and (args.out / "last.pt").exists():
         raise ClockfaceError(f"{args.out} holds a run already; add --resume or choose another --out")
-    train(config.load(args.recipe, tuple(args.set)), args.out, args.resume, args.init, args.budget_minutes)
+    initial = None if args.init is None else donor.resolve(args.init)
+    train(config.load(args.recipe, tuple(args.set)), args.out, args.resume, initial, args.budget_minutes)
     return 0

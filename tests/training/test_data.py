@@ -9,7 +9,7 @@ from tests.refused import refused
 from training import sampler
 from training.augment import augment, warp
 from training.config import AugmentSettings, DataSettings, Source
-from training.data import Crops, FolderReader, split
+from training.data import Crops, DataError, FolderReader, RecordReader, reader, split
 from training.drawn import draw
 from training.loader import Loader
 from training.recordio import Record, write_records
@@ -139,6 +139,63 @@ def test_shards_of_a_batch_are_the_batch() -> None:
 def test_a_folder_without_people_is_refused(tmp_path: Path) -> None:
     with refused("data", "prepare"):
         FolderReader(tmp_path)
+
+
+@pytest.mark.parametrize(("rows", "expected"), [("source = b", [2, 4]), ("source != b", [1, 3]), ("age=20-29", [1, 2])])
+def test_rows_of_a_record_set_are_chosen_by_its_table(tmp_path: Path, rows: str, expected: list[int]) -> None:
+    rec = record_set(tmp_path / "a.rec", [7, 8, 9, 7])
+    table = "key\tsource\tage\n1\ta\t20-29\n2\tb\t20-29\n3\tc\t30-39\n4\tb\t30-39\n"
+    rec.with_suffix(".tsv").write_text(table)
+    chosen = RecordReader(rec, rows)
+    assert [int(name.split()[-1]) for name in chosen.names] == expected
+    assert chosen.labels.tolist() == [[7, 8, 9, 7][key - 1] for key in expected]
+    np.testing.assert_array_equal(chosen.crop(1), draw([7, 8, 9, 7][expected[1] - 1], expected[1] - 1))
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (Source("a.rec", rows="source"), "expected COLUMN = VALUE"),
+        (Source("a.rec", rows="race = b"), "columns key and race"),
+        (Source("a.rec", rows="source = z"), "chooses no record"),
+        (Source("3 x 2", "drawn", rows="source = b"), "no table of rows"),
+    ],
+)
+def test_rows_that_cannot_be_chosen_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: Source, message: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    record_set(tmp_path / "a.rec", [7]).with_suffix(".tsv").write_text("key\tsource\n1\tb\n")
+    with pytest.raises(DataError, match=message):
+        reader(source)
+
+
+def test_a_source_may_fill_black_edges(tmp_path: Path) -> None:
+    crop = draw(1, 0).clip(60, 255)
+    crop[:, 90:] = 0
+    file = tmp_path / "p0" / "0.png"
+    file.parent.mkdir()
+    cv2.imwrite(str(file), crop[:, :, ::-1])
+    plain, filled = (reader(Source(str(tmp_path), "folder", fill_black=fill)) for fill in (False, True))
+    np.testing.assert_array_equal(plain.crop(0), crop)
+    assert filled.crop(0)[:, 92:].min() > 20
+    assert filled.names != plain.names
+
+
+def test_neighbours_meet_in_a_batch() -> None:
+    """Ten groups of four alike to the teacher: each group is whole in a batch, each crop shown once."""
+    rng = np.random.default_rng(0)
+    rows = np.repeat(np.eye(10), 4, axis=0) + 0.05 * rng.normal(size=(40, 10))
+    teacher = np.float32(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+    batches = sampler.neighbours(np.arange(40), teacher, 8, 4, seed=1, epoch=0)
+    assert sorted(np.concatenate(batches)) == list(range(40))
+    assert all(np.unique(batch // 4, return_counts=True)[1].tolist() == [4, 4] for batch in batches)
+    other = sampler.neighbours(np.arange(40), teacher, 8, 4, seed=1, epoch=1)
+    assert any((a != b).any() for a, b in zip(batches, other, strict=True))
+
+
+def test_nearest_are_those_of_a_full_sort() -> None:
+    rows = np.float32(np.random.default_rng(0).normal(size=(700, 8)))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    np.testing.assert_array_equal(sampler.nearest(rows, 5), np.argsort(-(rows @ rows.T), axis=1)[:, :5])
 
 
 def test_teacher_without_embeddings_is_refused(tmp_path: Path) -> None:

@@ -11,12 +11,14 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
 from torch import multiprocessing, nn
 
 from tests.refused import refused
 from training import backbones, checkpoint, config
+from training.drawn import draw
 from training.train import train
 
 SMALL = (
@@ -67,7 +69,7 @@ def test_the_smoke_recipe_learns(tmp_path: Path) -> None:
     assert embedder.unit(torch.zeros(2, 112, 112, 3, dtype=torch.uint8)).norm(dim=1).tolist() == pytest.approx([1, 1])
 
 
-@pytest.mark.parametrize("more", ["loss.sample_rate = 0.0", "loss.sample_rate = 0.75", "optimiser.name = 'muon'"])
+@pytest.mark.parametrize("more", ["loss.sample_rate = 0.0", "loss.sample_rate = 0.75", "optimiser.name = 'muon'", "run.halfway = true\nrun.ema = 0.0"])
 def test_resumes_bit_for_bit_after_kill_9(more: str, tmp_path: Path) -> None:
     lines = (*SMALL, "schedule.epochs = 10", more)
     command = [sys.executable, "-m", "training", "train", "smoke", *(word for line in lines for word in ("--set", line))]
@@ -156,6 +158,26 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
     train(small(), tmp_path)
     with refused("checkpoint", "--init"):
         train(small("optimiser.weight_decay = 0.01"), tmp_path, resume=True)
+
+
+def test_a_folded_net_needs_trained_weights(tmp_path: Path) -> None:
+    with pytest.raises(ClockfaceError, match="--init"):
+        train(small("backbone.folded = true"), tmp_path)
+
+
+def test_validation_on_a_folder_of_other_people(tmp_path: Path) -> None:
+    for person in range(3):
+        (tmp_path / "others" / str(person)).mkdir(parents=True)
+        for shot in range(3):
+            cv2.imwrite(str(tmp_path / "others" / str(person) / f"{shot}.png"), draw(900 + person, shot))
+    train(small(f"data.validation = '{tmp_path}/others'"), tmp_path)
+    rows = list(csv.DictReader((tmp_path / "log.csv").read_text().splitlines()))
+    assert any("d_prime=" in row["validation"] for row in rows)
+
+
+def test_whoever_chooses_the_checkpoint_is_not_trained_on(tmp_path: Path) -> None:
+    with pytest.raises(ClockfaceError, match="must not be trained on"):
+        train(small("data.validation = '12 x 6'"), tmp_path)  # as its source
 
 
 def test_a_recipe_that_minimises_nothing_is_refused(tmp_path: Path) -> None:
