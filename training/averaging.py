@@ -33,9 +33,6 @@ class Average:
             else:
                 mean.copy_(value)
 
-    def next_stage(self, embedder: nn.Module) -> None:
-        """An average runs on over the epochs."""
-
     def of(self, embedder: nn.Module) -> nn.Module:
         return embedder if self._copy is None else self._copy
 
@@ -51,23 +48,23 @@ class Average:
 
 
 class HalfWay:
-    """Weights half way between those that a stage (an epoch) started from and the trained ones; the next stage starts from them.
+    """Weights half way between those that a stage of so many steps started from and the trained ones; the next stage starts from them.
 
     A trained net that is tuned further loses what the new data do not ask for; half way it keeps most of that and most of the gain. Source:
     M. Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022, https://arxiv.org/abs/2109.01903.
     """
 
-    def __init__(self, embedder: nn.Module) -> None:
+    def __init__(self, embedder: nn.Module, stage: int) -> None:
+        self._stage, self._steps = stage, 0
         self._start = copy.deepcopy(embedder.state_dict())
         self._copy = copy.deepcopy(embedder).requires_grad_(False)
 
     def update(self, embedder: nn.Module) -> None:
-        """Nothing happens at a step."""
-
-    def next_stage(self, embedder: nn.Module) -> None:
-        """Put the embedder half way back; the next stage starts there."""
-        self._start = copy.deepcopy(self.of(embedder).state_dict())
-        embedder.load_state_dict(self._start)
+        """Count a step; at the end of a stage put the embedder half way back: the next one starts there."""
+        self._steps += 1
+        if self._steps % self._stage == 0:
+            self._start = copy.deepcopy(self.of(embedder).state_dict())
+            embedder.load_state_dict(self._start)
 
     @torch.no_grad()
     def of(self, embedder: nn.Module) -> nn.Module:
@@ -80,9 +77,9 @@ class HalfWay:
         return {"averaged": self.of(embedder).state_dict(), "start": self._start}
 
     def load(self, state: dict[str, Any]) -> None:
-        self._start = state["start"]
+        self._start, self._steps = state["start"], state["step"]
 
 
 def build(embedder: nn.Module, settings: RunSettings) -> Average | HalfWay:
     """As the recipe asks."""
-    return HalfWay(embedder) if settings.halfway else Average(embedder, settings.ema)
+    return HalfWay(embedder, settings.halfway_steps) if settings.halfway_steps else Average(embedder, settings.ema)

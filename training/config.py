@@ -108,6 +108,7 @@ class OptimiserSettings:
 @dataclass(frozen=True)
 class ScheduleSettings:
     epochs: int = ranged(20, 1, 100_000)
+    steps: int = ranged(0, 0, 100_000_000)  # exactly so many in place of the epochs; 0 goes by the epochs
     batch_size: int = ranged(128, 2, 65_536)  # crops a process and optimiser step
     accumulate: int = ranged(1, 1, 1024)  # equal parts a batch is computed in
     warmup: float = ranged(0.02, 0.0, 1.0)  # share of the run
@@ -123,7 +124,7 @@ class RunSettings:
     validate_steps: int = ranged(500, 1, 10_000_000)  # a checkpoint is written at each validation
     patience: int = ranged(0, 0, 1000)  # validations without a better one before an early stop; 0 never stops
     ema: float = ranged(0.0, 0.0, 0.99999)  # decay of the averaged weights a step; 0 is no averaging
-    halfway: bool = False  # after each epoch go on from the weights half way between its start and its end (training/averaging.py)
+    halfway_steps: int = ranged(0, 0, 10_000_000)  # of a stage: each starts half way back to where the one before began (averaging.py); 0 is one way on
 
 
 @dataclass(frozen=True)
@@ -165,8 +166,8 @@ def from_table(table: dict[str, Any]) -> Recipe:
     recipe = typing.cast(Recipe, _build(Recipe, "", table))
     if 0 < recipe.loss.sample_rate < 1 and recipe.schedule.accumulate > 1:
         raise ConfigError(f"schedule.accumulate = {recipe.schedule.accumulate}: with sampled classes (loss.sample_rate < 1) only 1 is allowed")
-    if recipe.run.halfway and recipe.run.ema:
-        raise ConfigError(f"run.ema = {recipe.run.ema}: with run.halfway = true the weights half way are kept, no average; set it to 0")
+    if recipe.run.halfway_steps and recipe.run.ema:
+        raise ConfigError(f"run.ema = {recipe.run.ema}: with run.halfway_steps the weights half way are kept, no average; set one of them to 0")
     return recipe
 
 

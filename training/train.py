@@ -128,17 +128,16 @@ def train(recipe: Recipe, out: Path, resume: bool = False, initial: Path | None 
                     break
             else:
                 position.epoch, position.batch = position.epoch + 1, 0
-                average.next_stage(embedder)
     group.stop()
     return position
 
 
 def plan(recipe: Recipe, position: Position, crops: int, world: int, budget_minutes: float) -> schedule.Progress:
-    """By the clock where a budget is given, else by the recipe's epochs."""
+    """By the clock where a budget is given, else by the recipe's steps or epochs."""
     if budget_minutes:
         now = time.time()
         return schedule.ByClock(position.progress, now, now + 60 * budget_minutes)
-    return schedule.by_steps(recipe.schedule.epochs * max(1, crops // (recipe.schedule.batch_size * world)))
+    return schedule.by_steps(recipe.schedule.steps or recipe.schedule.epochs * max(1, crops // (recipe.schedule.batch_size * world)))
 
 
 def build_optimiser(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
