@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from device.models import Catalogue, sha256
 from torch import nn
 
 from tests.refused import refused
-from training import backbones, checkpoint
+from training import backbones, checkpoint, donor
 from training.backbones.cost import cost
 from training.backbones.folding import folded
 from training.config import BackboneSettings
@@ -64,6 +65,12 @@ def published(shared: Path) -> Path:
     if not file.is_file():
         pytest.skip(f"no published weights at {file}")
     return file
+
+
+def test_the_list_of_donors_names_the_published_file(published: Path) -> None:
+    entry = Catalogue.load(donor.LIST).entries["donor"]
+    assert (entry.sha256, entry.size) == (sha256(published), published.stat().st_size)
+    assert donor.resolve("own.pt") == Path("own.pt")
 
 
 def drawn_crops() -> torch.Tensor:
