@@ -6,10 +6,10 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from device.models import Catalogue
+from device.vision.catalogue import Catalogue
 from training.config import BackboneSettings, Recipe
 
-LIST = Path(__file__).with_name("donors.toml")  # in the form of device/models.toml; a terminal fetches none of them
+LIST = Path(__file__).with_name("donors.toml")  # in the form of device/vision/models.toml; a terminal fetches none of them
 RECIPE = Recipe("mobilefacenet-foamliu", backbone=BackboneSettings("mobilefacenet-relu6", 128))
 MARK = "gdconv.depthwise.weight"  # a layer that names the published file
 

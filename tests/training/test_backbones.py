@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from device.models import Catalogue, sha256
 from torch import nn
 
+from device.vision.catalogue import Catalogue, sha256
 from tests.refused import refused
 from training import backbones, checkpoint, donor
 from training.backbones.cost import cost

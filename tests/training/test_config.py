@@ -40,6 +40,5 @@ def test_sampled_classes_and_accumulation_exclude_each_other() -> None:
 
 
 def test_an_unknown_recipe_lists_the_known() -> None:
-    with refused("config", "default, finetune"):
-    with pytest.raises(ConfigError, match="default, everyday, finetune"):
+    with refused("config", "default, everyday, finetune"):
         config.load("nothing")
