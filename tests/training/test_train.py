@@ -176,7 +176,7 @@ def test_validation_on_a_folder_of_other_people(tmp_path: Path) -> None:
 
 
 def test_whoever_chooses_the_checkpoint_is_not_trained_on(tmp_path: Path) -> None:
-    with refused("clockface", "must not be trained on"):
+    with refused("data", "must not be trained on"):
         train(small("data.validation = '12 x 6'"), tmp_path)  # as its source
 
 
