@@ -1,4 +1,4 @@
-"""Backup and restore: database and configuration in one sealed file; what comes back is checked before it takes the place.
+"""Backup and restore: database and configuration in one encrypted file; a backup is checked before it replaces the database.
 
 A backup is made while the terminal runs. A restore needs it to stand still: on the command line at once, from the web
 pages at the next start (`stage`, then `apply_staged`).
@@ -31,7 +31,7 @@ LARGEST_CONFIG = 1_000_000  # bytes
 
 
 class BackupError(ClockfaceError):
-    """A backup that is not made or not restored; the message says why."""
+    """A backup could not be made or restored; the message gives the reason."""
 
     code = "backup"
 
@@ -47,7 +47,7 @@ class Contents:
 
 
 def create(database: Path, config_file: Path | None, target: Path, passphrase: str) -> None:
-    """Write everything into one file of mode 600, whole or not at all.
+    """Write a backup into one file of mode 600, completely or not at all.
 
     Raises:
         SealError, StoreError, BackupError: weak passphrase, unreadable database, no room.
@@ -75,7 +75,7 @@ def create(database: Path, config_file: Path | None, target: Path, passphrase: s
 
 
 def _copy(database: Path, copy: Path) -> None:
-    """SQLite's online backup: one state, while others write."""
+    """SQLite's online backup: one consistent state, while other processes write."""
     os.close(os.open(copy, os.O_WRONLY | os.O_CREAT, 0o600))
     with explained(database), closing(sqlite3.connect(database, timeout=30)) as source, closing(sqlite3.connect(copy)) as target:
         source.backup(target, pages=2000, sleep=0.005)
@@ -106,7 +106,7 @@ def stage(sealed: Path, passphrase: str, database: Path) -> Contents:
 
 
 def _unpack(packed: Path, folder: Path) -> dict[str, object]:
-    """Only the files that belong there, as plain files of mode 600."""
+    """Extract only the expected files, as regular files of mode 600."""
     with tarfile.open(packed, "r") as tar:
         for name in (DATABASE, CONFIG, MANIFEST):
             member = next((m for m in tar.getmembers() if m.name == name and m.isfile()), None)
@@ -138,7 +138,7 @@ def staged_file(database: Path) -> Path:
 
 
 def apply_staged(database: Path) -> list[str]:
-    """Put a staged database in place; the one before is kept. Returns lines to be said.
+    """Put a staged database in place and keep the former one. Returns lines to print.
 
     One rename: after a power cut either the old or the new database is there, whole.
 
@@ -164,7 +164,7 @@ def apply_staged(database: Path) -> list[str]:
 
 
 def _close_log(database: Path) -> None:
-    """Everything into the one file, and nobody else at it: leaving WAL mode needs both."""
+    """Merge the write-ahead log into the database file. It fails while another process has the file open, since leaving WAL mode needs exclusive access."""
     with explained(database), closing(sqlite3.connect(database, timeout=2)) as db:
         if db.execute("PRAGMA journal_mode = DELETE").fetchone()[0] != "delete":
             raise StoreError(f"database {database} is used by another process; end it, then restore again", code="store.locked")

@@ -1,4 +1,4 @@
-"""Wrong clocks: jumps and changes of zone are noticed, and punches taken before the clock was set get their true time as corrections.
+"""Wrong clocks: jumps and time zone changes are detected, and punches recorded before the clock was set get their true time by corrections.
 
 A board without a battery clock starts with a wrong time. Once a time server has set it, monotonic time tells when each punch of
 the same start really was. Nothing is changed in place and nothing is reordered: the punch keeps what the clock said.
@@ -23,7 +23,7 @@ from device.storage.store import Store
 from device.system.clock import ClockState, iso_utc
 
 TOLERANCE_SECONDS = 2.0  # smaller errors are not worth a correction
-DRIFT = 1e-4  # of a crystal: so uncertain is a time that is computed back over hours or days
+DRIFT = 1e-4  # relative drift of a crystal: the uncertainty of a time computed back over hours or days
 REASON = "the clock was not set: time computed from the monotonic clock of the same start"
 BY = "clock"
 ZONE = Path("/etc/localtime")
@@ -38,7 +38,7 @@ LEFT = """SELECT id FROM punches p WHERE clock_synchronised = 0 AND boot_id <> ?
 
 
 def left_over(db: Database, clock: ClockState) -> list[int]:
-    """Punches of earlier starts on an unset clock that nobody has corrected or locked: their true time cannot be computed, people must look at them.
+    """Punches of earlier starts on an unset clock that are neither corrected nor locked. Their true time cannot be computed, so people must check them.
 
     None while the clock is not set now either: then this board has no time server, and nothing tells a wrong time from a right one.
     """
@@ -47,7 +47,7 @@ def left_over(db: Database, clock: ClockState) -> list[int]:
 
 @dataclass(frozen=True)
 class Change:
-    """Something that happened to the clock: for the audit, and in words."""
+    """An event of the clock, for the audit and as text."""
 
     action: Action
     details: dict[str, Any]
@@ -55,13 +55,13 @@ class Change:
 
 
 class ClockWatch:
-    """Compares each look at the clock with the one before."""
+    """Compares each reading of the clock with the one before."""
 
     def __init__(self) -> None:
         self._before: tuple[float, float, str] | None = None  # wall s, monotonic s, zone
 
     def look(self, wall: float, monotonic: float, zone: str) -> list[Change]:
-        """wall: s since the epoch; monotonic: s that no setting of the clock moves, counting on during suspend."""
+        """`wall` is in s since the epoch; `monotonic` is in s, independent of clock settings, and includes time in suspend."""
         before, self._before = self._before, (wall, monotonic, zone)
         if before is None:
             return []
@@ -76,7 +76,7 @@ class ClockWatch:
 
 
 def zone_name(link: Path = ZONE) -> str:
-    """The zone the system is set to, such as Europe/Berlin."""
+    """The time zone of the system, such as Europe/Berlin."""
     try:
         return os.environ.get("TZ") or os.readlink(link).partition("zoneinfo/")[2] or "unknown"
     except OSError:
@@ -84,13 +84,13 @@ def zone_name(link: Path = ZONE) -> str:
 
 
 class Repair:
-    """Corrects, once the time is known, what was recorded on an unset clock since this start of the board."""
+    """Corrects punches that were recorded on an unset clock since the board started, once the time is known."""
 
     def __init__(self) -> None:
         self._looked_to = 0  # id of the last punch that was looked at on a set clock
 
     def run(self, store: Store, now: float, clock: ClockState) -> list[str]:
-        """Returns what is to be said. A punch with a correction of anybody is left alone, one in a locked period is named.
+        """Repair and return lines to report. A punch that has a correction is left alone; one in a locked period is reported.
 
         A clock that was set once and then ran free for days is not wrong: what is computed back must differ by more than it is uncertain itself.
 
@@ -111,7 +111,7 @@ class Repair:
                         _correct(db, store, CorrectionDraft(person_id, punch_id, None, LastPunch(true, direction), REASON))
                     repaired += 1
                 except StoreError as error:
-                    if isinstance(error.__cause__, sqlite3.OperationalError):  # locked, full: tried again at the next look
+                    if isinstance(error.__cause__, sqlite3.OperationalError):  # locked or disk full: retried at the next call
                         raise
                     said.append(
                         f"punch {punch_id} was recorded at {iso_utc(at_ms / 1000)} on an unset clock, true time {iso_utc(true)}, not corrected: {error}"
@@ -123,7 +123,7 @@ class Repair:
 
 
 def _outermost_first(rows: list[Any], started_ms: float) -> list[Any]:
-    """Where punches move forward in time, the last one first: so that no check-in passes its check-out, which other systems refuse."""
+    """Order of corrections: when punches move forward in time the last one comes first, so that no check-in passes its check-out."""
     forward = bool(rows) and started_ms + rows[-1][4] > rows[-1][2]
     return rows[::-1] if forward else rows
 

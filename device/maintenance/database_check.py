@@ -22,7 +22,7 @@ class Finding:
 
     check: str
     state: Literal["ok", "warning", "FAULT"]
-    words: str  # what was found and, unless ok, what to do
+    words: str  # the finding and, unless ok, what to do
 
 
 def check_database(database: Path) -> Finding:

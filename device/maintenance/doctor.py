@@ -1,4 +1,4 @@
-"""What this machine has, what is wrong with it and what to do: one finding each, nothing is changed."""
+"""Examines the machine and reports one finding per check: its state and, if something is wrong, what to do. Nothing is changed."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from device.vision.catalogue import Catalogue, sha256
 
 DARK = 8.0  # mean grey level of a lens that is covered
 LITTLE_DISK, NO_DISK = 1_000, 100  # MB free; a year of punches of 50 people takes 30 MB
-STUCK_SECONDS = 3600  # an event that waits for longer is reported
-EARLIEST = 1_767_225_600  # 2026-01-01: no terminal has run before
+STUCK_SECONDS = 3600  # an event that waits longer is reported
+EARLIEST = 1_767_225_600  # 2026-01-01, before the first release
 
 
 Check = Callable[[], Finding]
 
 
 def examine(settings: Settings, database: Path, source: str | None, skip: Collection[str] = ()) -> Iterable[Finding]:
-    """Run all checks, one after the other; each gives its finding as soon as it has it.
+    """Run all checks one after the other and yield each finding as soon as it is there.
 
     Args:
         settings: those the terminal would run with.
@@ -69,7 +69,7 @@ def examine(settings: Settings, database: Path, source: str | None, skip: Collec
 
 
 def guarded(name: str, check: Check) -> Finding:
-    """The finding of a check; an error with a remedy is a fault found."""
+    """The finding of a check; an error that it raises is reported as a fault."""
     try:
         return check()
     except (ClockfaceError, OSError, ImportError) as error:
@@ -106,7 +106,7 @@ def load_embedder(settings: Settings) -> Any:
 
 
 class EmbedderChecks:
-    """Artefact, card and provider: all need the model loaded, once."""
+    """Checks of artefact, card and provider, which share one loaded model."""
 
     def __init__(self, settings: Settings, load: Callable[[], Any], templates: Callable[[], int]) -> None:
         self._settings = settings
@@ -119,7 +119,7 @@ class EmbedderChecks:
         return self._opened
 
     def check_artefact(self) -> Finding:
-        """Which artefact of the model family runs on this board, and what was measured."""
+        """Which artefact of the model family runs on this board, with the measurement behind the choice."""
         return Finding("artefact", "ok", self._loaded().words)
 
     def check_card(self) -> Finding:
@@ -131,7 +131,7 @@ class EmbedderChecks:
         return Finding("card", "ok", f"{words} for up to {point.gallery_size} templates at FPIR {point.fpir:g} ({point.method})")
 
     def check_provider(self) -> Finding:
-        """What the embedder really runs on, and why not on something faster."""
+        """The execution provider in use, and why faster ones are not used."""
         embedder = self._loaded().embedder
         report = embedder.provider_report
         passed_over = report if isinstance(report, str) else "; ".join(map(str, report))
@@ -139,7 +139,7 @@ class EmbedderChecks:
 
 
 def check_clock(state: ClockState, now: float) -> Finding:
-    """Whether the time in the log can be believed."""
+    """Whether the clock can be trusted."""
     if now < EARLIEST:
         return Finding("clock", "FAULT", f"it says {iso_utc(now)}: connect the network or set the time (`sudo date -s ...`)")
     if not state.synchronised:
@@ -148,7 +148,7 @@ def check_clock(state: ClockState, now: float) -> Finding:
 
 
 def check_disk(database: Path) -> Finding:
-    """Whether there is room where the database lies, and it may be written."""
+    """Whether the disk of the database has free space and is writable."""
     folder = next(parent for parent in database.resolve().parents if parent.is_dir())
     free = shutil.disk_usage(folder).free // 1_000_000
     read_only = os.statvfs(folder).f_flag & os.ST_RDONLY or not os.access(folder, os.W_OK)
@@ -161,7 +161,7 @@ def check_disk(database: Path) -> Finding:
 
 
 def check_keys(database: Path) -> Finding:
-    """Whether the device's key opens, nobody else reads it, and everybody with templates has a key."""
+    """Whether the device's key can be opened and is private, and everybody with templates has a key."""
     place = keys.folder()
     if wide := keys.open_to_others(place):
         words = f"others on this machine may use {wide[0]}: the next start closes it; then `python -m device keys rotate`, as it may have been read"
@@ -178,7 +178,7 @@ def check_keys(database: Path) -> Finding:
 
 
 def _identity_and_owners(database: Path) -> tuple[str | None, set[int]]:
-    """Of a database of this version: its identity, and everybody who has templates."""
+    """Identity of a database of this version, and everybody who has templates."""
     if not database.exists():
         return None, set()
     with explained(database), closing(read_only(database)) as connection:
@@ -189,7 +189,7 @@ def _identity_and_owners(database: Path) -> tuple[str | None, set[int]]:
 
 
 def check_release(release: Path) -> Finding:
-    """Compare every file of this release with the signed manifest it came with: a worn card shows here first."""
+    """Compare every file of this release with its signed manifest; a worn memory card shows here first."""
     manifest = Manifest.from_bytes((release / MANIFEST).read_bytes())
     files = [file for file in manifest.files if not file.path.startswith("wheels/")]  # these became the environment
     wrong = [file.path for file in files if not (release / file.path).is_file() or sha256(release / file.path) != file.sha256]
@@ -199,7 +199,7 @@ def check_release(release: Path) -> Finding:
 
 
 def check_outbox(settings: Settings, database: Path, now: float) -> Finding:
-    """Whether punches reach the company's systems: secrets in place, nothing stuck, nothing given up."""
+    """Whether punches reach the company's systems: secrets are available, nothing is stuck, nothing was given up."""
     from device.delivery.connectors import build, configured
 
     for target in configured(settings):
@@ -222,7 +222,7 @@ def _targets(database: Path) -> list[TargetHealth]:
 
 
 def _trouble(target: TargetHealth, configured: set[str], now: float) -> str:
-    """What is wrong with a target, in words; empty where nothing is."""
+    """Description of a target's problem; empty if there is none."""
     if target.connector not in configured:
         return f"{target.waiting} events wait for {target.connector}, which is not configured" if target.waiting else ""
     words = []
@@ -235,7 +235,7 @@ def _trouble(target: TargetHealth, configured: set[str], now: float) -> str:
 
 
 def count_templates(database: Path) -> int:
-    """Templates of active people; 0 where there is none or it cannot be read, which the check of the database tells."""
+    """Number of templates of active people; 0 if the database is missing or unreadable, which `check_database` reports."""
     try:
         with closing(read_only(database)) as connection:
             return int(connection.execute("SELECT count(*) FROM templates JOIN people ON people.id = person_id WHERE active").fetchone()[0])

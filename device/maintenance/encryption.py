@@ -1,4 +1,4 @@
-"""A file sealed with a passphrase: AES-256-GCM over chunks, so that it is never in memory as a whole.
+"""Encrypts a file with a passphrase: AES-256-GCM in chunks, so that the file is never in memory as a whole.
 
 Layout: MAGIC, 16 bytes of salt, 7 bytes of nonce, then chunks. Each chunk's nonce is those 7 bytes, its number (4 bytes) and
 whether it is the last (1 byte): chunks that are exchanged, left out or cut off do not open (STREAM, Hoang et al. 2015).
@@ -17,13 +17,13 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from device.contract import ClockfaceError
 
 MAGIC = b"CLOCKFACE-SEALED-1\n"
-CHUNK = 1 << 20  # bytes before sealing
-TAG = 16  # bytes more after it
+CHUNK = 1 << 20  # bytes of plain text
+TAG = 16  # bytes added by encryption
 SHORTEST = 12  # characters of a passphrase
 
 
 class SealError(ClockfaceError):
-    """A file that cannot be sealed or opened; the message says what to do."""
+    """A file cannot be encrypted or decrypted; the message says what to do."""
 
     code = "encryption"
 
@@ -33,7 +33,7 @@ def seal(source: IO[bytes], target: IO[bytes], passphrase: str) -> None:
     SealError: the passphrase is too short.
     """
     if len(passphrase) < SHORTEST:
-        raise SealError(f"a passphrase has at least {SHORTEST} characters; whoever has the file can try as many as they like", code="encryption.short")
+        raise SealError(f"a passphrase has at least {SHORTEST} characters; anybody with the file can try any number of passphrases", code="encryption.short")
     salt, nonce = os.urandom(16), os.urandom(7)
     cipher = _cipher(passphrase, salt)
     target.write(MAGIC + salt + nonce)

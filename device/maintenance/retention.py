@@ -1,9 +1,9 @@
-"""What is kept for how long: a daily look that removes what the site's policy says and reports it, in words and in the audit.
+"""Retention: once per day, data beyond the limits of the site's policy are removed, reported and audited.
 
-Of a punch the row goes and its two hashes stay, so that the chain still shows whether anything else is missing. What was
-removed together is one batch: its audit row holds how many and the SHA-256 over all of their hashes, which
-`hash_chain.verify` compares. A punch goes with its corrections and requests, and only when every connected system has
-them. The newest row of a chain stays until another follows it.
+The row of a punch is deleted, but its two hashes stay, so that the chain still shows whether anything else is missing.
+Punches removed together form a batch: its audit row holds their number and the SHA-256 over their hashes, which
+`hash_chain.verify` compares. A punch is removed together with its corrections and requests, and only after every
+connected system has received them. The newest row of a chain stays until another one follows.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ RULES = {  # setting -> what it removes, and the statement; `:before` is ms sinc
     ),
 }
 
-BATCH = 2_000  # punches of one transaction: the terminal records in between
+BATCH = 2_000  # punches per transaction, so that the terminal can record in between
 ERASED = "p.person_id IN (SELECT id FROM people WHERE erased_at IS NOT NULL AND :erased)"
 WAITING = """(EXISTS (SELECT 1 FROM outbox o WHERE o.{row} = p.id AND o.state = 'waiting')
     OR EXISTS (SELECT 1 FROM corrections k JOIN outbox o ON o.correction_id = k.id WHERE k.{about} = p.id AND o.state = 'waiting'))"""
@@ -66,7 +66,7 @@ DELETIONS = (
 
 
 def apply(store: Store, settings: RetentionSettings, now: float) -> list[str]:
-    """Remove what is older than the policy allows; returns the report, nothing where nothing was due. Punches go in batches, the rest at once."""
+    """Remove data older than the policy allows; returns the report, empty if nothing was due. Punches are removed in batches, everything else at once."""
     removed: dict[str, int] = {}
     if settings.punches_days or settings.erased_punches == "remove":
         before = to_ms(now) - settings.punches_days * DAY_MS if settings.punches_days else 0
@@ -87,7 +87,7 @@ def apply(store: Store, settings: RetentionSettings, now: float) -> list[str]:
 
 
 def remove_punches(store: Store, before_ms: int, erased: bool) -> int:
-    """Remove punches from before a moment (ms since the epoch; 0: none by age) and, if told, all of erased people; returns how many."""
+    """Remove punches before `before_ms` (ms since the epoch; 0 removes none by age) and, with `erased`, all punches of erased people; returns how many."""
     removed = 0
     while count := _one_batch(store, {"before": before_ms, "erased": int(erased)}):
         removed += count

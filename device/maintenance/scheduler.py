@@ -1,4 +1,4 @@
-"""What a terminal does by itself from time to time, on a thread of its own with its own connection to the database."""
+"""Periodic tasks of a terminal, on a separate thread with its own connection to the database."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from device.system.restart import kept_running
 
 Say = Callable[[str], None]
 POLL_SECONDS = 10.0
-RETRY_SECONDS = 600.0  # after a failure: it is said each time, so not too often
+RETRY_SECONDS = 600.0  # pause after a failure; each failure is reported, so not too often
 
 
 @dataclass
 class Task:
-    """Something to be done every so often. `due_at` is monotonic s."""
+    """A periodic task. `due_at` is in monotonic s."""
 
     name: str
     every_seconds: float
-    work: Callable[[Store], list[str]]  # returns what is to be said
+    work: Callable[[Store], list[str]]  # returns lines to report
     due_at: float = 0.0
 
     def run(self, store: Store, now: float) -> list[str]:
-        """Do it where it is due. A failure is said and tried again later; it ends nothing."""
+        """Run the task if it is due. A failure is reported and retried later; it stops nothing."""
         if now < self.due_at:
             return []
         try:
@@ -55,16 +55,18 @@ def tasks(settings: Settings, now: Callable[[], float] = time.time) -> list[Task
 
 
 def watched(store: Store, watch: ClockWatch, now: float) -> list[str]:
-    """Jumps and changes of zone go into the audit."""
+    """Write clock jumps and time zone changes into the audit."""
     changes = watch.look(now, time.clock_gettime(time.CLOCK_BOOTTIME), zone_name())
-    time.tzset()  # where the zone was changed this process goes by the new one, too
+    time.tzset()  # so that this process uses a changed time zone, too
     for change in changes:
         store.audit("clock", change.action, change.details)
     return [change.words for change in changes]
 
 
 def retained(store: Store, settings: RetentionSettings, now: float, clock: ClockState) -> list[str]:
-    """Apply the policy, but not by a clock that may be years ahead: what it removes does not come back. A site that never had a time server trusts its clock.
+    """Apply the retention policy, but not while the clock may be years ahead, since removed data cannot be restored.
+
+    A site that never had a time server trusts its clock.
 
     Raises:
         StoreError: the clock is not set, and it was before.
@@ -77,7 +79,7 @@ def retained(store: Store, settings: RetentionSettings, now: float, clock: Clock
 
 
 def copied(store: Store, every_seconds: float, now: float) -> list[str]:
-    """Make the last good copy anew when it is older than that, whoever made it; a copy from the future counts as old."""
+    """Renew the last good copy when it is too old, whichever process made it; a copy from the future counts as old."""
     copy = recovery.copy_of(store.path)
     if not copy.exists() or not 0 <= now - copy.stat().st_mtime < every_seconds:
         recovery.keep(store.path)
@@ -86,7 +88,7 @@ def copied(store: Store, every_seconds: float, now: float) -> list[str]:
 
 @contextmanager
 def upkeep(path: Path, settings: Settings, say: Say) -> Iterator[None]:
-    """Look after the database in the background while the block runs."""
+    """Run the periodic tasks in the background while the block runs."""
     thread = _Thread(path, settings, tasks(settings), say)
     thread.start()
     try:

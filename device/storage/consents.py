@@ -15,7 +15,7 @@ from device.storage.database import StoreError
 from device.storage.records import clean_text
 from device.system.clock import to_ms
 
-Way = Literal["screen", "paper", "declared"]  # declared: whoever enrolled at the command line answers for it
+Way = Literal["screen", "paper", "declared"]  # declared: stated by the operator at the command line
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class ConsentDraft:
     version: str  # of the wording
     language: str
     wording: str  # the whole text as it was shown
-    way: Way  # given on the screen, signed on paper that the company keeps, or declared by who enrolled
+    way: Way  # given on the screen, signed on paper that the company keeps, or declared by the operator
     given_at: float  # s since the epoch, UTC
 
     def __post_init__(self) -> None:
@@ -62,12 +62,12 @@ def withdraw(db: Database, person_id: int) -> int:
 
 
 def of(db: Database, person_id: int) -> list[Consent]:
-    """The newest first."""
+    """All consents of a person, newest first."""
     columns = "id, person_id, coalesce(version, ''), coalesce(language, ''), coalesce(way, ''), given_at, withdrawn_at, recorded_by"
     rows = db.execute(f"SELECT {columns} FROM consents WHERE person_id = ? ORDER BY id DESC", [person_id]).fetchall()
     return [Consent(i, who, version, language, way, at / 1000, None if end is None else end / 1000, by) for i, who, version, language, way, at, end, by in rows]
 
 
 def in_force(db: Database) -> set[int]:
-    """Who has a consent that is not withdrawn."""
+    """Ids of people with a consent that is not withdrawn."""
     return {row[0] for row in db.execute("SELECT DISTINCT person_id FROM consents WHERE withdrawn_at IS NULL")}

@@ -1,4 +1,4 @@
-"""The corrections table and what counts after it; the store and the desk open the transactions."""
+"""The corrections table, and the punches that count after corrections; the callers open the transactions."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class CorrectionDraft:
 
 
 def check_target(db: Database, draft: CorrectionDraft) -> None:
-    """The punch it is about belongs to that person.
+    """Check that the corrected punch belongs to that person.
 
     Raises:
         StoreError: it does not.

@@ -1,4 +1,4 @@
-"""The file under the store: opened with the right durability and file modes, errors put into words a person can act on."""
+"""The database file: opened with the right durability and file modes; SQLite errors become messages with a remedy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OLDEST_SQLITE = (3, 37, 0)  # strict tables
 
 
 class StoreError(ClockfaceError):
-    """The store cannot do what it was asked; the message says why and what to do."""
+    """The store cannot carry out a request; the message says why and what to do."""
 
     code = "store"
 
@@ -74,7 +74,7 @@ def explained(path: Path) -> Iterator[None]:
 
 @contextmanager
 def writing(db: Database, path: Path) -> Iterator[None]:
-    """One write transaction, committed to disk when the block ends, undone when it fails."""
+    """One write transaction: committed to disk at the end of the block, rolled back if it fails."""
     with explained(path):
         db.execute("BEGIN IMMEDIATE")
         try:
@@ -138,7 +138,7 @@ def _make_private(path: Path, must_exist: bool) -> None:
 
 
 def _check_origin(db: Database, path: Path) -> None:
-    db.execute("BEGIN")  # one state: another process may just be creating the tables
+    db.execute("BEGIN")  # one consistent state, since another process may be creating the tables
     owner, version = (db.execute(f"PRAGMA {key}").fetchone()[0] for key in ("application_id", "user_version"))
     tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     db.rollback()
@@ -161,7 +161,7 @@ def _set_up(db: Database, path: Path, busy_timeout_ms: int) -> None:
 
 
 def _enter_wal(db: Database, busy_timeout_ms: int) -> str:
-    """SQLite does not wait when several processes turn a new file into WAL mode at once, so we do."""
+    """Switch to WAL mode. SQLite does not wait when several processes do so at once, so this function does."""
     deadline = time.monotonic() + busy_timeout_ms / 1000
     while True:
         try:
@@ -173,7 +173,7 @@ def _enter_wal(db: Database, busy_timeout_ms: int) -> str:
 
 
 class TerminalLock:
-    """One running terminal a database: an advisory lock on `<db>.lock` that dies with the process."""
+    """Allows one running terminal per database: an advisory lock on `<db>.lock` that ends with the process."""
 
     def __init__(self, path: Path, ending: str = ".lock", holder: str = "a running terminal") -> None:
         file = path.with_name(path.name + ending)
@@ -189,7 +189,7 @@ class TerminalLock:
 
 
 class CourierLock(TerminalLock):
-    """One process a database delivers, or two would send the same punch."""
+    """Allows one delivering process per database, since two would send the same punch."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, ".outbox.lock", "a process that delivers its punches")

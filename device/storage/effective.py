@@ -10,7 +10,7 @@ from device.storage.records import Direction
 
 @dataclass(frozen=True)
 class Correction:
-    """A row that says what counts instead (docs/store.md)."""
+    """A correction: what counts instead (docs/store.md)."""
 
     id: int
     punch_id: int | None  # the punch it is about; None: see `amends`
@@ -40,7 +40,7 @@ class Entry:
 
 
 def effective(punches: Iterable[Recorded], corrections: Iterable[Correction]) -> list[Entry]:
-    """What counts, by time. Of several corrections about one punch the last one, by id, decides."""
+    """The punches that count, by time. Of several corrections of one punch, the one with the highest id decides."""
     counting: dict[tuple[str, int], Entry | None] = {("punch", p.punch_id): Entry(p.occurred_at, p.direction, p.punch_id) for p in punches}
     for c in sorted(corrections, key=lambda c: c.id):
         key = ("punch", c.punch_id) if c.punch_id is not None else ("added", c.id if c.amends is None else c.amends)
@@ -51,7 +51,7 @@ def effective(punches: Iterable[Recorded], corrections: Iterable[Correction]) ->
 
 
 def supposing(entries: Iterable[Entry], punch_id: int | None, added_by: int | None, instead: Entry | None) -> list[Entry]:
-    """What would count if a punch, or one that was added, were exchanged for another or taken away; with neither, one is added."""
+    """The punches that would count if a recorded or added punch were replaced or removed; without either, one is added."""
     kept = [e for e in entries if (punch_id is None or e.punch_id != punch_id) and (added_by is None or e.added_by != added_by)]
     return in_order([*kept, *([instead] if instead else [])])
 

@@ -15,11 +15,11 @@ class Event:
 
     kind: Literal["punch", "correction", "test"]
     id: int  # of the punch or the correction
-    key: str  # the same at every attempt and of no other event anywhere: receivers drop what they have by it
+    key: str  # the same at every attempt and globally unique, so that receivers can drop duplicates
     person_id: int
     name: str
     code: str | None
-    occurred_at: float | None  # what counts now; None: the punch does not count any more
+    occurred_at: float | None  # the time that counts now; None: the punch no longer counts
     direction: Direction | None
     device: str
     method: str
@@ -37,7 +37,7 @@ class Event:
     tried_at: float | None = None
 
     def columns(self) -> dict[str, Any]:
-        """The columns of `device log --format json`, for a correction with what it says."""
+        """The columns of `device log --format json`; a correction has further ones."""
         row: dict[str, Any] = {
             "punch_id": self.id if self.kind == "punch" else self.punch_id,
             "person_id": self.person_id,

@@ -23,8 +23,8 @@ from device.storage.audit import Action
 
 Value: TypeAlias = str | int | float | None
 
-GENESIS = "0" * 64  # what the first row follows
-CHAINED = {  # table -> what one row is called
+GENESIS = "0" * 64  # previous hash of the first row
+CHAINED = {  # table -> name of one row
     "punches": "punch",
     "corrections": "correction",
     "audit": "audit row",
@@ -34,15 +34,15 @@ LATER = frozenset({"amends"})  # columns added to a chained table by a migration
 
 @dataclass(frozen=True)
 class ChainReport:
-    """What a look along one chain found."""
+    """The result of verifying one chain."""
 
     table: str
     ok: bool
     count: int  # rows present
-    head: str  # hash of the last row that is in order: to be noted elsewhere
+    head: str  # hash of the last valid row, to be noted elsewhere
     first_bad: int | None = None  # id of the first row that is missing or wrong
     reason: str = ""
-    removed: int = 0  # rows that a policy removed, whose hashes are in order
+    removed: int = 0  # rows removed by policy whose hashes are valid
 
 
 def row_hash(row: Mapping[str, Value]) -> str:
@@ -66,7 +66,7 @@ def append(db: Database, table: str, fields: Mapping[str, Value]) -> dict[str, V
 
 
 def verify(db: Database, table: str) -> ChainReport:
-    """Recompute a chain from its first row to its last; stops at the first break. Rows that a policy removed count by what is kept of them."""
+    """Recompute a chain from its first row to its last; stops at the first break. Rows removed by policy are checked by their kept hashes."""
     count = db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
     gone, unproven = _removals(db, table)
     head, broken = _first_break(db.query(f"SELECT * FROM {table} ORDER BY id"), CHAINED[table], _highest_id(db, table), gone)
@@ -82,7 +82,7 @@ def batch_digest(hashes: Iterable[str]) -> str:
 
 
 def _removals(db: Database, table: str) -> tuple[dict[int, tuple[str, str]], tuple[int, str] | None]:
-    """id -> previous hash and hash of what a policy removed; and the first that the audit does not prove."""
+    """Id -> previous hash and hash of rows removed by policy; and the first one that the audit does not prove."""
     if table == "audit":
         return {}, None
     gone = {row[0]: (row[1], row[2]) for row in db.execute("SELECT id, previous_hash, hash FROM removals WHERE chain = ?", [table])}

@@ -1,4 +1,4 @@
-"""The keys of people: what enrolment keeps of somebody is sealed with a key of their own, and erasing the key erases them in every copy.
+"""Keys of people: enrolment data are encrypted with one key per person, so erasing the key erases them in every copy.
 
 Each person's key (AES-256) lies wrapped by the device's key in a small database of its own, and so in no back-up and no copy of the
 store. The folder is CLOCKFACE_KEYS, else `keys` beside `data`; mode 700, files 600. The device's key is the content of its file, or
@@ -29,8 +29,8 @@ from device.system.locks import FileLock
 
 DEVICE_KEY, NEXT_KEY = "device.key", "device.key.next"
 SIZE = 32  # bytes: AES-256
-NONCE = 12  # bytes, random, in front of what is sealed
-OVERHEAD = NONCE + 16  # bytes that a sealed text is longer
+NONCE = 12  # bytes, random, in front of the cipher text
+OVERHEAD = NONCE + 16  # bytes added by sealing
 TABLE = """CREATE TABLE IF NOT EXISTS keys (
     person_id INTEGER PRIMARY KEY, device_key TEXT NOT NULL, wrapped BLOB, erased_at INTEGER, CHECK ((wrapped IS NULL) <> (erased_at IS NULL))
 ) STRICT"""
@@ -48,7 +48,7 @@ def folder() -> Path:
 
 @contextmanager
 def apart(place: Path) -> Iterator[None]:
-    """Keys of a database that is thrown away, for this process and those it starts."""
+    """Temporary keys for a throw-away database, for this process and its children."""
     before = os.environ.get("CLOCKFACE_KEYS")
     os.environ["CLOCKFACE_KEYS"] = str(place)
     try:
@@ -80,10 +80,10 @@ def unseal(key: bytes, sealed: bytes, context: str) -> bytes:
 
 @dataclass(frozen=True)
 class Kind:
-    """How the device's key lies in its file."""
+    """How the device's key is stored in its file."""
 
     tpm: bool = False
-    pcrs: str = ""  # what the TPM binds it to beside itself, such as sha256:7
+    pcrs: str = ""  # PCRs that the TPM also binds it to, such as sha256:7
 
     def __post_init__(self) -> None:
         if self.pcrs and not self.tpm:
@@ -107,7 +107,7 @@ class DeviceKey:
 
     @property
     def name(self) -> str:
-        """Tells keys apart without showing anything of them."""
+        """A name that distinguishes keys without revealing anything about them."""
         return hashlib.sha256(b"name of a device key" + self.key).hexdigest()[:16]
 
 
@@ -120,15 +120,15 @@ class PersonKeys:
         self._store = store
 
     def of(self, person_id: int) -> bytes | None:
-        """The key of somebody; None: there is none here, or it was erased."""
+        """The key of a person; None if there is none or it was erased."""
         return self._all("WHERE person_id = ?", [person_id]).get(person_id)
 
     def everyone(self) -> dict[int, bytes]:
-        """person id -> key, of all who have one."""
+        """Person id -> key, of all people who have one."""
         return self._all("WHERE wrapped IS NOT NULL", [])
 
     def ensure(self, person_id: int) -> bytes:
-        """The key of somebody, made where there is none; on disk when it returns.
+        """The key of a person, made if there is none; it is on disk on return.
 
         Raises:
             KeysError: the key was erased, or cannot be written.
@@ -152,7 +152,7 @@ class PersonKeys:
             db.execute(sql, [person_id, to_ms(time.time())])
 
     def forget(self, person_id: int) -> None:
-        """Overwrite the key; the person may get another."""
+        """Overwrite the key; the person may get a new one."""
         with _locked(self.place), self._open() as db:
             db.execute("DELETE FROM keys WHERE person_id = ? AND erased_at IS NULL", [person_id])
 
@@ -201,7 +201,7 @@ class PersonKeys:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        """One transaction; what is removed is overwritten."""
+        """One transaction; deleted content is overwritten."""
         try:
             _make_private(self.place)
             os.close(os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -216,7 +216,7 @@ class PersonKeys:
 
 
 def rotate(place: Path | None = None, kind: Kind | None = None) -> tuple[int, int]:
-    """Give the device another key and wrap everybody's key with it; cut off anywhere, it is taken up again by the next call.
+    """Replace the device's key and wrap everybody's key with the new one. An interrupted rotation is resumed by the next call.
 
     Args:
         place: the folder of keys.
@@ -240,7 +240,7 @@ def rotate(place: Path | None = None, kind: Kind | None = None) -> tuple[int, in
 
 
 def _begun(place: Path, current: DeviceKey) -> DeviceKey | None:
-    """The next key of a rotation that was cut off; None as well where it does not open and nothing was wrapped with it."""
+    """The next key of an interrupted rotation; also None if it cannot be opened and nothing was wrapped with it."""
     try:
         return _read(place / NEXT_KEY)
     except ClockfaceError:
@@ -257,7 +257,7 @@ def _finish(place: Path, new: DeviceKey) -> tuple[int, int]:
 
 
 def opened(place: Path | None = None) -> DeviceKey | None:
-    """The device's key, opened and not made; None: there is none yet.
+    """The device's key, opened but never made; None if there is none yet.
 
     Raises:
         KeysError: it cannot be read, or does not open.
@@ -266,7 +266,7 @@ def opened(place: Path | None = None) -> DeviceKey | None:
 
 
 def kind_of(file: Path) -> Kind | None:
-    """How a device's key lies in its file, which need not open; None: there is none.
+    """How the device's key is stored, without opening it; None if there is none.
 
     Raises:
         KeysError: it cannot be read, or is no key.
@@ -308,7 +308,7 @@ def _known(place: Path, names: set[str]) -> dict[str, DeviceKey]:
 
 
 def _device_key(place: Path) -> DeviceKey:
-    """The key in force; made where nothing was ever wrapped with one.
+    """The key in force; made if nothing was ever wrapped with one.
 
     Raises:
         KeysError: it is missing, and keys of people are there.
@@ -342,7 +342,7 @@ def _kind(file: Path, content: bytes) -> Kind:
 
 @lru_cache(maxsize=2)  # the key in force and the next one
 def unsealed(content: bytes) -> bytes:
-    """The TPM takes its time; what it opened is kept in memory, by the content of the file."""
+    """Open a key with the TPM. Since that is slow, the result is cached by the content of the file."""
     return tpm.unseal(content)
 
 
@@ -359,7 +359,7 @@ def _content(file: Path) -> bytes | None:
 
 @contextmanager
 def _named(file: Path) -> Iterator[None]:
-    """An error of the TPM says which key it is about."""
+    """Add the name of the key to errors of the TPM."""
     try:
         yield
     except tpm.TpmError as error:
@@ -384,7 +384,7 @@ def _make_private(place: Path) -> None:
 
 @contextmanager
 def _locked(place: Path) -> Iterator[None]:
-    """Who makes a key and who rotates wait for each other."""
+    """Serialises key creation and rotation."""
     try:
         _make_private(place)
         lock = FileLock(place / ".lock")

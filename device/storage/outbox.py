@@ -1,4 +1,4 @@
-"""The outbox as others use it: what waits for which target. Each method that writes is one transaction."""
+"""Public interface of the outbox: events waiting for each target. Each method that writes is one transaction."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class OutboxTable:
     # who gets punches
 
     def set_targets(self, connectors: Sequence[str]) -> None:
-        """From now on each punch and correction is queued for these, and for no others; what waits already stays."""
+        """Queue new punches and corrections for these targets only; events that wait already stay."""
         with explained(self._path):
             if outbox_rows.active_targets(self._db) == set(connectors):
                 return
@@ -56,7 +56,7 @@ class OutboxTable:
     # how it stands
 
     def summary(self) -> list[TargetHealth]:
-        """Every target that is or was configured: waiting, oldest, dead, last delivered, what is wrong."""
+        """State of every target that is or was configured: waiting, oldest, dead, last delivered, last error."""
         with explained(self._path):
             return outbox_rows.health(self._db)
 
@@ -72,11 +72,11 @@ class OutboxTable:
     # what people decide
 
     def replay(self, connector: str | None = None, ids: Sequence[int] | None = None) -> int:
-        """Let dead letters wait again, all or some; returns how many."""
+        """Requeue dead letters, all or some; returns how many."""
         return self._decide(Action.DEAD_LETTERS_REPLAYED, connector, ids, "waiting")
 
     def discard(self, connector: str | None = None, ids: Sequence[int] | None = None) -> int:
-        """Give dead letters up: they are never sent; returns how many. The punches themselves stay."""
+        """Discard dead letters, which are then never sent; returns how many. The punches themselves stay."""
         return self._decide(Action.DEAD_LETTERS_DISCARDED, connector, ids, "discarded")
 
     def _decide(self, action: Action, connector: str | None, ids: Sequence[int] | None, state: str) -> int:
@@ -89,7 +89,7 @@ class OutboxTable:
     # what the courier does
 
     def due(self, connector: str, now: float, limit: int) -> list[Waiting]:
-        """Events to be tried now, in order; of somebody who has one waiting for a retry, none."""
+        """Events due now, in order; none for people who have an event waiting for a retry."""
         with explained(self._path):
             return outbox_rows.due(self._db, connector, to_ms(now), limit)
 
@@ -102,7 +102,7 @@ class OutboxTable:
         return state
 
     def conclude(self, marks: Sequence[Mark], target: TargetState) -> None:
-        """Write down what came of one round: its events and how the target stands, in one transaction."""
+        """Store the result of one round: its events and the state of the target, in one transaction."""
         with writing(self._db, self._path):
             outbox_rows.mark(self._db, target.connector, marks)
             outbox_rows.set_state(self._db, target)

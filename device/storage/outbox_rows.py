@@ -1,4 +1,4 @@
-"""The outbox and targets tables: one row a punch or correction and connector. Inside the caller's transaction.
+"""The outbox and targets tables: one row per punch or correction and connector. The caller opens the transaction.
 
 A row holds ids only. Name and code are read when it is delivered; an answer of the target that is kept is emptied when
 the person is erased.
@@ -15,7 +15,7 @@ from sqlite_utils import Database
 from device.storage.events import Event
 from device.system.clock import to_ms
 
-LONGEST_PAUSE_MS = 2 * 86_400_000  # a wait further ahead was written by a clock that has been set back since
+LONGEST_PAUSE_MS = 2 * 86_400_000  # a longer wait was written before the clock was set back
 
 EVENTS = """
 SELECT o.id AS row_id, o.punch_id AS row_punch_id, o.correction_id, o.attempts, o.blamed, o.tried_at, o.answer, o.state, o.connector, o.queued_at,
@@ -60,15 +60,15 @@ class Waiting:
     """An event that is due, with its row of the outbox."""
 
     row_id: int
-    attempts: int  # that failed
-    blamed: int  # of these, where the target took other events meanwhile
+    attempts: int  # failed attempts
+    blamed: int  # of these, attempts during which the target accepted other events
     tried_at: float | None  # s since the epoch
     event: Event
 
 
 @dataclass(frozen=True)
 class Mark:
-    """What becomes of a row after an attempt. Times are ms since the epoch."""
+    """New state of a row after an attempt. Times are in ms since the epoch."""
 
     event: Event
     state: str  # waiting, delivered or dead
@@ -82,13 +82,13 @@ class Mark:
 
 @dataclass(frozen=True)
 class TargetState:
-    """How one target works. Times are s since the epoch, None where it never happened."""
+    """State of one target. Times are in s since the epoch; None if it never happened."""
 
     connector: str
     last_delivered_at: float | None
     failures: int  # in a row, of the target as a whole
     next_attempt_at: float | None  # while it is failing
-    error: str | None  # what it said last when it failed
+    error: str | None  # its last error
     error_at: float | None
 
     def pauses(self, now: float) -> bool:
@@ -97,7 +97,7 @@ class TargetState:
 
 @dataclass(frozen=True)
 class TargetHealth(TargetState):
-    """The same with what waits for it."""
+    """The same with the events that wait for it."""
 
     active: bool  # configured: new punches are queued for it
     waiting: int
@@ -107,7 +107,7 @@ class TargetHealth(TargetState):
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """An event a target will not take."""
+    """An event that a target refused for good."""
 
     id: int
     connector: str
@@ -131,7 +131,7 @@ def add(db: Database, connectors: Iterable[str] | None, person_id: int, now: int
 
 
 def set_targets(db: Database, connectors: Sequence[str]) -> None:
-    """These are configured, no others; what waits for others stays."""
+    """Set the configured targets; events that wait for others stay."""
     db.execute("UPDATE targets SET active = 0")
     for connector in connectors:
         db.execute("INSERT INTO targets (connector, active) VALUES (?, 1) ON CONFLICT (connector) DO UPDATE SET active = 1", [connector])
@@ -142,13 +142,13 @@ def active_targets(db: Database) -> set[str]:
 
 
 def due(db: Database, connector: str, now: int, limit: int) -> list[Waiting]:
-    """Events to be tried at `now` (ms), in order; of somebody who has one waiting for a retry, none."""
+    """Events due at `now` (ms), in order; none for people who have an event waiting for a retry."""
     rows = list(db.query(DUE, {"connector": connector, "now": now, "limit": limit}))
     return [Waiting(row["row_id"], row["attempts"], row["blamed"], _seconds(row["tried_at"]), _event(db, row)) for row in rows]
 
 
 def mark(db: Database, connector: str, marks: Iterable[Mark]) -> None:
-    """Write down what came of an attempt; by event, since a row may have been queued anew meanwhile."""
+    """Store the result of attempts, by event, since a row may have been queued again in the meantime."""
     for m in marks:
         delivered_at = m.tried_at if m.state == "delivered" else None
         fields = [m.state, m.answer or None, m.tried_at, m.attempts, m.blamed, m.next_attempt_at, delivered_at, m.reference]
@@ -205,7 +205,7 @@ def complete_until(db: Database, connector: str, dead_count: bool) -> float | No
 
 
 def change_dead(db: Database, connector: str | None, ids: Sequence[int] | None, state: str) -> int:
-    """Dead letters, all or those of some ids, wait again or are given up; returns how many."""
+    """Requeue or discard dead letters, all or some; returns how many."""
     chosen = "" if ids is None else f" AND id IN ({', '.join(map(str, map(int, ids)))})"
     sql = f"""UPDATE outbox SET state = ?, attempts = 0, blamed = 0, next_attempt_at = 0, tried_at = NULL
         WHERE state = 'dead' AND (? IS NULL OR connector = ?){chosen}"""
@@ -247,7 +247,7 @@ def fill(db: Database, connector: str, since: int, until: int, now: int, again: 
 
 
 def _wake(db: Database, connector: str | None) -> None:
-    """A target that waits after failures is tried at once."""
+    """Let a target that waits after failures be tried at once."""
     db.execute("UPDATE targets SET next_attempt_at = 0 WHERE ? IS NULL OR connector = ?", [connector, connector])
 
 

@@ -1,4 +1,4 @@
-"""What goes into the store and comes out of it; checked where it is born."""
+"""Records of the store, validated on construction."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class LastPunch:
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody who is or was enrolled; after an erasure only the id and a pseudonym are left."""
+    """A person who is or was enrolled; after an erasure only the id and a pseudonym are left."""
 
     id: int
     name: str

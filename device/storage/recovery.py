@@ -1,4 +1,4 @@
-"""The last good copy of the database, and the way back to it when the file is damaged.
+"""The last good copy of the database, and how it is restored when the file is damaged.
 
 The copy is made while the terminal runs and checked before it takes the place of the one before. At a start that finds
 the database damaged, it comes back, and the hash chains say which newer rows of the damaged file are whole: these are
@@ -30,11 +30,11 @@ from device.system.files import Disk
 BUSY_MS = 5000
 MISSING = "it is missing"
 GROWING = ("people", "templates", *CHAINED)  # tables whose newer rows can be added to the copy, parents first
-DAMAGE = ("malformed", "not a database", "disk i/o error", "corrupt")  # what SQLite calls it
+DAMAGE = ("malformed", "not a database", "disk i/o error", "corrupt")  # as reported by SQLite
 
 
 class CopyError(ClockfaceError):
-    """The copy cannot be made; the one before is still there."""
+    """The copy cannot be made; the former one is still there."""
 
     code = "recovery"
 
@@ -44,7 +44,7 @@ def copy_of(database: Path) -> Path:
 
 
 def keep(database: Path, disk: Disk | None = None) -> Path:
-    """Copy the database while others use it, check the copy, and let it take the place of the one before.
+    """Copy the database while it is in use, check the copy, and replace the former copy.
 
     Raises:
         CopyError: the database is damaged, or there is no room; the copy before stays.
@@ -72,7 +72,7 @@ def keep(database: Path, disk: Disk | None = None) -> Path:
 
 
 def refuse_empty(database: Path) -> None:
-    """Nobody begins with an empty database where one was lost: its copy would soon be overwritten with nothing.
+    """Refuse to begin with an empty database if one was lost, since its copy would soon be overwritten.
 
     Raises:
         StoreError: the database is missing, and its copy, or a restore that was cut off, is there.
@@ -87,13 +87,13 @@ def refuse_empty(database: Path) -> None:
 
 
 def renew(database: Path) -> None:
-    """Make the copy anew where there is one: somebody was erased and must not come back with it."""
+    """Renew an existing copy after an erasure, so that the person does not come back with it."""
     if copy_of(database).exists():
         keep(database)
 
 
 def damage(database: Path) -> str:
-    """What SQLite finds wrong with the file, "" where it is whole; a lock or a missing right is no damage."""
+    """Damage that SQLite finds in the file; "" if it is intact. A lock or a missing permission is no damage."""
     if not database.exists():
         return MISSING
     try:
@@ -106,12 +106,12 @@ def damage(database: Path) -> str:
 
 
 def restored_of(database: Path) -> Path:
-    """What takes the place of a damaged database; under this name it is complete."""
+    """The file that will replace a damaged database; under this name it is complete."""
     return database.with_name(f"{database.name}.restored")
 
 
 def rescue(database: Path, now: float | None = None) -> list[str]:
-    """Bring back the last good copy where the database is damaged or missing; returns what is to be said, nothing where all is well.
+    """Restore the last good copy if the database is damaged or missing; returns lines to report, none if it is intact.
 
     Without a copy nothing is touched. The damaged file is kept beside it. A restore that a power cut ended is taken up again.
 
@@ -137,7 +137,7 @@ def _prepare(database: Path, found: str, now: float) -> None:
     """Make the file that takes the place: the copy, the whole newer rows, and a word in the audit. The damaged one stays as it is."""
     good, new = copy_of(database), database.with_name(f".{database.name}.restored.new")
     made_at = good.stat().st_mtime
-    for part in ("-wal", "-shm"):  # of a try that was cut off
+    for part in ("-wal", "-shm"):  # of an interrupted attempt
         Path(f"{new}{part}").unlink(missing_ok=True)
     shutil.copyfile(good, new)
     new.chmod(0o600)
@@ -165,7 +165,7 @@ def _details(ready: Path) -> dict[str, Any]:
 
 
 def _exchange(database: Path, damaged: Path) -> None:
-    """Rename the damaged file with its log, then the new one; cut off anywhere, a second call does the rest."""
+    """Rename the damaged file with its log, then the new one. If it is interrupted, a second call completes it."""
     for part in ("-wal", "-shm", ""):
         with suppress(FileNotFoundError):
             os.replace(f"{database}{part}", f"{damaged}{part}")
@@ -190,7 +190,7 @@ def _salvage(damaged: Path, db: Database, database: Path) -> dict[str, int]:
 
 
 def _newer(old: sqlite3.Connection, table: str, last: int) -> Iterator[sqlite3.Row]:
-    with suppress(sqlite3.Error):  # the damaged part begins, or the table is of another version
+    with suppress(sqlite3.Error):  # here the damaged part begins, or the table has another version
         yield from old.execute(f"SELECT * FROM {table} WHERE id > ? ORDER BY id", [last])
 
 

@@ -393,7 +393,7 @@ MIGRATIONS = Migrations("clockface")
 
 
 def migrate(db: Database) -> None:
-    """Apply what is pending, inside the caller's write transaction: two processes that start together do not collide."""
+    """Apply pending migrations inside the caller's write transaction, so that two processes that start together do not collide."""
     MIGRATIONS.apply(db)
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

@@ -43,7 +43,7 @@ class Setting:
 
     @property
     def allowed(self) -> str:
-        """Its range in words: "1 to 240", "local, anywhere", "true, false", "any"."""
+        """Its range as text: "1 to 240", "local, anywhere", "true, false", "any"."""
         if self.low is not None and self.high is not None:
             return f"{_digits(self.low)} to {_digits(self.high)}"
         if self.secret:
@@ -71,7 +71,7 @@ def every_setting() -> tuple[Setting, ...]:
 
 @cache
 def editable() -> tuple[Setting, ...]:
-    """What may be set without the file."""
+    """The settings that may be set without the file."""
     return tuple(setting for setting in every_setting() if on_page(setting))
 
 
@@ -82,7 +82,7 @@ def on_page(setting: Setting) -> bool:
 
 
 def read(store: Store) -> dict[str, dict[str, Any]]:
-    """section -> key -> value, of what the pages have set."""
+    """Section -> key -> value of the settings made on the pages."""
     tables: dict[str, dict[str, Any]] = {}
     with store.reading() as db:
         for name, text in db.execute("SELECT key, value FROM settings WHERE key LIKE '%.%' ORDER BY key"):  # others keep theirs there too, without a dot
@@ -125,7 +125,7 @@ def change(store: Store, file: Path | None, values: dict[str, Any]) -> list[str]
 
 
 def forget(store: Store, name: str) -> None:
-    """Take one setting out, whatever the file says: the way out where both say something."""
+    """Remove one setting, whatever the file has. It resolves a conflict between file and page."""
     with store.transaction() as db:
         old = db.execute("SELECT value FROM settings WHERE key = ?", [name]).fetchone()
         db.execute("DELETE FROM settings WHERE key = ?", [name])
@@ -133,12 +133,12 @@ def forget(store: Store, name: str) -> None:
 
 
 def fixed_by(file: Path | None) -> set[str]:
-    """The names that the configuration file sets."""
+    """The names of settings in the configuration file."""
     return {f"{section}.{key}" for section, table in config.file_tables(file).items() for key in table}
 
 
 def parsed(setting: Setting, text: str) -> Any:
-    """What a form or a command line says, in the setting's type.
+    """A text from a form or command line, converted to the setting's type.
 
     Raises:
         ConfigError: it is not of that type.

@@ -30,7 +30,7 @@ __all__ = ["ChainReport", "KeptCrop", "NotActive", "Person", "Punch", "PunchDraf
 
 
 class NotActive(StoreError):
-    """A punch for somebody who is deactivated or erased."""
+    """A punch for a person who is deactivated or erased."""
 
     code = "store.not_active"
 
@@ -44,7 +44,7 @@ class Store(StoreFile):
 
     @classmethod
     def open(cls, path: Path, settings: StoreSettings = DEFAULTS, *, must_exist: bool = False, actor: str = "local") -> Store:
-        """Open the store, create it where it may be missing, migrate it where it is older.
+        """Open the store; create it if it is missing and may be, migrate it if it is older.
 
         Raises:
             StoreError: missing, not ours, damaged, locked, not writable, from a newer version.
@@ -65,7 +65,7 @@ class Store(StoreFile):
         return self.add_person_with_templates(name, code, [])
 
     def add_person_with_templates(self, name: str, code: str | None, drafts: Sequence[TemplateDraft], consent: ConsentDraft | None = None) -> Person:
-        """Enrol somebody: the person, the consent and all templates, or nothing.
+        """Store a person with consent and all templates, or nothing.
 
         Raises:
             StoreError: the name or code cannot be kept, the code is somebody else's, a template does not fit its model.
@@ -106,15 +106,15 @@ class Store(StoreFile):
             return self._one(person_id)
 
     def activate(self, person_id: int) -> Person:
-        """Let somebody be recognised and recorded again."""
+        """Let a person be recognised and recorded again."""
         return self._change(person_id, Action.PERSON_ACTIVATED, "active = ?", 1)
 
     def deactivate(self, person_id: int) -> Person:
-        """Nobody is recognised as, or recorded for, this person any more; everything is kept."""
+        """Stop recognising and recording this person; everything is kept."""
         return self._change(person_id, Action.PERSON_DEACTIVATED, "active = ?", 0)
 
     def erase(self, person_id: int) -> Person:
-        """Forget somebody: their key, name, code, templates and crops, overwritten in the file and gone from its write-ahead log.
+        """Erase a person: key, name, code, templates and crops are overwritten in the file and in its write-ahead log.
 
         Without the key the templates in older copies and back-ups cannot be read any more.
 
@@ -139,7 +139,7 @@ class Store(StoreFile):
         return self.person(person_id)
 
     def withdraw_consent(self, person_id: int) -> int:
-        """Templates and crops go as with `erase`; name, code, PIN and punches stay. Returns how many templates there were.
+        """Delete templates and crops as `erase` does; name, code, PIN and punches stay. Returns the number of templates.
 
         Raises:
             StoreError: no such person; or the log could not be emptied because another process was reading: withdraw again.
@@ -155,7 +155,7 @@ class Store(StoreFile):
         return removed
 
     def _erase_again(self) -> None:
-        """A back-up or copy that came back may hold people who were erased since, and would give their ids to others."""
+        """Erase again: a restored back-up or copy may hold people who were erased later, or would give their ids to others."""
         erased = self.keys.erased()
         if erased:
             back = [number for number in erased if self._people("id = ? AND erased_at IS NULL", [number])]
@@ -171,7 +171,7 @@ class Store(StoreFile):
             return self._people("active = 1" if active_only else "1 = 1", [])
 
     def person(self, ref: int | str) -> Person:
-        """Somebody by id, or by a text that is a code, an exact name, an id, or `id:17`.
+        """A person by id, or by a text that is a code, an exact name, an id, or `id:17`.
 
         Raises:
             StoreError: nobody, or more than one.
@@ -199,7 +199,7 @@ class Store(StoreFile):
         return self.add_templates(person_id, [TemplateDraft(model_id, embedding, quality, crop, source)])[0]
 
     def add_templates(self, person_id: int, drafts: Sequence[TemplateDraft], consent: ConsentDraft | None = None) -> list[int]:
-        """More templates for somebody, all or none, with the consent to them; returns their ids."""
+        """Add templates to a person, all or none, with the consent to them; returns their ids."""
         with self._writing():
             if self._one(person_id).erased:
                 raise StoreError(f"person {person_id} is erased; enrol as a new person", code="store.erased")
@@ -212,28 +212,28 @@ class Store(StoreFile):
             return templates.gallery(self._db, self.keys.everyone(), model_id)
 
     def template_counts(self) -> dict[str, int]:
-        """model id -> templates of active people."""
+        """Model id -> number of templates of active people."""
         with explained(self.path):
             return templates.counts(self._db)
 
     def template_counts_by_person(self) -> dict[int, dict[str, int]]:
-        """person id -> model id -> templates, of everybody who has any."""
+        """Person id -> model id -> number of templates, of everybody who has any."""
         with explained(self.path):
             return templates.counts_by_person(self._db)
 
     def people_without_templates(self, model_id: str) -> list[Person]:
-        """Active people this model cannot recognise, also for want of their key: to be enrolled again, or from `kept_crops`."""
+        """Active people whom this model cannot recognise, also because their key is missing. They must be enrolled again, or from `kept_crops`."""
         with explained(self.path):
             enrolled = {row[0] for row in self._db.execute("SELECT DISTINCT person_id FROM templates WHERE model_id = ?", [model_id])}
             return [person for person in self._people("active = 1", []) if person.id not in enrolled & self.keys.everyone().keys()]
 
     def kept_crops(self, person_id: int) -> list[KeptCrop]:
-        """The crops kept with somebody's templates of the model they were last enrolled with."""
+        """The crops kept with a person's templates of the model that they were last enrolled with."""
         with explained(self.path):
             return templates.kept_crops(self._db, self.keys.of(person_id), person_id)
 
     def data_version(self) -> int:
-        """Grows whenever people or templates change, by whichever process; punches do not count."""
+        """A number that grows whenever any process changes people or templates; punches do not count."""
         with explained(self.path):
             return int(self._db.execute("SELECT version FROM gallery_version").fetchone()[0])
 
@@ -257,7 +257,7 @@ class Store(StoreFile):
         return punch
 
     def last_punch(self, person_id: int) -> LastPunch | None:
-        """The punch of somebody that was recorded last, as its newest correction has it: one of a wrong clock counts at its true time."""
+        """The last recorded punch of a person, as corrected, so that a punch of a wrong clock counts at its true time."""
         sql = """SELECT coalesce(c.occurred_at, p.occurred_at) / 1000.0, coalesce(c.direction, p.direction) FROM punches p
             LEFT JOIN corrections c ON c.id = (SELECT max(id) FROM corrections WHERE punch_id = p.id)
             WHERE p.person_id = ? ORDER BY p.id DESC LIMIT 1"""
@@ -280,7 +280,7 @@ class Store(StoreFile):
     def correct(
         self, person_id: int, punch_id: int | None, replacement: LastPunch | None, reason: str, by: str, connectors: Sequence[str] | None = None
     ) -> int:
-        """Add a correction with its outbox rows at once; returns its id. Nothing is updated in place. With request and approval: `desk.py`.
+        """Add a correction with its outbox rows at once; returns its id. Nothing is updated in place. With request and approval: `device/attendance/review.py`.
 
         Args:
             punch_id: the punch it is about; None adds one that was never recorded.
@@ -294,7 +294,7 @@ class Store(StoreFile):
             self._one(person_id)
             return corrections.append(self._db, CorrectionDraft(person_id, punch_id, None, replacement, reason), by, connectors)
 
-    # the rest
+    # sightings
 
     def add_sighting(self, occurred_at: float, count: int, best_score: float | None) -> None:
         """Note that unknown faces were seen; no biometrics. Bounds: count >= 1."""
@@ -337,5 +337,5 @@ class Store(StoreFile):
 
 
 def _as_id(text: str) -> int:
-    """-1, nobody's id, where the text is no number SQLite can hold."""
+    """The text as an id; -1, which is nobody's id, if it is no number that SQLite can hold."""
     return int(text) if text.isdecimal() and len(text) < 19 else -1

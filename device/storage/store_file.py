@@ -1,4 +1,4 @@
-"""An open database file: durable transactions, reads of one state, the audit. What is kept in it stands in `device/storage/store.py`."""
+"""An open database file: durable transactions, reads of one state, the audit. Its content is handled in `device/storage/store.py`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Self = TypeVar("Self", bound="StoreFile")
 
 
 class StoreFile:
-    """One open file of the store; a context manager. `actor` is who the audit says did it ("terminal", "cli")."""
+    """One open file of the store; a context manager. `actor` is the author in the audit ("terminal", "cli")."""
 
     def __init__(self, db: Database, path: Path, actor: str) -> None:
         self.path = path
@@ -58,7 +58,7 @@ class StoreFile:
 
     @contextmanager
     def transaction(self) -> Iterator[Database]:
-        """One write transaction; `note` puts what was done into the audit with it."""
+        """One write transaction; call `note` inside it to audit the change."""
         with self._writing():
             yield self._db
 
@@ -71,26 +71,26 @@ class StoreFile:
     # the audit
 
     def act_as(self, actor: str) -> None:
-        """Who the audit says does what follows."""
+        """Set the author of audit rows from now on."""
         self._actor = actor
 
     def note(self, action: Action, **details: Any) -> None:
-        """Audit, inside `transaction`: ids only, no names and no biometrics, for the row outlives an erasure."""
+        """Write an audit row, inside `transaction`: ids only, no names or biometrics, since the row stays after an erasure."""
         self._audit(action, **details)
 
     def note_by(self, actor: str, action: Action, **details: Any) -> None:
-        """The same in another one's name."""
+        """The same with another author."""
         self._append_audit(actor, action, details)
 
     def audit(self, actor: str, action: Action, details: Mapping[str, Any]) -> None:
-        """Note who did what. The row can never be removed: no names, no biometrics in `details`, ids only."""
+        """Write an audit row. It can never be removed, so `details` hold ids only, no names or biometrics."""
         with self._writing():
             self._append_audit(actor, action, details)
 
     # the file
 
     def faults(self) -> list[str]:
-        """What SQLite finds wrong with the file; empty when it is whole. Reads all of it: for `doctor`."""
+        """Faults that SQLite finds in the file; empty if it is intact. Reads the whole file, for `doctor`."""
         with explained(self.path):
             said = [row[0] for row in self._db.execute("PRAGMA integrity_check(5)") if row[0] != "ok"]
             return said + [f"{table} row {rowid} points at a missing {parent} row" for table, rowid, parent, _ in self._db.execute("PRAGMA foreign_key_check")]
@@ -101,7 +101,7 @@ class StoreFile:
             return hash_chain.verify(self._db, table)
 
     def empty_log(self) -> None:
-        """Let what was removed be gone from the write-ahead log as well, as far as nobody is reading."""
+        """Remove deleted content from the write-ahead log as well, as far as no process is reading."""
         with explained(self.path):
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
@@ -120,7 +120,7 @@ class StoreFile:
 
     @contextmanager
     def _snapshot(self) -> Iterator[None]:
-        """Several reads of one state, whatever other processes write meanwhile."""
+        """Several reads of one state, whatever other processes write in the meantime."""
         self._db.execute("BEGIN")
         try:
             yield

@@ -1,4 +1,4 @@
-"""The templates table: what enrolment stores and the gallery is made of. The store opens the transactions.
+"""The templates table, from which the gallery is built. The store opens the transactions.
 
 Embedding and crop are sealed with the key of their person (`device/storage/keys.py`): a nonce, the text and a tag.
 """
@@ -17,7 +17,7 @@ from device.storage.keys import OVERHEAD, KeysError, PersonKeys, seal, unseal
 from device.storage.records import KeptCrop, TemplateDraft, Templates
 from device.system.clock import to_ms
 
-FLOATS = f"(length(embedding) - {OVERHEAD}) / 4"  # numbers of a sealed embedding
+FLOATS = f"(length(embedding) - {OVERHEAD}) / 4"  # number of values of a sealed embedding
 
 
 def insert(db: Database, key: bytes, person_id: int, draft: TemplateDraft) -> int:
@@ -39,7 +39,7 @@ def insert(db: Database, key: bytes, person_id: int, draft: TemplateDraft) -> in
 
 
 def remove_unreadable(db: Database, key: bytes, person_id: int) -> None:
-    """Remove what an earlier key of this person sealed: keys were lost, a new one was made, and nothing opens the old rows any more."""
+    """Remove rows sealed with an earlier key of this person, which nothing can open after keys were lost and a new one was made."""
     for number, model_id, blob in db.execute("SELECT id, model_id, embedding FROM templates WHERE person_id = ?", [person_id]).fetchall():
         try:
             unseal(key, blob, _context("embedding", person_id, model_id))
@@ -55,7 +55,7 @@ def gallery(db: Database, keys: dict[int, bytes], model_id: str) -> Templates:
     ids, person_ids = np.array(owners, np.int64).reshape(-1, 2).T
     matrix = np.empty((len(owners), size if owners else 0), np.float32)
     rows = (row for row in db.execute(f"SELECT t.person_id, t.embedding {chosen} ORDER BY t.person_id, t.id", [model_id]) if row[0] in keys)
-    for i, (person_id, blob) in enumerate(rows):  # one row at a time: the matrix is the only large thing
+    for i, (person_id, blob) in enumerate(rows):  # one row at a time, so that only the matrix is large
         matrix[i] = np.frombuffer(unseal(keys[person_id], blob, _context("embedding", person_id, model_id)), "<f4")
     return Templates(ids.copy(), person_ids.copy(), matrix)
 
@@ -85,7 +85,7 @@ def kept_crops(db: Database, key: bytes | None, person_id: int) -> list[KeptCrop
 
 
 def seal_older(db: Database, path: Path, keys: PersonKeys) -> None:
-    """Seal what a version before kept in the open, all in one transaction, then leave none of the old bytes in the file or its log.
+    """Seal templates that an earlier version stored in the open, in one transaction, and leave none of the old bytes in the file or its log.
 
     While another process reads, the file cannot be compacted: the next one that opens it does that.
     """

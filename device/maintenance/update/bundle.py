@@ -1,4 +1,4 @@
-"""A bundle: one file that brings a board a release. Nothing of it is unpacked before its signature and every hash hold (docs/bundle.md).
+"""A bundle: one file that holds a release for a board. Nothing is unpacked before its signature and every hash are verified (docs/bundle.md).
 
 It is a plain tar whose every byte follows from the manifest, the signatures and the files. So nothing is parsed: the reader
 computes the header that must come next and compares. A link, a device, a path upwards, a sparse or compressed member, a false
@@ -26,7 +26,7 @@ CHUNK = 1 << 20  # bytes
 
 
 def header(path: str, size: int, executable: bool = False) -> bytes:
-    """The 512-byte POSIX ustar header (IEEE Std 1003.1, pax, "ustar Interchange Format") of a plain file of nobody's, from the epoch."""
+    """The 512-byte POSIX ustar header (IEEE Std 1003.1, pax, "ustar Interchange Format") of a regular file with owner root and mtime 0."""
     folder, name = "", path
     if len(path) > 100:
         cut = path.index("/", len(path) - 101)
@@ -44,7 +44,7 @@ def padding(size: int) -> bytes:
 
 
 class Bundle:
-    """An open bundle whose manifest was signed by a trusted key; its files are not yet looked at."""
+    """An open bundle whose manifest was signed by a trusted key; its files are not yet verified."""
 
     def __init__(self, path: Path, file: BinaryIO, manifest: Manifest, signatures: bytes, signer: str) -> None:
         self.path = path
@@ -57,7 +57,7 @@ class Bundle:
     @classmethod
     @contextmanager
     def open(cls, path: Path, trusted: Mapping[str, Ed25519PublicKey]) -> Iterator[Bundle]:
-        """Open a bundle and check its signature before anything of it is interpreted.
+        """Open a bundle and check its signature before any content is interpreted.
 
         Raises:
             BundleError: missing, no bundle, not signed by a trusted key, of another schema.
@@ -110,11 +110,11 @@ class Bundle:
             _expect(self._file, padding(file.size), f"the end of {file.path}")
         _expect(self._file, END, "its end")
         if self._file.read(1):
-            raise BundleError("bundle: something stands behind its end; fetch the bundle again", code="update.too_long")
+            raise BundleError("bundle: there is data after its end; fetch the bundle again", code="update.too_long")
 
 
 def _first(file: BinaryIO, name: str, largest: int) -> bytes:
-    """The content of a member whose size is not known beforehand."""
+    """The content of a member whose size is not known in advance."""
     block = _read(file, BLOCK, name)
     digits = block[124:135]
     size = int(digits, 8) if digits.isdigit() and not set(digits) & set(b"89") else -1
@@ -141,7 +141,7 @@ def _expect(file: BinaryIO, wanted: bytes, name: str) -> None:
 
 
 def _copy(source: BinaryIO, target: BinaryIO, size: int, name: str) -> str:
-    """Copy so many bytes; returns their sha256."""
+    """Copy `size` bytes; returns their sha256."""
     digest, left = hashlib.sha256(), size
     while left:
         block = _read(source, min(left, CHUNK), name)

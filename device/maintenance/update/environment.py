@@ -13,12 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 WHEELS, REQUIREMENTS = "wheels", "requirements"  # folders in the bundle; a file REQUIREMENTS/3.11.txt pins each wheel by its hash
-COMPLETE = ".complete"  # stands in an environment once all of it is on the disk
+COMPLETE = ".complete"  # marks an environment that is completely on disk
 BOARD_PACKAGES = ("rpi", "jetson")  # targets whose own packages (picamera2, TensorRT) the terminal may use
 
 
 class CannotMake(Exception):
-    """The environment cannot be made; says what pip or venv said."""
+    """The environment cannot be made; the message has the words of pip or venv."""
 
 
 def provide(root: Path, wheels: Path, requirements: Path, target: str, sync_tree: Callable[[Path], None]) -> str:
@@ -36,7 +36,7 @@ def provide(root: Path, wheels: Path, requirements: Path, target: str, sync_tree
     name = f"{version}-{hashlib.sha256(target.encode() + pins.read_bytes()).hexdigest()[:12]}"
     folder = root / "environments" / name
     if not (folder / COMPLETE).exists():
-        shutil.rmtree(folder, ignore_errors=True)  # left by a make that was killed
+        shutil.rmtree(folder, ignore_errors=True)  # left by a killed attempt
         _make(folder, wheels, pins, target in BOARD_PACKAGES)
         sync_tree(folder)
         (folder / COMPLETE).touch()
@@ -45,7 +45,7 @@ def provide(root: Path, wheels: Path, requirements: Path, target: str, sync_tree
 
 
 def _make(folder: Path, wheels: Path, pins: Path, board_packages: bool) -> None:
-    """pip comes with the bundle, so a system without ensurepip will do."""
+    """pip comes with the bundle, so the system needs no ensurepip."""
     pip = next(wheels.glob("pip-*.whl"), None)
     if pip is None:
         raise CannotMake("the bundle has wheels but not pip's")

@@ -1,4 +1,4 @@
-"""From a bundle to a release that runs, or back: verify, stage, switch, examine, start, confirm."""
+"""Installs a bundle as the running release, or goes back: verify, stage, switch, examine, start, confirm."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from device.system import hardware
 from device.system.systemd import Service
 
 PROGRAM = "clockface.py"  # in each release: runs it from wherever it lies
-DOCTOR_SECONDS = 300.0  # a Raspberry Pi 4 measures its models meanwhile
+DOCTOR_SECONDS = 300.0  # includes the time in which a Raspberry Pi 4 measures its models
 SPARE = 200_000_000  # bytes that stay free on the disk
 BOARDS = {"rpi": "Raspberry Pi", "jetson": "NVIDIA"}  # target -> what the device tree calls it
 Say = Callable[[str], None]
@@ -46,7 +46,7 @@ class Host:
 
 
 def check_fits(manifest: Manifest, board: Host, current: Manifest | None, database: Path, older: bool = False) -> None:
-    """Whether a bundle is for this board and no step back.
+    """Check that a bundle is for this board and not older than the release in force.
 
     Raises:
         BundleError: it is for another board or Python, built before the release in force, or its store is older than the database.
@@ -69,7 +69,7 @@ def check_fits(manifest: Manifest, board: Host, current: Manifest | None, databa
 
 
 def stage(bundle: Bundle, folder: Path, installation: Installation) -> None:
-    """Fill the folder of a release: the files, its Python environment, byte code."""
+    """Fill the folder of a release: files, Python environment, byte code."""
     bundle.unpack(folder)
     (folder / ".venv").symlink_to(environment(folder, bundle.manifest, installation))
     compiling = [str(folder / ".venv/bin/python3"), "-m", "compileall", "-q", str(folder / "device")]
@@ -92,7 +92,7 @@ def environment(release: Path, manifest: Manifest, installation: Installation) -
 
 
 def install(installation: Installation, path: Path, database: Path, *, older: bool = False, board: Host | None = None) -> str:
-    """Verify a bundle and put its release beside the others; nothing is switched. Returns the release's id.
+    """Verify a bundle and put its release beside the others, without switching to it. Returns the release's id.
 
     Raises:
         BundleError: it is not signed by a trusted key, changed, or not for this board; nothing was unpacked.
@@ -114,7 +114,7 @@ def install(installation: Installation, path: Path, database: Path, *, older: bo
 
 
 def switch(installation: Installation, release: str, database: Path, service: Service | None, say: Say) -> bool:
-    """Let a release that is on disk run: switched, examined, started; put back when one of these fails. Returns whether it stays.
+    """Switch to a release on disk, examine it and start it; go back if one of these fails. Returns whether the release stays.
 
     Without a service the release stays on trial until the terminal has been started by hand and confirms it.
     """
@@ -144,13 +144,13 @@ def switch(installation: Installation, release: str, database: Path, service: Se
 
 
 def new_faults(before: Mapping[str, str] | None, after: Mapping[str, str]) -> str | None:
-    """Faults that a release has and the one before has not, in words; what is wrong with the machine itself is no reason to go back."""
+    """Faults that only the new release has, as text; faults of the machine itself are no reason to go back."""
     fresh = [f"{check}: {words}" for check, words in after.items() if before is None or check not in before]
     return f"its doctor says: {'; '.join(fresh)}" if fresh else None
 
 
 def examine(release: Path, database: Path) -> dict[str, str]:
-    """Run the doctor of a release, by its own code and Python; check -> what is wrong, empty where nothing is.
+    """Run the doctor of a release with its own code and Python; returns check -> fault, empty if there is none.
 
     The camera is left out: the terminal that still runs holds it. The first start shows whether it works.
     """
@@ -166,7 +166,7 @@ def examine(release: Path, database: Path) -> dict[str, str]:
 
 
 def confirm(installation: Installation, say: Say, keep: int = 3) -> None:
-    """Keep the release on trial for good."""
+    """Confirm the release on trial."""
     trial = installation.trial()
     if trial is None:
         return
@@ -179,7 +179,7 @@ def confirm(installation: Installation, say: Say, keep: int = 3) -> None:
 
 
 def guard(installation: Installation, say: Say) -> None:
-    """Before each start: a release on trial that was started too often without being confirmed is put back."""
+    """Called before each start: end the trial of a release that was started too often without being confirmed."""
     trial = installation.trial()
     if trial is None or installation.named("proven") is None:
         return
@@ -191,7 +191,7 @@ def guard(installation: Installation, say: Say) -> None:
 
 
 def put_back(installation: Installation, say: Say) -> None:
-    """End a trial that failed: the proven release, and the database it knows, are in force again."""
+    """End a failed trial: restore the proven release and its database."""
     trial = installation.trial()
     if trial is None:
         return
@@ -224,12 +224,12 @@ def rollback(installation: Installation, database: Path, service: Service | None
 
 
 def clean_environment() -> dict[str, str]:
-    """Without what would make a release use another's modules, models or settings."""
+    """The environment without variables that would make a release use modules, models or settings of another."""
     return {key: value for key, value in os.environ.items() if not key.startswith("PYTHON") and key not in ("CLOCKFACE_MODELS", "VIRTUAL_ENV")}
 
 
 def as_owner_of(database: Path) -> dict[str, Any]:
-    """How `subprocess.run` becomes the user whom the data belong to, where root updates for a service user."""
+    """Arguments for `subprocess.run` to run as the owner of the data, if root updates for a service user."""
     place = next(path for path in (database, *database.absolute().parents) if path.exists())
     owner = place.stat().st_uid
     if os.geteuid() != 0 or owner == 0:

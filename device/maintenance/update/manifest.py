@@ -1,4 +1,4 @@
-"""What a bundle says of itself: schema, version, target and the sha256 of every file; the part that is signed."""
+"""The manifest of a bundle: schema, version, target and the sha256 of every file. It is the signed part."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Manifest:
         return f"{self.version}-{hashlib.sha256(self.to_bytes()).hexdigest()[:12]}"
 
     def to_bytes(self) -> bytes:
-        """The one form that is signed: sorted keys, no spaces, ASCII."""
+        """The canonical form that is signed: sorted keys, no spaces, ASCII."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":")).encode("ascii")
 
     @classmethod
@@ -116,5 +116,5 @@ class Manifest:
         except (TypeError, KeyError) as error:
             raise BundleError(f"bundle: the manifest has other fields than schema {BUNDLE_SCHEMA} ({error})", code="update.manifest") from error
         if manifest.to_bytes() != data:
-            raise BundleError("bundle: the manifest is not in the form that is signed", code="update.manifest")
+            raise BundleError("bundle: the manifest is not in the canonical form that is signed", code="update.manifest")
         return manifest

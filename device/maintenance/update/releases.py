@@ -1,4 +1,4 @@
-"""An installation: releases side by side and links that say which one counts; every change is one rename.
+"""An installation: releases side by side, and links that select one; every change is one rename.
 
     releases/ID/    a whole release, never changed
     current      -> the release that starts
@@ -27,7 +27,7 @@ from device.system.files import Disk
 from device.system.locks import FileLock
 
 LAUNCHER = "clockface"  # in each release; in the installation a link to the proven one's
-STARTS = 3  # of a release on trial that may end before it is healthy
+STARTS = 3  # starts of a release on trial before it must be healthy
 
 
 class ReleaseError(ClockfaceError):
@@ -38,7 +38,7 @@ class ReleaseError(ClockfaceError):
 
 @dataclass(frozen=True)
 class TrialRelease:
-    """The release that has to prove itself."""
+    """The release on trial."""
 
     release: str
     starts: int = 0
@@ -76,7 +76,7 @@ class Installation:
 
     @contextmanager
     def changing(self) -> Iterator[None]:
-        """Only one process changes an installation at a time; what a killed one left is cleared away first."""
+        """Exclusive access to the installation; leftovers of a killed process are removed first."""
         try:
             for folder in (self.root, self.root / RELEASES, self.trusted):
                 folder.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ class Installation:
             yield
 
     def named(self, link: str) -> str | None:
-        """The release that `current`, `proven` or `previous` stands for; None where there is none, or it is not on disk any more."""
+        """The release that `current`, `proven` or `previous` points to; None if there is none or it is no longer on disk."""
         place = self.root / link
         return Path(os.readlink(place)).name if place.is_symlink() and place.is_dir() else None
 
@@ -103,7 +103,7 @@ class Installation:
         return current if current != self.named("proven") else None
 
     def releases(self) -> list[Release]:
-        """All whole releases, the newest build first."""
+        """All complete releases, newest build first."""
         current, proven, previous = (self.named(link) for link in ("current", "proven", "previous"))
         states = {previous: "previous", proven: "proven", current: "current" if current == proven else "on trial"}
         folders = (self.root / RELEASES).glob("[!.]*")
@@ -111,7 +111,7 @@ class Installation:
         return sorted(found, key=lambda release: (release.manifest.built if release.manifest else 0, release.id), reverse=True)
 
     def add(self, release: str, fill: Callable[[Path], None]) -> None:
-        """Put a release beside the others: filled under another name, flushed, then named."""
+        """Add a release: filled under a temporary name, flushed, then renamed."""
         staging = self.root / RELEASES / f".staging-{release}"  # as deep as a release, so that its relative links hold already
         try:
             fill(staging)
@@ -125,12 +125,12 @@ class Installation:
             shutil.rmtree(staging, ignore_errors=True)
 
     def start_trial(self, trial: TrialRelease) -> None:
-        """Let a release start from now on; it goes back to the proven one unless it is confirmed."""
+        """Select a release for the next start; unless it is confirmed, the proven one returns."""
         self._write_trial(trial)
         self._point("current", trial.release)
 
     def trial(self) -> TrialRelease | None:
-        """The trial that is on, with its count of starts."""
+        """The current trial with its number of starts; None if there is none."""
         release = self.on_trial
         if release is None:
             return None
@@ -141,13 +141,13 @@ class Installation:
         return trial if trial.release == release else TrialRelease(release)
 
     def count_start(self, trial: TrialRelease) -> TrialRelease:
-        """Note one more start of the release on trial, before it happens."""
+        """Count one more start of the release on trial, before it happens."""
         counted = TrialRelease(trial.release, trial.starts + 1, trial.database, trial.copy)
         self._write_trial(counted)
         return counted
 
     def confirm(self) -> str | None:
-        """The release on trial has started well: it is proven, the one before is the way back. Returns its id; None: no trial."""
+        """Mark the release on trial as proven and the former one as previous. Returns its id; None without a trial."""
         release, before = self.on_trial, self.named("proven")
         if release is None:
             return None
@@ -159,7 +159,7 @@ class Installation:
         return release
 
     def go_back(self) -> str | None:
-        """Let the proven release start again; None where there is none, then nothing starts."""
+        """Select the proven release again; returns None if there is none, and then nothing starts."""
         proven = self.named("proven")
         if proven is not None:
             self._point("current", proven)
@@ -169,13 +169,13 @@ class Installation:
         return proven
 
     def remove(self, release: str) -> None:
-        """Remove a release; its name goes first, so that no half of it is ever taken for a whole."""
+        """Remove a release. It is renamed first, so that a half removed one is never taken for complete."""
         gone = self.root / RELEASES / f".gone-{release}"
         self.disk.rename(self.path(release), gone)
         shutil.rmtree(gone, ignore_errors=True)
 
     def prune(self, keep: int) -> list[str]:
-        """Remove old releases but for those in use and the newest `keep`; returns their ids."""
+        """Remove old releases except those in use and the newest `keep`; returns their ids."""
         removed = [release.id for place, release in enumerate(self.releases()) if place >= keep and not release.state]
         for release in removed:
             self.remove(release)

@@ -1,4 +1,4 @@
-"""Whose bundles this device installs: Ed25519 public keys in a folder, one PEM file each (RFC 8032, RFC 8410)."""
+"""Trusted signing keys: Ed25519 public keys in a folder, one PEM file each (RFC 8032, RFC 8410)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def read_public_key(path: Path) -> Ed25519PublicKey:
 
 
 def read_trusted(folder: Path) -> dict[str, Ed25519PublicKey]:
-    """key id -> key, of every .pub file in the folder. One that cannot be read is an error: a key nobody can check is not skipped.
+    """Key id -> key, of every .pub file in the folder. A file that cannot be read is an error and is not skipped.
 
     Raises:
         BundleError: there is none, or one of them is not readable.
