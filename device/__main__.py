@@ -52,17 +52,17 @@ def main(argv: list[str] | None = None) -> int:
         args = parser.parse_args(argv[1:])
     try:
         code = _run(module, args)
-        sys.stdout.flush()  # here, where a reader that has gone is no error
+        sys.stdout.flush()  # flushed here, where a closed pipe is handled
         return code
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # whoever read the output has enough, such as `head`
+    except BrokenPipeError:  # the reader of the output, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
 
 
 def _run(module: ModuleType, args: argparse.Namespace) -> int:
-    """Run the command; one that fails and was asked for JSON says so in JSON as well."""
+    """Run the command; if it fails and JSON was requested, the error is also printed as JSON."""
     try:
         return int(module.run(args))
     except ClockfaceError as error:

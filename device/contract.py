@@ -104,18 +104,18 @@ class OperatingPoint:
 
     gallery_size: int  # people
     fpir: float  # target, 0..1 per search
-    threshold: float | None  # cosine score; None where the data cannot carry it
+    threshold: float | None  # cosine score; None if the data are insufficient
     low: float | None  # 95 % interval of the threshold
     high: float | None
     method: str  # "measured", "extrapolated" or "insufficient data"
-    data: str  # what it was set on
+    data: str  # the data it was set on
     fpir_low: float | None = None  # 95 % interval of the FPIR that this threshold really has
     fpir_high: float | None = None
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a model file says of itself; JSON under one key of the ONNX metadata."""
+    """The self-description of a model file: JSON under one key of the ONNX metadata."""
 
     schema: int
     model_id: str  # sha256 of the weights, hex

@@ -1,1 +1,1 @@
-"""One file a command; each has `add_arguments(parser)` and `run(args) -> exit code`."""
+"""One file per command; each has `add_arguments(parser)` and `run(args) -> exit code`."""

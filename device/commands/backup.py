@@ -1,4 +1,4 @@
-"""Write database and configuration into one file sealed with a passphrase; the terminal may run meanwhile."""
+"""Write database and configuration into one file encrypted with a passphrase; the terminal may be running."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from device.storage.store import Store
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, help="to be written; it must not exist yet")
+    parser.add_argument("file", type=Path, help="the file to write; it must not exist yet")
     add_common(parser)
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--passphrase", metavar="env:NAME|file:PATH", help="where the passphrase stands (without it: asked for)")
+    parser.add_argument("--passphrase", metavar="env:NAME|file:PATH", help="where to read the passphrase (default: prompt)")
     add_database(parser)
     add_config(parser)
 
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     settings = config.load(args.config)
     database = database_path(settings, args.db)
     if args.file.exists():
-        raise BackupError(f"{args.file} is there already; give another name")
+        raise BackupError(f"{args.file} exists already; give another name")
     with Store.open(database, settings.store, must_exist=True, actor="backup") as store:
         backup.create(database, args.config or config.installed_file(config.HOME, config.ROOT), args.file, passphrase(args.passphrase, twice=True))
         store.audit("backup", Action.BACKUP_MADE, {})
@@ -58,5 +58,5 @@ def passphrase(where: str | None, twice: bool = False) -> str:
         raise BackupError("give the passphrase with --passphrase env:NAME or file:PATH")
     given = getpass.getpass("passphrase: ")
     if twice and getpass.getpass("again: ") != given:
-        raise BackupError("the two differ; nothing was written")
+        raise BackupError("the two passphrases differ; nothing was written")
     return given

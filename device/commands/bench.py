@@ -1,4 +1,4 @@
-"""Measure this machine: stages, frames a second beside the plain way, memory, start, search; with --desk the pages under load."""
+"""Measure this machine: stages, frames per second compared with the plain way, memory, start, search; with --desk the pages under load."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from device.system import hardware
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("clips", nargs="*", type=Path, metavar="CLIP", help="clips; the person of the first is enrolled (without any: one round of the demo)")
-    parser.add_argument("--desk", action="store_true", help="measure the review pages while the first clip plays as the camera, on an invented company")
+    parser.add_argument("--desk", action="store_true", help="measure the review pages while the first clip plays as the camera, with an invented company")
     for name, default, words in (
         ("people", 2_000, "in the invented company"),
         ("punches", 100_000, "in its log"),
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def whole(text: str) -> int:
-    """A number from 1."""
+    """A whole number from 1, for argparse."""
     if not text.isdecimal() or not 1 <= int(text[:9]) <= 1_000_000:
         raise argparse.ArgumentTypeError(f"{text[:20]!r}: expected a whole number from 1 to 1000000")
     return int(text)
@@ -67,12 +67,12 @@ def _host() -> str:
 
 def _print(report: Report) -> None:
     print(_host())
-    print(f"frames a second: {report.frames_per_second:.1f}; the plain way {report.plain_frames_per_second:.1f}; ratio {report.ratio:.1f}")
+    print(f"frames per second: {report.frames_per_second:.1f}; the plain way {report.plain_frames_per_second:.1f}; ratio {report.ratio:.1f}")
     print(f"punches: {', '.join(report.punches) or 'none'}")
     for stage in report.stages:
         print(f"  {stage.name:<8} {stage.count:>6} times, p50 {stage.p50_ms:6.2f} ms, p95 {stage.p95_ms:6.2f} ms")
     print(f"first frame after {report.first_frame_seconds:.2f} s, peak memory {report.peak_memory_mb:.0f} MB with the pages served")
-    print(f"nobody in view: {report.idle_percent:.1f} % of one core at {IDLE_RATE} frames a second")
+    print(f"nobody in view: {report.idle_percent:.1f} % of one core at {IDLE_RATE} frames per second")
     print("one crop, p50 / p95 ms:")
     for name, by_threads in report.crop_ms.items():
         times = ", ".join(f"{threads} thread{'s' * (threads > 1)} {p50:.2f} / {p95:.2f}" for threads, (p50, p95) in by_threads.items())

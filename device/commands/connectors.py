@@ -24,7 +24,7 @@ from device.system.clock import to_ms
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("list", "test"), metavar="ACTION", help="list, test")
-    parser.add_argument("name", nargs="?", metavar="NAME", help="of a table [connectors.NAME]")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="name of a table [connectors.NAME]")
     parser.add_argument("--code", metavar="E17", help="test: the code of the person in the test event")
     add_config(parser)
     add_json(parser)

@@ -1,4 +1,4 @@
-"""The database that the options of a command name."""
+"""Opens the database that a command's options select."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from device.storage.store import Store
 
 
 def open_store(args: argparse.Namespace, actor: str, must_exist: bool = True) -> Store:
-    """The store of `--db`, or else of the settings that `--config` names; `actor` is whom the audit names.
+    """The store of `--db`, or else of the settings that `--config` names; `actor` is the author in the audit.
 
     Raises:
         ConfigError: the settings cannot be read.

@@ -1,4 +1,4 @@
-"""Days and times as people give them to commands: in local time unless they say otherwise."""
+"""Days and times on the command line: in local time unless an offset is given."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from datetime import date, datetime, timedelta
 
 
 def first_moment(text: str) -> float:
-    """s since the epoch; of a plain day its first moment. For `argparse` (`type=`)."""
+    """s since the epoch; for a plain day its first moment. For `argparse` (`type=`)."""
     return _moment(text, days=0)
 
 
 def last_moment(text: str) -> float:
-    """s since the epoch; of a plain day the end of it."""
+    """s since the epoch; for a plain day its end."""
     return _moment(text, days=1)
 
 
 def _moment(text: str, days: int) -> float:
-    """s since the epoch; of a plain day its local midnight, `days` later."""
+    """s since the epoch; for a plain day its local midnight, `days` later."""
     try:
         if len(text) == len("2026-11-24"):
             return datetime.combine(date.fromisoformat(text) + timedelta(days=days), datetime.min.time()).timestamp()

@@ -1,4 +1,4 @@
-"""Check camera, models, card, provider, clock, disk, database, keys, outbox and, in an installation, the release: a line each, exit 1 on a fault.
+"""Check camera, models, card, provider, clock, disk, database, keys, outbox and, in an installation, the release: one line per check, exit 1 on a fault.
 
 Nothing is changed.
 """
@@ -18,7 +18,7 @@ from device.maintenance.doctor import examine
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", metavar="SOURCE", help="the camera to try; without it the one `run` would take")
-    parser.add_argument("--skip", action="append", default=[], metavar="CHECK", help="leave a check out, such as a camera that is in use")
+    parser.add_argument("--skip", action="append", default=[], metavar="CHECK", help="leave out a check, for example the camera while it is in use")
     add_database(parser)
     add_config(parser)
     add_json(parser, "one JSON object")

@@ -29,12 +29,12 @@ from device.web.consent_text import Wording, wording
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", nargs="?", help="of the person")
+    parser.add_argument("name", nargs="?", help="name of the person")
     parser.add_argument("images", nargs="*", type=Path, metavar="IMAGE", help="pictures of this one person; each makes a template")
     parser.add_argument("--code", help="the employee's code, such as E17")
     parser.add_argument("--camera", metavar="SOURCE", help="capture from a camera (0), an address or a clip")
-    parser.add_argument("--folder", type=Path, metavar="DIR", help="enrol many: a sub-folder a person, named like the person")
-    parser.add_argument("--wording", action="store_true", help="print what the person must have agreed to, and enrol nobody")
+    parser.add_argument("--folder", type=Path, metavar="DIR", help="enrol many: one sub-folder per person, named like the person")
+    parser.add_argument("--wording", action="store_true", help="print the consent that the person must have given, and enrol nobody")
     add_database(parser)
     add_config(parser)
     add_json(parser)
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         settings = config.load(args.config, stored_settings.read(store))
         consent = _wording(settings).given("declared", time.time())
         recogniser = Recogniser(settings)
-        for line in renew(store, recogniser).lines(recogniser.embedder.card.name):  # else who is enrolled already would not be noticed
+        for line in renew(store, recogniser).lines(recogniser.embedder.card.name):  # otherwise a person who is already enrolled would not be noticed
             print(line, file=sys.stderr)
         if args.folder is not None:
             return _enrol_folder(store, recogniser, args.folder, consent)
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _enrol_folder(store: Store, recogniser: Recogniser, folder: Path, consent: ConsentDraft) -> int:
-    """Everybody in a folder; who cannot be enrolled is named with the reason, the others are enrolled."""
+    """Enrol everybody in a folder; people who cannot be enrolled are reported with the reason, the others are enrolled."""
     from rich.console import Console
     from rich.progress import track
 

@@ -1,4 +1,4 @@
-"""Say who is in each image: one line a face, or with --json one object a line, per image."""
+"""Identify the people in each image: one line per face, or with --json one object on one line per image."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def described(sample: Sample, outcome: Outcome, names: dict[int, str]) -> dict[str, Any]:
-    """One face as JSON; a face that fails the quality gate names nobody."""
+    """One face as JSON; a face that fails the quality gate identifies nobody."""
     usable = sample.quality.acceptable
     person_id = outcome.person_id if usable else None
     return {

@@ -1,4 +1,4 @@
-"""Keys that seal templates and enrolment crops: show where and how they lie, give the device another one (docs/privacy.md)."""
+"""Keys that seal templates and enrolment crops: show where and how they are stored, replace the device's key (docs/privacy.md)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from device.storage.keys import DEVICE_KEY, NEXT_KEY, Kind, PersonKeys
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=("show", "rotate"), help="show: where and how they lie; rotate: another device key, everybody's key wrapped anew")
-    parser.add_argument("--to", choices=("file", "tpm"), help="rotate: keep the new key in its file or sealed by the TPM; without it as the one before")
+    parser.add_argument("action", choices=("show", "rotate"), help="show: how they are stored; rotate: replace the device's key, wrap people's keys with it")
+    parser.add_argument("--to", choices=("file", "tpm"), help="rotate: keep the new key in its file or sealed by the TPM; default: as the key before")
     parser.add_argument("--pcrs", default="", metavar="BANK:N,...", help="rotate --to tpm: it opens only while these PCRs stay as they are, such as sha256:7")
 
 
@@ -26,10 +26,10 @@ def run(args: argparse.Namespace) -> int:
 
 def show() -> None:
     place = keys.folder()
-    print(f"keys: {place}; whoever can open its keys and has the database can read templates: back it up apart from the database, or not at all")
-    print(f"device's key: {keys.kind_of(place / DEVICE_KEY) or 'none yet, the first enrolment makes it'}")
+    print(f"keys: {place}; anybody who can open these keys and has the database can read templates: back them up separately from the database, or not at all")
+    print(f"device's key: {keys.kind_of(place / DEVICE_KEY) or 'none yet; the first enrolment makes one'}")
     if pending := keys.kind_of(place / NEXT_KEY):
-        print(f"a rotation was cut off, its key is {pending}: `python -m device keys rotate` ends it")
+        print(f"a rotation was interrupted, its key is {pending}: `python -m device keys rotate` completes it")
     for file in sorted(place.glob("*.keys")):
         have, erased = PersonKeys(file.stem, place).counts()
         print(f"{file.name}: {have} people have a key, {erased} are erased")

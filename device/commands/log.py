@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", dest="until", type=last_moment, metavar="D", help="punches up to this day, included, or before this time")
     parser.add_argument("--person", metavar="REF", help="one person: id, code or exact name")
     add_export(parser)
-    parser.add_argument("--verify", action="store_true", help="recompute the hash chains; exit 1 where one is broken")
+    parser.add_argument("--verify", action="store_true", help="recompute the hash chains; exit 1 if one is broken")
     parser.set_defaults(usage_error=parser.error)
 
 
@@ -91,7 +91,7 @@ def _exported(rows: list[Row], form: str) -> bytes:
 
 
 def _local(row: Row) -> datetime:
-    """Wall-clock time here, without a zone, as a spreadsheet has it."""
+    """Local wall-clock time without a zone, as spreadsheets expect it."""
     return datetime.fromisoformat(row["occurred_at"].replace("Z", "+00:00")).astimezone().replace(tzinfo=None)
 
 

@@ -16,7 +16,7 @@ from device.vision.catalogue import Catalogue, ModelFile
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("list", "pull", "verify"))
-    parser.add_argument("names", nargs="*", metavar="NAME", help="of these only")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only these models")
     add_config(parser, ", for what is in use")
     add_json(parser, "one JSON list")
 
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _uses(settings: Settings) -> dict[str, tuple[bool, float | None]]:
-    """embedder -> (it is in use, ms a crop where this board has measured it); nothing is measured here."""
+    """Embedder -> (whether it is in use, ms per crop if this board has measured it). Nothing is measured here."""
     from device.vision.precision import choices_file, read  # loads onnxruntime: `verify` does without
 
     uses: dict[str, tuple[bool, float | None]] = {settings.embedder.model: (True, None)}
@@ -58,7 +58,7 @@ def _row(catalogue: Catalogue, entry: ModelFile, fault: str | None, uses: dict[s
 
 
 def _measured(catalogue: Catalogue, entry: ModelFile) -> dict[str, dict[str, Any]]:
-    """What an embedder's card says of it, by measure: "pairs" of a verification set, "device" of the whole device on photos."""
+    """Figures on an embedder's card, by measure: "pairs" of a verification set, "device" of the whole device on photos."""
     if entry.kind != "embedder":
         return {}
     from device.vision.embedder import Embedder
@@ -66,7 +66,7 @@ def _measured(catalogue: Catalogue, entry: ModelFile) -> dict[str, dict[str, Any
     try:
         card = Embedder(catalogue.place(entry), "cpu").card
     except ClockfaceError:
-        return {}  # `run` and `doctor` say why it does not load; a list goes on
+        return {}  # `run` and `doctor` report why it does not load; the list continues
     return {str(found.get("measure")): found for found in card.accuracy}
 
 

@@ -1,4 +1,4 @@
-"""Options that several commands have: one name, form and meaning each."""
+"""Options shared by several commands, each with one name, form and meaning."""
 
 from __future__ import annotations
 

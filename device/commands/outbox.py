@@ -1,4 +1,4 @@
-"""What waits for the company's systems.
+"""The outbox: events that wait for the company's systems.
 
 Actions: list (also without an action), dead (dead letters with the answer they got), replay and discard (dead letters: all,
 those of one target, or some by --id), fill NAME --from D (queue punches recorded before the target was there), drain
@@ -36,13 +36,13 @@ MOMENTS = ("last_delivered_at", "next_attempt_at", "error_at", "oldest_waiting_a
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("action", nargs="?", choices=ACTIONS, default="list", metavar="ACTION", help=", ".join(ACTIONS))
-    parser.add_argument("name", nargs="?", metavar="NAME", help="one target; without it all")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="one target (default: all)")
     parser.add_argument("--id", dest="ids", type=int, action="append", metavar="N", help="replay, discard: a dead letter by its number; may be repeated")
     parser.add_argument("--all", action="store_true", help="discard: all dead letters (of NAME)")
     parser.add_argument("--from", dest="since", type=first_moment, metavar="D", help="fill: punches from this day or time on")
     parser.add_argument("--to", dest="until", type=last_moment, metavar="D", help="fill: punches up to this day, included, or before this time")
-    parser.add_argument("--again", action="store_true", help="fill: what was delivered before is sent once more")
-    parser.add_argument("--once", action="store_true", help="drain: deliver what is due, then stop; exit 1 where something is left")
+    parser.add_argument("--again", action="store_true", help="fill: send events again that were delivered before")
+    parser.add_argument("--once", action="store_true", help="drain: deliver what is due, then stop; exit 1 if something is left")
     add_database(parser)
     add_config(parser)
     add_json(parser)

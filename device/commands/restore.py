@@ -1,4 +1,4 @@
-"""Bring back a backup: opened, checked (chains and all), then put in place of the database, which is kept."""
+"""Restore a backup: it is opened, checked with its hash chains, and replaces the database, which is kept."""
 
 from __future__ import annotations
 

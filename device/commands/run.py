@@ -41,7 +41,7 @@ from device.vision.camera.source import Source, default_source, open_source
 from device.vision.recogniser import Recogniser
 from device.web.live import Live
 
-DEMO = "demo"  # the source that needs no camera
+DEMO = "demo"  # the source without a camera
 RESTART_SECONDS = 5.0  # the camera loop has so long to see that it was asked to end
 
 
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _source(args: argparse.Namespace) -> str:
-    """The source asked for, or the one this machine has, which is said."""
+    """The requested source, or the one that this machine has, which is printed."""
     source: str = args.source or default_source()
     if args.source is None:
         print("no camera found: playing the demo (--source demo)" if source == DEMO else f"camera: {source}", flush=True)
@@ -87,7 +87,7 @@ def _source(args: argparse.Namespace) -> str:
 
 
 def _restored(settings: Settings, given: str | None, demo: bool) -> Path:
-    """The database, after a backup that waits for this start was put in its place, or a damaged one was rescued. A demo has its own."""
+    """Prepare and open the database: a staged backup is put in place, a damaged file is restored. The demo has a database of its own."""
     database = database_path(settings, given)
     if demo and not given:
         database = database.with_name("demo.db")
@@ -97,7 +97,7 @@ def _restored(settings: Settings, given: str | None, demo: bool) -> Path:
 
 
 def _recogniser(settings: Settings, store: Store, demo: bool) -> Recogniser:
-    """It recognises whoever is enrolled, also by templates of another model."""
+    """Load the recogniser, and make templates again for people enrolled with another model."""
     recogniser = Recogniser(settings)
     if demo:
         _enrol_demo(store, recogniser)
@@ -108,8 +108,8 @@ def _recogniser(settings: Settings, store: Store, demo: bool) -> Recogniser:
 
 @contextmanager
 def _background(settings: Settings, store: Store, demo: bool) -> Iterator[None]:
-    """Deliver punches and look after the database while the block runs."""
-    targets = () if demo else settings.connectors  # what a demo records is nobody's working time
+    """Deliver punches and run periodic tasks while the block runs."""
+    targets = () if demo else settings.connectors  # punches of a demo are nobody's working time
     with delivering(store.path, dataclasses.replace(settings, connectors=targets), _say), upkeep(store.path, settings, _say):
         yield
 
@@ -171,27 +171,27 @@ class CameraLoop:
             cv2.imwrite(str(self._annotated / f"{scene.frame.index:06d}.jpg"), annotate(scene))
 
     def _keep_pace(self, begun: float) -> None:
-        """Search faces at a smaller width where the machine is slow."""
+        """Search faces at a smaller width if the machine is slow."""
         if self._camera.live and self._pace.frame(begun, time.monotonic()):
             self._status.say(self._pace.words)
         self._pipeline.recogniser.detector.coarser = self._pace.coarser
 
 
 def restored_by_start(store: Store, live: Live) -> None:
-    """The database is damaged: where a sound copy of it is there, start again, which restores it (`device/storage/recovery.py`)."""
+    """Handle a damaged database: if there is a good copy, restart, which restores it (`device/storage/recovery.py`)."""
     copy = recovery.copy_of(store.path)
     if copy.exists() and not recovery.damage(copy) and recovery.damage(store.path):
         live.restart.set()
 
 
 def start_again() -> None:
-    """The same command in this process's place; every file of the old one is closed by that."""
-    print("starting again", flush=True)
+    """Replace this process by the same command; that closes all of its files."""
+    print("restarting", flush=True)
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def start_again_without_camera(live: Live, seconds: float = RESTART_SECONDS, again: Callable[[], None] = start_again) -> None:
-    """A loop that waits for a lost camera does not see that it was asked: then this thread starts again."""
+    """Restart from this thread if the loop does not react, since it may wait for a lost camera."""
     live.restart.wait()
     time.sleep(seconds)
     again()
@@ -199,7 +199,7 @@ def start_again_without_camera(live: Live, seconds: float = RESTART_SECONDS, aga
 
 @contextmanager
 def serving(args: argparse.Namespace, settings: Settings, pipeline: Pipeline, signals: Signals) -> Iterator[Live]:
-    """The pages, for as long as the terminal runs; a clip that is only played needs none unless told."""
+    """Serve the pages while the terminal runs; a clip that is only played has none unless requested."""
     if args.no_web and args.web:
         raise ConfigError("--web and --no-web: give one of them", code="config.together")
     if args.no_web or (args.once and not args.web):
@@ -217,10 +217,10 @@ def serving(args: argparse.Namespace, settings: Settings, pipeline: Pipeline, si
 
 
 def say_healthy() -> None:
-    """A picture has gone through: whoever waits for it is told, a release on trial is kept."""
+    """Called after the first processed frame: report it to systemd and confirm a release on trial."""
     ready()
     installation = Installation.here()
-    if installation and installation.on_trial and os.access(installation.root, os.W_OK):  # else the unit confirms it, as root
+    if installation and installation.on_trial and os.access(installation.root, os.W_OK):  # otherwise the unit confirms it, as root
         from device.maintenance.update.install import confirm  # needs the library for signatures: only here
 
         confirm(installation, print)
@@ -233,7 +233,7 @@ def _enrol_demo(store: Store, recogniser: Recogniser) -> None:
 
 
 class Status:
-    """Punches as lines; who is in view on one line that is drawn over, unless headless."""
+    """Prints punches as lines, and the people in view on one line that is updated, unless headless."""
 
     def __init__(self, headless: bool) -> None:
         self.headless = headless
@@ -258,7 +258,7 @@ class Status:
         self._line(f"end: {self._frames} frames in {time.monotonic() - self._started:.1f} s")
 
     def camera(self, state: str) -> None:
-        """Say it when the camera turns black or slow, and when it is well again."""
+        """Report when the camera becomes black or slow, and when it recovers."""
         if state != self._camera:
             self._camera = state
             self._line(f"camera: {state}")

@@ -1,4 +1,4 @@
-"""What is planned: the site's rules, shifts, plans, who works them, holidays, absence, locked periods (docs/timesheets.md).
+"""The schedule: rules of the site, shifts, plans, assignments, holidays, absences, locked periods (docs/timesheets.md).
 
 Shifts and plans are never changed: add new ones and assign them from a day on. REF is an id, a code or an exact name.
 """
@@ -20,7 +20,7 @@ from device.commands.database import open_store
 from device.commands.options import add_config, add_database
 from device.storage.store import Store, StoreError
 
-BY = "schedule"  # who the audit names
+BY = "schedule"  # the author in the audit
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,17 +33,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_nothing(action: argparse.ArgumentParser) -> None:
-    """For an action without options of its own."""
+    """For an action without further options."""
 
 
 def _add_site(action: argparse.ArgumentParser) -> None:
     action.add_argument("--zone", help="time zone, such as Europe/Berlin")
     action.add_argument("--day-start", metavar="HH:MM", help="when a day begins")
-    action.add_argument("--longest-stay-hours", type=int, metavar="H", help="punches further apart do not belong together")
-    action.add_argument("--repeat-minutes", type=int, metavar="M", help="the same direction again so soon is one punch")
-    action.add_argument("--rounding-minutes", type=int, choices=ROUNDINGS, help="each punch to the nearest")
+    action.add_argument("--longest-stay-hours", type=int, metavar="H", help="punches that are further apart belong to different stays")
+    action.add_argument("--repeat-minutes", type=int, metavar="M", help="the same direction again within this time counts as one punch")
+    action.add_argument("--rounding-minutes", type=int, choices=ROUNDINGS, help="round each punch to the nearest multiple")
     action.add_argument("--minimum-breaks", metavar="PAIRS", help="work:break in minutes, 360:30,540:45; 'none'")
-    action.add_argument("--four-eyes", action=argparse.BooleanOptionalAction, help="nobody approves their own request")
+    action.add_argument("--four-eyes", action=argparse.BooleanOptionalAction, help="nobody may approve their own request")
 
 
 def _add_shift(action: argparse.ArgumentParser) -> None:
@@ -113,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _act(store: Store, planned: Planning, args: argparse.Namespace) -> str:
-    """Do it; what to say."""
+    """Carry out the action; returns the message."""
     day = planning.day
     if args.action == "show":
         return _shown(store, planned)

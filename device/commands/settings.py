@@ -1,4 +1,4 @@
-"""List, set and unset what the settings page sets, in force from the next start of the terminal; or describe every setting there is."""
+"""List, set and unset the settings of the settings page, in force from the next start of the terminal; or describe every setting."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
             print(json.dumps(flat) if args.json else "\n".join(f"{name} = {value!r}" for name, value in flat.items()) or "nothing is set on the settings page")
             return 0
         known = {setting.name: setting for setting in stored_settings.editable()}
-        kept = {f"{section}.{key}" for section, table in stored_settings.read(store).items() for key in table}  # also what this version knows no more
+        kept = {f"{section}.{key}" for section, table in stored_settings.read(store).items() for key in table}  # unknown ones too
         if args.name not in (known if args.action == "set" else {*known, *kept}) or (args.action == "set") == (args.value is None):
             raise ConfigError("usage: settings set NAME VALUE, settings unset NAME; NAME is one of " + ", ".join(known), code="config.usage")
         value = stored_settings.parsed(known[args.name], args.value) if args.action == "set" else None

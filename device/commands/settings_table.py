@@ -21,7 +21,7 @@ def sections() -> dict[str, tuple[Setting, ...]]:
 
 
 def rows() -> list[dict[str, Any]]:
-    """A row for each setting, as JSON has it; `connector` is the kind, and null outside `[connectors.NAME]`."""
+    """One row per setting, for JSON; `connector` is the kind, and null outside `[connectors.NAME]`."""
     of_connectors = [_row(setting, kind) for kind, settings in described_kinds().items() for setting in settings]
     return [_row(setting, None) for setting in every_setting()] + of_connectors
 
@@ -58,7 +58,7 @@ def _cells(setting: Setting) -> tuple[str, ...]:
 
 
 def _default(setting: Setting) -> str:
-    """As it would stand in the file."""
+    """The default as it is written in the file."""
     return "must be given" if setting.needed else json.dumps(setting.default)
 
 

@@ -19,9 +19,9 @@ from device.vision.recogniser import Recogniser
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("enrolled", type=Path, metavar="FOLDER", help="a sub-folder a person; the first photo of each is enrolled, the others are searched")
+    parser.add_argument("enrolled", type=Path, metavar="FOLDER", help="one sub-folder per person; the first photo of each is enrolled, the others are searched")
     parser.add_argument("--strangers", type=Path, metavar="DIR", required=True, help="photos of people who are not in FOLDER")
-    parser.add_argument("--model", action="append", default=[], metavar="NAME", help="in place of the setting; several compare these models")
+    parser.add_argument("--model", action="append", default=[], metavar="NAME", help="instead of the setting; several models are compared")
     parser.add_argument("--gallery", type=int, default=0, metavar="N", help="fill the gallery up to N people with strangers, who are then not searched")
     add_config(parser)
     add_json(parser)

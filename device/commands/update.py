@@ -1,4 +1,4 @@
-"""Install a signed bundle, list releases, go back, say whose bundles are trusted.
+"""Install a signed bundle, list releases, go back, manage trusted keys.
 
     update BUNDLE         verify, install beside the release in force, switch, examine, start; back by itself where that fails
     update list           the releases on this device
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", metavar="BUNDLE|ACTION", help="a .bundle file, or list, rollback, trust, distrust, guard, confirm")
     parser.add_argument("key", nargs="?", metavar="KEY", help="for trust: the .pub file; for distrust: the id that `update list` shows")
     parser.add_argument("--root", type=Path, metavar="DIR", help="the installation (without it: the one this program runs in)")
-    parser.add_argument("--service", metavar="UNIT", help="the systemd unit to be started anew; without it the release is kept at the next good start")
+    parser.add_argument("--service", metavar="UNIT", help="the systemd unit to restart; without it the release is confirmed at the next good start")
     parser.add_argument("--older", action="store_true", help="take a bundle that was built before the release in force")
     add_database(parser)
     add_config(parser)

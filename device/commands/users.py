@@ -1,4 +1,4 @@
-"""List the logins of the web pages, add one, give a new password, unlock after too many failures. For whoever may log in to the board itself."""
+"""List the logins of the web pages, add one, give a new password, unlock after too many failures. For people who may log in to the board itself."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from device.web.access.accounts import ROLES, AccountError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("list", "add", "password", "unlock"))
     parser.add_argument("login", nargs="?")
-    parser.add_argument("--role", choices=ROLES, default="viewer", help="of a new user")
+    parser.add_argument("--role", choices=ROLES, default="viewer", help="role of a new user")
     add_database(parser)
     add_config(parser)
     add_json(parser)

@@ -22,11 +22,11 @@ NEEDED = ("wheels/", "requirements/", "device/", "clockface.py")  # of the bundl
 
 
 class CannotInstall(Exception):
-    """The bundle cannot be installed; says why."""
+    """The bundle cannot be installed; the message gives the reason."""
 
 
 def verified(bundle: tarfile.TarFile, key: Path, workspace: Path) -> dict[str, Any]:
-    """The manifest, once openssl has found the key's signature good and every file has the hash that it states."""
+    """The manifest, after openssl has verified the signature and every file has the stated hash."""
     manifest, signatures = (_content(bundle, name) for name in ("manifest.json", "signatures.json"))
     raw = subprocess.run(["openssl", "pkey", "-pubin", "-in", str(key), "-outform", "DER"], capture_output=True, check=True).stdout[-32:]
     signature = json.loads(signatures).get(hashlib.sha256(raw).hexdigest()[:16])
@@ -60,7 +60,7 @@ def install(folder: Path, root: Path) -> int:
         raise CannotInstall(f"expected one .bundle and trusted.pub in {folder}, found {len(bundles)} bundles")
     root.mkdir(mode=0o755, parents=True, exist_ok=True)
     if (root / "current").exists():
-        return _update([str(root / "clockface")], bundles[0], key, root)  # nothing to be bootstrapped any more
+        return _update([str(root / "clockface")], bundles[0], key, root)  # already installed: a normal update
     with tempfile.TemporaryDirectory(prefix=".bootstrap-", dir=root) as beside, tarfile.open(bundles[0], "r:") as bundle:
         workspace = Path(beside)
         manifest = verified(bundle, key, workspace)
@@ -73,7 +73,7 @@ def install(folder: Path, root: Path) -> int:
 
 
 def _python(release: Path, root: Path, manifest: dict[str, Any]) -> str:
-    """The interpreter of the environment that the release will have: made here, found there by `update`."""
+    """The interpreter of the release's environment: made here, reused by `update`."""
     if not manifest["python"]:
         return sys.executable
     spec = importlib.util.spec_from_file_location("environments", release / "device/maintenance/update/environment.py")

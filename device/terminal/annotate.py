@@ -1,4 +1,4 @@
-"""Draw what the terminal sees: box, name and state of everybody in view."""
+"""Draws box, name and state of everybody in view."""
 
 from __future__ import annotations
 

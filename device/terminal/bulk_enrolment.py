@@ -1,4 +1,4 @@
-"""Many enrolled at once: which photos belong to whom, from sub-folders or from a list in CSV, and one person of it."""
+"""Bulk enrolment: assigns photos to people, from sub-folders or a CSV list, and enrols one person of the plan."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from device.terminal.enrolment import EnrolmentError, check_new, check_same, sam
 from device.vision.images import IMAGE_SUFFIXES, picture
 from device.vision.recogniser import Recogniser, Sample
 
-MOST_PEOPLE = 5000  # of one list
-MOST_PHOTOS = 12  # of one person: more make no better gallery
+MOST_PEOPLE = 5000  # in one list
+MOST_PHOTOS = 12  # of one person; more do not improve recognition
 NAMED_WITH_CODE = re.compile(r"(.+?)\s*\(([^()]+)\)")  # "Ada Kern (E17)"
 
 
 class BulkError(ClockfaceError):
-    """A list that cannot be read; the message says what is wrong with it."""
+    """A list cannot be read; the message gives the reason."""
 
     code = "bulk"
 
 
 @dataclass(frozen=True)
 class Enrollee:
-    """One person to be enrolled."""
+    """One person to enrol."""
 
     name: str
     code: str
@@ -40,7 +40,7 @@ class Enrollee:
 
 
 def from_folders(paths: Sequence[str]) -> list[Enrollee]:
-    """A sub-folder a person, named like the person, with the code in brackets if there is one: "Ada Kern (E17)"."""
+    """One sub-folder per person, named like the person, optionally with the code in brackets: "Ada Kern (E17)"."""
     found: dict[str, list[str]] = {}
     for path in sorted(paths):
         parts = PurePosixPath(path)
@@ -116,7 +116,7 @@ def _checked(name: str, code: str, photos: Sequence[str], problem: str = "") -> 
 
 
 def _each_once(entries: Sequence[Enrollee]) -> list[Enrollee]:
-    """A code or a photo that stands there twice is a mistake in the list."""
+    """Report codes and photos that occur twice in the list."""
     codes, photos = [entry.code.casefold() for entry in entries if entry.code], [photo for entry in entries for photo in entry.photos]
     twice = {code for code in codes if codes.count(code) > 1} if len(set(codes)) < len(codes) else set()
     shared = {photo for photo in photos if photos.count(photo) > 1} if len(set(photos)) < len(photos) else set()
@@ -139,7 +139,7 @@ class Enrolled:
 
 
 def enrol_one(store: Store, recogniser: Recogniser, name: str, code: str, photos: Mapping[str, bytes], consent: ConsentDraft) -> Enrolled:
-    """Enrol one person from photos; poor ones are left out as long as a good one is there.
+    """Enrol one person from photos; poor photos are left out if at least one is good.
 
     A code that is there already names somebody who gets templates now, if the name is the same and there are none yet.
 

@@ -1,4 +1,4 @@
-"""The camera lent to an enrolment: while one is open its frames make no punches but crops, then a test recognition.
+"""Enrolment capture: while an enrolment is open, frames go to enrolment instead of recognition, then to a test recognition.
 
 The camera loop calls `process` with every frame; pages begin, look and end. What is captured stays in memory until it is
 stored with its consent, and is dropped when nobody has looked at it for a while.
@@ -21,22 +21,22 @@ from device.vision.decision import Decision, Outcome
 from device.vision.gallery import Gallery
 from device.vision.recogniser import Recogniser, Sample
 
-FORGOTTEN_SECONDS = 20.0  # without a look from the page: the operator has gone, the camera goes back to work
+FORGOTTEN_SECONDS = 20.0  # without a poll of the page the operator has left, and recognition resumes
 
 
 @dataclass(frozen=True)
 class Draft:
-    """An enrolment that is not stored yet, and once it is, whom to test."""
+    """An enrolment that is not stored yet; after storing, the person to test."""
 
     operator_id: int
     name: str
     code: str
-    person_id: int | None = None  # of somebody who is there already, without templates
+    person_id: int | None = None  # of a person who exists already, without templates
     consent: ConsentDraft | None = None
     samples: tuple[Sample, ...] = ()
     embeddings: NDArray[np.float32] | None = None  # (N, D)
     stored_id: int | None = None  # the person once stored
-    look_alike: tuple[int, float] | None = field(default=None)  # person id and score of somebody enrolled who looks like this
+    look_alike: tuple[int, float] | None = field(default=None)  # person id and score of a similar person who is enrolled
 
 
 class Booth:
@@ -60,7 +60,7 @@ class Booth:
     # the camera loop
 
     def process(self, frame: Frame) -> Scene | None:
-        """Use a frame for the enrolment; None where none needs it and the terminal does its usual work."""
+        """Use a frame for the enrolment; None if no enrolment needs it, so that it goes to recognition."""
         if self._capture is None and self._trial is None:
             return None
         with self._lock:
@@ -91,7 +91,7 @@ class Booth:
             self._trial, self._capture = None, GuidedCapture(self.recogniser, self._seconds_a_view)
 
     def progress(self) -> Progress | None:
-        """How the capture goes; takes its crops into the draft once it is done."""
+        """Progress of the capture; when it is done, its crops are taken into the draft."""
         with self._lock:
             self._looked_at = self._monotonic()
             if self._capture is None:
@@ -104,7 +104,7 @@ class Booth:
             return progress
 
     def begin_trial(self, gallery: Gallery, threshold: float) -> None:
-        """Test whether the camera recognises whom it sees now; records nothing."""
+        """Start a test recognition, which records nothing."""
         with self._lock:
             assert self.recogniser is not None
             self._looked_at = self._monotonic()
@@ -116,7 +116,7 @@ class Booth:
             return self._trial.outcome if self._trial else None
 
     def end(self) -> None:
-        """Drop everything; the terminal goes back to its usual work."""
+        """Drop everything; recognition resumes."""
         with self._lock:
             self._draft = self._capture = self._trial = None
 

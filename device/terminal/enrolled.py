@@ -1,4 +1,4 @@
-"""Who is enrolled: the gallery of a store for a recogniser's model."""
+"""The gallery of a store for a recogniser's model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from device.vision.recogniser import Recogniser
 
 
 def gallery_of(store: Store, recogniser: Recogniser) -> Gallery:
-    """Everybody enrolled and active whose templates are of this model; that they were read is audited."""
+    """All templates of active people for this model; reading them is audited."""
     card = recogniser.embedder.card
     gallery = Gallery(card.model_id, card.embedding_size)
     _, person_ids, matrix = store.templates(card.model_id)

@@ -1,4 +1,4 @@
-"""Enrolment: pictures or frames of one person -> good crops -> templates, refused by name and reason."""
+"""Enrolment: pictures or frames of one person -> good crops -> templates, or a refusal with the reason."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ APART_SECONDS = 0.25  # between two crops of a capture, so that they differ
 
 
 class EnrolmentError(ClockfaceError):
-    """Somebody cannot be enrolled with these pictures; the message says why and what to do."""
+    """A person cannot be enrolled with these pictures; the message says why and what to do."""
 
     code = "enrolment"
 
@@ -52,7 +52,7 @@ def sample_picture(recogniser: Recogniser, image: NDArray[np.uint8], source: str
 
 
 def capture(recogniser: Recogniser, frames: Iterable[Frame]) -> list[Sample]:
-    """The best crops of the person nearest to the camera, some time apart from each other.
+    """The best crops of the person nearest to the camera, at least `APART_SECONDS` apart.
 
     Raises:
         EnrolmentError: fewer than two good crops; it says what was wrong most often.
@@ -99,7 +99,7 @@ def enrol(
     sources: Sequence[str],
     consent: ConsentDraft | None = None,
 ) -> Person:
-    """Store somebody with a template a sample, all or nothing.
+    """Store a person with one template per sample, all or nothing.
 
     Raises:
         EnrolmentError: the face already belongs to somebody else, or the pictures show different people.
@@ -115,7 +115,7 @@ def enrol(
 
 
 def template_drafts(model_id: str, embeddings: NDArray[np.float32], samples: Sequence[Sample], sources: Sequence[str]) -> list[TemplateDraft]:
-    """What is stored of each crop; embeddings (N, D) float32 for N samples."""
+    """The template drafts of N samples; embeddings are (N, D) float32."""
     return [
         TemplateDraft(model_id, embedding, sample.quality.score, encoded(sample.crop), source)
         for embedding, sample, source in zip(embeddings, samples, sources, strict=True)
@@ -136,7 +136,7 @@ def check_new(store: Store, gallery: Gallery, embeddings: NDArray[np.float32], t
 
 
 def check_same(embeddings: NDArray[np.float32], threshold: float, sources: Sequence[str]) -> None:
-    """Refuse a picture that looks like nobody in the other ones."""
+    """Refuse a picture of somebody other than the person in the other pictures."""
     if len(embeddings) < 2:
         return
     scores = embeddings @ embeddings.T
@@ -150,7 +150,7 @@ def check_same(embeddings: NDArray[np.float32], threshold: float, sources: Seque
 
 
 def alike(samples: Sequence[Sample], embeddings: NDArray[np.float32], threshold: float, fewest: int = 5) -> tuple[list[Sample], NDArray[np.float32]]:
-    """Leave out crops of a guided capture that look like nobody in the other ones.
+    """Leave out crops of a guided capture that do not look like the person in the other crops.
 
     Args:
         embeddings: (N, D) float32, unit length, one a sample.

@@ -1,4 +1,4 @@
-"""Guided capture: front, left, right; says what is wrong with the picture and chooses the good crops by itself.
+"""Guided capture of front, left and right views: it gives guidance and selects good crops automatically.
 
 Pure but for the recogniser it is given: frames come in, progress comes out, time is the frames' own.
 """
@@ -16,22 +16,22 @@ from device.vision.recogniser import Recogniser, Sample
 View = Literal["front", "left", "right"]
 VIEWS: tuple[View, ...] = ("front", "left", "right")
 WANTED: dict[View, int] = {"front": 3, "left": 2, "right": 2}  # crops
-FEWEST, MOST = 5, 8  # crops of an enrolment
+FEWEST, MOST = 5, 8  # number of crops of an enrolment
 TURNED = 0.12  # yaw, eye distances: more is a side view, less a front view
-SECONDS_A_VIEW = 8.0  # then the next view comes; a side view may stay empty
-SETTLE_SECONDS = 1.0  # a view goes on at least so long, so that there is something to choose from
+SECONDS_A_VIEW = 8.0  # longest time for one view; a side view may stay empty
+SETTLE_SECONDS = 1.0  # shortest time for one view, so that there is a choice of crops
 LONGEST_SECONDS = 45.0
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a capture stands, for the screen."""
+    """Progress of a capture, for the screen."""
 
     state: Literal["capturing", "done", "failed"]
-    view: View  # what the person is to show now
+    view: View  # view requested now
     taken: int  # good crops so far, at most `wanted`
     wanted: int
-    reason: str  # a key of quality.GUIDANCE, "nobody", "two_people", or "" while all is well
+    reason: str  # a key of quality.GUIDANCE, "nobody", "two_people", or "" if nothing is wrong
 
 
 class GuidedCapture:
@@ -47,13 +47,13 @@ class GuidedCapture:
         self._seconds_a_view = seconds_a_view
         self._pools: dict[View, list[tuple[float, Sample]]] = {view: [] for view in VIEWS}
         self._faults: Counter[str] = Counter()
-        self._index = 0  # of the view asked for
+        self._index = 0  # of the requested view
         self._began: float | None = None
         self._view_began = 0.0
         self.progress = Progress("capturing", "front", 0, sum(WANTED.values()), "nobody")
 
     def add(self, frame: Frame) -> Progress:
-        """Look at one frame."""
+        """Process one frame."""
         if self.progress.state != "capturing":
             return self.progress
         if self._began is None:
@@ -65,7 +65,7 @@ class GuidedCapture:
         return self.progress
 
     def _take(self, frame: Frame) -> str:
-        """Keep the crop if it is good; returns what is wrong with it, else an empty text."""
+        """Keep the crop if it is good; returns the reason if it is not, else an empty text."""
         faces = self._recogniser.detector.detect(frame.image)
         if not faces:
             return "nobody"
@@ -78,7 +78,7 @@ class GuidedCapture:
         return ""
 
     def _move_on(self, now: float) -> None:
-        """To the next view once this one has enough, or takes too long."""
+        """Go on to the next view when this one has enough crops or takes too long."""
         if self._index >= len(VIEWS):
             return
         view, spent = VIEWS[self._index], now - self._view_began
@@ -97,7 +97,7 @@ class GuidedCapture:
         return Progress(state, VIEWS[min(self._index, len(VIEWS) - 1)] if not finished else "front", min(chosen, wanted), wanted, reason)
 
     def samples(self) -> list[Sample]:
-        """The crops to enrol with: the best of each view, filled up from all of them where a view stayed empty."""
+        """The crops to enrol with: the best of each view, filled up from all views if one stayed empty."""
         chosen = [found for view in VIEWS for found in best_apart(self._pools[view], WANTED[view])]
         if len(chosen) < FEWEST:
             everything = [found for pool in self._pools.values() for found in pool]
@@ -105,7 +105,7 @@ class GuidedCapture:
         return [sample for _, sample in chosen[:MOST]]
 
     def worst(self) -> str:
-        """What was wrong most often."""
+        """The most frequent reason for rejected crops."""
         return next((reason for reason, _ in self._faults.most_common() if reason), "nobody")
 
 

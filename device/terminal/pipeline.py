@@ -26,7 +26,7 @@ from device.vision.tracker import Track, Tracker
 
 @dataclass
 class Subject:
-    """Somebody in front of the camera: one track and what is known of it."""
+    """A person in front of the camera: one track and its outcome so far."""
 
     track: Track
     stretch: int
@@ -36,7 +36,7 @@ class Subject:
     quality: Quality | None = None  # of the newest crop, for guidance
     outcome: Outcome = field(default_factory=lambda: Outcome("undecided", "no good picture yet"))
     person: Person | None = None
-    result: Punch | NotRecorded | None = None  # what came of a known person
+    result: Punch | NotRecorded | None = None  # result for a known person
     counted: bool = False  # as a sighting
 
     @property
@@ -55,7 +55,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Scene:
-    """What one frame showed and what came of it."""
+    """People in one frame, and the punches recorded with it."""
 
     frame: Frame
     subjects: tuple[Subject, ...]
@@ -63,7 +63,7 @@ class Scene:
 
 
 class Pipeline:
-    """Takes frames, gives scenes, writes punches.
+    """Processes frames into scenes and records punches.
 
     Args:
         recogniser: detector, quality gate and embedder.
@@ -86,8 +86,8 @@ class Pipeline:
         self.questions = Questions()
         self._subjects: dict[int, Subject] = {}  # by track id
         self._visits: dict[int, LastPunch] = {}  # by person id: punches of this run
-        self._seen: dict[int, float] = {}  # by person id: when last recognised, since their last punch or before
-        self._recorded: list[tuple[Person, Punch]] = []  # on disk and in no scene yet, where the store failed in between
+        self._seen: dict[int, float] = {}  # by person id: time last recognised
+        self._recorded: list[tuple[Person, Punch]] = []  # on disk, but not yet in a scene because the store failed in between
         self._searched = float("-inf")  # time of the last frame that was searched for faces
         self._shown: tuple[Subject, ...] = ()  # what it showed
         self._version = -1
@@ -116,26 +116,26 @@ class Pipeline:
         return Scene(frame, self._shown, punches)
 
     def searched(self, frame: Frame) -> bool:
-        """Whether this frame was looked at, not only shown."""
+        """Whether this frame was searched, not only shown."""
         return frame.time == self._searched
 
     def _pause_ms(self) -> int:
-        """Between two frames that are searched; a decision needs a picture sooner than a face that is merely followed."""
+        """Pause between two searched frames; it is shorter while a decision is open."""
         detector = self.settings.detector
         settled = bool(self._shown) and all(subject.outcome.state != "undecided" for subject in self._shown)
         return max(detector.interval_ms, detector.settled_ms) if settled else detector.interval_ms
 
     def reload(self) -> None:
-        """Read the gallery again if another process, or nobody yet, has changed it."""
+        """Read the gallery again if any process has changed it, and at the start."""
         version = self.store.data_version()
         if version != self._version:
             gallery, people = gallery_of(self.store, self.recogniser), self.store.people(active_only=True)
             self.gallery, self.threshold = gallery, self.recogniser.threshold(len(gallery))
             self._people = {person.id: person for person in people}
-            self._version = version  # last: what could not be read is read again
+            self._version = version  # set last, so that a failed reading is repeated
 
     def _subject(self, track: Track, now: float) -> Subject:
-        """The subject of a track; a new one when the track is new or may have changed hands."""
+        """The subject of a track; a new one if the track is new or may show another person now."""
         subject = self._subjects.get(track.id)
         if subject is None or subject.stretch != track.stretch:
             first_look = now + self.settings.decision.interval_ms / 1000
@@ -178,10 +178,10 @@ class Pipeline:
             outcome = subject.decision.add(match, self.threshold)
         subject.outcome = outcome
         if subject.person is not None and (isinstance(subject.result, Punch) or (subject.result and subject.result.at)):
-            self._seen[subject.person.id] = now  # lingers; who was not recorded does not
+            self._seen[subject.person.id] = now  # only people who were recorded count as lingering
 
     def _conclude(self, subject: Subject, now: float) -> None:
-        """A known person is recorded once a visit, an unknown one counted. Where the store fails, the next frame tries the same again."""
+        """Record a known person once per visit, count an unknown one. If the store fails, the next frame retries."""
         outcome = subject.outcome
         if outcome.state == "unknown" and not subject.counted:
             self.store.add_sighting(now, 1, outcome.score)
@@ -216,7 +216,7 @@ class Pipeline:
             self._record(subject.person, draft, [subject])
 
     def _settle(self, question: Question, subjects: Sequence[Subject]) -> None:
-        """An answer is recorded for the time at which the person was recognised; what no answer means the settings say."""
+        """Record an answer with the time of recognition; the settings define what happens without an answer."""
         settings = self.settings.attendance
         concerned = [subject for subject in subjects if subject.person is not None and subject.person.id == question.person.id]
         if question.answer is None and settings.unanswered == "none":
@@ -241,7 +241,7 @@ class Pipeline:
         self._recorded.append((person, punch))
 
     def _start_anew(self, subject: Subject) -> None:
-        """Somebody was deactivated or erased, maybe by another process, since the votes were cast."""
+        """Reset a subject whose person was deactivated or erased, maybe by another process, in the meantime."""
         subject.decision, subject.person, subject.outcome = Decision(self.settings.decision), None, Outcome("undecided", "no good picture yet")
 
     def _last_punch(self, person_id: int, now: float) -> LastPunch | None:

@@ -1,4 +1,4 @@
-"""Which direction? Asked of somebody who was recognised, answered on the kiosk's buttons, over when the time is.
+"""Direction prompts: after recognition a person is asked for the direction and answers with the kiosk's buttons within a time limit.
 
 The camera loop asks and records, a page answers: one lock, no waiting. The clock is handed in.
 """
@@ -15,7 +15,7 @@ from device.storage.records import Direction, Person, PunchDraft
 
 @dataclass(frozen=True)
 class Question:
-    token: str  # what an answer must name: nobody answers for somebody who was not asked
+    token: str  # must be given with an answer, so that it belongs to this question
     person: Person
     draft: PunchDraft  # with the suggested direction
     until: float  # s since the epoch
@@ -23,7 +23,7 @@ class Question:
 
 
 class Questions:
-    """The open questions, one a person."""
+    """The open questions, one per person."""
 
     def __init__(self, token: Callable[[], str] = lambda: secrets.token_urlsafe(12)) -> None:
         self._token = token
@@ -31,12 +31,12 @@ class Questions:
         self._open: dict[int, Question] = {}  # by person id
 
     def ask(self, person: Person, draft: PunchDraft, until: float) -> None:
-        """Ask somebody who is not being asked already."""
+        """Ask a person who is not being asked already."""
         with self._lock:
             self._open.setdefault(person.id, Question(self._token(), person, draft, until))
 
     def answer(self, token: str, direction: Direction, now: float) -> bool:
-        """Take an answer; False where the question is over or never was."""
+        """Take an answer; False if the question has expired or never existed."""
         with self._lock:
             found = next((q for q in self._open.values() if secrets.compare_digest(q.token.encode(), token.encode("utf-8", "replace"))), None)
             if found is None or found.answer is not None or now >= found.until:
@@ -45,7 +45,7 @@ class Questions:
             return True
 
     def open(self) -> tuple[Question, ...]:
-        """Those that wait for an answer, the first asked first."""
+        """Questions without an answer, in the order they were asked."""
         with self._lock:
             return tuple(question for question in self._open.values() if question.answer is None)
 
@@ -54,11 +54,11 @@ class Questions:
             return person_id in self._open
 
     def settled(self, now: float) -> list[Question]:
-        """Those that were answered or are over; a clock that was set back to before the question ends it, too. They stay until they are dropped."""
+        """Questions that were answered or have expired; a clock set back to before the question also ends it. They stay until they are dropped."""
         with self._lock:
             return [q for q in self._open.values() if q.answer is not None or not q.draft.occurred_at <= now < q.until]
 
     def drop(self, person_id: int) -> None:
-        """What came of it is on disk, or somebody was recorded in another way meanwhile."""
+        """Remove a question: its result is on disk, or the person was recorded in another way."""
         with self._lock:
             self._open.pop(person_id, None)

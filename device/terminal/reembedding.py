@@ -1,4 +1,4 @@
-"""After a change of model: templates are made again from the crops kept at enrolment; who has none must be enrolled again."""
+"""After a change of model: templates are made again from the crops kept at enrolment; people without crops must be enrolled again."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from device.vision.recogniser import Recogniser
 
 @dataclass(frozen=True)
 class Renewal:
-    """What became of the people whom the model in force could not recognise."""
+    """Result for the people whom the model in force could not recognise."""
 
     renewed: tuple[Person, ...]
-    to_enrol: tuple[Person, ...]  # without a crop: only they themselves can help
+    to_enrol: tuple[Person, ...]  # without a crop: they must come to the camera
 
     def lines(self, model: str) -> list[str]:
-        """What the terminal says of it; nothing where nothing was to be done."""
+        """Lines to report; empty if there was nothing to do."""
         said = [f"templates of {len(self.renewed)} people were made again for {model}"] if self.renewed else []
         names = ", ".join(f"{person.name} (id {person.id})" for person in self.to_enrol)
         return [*said, f"not recognised by {model}, enrol again: {names}"] if names else said
 
 
 def waiting(store: Store, recogniser: Recogniser) -> str | None:
-    """What a command that changes nothing says of people whom this model does not know yet; None where it knows all."""
+    """Note of a read-only command about people whom this model does not know yet; None if it knows everybody."""
     people = store.people_without_templates(recogniser.embedder.card.model_id)
     if not people:
         return None
@@ -38,7 +38,7 @@ def waiting(store: Store, recogniser: Recogniser) -> str | None:
 
 
 def renew(store: Store, recogniser: Recogniser) -> Renewal:
-    """Make templates for everybody active who has none of this model; those of other models stay as they are."""
+    """Make templates for all active people who have none of this model; those of other models stay."""
     model_id = recogniser.embedder.card.model_id
     renewed, to_enrol = [], []
     for person in store.people_without_templates(model_id):
@@ -56,6 +56,6 @@ def renew(store: Store, recogniser: Recogniser) -> Renewal:
 
 
 def decoded(kept: KeptCrop) -> NDArray[np.uint8] | None:
-    """(112, 112, 3) uint8 RGB, or None where the kept bytes are no picture any more."""
+    """(112, 112, 3) uint8 RGB, or None if the stored bytes are no longer a picture."""
     image: Any = cv2.imdecode(np.frombuffer(kept.crop, np.uint8), cv2.IMREAD_COLOR) if kept.crop else None
     return None if image is None else np.ascontiguousarray(image[:, :, ::-1])

@@ -1,4 +1,4 @@
-"""Parts of the terminal that start again alone, with growing pauses; what is wrong with each is known and shown."""
+"""Keeps recognition running: failed parts restart with growing pauses, and their state is shown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from device.vision.recogniser import Recogniser
 
 
 class Recognition:
-    """Pipeline and booth of a live camera, kept going: a recogniser that fails is loaded anew, a store that cannot write is tried again.
+    """Pipeline and booth of a live camera, kept going: a failed recogniser is loaded again, a store that cannot write is retried.
 
     Args:
         pipeline: that works on frames.
@@ -38,10 +38,10 @@ class Recognition:
         self._backoff, self._failures = Backoff(), 0
         self._again_at = float("-inf")
         self.trouble = ""  # "" works, "store" nothing can be recorded, "recogniser" nobody is recognised
-        self.decided = False  # whether the newest frame was looked at to the end, or tried while the store has trouble
+        self.decided = False  # whether the newest frame was processed completely, or attempted while the store fails
 
     def process(self, frame: Frame) -> Scene:
-        """The scene of a frame; an empty one while a part waits to be started again."""
+        """The scene of a frame; an empty one while a part waits for its restart."""
         self.decided = False
         if self._monotonic() < self._again_at:
             return Scene(frame, (), ())
@@ -49,15 +49,15 @@ class Recognition:
             if self.trouble == "recogniser":
                 self._pipeline.recogniser = self._booth.recogniser = self._load()
             if self.trouble == "store":
-                self._pipeline.store.audit("terminal", Action.STORE_WORKS_AGAIN, {})  # not before something was really written
+                self._pipeline.store.audit("terminal", Action.STORE_WORKS_AGAIN, {})  # this write proves it
             scene = self.look(frame)
         except DamagedError as error:
             self._damaged()
             return self._failed("store", error, frame)
         except StoreError as error:
-            self.decided = True  # the store's trouble is not the loop's: no start cures a full disk
+            self.decided = True  # the loop itself works: a restart does not help against a full disk
             return self._failed("store", error, frame)
-        except Exception as error:  # of OpenCV, ONNX Runtime, a driver: the loop goes on
+        except Exception as error:  # from OpenCV, ONNX Runtime or a driver: the loop continues
             return self._failed("recogniser", error, frame)
         if self.trouble:
             self._say(f"{self.trouble} works again")
@@ -66,7 +66,7 @@ class Recognition:
         return scene
 
     def look(self, frame: Frame) -> Scene:
-        """The scene of a frame, failing as its parts do."""
+        """The scene of a frame; errors of its parts are raised."""
         enrolling = self._booth.process(frame)
         scene = enrolling or self._pipeline.process(frame)
         self.decided = enrolling is not None or self._pipeline.searched(frame)

@@ -1,4 +1,4 @@
-"""When a board gets slow (thermal throttling, other work), faces are searched at a smaller width before frames are lost. Pure; times are handed in.
+"""When a board gets slow (thermal throttling, other work), faces are searched at a smaller width before frames are lost. Pure; times are passed in.
 
 What decides is the share of its time that the camera loop works: near 1 the next frame is late. A smaller width finds
 people a little later, when they are nearer; a lost frame is lost.
@@ -12,7 +12,7 @@ BUSY_SECONDS, IDLE_SECONDS = 2.0, 30.0  # how long before the width changes
 
 
 class Pace:
-    """Told of every frame of a live camera."""
+    """Called for every frame of a live camera."""
 
     def __init__(self) -> None:
         self.level = 0  # index into COARSER
@@ -26,13 +26,13 @@ class Pace:
 
     @property
     def words(self) -> str:
-        """What the width is now, for the log."""
+        """The present search width, for the log."""
         if self.level == 0:
             return "the board keeps up again: faces are searched at the full width"
         return f"the board is slow: faces are searched at {100 / self.coarser:.0f} % of the width, people are found {self.coarser:.1f} times as near"
 
     def frame(self, begun: float, done: float) -> bool:
-        """A frame was taken up and finished (monotonic s). True: the width is another one now."""
+        """Report the start and end of a frame (monotonic s). Returns True if the width changed."""
         if self._begun is not None:
             self._passed += begun - self._begun
         self._begun = begun

@@ -1,4 +1,4 @@
-"""Browsers that ask for the pages of a terminal, as many people at a desk would: what `load.py` lets loose on it."""
+"""Simulated browsers for load tests: they request the pages of a terminal as people at a desk would (`load.py`)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Timing:
 
 
 def browse(url: str, tokens: Sequence[str], seconds: float) -> list[PageLoad]:
-    """So many browsers at once, each with a session: Today polls, other pages are opened in between; the kiosk page is open too."""
+    """A number of browsers at once, each with a session: Today polls, other pages are opened in between, and the kiosk page is open too."""
     answers: list[PageLoad] = []
     end = time.monotonic() + seconds
     visits = [threading.Thread(target=_visit, args=(url, token, end, number, answers)) for number, token in enumerate(tokens)]

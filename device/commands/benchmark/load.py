@@ -1,4 +1,4 @@
-"""The terminal under load: review pages are asked for while people are recorded. For `bench --desk`.
+"""The terminal under load: review pages are requested while people are recorded, for `bench --desk`.
 
 The terminal is this process, as `run` puts it together; the browsers are another one. The camera is a clip at 25 frames a
 second with an empty wall after each round, so every round must become one punch.
@@ -34,7 +34,7 @@ from device.web.context import Terminal
 from device.web.live import Live
 from device.web.server import Address, WebServer
 
-RATE = 25.0  # frames a second of the camera
+RATE = 25.0  # frames per second of the camera
 WALL_SECONDS = 5.0  # nobody in view after each round
 REFRACTORY_SECONDS = 3.0
 ALONE_SECONDS = 20.0  # without browsers, for comparison
@@ -42,7 +42,7 @@ ALONE_SECONDS = 20.0  # without browsers, for comparison
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What one run found."""
+    """Result of one run."""
 
     people: int
     punches: int  # in the database before
@@ -55,15 +55,15 @@ class LoadReport:
     frames_per_second: float  # with the browsers and an open kiosk page
     rounds: int
     dropped: int  # rounds without their punch
-    chain: str  # "" where it is whole
+    chain: str  # "" if it is whole
 
     @property
     def kept(self) -> float:
-        """The share of its frames a second that the camera loop keeps."""
+        """The share of its frame rate that the camera loop keeps."""
         return self.frames_per_second / self.frames_per_second_alone
 
     def lines(self) -> list[str]:
-        """For people."""
+        """The report as text."""
         head = f"{self.people:,} people, {self.punches:,} punches; {self.clients} browsers for {self.seconds:g} s"
         pages = [f"  {path:<40} {page.count:>5} times, p50 {page.p50_ms:6.1f} ms, p95 {page.p95_ms:6.1f} ms" for path, page in self.pages.items()]
         every = self.all_pages
@@ -75,7 +75,7 @@ class LoadReport:
 
 
 class Played:
-    """A camera that shows a clip forwards and backwards, then the wall, again and again."""
+    """A camera that shows a clip forwards and backwards, then the empty wall, repeatedly."""
 
     def __init__(self, clip: Path, settings: Settings) -> None:
         with open_source(str(clip), settings.camera) as source:
@@ -86,7 +86,7 @@ class Played:
         self._pictures = [*frames, *frames[::-1], *(wall[k % 8] for k in range(round(WALL_SECONDS * RATE)))]
         self._started = time.monotonic()
         self._count = 0
-        self.rounds: list[tuple[float, float]] = []  # from, to: s since the epoch; the visit that goes on is not among them
+        self.rounds: list[tuple[float, float]] = []  # from, to: s since the epoch; without the visit in progress
         self._came = time.time()
 
     def read(self) -> NDArray[np.uint8] | None:
@@ -107,7 +107,7 @@ class Played:
 
 
 def measure(settings: Settings, clip: Path, people: int, punches: int, clients: int, seconds: float, say: Callable[[str], None]) -> LoadReport:
-    """Fill a database, let the terminal run on it alone, then with browsers; the database is thrown away.
+    """Fill a database, run the terminal on it alone, then with browsers; the database is deleted afterwards.
 
     Args:
         clip: somebody in front of the camera; enrolled beforehand.
@@ -152,7 +152,7 @@ def _run(
 
 
 def _loop(frames: Iterator[Frame], pipeline: Pipeline, live: Live, ended: Callable[[float], bool]) -> float:
-    """The camera loop of `run`; returns frames a second."""
+    """The camera loop of `run`; returns frames per second."""
     count, began = 0, time.monotonic()
     for frame in frames:
         live.show(live.booth.process(frame) or pipeline.process(frame))
@@ -167,7 +167,7 @@ def _other_process() -> ProcessPoolExecutor:
 
 
 def _give_templates(store: Store, recogniser: Recogniser, people: int) -> None:
-    """A template of noise for everybody, so that the gallery is as large as the company."""
+    """One template of noise per person, so that the gallery is as large as the company."""
     size, model_id = recogniser.embedder.card.embedding_size, recogniser.embedder.card.model_id
     noise = np.random.default_rng(1).normal(size=(people, size)).astype(np.float32)
     noise /= np.linalg.norm(noise, axis=1, keepdims=True)

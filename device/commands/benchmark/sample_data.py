@@ -38,7 +38,7 @@ HOLIDAY_AGO = 8  # days
 
 @dataclass(frozen=True)
 class SamplePunch:
-    """A punch to be made up."""
+    """A punch to generate."""
 
     person: int
     at: int  # moment
@@ -46,7 +46,7 @@ class SamplePunch:
 
 
 def fill(path: Path, people: int, punches: int, now: float, zone: str = "Europe/Berlin", seed: int = 1) -> None:
-    """Make a database with so many people and about so many punches, the last ones shortly before `now` (s since the epoch)."""
+    """Make a database with `people` people and about `punches` punches, the last ones shortly before `now` (s since the epoch)."""
     dice, site = random.Random(seed), Site(zone, minimum_breaks=((360, 30), (540, 45)))
     with Store.open(path, actor="invented") as store:
         with store.transaction() as db:
@@ -71,7 +71,7 @@ def _people(db: Database, count: int, dice: random.Random, now: float) -> None:
 
 
 def _plans(store: Store, people: int, site: Site, today: date) -> dict[int, Shift]:
-    """Three of four work by day or flexibly, the others early, late and at night; returns person -> shift of a weekday."""
+    """Assign shifts: three of four people work by day or flexibly, the others early, late and at night. Returns person -> shift of a weekday."""
     planning, monday = Planning(store), today - timedelta(days=today.weekday() + 70)
     planning.set_site(site, "invented")
     shifts = [
@@ -96,7 +96,7 @@ def _plans(store: Store, people: int, site: Site, today: date) -> dict[int, Shif
 
 
 def _stamps(crews: dict[int, Shift], count: int, site: Site, now: float, dice: random.Random) -> list[SamplePunch]:
-    """Working days from today backwards until there are enough; in the order they happened."""
+    """Working days from today backwards until there are enough punches; in chronological order."""
     found: list[SamplePunch] = []
     day, latest = site.day_of(int(now // 60)), int(now // 60)
     today, holiday = day, day - timedelta(days=HOLIDAY_AGO)
@@ -134,7 +134,7 @@ def _record(db: Database, stamp: SamplePunch, dice: random.Random) -> None:
 
 
 def _requests(store: Store, stamps: list[SamplePunch], now: float, dice: random.Random) -> None:
-    """Some corrections asked for, some decided."""
+    """Requests for corrections, some of them decided."""
     desk = Desk(store, now)
     reasons = ("Forgot to check out", "Worked at the other site", "Left for the doctor at noon", "The terminal was off")
     outs = [(number, stamp) for number, stamp in enumerate(stamps, 1) if stamp.direction == "out"][-400:]

@@ -34,8 +34,8 @@ from device.vision.gallery import Gallery
 from device.vision.recogniser import Recogniser
 
 IDLE_SECONDS, IDLE_RATE = 6, 15  # frames a second
-EMPTY_SECONDS = 0.2  # in the demo's round: nobody is there yet
-WARM = 3  # runs before the first that counts
+EMPTY_SECONDS = 0.2  # a moment of the demo at which nobody is in view
+WARM = 3  # warm-up runs
 
 
 @dataclass(frozen=True)
@@ -48,19 +48,19 @@ class Timed:
 
 @dataclass(frozen=True)
 class Report:
-    """What one run of the benchmark found."""
+    """Result of one run of the benchmark."""
 
     frames: int
     frames_per_second: float
     plain_frames_per_second: float
-    punches: tuple[str, ...]  # person by person, in the order of the clips
+    punches: tuple[str, ...]  # recorded people, in the order of the clips
     stages: tuple[Timed, ...]
     first_frame_seconds: float  # from the start of a process to the first processed frame
     peak_memory_mb: float  # of that process, which plays the first clip to its end and serves the pages
     search_ms: dict[int, float]  # templates -> p50
     crop_ms: dict[str, dict[int, tuple[float, float]]]  # embedder -> threads -> p50 and p95 of one crop
-    idle_percent: float  # of one core, nobody in view, IDLE_RATE frames a second
-    chose: tuple[str, ...]  # what the terminal runs with here
+    idle_percent: float  # of one core, nobody in view, IDLE_RATE frames per second
+    chose: tuple[str, ...]  # what the terminal uses on this machine
 
     @property
     def ratio(self) -> float:
@@ -84,7 +84,7 @@ def measure(settings: Settings, clips: Sequence[Path]) -> Report:
             enrol(store, recogniser, "first", None, samples, ["clip"] * len(samples))
             stopwatch = Stopwatch()
             terminal, plain = _Terminal(settings, recogniser, store, stopwatch), _Plain()
-            for clip in clips:  # in turns: what else the machine does meanwhile slows both
+            for clip in clips:  # in turns, so that other work on the machine slows both alike
                 terminal.play(clip)
                 plain.play(clip)
         first, peak = _fresh_process(clips[0], database)
@@ -98,7 +98,7 @@ def measure(settings: Settings, clips: Sequence[Path]) -> Report:
 
 
 def demo_clip(path: Path) -> Path:
-    """One round of the demo as a video file, so that drawing it is no part of what is measured."""
+    """One round of the demo as a video file, so that drawing it is not measured."""
     frames = iter(DemoRound(0.0))
     first = next(frames).image
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), RATE, (first.shape[1], first.shape[0]))
@@ -110,7 +110,7 @@ def demo_clip(path: Path) -> Path:
 
 
 class _Terminal:
-    """Plays clips as `run` does, and adds up how long that takes."""
+    """Plays clips as `run` does and adds up the time."""
 
     def __init__(self, settings: Settings, recogniser: Recogniser, store: Store, stopwatch: Stopwatch) -> None:
         self.settings, self.recogniser, self.store, self.stopwatch = settings, recogniser, store, stopwatch
@@ -164,7 +164,7 @@ def _fresh_process(clip: Path, database: Path) -> tuple[float, float]:
 
 
 def peak_mb(pid: int) -> float:
-    """The most memory a process has had so far (VmHWM of proc(5)); what its parent had at the fork does not count, as it does in getrusage. 0: it is gone."""
+    """The most memory a process has had so far (VmHWM of proc(5)); unlike in getrusage, memory of its parent at the fork does not count. 0 if it has ended."""
     try:
         text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
         return int(text.partition("VmHWM:")[2].split()[0]) / 1024
@@ -173,7 +173,7 @@ def peak_mb(pid: int) -> float:
 
 
 def search_ms(rows: int, size: int, probes: int = 30) -> float:
-    """Median ms of one exact search over so many people with one template each."""
+    """Median ms of one exact search over `rows` people with one template each."""
     random = np.random.default_rng(0)
     templates = random.normal(size=(rows, size)).astype(np.float32)
     templates /= np.linalg.norm(templates, axis=1, keepdims=True)
@@ -192,7 +192,7 @@ def thread_counts() -> range:
 
 
 def embedders(settings: Settings) -> list[tuple[str, Path]]:
-    """Every embedder of the list that is here, and the one in force if it is a file of its own."""
+    """Every listed embedder that is present, and the one in force if it is another file."""
     catalogue = models.Catalogue.load()
     found = [(entry.name, catalogue.place(entry)) for entry in catalogue.entries.values() if entry.kind == "embedder" and not catalogue.fault(entry)]
     own = Path(settings.embedder.model)
@@ -200,7 +200,7 @@ def embedders(settings: Settings) -> list[tuple[str, Path]]:
 
 
 def crop_ms(path: Path, threads: int, provider: str, rounds: int = 30) -> tuple[float, float]:
-    """p50 and p95 of one crop through one embedder with so many threads."""
+    """p50 and p95 of one crop through one embedder, with a number of threads."""
     embedder = Embedder(path, provider, threads)
     crops = np.random.default_rng(0).integers(0, 256, (8, CROP_SIZE, CROP_SIZE, 3), dtype=np.uint8)
     taken = []
@@ -226,7 +226,7 @@ def idle_percent(settings: Settings, recogniser: Recogniser, database: Path) -> 
 
 
 def chose(recogniser: Recogniser) -> tuple[str, ...]:
-    """What runs here, in words: the artefact of the model's family, its provider, the detector's input."""
+    """What runs on this machine, as text: the artefact of the model's family, its provider, the detector's input."""
     size = recogniser.detector.input_size(640, 480, recogniser.settings.detector.min_eye_distance)
     provider = recogniser.embedder.provider
     return (f"artefact {recogniser.choice}", f"provider {provider}", f"detector {size[0]} x {size[1]} for a frame of 640 x 480")

@@ -352,7 +352,7 @@ def test_the_command(database: Path, place: Path, capsys: pytest.CaptureFixture[
     restarted()
     assert main(["keys", "show"]) == 0  # needs no unsealing
     output = capsys.readouterr().out
-    for words in ("sealed by the TPM, bound to sha256:7", "2 people have a key, 1 are erased", "a rotation was cut off, its key is in its file"):
+    for words in ("sealed by the TPM, bound to sha256:7", "2 people have a key, 1 are erased", "a rotation was interrupted, its key is in its file"):
         assert words in output
     assert plain.hex() not in output and base64.b64encode(plain).decode() not in output
 
