@@ -1,1 +1,1 @@
-"""The bridge: trained weights -> one self-describing ONNX file that a board can trust."""
+"""Export: trained weights -> one self-describing ONNX file that a board can trust."""

@@ -10,23 +10,23 @@ from device.contract import ClockfaceError
 
 MODULES = {"elsewhere": "parity", "plain": "strip_initializers"}  # command -> its module, where the two names differ
 COMMANDS = {  # name -> one line; the module has add_arguments(parser) and run(args) -> exit code
-    "model": "all of it by a recipe: weights -> verified, calibrated files",
+    "model": "all steps by a recipe: weights -> verified, calibrated files",
     "build": "trained weights -> one float32 file under the contract",
     "quantize": "float32 -> int8 or float16",
-    "qat": "train on for int8 where quantizing alone loses too much",
-    "adopt": "bring a published 112 x 112 embedder under the contract",
-    "verify": "the gate: accuracy, agreement, size and latency, into the card",
-    "latency": "milliseconds a crop of several models in one run",
-    "table": "several models in one table: time, size, accuracy",
-    "elsewhere": "the same embeddings under another Python, an old runtime, a board?",
-    "calibrate": "set thresholds from non-mated scores, into the card",
-    "search": "how often the whole device is right with a model, into its card",
+    "qat": "quantization-aware training, where quantizing alone loses too much",
+    "adopt": "convert a published 112 x 112 embedder to the contract",
+    "verify": "check accuracy, agreement, size and latency; write them into the card",
+    "latency": "compare the milliseconds per crop of several models in one run",
+    "table": "compare time, size and accuracy of several models in one table",
+    "elsewhere": "check that another Python, runtime or board gives the same embeddings",
+    "calibrate": "set thresholds from non-mated scores; write them into the card",
+    "search": "measure FNIR and FPIR of the whole device; write them into the card",
     "card": "print a model card, or write it as a page with pictures",
     "keygen": "make a key pair to sign bundles with",
     "bundle": "write one signed file with everything a device needs",
     "wheels": "pin the wheels that boards need",
     "plain": "remove the weights from a model's inputs, for OpenCV's own classes",
-    "patch": "write what turns one model file into another",
+    "patch": "write a patch from one model file to another",
 }
 
 

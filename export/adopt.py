@@ -1,8 +1,8 @@
-"""`python -m export adopt`: bring any 112 x 112 face embedder under the contract.
+"""`python -m export adopt`: convert any 112 x 112 face embedder to the contract.
 
 SFace, MobileFaceNet, EdgeFace and the InsightFace packs take float NCHW with their own colour order, mean and std. The
-file written takes uint8 NHWC RGB, does all of that inside the graph, ends in a unit vector and carries a card. Nothing
-is written unless it agrees with the original.
+file written takes uint8 NHWC RGB, does the preprocessing inside the graph, gives unit vectors and holds a model card.
+Nothing is written unless its embeddings agree with the original's.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ PREFIX = "clockface_"  # of the names added to the graph
 
 
 class AdoptError(ClockfaceError):
-    """The original cannot be brought under the contract."""
+    """The original cannot be converted to the contract."""
 
     code = "adopt"
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What the original wants: (pixel - mean) / std, in its colour order, float NCHW."""
+    """The input that the original expects: (pixel - mean) / std, in its colour order, float NCHW."""
 
     colour: str = "RGB"  # or "BGR"
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)  # in the original's colour order, 0..255
@@ -46,27 +46,27 @@ class Preprocessing:
             raise AdoptError(f"preprocessing: expected RGB or BGR, three means and three positive stds, got {self}", code="adopt.preprocessing")
 
     def apply(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(N, 112, 112, 3) uint8 RGB -> (N, 3, 112, 112) float32, written apart from the graph: the parity check's oracle."""
+        """(N, 112, 112, 3) uint8 RGB -> (N, 3, 112, 112) float32; independent of the graph, as the oracle of the parity check."""
         ordered = crops if self.colour == "RGB" else crops[..., ::-1]
         scaled = (ordered.astype(np.float32) - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
         return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
 
 
 def drop_weights_from_inputs(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Old exporters list the weights as graph inputs too, also those no node reads any more; onnxruntime and OpenCV refuse that."""
+    """Remove weights, and inputs that no node reads, from the graph inputs: old exporters list them, onnxruntime and OpenCV refuse them."""
     weights = {tensor.name for tensor in model.graph.initializer}
-    read = {name for node in model.graph.node for name in node.input}
-    kept = [value for value in model.graph.input if value.name in read - weights]
+    used = {name for node in model.graph.node for name in node.input}
+    kept = [value for value in model.graph.input if value.name in used - weights]
     del model.graph.input[:]
     model.graph.input.extend(kept)
     return model
 
 
 def adopt(original: onnx.ModelProto, preprocessing: Preprocessing) -> tuple[onnx.ModelProto, int]:
-    """The model under the contract, without its card, and its embedding size D.
+    """The model converted to the contract, without its card, and its embedding size D.
 
     Raises:
-        AdoptError: more than one input or output, or not float (N, 3, 112, 112) -> (N, D).
+        AdoptError: the model has more than one input or output, or is not float (N, 3, 112, 112) -> (N, D).
     """
     model = drop_weights_from_inputs(onnx.ModelProto.FromString(original.SerializeToString()))
     graph = model.graph
@@ -122,7 +122,7 @@ def _before(name: str, kind: int, preprocessing: Preprocessing) -> tuple[list[on
 
 
 def _constant(values: tuple[float, ...]) -> NDArray[np.float32]:
-    """One number where the channels agree: onnxruntime turns int8 graphs to NHWC, where three of them along the last axis take a quarter of the time."""
+    """One number where the channels are equal: onnxruntime turns int8 graphs to NHWC, where three numbers along the last axis cost a quarter of the time."""
     return np.array(values[0], np.float32) if len(set(values)) == 1 else np.array(values, np.float32).reshape(1, 3, 1, 1)
 
 
@@ -143,7 +143,7 @@ def _after(name: str, opset: int) -> tuple[list[onnx.NodeProto], list[onnx.Tenso
 
 
 def _make_batch_dynamic(model: onnx.ModelProto) -> None:
-    """Shapes that name a batch of one are forgotten; a Reshape to (1, ...) becomes a Reshape to (N, ...)."""
+    """Remove stored shapes with a batch of one; turn a Reshape to (1, ...) into a Reshape to (N, ...)."""
     del model.graph.value_info[:]
     produced = {output for node in model.graph.node for output in node.output} - _from_weights(model.graph)
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -156,7 +156,7 @@ def _make_batch_dynamic(model: onnx.ModelProto) -> None:
 
 
 def _from_weights(graph: onnx.GraphProto) -> set[str]:
-    """Names that depend on weights only, such as dequantized ones: their shapes have no batch."""
+    """Names of tensors that depend on weights only, such as dequantized weights: their shapes have no batch."""
     fixed = {tensor.name for tensor in graph.initializer}
     for node in graph.node:
         if all(not name or name in fixed for name in node.input):
@@ -175,9 +175,9 @@ def check_parity(written: Path, original: onnx.ModelProto, preprocessing: Prepro
     """The lowest cosine between the written file and the original, run crop by crop, on smooth random crops.
 
     Raises:
-        AdoptError: it is below PARITY.
+        AdoptError: the cosine is below PARITY.
     """
-    Embedder(written, "cpu")  # refuses what does not keep the contract
+    Embedder(written, "cpu")  # raises if the file does not meet the contract
     plain = drop_weights_from_inputs(onnx.ModelProto.FromString(original.SerializeToString()))
     session = ort.InferenceSession(plain.SerializeToString(), providers=["CPUExecutionProvider"])
     source = session.get_inputs()[0]
@@ -189,12 +189,12 @@ def check_parity(written: Path, original: onnx.ModelProto, preprocessing: Prepro
         expected /= np.linalg.norm(expected, axis=1, keepdims=True)
         lowest = min(lowest, float(np.sum(in_one_run(written, crops) * expected, axis=1).min()))
     if not lowest >= PARITY:
-        raise AdoptError(f"the result does not agree with the original (cosine {lowest:.6f}, at least {PARITY} wanted); check colour order, mean and std")
+        raise AdoptError(f"the result does not agree with the original (cosine {lowest:.6f}, at least {PARITY} needed); check colour order, mean and std")
     return lowest
 
 
 def in_one_run(path: Path, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(N, 112, 112, 3) uint8 RGB -> (N, D) float32 as one batch; `Embedder` runs them one by one and would not notice a batch fixed to one."""
+    """(N, 112, 112, 3) uint8 RGB -> (N, D) float32 as one batch; `Embedder` runs crops one by one, which would hide a batch size fixed to one."""
     options = ort.SessionOptions()
     options.log_severity_level = 4
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -202,7 +202,7 @@ def in_one_run(path: Path, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def smooth_crops(count: int) -> NDArray[np.uint8]:
-    """(count, 112, 112, 3) uint8: coarse noise made smooth, with the contrast of photos."""
+    """(count, 112, 112, 3) uint8: smoothed coarse noise, with the contrast of photos."""
     coarse = np.random.default_rng(count).uniform(0, 255, (count, 8, 8, 3))
     fine = np.repeat(np.repeat(coarse, 14, axis=1), 14, axis=2)
     shifted = [np.roll(fine, (dy, dx), axis=(1, 2)) for dy in (-6, 0, 6) for dx in (-6, 0, 6)]

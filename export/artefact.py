@@ -1,4 +1,4 @@
-"""One model file as export writes it: its weights' id, its card, whole or not at all."""
+"""Read and write model files: the id of the weights, the model card, atomic writes."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from device.contract import CARD_KEY, CARD_SCHEMA, COLOUR_ORDER, CROP_SIZE, LAND
 
 
 class ArtefactError(ClockfaceError):
-    """A model file cannot be read or is not what it says it is."""
+    """A model file cannot be read or has no valid card."""
 
     code = "artefact"
 
 
 def read(path: Path) -> onnx.ModelProto:
-    """An ONNX file, weights included.
+    """Read an ONNX file, weights included.
 
     Raises:
-        ArtefactError: missing, or no ONNX file.
+        ArtefactError: the file is missing, or is not an ONNX file.
     """
     try:
         return onnx.load(path)
-    except Exception as error:  # protobuf and the file system raise many kinds
+    except Exception as error:  # protobuf and the file system raise many types
         raise ArtefactError(f"{path} is not an ONNX file that can be read ({error}); give the file as it was published or built") from error
 
 
 def model_id(model: onnx.ModelProto) -> str:
-    """sha256 over the weights, by name, so that a new card or node order does not make a new model."""
+    """SHA-256 of the weights, sorted by name, so that a new card or node order does not change the id."""
     digest = hashlib.sha256()
     for tensor in sorted(model.graph.initializer, key=lambda tensor: tensor.name):
         values = numpy_helper.to_array(tensor)
@@ -46,24 +46,24 @@ def model_id(model: onnx.ModelProto) -> str:
 
 
 def opset(model: onnx.ModelProto) -> int:
-    """The version of ONNX's own operators that the graph asks for."""
+    """The version of the standard ONNX operators that the graph requires."""
     return int(next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")))
 
 
 def first_card(model: onnx.ModelProto, name: str, precision: str, training_data: str, licence: str, training_commit: str) -> ModelCard:
-    """The card of a model that nothing has been measured of yet."""
+    """The card of a model before anything has been measured."""
     size = model.graph.output[0].type.tensor_type.shape.dim[-1].dim_value
     fixed: dict[str, Any] = {"schema": CARD_SCHEMA, "crop_size": CROP_SIZE, "colour_order": COLOUR_ORDER, "landmark_set": LANDMARK_SET}
-    told: dict[str, Any] = {"training_data": training_data, "licence": licence, "training_commit": training_commit}
+    given: dict[str, Any] = {"training_data": training_data, "licence": licence, "training_commit": training_commit}
     unmeasured: dict[str, Any] = {"accuracy": (), "latency": (), "operating_points": ()}
-    return ModelCard(model_id=model_id(model), name=name, embedding_size=size, precision=precision, **fixed, **told, **unmeasured)
+    return ModelCard(model_id=model_id(model), name=name, embedding_size=size, precision=precision, **fixed, **given, **unmeasured)
 
 
 def card_of(model: onnx.ModelProto, path: Path) -> ModelCard:
     """The card inside a model.
 
     Raises:
-        ArtefactError: there is none.
+        ArtefactError: the model has no card.
     """
     for entry in model.metadata_props:
         if entry.key == CARD_KEY:
@@ -72,14 +72,14 @@ def card_of(model: onnx.ModelProto, path: Path) -> ModelCard:
 
 
 def set_card(model: onnx.ModelProto, card: ModelCard) -> None:
-    """Put the card into the model, in place of one that is there."""
+    """Put the card into the model, replacing any earlier one."""
     kept = {entry.key: entry.value for entry in model.metadata_props if entry.key != CARD_KEY}
     del model.metadata_props[:]
     helper.set_model_props(model, {**kept, CARD_KEY: card.to_json()})
 
 
 def write(model: onnx.ModelProto, target: Path, check: Callable[[Path], None]) -> None:
-    """Write a model whole or not at all: `check` is given the finished file and raises where it is not good."""
+    """Write a model atomically: `check` gets the finished file and raises if it is not good."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as beside:
         part = Path(beside) / target.name
@@ -92,19 +92,19 @@ def write_card(path: Path, card: ModelCard) -> None:
     """Replace the card of a model file; weights and graph stay as they are.
 
     Raises:
-        ArtefactError: the file as written does not give the card back; the old one is left as it was.
+        ArtefactError: the card read back from the new file differs; the old file stays unchanged.
     """
     model = read(path)
     set_card(model, card)
 
     def check(part: Path) -> None:
         if card_of(onnx.load(part), part) != ModelCard.from_json(card.to_json()):
-            raise ArtefactError(f"{path}: the card did not survive writing; the model is left as it was")
+            raise ArtefactError(f"{path}: the card read back differs from the card written; the model file was not changed")
 
     write(model, path, check)
 
 
 def add_agreement(path: Path, reference: str, lowest: float) -> None:
-    """Note in the card that the file as written agrees with what it was made from."""
+    """Record in the card that the written file agrees with the model it was made from."""
     card = card_of(read(path), path)
     write_card(path, dataclasses.replace(card, accuracy=({"measure": "agreement", "reference": reference, "lowest_cosine": lowest},)))

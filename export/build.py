@@ -1,7 +1,7 @@
-"""`python -m export build`: trained weights -> one float32 .onnx file under the contract.
+"""`python -m export build`: trained weights -> one float32 .onnx file that meets the contract.
 
-Batch norm is folded into the layers before it, then the same steps as for an adopted model go around the net: uint8 NHWC in, pixels scaled
-inside, unit vectors out. Nothing is written unless the file agrees with torch and with OpenCV's reader and says the opset that was asked for.
+Batch norm is folded into the layers before it. Then the same steps as for an adopted model are added around the net: uint8 NHWC in, pixels scaled
+inside, unit vectors out. Nothing is written unless onnxruntime and OpenCV give the same embeddings as torch, and the file has the requested opset.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from training.backbones.folding import folded
 from training.checkpoint import load, load_embedder
 from training.model import Embedder as Trained
 
-OPSET = 13  # the lowest in which DequantizeLinear knows channels: the int8 file is made from this one
+OPSET = 13  # the lowest in which DequantizeLinear works per channel: the int8 file is made from this one
 IR_VERSION = 8  # onnxruntime 1.16 reads up to 9, OpenCV 4.10 up to 8
 PARITY = 0.99999  # lowest cosine to torch
 BATCHES = (1, 3, 32)
 
 
 class BuildError(ClockfaceError):
-    """The weights do not become a model file that can be trusted."""
+    """No trustworthy model file can be built from the weights."""
 
     code = "build"
 
@@ -54,21 +54,21 @@ def graph(net: nn.Module, normalisation: Normalisation) -> onnx.ModelProto:
 
 
 def _traced(net: nn.Module) -> onnx.ModelProto:
-    """Float (N, 3, 112, 112) -> (N, D). The newer exporter of torch 2.13 writes opset 18 whatever it is asked for, the older one what it is asked for."""
+    """Float (N, 3, 112, 112) -> (N, D). The newer exporter of torch 2.13 always writes opset 18; the older one writes the requested opset."""
     pixels = torch.zeros(2, 3, CROP_SIZE, CROP_SIZE)
     names: dict[str, Any] = {"input_names": ["pixels"], "output_names": ["raw"], "dynamic_axes": {"pixels": {0: "N"}, "raw": {0: "N"}}}
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # the older exporter speaks of its age
+        warnings.simplefilter("ignore", DeprecationWarning)  # the older exporter warns that it is deprecated
         path = Path(folder) / "net.onnx"
         torch.onnx.export(net, (pixels,), str(path), dynamo=False, opset_version=OPSET, **names)
         return onnx.load(path)
 
 
 def check(part: Path, trained: Trained) -> float:
-    """The lowest cosine between the file as written and torch, over all batches.
+    """The lowest cosine between the written file and torch, over all batches.
 
     Raises:
-        BuildError: another opset, weights outside the file, or embeddings that differ in onnxruntime or OpenCV.
+        BuildError: the opset is wrong, weights lie outside the file, or the embeddings differ in onnxruntime or OpenCV.
     """
     check_file(part)
     lowest = 1.0
@@ -80,29 +80,29 @@ def check(part: Path, trained: Trained) -> float:
             cosine = float(np.sum(got * expected, axis=1).min())
             if not cosine >= PARITY:
                 raise BuildError(
-                    f"{reader} gives other embeddings than torch at batch {batch} (cosine {cosine:.6f}, at least {PARITY} wanted)", code="build.other"
+                    f"{reader} gives other embeddings than torch at batch {batch} (cosine {cosine:.6f}, at least {PARITY} needed)", code="build.other"
                 )
             lowest = min(lowest, cosine)
     return lowest
 
 
 def check_file(part: Path) -> None:
-    """Whether the file keeps the contract and says the versions that were asked for.
+    """Check that the file meets the contract and has the requested versions.
 
     Raises:
-        BuildError: another opset, or weights outside the file.
-        ContractError: other inputs or outputs.
+        BuildError: the opset or IR version is wrong, or weights lie outside the file.
+        ContractError: the inputs or outputs are not those of the contract.
     """
     model = artefact.read(part)
     if artefact.opset(model) != OPSET or model.ir_version != IR_VERSION:
         raise BuildError(f"expected opset {OPSET}, IR {IR_VERSION}; the file has opset {artefact.opset(model)}, IR {model.ir_version}")
     if any(tensor.external_data for tensor in model.graph.initializer):
-        raise BuildError("weights lie outside the file; a model is one file")
+        raise BuildError("weights are stored outside the file; a model must be one file")
     Embedder(part, "cpu")
 
 
 def by_opencv(path: Path, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(N, 112, 112, 3) uint8 RGB -> (N, D) float32 by OpenCV's own reader of ONNX."""
+    """(N, 112, 112, 3) uint8 RGB -> (N, D) float32 by OpenCV's own ONNX reader."""
     net = cv2.dnn.readNetFromONNX(str(path))
     net.setInput(crops)
     return np.asarray(net.forward(), np.float32)
@@ -119,9 +119,9 @@ def commit_of(path: Path) -> str:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("weights", type=Path, help=".pt, a checkpoint or shipped weights")
-    parser.add_argument("--out", type=Path, required=True, help=".onnx to be written")
-    parser.add_argument("--name", default="", help="of the model; without it the name of the weights")
+    parser.add_argument("weights", type=Path, help=".pt file: a checkpoint or exported weights")
+    parser.add_argument("--out", type=Path, required=True, help=".onnx file to write")
+    parser.add_argument("--name", default="", help="name of the model (default: that of the weights)")
     parser.add_argument("--licence", required=True)
     parser.add_argument("--training-data", required=True, help="what the weights were trained on, for the card")
 
@@ -129,9 +129,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     trained, recipe = load_embedder(args.weights)
     model = build(trained)
-    told = f"{args.training_data}; recipe {recipe.name!r}, {load(args.weights).get('images', 0):,} images seen in the last run"
+    training_data = f"{args.training_data}; recipe {recipe.name!r}, {load(args.weights).get('images', 0):,} images seen in the last run"
     name = args.name or args.weights.stem
-    artefact.set_card(model, artefact.first_card(model, name, "float32", told, args.licence, commit_of(args.weights)))
+    artefact.set_card(model, artefact.first_card(model, name, "float32", training_data, args.licence, commit_of(args.weights)))
     lowest = 1.0
 
     def check_part(part: Path) -> None:
@@ -141,7 +141,7 @@ def run(args: argparse.Namespace) -> int:
     artefact.write(model, args.out, check_part)
     artefact.add_agreement(args.out, args.weights.name, lowest)
     kinds = {node.op_type for node in model.graph.node}
-    folded = "batch norm folded" if "BatchNormalization" not in kinds else "batch norm before a convolution stays"
+    folded = "batch norm folded" if "BatchNormalization" not in kinds else "batch norm before a convolution is kept"
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.2f} MB, opset {OPSET}, {folded}")
     print(f"lowest cosine to torch {lowest:.7f} at batch {BATCHES}, in onnxruntime and OpenCV")
     return 0

@@ -35,11 +35,11 @@ from export.keygen import read_private_key
 ROOT = Path(__file__).resolve().parent.parent
 LAUNCHER = "clockface"
 PACKAGING = "device/packaging"
-IN_A_RELEASE = "device/board"  # where a release has it: units of boards that were installed long ago call its scripts there
-BESIDE = ("install.sh", "uninstall.sh", "bootstrap.py", "user-data", "first-boot.sh")  # of the packaging: what a board without Clockface needs
-TRUSTED = "trusted.pub"  # the key, beside the installer
+IN_A_RELEASE = "device/board"  # its folder in a release: systemd units of older installations call the scripts there
+BESIDE = ("install.sh", "uninstall.sh", "bootstrap.py", "user-data", "first-boot.sh")  # packaging files that a board without Clockface needs
+TRUSTED = "trusted.pub"  # the public key, beside the installer
 PROGRAM = b'"""Runs this release from wherever it lies."""\n\nimport sys\n\nfrom device.__main__ import main\n\nsys.exit(main())\n'
-Contents = dict[str, bytes | Path]  # path in the release -> its content, or the file that has it
+Contents = dict[str, bytes | Path]  # path in the release -> its content, or the file to read it from
 
 
 class BundleBuildError(ClockfaceError):
@@ -49,7 +49,7 @@ class BundleBuildError(ClockfaceError):
 
 
 def device_package(root: Path) -> Contents:
-    """Everything in `device/` that belongs to the program, and how it is started."""
+    """All program files of `device/`, the launcher and the licence."""
     folder = root / "device"
     files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"]
     visible = [path for path in files if not any(part.startswith((".", "__pycache__")) for part in path.relative_to(folder).parts)]
@@ -58,7 +58,7 @@ def device_package(root: Path) -> Contents:
 
 
 def chosen_models(catalogue: Catalogue, settings: Settings, more: Iterable[str]) -> list[ModelFile]:
-    """The artefacts of the embedder in the configuration, what else is asked for by name, and whatever the device needs beside an embedder."""
+    """The files of the configured embedder, the further models named, and the models other than embedders that every device needs."""
     needed = [entry for entry in catalogue.entries.values() if entry.kind not in ("embedder", "source")]
     named = [entry for name in (settings.embedder.model, *more) for entry in catalogue.family(name)]
     if not named:
@@ -67,11 +67,11 @@ def chosen_models(catalogue: Catalogue, settings: Settings, more: Iterable[str])
 
 
 def model_files(catalogue: Catalogue, entries: Iterable[ModelFile], settings: Settings) -> Contents:
-    """Verified files, and the list that names them: on the device they are all there, so nothing is pulled.
+    """Verified model files and the catalogue of them; the device has every file, so it downloads nothing.
 
     Raises:
-        ModelError: a file is missing or not the one expected.
-        ContractError: an embedder has no threshold for the FPIR of the configuration: no device could start with it.
+        ModelError: a file is missing or not the expected one.
+        ContractError: an embedder has no threshold for the configured FPIR, so no device could start with it.
     """
     contents: Contents = {}
     for entry in entries:
@@ -82,7 +82,7 @@ def model_files(catalogue: Catalogue, entries: Iterable[ModelFile], settings: Se
 
 
 def model_list(entries: Iterable[ModelFile]) -> str:
-    """device/vision/models.toml for a release: the same entries without sources."""
+    """device/vision/models.toml for a release: the same entries without download sources."""
     tables = []
     for entry in entries:
         fields = {key: value for key, value in vars(entry).items() if key not in ("name", "sources")}
@@ -91,7 +91,7 @@ def model_list(entries: Iterable[ModelFile]) -> str:
 
 
 def board_wheels(target: str, pythons: Sequence[str], kept: Path) -> Contents:
-    """Pinned wheels for each Python of a board, and the pins themselves."""
+    """Pinned wheels for each Python version of a board, and the pin files."""
     contents: Contents = {}
     for platform in (wheels.Platform(TARGETS[target], python) for python in pythons):
         contents |= {f"{WHEELS}/{wheel.name}": wheel for wheel in wheels.fetch(platform, kept / f"{platform.machine}-{platform.python}")}
@@ -100,7 +100,7 @@ def board_wheels(target: str, pythons: Sequence[str], kept: Path) -> Contents:
 
 
 def listed(contents: Mapping[str, bytes | Path]) -> tuple[BundledFile, ...]:
-    """Size and sha256 of each file, by path."""
+    """Size and SHA-256 of each file, sorted by path."""
     files = []
     for path in sorted(contents):
         content = contents[path]
@@ -111,7 +111,7 @@ def listed(contents: Mapping[str, bytes | Path]) -> tuple[BundledFile, ...]:
 
 
 def write(target: Path, manifest: Manifest, contents: Mapping[str, bytes | Path], keys: Iterable[Ed25519PrivateKey]) -> None:
-    """Sign and write a bundle, whole or not at all."""
+    """Sign a bundle and write it atomically."""
     signed = manifest.to_bytes()
     signatures = json.dumps({key_id(key.public_key()): key.sign(signed).hex() for key in keys}, sort_keys=True).encode()
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -132,20 +132,20 @@ def write(target: Path, manifest: Manifest, contents: Mapping[str, bytes | Path]
 
 
 def version(root: Path) -> str:
-    """Of the program, as pyproject.toml states it."""
+    """The program's version from pyproject.toml."""
     return str(tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
 
 
 def commit(root: Path) -> tuple[str, int]:
-    """The commit, marked where files differ from it, and its time in s since the epoch; SOURCE_DATE_EPOCH goes before that.
+    """The commit, marked if files differ from it, and its time in s since the epoch; SOURCE_DATE_EPOCH overrides the time.
 
     Raises:
-        BundleBuildError: neither git nor SOURCE_DATE_EPOCH knows a time.
+        BundleBuildError: neither git nor SOURCE_DATE_EPOCH gives a time.
     """
     name, date = _git(root, "describe", "--always", "--dirty=+changes", "--abbrev=40", "--exclude=*"), _git(root, "log", "-1", "--format=%ct")
     built = os.environ.get("SOURCE_DATE_EPOCH") or date
     if not built.isdecimal():
-        raise BundleBuildError(f"no build time: {root} is no git checkout; set SOURCE_DATE_EPOCH to s since the epoch", code="bundle.no_time")
+        raise BundleBuildError(f"no build time: {root} is not a git checkout; set SOURCE_DATE_EPOCH to seconds since the epoch", code="bundle.no_time")
     return name or "unknown", int(built)
 
 
@@ -157,14 +157,14 @@ def _git(root: Path, *words: str) -> str:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--target", choices=tuple(TARGETS), default="any", help="the board; any: without wheels, for a device that has its packages")
-    parser.add_argument("--python", action="append", metavar="3.11", help="only for this Python of the board (without it: all that its systems have)")
+    parser.add_argument("--target", choices=tuple(TARGETS), default="any", help="the board; any: without wheels, where the packages are installed")
+    parser.add_argument("--python", action="append", metavar="3.11", help="only for this Python version (default: all versions of the board's systems)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the bundle and, for a board, its installer")
-    parser.add_argument("--key", type=Path, required=True, action="append", metavar="FILE", help="private key; several sign for old and new devices")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML that the device starts with, unless it has its own")
-    parser.add_argument("--wheels", type=Path, default=ROOT / "runs/wheels", metavar="DIR", help="where wheels are kept between builds (runs/wheels)")
-    parser.add_argument("--deb", action="store_true", help="a Debian package of the same beside it")
-    parser.add_argument("--model", action="append", default=[], metavar="NAME", help="one more model of the list")
+    parser.add_argument("--key", type=Path, required=True, action="append", metavar="FILE", help="private key; repeat it to sign for old and new devices")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML settings for devices that have none of their own")
+    parser.add_argument("--wheels", type=Path, default=ROOT / "runs/wheels", metavar="DIR", help="where wheels are kept between builds (default: runs/wheels)")
+    parser.add_argument("--deb", action="store_true", help="also write a Debian package with the bundle and its installer")
+    parser.add_argument("--model", action="append", default=[], metavar="NAME", help="another model of device/vision/models.toml to include")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -187,22 +187,23 @@ def run(args: argparse.Namespace) -> int:
     if pythons:
         write_installer(args.out, keys)
         if args.deb:
-            print(f"{deb.write(args.out, [target.name, *BESIDE, TRUSTED], manifest)}: sudo apt install ./ and this name")
+            print(f"{deb.write(args.out, [target.name, *BESIDE, TRUSTED], manifest)}: install it with sudo apt install ./FILE")
         print(f"{args.out}: copy this folder to the board, then: sudo sh install.sh (docs/device-setup.md)")
     return 0
 
 
-def _pythons(target: str, asked: Sequence[str] | None) -> tuple[str, ...]:
+def _pythons(target: str, requested: Sequence[str] | None) -> tuple[str, ...]:
     known = wheels.PYTHONS.get(target, ())
-    if unknown := set(asked or ()) - set(known):
-        raise BundleBuildError(f"--python {min(unknown)}: {target} has {', '.join(known) or 'no wheels, so it takes any'}")
-    return tuple(python for python in known if not asked or python in asked)
+    if unknown := set(requested or ()) - set(known):
+        available = f"has Python {', '.join(known)}" if known else "has no wheels and runs under any Python; leave --python out"
+        raise BundleBuildError(f"--python {min(unknown)}: {target} {available}")
+    return tuple(python for python in known if not requested or python in requested)
 
 
 def write_installer(out: Path, keys: Sequence[Ed25519PrivateKey]) -> None:
-    """What stands beside the bundle on the medium: the installer and the key that the board will trust.
+    """Write the installer and the key that the board will trust beside the bundle.
 
-    With several keys the last one, which is the newest.
+    If several keys sign, this is the last one, which is the newest.
     """
     for name in BESIDE:
         shutil.copy(ROOT / PACKAGING / name, out / name)

@@ -1,4 +1,4 @@
-"""The shipped weights as a float model, and a verification set of drawn faces: both need no shared data."""
+"""The shipped weights as a float model, and a verification set of synthetic faces; neither needs shared data."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def float_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def drawn_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with pairs.txt in LFW's form: 4 folds of 15 mated and 15 non-mated pairs."""
+    """A folder with pairs.txt in LFW's format: 4 folds of 15 mated and 15 non-mated pairs."""
     folder = tmp_path_factory.mktemp("pairs")
     for person in range(PEOPLE):
         (folder / f"p{person}").mkdir()

@@ -1,4 +1,4 @@
-"""Adopted models agree with the original, and nothing is written where they do not."""
+"""Adopted models agree with the original; if they do not, nothing is written."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MEAN, STD = (10.0, 20.0, 30.0), (50.0, 60.0, 70.0)
 
 
 def original(path: Path, kind: int = TensorProto.FLOAT, batch: object = 1, listed: bool = True, side: int = 112, reshape: bool = True) -> Path:
-    """Mean colour times a matrix; batch of one in its Reshape and its weights listed as inputs, as old exporters do."""
+    """Mean colour times a matrix, with a batch of one in its Reshape and the weights listed as inputs, as old exporters write it."""
     weights = numpy_helper.from_array(WEIGHTS.astype(helper.tensor_dtype_to_np_dtype(kind)), "weights")
     shape = numpy_helper.from_array(np.array([1, 3]), "shape")
     steps = [
@@ -46,8 +46,8 @@ def adopt(source: Path, out: Path, *more: str) -> int:
 @pytest.mark.parametrize(("batch", "listed", "reshape"), [(1, True, True), ("N", False, False)])
 def test_embeddings_equal_the_formula(kind: int, batch: object, listed: bool, reshape: bool, tmp_path: Path) -> None:
     out = tmp_path / "out.onnx"
-    words = ["--colour", "BGR", "--mean", *map(str, MEAN), "--std", *map(str, STD)]
-    assert adopt(original(tmp_path / "in.onnx", kind, batch, listed, reshape=reshape), out, *words) == 0
+    options = ["--colour", "BGR", "--mean", *map(str, MEAN), "--std", *map(str, STD)]
+    assert adopt(original(tmp_path / "in.onnx", kind, batch, listed, reshape=reshape), out, *options) == 0
     crops = smooth_crops(5)
     colour = (crops[..., ::-1].astype(np.float64) - MEAN) / STD
     expected = colour.mean(axis=(1, 2)) @ WEIGHTS
@@ -60,8 +60,8 @@ def test_embeddings_equal_the_formula(kind: int, batch: object, listed: bool, re
 def test_model_id_depends_on_weights_and_preprocessing_only(tmp_path: Path) -> None:
     source = original(tmp_path / "in.onnx")
     ids = []
-    for index, words in enumerate([[], [], ["--mean", "1", "1", "1"]]):
-        assert adopt(source, tmp_path / f"{index}.onnx", *words) == 0
+    for index, options in enumerate([[], [], ["--mean", "1", "1", "1"]]):
+        assert adopt(source, tmp_path / f"{index}.onnx", *options) == 0
         ids.append(Embedder(tmp_path / f"{index}.onnx", "cpu").card.model_id)
     assert ids[0] == ids[1] != ids[2]
 
@@ -72,7 +72,7 @@ def test_another_input_is_refused_and_nothing_written(tmp_path: Path, capsys: py
     assert not (tmp_path / "out.onnx").exists()
 
 
-def test_a_file_that_is_no_model_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_is_not_a_model_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "in.onnx").write_text("hello")
     assert adopt(tmp_path / "in.onnx", tmp_path / "out.onnx") == 1
     assert "not an ONNX file" in capsys.readouterr().err

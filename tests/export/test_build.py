@@ -1,4 +1,4 @@
-"""A built file is what the contract asks for, and computes what torch computes; the oracle is torch itself, layer by layer, nothing folded."""
+"""A built file meets the contract and gives the same embeddings as torch; the oracle is torch itself, layer by layer, without folding."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from training.config import BackboneSettings
 from training.model import Embedder as Trained
 
 
-def shaken(name: str) -> Trained:
-    """A net with random weights whose batch norms do something."""
+def random_net(name: str) -> Trained:
+    """A net with random weights whose batch norms are not the identity."""
     torch.manual_seed(0)
     net = Trained(BackboneSettings(name, 16)).train()
     for layer in net.modules():
@@ -36,7 +36,7 @@ def shaken(name: str) -> Trained:
 
 @pytest.mark.parametrize("name", ["edge-hybrid", "mobilefacenet", "mobilefacenet-relu6"])
 def test_any_backbone_agrees_with_torch_and_is_folded(name: str, tmp_path: Path) -> None:
-    trained = shaken(name)
+    trained = random_net(name)
     model = build(trained)
     artefact.set_card(model, artefact.first_card(model, name, "float32", "none", "MIT", "none"))
     path = tmp_path / "net.onnx"
@@ -46,7 +46,7 @@ def test_any_backbone_agrees_with_torch_and_is_folded(name: str, tmp_path: Path)
     assert "BatchNormalization" not in kinds and kinds.count("Conv") > 10
 
 
-def test_the_file_keeps_the_contract(float_model: Path) -> None:
+def test_the_file_meets_the_contract(float_model: Path) -> None:
     model = onnx.load(float_model)
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", OPSET)] and model.ir_version == IR_VERSION
     assert not any(tensor.external_data for tensor in model.graph.initializer)
@@ -74,10 +74,10 @@ def test_weights_of_another_net_do_not_pass(float_model: Path) -> None:
         check(float_model, trained)
 
 
-def test_no_weights_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_readable_weights_nothing_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "no.pt").write_bytes(b"hello")
-    words = ["--licence", "MIT", "--training-data", "none"]
-    assert main(["build", str(tmp_path / "no.pt"), "--out", str(tmp_path / "out.onnx"), *words]) == 1
-    assert main(["build", str(tmp_path / "absent.pt"), "--out", str(tmp_path / "out.onnx"), *words]) == 1
-    assert "no.pt is no readable checkpoint" in (said := capsys.readouterr().err) and "absent.pt does not exist" in said
+    options = ["--licence", "MIT", "--training-data", "none"]
+    assert main(["build", str(tmp_path / "no.pt"), "--out", str(tmp_path / "out.onnx"), *options]) == 1
+    assert main(["build", str(tmp_path / "absent.pt"), "--out", str(tmp_path / "out.onnx"), *options]) == 1
+    assert "no.pt" in (errors := capsys.readouterr().err) and "readable checkpoint" in errors and "absent.pt does not exist" in errors
     assert not (tmp_path / "out.onnx").exists()

@@ -1,4 +1,4 @@
-"""Bundles as the workstation writes them: deterministic, complete, installable, and never without a key or a threshold."""
+"""Bundles are deterministic, complete and installable, and are never written without a key or a threshold."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def bundle_in(out: Path, key: Path, *more: str) -> Path:
     return path
 
 
-def test_keys(key: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_keys_are_private_and_never_overwritten(key: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     public = key.with_name("sign.pub")
     assert key.stat().st_mode & 0o777 == 0o600
     assert read_private_key(key).public_key() == read_public_key(public)
@@ -74,7 +74,7 @@ def test_the_same_commit_gives_the_same_bytes(pulled: None, key: Path, tmp_path:
     assert first.name == second.name and first.read_bytes() == second.read_bytes()
 
 
-def test_what_is_in_a_bundle(pulled: None, key: Path, tmp_path: Path) -> None:
+def test_a_bundle_holds_the_program_its_settings_and_models(pulled: None, key: Path, tmp_path: Path) -> None:
     (tmp_path / "site.toml").write_text("[decision]\nagree = 4\n")
     path = bundle_in(tmp_path, key, "--config", str(tmp_path / "site.toml"))
     with Bundle.open(path, read_trusted(key.parent)) as bundle:
@@ -90,8 +90,8 @@ def test_what_is_in_a_bundle(pulled: None, key: Path, tmp_path: Path) -> None:
     assert all(catalogue.fault(entry) is None for entry in catalogue.entries.values())
 
 
-def test_from_this_checkout_to_a_terminal_that_runs(pulled: None, key: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """The real program: installed, examined by its own doctor, started by its launcher from another folder."""
+def test_from_this_checkout_to_a_running_terminal(pulled: None, key: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The real program is installed, started by its launcher from another folder and checked by its own doctor."""
     path, root = bundle_in(tmp_path, key), tmp_path / "inst"
     assert device(["update", "trust", f"{key}.pub", "--root", str(root)]) == 0
     assert device(["update", str(path), "--root", str(root)]) == 0
@@ -104,7 +104,7 @@ def test_from_this_checkout_to_a_terminal_that_runs(pulled: None, key: Path, tmp
 
 
 def relabelled(folder: Path, model_id: str) -> ModelFile:
-    """SFace under another id: to the device, another model."""
+    """SFace with another model id, so that the device treats it as another model."""
     model = onnx.load(models.path("sface"))
     card = next(entry for entry in model.metadata_props if entry.key == CARD_KEY)
     card.value = json.dumps({**json.loads(card.value), "model_id": model_id})
@@ -113,7 +113,7 @@ def relabelled(folder: Path, model_id: str) -> ModelFile:
 
 
 def test_templates_follow_the_model_across_an_update_and_back(pulled: None, key: Path, tmp_path: Path) -> None:
-    """Old model, new model, back: made again from the kept crops, never mixed; who has no crop is named, nothing is dropped."""
+    """Old model, new model, back: templates are made again from the kept crops and never mixed; a person without crops is named and keeps the old template."""
     root, settings, signing = tmp_path / "inst", Settings(), [read_private_key(key)]
     old = Catalogue.load()
     entries = [dataclasses.replace(entry, sources=()) for entry in old.entries.values() if entry.kind != "embedder"]
@@ -144,7 +144,7 @@ def test_templates_follow_the_model_across_an_update_and_back(pulled: None, key:
         store.add_person_with_templates("Unkept", None, [TemplateDraft(model_id, -embedding, 0.5, None, "photo.jpg")])
 
     assert launched("update", str(tmp_path / "2.bundle")).returncode == 0
-    assert seen()[0] is None and "2 people are not known to" in seen()[1]  # the old templates do not count, and that is said
+    assert seen()[0] is None and "2 people are not known to" in seen()[1]  # the old templates do not count, and a warning says so
     first = launched("run", "--source", portrait, "--once", "--headless")
     assert "templates of 1 people were made again" in first.stdout and "enrol again: Unkept (id 2)" in first.stdout
     assert f"{ids[1]} is kept" in first.stdout
@@ -172,7 +172,7 @@ def test_hidden_and_compiled_files_stay_out(tmp_path: Path) -> None:
     assert set(device_package(tmp_path)) == {"device/a.py", "device/web/page.html", "device/board/launcher.sh", "clockface", "clockface.py", "LICENSE"}
 
 
-def test_the_list_of_models_reads_back(tmp_path: Path) -> None:
+def test_the_list_of_models_can_be_read_back(tmp_path: Path) -> None:
     entries = list(Catalogue.load().entries.values())
     (tmp_path / "list.toml").write_text(model_list(entries))
     again = Catalogue.load(tmp_path / "list.toml").entries
@@ -189,8 +189,8 @@ def test_without_git_a_build_time_must_be_given(tmp_path: Path, monkeypatch: pyt
     assert commit(tmp_path) == ("unknown", 1_700_000_000)
 
 
-def test_a_package_for_debian(key: Path, tmp_path: Path) -> None:
-    """dpkg's own tools read it: what it is, what it holds; the same build gives the same bytes."""
+def test_a_debian_package_is_complete_and_reproducible(key: Path, tmp_path: Path) -> None:
+    """dpkg's own tools read its fields and files; the same build gives the same bytes."""
     if shutil.which("dpkg-deb") is None:
         pytest.skip("dpkg-deb is missing: apt install dpkg")
     contents = {"clockface.py": b"x"}
@@ -206,7 +206,7 @@ def test_a_package_for_debian(key: Path, tmp_path: Path) -> None:
     fields = subprocess.run(["dpkg-deb", "--field", str(packages[0]), "Architecture", "Depends"], capture_output=True, text=True, check=True).stdout
     assert "arm64" in fields and "python3.11 | python3.13" in fields
     listing = subprocess.run(["dpkg-deb", "--contents", str(packages[0])], capture_output=True, text=True, check=True, env={**os.environ, "TZ": "UTC"}).stdout
-    assert listing.count("2027-01-15 08:00") == len(listing.splitlines()) > 8  # the build's time, not when a file was written
+    assert listing.count("2027-01-15 08:00") == len(listing.splitlines()) > 8  # the build time, not the time at which a file was written
     subprocess.run(["dpkg-deb", "--raw-extract", str(packages[0]), str(tmp_path / "out")], check=True)
     place = tmp_path / "out/usr/share/clockface"
     assert {path.name for path in place.iterdir()} == {"one.bundle", *BESIDE, "trusted.pub"}

@@ -1,4 +1,4 @@
-"""Thresholds of open-set search against laws that are known: cosines of random directions follow a beta distribution."""
+"""Thresholds of open-set search, checked against a known law: cosines of random directions follow a beta distribution."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ def test_false_match_rate_inverts_the_search(size: int, fpir: float) -> None:
     assert identification_rate(size, false_match_rate(size, fpir)) == pytest.approx(fpir, rel=1e-6)
 
 
-def test_the_exact_interval_inverts_the_binomial_law() -> None:
+def test_the_exact_interval_inverts_the_binomial_distribution() -> None:
     low, high = exact_interval(7, 100)
     assert stats.binom.sf(6, 100, low) == pytest.approx(0.025) and stats.binom.cdf(7, 100, high) == pytest.approx(0.025)
     assert exact_interval(0, 100)[0] == 0 and exact_interval(0, 100)[1] == pytest.approx(1 - 0.025**0.01)
     assert exact_interval(100, 100)[1] == 1
 
 
-def test_the_realised_fpir_lies_in_the_stated_interval_in_93_of_100_runs() -> None:
-    """Random directions; the chance that two are nearer than a threshold is known in closed form."""
+def test_the_true_fpir_lies_in_the_stated_interval_in_93_of_100_runs() -> None:
+    """Random directions; the probability that the cosine of two exceeds a threshold is known in closed form."""
     size, fpir = 100, 0.1
     held = 0
     for seed in range(100):
@@ -60,7 +60,7 @@ def test_the_realised_fpir_lies_in_the_stated_interval_in_93_of_100_runs() -> No
 
 
 def test_the_interval_also_holds_where_people_are_not_equally_alike() -> None:
-    """Directions around one: who lies near it is like many, so comparisons depend on each other. The true rate comes from millions of fresh ones."""
+    """Directions around a centre: those near it resemble many others, so comparisons are not independent. Millions of new pairs give the true rate."""
 
     def around_one(people: int, seed: int) -> np.ndarray:
         return unit(np.random.default_rng(seed).normal(size=(people, D)) + 1.2 * np.eye(D)[0])
@@ -84,7 +84,7 @@ def test_strangers_are_accepted_as_often_as_the_threshold_says() -> None:
     assert (best > point.threshold).mean() == pytest.approx(0.1, rel=0.2)
 
 
-def test_the_extrapolated_threshold_has_the_true_one_in_its_interval() -> None:
+def test_the_interval_of_an_extrapolated_threshold_contains_the_true_one() -> None:
     rate, held, tried = 2e-6, 0, 0
     for seed in range(12):
         (found,) = NonMated(directions(600, seed, 32), 0.01, seed).thresholds([rate])  # 179,700 comparisons: 0.4 are expected above
@@ -94,7 +94,7 @@ def test_the_extrapolated_threshold_has_the_true_one_in_its_interval() -> None:
     assert tried >= 8 and held >= tried - 2
 
 
-def test_what_the_data_cannot_carry_is_said_not_guessed() -> None:
+def test_insufficient_data_is_reported_rather_than_guessed() -> None:
     people = 100
     points = operating_points(NonMated(directions(people, 4), 0.02), [0.1, 0.001], "simulated")
     assert [(p.fpir, p.gallery_size) for p in points] == [(fpir, size) for fpir in (0.1, 0.001) for size in SIZES]
@@ -108,8 +108,8 @@ def test_what_the_data_cannot_carry_is_said_not_guessed() -> None:
             assert point.method in ("extrapolated", "insufficient data")
 
 
-def test_a_tail_that_the_fit_does_not_foretell_is_not_extrapolated() -> None:
-    """The same person twice, again and again: the highest scores follow another law than those below them."""
+def test_a_tail_that_the_fit_does_not_predict_is_not_extrapolated() -> None:
+    """Forty people occur twice, so the highest scores follow another distribution than those below them."""
     people = directions(400, 5)
     twice = unit(people[:40] + 0.02 * np.random.default_rng(6).normal(size=(40, D)))
     rate = [2e-5]
@@ -117,7 +117,7 @@ def test_a_tail_that_the_fit_does_not_foretell_is_not_extrapolated() -> None:
     assert NonMated(np.concatenate([people, twice]), 0.02).thresholds(rate)[0].method == "insufficient data"
 
 
-def test_a_card_written_before_fpir_intervals_is_still_read() -> None:
+def test_a_card_written_before_fpir_intervals_can_still_be_read() -> None:
     old = '{"gallery_size": 10, "fpir": 0.1, "threshold": 0.4, "low": 0.3, "high": 0.5, "method": "measured", "data": "some"}'
     texts = '"name": "n", "colour_order": "RGB", "landmark_set": "five-point", "precision": "int8"'
     texts += ', "training_data": "d", "licence": "l", "training_commit": "c"'
@@ -126,7 +126,7 @@ def test_a_card_written_before_fpir_intervals_is_still_read() -> None:
     assert card.operating_point(5, 0.1).fpir_low is None
 
 
-def test_who_is_shown_twice_is_left_out_once() -> None:
+def test_the_second_crop_of_a_person_is_left_out() -> None:
     people = directions(5, 5)
     shown = np.concatenate([people, people[[1, 3]]])
     assert repeated(shown, 0.99).tolist() == [False] * 5 + [True, True]
@@ -159,7 +159,7 @@ def test_photos_that_were_merely_resized_are_refused(resized: int, shared: Path,
         check_aligned(chosen)
 
 
-def test_no_crops_and_no_model_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_is_not_a_model_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "no.onnx").write_text("hello")
     assert main(["calibrate", str(tmp_path / "no.onnx"), "--folder", str(tmp_path)]) == 1
     assert "no.onnx is not a model" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""One command from weights to files: its steps in order, what it does again, what it falls back on, and that a failure replaces nothing."""
+"""One command from weights to model files: the order of its steps, repeated runs, fallbacks, and that a failure replaces nothing."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def test_the_steps_in_order() -> None:
 def test_int8_by_quantizing_then_by_training_then_with_more_layers_in_float(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, passes: str, tried: int
 ) -> None:
-    """The gate fails until the attempt that is named."""
-    said: list[list[str]] = []
+    """`verify` fails until the attempt named by `passes`."""
+    commands: list[list[str]] = []
 
     def command(words: list[str]) -> int:
-        said.append(words)
-        return int(words[0] == "verify" and passes not in " ".join(said[-2]))
+        commands.append(words)
+        return int(words[0] == "verify" and passes not in " ".join(commands[-2]))
 
     monkeypatch.setattr(export.model, "main", command)
     [int8] = [step for step in steps(RECIPE, Path("own.pt"), tmp_path, tmp_path) if step.name == "int8"]
@@ -54,18 +54,18 @@ def test_int8_by_quantizing_then_by_training_then_with_more_layers_in_float(
             Run(tmp_path, []).follow([int8])
     else:
         Run(tmp_path, []).follow([int8])
-    quantized = [words for words in said if words[0] == "quantize"]
+    quantized = [words for words in commands if words[0] == "quantize"]
     goals = [GOALS[0], GOALS[0], *GOALS[1:]]
     assert [words[words.index("--goal") + 1] for words in quantized] == [str(goal) for goal in goals[:tried]]
-    trained = next(words for words in said if words[0] == "qat")
+    trained = next(words for words in commands if words[0] == "qat")
     assert quantized[1][1] == trained[trained.index("--out") + 1] and trained[1] == "own.pt"
-    judged = [words for words in said if words[0] == "verify"]
-    assert {words[words.index("--reference") + 1] for words in judged} == {str(tmp_path / "own.onnx")}  # the gate's measure stays the float model
+    verified = [words for words in commands if words[0] == "verify"]
+    assert {words[words.index("--reference") + 1] for words in verified} == {str(tmp_path / "own.onnx")}  # the reference is always the float model
 
 
-def test_a_step_that_is_done_is_not_done_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(export.model, "main", lambda words: said.append(words[0]) or int(words[0] == fails))
+def test_a_finished_step_is_not_repeated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    commands: list[str] = []
+    monkeypatch.setattr(export.model, "main", lambda words: commands.append(words[0]) or int(words[0] == fails))
     first, second = Step("first", (("one",),)), Step("second", (("two",),))
     fails = "two"
     with refused("model_run.step", "second"):
@@ -73,13 +73,13 @@ def test_a_step_that_is_done_is_not_done_again(monkeypatch: pytest.MonkeyPatch, 
     assert "FAILED at second" in (tmp_path / "report.md").read_text()
     fails = ""
     Run(tmp_path, []).follow([first, second])
-    assert said == ["one", "two", "two"]
+    assert commands == ["one", "two", "two"]
     (tmp_path / "changed.onnx").write_bytes(b"by hand")
     Run(tmp_path, []).follow([first, second])
-    assert said == ["one", "two", "two", "one", "two"]
+    assert commands == ["one", "two", "two", "one", "two"]
 
 
-def test_the_list_of_models_learns_the_new_sums() -> None:
+def test_the_list_of_models_gets_the_new_checksums() -> None:
     text = (catalogue.LIST).read_text(encoding="utf-8")
     entry = catalogue.Catalogue.load().entry("clockface-edge")
     listed = relisted(text, entry.file, "f" * 64, 7)
@@ -89,19 +89,19 @@ def test_the_list_of_models_learns_the_new_sums() -> None:
 # the table
 
 
-def test_the_table_has_each_models_own_accuracy_and_none_of_random_weights(float_model: Path, drawn_pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_has_the_accuracy_of_trained_models_only(float_model: Path, drawn_pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["table", str(float_model), "--backbone", "edge-slim", "--pairs", str(drawn_pairs / "pairs.txt"), "--rounds", "2"]
     assert main([*words, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    own, random, small = told["rows"]
+    report = json.loads(capsys.readouterr().out)
+    own, random, small = report["rows"]
     data = pairs.from_text(drawn_pairs / "pairs.txt", drawn_pairs)
     assert own["accuracy"] == pytest.approx(evaluate_pairs(Embedder(float_model, "cpu").embed, data)[0]["accuracy_mean"], abs=1e-9)
     assert [row["precision"] for row in (own, random, small)] == ["float32", "float32", "int8"] and random["accuracy"] is small["accuracy"] is None
     assert own["to_first"] == 1.0 and own["megabytes"] == pytest.approx(float_model.stat().st_size / 1e6) and small["megabytes"] < random["megabytes"] / 3
-    assert random["p50_ms"] / own["p50_ms"] == pytest.approx(random["to_first"]) and "cpu" in told["host"]
+    assert random["p50_ms"] / own["p50_ms"] == pytest.approx(random["to_first"]) and "cpu" in report["host"]
 
 
-def test_a_table_of_nothing_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_without_models_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["table"]) == 1 and "give model files or --backbone" in capsys.readouterr().err
     assert table.EMBEDDING_SIZE == 192
 
@@ -109,7 +109,7 @@ def test_a_table_of_nothing_is_refused(capsys: pytest.CaptureFixture[str]) -> No
 # the whole device on photos
 
 
-def test_search_puts_the_devices_own_figures_into_the_card(shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_search_writes_fnir_and_fpir_of_the_device_into_the_card(shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     people, strangers = tmp_path / "people", tmp_path / "strangers"
     for folder in sorted(path for path in (shared / "faces/dev").iterdir() if path.is_dir())[:6]:
         shutil.copytree(folder, people / folder.name)

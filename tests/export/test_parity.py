@@ -1,4 +1,4 @@
-"""The same file under another Python: an independent process of this one, and stand-ins that give something else."""
+"""The same file under another Python: a separate process of this one, and fakes that give other embeddings or none."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from export.parity import compare
 from tests.refused import refused
 
 
-def stand_in(path: Path, change: str) -> list[str]:
-    """A Python whose program is the one it is given, changed."""
+def fake_python(path: Path, change: str) -> list[str]:
+    """A Python that changes the program it is given before running it."""
     path.write_text(f"import sys\nprogram = sys.stdin.read()\n{change}\nexec(program)\n")
     return [sys.executable, str(path)]
 
 
-def test_another_process_gives_the_same(float_model: Path) -> None:
+def test_another_process_gives_the_same_embeddings(float_model: Path) -> None:
     found = compare(float_model, smooth_crops(3), [sys.executable])
     assert (found.precision, found.crops, found.allowed) == ("float32", 3, 1e-3)
     assert abs(found.largest) < 1e-5 and "onnxruntime" in found.where
     assert main(["elsewhere", str(float_model), "--python", shlex.quote(sys.executable), "--most", "2"]) == 0
 
 
-def test_other_embeddings_there_are_told(float_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The other machine turns the crops upside down."""
-    words = shlex.join(stand_in(tmp_path / "turned.py", "program = program.replace('crop[None]', 'crop[None, ::-1]')"))
-    assert main(["elsewhere", str(float_model), "--python", words, "--most", "2"]) == 1
+def test_differing_embeddings_are_reported(float_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The fake turns the crops upside down."""
+    python = shlex.join(fake_python(tmp_path / "turned.py", "program = program.replace('crop[None]', 'crop[None, ::-1]')"))
+    assert main(["elsewhere", str(float_model), "--python", python, "--most", "2"]) == 1
     assert "net.onnx: other embeddings there than here" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("change", "word"), [("program = 'import no_such_package'", "no_such_package"), ("program = ''", "exit code 0")])
-def test_what_does_not_run_there_is_named(change: str, word: str, float_model: Path, tmp_path: Path) -> None:
+def test_a_failure_of_the_other_python_is_reported(change: str, word: str, float_model: Path, tmp_path: Path) -> None:
     with refused("parity.fails", word, "numpy and onnxruntime"):
-        compare(float_model, smooth_crops(1), stand_in(tmp_path / "broken.py", change))
+        compare(float_model, smooth_crops(1), fake_python(tmp_path / "broken.py", change))
     with refused("parity.no_answer"):
         compare(float_model, smooth_crops(1), [str(tmp_path / "absent")])

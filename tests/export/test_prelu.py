@@ -1,4 +1,4 @@
-"""PReLU spelled out is PReLU: the same values by ONNX's own reference, the same weights."""
+"""Replaced PReLUs give the same values as ONNX's reference evaluator, with the same weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training for int8: the fake quantization is real, and a float model under the contract comes out."""
+"""Quantization-aware training: the fake quantization is as coarse as int8, and the result is a float model that meets the contract."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def faces(people: range) -> np.ndarray:
 
 
 def hard_net() -> Trained:
-    """A small net with one channel a hundred times as loud as the others and undone behind it: most int8 steps go to that channel."""
+    """A small net with one channel scaled up a hundred times and scaled down again in the next layer: it takes most of the int8 range."""
     torch.manual_seed(0)
     net = Trained(BackboneSettings("edge", 16))
     net.backbone = edge.EdgeNet(16, (16, 16, 16), ([edge.fused_block],) * 3, head=32)
@@ -53,7 +53,7 @@ def written(net: fx.GraphModule, path: Path) -> Path:
     return path
 
 
-def test_the_result_is_a_float_model_with_other_weights_near_the_teacher(tmp_path: Path) -> None:
+def test_the_result_is_a_float_model_with_new_weights_near_the_teacher(tmp_path: Path) -> None:
     net = hard_net()
     base = written(folded(net.backbone), tmp_path / "base.onnx")
     tuned = qat.train(net, faces(range(10)), seconds=0, steps=10)
@@ -64,7 +64,7 @@ def test_the_result_is_a_float_model_with_other_weights_near_the_teacher(tmp_pat
 
 
 def test_fake_quantization_is_as_coarse_as_int8(tmp_path: Path) -> None:
-    """Its outputs differ from the float net's, by no more than a few steps of 255."""
+    """Its outputs differ from the float net's, but by no more than a fifth of their range."""
     trained = hard_net()
     net = folded(trained.backbone)
     fake = qat.prepared(net)

@@ -1,4 +1,4 @@
-"""The gate: what was quantized well passes, what was not fails and stays as it was."""
+"""`verify`: a well quantized file passes, a bad one fails and stays unchanged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from export import artefact, quantize
 from export.__main__ import main
 from training.drawn import draw
 
-GATE = ("--tar-loss", "0.1")  # 60 mated pairs move in steps of 1.7 points
+GATE = ("--tar-loss", "0.1")  # with 60 mated pairs, TAR changes in steps of 1.7 points
 
 
 def faces(people: range) -> np.ndarray:
@@ -41,7 +41,7 @@ def verify(model: Path, reference: Path, pairs: Path, *more: str) -> int:
     return main(["verify", str(model), "--reference", str(reference), "--pairs", str(pairs / "pairs.txt"), "--images", str(pairs), *GATE, *more])
 
 
-def test_a_good_int8_file_passes_and_its_card_says_what_was_measured(int8_model: Path, float_model: Path, drawn_pairs: Path, tmp_path: Path) -> None:
+def test_a_good_int8_file_passes_and_its_card_has_the_measurements(int8_model: Path, float_model: Path, drawn_pairs: Path, tmp_path: Path) -> None:
     model = Path(shutil.copy(int8_model, tmp_path))
     assert verify(model, float_model, drawn_pairs, "--size-mb", "8") == 0
     card = Embedder(model, "cpu").card
@@ -52,36 +52,36 @@ def test_a_good_int8_file_passes_and_its_card_says_what_was_measured(int8_model:
     assert [time["threads"] for time in card.latency][0] == 1 and card.latency[0]["p50_ms"] > 0
     assert card.precision == "int8" and card.model_id != Embedder(float_model, "cpu").card.model_id
     kinds = [node.op_type for node in onnx.load(model).graph.node]
-    assert kinds.count("Conv") == 17 and kinds.count("DequantizeLinear") > 2 * 17  # each reads int8 weights and activations
+    assert kinds.count("Conv") == 17 and kinds.count("DequantizeLinear") > 2 * 17  # each convolution reads int8 weights and activations
     assert model.stat().st_size < 0.35 * float_model.stat().st_size
 
 
-def refused(model: Path, reference: Path, pairs: Path, reason: str, said: pytest.CaptureFixture[str], *more: str) -> None:
+def refused(model: Path, reference: Path, pairs: Path, reason: str, capsys: pytest.CaptureFixture[str], *more: str) -> None:
     before = model.read_bytes()
-    said.readouterr()
+    capsys.readouterr()
     assert verify(model, reference, pairs, *more) == 1
-    assert reason in said.readouterr().err
+    assert reason in capsys.readouterr().err
     assert model.read_bytes() == before
 
 
-def test_ranges_set_on_a_poisoned_set_fail(float_model: Path, drawn_pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    poisoned = quantize.Quantizer(float_model, np.full((8, 112, 112, 3), 127, np.uint8), faces(range(2)), tmp_path)
-    poisoned.make("minmax", (), tmp_path / "graph.onnx")
+def test_ranges_set_on_grey_images_fail(float_model: Path, drawn_pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    grey = quantize.Quantizer(float_model, np.full((8, 112, 112, 3), 127, np.uint8), faces(range(2)), tmp_path)
+    grey.make("minmax", (), tmp_path / "graph.onnx")
     quantize.write_like(float_model, onnx.load(tmp_path / "graph.onnx"), "int8", tmp_path / "net-int8.onnx")
     refused(tmp_path / "net-int8.onnx", float_model, drawn_pairs, "mean cosine to net.onnx", capsys)
 
 
-@pytest.mark.parametrize("honest_card", [True, False])
-def test_swapped_channels_fail(honest_card: bool, float_model: Path, drawn_pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("matching_card", [True, False])
+def test_swapped_channels_fail(matching_card: bool, float_model: Path, drawn_pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = onnx.load(float_model)
     first = next(node for node in model.graph.node if node.op_type == "Conv").input[1]
     weights = next(tensor for tensor in model.graph.initializer if tensor.name == first)
-    weights.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weights)[:, ::-1].copy(), first))  # blue for red
-    if honest_card:
+    weights.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weights)[:, ::-1].copy(), first))  # red and blue swapped
+    if matching_card:
         artefact.set_card(model, dataclasses.replace(artefact.card_of(model, float_model), model_id=artefact.model_id(model)))
     path = tmp_path / "swapped.onnx"
     path.write_bytes(model.SerializeToString())
-    refused(path, float_model, drawn_pairs, "mean cosine to net.onnx" if honest_card else "the card names the weights", capsys)
+    refused(path, float_model, drawn_pairs, "mean cosine to net.onnx" if matching_card else "the card names the weights", capsys)
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.5, 0.999])
@@ -109,8 +109,8 @@ def test_a_float_model_passes_on_its_agreement_at_birth(float_model: Path, drawn
     assert Embedder(model, "cpu").card.accuracy[0]["reference"] == "clockface-edge.pt"
 
 
-def test_the_layer_that_hurts_is_found_and_kept_in_float(float_model: Path, quantizer: quantize.Quantizer, tmp_path: Path) -> None:
-    """One layer of the net is spoiled: a channel 300 times larger than the others and undone behind it would waste the int8 range."""
+def test_the_worst_layer_is_found_and_kept_in_float(float_model: Path, quantizer: quantize.Quantizer, tmp_path: Path) -> None:
+    """One channel is scaled up 300 times and scaled down again in the next layer, which wastes the int8 range of both layers."""
     model = onnx.load(float_model)
     readers = {name: [node for node in model.graph.node if name in node.input] for name in (node.output[0] for node in model.graph.node)}
     relu = next(node for node in model.graph.node if node.op_type == "Relu" and [n.op_type for n in readers[node.output[0]]] == ["Conv"])
@@ -126,7 +126,7 @@ def test_the_layer_that_hurts_is_found_and_kept_in_float(float_model: Path, quan
     np.testing.assert_allclose(Embedder(spoiled, "cpu").embed(faces(range(3))), Embedder(float_model, "cpu").embed(faces(range(3))), atol=1e-4)
     (tmp_path / "ranges").mkdir()
     its_own = quantize.Quantizer(spoiled, faces(range(100, 110)), faces(range(110, 120)), tmp_path / "ranges")
-    both = (loud.name, after.name)  # ReLU's output is quantized as long as one of them reads or writes int8
+    both = (loud.name, after.name)  # the output of the ReLU is quantized as long as one of them is int8
     plain, helped = its_own.mean("minmax", ()), its_own.mean("minmax", both)
     assert plain < 0.98 < helped
     report = quantize.search(its_own, 0.98, ["minmax"])
@@ -144,7 +144,7 @@ def test_float16_agrees_and_is_half_as_large(float_model: Path, tmp_path: Path) 
     assert out.stat().st_size < 0.55 * float_model.stat().st_size
 
 
-def test_photos_are_no_crops_to_set_ranges_on(float_model: Path, shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ranges_are_not_set_on_unaligned_photos(float_model: Path, shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for path in sorted((shared / "faces/strangers").iterdir())[:25]:
         cv2.imwrite(str(tmp_path / f"{path.stem}.png"), cv2.resize(cv2.imread(str(path)), (112, 112)))
     assert main(["quantize", str(float_model), "--out", str(tmp_path / "out.onnx"), "--folder", str(tmp_path)]) == 1

@@ -1,4 +1,4 @@
-"""The pins of each board fit what the device asks for, and only these bytes are packed."""
+"""The pins of each board fit the device's requirements, and only the pinned bytes are packed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def wheel(folder: Path, name: str, *requires: str) -> Path:
     return path
 
 
-def test_conditions_are_those_of_the_board_not_of_this_machine(tmp_path: Path) -> None:
+def test_conditions_are_evaluated_for_the_board(tmp_path: Path) -> None:
     lines = ['a>=1; python_version < "3.11"', 'b; platform_machine == "aarch64"', "c # why", "# none", "", 'd; extra == "docs"', 'e; sys_platform == "win32"']
     assert [one.name for one in required(lines, Platform("aarch64", "3.10"))] == ["a", "b", "c"]
     assert [one.name for one in required(lines, Platform("x86_64", "3.13"))] == ["c"]
@@ -40,13 +40,13 @@ def test_conditions_are_those_of_the_board_not_of_this_machine(tmp_path: Path) -
     assert missing_in([first], Platform("x86_64", "3.12")) == ["third[x]==1"]
 
 
-def test_pins_are_read_as_pip_reads_them(tmp_path: Path) -> None:
+def test_pins_have_the_format_of_pip(tmp_path: Path) -> None:
     path = wheel(tmp_path, "some_thing")
     assert pinned([path]).splitlines()[1] == f"some-thing==1.0 --hash=sha256:{sha256(path)}"
     assert name_of(path) == "some-thing"
 
 
-def test_pins_that_are_missing_or_old_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_or_outdated_pins_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from export import wheels
 
     monkeypatch.setattr(wheels, "PINS", tmp_path)
