@@ -3,9 +3,9 @@
     python -m export calibrate own.onnx own-int8.onnx --folder crops --rec unlabelled.rec --other sface.onnx
 
 A search of a gallery of N people compares with all of them, so FPIR = 1 - (1 - FMR)^N. The threshold for (N, FPIR) is the score that a share FMR of
-all non-mated comparisons exceeds. Where fewer than ten comparisons lie above it, a fitted tail carries it some way further and the card says
-"extrapolated"; where that is not supported either, it says "insufficient data". Each threshold has its interval, and so has the FPIR it will really
-have: the wider of a bootstrap over people, because comparisons that share a person are not independent, and the exact binomial one.
+all non-mated comparisons exceeds. If fewer than ten comparisons lie above it, it is extrapolated by a fitted tail, within limits, and the card says
+"extrapolated"; where the fit is not supported either, it says "insufficient data". Each threshold has an interval, and so has its true FPIR: the wider
+of a bootstrap over people, because comparisons that share a person are not independent, and the exact binomial interval.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ SIZES = (10, 50, 100, 500, 1_000, 5_000, 10_000, 50_000)  # people
 FPIRS = (0.1, 0.01, 0.001)
 FEWEST = 10  # non-mated comparisons that must lie above a measured threshold
 FITTED = 1_000  # comparisons that the tail is fitted to
-FARTHEST = 100.0  # times beyond FEWEST that the fitted tail may carry
+FARTHEST = 100.0  # how many times beyond FEWEST the fitted tail may extrapolate
 ROUNDS = 200  # of the bootstrap over people
-SAME_BY_OTHER = 0.6  # cosine of another model above which two crops of a set that no teacher has looked at count as one person
-LEVEL = 0.95  # of all intervals
+SAME_BY_OTHER = 0.6  # cosine of another model above which two crops count as one person, in sets that no teacher has checked
+LEVEL = 0.95  # confidence level of all intervals
 
 
 class CalibrateError(ClockfaceError):
@@ -44,7 +44,7 @@ class CalibrateError(ClockfaceError):
 
 @dataclass(frozen=True)
 class Threshold:
-    """The score for one FMR, its interval, and the interval of the FMR it really has; NaN where nothing can be said."""
+    """The score for one FMR, its interval, and the interval of its true FMR; NaN for insufficient data."""
 
     value: float
     low: float
@@ -68,11 +68,11 @@ def identification_rate(size: int, fmr: float) -> float:
 
 
 class NonMated:
-    """All comparisons between different people, the highest scores in order, and bootstrap draws of the people.
+    """The highest scores of all comparisons between different people, in order, and bootstrap draws of the people.
 
     Args:
-        embeddings: (P, D) unit length, one a person.
-        largest_rate: the highest FMR that will be asked for.
+        embeddings: (P, D) unit length, one per person.
+        largest_rate: the highest FMR for which a threshold will be set.
     """
 
     def __init__(self, embeddings: Embeddings, largest_rate: float, seed: int = 0) -> None:
@@ -81,7 +81,7 @@ class NonMated:
         first, second = (index.astype(np.int32) for index in np.triu_indices(people, 1))
         scores = (embeddings @ embeddings.T)[first, second]  # (P (P - 1) / 2,)
         self.mean, self.deviation = float(scores.mean()), float(scores.std())
-        keep = min(len(scores), max(2, FITTED + 1, int(np.ceil(3 * largest_rate * len(scores)))))  # only the upper tail is ever looked at
+        keep = min(len(scores), max(2, FITTED + 1, int(np.ceil(3 * largest_rate * len(scores)))))  # only the upper tail is needed
         top = np.argpartition(scores, -keep)[-keep:]
         top = top[np.argsort(-scores[top], kind="stable")]  # highest first
         self.scores = np.asarray(scores[top], np.float64)
@@ -91,30 +91,30 @@ class NonMated:
         self._start = float(self.scores[min(FITTED, keep - 1)])
 
     def thresholds(self, rates: Sequence[float]) -> list[Threshold]:
-        """One for each FMR."""
+        """One threshold for each FMR."""
         wanted = np.array(rates)
         at = self._quantiles(np.ones_like(self.scores), self.total, wanted)  # (R,) measured
         fitted = self._fit(np.ones_like(self.scores), self.total)
-        carried = wanted * self.total >= FEWEST
-        reach = wanted * self.total >= FEWEST / FARTHEST
-        values = np.where(carried, at, fitted.score(wanted))
+        measurable = wanted * self.total >= FEWEST
+        reachable = wanted * self.total >= FEWEST / FARTHEST
+        values = np.where(measurable, at, fitted.score(wanted))
         draws = [self._draw(weights, wanted, values) for weights in self._draws]
         drawn, drawn_rates, drawn_tails, tail_rates = (np.array(rows) for rows in zip(*draws, strict=True))  # (ROUNDS, R) each
         supported = self._supported(fitted)
         found = []
         for i, rate in enumerate(wanted):
-            if carried[i]:
+            if measurable[i]:
                 exact = exact_interval(int(np.floor(rate * self.total)), self.total)
                 fmr = _middle(drawn_rates[:, i])
                 found.append(Threshold(values[i], *_middle(drawn[:, i]), min(fmr[0], exact[0]), max(fmr[1], exact[1]), "measured"))
-            elif reach[i] and supported and values[i] < 1:
+            elif reachable[i] and supported and values[i] < 1:
                 found.append(Threshold(values[i], *_middle(drawn_tails[:, i]), *_middle(tail_rates[:, i]), "extrapolated"))
             else:
                 found.append(NOTHING)
         return found
 
     def _draw(self, people: NDArray[np.float64], rates: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
-        """Of one bootstrap draw: measured thresholds, shares above the given ones, and both again by its own fitted tail."""
+        """One bootstrap draw: measured thresholds, the shares above the given ones, and both again by the tail fitted to the draw."""
         weights, total = self._weights(people)
         above = np.concatenate([[0.0], np.cumsum(weights)])
         shares = above[np.searchsorted(-self.scores, -values, side="left")] / total
@@ -122,7 +122,7 @@ class NonMated:
         return self._quantiles(weights, total, rates), shares, fitted.score(rates), fitted.rate(values)
 
     def _weights(self, people: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
-        """How often each comparison stands in a draw, and how many comparisons between different people the draw has."""
+        """How often each comparison occurs in a draw, and how many comparisons between different people the draw has."""
         return people[self._first] * people[self._second], float((people.sum() ** 2 - (people**2).sum()) / 2)
 
     def _quantiles(self, weights: NDArray[np.float64], total: float, rates: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -134,10 +134,10 @@ class NonMated:
         return tail.fit(self.scores[above], weights[above], self._start, total)
 
     def _supported(self, fitted: tail.Tail) -> bool:
-        """Whether the fit foretells the highest scores that were seen: the threshold of ten comparisons must lie in the bootstrap's interval of it."""
+        """Whether the fit predicts the highest observed scores: its threshold at ten comparisons must lie in the bootstrap interval of the measured one."""
         rate = np.array([FEWEST / self.total])
-        seen = [self._quantiles(*self._weights(people), rate)[0] for people in self._draws]
-        low, high = _middle(np.array(seen))
+        observed = [self._quantiles(*self._weights(people), rate)[0] for people in self._draws]
+        low, high = _middle(np.array(observed))
         return bool(self.scores.size > FITTED and low <= fitted.score(rate)[0] <= high)
 
 
@@ -147,7 +147,7 @@ def _middle(values: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def exact_interval(count: int, of: int) -> tuple[float, float]:
-    """Binomial interval of a share that never covers too little. Source: C. Clopper and E. Pearson, Biometrika 26, 1934."""
+    """Conservative binomial interval of a share. Source: C. Clopper and E. Pearson, Biometrika 26, 1934."""
     outside = (1 - LEVEL) / 2
     low = stats.beta.ppf(outside, count, of - count + 1) if count else 0.0
     high = stats.beta.ppf(1 - outside, count + 1, of - count) if count < of else 1.0
@@ -165,12 +165,12 @@ def _point(size: int, fpir: float, threshold: Threshold, data: str) -> Operating
     if threshold.method == "insufficient data":
         return OperatingPoint(size, fpir, None, None, None, threshold.method, data)
     fpir_low, fpir_high = (float(f"{identification_rate(size, fmr):.3g}") for fmr in (threshold.fmr_low, threshold.fmr_high))
-    value, low, high = (round(min(float(score), 1.0), 4) for score in (threshold.value, threshold.low, threshold.high))  # cosines: a tail may reach beyond
+    value, low, high = (round(min(float(score), 1.0), 4) for score in (threshold.value, threshold.low, threshold.high))  # a fitted tail may exceed 1
     return OperatingPoint(size, fpir, value, low, high, threshold.method, data, fpir_low, fpir_high)
 
 
 def statistics(non_mated: NonMated, people: int, data: str) -> dict[str, Any]:
-    """The card's entry on the closest non-mated scores."""
+    """The card's entry on the distribution of the non-mated scores."""
     scores = non_mated.scores
     rates = [rate for rate in (1e-3, 1e-4, 1e-5, 1e-6) if FEWEST <= rate * non_mated.total < len(scores)]
     at = {f"{rate:g}": round(float(scores[int(rate * non_mated.total)]), 4) for rate in rates}
@@ -179,7 +179,7 @@ def statistics(non_mated: NonMated, people: int, data: str) -> dict[str, Any]:
 
 
 def compared(sets: Sequence[CropSet], rows: Sequence[Embeddings], rate: float = 1e-3) -> list[str]:
-    """The score that a share `rate` exceeds within and between sets: a set that the model was trained on may score too low."""
+    """Score at FMR `rate` within and between the sets: a set that the model was trained on may score too low."""
     lines = []
     for i, one in enumerate(sets):
         for j in range(i, len(sets)):
@@ -190,20 +190,20 @@ def compared(sets: Sequence[CropSet], rows: Sequence[Embeddings], rate: float = 
 
 
 def without_repeated(chosen: CropSet, other: Path, threshold: float) -> CropSet:
-    """The set without the crops that another model takes for somebody before them; one that a teacher has looked at stays as it is."""
+    """The set without repeated people, as another model finds them; a set that a teacher has checked is returned unchanged."""
     if chosen.checked:
         return chosen
     (rows,) = crops.embed(Embedder(other, "cpu").embed, [chosen])
     keep = ~crops.repeated(rows, threshold)
-    print(f"{chosen.name}: {len(keep) - keep.sum()} of {len(keep)} crops left out: {other.name} takes them for somebody before (above {threshold:g})")
+    print(f"{chosen.name}: {len(keep) - keep.sum()} of {len(keep)} crops left out: {other.name} finds the same person earlier in the set (above {threshold:g})")
     return CropSet(chosen.name, chosen.crops[keep], tuple(label for label, kept in zip(chosen.labels, keep, strict=True) if kept))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", type=Path, nargs="+", metavar="MODEL")
-    parser.add_argument("--other", type=Path, help="another model (.onnx): of two crops of a set that it takes for one person the second is left out")
-    parser.add_argument("--same", type=float, default=SAME_BY_OTHER, help="its score from which two crops are one person")
-    parser.add_argument("--note", default="", help="what else the card must say of the data, such as that the model was trained on some of it")
+    parser.add_argument("--other", type=Path, help="another model (.onnx) that finds people shown twice in a set; the second crop is left out")
+    parser.add_argument("--same", type=float, default=SAME_BY_OTHER, help="score of --other above which two crops show one person")
+    parser.add_argument("--note", default="", help="remark on the data for the card, such as that the model was trained on some of it")
     parser.add_argument("--fpir", type=float, nargs="+", default=list(FPIRS))
     crops.add_arguments(parser)
 
@@ -211,7 +211,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if not all(0 < fpir < 1 for fpir in args.fpir):
         raise CalibrateError(f"--fpir {args.fpir}: expected rates between 0 and 1")
-    embedders = [Embedder(model, "cpu") for model in args.models]  # a model that is none is refused before the work begins
+    embedders = [Embedder(model, "cpu") for model in args.models]  # an unusable model is refused before the work begins
     sets = crops.from_arguments(args)
     if args.other is not None:
         sets = [without_repeated(chosen, args.other, args.same) for chosen in sets]
@@ -238,7 +238,7 @@ def calibrate(model: Path, embedder: Embedder, sets: Sequence[CropSet], fpirs: S
 
 
 def as_text(point: OperatingPoint) -> str:
-    """An operating point as a line."""
+    """An operating point as one line of text."""
     about = f"{point.gallery_size:>6} people, FPIR {point.fpir:g}: "
     if point.threshold is None:
         return about + point.method
@@ -248,6 +248,6 @@ def as_text(point: OperatingPoint) -> str:
 
 
 def interval(low: float, high: float) -> str:
-    """Two shares in per cent, in three digits, never finer than a thousandth of a per cent."""
+    """Two shares in per cent, with three digits but never finer than a thousandth of a per cent."""
     first, last = (f"{float(f'{100 * share:.3g}'):.3f}".rstrip("0").rstrip(".") for share in (low, high))
     return f"{first} to {last} %"

@@ -1,6 +1,6 @@
 """`python -m export card MODEL`: print the card inside a model file; `--html FILE` writes it as one page with pictures.
 
-Everything shown was measured by `verify`, `calibrate`, `search` and `latency` and stands in the file; there are no faces on the page.
+Everything shown was measured by `verify`, `calibrate`, `search` and `latency` and is stored in the file; the page shows no faces.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def write_page(card: ModelCard, target: Path) -> None:
-    """Write the page whole or not at all."""
+    """Write the page atomically."""
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
     part.write_text(page(card), encoding="utf-8")
@@ -43,24 +43,24 @@ def write_page(card: ModelCard, target: Path) -> None:
 
 
 def lines(card: ModelCard) -> list[str]:
-    """The card for a terminal."""
-    told = [f"{card.name}  {card.precision}, {card.embedding_size}-D, {card.model_id[:12]}"]
-    told += [f"trained on   {card.training_data}", f"licence      {card.licence}", f"commit       {card.training_commit}"]
+    """The card as lines of text."""
+    shown = [f"{card.name}  {card.precision}, {card.embedding_size}-D, {card.model_id[:12]}"]
+    shown += [f"trained on   {card.training_data}", f"licence      {card.licence}", f"commit       {card.training_commit}"]
     if (found := entry(card, "agreement")) and "mean_cosine" in found:
-        told.append(f"agreement    mean cosine {found['mean_cosine']:.5f} to {found['reference']}, lowest {found['lowest_cosine']:.5f}")
+        shown.append(f"agreement    mean cosine {found['mean_cosine']:.5f} to {found['reference']}, lowest {found['lowest_cosine']:.5f}")
     if found := entry(card, "pairs"):
         tar = ", ".join(f"{far}: {100 * t['value']:.1f} %" for far, t in found["tar_at_far"].items() if t)
-        told.append(f"accuracy     {percent(found['accuracy_mean'])} on {found['pairs']} pairs of {found['data']}, EER {percent(found['eer'])}")
-        told.append(f"             TAR at FAR {tar}")
+        shown.append(f"accuracy     {percent(found['accuracy_mean'])} on {found['pairs']} pairs of {found['data']}, EER {percent(found['eer'])}")
+        shown.append(f"             TAR at FAR {tar}")
     if found := entry(card, "groups"):
         ranked = sorted(found["fmr"].items(), key=lambda item: item[1])
         rates = f"worst {ranked[-1][0]} {percent(ranked[-1][1])}, best {ranked[0][0]} {percent(ranked[0][1])}"
-        told.append(f"groups       false matches: {rates}; worst to mean {found['worst_to_mean']:.2f}")
+        shown.append(f"groups       false matches: {rates}; worst to mean {found['worst_to_mean']:.2f}")
     if found := entry(card, "non_mated"):
-        told.append(f"non-mated    mean {found['mean']:.3f}, deviation {found['deviation']:.3f}, largest {found['largest']:.3f} of {found['comparisons']}")
+        shown.append(f"non-mated    mean {found['mean']:.3f}, deviation {found['deviation']:.3f}, largest {found['largest']:.3f} of {found['comparisons']}")
     if found := entry(card, "device"):
-        told.append(f"whole device {search.words(found)}")
-    told += [f"latency      {t['threads']} thread(s): p50 {t['p50_ms']:.2f} ms, p95 {t['p95_ms']:.2f} ms, {t['cpu']}, {t['runtime']}" for t in card.latency]
-    told += [f"FNIR         {percent(value)} with {size} people at FPIR 1 %, {method} threshold" for size, value, method in misses(card, 0.01)]
-    told += ["thresholds", *(f"  {as_text(point)}" for point in card.operating_points)] if card.operating_points else ["thresholds   none yet"]
-    return told
+        shown.append(f"whole device {search.as_text(found)}")
+    shown += [f"latency      {t['threads']} thread(s): p50 {t['p50_ms']:.2f} ms, p95 {t['p95_ms']:.2f} ms, {t['cpu']}, {t['runtime']}" for t in card.latency]
+    shown += [f"FNIR         {percent(value)} with {size} people at FPIR 1 %, {method} threshold" for size, value, method in misses(card, 0.01)]
+    shown += ["thresholds", *(f"  {as_text(point)}" for point in card.operating_points)] if card.operating_points else ["thresholds   none yet"]
+    return shown

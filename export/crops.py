@@ -1,4 +1,4 @@
-"""Aligned crops of different people, from folders, pairs or records: what quantization and thresholds are set on."""
+"""Aligned crops of different people, from folders, pairs or records: the data for quantization ranges and thresholds."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from training.data import decode
 from training.pairs import from_text
 from training.recordio import RecordFile
 
-Crops = NDArray[np.uint8]  # (P, 112, 112, 3) RGB, one a person
+Crops = NDArray[np.uint8]  # (P, 112, 112, 3) RGB, one per person
 Embeddings = NDArray[np.float32]  # (P, D) unit length
 
 FEWEST_PEOPLE = 20
 SAME_PERSON = 0.4  # cosine of the teacher above which two unlabelled crops count as one person
-BORDER = CROP_SIZE // 2  # px around a crop, so that the detector sees a face with something around it
-FAR_OFF = 8.0  # px that the middle of the face lies off its canonical place...
-OTHER_SCALE = 0.25  # ... and powers of two that its size differs: an aligned crop is hardly ever both
-FEW_WRONG = 0.04  # share of crops whose landmarks may be misread: 1 in 100 are, and of photos that were merely resized 99
+BORDER = CROP_SIZE // 2  # px added around a crop, because the detector needs some surroundings of a face
+FAR_OFF = 8.0  # px between the middle of the face and its canonical place; a crop fails only if ...
+OTHER_SCALE = 0.25  # ... its size differs as well, by this in log2; aligned crops hardly ever exceed both
+FEW_WRONG = 0.04  # share of crops that may fail: 1 % of aligned crops do, and 99 % of photos that were merely resized
 
 
 class CropsError(ClockfaceError):
@@ -41,19 +41,19 @@ class CropsError(ClockfaceError):
 
 @dataclass(frozen=True)
 class CropSet:
-    """Crops of one source and what to call them in a message."""
+    """Crops of one source, with names for messages."""
 
     name: str
     crops: Crops
     labels: tuple[str, ...]
-    checked: bool = False  # a teacher has looked for people who are shown twice
+    checked: bool = False  # whether a teacher has searched it for people shown twice
 
 
 def from_folder(folder: Path) -> CropSet:
-    """The pictures of a folder, one a person; of each sub-folder (a person) the first.
+    """The pictures of a folder, one per person, and the first picture of each sub-folder, which holds one person.
 
     Raises:
-        CropsError: too few, or a picture that is not 112 x 112.
+        CropsError: there are too few people, or a picture is not 112 x 112.
     """
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES) if folder.is_dir() else []
     people = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
@@ -81,9 +81,9 @@ def first_of_pairs(path: Path, images: Path) -> CropSet:
 def from_records(path: Path, people: int, teacher: Path | None, seed: int = 0) -> CropSet:
     """`people` unlabelled crops (label -1) of a RecordIO file, drawn at random.
 
-    Unlabelled sets show some people twice, and such a pair would stand in the tail as a false match that is none. The
-    teacher, another model's embeddings of the same records in key order (`embedding`, `scale`), finds them: of a pair
-    that it takes for one person the second is left out.
+    Unlabelled sets show some people twice; such a pair would wrongly count as a false match in the tail. The teacher
+    file holds another model's embeddings of the same records in key order (`embedding`, `scale`): of two crops that
+    they show to be one person, the second is left out.
     """
     records = RecordFile(path)
     unlabelled = [(row, key) for row, key in enumerate(records.keys) if records.record(key).label == -1]
@@ -98,15 +98,15 @@ def from_records(path: Path, people: int, teacher: Path | None, seed: int = 0) -
 
 
 def repeated(embeddings: Embeddings, threshold: float) -> NDArray[np.bool_]:
-    """(P,) bool: which rows are as alike as one person to a row before them."""
+    """(P,) bool: which rows have a cosine above the threshold to an earlier row, so that they show the same person."""
     alike = np.triu(embeddings @ embeddings.T, 1) > threshold
     return np.asarray(alike.any(axis=0))
 
 
 def misplaced(crop: NDArray[np.uint8], detector: Detector) -> bool | None:
-    """Whether the face of an aligned crop, (112, 112, 3) uint8 RGB, is not where the contract has it; None where no face is found.
+    """Whether the face in a crop, (112, 112, 3) uint8 RGB, is not where the contract places it; None if no face is found.
 
-    The similarity that would bring the landmarks to their canonical places says how far the face is off and how much too large.
+    The similarity transform from the landmarks to their canonical places gives the error of position and size.
     """
     around = cv2.copyMakeBorder(np.ascontiguousarray(crop[:, :, ::-1]), *(BORDER,) * 4, cv2.BORDER_REPLICATE)
     faces = detector.detect(np.asarray(around, np.uint8))
@@ -119,10 +119,10 @@ def misplaced(crop: NDArray[np.uint8], detector: Detector) -> bool | None:
 
 
 def check_aligned(chosen: CropSet) -> None:
-    """Refuse a set of photos that were merely made 112 x 112.
+    """Refuse a set of photos that were merely resized to 112 x 112.
 
     Raises:
-        CropsError: faces are not where an aligned crop has them, or most crops show no face at all.
+        CropsError: too many faces are not where an aligned crop has them, or most crops show no face at all.
     """
     detector = Detector(catalogue.path("yunet"), DetectorSettings(min_eye_distance=16))
     verdicts = [misplaced(crop, detector) for crop in track(chosen.crops, f"{chosen.name}: aligned?", console=Console(stderr=True), transient=True)]
@@ -138,18 +138,18 @@ def check_aligned(chosen: CropSet) -> None:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--folder", type=Path, action="append", default=[], help="aligned crops of different people, or a folder a person; may be repeated")
-    parser.add_argument("--pairs-people", type=Path, help="LFW-style pairs.txt beside its crops: the first crop of each person in it")
-    parser.add_argument("--rec", type=Path, help="an InsightFace .rec file: its unlabelled crops are taken as different people")
-    parser.add_argument("--people", type=int, default=6000, help="crops drawn from --rec")
-    parser.add_argument("--teacher", type=Path, help="another model's embeddings of the records (.npz): who it finds twice is left out")
+    parser.add_argument("--folder", type=Path, action="append", default=[], help="aligned crops, one per person, or one sub-folder per person; may be repeated")
+    parser.add_argument("--pairs-people", type=Path, help="LFW-style pairs.txt beside its crops: the first crop of each person is used")
+    parser.add_argument("--rec", type=Path, help="InsightFace .rec file, whose unlabelled crops count as different people")
+    parser.add_argument("--people", type=int, default=6000, help="number of crops drawn from --rec")
+    parser.add_argument("--teacher", type=Path, help="another model's embeddings of --rec (.npz), to leave out repeated people")
 
 
 def from_arguments(args: argparse.Namespace) -> list[CropSet]:
-    """All sets asked for, each checked to be aligned.
+    """All requested sets, each checked to be aligned.
 
     Raises:
-        CropsError: none, or one that cannot be used.
+        CropsError: no set is named, or one cannot be used.
     """
     sets = [from_folder(folder) for folder in args.folder]
     if args.pairs_people is not None:
@@ -157,7 +157,7 @@ def from_arguments(args: argparse.Namespace) -> list[CropSet]:
     if args.rec is not None:
         sets.append(from_records(args.rec, args.people, args.teacher))
     if not sets:
-        raise CropsError("no crops: give --folder, --pairs-people or --rec, or several of them")
+        raise CropsError("no crops: give at least one of --folder, --pairs-people and --rec")
     for chosen in sets:
         check_aligned(chosen)
     return sets

@@ -1,4 +1,4 @@
-"""A Debian package of what `bundle` wrote for a board: dpkg brings the folder along, its own installer does the rest."""
+"""A Debian package of a bundle and its installer: dpkg copies the folder to the board, then runs the installer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from device.contract import ClockfaceError
 from device.maintenance.update.manifest import TARGETS, Manifest
 
 ARCHITECTURES = {"aarch64": "arm64", "x86_64": "amd64"}
-PLACE = "usr/share/clockface"  # of the folder on the board
+PLACE = "usr/share/clockface"  # where the folder lies on the board
 POSTINST = f'#!/bin/sh\nset -e\n[ "$1" != configure ] || sh /{PLACE}/install.sh\n'
 PRERM = f'#!/bin/sh\nset -e\n[ "$1" != remove ] || sh /{PLACE}/uninstall.sh\n'
 POSTRM = """#!/bin/sh
@@ -32,7 +32,7 @@ class DebError(ClockfaceError):
 
 
 def control(manifest: Manifest) -> str:
-    """What dpkg knows of it: the version grows with the time of the build, as a board asks of bundles."""
+    """The package's control file; the version contains the build time, so newer builds sort higher, as boards require of bundles."""
     pythons = " | ".join(f"python{python}" for python in manifest.python)
     return f"""Package: clockface-{manifest.target}
 Version: {manifest.version}+{manifest.built}
@@ -45,16 +45,16 @@ Conflicts: clockface
 Section: misc
 Priority: optional
 Description: Face attendance terminal
- Installs with everything it needs and no network; the data lie in
- /var/lib/clockface and outlive the package unless it is purged.
+ Contains everything it needs and installs without a network; the data are
+ in /var/lib/clockface and stay until the package is purged.
 """
 
 
 def write(folder: Path, names: Sequence[str], manifest: Manifest) -> Path:
-    """Pack these files of a folder into a package beside them. The same build gives the same bytes.
+    """Pack files of a folder into a package in the same folder. The same build gives the same bytes.
 
     Raises:
-        DebError: dpkg-deb is missing, or fails.
+        DebError: dpkg-deb is missing or fails.
     """
     if shutil.which("dpkg-deb") is None:
         raise DebError("--deb needs dpkg-deb: sudo apt install dpkg (or leave --deb out)")

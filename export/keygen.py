@@ -20,10 +20,10 @@ class KeyFileError(ClockfaceError):
 
 
 def write_key_pair(path: Path) -> Ed25519PrivateKey:
-    """Make a key pair; neither file may be there.
+    """Make a key pair; neither file may exist.
 
     Raises:
-        KeyFileError: one of them exists, or cannot be written.
+        KeyFileError: one of the files exists or cannot be written.
     """
     key = Ed25519PrivateKey.generate()
     contents = [
@@ -31,7 +31,7 @@ def write_key_pair(path: Path) -> Ed25519PrivateKey:
         (path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600),
     ]
     if taken := [place for place, _, _ in contents if place.exists()]:
-        raise KeyFileError(f"{taken[0]} exists; a key is never written over: choose another name", code="key_file.exists")
+        raise KeyFileError(f"{taken[0]} exists; a key is never overwritten: choose another name", code="key_file.exists")
     try:
         for place, data, mode in contents:
             with os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
@@ -47,22 +47,22 @@ def read_private_key(path: Path) -> Ed25519PrivateKey:
     """Read a signing key.
 
     Raises:
-        KeyFileError: missing, another kind of key, or others on this machine may read it.
+        KeyFileError: the file is missing, is another type of key, or can be read by others on this machine.
     """
     try:
         mode = path.stat().st_mode
         key = load_pem_private_key(path.read_bytes(), None)
     except (OSError, ValueError, TypeError) as error:
-        raise KeyFileError(f"{path} is no private key that can be read; `python -m export keygen {path}` makes one", code="key_file.unreadable") from error
+        raise KeyFileError(f"{path} is not a readable private key; `python -m export keygen {path}` makes one", code="key_file.unreadable") from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise KeyFileError(f"{path} is a key of another kind; `python -m export keygen` makes an Ed25519 key", code="key_file.kind")
+        raise KeyFileError(f"{path} is a key of another type; `python -m export keygen` makes an Ed25519 key", code="key_file.kind")
     if mode & 0o077:
-        raise KeyFileError(f"{path} may be read by others on this machine: chmod 600 {path}; make a new key if somebody may have read it", code="key_file.open")
+        raise KeyFileError(f"{path} can be read by others on this machine: chmod 600 {path}; make a new key if somebody may have read it", code="key_file.open")
     return key
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE", help="the private key to be written; the public key goes to FILE.pub")
+    parser.add_argument("file", type=Path, metavar="FILE", help="private key to write; the public key goes to FILE.pub")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,8 +1,8 @@
-"""`python -m export latency MODEL...`: milliseconds a crop of several models in one run, their turns taken one after the other, with ratios.
+"""`python -m export latency MODEL...`: milliseconds per crop of several models, measured alternately in one run, with ratios.
 
     python -m export latency models/clockface-edge.onnx models/clockface-edge-int8.onnx models/sface.onnx --crops DIR
 
-A machine's absolute figures move with what else it does; the ratio of two models whose turns alternate moves little.
+Absolute times vary with the load of the machine; the ratio of two models measured alternately varies little.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from export import artefact
 from export.adopt import smooth_crops
 from export.crops import CropsError
 
-ROUNDS = 200  # runs of each model and number of threads
+ROUNDS = 200  # runs per model and number of threads
 WARM_UP = 5
-FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "asimd", "asimddp", "i8mm")  # what int8 and float kernels choose by
+FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "asimd", "asimddp", "i8mm")  # features that select int8 and float kernels
 
 
 def host() -> dict[str, Any]:
-    """What a latency depends on: CPU, its flags, cores, runtime version."""
-    words: dict[str, str] = {}
+    """The host facts on which latency depends: CPU, its flags, cores, runtime version."""
+    fields: dict[str, str] = {}
     info = Path("/proc/cpuinfo")
     for line in reversed(info.read_text(encoding="utf-8").splitlines() if info.exists() else []):
         key, _, value = line.partition(":")
-        words[key.strip()] = value.strip()  # the first core's words stay
-    flags = set(words.get("flags", words.get("Features", "")).split())
+        fields[key.strip()] = value.strip()  # read in reverse, so the first core's values remain
+    flags = set(fields.get("flags", fields.get("Features", "")).split())
     return {
-        "cpu": words.get("model name", platform.processor() or platform.machine()),
+        "cpu": fields.get("model name", platform.processor() or platform.machine()),
         "machine": platform.machine(),
         "cores": os.cpu_count() or 1,
         "flags": [flag for flag in FLAGS if flag in flags],
@@ -51,12 +51,12 @@ def host() -> dict[str, Any]:
 
 
 def measure(models: Sequence[Path], crops: NDArray[np.uint8], threads: int, rounds: int = ROUNDS) -> list[NDArray[np.float64]]:
-    """(rounds,) ms of each model, one crop a run; in each round every model has its turn.
+    """(rounds,) ms for each model, one crop per run; each round runs every model once.
 
     Args:
-        models: under the contract.
+        models: files that meet the contract.
         crops: (N, 112, 112, 3) uint8 RGB, used in turn.
-        threads: of one run.
+        threads: number of threads of a run.
     """
     embedders = [Embedder(path, "cpu", threads) for path in models]
     taken = np.zeros((len(models), rounds))
@@ -71,13 +71,13 @@ def measure(models: Sequence[Path], crops: NDArray[np.uint8], threads: int, roun
 
 
 def entry(milliseconds: NDArray[np.float64], threads: int) -> dict[str, Any]:
-    """A card's entry of one measurement."""
+    """The card's entry for one measurement."""
     p50, p95 = np.percentile(milliseconds, [50, 95])
     return {"threads": threads, "p50_ms": round(float(p50), 3), "p95_ms": round(float(p95), 3), "runs": len(milliseconds), **host()}
 
 
 def read_crops(folder: Path | None, most: int = 100) -> NDArray[np.uint8]:
-    """Crops for timing: pictures of a folder (or of its sub-folders) brought to 112 x 112; without one, made-up crops."""
+    """Crops for timing: the pictures of a folder and its sub-folders, cut to 112 x 112; without a folder, synthetic crops."""
     if folder is None:
         return smooth_crops(32)
     paths = sorted(path for pattern in ("*", "*/*") for path in folder.glob(pattern) if path.suffix.lower() in IMAGE_SUFFIXES)[:most]
@@ -95,11 +95,11 @@ def _central(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("models", type=Path, nargs="+", help="under the contract; ratios are to the first")
-    parser.add_argument("--crops", type=Path, help="folder of crops or photos; without it made-up crops")
+    parser.add_argument("models", type=Path, nargs="+", help="files that meet the contract; ratios are to the first")
+    parser.add_argument("--crops", type=Path, help="folder of crops or photos (default: synthetic crops)")
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--write", action="store_true", help="put the figures into the models' cards, in place of those that stand there")
+    parser.add_argument("--write", action="store_true", help="replace the latency figures in the models' cards")
     parser.add_argument("--json", action="store_true")
 
 
@@ -124,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(rows, indent=1))
         return 0
     about = host()
-    print(f"{about['cpu']}, {about['cores']} cores, {' '.join(about['flags'])}, {about['runtime']}; {args.rounds} rounds, the models in turn")
+    print(f"{about['cpu']}, {about['cores']} cores, {' '.join(about['flags'])}, {about['runtime']}; {args.rounds} rounds, models measured alternately")
     print(f"{'model':44} {'MB':>6} {'threads':>7} {'p50 ms':>8} {'p95 ms':>8} {'to the first':>12}")
     for row in rows:
         print(f"{row['model']:44} {row['bytes'] / 1e6:6.2f} {row['threads']:7d} {row['p50_ms']:8.2f} {row['p95_ms']:8.2f} {row['ratio']:12.3f}")

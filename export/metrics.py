@@ -1,4 +1,4 @@
-"""What a card says of a model's accuracy: figures on pairs, in searches and by group, as plain JSON values."""
+"""The accuracy figures of a model card: on pairs, in searches and by group, as plain JSON values."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from training.evaluate import evaluate_groups, evaluate_pairs, evaluate_search
 from training.metrics import Scores
 from training.pairs import Pairs
 
-GALLERIES = (10, 50, 100, 150)  # people of the verification set that are enrolled in searches
-BINS = 80  # of the score histograms
-EDGES = (-0.6, 1.0)
-POINTS = 60  # of the DET curve
+GALLERIES = (10, 50, 100, 150)  # gallery sizes of the searches, in people of the verification set
+BINS = 80  # in the score histograms
+EDGES = (-0.6, 1.0)  # lowest and highest score in the histograms
+POINTS = 60  # on the DET curve
 
 
 def of_pairs(embed: Embed, data: Pairs, name: str) -> tuple[list[dict[str, Any]], Scores, Embeddings]:
-    """Card entries measured on pairs; their scores and the embeddings of their crops.
+    """Card entries measured on pairs, the scores of the pairs and the embeddings of their crops.
 
     Args:
         embed: the model.
         data: the verification set.
-        name: what to call it.
+        name: the name of the set for the card.
     """
     report, scores, rows = evaluate_pairs(embed, data)
     people = np.unique([label.rsplit("_", 1)[0] for label in data.names], return_inverse=True)[1]
@@ -37,12 +37,12 @@ def of_pairs(embed: Embed, data: Pairs, name: str) -> tuple[list[dict[str, Any]]
 
 
 def of_groups(embed: Embed, folder: Path, scores: Scores) -> dict[str, Any]:
-    """False matches by group at the threshold of FAR 1e-2 on the pairs."""
+    """False matches by group, at the threshold for FAR 1e-2 on the pairs."""
     return {"measure": "groups", "data": folder.name, "far": 1e-2, **evaluate_groups(embed, folder, scores.threshold_at(1e-2))}
 
 
 def _curve(scores: Scores, name: str) -> dict[str, Any]:
-    """FRR at POINTS false accept rates, evenly spaced by their logarithm, down to what the pairs can show; and the mated scores' percentiles."""
+    """FRR at POINTS false accept rates, logarithmically spaced down to the lowest that the pairs can resolve, and percentiles of the mated scores."""
     rates = np.geomspace(1.0 / len(scores.non_mated), 0.5, POINTS)
     frr = [1 - scores.tar_at(float(rate)) for rate in rates]
     mated = np.percentile(scores.mated, np.arange(101))

@@ -1,9 +1,9 @@
 """`make model`, or `python -m export model RECIPE`: from weights to model files that a board can trust, in one command.
 
-build -> verify -> int8 (quantize and verify; where the gate does not hold, trained on for int8 first, then with more layers in float)
+build -> verify -> int8 (quantize and verify; if verify fails, first with quantization-aware training, then with more layers in float)
 -> calibrate -> search -> latency -> card -> install.
-Each step is a command of its own. A step that is done is not done again, so an interrupted run goes on; one that fails ends the run with exit code 1, and
-the files in use stay as they were: they are replaced last, all of them. `report.md` in the work folder says what every step said.
+Each step is a command of its own. Finished steps are not repeated, so an interrupted run continues. A failed step ends the run with exit code 1 and
+leaves the files in use unchanged: all of them are replaced at the end. `report.md` in the work folder holds the output of every step.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from device.vision.catalogue import LIST, sha256
 from export.__main__ import main
 from export.recipe import Recipe, RecipeError, load
 
-GOALS = (0.992, 0.995, 0.998, 0.999)  # mean cosines that `quantize` is asked for, one after the other, until the gate holds: more keep more layers in float
+GOALS = (0.992, 0.995, 0.998, 0.999)  # mean cosines required of `quantize`, in turn until `verify` passes: higher ones keep more layers in float
 
 
 class ModelRunError(ClockfaceError):
@@ -39,17 +39,17 @@ class ModelRunError(ClockfaceError):
 @dataclass(frozen=True)
 class Step:
     name: str
-    commands: tuple[tuple[str, ...], ...]  # arguments of `python -m export`; of several lists in a row all must succeed
-    alternatives: tuple[tuple[tuple[str, ...], ...], ...] = ()  # tried in turn where the commands fail
+    commands: tuple[tuple[str, ...], ...]  # arguments of `python -m export`, run in order; all must succeed
+    alternatives: tuple[tuple[tuple[str, ...], ...], ...] = ()  # tried in turn if the commands fail
 
 
 def steps(recipe: Recipe, weights: Path, work: Path, pages: Path) -> list[Step]:
-    """What is to be done, in order."""
+    """All steps, in order."""
     base, small = str(work / f"{recipe.name}.onnx"), str(work / f"{recipe.name}-int8.onnx")
     check, data = recipe.verify, recipe.crops
-    told = ("--name", recipe.name, "--licence", recipe.licence, "--training-data", recipe.training_data)
+    about = ("--name", recipe.name, "--licence", recipe.licence, "--training-data", recipe.training_data)
     limits = ("--mean-cosine", str(check.mean_cosine), "--tar-loss", str(check.tar_loss), "--size-mb", str(check.size_mb))
-    judged = ("--pairs", check.pairs, "--images", check.images, *(("--groups", check.groups) if check.groups else ()), *limits)
+    gate = ("--pairs", check.pairs, "--images", check.images, *(("--groups", check.groups) if check.groups else ()), *limits)
     folders = tuple(word for folder in data.folders for word in ("--folder", folder))
     records = ("--rec", data.rec, "--people", str(data.people), *(("--teacher", data.teacher) if data.teacher else ())) if data.rec else ()
     other = ("--other", data.other) if data.other else ()
@@ -60,18 +60,18 @@ def steps(recipe: Recipe, weights: Path, work: Path, pages: Path) -> list[Step]:
         report = str(work / "quantize.json")
         return (
             ("quantize", source, "--out", small, "--goal", str(goal), "--report", report, *ranges),
-            ("verify", small, "--reference", base, *judged),
+            ("verify", small, "--reference", base, *gate),
         )
 
     tuned = str(work / f"{recipe.name}-qat" / f"{recipe.name}.onnx")
-    train = ("qat", str(weights), "--out", tuned, "--minutes", str(recipe.qat_minutes), *told, *folders, *records)
+    train = ("qat", str(weights), "--out", tuned, "--minutes", str(recipe.qat_minutes), *about, *folders, *records)
     trained_on = ((train, *int8(GOALS[0], tuned)),) if recipe.qat_minutes else ()
     found = recipe.search
     photos = ("--people", found.people, "--strangers", found.strangers, "--gallery", str(found.gallery))
     searched = [Step("search", (("search", base, small, *photos),))] if found.people else []
     return [
-        Step("build", (("build", str(weights), "--out", base, *told),)),
-        Step("verify", (("verify", base, "--reference", str(weights), *judged),)),
+        Step("build", (("build", str(weights), "--out", base, *about),)),
+        Step("verify", (("verify", base, "--reference", str(weights), *gate),)),
         Step("int8", int8(GOALS[0]), (*trained_on, *(int8(goal) for goal in GOALS[1:]))),
         Step("calibrate", (("calibrate", base, small, *folders, *records, *other, *note),)),
         *searched,
@@ -81,7 +81,7 @@ def steps(recipe: Recipe, weights: Path, work: Path, pages: Path) -> list[Step]:
 
 
 class Run:
-    """Steps with what they left behind: a stamp each, so that only what is missing is done."""
+    """Runs steps and records each in `stamps.json`, so that only the missing ones are run."""
 
     def __init__(self, work: Path, inputs: Sequence[Path]) -> None:
         self.work = work
@@ -89,44 +89,44 @@ class Run:
         self._stamps = work / "stamps.json"
         self._done: list[dict[str, str]] = json.loads(self._stamps.read_text(encoding="utf-8")) if self._stamps.exists() else []
         if self._done and self._done[-1]["models"] != self._models():
-            self._done = []  # somebody changed the files since
+            self._done = []  # the files have been changed since
 
     def follow(self, wanted: Sequence[Step]) -> None:
-        """Do what is not done; stop at the first step that fails.
+        """Run the steps that are not finished; stop at the first that fails.
 
         Raises:
-            ModelRunError: it failed; the report says what it said.
+            ModelRunError: a step failed; the report holds its output.
         """
         key = self._inputs
         for number, step in enumerate(wanted):
             key = hashlib.sha256((key + repr(step)).encode()).hexdigest()
             if number < len(self._done) and self._done[number]["key"] == key:
-                print(f"== {step.name}: done before", flush=True)
+                print(f"== {step.name}: already done", flush=True)
                 continue
             del self._done[number:]
             begin = time.monotonic()
             print(f"== {step.name}", flush=True)
-            good, said = self._attempt(step)
-            self._done.append({"name": step.name, "key": key, "models": self._models(), "said": said, "seconds": f"{time.monotonic() - begin:.0f}"})
-            self._write_report(None if good else step.name)
-            if not good:
+            succeeded, output = self._attempt(step)
+            self._done.append({"name": step.name, "key": key, "models": self._models(), "said": output, "seconds": f"{time.monotonic() - begin:.0f}"})
+            self._write_report(None if succeeded else step.name)
+            if not succeeded:
                 raise ModelRunError(
-                    f"step {step.name} failed, the models in use stay as they were; read {self.work / 'report.md'}, mend it and run this again",
+                    f"step {step.name} failed; the models in use are unchanged; read {self.work / 'report.md'}, fix the cause and run this again",
                     code="model_run.step",
                 )
             self._stamps.write_text(json.dumps(self._done), encoding="utf-8")
 
     def _attempt(self, step: Step) -> tuple[bool, str]:
-        said = ""
+        output = ""
         for commands in (step.commands, *step.alternatives):
             for command in commands:
-                code, words = overheard(lambda command=command: main(list(command)))  # type: ignore[misc]
-                said += f"$ python -m export {' '.join(command)}\n{words}\n"
+                code, printed = captured(lambda command=command: main(list(command)))  # type: ignore[misc]
+                output += f"$ python -m export {' '.join(command)}\n{printed}\n"
                 if code:
                     break
             else:
-                return True, said
-        return False, said
+                return True, output
+        return False, output
 
     def _models(self) -> str:
         return " ".join(f"{path.name}:{sha256(path)}" for path in sorted(self.work.glob("*.onnx")))
@@ -138,7 +138,7 @@ class Run:
 
 
 class _Both(io.StringIO):
-    """What is written is kept and shown."""
+    """A text stream that keeps what is written and also passes it on."""
 
     def __init__(self, shown: io.TextIOBase) -> None:
         super().__init__()
@@ -149,8 +149,8 @@ class _Both(io.StringIO):
         return super().write(text)
 
 
-def overheard(work: Callable[[], int]) -> tuple[int, str]:
-    """(exit code, everything said) of a command; it is shown as well."""
+def captured(work: Callable[[], int]) -> tuple[int, str]:
+    """Run a command and return (exit code, output and errors); the output is shown as well."""
     out, err = _Both(sys.stdout), _Both(sys.stderr)  # type: ignore[arg-type]
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = work()
@@ -159,7 +159,7 @@ def overheard(work: Callable[[], int]) -> tuple[int, str]:
 
 
 def fingerprint(path: Path) -> str:
-    """Changes when a file's bytes, or the names and sizes in a folder, change."""
+    """A text that changes when a file's bytes, or the names or sizes of the files in a folder, change."""
     if path.is_dir():
         return "".join(f"{file.relative_to(path)}:{file.stat().st_size};" for file in sorted(path.rglob("*")) if file.is_file())
     if not path.is_file():
@@ -168,22 +168,22 @@ def fingerprint(path: Path) -> str:
 
 
 def trained(recipe: Recipe, work: Path) -> Path:
-    """The weights of the recipe's training run, which goes on where it was interrupted.
+    """The weights of the recipe's training run, which continues if it was interrupted.
 
     Raises:
-        ModelRunError: it failed.
+        ModelRunError: the training failed.
     """
     import training.__main__ as training
 
     out = work / "training"
-    words = ["train", recipe.training, "--out", str(out), *(["--resume"] if (out / "last.pt").exists() else [])]
-    if training.main(words) != 0:
-        raise ModelRunError(f"training by {recipe.training!r} failed; mend it and run this again, it goes on from its last checkpoint")
+    arguments = ["train", recipe.training, "--out", str(out), *(["--resume"] if (out / "last.pt").exists() else [])]
+    if training.main(arguments) != 0:
+        raise ModelRunError(f"training by {recipe.training!r} failed; fix the cause and run this again, it continues from its last checkpoint")
     return out / "last.pt"
 
 
 def install(models: Sequence[Path], folder: Path, catalogue: Path) -> None:
-    """Put all models in place, each whole; every copy is on the disk before the first replaces anything. The list of models learns their sha256."""
+    """Copy all models to `folder`, replacing files only once every copy is written, and enter their SHA-256 in the list of models."""
     folder.mkdir(parents=True, exist_ok=True)
     parts = [shutil.copyfile(model, folder / f".{model.name}.part") for model in models]
     for model, part in zip(models, parts, strict=True):
@@ -192,21 +192,21 @@ def install(models: Sequence[Path], folder: Path, catalogue: Path) -> None:
         text = catalogue.read_text(encoding="utf-8")
         listed = relisted(text, model.name, digest, size)
         catalogue.write_text(listed, encoding="utf-8")
-        about = f"listed in {catalogue}" if listed != text or digest in text else "not listed: pin it in the settings"
+        about = f"listed in {catalogue}" if listed != text or digest in text else "not listed: enter the sha256 in the settings"
         print(f'{folder / model.name}: sha256 = "{digest}", size = {size}; {about}')
 
 
 def relisted(text: str, file: str, digest: str, size: int) -> str:
-    """The list of models with another sha256 and size for one file; a file that is not in it changes nothing."""
+    """The list of models with a new SHA-256 and size for one file; unchanged if the file is not listed."""
     fields = rf'(file = "{re.escape(file)}"\nsha256 = ")[0-9a-f]*("\nsize = )\d+'
     return re.sub(fields, rf"\g<1>{digest}\g<2>{size}", text)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", nargs="?", default="clockface-edge", help="a name in export/recipes or a .toml file")
-    parser.add_argument("--weights", type=Path, help=".pt, in place of the recipe's")
-    parser.add_argument("--train", action="store_true", help="train first, by the recipe's training")
-    parser.add_argument("--work", type=Path, help="work folder; without it runs/model/NAME")
+    parser.add_argument("--weights", type=Path, help=".pt file to use instead of the recipe's")
+    parser.add_argument("--train", action="store_true", help="first train by the recipe's training")
+    parser.add_argument("--work", type=Path, help="work folder (default: runs/model/NAME)")
     parser.add_argument("--out", type=Path, default=Path("models"), help="where the finished files go")
     parser.add_argument("--pages", type=Path, default=Path("docs/cards"), help="where the card pages go")
 

@@ -1,4 +1,4 @@
-"""The model card as one HTML page with pictures: nothing on it that is not in the card, nothing loaded from elsewhere."""
+"""The model card as one HTML page with pictures; everything on it comes from the card, and it loads nothing else."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 
 
 def page(card: ModelCard) -> str:
-    """The whole page."""
+    """The page as HTML."""
     title = escape(card.name)
     about = f"{card.precision}, {card.embedding_size}-D, {card.crop_size} x {card.crop_size} {card.colour_order}; weights {card.model_id[:12]}"
     parts = [
@@ -81,13 +81,13 @@ def _tiles(card: ModelCard) -> str:
         tiles.append((f"{100 * found['fnir']['value']:.1f} %", f"FNIR ({_span(found['fnir'])}), the whole device: {about}"))
         tiles.append((f"{100 * found['fpir']['value']:.1f} %", f"FPIR ({_span(found['fpir'])}), {found['fpir']['searches']:,} photos of strangers"))
     if found := entry(card, "groups"):
-        tiles.append((f"{found['worst_to_mean']:.2f} ×", "worst group's false matches against the mean"))
+        tiles.append((f"{found['worst_to_mean']:.2f} ×", "false matches of the worst group, relative to the mean"))
     if found := entry(card, "non_mated"):
         spread = f"mean {found['mean']:.3f}, deviation {found['deviation']:.3f}"
         tiles.append((f"{found['largest']:.3f}", f"highest of {found['comparisons']:,} non-mated scores ({spread})"))
     if not tiles:
         return "<p>Nothing has been measured yet: run <code>python -m export verify</code> and <code>calibrate</code>.</p>"
-    return f'<div class="tiles">{"".join(f"<div class=tile><b>{escape(value)}</b><span>{escape(words)}</span></div>" for value, words in tiles)}</div>'
+    return f'<div class="tiles">{"".join(f"<div class=tile><b>{escape(value)}</b><span>{escape(label)}</span></div>" for value, label in tiles)}</div>'
 
 
 def _span(rate: dict[str, float]) -> str:
@@ -101,7 +101,7 @@ def _pictures(card: ModelCard) -> str:
         ("Misses by gallery size, at this card's thresholds", pictures.fnir(card)),
         ("False matches by group, best to worst", pictures.groups(card)),
     )
-    figures = [f"<figure><figcaption>{escape(words)}</figcaption>{svg}</figure>" for words, svg in drawn if svg is not None]
+    figures = [f"<figure><figcaption>{escape(caption)}</figcaption>{svg}</figure>" for caption, svg in drawn if svg is not None]
     return f'<h2>Pictures</h2><div class="pictures">{"".join(figures)}</div>' if figures else ""
 
 
@@ -119,8 +119,8 @@ def _thresholds(card: ModelCard) -> str:
     head = ["people", *(f"FPIR {100 * fpir:g} %" for fpir in fpirs)]
     rows = [[f"{size:,}", *(_threshold(by_place.get((size, fpir))) for fpir in fpirs)] for size in sizes]
     data = sorted({point.data for point in card.operating_points})
-    words = "Threshold, and the 95 % interval of the FPIR it really has. Amber: extrapolated by a fitted tail, fewer than ten comparisons were seen there."
-    return f"{_table(head, rows)}<p class=about>{words} Set on {escape('; '.join(data))}.</p>"
+    legend = "Threshold, and the 95 % interval of its true FPIR. Amber: extrapolated by a fitted tail, because fewer than ten comparisons lie above it."
+    return f"{_table(head, rows)}<p class=about>{legend} Set on {escape('; '.join(data))}.</p>"
 
 
 def _threshold(point: OperatingPoint | None) -> str:

@@ -1,11 +1,11 @@
-"""`python -m export elsewhere MODEL... --python COMMAND`: do the files give the same embeddings under another Python: an old onnxruntime, arm64, a board?
+"""`python -m export elsewhere MODEL... --python COMMAND`: check that another Python gives the same embeddings: an old onnxruntime, arm64, a board.
 
     python -m export elsewhere own.onnx own-int8.onnx --python old/bin/python
     python -m export elsewhere own.onnx own-int8.onnx --python "chroot arm64 /venv/bin/python"
     python -m export elsewhere own.onnx own-int8.onnx --python "ssh pi@terminal /opt/clockface/venv/bin/python"
 
-The other Python needs numpy and onnxruntime, nothing of this project: it reads a program with the model and the crops from its standard input. Exit code 1
-where an embedding is further from this machine's than a float model's 1e-3 or an int8 model's 5e-3 (1 - cosine).
+The other Python needs numpy and onnxruntime, but nothing of this project: it reads a program with the model and the crops from standard input. The exit
+code is 1 if 1 - cosine between an embedding there and here exceeds 1e-3 for a float32 model, or 5e-3 for a float16 or int8 model.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from export.latency import read_crops
 
 FARTHEST = {"float32": 1e-3, "float16": 5e-3, "int8": 5e-3}  # largest 1 - cosine
 SECONDS = 1800  # an emulated machine is some 50 times slower
-MARK = "embeddings:"  # before the answer; whatever else the other Python says is passed over
+MARK = "embeddings:"  # starts the line with the answer; all other output is ignored
 
 PROGRAM = """
 import base64, io, platform, sys
@@ -48,14 +48,14 @@ print("{mark}" + about + ":" + base64.b64encode(file.getvalue()).decode())
 
 
 class ParityError(ClockfaceError):
-    """The other Python does not run the model, or gives other embeddings."""
+    """The other Python cannot run the model, or gives different embeddings."""
 
     code = "parity"
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One model's embeddings there beside those here."""
+    """A comparison of one model's embeddings under the other Python and here."""
 
     model: str
     precision: str
@@ -67,16 +67,16 @@ class Compared:
 
 
 def compare(model: Path, crops: NDArray[np.uint8], python: list[str], seconds: float = SECONDS) -> Compared:
-    """Run a model here and there.
+    """Run a model here and under another Python.
 
     Args:
-        model: under the contract.
+        model: a file that meets the contract.
         crops: (N, 112, 112, 3) uint8 RGB.
         python: the command that starts the other Python.
-        seconds: it may take.
+        seconds: time limit of the other Python.
 
     Raises:
-        ParityError: it cannot be started, takes too long, or fails; its last words are told.
+        ParityError: the other Python cannot be started, takes too long or fails; the message has the last line of its errors.
     """
     embedder = Embedder(model, "cpu")
     precision = embedder.card.precision
@@ -100,7 +100,7 @@ def _ask(python: list[str], program: str, seconds: float) -> tuple[str, NDArray[
         done = subprocess.run([*python, "-"], input=program, capture_output=True, text=True, timeout=seconds)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ParityError(
-            f"{shlex.join(python)} does not answer ({error}); give the command of a Python that has numpy and onnxruntime", code="parity.no_answer"
+            f"{shlex.join(python)} gives no answer ({error}); give the command of a Python that has numpy and onnxruntime", code="parity.no_answer"
         ) from error
     answer = next((line for line in done.stdout.splitlines() if line.startswith(MARK)), None)
     if done.returncode or answer is None:
@@ -112,9 +112,9 @@ def _ask(python: list[str], program: str, seconds: float) -> tuple[str, NDArray[
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", type=Path, nargs="+", metavar="MODEL")
-    parser.add_argument("--python", required=True, metavar="COMMAND", help="what starts the other Python, words as in a shell")
-    parser.add_argument("--crops", type=Path, help="folder of crops or photos; without it made-up crops")
-    parser.add_argument("--most", type=int, default=16, help="crops compared")
+    parser.add_argument("--python", required=True, metavar="COMMAND", help="command that starts the other Python, quoted as in a shell")
+    parser.add_argument("--crops", type=Path, help="folder of crops or photos (default: synthetic crops)")
+    parser.add_argument("--most", type=int, default=16, help="largest number of crops compared")
     parser.add_argument("--json", action="store_true")
 
 
@@ -126,7 +126,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         print("\n".join(map(as_text, found)))
     if wrong := [one.model for one in found if not one.largest <= one.allowed]:  # NaN is wrong too
-        raise ParityError(f"{', '.join(wrong)}: other embeddings there than here", code="parity.other")
+        raise ParityError(f"{', '.join(wrong)}: the embeddings differ from those of this machine", code="parity.other")
     return 0
 
 

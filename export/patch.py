@@ -1,7 +1,7 @@
-"""`python -m export patch ORIGINAL MODEL PATCH`: what turns one file into the other, without the weights they share.
+"""`python -m export patch ORIGINAL MODEL PATCH`: write a patch from one file to the other, without the weights they share.
 
 A board has no onnx package, so it rebuilds an adopted model from the published file and this patch
-(`device.vision.downloads.apply_patch`). The weights are found in the original by content and copied by offset.
+(`device.vision.downloads.apply_patch`). Weights are found in the original by content and copied by offset.
 """
 
 from __future__ import annotations

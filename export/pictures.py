@@ -1,4 +1,4 @@
-"""The pictures of a card page, as SVG, drawn from the card alone."""
+"""The pictures of a card page as SVG, drawn only from the card."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _svg(draw: Callable[[Axes], None]) -> str:
 
 
 def entry(card: ModelCard, measure: str) -> dict[str, Any] | None:
-    """The first accuracy entry of a kind."""
+    """The first accuracy entry with this measure."""
     return next((found for found in card.accuracy if found.get("measure") == measure), None)
 
 
@@ -66,30 +66,30 @@ def det(card: ModelCard) -> str | None:
 
 
 def histogram(card: ModelCard) -> str | None:
-    """Scores of mated and non-mated pairs, and where the thresholds for 100 and 1,000 people stand."""
+    """Scores of mated and non-mated pairs, with the thresholds for 100 and 1,000 people."""
     found = entry(card, "histogram")
     if found is None:
         return None
 
     def draw(axes: Axes) -> None:
         edges = np.linspace(found["low"], found["high"], len(found["mated"]) + 1)
-        for kind, colour, words in (("non_mated", NON_MATED, "different people"), ("mated", MATED, "same person")):
+        for kind, colour, label in (("non_mated", NON_MATED, "different people"), ("mated", MATED, "same person")):
             share = 100 * np.array(found[kind]) / max(1, sum(found[kind]))
-            axes.stairs(share, edges, fill=True, alpha=0.55, color=colour, label=words, zorder=2)
+            axes.stairs(share, edges, fill=True, alpha=0.55, color=colour, label=label, zorder=2)
         for point in card.operating_points:
             if point.fpir == 0.01 and point.gallery_size in (100, 1000) and point.threshold is not None:
                 axes.axvline(point.threshold, color=RED, linewidth=1, linestyle="--", zorder=3)
                 place = (point.threshold, 1.0)
                 side = "right" if point.gallery_size == 100 else "left"
                 axes.annotate(f" {point.gallery_size:,} ", place, xycoords=("data", "axes fraction"), color=RED, fontsize=9, ha=side, va="top")
-        axes.set(xlabel="score (dashed: thresholds for so many people at FPIR 1 %)", ylabel="% of pairs")
+        axes.set(xlabel="score (dashed: thresholds by number of people, FPIR 1 %)", ylabel="% of pairs")
         axes.legend(frameon=False, loc="upper left")
 
     return _svg(draw)
 
 
 def misses(card: ModelCard, fpir: float) -> list[tuple[int, float, str]]:
-    """(gallery size, FNIR, method): the share of mated scores below the card's threshold for that size, rank left aside."""
+    """(gallery size, FNIR, method): the share of mated scores below the card's threshold for that size, ignoring rank."""
     found = entry(card, "det")
     if found is None:
         return []
@@ -99,7 +99,7 @@ def misses(card: ModelCard, fpir: float) -> list[tuple[int, float, str]]:
 
 
 def fnir(card: ModelCard) -> str | None:
-    """FNIR over gallery size at the card's own thresholds, one line a target FPIR; hollow marks where the threshold is extrapolated."""
+    """FNIR over gallery size at the card's own thresholds, one line per target FPIR; hollow marks show extrapolated thresholds."""
     lines = {fpir: misses(card, fpir) for fpir in sorted({point.fpir for point in card.operating_points}, reverse=True)}
     if not any(lines.values()):
         return None
@@ -118,7 +118,7 @@ def fnir(card: ModelCard) -> str | None:
 
 
 def groups(card: ModelCard) -> str | None:
-    """False match rate of each group at one threshold, the worst marked."""
+    """False match rate of each group at one threshold, with the worst marked."""
     found = entry(card, "groups")
     if found is None:
         return None

@@ -1,8 +1,8 @@
-"""PReLU in operators that onnxruntime's CPU is fast at: the same function, the same weights.
+"""Replace PReLU by operators that are fast in onnxruntime on CPUs: the same function, the same weights.
 
-Its own PRelu kernel takes half of SFace's time: it is not vectorised, and on x86 each one leaves the blocked layout that the convolutions
-around it calculate in. x + (1 - slope) * max(0, -x) says the same; a factor per channel written as BatchNormalization stays in that layout,
-fused with the Relu or the sum beside it (docs/experiments-device.md).
+onnxruntime's PRelu kernel takes half of SFace's time: it is not vectorised, and on x86 each one leaves the blocked layout in which the
+convolutions around it compute. x + (1 - slope) * max(0, -x) is the same function; a factor per channel written as BatchNormalization stays in
+that layout, fused with the Relu or the sum next to it (docs/experiments-device.md).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ PREFIX = "clockface_prelu_"  # of the names added to the graph
 
 
 def spell_out(graph: onnx.GraphProto) -> int:
-    """Replace each PRelu with one float32 slope per channel, in place; how many there were.
+    """Replace each PRelu that has one float32 slope per channel, in place; return the number replaced.
 
-    Only the slopes stay weights, the other constants are nodes that the runtime folds away: the model's id does not change.
+    Only the slopes remain weights. The other constants are nodes that the runtime folds, so the model's id does not change.
     """
     slopes = {tensor.name: tensor.dims[0] for tensor in graph.initializer if _per_channel(tensor)}
     found = [node for node in graph.node if node.op_type == "PRelu" and node.input[1] in slopes]

@@ -1,12 +1,12 @@
-"""`python -m export qat WEIGHTS --out MODEL.onnx`: train on for int8, where quantizing alone loses too much.
+"""`python -m export qat WEIGHTS --out MODEL.onnx`: quantization-aware training (QAT), where quantizing alone loses too much accuracy.
 
     python -m export qat own.pt --out own-qat.onnx --rec train.rec --minutes 20 ...
     python -m export quantize own-qat.onnx --out own-int8.onnx ...
     python -m export verify own-int8.onnx --reference own.onnx ...
 
 Batch norm is folded, `torchao.quantization.pt2e` puts fake quantization into the graph (int8 weights per channel, uint8 activations, as `quantize` writes
-them), and the net learns to give the float model's embeddings in spite of it, on aligned crops and their mirror images. Out comes a float32 model whose weights
-bear rounding; what is gained is for `quantize` and `verify` to say.
+them), and the net is trained to give the float model's embeddings despite it, on aligned crops and their mirror images. The result is a float32 model whose
+weights tolerate rounding; `quantize` and `verify` measure the gain.
 """
 
 from __future__ import annotations
@@ -34,26 +34,26 @@ from training.model import Embedder as Trained
 
 RATE = 1e-4  # peak learning rate of Adam; it falls to 0
 BATCH = 32
-SETTLED = 0.8  # share of the run after which the ranges stay as they are
+SETTLED = 0.8  # share of the run after which the ranges are frozen
 
 
 class QatError(ClockfaceError):
-    """The net cannot be trained for int8."""
+    """Quantization-aware training is not possible."""
 
     code = "qat"
 
 
 def train(trained: Trained, faces: NDArray[np.uint8], seconds: float, steps: int = 0, rate: float = RATE, seed: int = 0) -> fx.GraphModule:
-    """The folded backbone with weights made for int8.
+    """The folded backbone with weights trained for int8.
 
     Args:
-        trained: the float model; it is its own teacher.
+        trained: the float model, which is also the teacher.
         faces: (N, 112, 112, 3) uint8 RGB, N >= BATCH.
-        seconds: it may take.
-        steps: exactly so many, whatever they take; 0 goes by the time.
+        seconds: duration of the training.
+        steps: exact number of steps, regardless of time; 0: train for `seconds`.
 
     Raises:
-        QatError: too few crops, or the loss is not finite.
+        QatError: there are too few crops, or the loss is not finite.
     """
     if len(faces) < BATCH:
         raise QatError(f"{len(faces)} crops, at least {BATCH} are needed", code="qat.too_few")
@@ -68,7 +68,7 @@ def train(trained: Trained, faces: NDArray[np.uint8], seconds: float, steps: int
             wanted = F.normalize(net(pixels))
         loss = (1 - (F.normalize(fake(pixels)) * wanted).sum(1)).mean()
         if not torch.isfinite(loss):
-            raise QatError(f"the loss is {float(loss)} at step {step}; take a lower --rate than {rate:g}")
+            raise QatError(f"the loss is {float(loss)} at step {step}; use a --rate below {rate:g}")
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         for group in optimiser.param_groups:
@@ -83,11 +83,11 @@ def train(trained: Trained, faces: NDArray[np.uint8], seconds: float, steps: int
 
 
 def prepared(net: fx.GraphModule) -> Any:
-    """The net with fake quantization that learns its ranges from what passes; weights and names are the net's own."""
-    logging.disable(logging.WARNING)  # torchao tells of kernels that this machine has no use for
+    """The net with fake quantization, which learns its ranges from the activations; weights and names stay those of the net."""
+    logging.disable(logging.WARNING)  # torchao warns about kernels that are not used here
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # both speak of what torch deprecates
+            warnings.simplefilter("ignore")  # torch and torchao warn about deprecated functions
             from torchao.quantization.pt2e.quantize_pt2e import prepare_qat_pt2e
             from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
 
@@ -99,7 +99,7 @@ def prepared(net: fx.GraphModule) -> Any:
 
 
 def with_weights(net: fx.GraphModule, fake: Any) -> fx.GraphModule:
-    """The float net with what the faked one has learned."""
+    """The float net with the weights learned under fake quantization."""
     learned = fake.state_dict()
     state = {name: learned[name].detach() for name in net.state_dict()}
     tuned = copy.deepcopy(net)
@@ -114,24 +114,24 @@ def _freeze_ranges(fake: Any) -> None:
 
 
 def _batches(trained: Trained, faces: NDArray[np.uint8], seed: int) -> Iterator[torch.Tensor]:
-    """(BATCH, 3, 112, 112) float, for ever: in new order each time, half of them mirrored."""
+    """(BATCH, 3, 112, 112) float, endlessly: shuffled anew in each pass, each crop mirrored with probability 1/2."""
     random = np.random.default_rng(seed)
     while True:
         order = random.permutation(len(faces))
         for start in range(0, len(order) - BATCH + 1, BATCH):
             chosen = faces[order[start : start + BATCH]]
-            turned = np.where(random.random(BATCH)[:, None, None, None] < 0.5, chosen[:, :, ::-1], chosen)
-            yield trained.pixels(torch.from_numpy(turned)).contiguous()
+            mirrored = np.where(random.random(BATCH)[:, None, None, None] < 0.5, chosen[:, :, ::-1], chosen)
+            yield trained.pixels(torch.from_numpy(mirrored)).contiguous()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("weights", type=Path, help=".pt, a checkpoint or shipped weights")
-    parser.add_argument("--out", type=Path, required=True, help="float32 .onnx to be written")
-    parser.add_argument("--name", default="", help="of the model; without it the name of the weights")
+    parser.add_argument("weights", type=Path, help=".pt file: a checkpoint or exported weights")
+    parser.add_argument("--out", type=Path, required=True, help="float32 .onnx file to write")
+    parser.add_argument("--name", default="", help="name of the model (default: that of the weights)")
     parser.add_argument("--licence", required=True)
     parser.add_argument("--training-data", required=True)
     parser.add_argument("--minutes", type=float, default=20.0)
-    parser.add_argument("--steps", type=int, default=0, help="exactly so many, in place of --minutes")
+    parser.add_argument("--steps", type=int, default=0, help="exact number of steps, instead of --minutes")
     parser.add_argument("--rate", type=float, default=RATE)
     crops.add_arguments(parser)
 
@@ -143,8 +143,8 @@ def run(args: argparse.Namespace) -> int:
     faces = np.concatenate([chosen.crops for chosen in crops.from_arguments(args)])
     tuned = train(trained, faces, 60 * args.minutes, args.steps, args.rate)
     model = build.graph(tuned, trained.normalisation)
-    told = f"{args.training_data}; trained on for int8 on {len(faces)} crops"
-    artefact.set_card(model, artefact.first_card(model, args.name or args.weights.stem, "float32", told, args.licence, build.commit_of(args.weights)))
+    training_data = f"{args.training_data}; trained on for int8 on {len(faces)} crops"
+    artefact.set_card(model, artefact.first_card(model, args.name or args.weights.stem, "float32", training_data, args.licence, build.commit_of(args.weights)))
     artefact.write(model, args.out, build.check_file)
-    print(f"{args.out}: weights made for int8; next: python -m export quantize {args.out}, then verify against the float model of {args.weights}")
+    print(f"{args.out}: weights trained for int8; next: python -m export quantize {args.out}, then verify against the float model of {args.weights}")
     return 0

@@ -3,9 +3,9 @@
     python -m export quantize own.onnx --out own-int8.onnx --folder crops
     python -m export quantize own.onnx --out own-float16.onnx --to float16
 
-Ranges of activations are set on aligned crops by MinMax, entropy and percentile; the one whose embeddings stay nearest to the float model's wins. Then each
-layer's harm is measured by itself, and layers are kept in float, the worst first, until the mean cosine on crops that set no range reaches the goal. Half of
-the crops set the ranges, half judge. What it gains is for `verify` to say.
+Activation ranges are set on aligned crops by MinMax, entropy and percentile; the method whose embeddings are nearest to the float model's is used. Then the
+loss of each layer is measured separately, and layers are kept in float, the worst first, until the mean cosine reaches the goal on crops that set no range.
+Half of the crops set the ranges, the other half judge. `verify` measures the gain.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ from export.adopt import PREFIX
 
 METHODS: dict[str, tuple[CalibrationMethod, dict[str, Any]]] = {
     "minmax": (CalibrationMethod.MinMax, {}),
-    "entropy": (CalibrationMethod.Entropy, {"num_bins": 512}),  # with onnxruntime's 128 there is nothing to choose from: the result is MinMax
+    "entropy": (CalibrationMethod.Entropy, {"num_bins": 512}),  # with onnxruntime's default of 128 bins the result is that of MinMax
     "percentile": (CalibrationMethod.Percentile, {"percentile": 99.999, "symmetric": False}),  # symmetric would waste half of a ReLU's range
 }
-LAYERS = ("Conv", "Gemm", "MatMul")  # what costs time and may be kept in float one by one
+LAYERS = ("Conv", "Gemm", "MatMul")  # the operators that cost time; each may be kept in float separately
 OPERATORS = [*LAYERS, "Add", "Relu", "Clip", "PRelu", "Flatten", "MaxPool", "AveragePool", "GlobalAveragePool"]
-GOAL = 0.995  # mean cosine to the float model on crops that set no range; the gate wants 0.99 on another set
+GOAL = 0.995  # mean cosine to the float model on crops that set no range; `verify` requires 0.99 on another set
 HALF_PARITY = 0.999  # lowest cosine of float16
 
 
 class QuantizeError(ClockfaceError):
-    """The model cannot be quantized as asked."""
+    """The model cannot be quantized as requested."""
 
     code = "quantize"
 
@@ -56,9 +56,9 @@ class QuantizeError(ClockfaceError):
 class Kept:
     """A layer that stays in float, and why."""
 
-    layer: str  # or two: what one writes and the other reads stays in int8 until both are float
-    before: float  # mean cosine with it and those kept before it ...
-    after: float  # ... and once it is float too
+    layer: str  # or two, joined by " + ": the tensor between them stays in int8 until both are float
+    before: float  # mean cosine with the layers kept before this one ...
+    after: float  # ... and with this one in float as well
 
     @property
     def reason(self) -> str:
@@ -67,9 +67,9 @@ class Kept:
 
 @dataclass(frozen=True)
 class Report:
-    """What was tried and what came of it; all figures are mean cosines to the float model on the judging crops."""
+    """What was tried, with the results: mean cosines to the float model on the judging crops."""
 
-    crops: int  # that set the ranges; as many judge
+    crops: int  # number that set the ranges; as many judge
     methods: dict[str, float]
     chosen: str
     layers: dict[str, float]  # with this layer alone in float, all others in int8
@@ -79,7 +79,7 @@ class Report:
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
-    """Crops one by one, as onnxruntime asks for them."""
+    """Crops one by one, in the form that onnxruntime expects."""
 
     def __init__(self, name: str, values: NDArray[np.uint8]) -> None:
         self._name, self._values = name, iter(values)
@@ -93,7 +93,7 @@ class Quantizer:
     """One float model, the ranges of its activations, and the crops that judge.
 
     Args:
-        source: float32 model under the contract.
+        source: float32 model that meets the contract.
         setting, judging: (N, 112, 112, 3) uint8 RGB each, of different people.
         workspace: folder for ranges and trial files.
     """
@@ -110,12 +110,12 @@ class Quantizer:
         self.pairs = tuple(_pairs(nodes, set(self.layers)))
 
     def _ranges(self, method: str) -> Path:
-        """The file with the ranges that a method finds, measured once."""
+        """The file with the ranges found by a method, measured once."""
         cache = self.workspace / f"{method}.json"
         if not cache.exists():
             kind, options = METHODS[method]
             augmented = str(self.workspace / "augmented.onnx")
-            with contextlib.redirect_stdout(io.StringIO()):  # onnxruntime tells of its progress there
+            with contextlib.redirect_stdout(io.StringIO()):  # onnxruntime prints its progress
                 calibrator = create_calibrator(self.source, OPERATORS, augmented, kind, extra_options=options)
                 calibrator.collect_data(_Reader("crops", self._setting))
                 save_tensors_data(calibrator.compute_data(), cache)
@@ -123,14 +123,14 @@ class Quantizer:
 
     def make(self, method: str, kept: tuple[str, ...], target: Path) -> None:
         """Write the int8 graph with some layers kept in float."""
-        logging.disable(logging.WARNING)  # onnxruntime asks for a preparation that this graph does not need
+        logging.disable(logging.WARNING)  # onnxruntime recommends a preprocessing that this graph does not need
         quantize_static(
             self.source,
             target,
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=OPERATORS,
             per_channel=True,
-            activation_type=QuantType.QUInt8,  # with int8 weights, the form whose depthwise layers are fast on x86 too
+            activation_type=QuantType.QUInt8,  # with int8 weights, depthwise layers are fast on x86 too
             weight_type=QuantType.QInt8,
             nodes_to_exclude=[*self._around, *kept],
             calibrate_method=METHODS[method][0],
@@ -153,10 +153,10 @@ class Quantizer:
 
 
 def search(quantizer: Quantizer, goal: float, by: Sequence[str] = tuple(METHODS)) -> Report:
-    """Choose the method, then keep the layers that hurt most in float until the goal is reached; by the next best method where the best does not get there.
+    """Choose the method, then keep the worst layers in float until the goal is reached; if that fails, try the next best method.
 
     Raises:
-        QuantizeError: half of the layers in float do not reach it by any method.
+        QuantizeError: no method reaches the goal with half of the layers in float.
     """
     methods = {method: quantizer.mean(method, ()) for method in by}
     failures = []
@@ -175,7 +175,7 @@ def search(quantizer: Quantizer, goal: float, by: Sequence[str] = tuple(METHODS)
 
 
 def _keep(quantizer: Quantizer, method: str, reached: float, layers: dict[str, float], goal: float) -> tuple[Kept, ...]:
-    """Those that gain most are kept one after the other; one that gains nothing on top of the others is passed over."""
+    """Keep the layers with the largest gain, one after the other; skip a layer that adds nothing to those already kept."""
     found: dict[tuple[str, ...], float] = {(layer,): mean for layer, mean in layers.items()}
     found |= {pair: quantizer.mean(method, pair) for pair in _shown(quantizer.pairs, f"{method}: pairs of layers")}
     kept: list[Kept] = []
@@ -190,16 +190,16 @@ def _keep(quantizer: Quantizer, method: str, reached: float, layers: dict[str, f
         if len(in_float(kept)) > len(quantizer.layers) // 2:
             break
     count = f"{len(in_float(kept))} of {len(quantizer.layers)}"
-    raise QuantizeError(f"{method}: mean cosine {reached:.4f} with {count} layers in float, {goal} wanted")
+    raise QuantizeError(f"{method}: mean cosine {reached:.4f} with {count} layers in float, {goal} needed")
 
 
 def in_float(kept: Sequence[Kept]) -> tuple[str, ...]:
-    """The names of the layers kept, each once."""
+    """The names of the kept layers, each once."""
     return tuple(dict.fromkeys(name for one in kept for name in one.layer.split(" + ")))
 
 
 def _pairs(nodes: Sequence[onnx.NodeProto], layers: set[str]) -> Iterator[tuple[str, str]]:
-    """Each layer with each that reads its output, directly or through an activation."""
+    """Each layer paired with each layer that reads its output, directly or through an activation."""
     readers: dict[str, list[onnx.NodeProto]] = {}
     for node in nodes:
         for name in node.input:
@@ -210,25 +210,25 @@ def _pairs(nodes: Sequence[onnx.NodeProto], layers: set[str]) -> Iterator[tuple[
         yield from ((node.name, reader.name) for reader in (*direct, *through) if reader.name in layers)
 
 
-def _shown(things: tuple[Any, ...], words: str) -> Iterator[Any]:
-    yield from track(things, words, console=Console(stderr=True), transient=True)
+def _shown(things: tuple[Any, ...], description: str) -> Iterator[Any]:
+    yield from track(things, description, console=Console(stderr=True), transient=True)
 
 
 def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The net in float16 for TensorRT and CUDA; scaling and the final length stay in float32, where a sum of squares cannot overflow."""
+    """The net in float16 for TensorRT and CUDA; scaling and normalisation stay in float32, where a sum of squares cannot overflow."""
     around = [node.name for node in model.graph.node if node.name.startswith(PREFIX)]
     halved: onnx.ModelProto = convert_float_to_float16(model, keep_io_types=True, node_block_list=around)
     return halved
 
 
 def quantized_card(model: onnx.ModelProto, card: ModelCard, precision: str) -> ModelCard:
-    """The float model's card for another file: another id, and nothing measured yet."""
+    """The float model's card for the quantized file: with a new id, and without measurements."""
     named = dataclasses.replace(card, model_id=artefact.model_id(model), name=f"{card.name}-{precision}", precision=precision)
     return dataclasses.replace(named, accuracy=(), latency=(), operating_points=())
 
 
 def write_like(source: Path, model: onnx.ModelProto, precision: str, out: Path) -> None:
-    """Write a model made from another one, with that one's opset and a card of its own."""
+    """Write a model made from another one, with the same opset and its own card."""
     float_model = artefact.read(source)
     if artefact.opset(model) != artefact.opset(float_model):
         raise QuantizeError(f"opset became {artefact.opset(model)}, expected {artefact.opset(float_model)} as in {source}")
@@ -241,16 +241,16 @@ def _loads(part: Path) -> None:
     embedder = Embedder(part, "cpu")
     rows = embedder.embed(np.zeros((2, 112, 112, 3), np.uint8))
     if not np.allclose(np.linalg.norm(rows, axis=1), 1.0, atol=1e-3):
-        raise QuantizeError("the result gives no unit vectors")
+        raise QuantizeError("the embeddings of the result are not unit vectors")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, help="float32, under the contract")
+    parser.add_argument("model", type=Path, help="float32 file that meets the contract")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--to", choices=("int8", "float16"), default="int8")
     parser.add_argument("--goal", type=float, default=GOAL, help="mean cosine to the float model on crops that set no range")
-    parser.add_argument("--most", type=int, default=400, help="crops used, half of them to judge")
-    parser.add_argument("--report", type=Path, help="JSON of all that was tried")
+    parser.add_argument("--most", type=int, default=400, help="largest number of crops used, half of them to judge")
+    parser.add_argument("--report", type=Path, help="JSON file for everything that was tried")
     crops.add_arguments(parser)
 
 
@@ -277,11 +277,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def as_text(report: Report) -> str:
-    """The report as lines for a person."""
+    """The report as lines of text."""
     lines = [f"ranges set on {report.crops} crops, judged on as many others; mean cosine to the float model:"]
     lines += [f"  {method:10} {mean:.5f}{'  chosen' if method == report.chosen else ''}" for method, mean in report.methods.items()]
-    lines.append("layers that hurt most (mean cosine with this one alone in float):")
+    lines.append("layers that lose most in int8 (mean cosine with only this one in float):")
     lines += [f"  {mean:.5f}  {layer}" for layer, mean in sorted(report.layers.items(), key=lambda item: -item[1])[:5]]
     lines += [f"kept in float: {kept.layer}: {kept.reason}" for kept in report.kept] or ["kept in float: none"]
-    lines.append(f"in the end: mean cosine {report.mean_cosine:.5f}, lowest {report.lowest_cosine:.5f}")
+    lines.append(f"result: mean cosine {report.mean_cosine:.5f}, lowest {report.lowest_cosine:.5f}")
     return "\n".join(lines)

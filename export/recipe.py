@@ -1,4 +1,4 @@
-"""What `make model` needs to know, read from TOML: an unknown key or a wrong type stops the start by name."""
+"""Recipes of `make model`, read from TOML; an unknown key or a wrong type is refused by name."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ RECIPES = Path(__file__).resolve().parent / "recipes"
 
 
 class RecipeError(ClockfaceError):
-    """A recipe that cannot be followed."""
+    """A recipe cannot be used."""
 
     code = "recipe"
 
 
 @dataclass(frozen=True)
 class CropsTable:
-    """People whom ranges and thresholds are set on; none of them may be in a judged set."""
+    """People on whom ranges and thresholds are set; none of them may be in the pairs of `verify` or the photos of `search`."""
 
-    folders: tuple[str, ...] = ()  # aligned crops, one a person
+    folders: tuple[str, ...] = ()  # aligned crops, one per person
     rec: str = ""  # RecordIO with unlabelled crops
-    people: int = 4000  # drawn from `rec`
+    people: int = 4000  # crops drawn from `rec`
     teacher: str = ""  # another model's embeddings of the records (.npz)
-    other: str = ""  # another model (.onnx) that finds who is shown twice
-    note: str = ""  # what the card must say of them, such as that the model was trained on some
+    other: str = ""  # another model (.onnx) that finds people shown twice
+    note: str = ""  # remark for the card, such as that the model was trained on some of them
 
 
 @dataclass(frozen=True)
 class VerifyTable:
-    """The verification set and the limits of the gate."""
+    """The verification set and the limits of `verify`."""
 
     pairs: str = ""
     images: str = ""
@@ -46,9 +46,9 @@ class VerifyTable:
 
 @dataclass(frozen=True)
 class SearchTable:
-    """Photos of the whole device's trial; nobody in them may be in `crops`."""
+    """Photos for the trial of the whole device; nobody in them may be in `crops`."""
 
-    people: str = ""  # a sub-folder a person; "": no trial
+    people: str = ""  # one sub-folder per person; "": no trial
     strangers: str = ""
     gallery: int = 300
 
@@ -63,14 +63,14 @@ class Recipe:
     crops: CropsTable = CropsTable()
     verify: VerifyTable = VerifyTable()
     search: SearchTable = SearchTable()
-    qat_minutes: float = 4.0  # of training for int8, where quantizing alone does not pass the gate; 0: none
+    qat_minutes: float = 4.0  # of quantization-aware training if quantizing alone does not pass `verify`; 0: none
 
 
 def load(name: str) -> Recipe:
     """Read a recipe: a name in `export/recipes` or a path.
 
     Raises:
-        RecipeError: no such recipe, no TOML, a key that is not known, a wrong type, or a path whose variable is not set.
+        RecipeError: there is no such recipe, it is not TOML, a key is unknown, a type is wrong, or the variable of a path is not set.
     """
     path = Path(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
     try:
@@ -82,18 +82,18 @@ def load(name: str) -> Recipe:
         raise RecipeError(f"recipe {name} cannot be read: {error}") from error
     for key in ("name", "licence", "training_data"):
         if not getattr(recipe, key):
-            raise RecipeError(f"recipe {name}: {key} is missing; the card must say it")
+            raise RecipeError(f"recipe {name}: {key} is missing; the card must state it")
     return recipe
 
 
 def _table(kind: Any, values: dict[str, Any], where: str) -> Any:
     fields = {field.name: field for field in dataclasses.fields(kind)}
-    read = {}
+    given = {}
     for key, value in values.items():
         if key not in fields:
             raise RecipeError(f"{where}{key}: unknown setting; known: {', '.join(fields)}")
-        read[key] = _value(fields[key].default, value, f"{where}{key}")
-    return kind(**read)
+        given[key] = _value(fields[key].default, value, f"{where}{key}")
+    return kind(**given)
 
 
 def _value(default: Any, value: Any, name: str) -> Any:

@@ -1,9 +1,9 @@
-"""`python -m export search MODEL`: how often the whole device is right on photos with this model, into its card.
+"""`python -m export search MODEL`: measure FNIR and FPIR of the whole device with this model on photos, and write them into its card.
 
     python -m export search own.onnx own-int8.onnx --people faces/dev --strangers faces/strangers --gallery 300
 
-One photo of each person is enrolled, strangers fill the gallery up, the other photos are searched at the card's threshold for the FPIR: by detector, quality
-gate, search and lead, as a terminal does. FNIR and FPIR with their 95 % intervals go into the card; `python -m device models list` shows them.
+One photo of each person is enrolled and strangers fill up the gallery. The other photos are searched at the card's threshold for the FPIR by detector,
+quality gate, search and lead, as on a terminal. FNIR and FPIR with their 95 % intervals go into the card; `python -m device models list` shows them.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ def measured(model: Path, people: Path, strangers: Path, gallery: int, fpir: flo
     """The card's entry.
 
     Args:
-        people: a folder a person; strangers: photos of nobody in it.
-        gallery: how many people are in the gallery, at least those of `people`.
-        fpir: the target whose threshold is used.
-        data: what the card calls the photos.
+        people: one sub-folder per person.
+        strangers: photos of other people.
+        gallery: number of people in the gallery, at least those of `people`.
+        fpir: the target FPIR whose threshold is used.
+        data: the name of the photos for the card.
     """
     embedder = EmbedderSettings(model=str(model.resolve()), provider="cpu", sha256=sha256(model))
     trial = run_trial(Recogniser(Settings(embedder=embedder, decision=DecisionSettings(fpir=fpir))), people, strangers, _progress, gallery)
@@ -39,7 +40,7 @@ def measured(model: Path, people: Path, strangers: Path, gallery: int, fpir: flo
 
 
 def _rates(trial: Trial) -> dict[str, Any]:
-    """FNIR and FPIR as they came out, and what the card's threshold let expect of the FPIR at most."""
+    """Measured FNIR and FPIR, and the interval of the FPIR that the card states for its threshold."""
     low, high = trial.expected_fpir or (None, None)
     return {"fnir": _rate(trial.fnir), "fpir": _rate(trial.fpir), "expected_fpir": None if low is None else {"low": low, "high": high}}
 
@@ -49,17 +50,17 @@ def _rate(rate: Rate) -> dict[str, float]:
     return {"value": rate.value, "low": low, "high": high, "searches": rate.of}
 
 
-def _progress(paths: Sequence[Path], words: str) -> Iterable[Path]:
-    return track(paths, words, console=Console(stderr=True), transient=True)
+def _progress(paths: Sequence[Path], description: str) -> Iterable[Path]:
+    return track(paths, description, console=Console(stderr=True), transient=True)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("models", type=Path, nargs="+", metavar="MODEL", help="with thresholds in their cards")
-    parser.add_argument("--people", type=Path, required=True, metavar="DIR", help="a sub-folder of photos a person")
+    parser.add_argument("models", type=Path, nargs="+", metavar="MODEL", help="model files with thresholds in their cards")
+    parser.add_argument("--people", type=Path, required=True, metavar="DIR", help="photos, one sub-folder per person")
     parser.add_argument("--strangers", type=Path, required=True, metavar="DIR", help="photos of people who are not in --people")
-    parser.add_argument("--gallery", type=int, default=0, metavar="N", help="fill the gallery up to N people with strangers, who are then not searched")
+    parser.add_argument("--gallery", type=int, default=0, metavar="N", help="fill up the gallery to N people with strangers, who are then not searched")
     parser.add_argument("--fpir", type=float, default=0.01)
-    parser.add_argument("--data", default="", help="what the card calls the photos; without it the name of the folder")
+    parser.add_argument("--data", default="", help="name of the photos for the card (default: that of the folder)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -68,11 +69,11 @@ def run(args: argparse.Namespace) -> int:
         card = artefact.card_of(artefact.read(model), model)
         kept = tuple(entry for entry in card.accuracy if entry.get("measure") != "device")
         artefact.write_card(model, dataclasses.replace(card, accuracy=(*kept, found)))
-        print(f"{model}: {words(found)}; its card says so")
+        print(f"{model}: {as_text(found)}; written into its card")
     return 0
 
 
-def words(found: dict[str, Any]) -> str:
-    """An entry as a line for a person."""
+def as_text(found: dict[str, Any]) -> str:
+    """The card's entry as one line of text."""
     fnir, fpir = (f"{100 * rate['value']:.1f} % ({100 * rate['low']:.1f} to {100 * rate['high']:.1f})" for rate in (found["fnir"], found["fpir"]))
     return f"FNIR {fnir}, FPIR {fpir} at the threshold for {100 * found['target_fpir']:g} %, {found['people']} people with one photo each ({found['data']})"

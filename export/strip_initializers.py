@@ -1,4 +1,4 @@
-"""`python -m export plain ORIGINAL OUT`: the original with its weights no longer listed as inputs, for OpenCV's own classes."""
+"""`python -m export plain ORIGINAL OUT`: remove the weights from a model's inputs, for OpenCV's own classes."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""`python -m export table MODEL... --backbone NAME...`: time, size and accuracy of several models in one table, one run, one thread, one crop at a time.
+"""`python -m export table MODEL... --backbone NAME...`: time, size and accuracy of several models in one table; one run, one thread, one crop at a time.
 
     python -m export table models/sface.onnx models/clockface-edge.onnx models/clockface-edge-int8.onnx --backbone mobilefacenet \\
         --crops faces/dev --pairs faces/verify/pairs.txt --images faces/verify
 
-A model file is measured as it lies there. A backbone is built with random weights, in float32 and in int8 (MinMax, every layer quantized): its time is
-real, its accuracy is not and is left out.
+Model files are measured unchanged. A backbone is built with random weights, in float32 and in int8 (MinMax, every layer quantized): its time is real,
+but its accuracy would mean nothing and is left out.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from training.config import BackboneSettings
 from training.evaluate import evaluate_pairs
 from training.model import Embedder as Trained
 
-EMBEDDING_SIZE = 192  # of backbones with random weights
+EMBEDDING_SIZE = 192  # for backbones with random weights
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Row:
 
 
 def random_model(name: str, crops: NDArray[np.uint8], folder: Path) -> tuple[Path, Path]:
-    """The float32 and int8 files of a backbone with random weights, batch norms included."""
+    """The float32 and int8 files of a backbone with random weights, including those of batch norm."""
     torch.manual_seed(0)
     net = Trained(BackboneSettings(name, EMBEDDING_SIZE)).eval()
     for layer in net.modules():
@@ -62,14 +62,14 @@ def random_model(name: str, crops: NDArray[np.uint8], folder: Path) -> tuple[Pat
 
 
 def rows(models: list[Path], made: list[Path], crops: NDArray[np.uint8], data: pairs.Pairs | None, rounds: int) -> list[Row]:
-    """One a model, in order; the times are of turns taken one after the other.
+    """One row per model, in order; the times are measured alternately.
 
     Args:
         models: files with trained weights.
         made: files with random weights.
-        crops: (N, 112, 112, 3) uint8 RGB to time with.
+        crops: (N, 112, 112, 3) uint8 RGB for timing.
         data: the verification set.
-        rounds: runs of each model.
+        rounds: runs per model.
     """
     taken = [float(np.median(ms)) for ms in latency.measure([*models, *made], crops, 1, rounds)]
     found = []
@@ -81,18 +81,18 @@ def rows(models: list[Path], made: list[Path], crops: NDArray[np.uint8], data: p
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("models", type=Path, nargs="*", metavar="MODEL", help="under the contract; ratios are to the first row")
+    parser.add_argument("models", type=Path, nargs="*", metavar="MODEL", help="files that meet the contract; ratios are to the first row")
     parser.add_argument("--backbone", action="append", default=[], choices=sorted(backbones.BACKBONES), help="with random weights; may be repeated")
-    parser.add_argument("--crops", type=Path, help="folder of crops or photos to time with; without it made-up crops")
-    parser.add_argument("--pairs", type=Path, help="pairs.txt in LFW's form: accuracy where the weights are real")
-    parser.add_argument("--images", type=Path, help="folder of the crops named in --pairs; without it that of --pairs")
+    parser.add_argument("--crops", type=Path, help="folder of crops or photos for timing (default: synthetic crops)")
+    parser.add_argument("--pairs", type=Path, help="pairs.txt in LFW's format, to measure the accuracy of trained weights")
+    parser.add_argument("--images", type=Path, help="folder of the crops named in --pairs (default: that of --pairs)")
     parser.add_argument("--rounds", type=int, default=latency.ROUNDS)
     parser.add_argument("--json", action="store_true")
 
 
 def run(args: argparse.Namespace) -> int:
     if not args.models and not args.backbone or args.rounds < 1:
-        raise ClockfaceError("nothing to measure: give model files or --backbone, and at least one of --rounds")
+        raise ClockfaceError("nothing to measure: give model files or --backbone, and --rounds of at least 1")
     crops = latency.read_crops(args.crops)
     data = pairs.from_text(args.pairs, args.images or args.pairs.parent) if args.pairs else None
     with tempfile.TemporaryDirectory() as folder:
@@ -102,8 +102,8 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps({"host": latency.host(), "rows": [asdict(row) for row in found]}, indent=1))
         return 0
     about = latency.host()
-    print(f"{about['cpu']}, {' '.join(about['flags'])}, {about['runtime']}; one thread, one crop, {args.rounds} rounds, the models in turn\n")
-    print("| model | precision | MB | ms a crop | to the first | accuracy |\n|---|---|---|---|---|---|")
+    print(f"{about['cpu']}, {' '.join(about['flags'])}, {about['runtime']}; one thread, one crop, {args.rounds} rounds, models measured alternately\n")
+    print("| model | precision | MB | ms per crop | to the first | accuracy |\n|---|---|---|---|---|---|")
     for row in found:
         accuracy = "random weights" if row.accuracy is None else f"{100 * row.accuracy:.2f} %"
         print(f"| {row.name} | {row.precision} | {row.megabytes:.2f} | {row.p50_ms:.2f} | {row.to_first:.3f} | {accuracy if data else ''} |")

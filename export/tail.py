@@ -1,7 +1,7 @@
 """The far tail of non-mated scores: a generalised Pareto distribution fitted to the highest, for thresholds that no comparison reached.
 
-What it says lies beyond the data. So it is marked "extrapolated" wherever it stands, has an interval of its own, and is refused where the fit contradicts
-the scores that were seen or the way beyond them is too long.
+Its results lie beyond the data. They are therefore marked "extrapolated" everywhere, have their own interval, and are refused if the fit contradicts
+the observed scores or would reach too far beyond them.
 
 Sources: J. Pickands, "Statistical inference using extreme order statistics", Ann. Stat. 3, 1975; the fit by probability-weighted moments, J. Hosking and
 J. Wallis, "Parameter and quantile estimation for the generalized Pareto distribution", Technometrics 29, 1987.
@@ -22,9 +22,9 @@ class Tail:
     """P(score > x) = share * (1 + shape (x - start) / scale) ** (-1 / shape) for x >= start."""
 
     start: float  # score from which the fit holds
-    share: float  # of all comparisons that lie above it
+    share: float  # share of all comparisons above `start`
     scale: float
-    shape: float  # below 0 where scores have a largest value, as cosines do
+    shape: float  # below 0 if scores have a largest value, as cosines do
 
     def score(self, rate: Array) -> Array:
         """The score that a share `rate` of all comparisons exceeds."""
@@ -46,8 +46,8 @@ def fit(scores: Array, weights: Array, start: float, total: float) -> Tail:
 
     Args:
         scores: (K,) in descending order, all above `start`.
-        weights: (K,) how often each counts.
-        total: weight of all comparisons, below `start` as well.
+        weights: (K,) how often each score counts.
+        total: weight of all comparisons, including those below `start`.
     """
     inside = float(weights.sum())
     excess = scores - start

@@ -1,7 +1,7 @@
-"""`python -m export verify MODEL --reference FLOAT --pairs pairs.txt --images DIR`: the gate between an artefact and a board.
+"""`python -m export verify MODEL --reference FLOAT --pairs pairs.txt --images DIR`: check a model file before it may go to a board.
 
-Measures the file as it lies there: whether it is what its card says, how near its embeddings are to the reference's, accuracy on the verification
-set beside the reference's, size, latency. The figures go into the card. When a limit breaks the exit code is 1 and the file stays as it was.
+Measures the file itself: whether it matches its card, how near its embeddings are to the reference's, its accuracy on the verification set compared
+with the reference's, size and latency. The figures go into the card. If a limit is broken, the exit code is 1 and the file stays unchanged.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FAR = 1e-3
 
 
 class VerifyError(ClockfaceError):
-    """A limit breaks: the artefact must not reach a board."""
+    """A limit is broken, so the model file must not reach a board."""
 
     code = "verify"
 
@@ -40,38 +40,39 @@ class Limits:
 
 @dataclass(frozen=True)
 class Findings:
-    """What was measured; entries for the card."""
+    """The measurements, as entries for the card."""
 
     accuracy: tuple[dict[str, Any], ...]
     latency: tuple[dict[str, Any], ...]
-    faults: tuple[str, ...]  # the limits that break, in words
+    faults: tuple[str, ...]  # one sentence for each broken limit
 
 
 def verify(model: Path, reference: Path | None, data: pairs.Pairs, name: str, groups: Path | None, limits: Limits, rounds: int = latency.ROUNDS) -> Findings:
-    """Measure an artefact.
+    """Measure a model file.
 
     Args:
-        model: under the contract.
-        reference: what it was made from, .pt or float32 .onnx; None only for a float32 model that agreed with its original when it was built or adopted.
-        data: the verification set; `name` is what the card calls it.
+        model: a file that meets the contract.
+        reference: the model it was made from, .pt or float32 .onnx; None only for a float32 model whose agreement was measured by `build` or `adopt`.
+        data: the verification set.
+        name: the name of the set for the card.
         groups: folder with groups.tsv.
-        limits: what must hold.
-        rounds: of the latency measurement.
+        limits: the limits to check.
+        rounds: rounds of the latency measurement.
 
     Raises:
-        ClockfaceError: the file does not load, does not keep the contract, or is not what its card says.
+        ClockfaceError: the file does not load, does not meet the contract, or does not match its card.
     """
     embedder = Embedder(model, "cpu")
     check_identity(model, embedder.card)
     entries, scores, rows = metrics.of_pairs(embedder.embed, data, name)
     faults = []
     if reference is None:
-        entries.insert(0, _agreement_at_birth(embedder.card, model))
+        entries.insert(0, _first_agreement(embedder.card, model))
     else:
         agreement, lost = _compare(_reference(reference), reference, data, rows, scores)
         entries.insert(0, agreement)
-        if not agreement["mean_cosine"] >= limits.mean_cosine:  # NaN breaks it too
-            faults.append(f"mean cosine to {reference.name} is {agreement['mean_cosine']:.4f}, at least {limits.mean_cosine} wanted")
+        if not agreement["mean_cosine"] >= limits.mean_cosine:  # NaN breaks the limit too
+            faults.append(f"mean cosine to {reference.name} is {agreement['mean_cosine']:.4f}, at least {limits.mean_cosine} needed")
         if not lost <= limits.tar_loss:
             faults.append(f"TAR at FAR {FAR:g} is {100 * lost:.2f} points lower than that of {reference.name}, at most {100 * limits.tar_loss:g} allowed")
     size = model.stat().st_size / 1e6
@@ -84,10 +85,10 @@ def verify(model: Path, reference: Path | None, data: pairs.Pairs, name: str, gr
 
 
 def check_identity(path: Path, card: ModelCard) -> None:
-    """The weights are those that the card names.
+    """Check that the weights are those that the card names.
 
     Raises:
-        VerifyError: they are others.
+        VerifyError: the file holds other weights.
     """
     if (got := artefact.model_id(artefact.read(path))) != card.model_id:
         raise VerifyError(f"{path}: the card names the weights {card.model_id[:12]}..., the file holds {got[:12]}...; build it again")
@@ -106,7 +107,7 @@ def _compare(embed: Embed, path: Path, data: pairs.Pairs, rows: Embeddings, scor
     """The card's entry on agreement, and by how much TAR at FAR is lower than the reference's."""
     expected, _ = embed_all(embed, data.crops)
     if expected.shape != rows.shape:
-        raise VerifyError(f"{path} has {expected.shape[1]}-D embeddings, the artefact {rows.shape[1]}-D; give what it was made from")
+        raise VerifyError(f"{path} has {expected.shape[1]}-D embeddings, the model file {rows.shape[1]}-D; give the model it was made from")
     cosines = np.sum(rows * expected, axis=1)
     theirs = np.sum(expected[data.first] * expected[data.second], axis=1)
     before = Scores(theirs[data.same], theirs[~data.same]).tar_at(FAR)
@@ -115,24 +116,24 @@ def _compare(embed: Embed, path: Path, data: pairs.Pairs, rows: Embeddings, scor
     return {**entry, "tar_at_far": FAR, "reference_tar": before, "tar_loss": lost}, lost
 
 
-def _agreement_at_birth(card: ModelCard, path: Path) -> dict[str, Any]:
-    """What `build` or `adopt` measured when it wrote the file."""
+def _first_agreement(card: ModelCard, path: Path) -> dict[str, Any]:
+    """The agreement that `build` or `adopt` measured when it wrote the file."""
     found = [entry for entry in card.accuracy if entry.get("measure") == "agreement"]
     if card.precision != "float32" or not found:
-        raise VerifyError(f"{path} ({card.precision}): nothing says that it agrees with what it was made from; give that to --reference")
+        raise VerifyError(f"{path} ({card.precision}): its agreement with the model it was made from is unknown; give that model with --reference")
     return found[0]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path)
-    parser.add_argument("--reference", type=Path, help="what it was made from: .pt or float32 .onnx")
-    parser.add_argument("--pairs", type=Path, required=True, help="pairs.txt in LFW's form")
+    parser.add_argument("--reference", type=Path, help="model it was made from: .pt or float32 .onnx")
+    parser.add_argument("--pairs", type=Path, required=True, help="pairs.txt in LFW's format")
     parser.add_argument("--images", type=Path, required=True, help="folder of the crops named in --pairs")
-    parser.add_argument("--groups", type=Path, help="folder with groups.tsv: false matches by group")
-    parser.add_argument("--data", default="", help="what the card calls the set; without it the name of its folder")
-    parser.add_argument("--mean-cosine", type=float, default=Limits.mean_cosine)
-    parser.add_argument("--tar-loss", type=float, default=Limits.tar_loss)
-    parser.add_argument("--size-mb", type=float, default=Limits.size_mb, help="largest file; 0 is any")
+    parser.add_argument("--groups", type=Path, help="folder with groups.tsv, to measure false matches by group")
+    parser.add_argument("--data", default="", help="name of the set for the card (default: that of its folder)")
+    parser.add_argument("--mean-cosine", type=float, default=Limits.mean_cosine, help="lowest mean cosine to the reference")
+    parser.add_argument("--tar-loss", type=float, default=Limits.tar_loss, help="largest loss of TAR at FAR 1e-3")
+    parser.add_argument("--size-mb", type=float, default=Limits.size_mb, help="largest file size; 0: any")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -141,16 +142,16 @@ def run(args: argparse.Namespace) -> int:
     findings = verify(args.model, args.reference, pairs.from_text(args.pairs, args.images), name, args.groups, limits)
     print("\n".join(as_text(findings)))
     if findings.faults:
-        raise VerifyError(f"{args.model} fails and stays as it was: {'; '.join(findings.faults)}")
+        raise VerifyError(f"{args.model} fails and was not changed: {'; '.join(findings.faults)}")
     card = Embedder(args.model, "cpu").card
     kept = tuple(entry for entry in card.accuracy if entry.get("measure") in ("non_mated", "device"))  # of `calibrate` and `search`
     artefact.write_card(args.model, dataclasses.replace(card, accuracy=findings.accuracy + kept, latency=findings.latency))
-    print(f"{args.model}: passed, its card says so")
+    print(f"{args.model}: passed; the figures are in its card")
     return 0
 
 
 def as_text(findings: Findings) -> list[str]:
-    """The findings as lines for a person."""
+    """The findings as lines of text."""
     by_measure = {entry["measure"]: entry for entry in findings.accuracy}
     lines = []
     if "mean_cosine" in by_measure["agreement"]:

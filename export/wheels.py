@@ -1,6 +1,6 @@
-"""`python -m export wheels`: which wheels a board needs, pinned by version and sha256 in export/pins/; `bundle` packs exactly these.
+"""`python -m export wheels`: pin the wheels that boards need by version and SHA-256 in export/pins/; `bundle` packs exactly these.
 
-Run it again after a change of device/requirements.txt, look at the difference, commit it.
+After a change of device/requirements.txt run it again, review the difference and commit it.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from device.vision.catalogue import sha256
 ROOT = Path(__file__).resolve().parent.parent
 PINS = Path(__file__).with_name("pins")
 REQUIREMENTS = ROOT / "device/requirements.txt"
-PYTHONS = {  # target -> what its system has: Raspberry Pi OS 12 and 13, JetPack 6, Debian and Ubuntu
+PYTHONS = {  # target -> Python versions of its systems: Raspberry Pi OS 12 and 13, JetPack 6, Debian and Ubuntu
     "rpi": ("3.11", "3.13"),
     "jetson": ("3.10",),
     "x86": ("3.10", "3.11", "3.12", "3.13"),
 }
 GLIBC = ("2_28", "2_27", "2_26", "2_24", "2_17")  # manylinux tags up to what the oldest of these systems has (2.31 and more)
-INSTALLER = "pip"  # goes along, for systems without ensurepip
+INSTALLER = "pip"  # packed as well, for systems without ensurepip
 
 
 class WheelError(ClockfaceError):
-    """The wheels of a board cannot be had."""
+    """The wheels of a board cannot be obtained."""
 
     code = "wheels"
 
 
 @dataclass(frozen=True)
 class Platform:
-    """What wheels must fit."""
+    """The machine and Python version that wheels must fit."""
 
     machine: str  # aarch64 or x86_64
     python: str  # such as 3.11
@@ -51,7 +51,7 @@ class Platform:
 
     @property
     def arguments(self) -> list[str]:
-        """Of `pip download`, whatever machine it runs on."""
+        """Arguments for `pip download` that select this platform on any machine."""
         tags = [f"manylinux_{glibc}_{self.machine}" for glibc in GLIBC] + [f"manylinux2014_{self.machine}"]
         abis = [f"cp{self.python.replace('.', '')}", "abi3", "none"]
         options = ["--only-binary=:all:", "--implementation", "cp", "--python-version", self.python]
@@ -59,7 +59,7 @@ class Platform:
 
     @property
     def markers(self) -> dict[str, str]:
-        """For conditions such as `python_version < "3.11"`: pip takes those of the Python it runs in."""
+        """Values for conditions such as `python_version < "3.11"`; pip would use those of the Python it runs in."""
         return {
             "implementation_name": "cpython", "os_name": "posix", "platform_machine": self.machine, "platform_python_implementation": "CPython",
             "platform_system": "Linux", "python_full_version": f"{self.python}.0", "python_version": self.python, "sys_platform": "linux", "extra": "",
@@ -77,10 +77,10 @@ def required(lines: Iterable[str], platform: Platform) -> list[Requirement]:
 
 
 def resolve(platform: Platform, folder: Path) -> list[Path]:
-    """Download what device/requirements.txt needs on a platform until nothing is missing; returns the wheels.
+    """Download the wheels for device/requirements.txt on a platform until none is missing, and return them.
 
     Raises:
-        WheelError: pip finds no wheel for something.
+        WheelError: pip finds no wheel for a requirement.
     """
     wanted = [*(_bare(one) for one in required(REQUIREMENTS.read_text(encoding="utf-8").splitlines(), platform)), INSTALLER]
     while True:
@@ -93,7 +93,7 @@ def resolve(platform: Platform, folder: Path) -> list[Path]:
 
 
 def missing_in(wheels: Sequence[Path], platform: Platform) -> list[str]:
-    """What the wheels ask for on the platform and is not among them: pip evaluates conditions for its own Python."""
+    """Requirements of the wheels that are not among them; needed because pip evaluates conditions for its own Python."""
     have = {name_of(wheel) for wheel in wheels}
     needed = [one for wheel in wheels for one in required(_requires(wheel), platform)]
     return sorted({_bare(one) for one in needed if canonicalize_name(one.name) not in have})
@@ -106,7 +106,7 @@ def _requires(wheel: Path) -> list[str]:
 
 
 def _bare(requirement: Requirement) -> str:
-    """Without its condition, which is known to hold."""
+    """The requirement without its condition, which is known to hold."""
     extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
     return f"{requirement.name}{extras}{requirement.specifier}"
 
@@ -116,23 +116,23 @@ def name_of(wheel: Path) -> str:
 
 
 def pinned(wheels: Iterable[Path]) -> str:
-    """pip's own format, one wheel a line."""
+    """The pins in the format of pip's requirements files, one wheel per line."""
     lines = [f"{name_of(wheel)}=={parse_wheel_filename(wheel.name)[1]} --hash=sha256:{sha256(wheel)}" for wheel in wheels]
     return "# Written by `python -m export wheels`.\n" + "".join(f"{line}\n" for line in sorted(lines))
 
 
 def fetch(platform: Platform, folder: Path) -> list[Path]:
-    """The pinned wheels of a platform, in a folder that keeps them for the next time.
+    """Download the pinned wheels of a platform into a folder that keeps them for the next build, and return them.
 
     Raises:
-        WheelError: they are not pinned, do not fit device/requirements.txt any more, or pip does not deliver exactly these.
+        WheelError: there are no pins, they no longer fit device/requirements.txt, or pip does not deliver exactly these wheels.
     """
     if not platform.pins.is_file():
         raise WheelError(f"no pins for {platform.machine} and Python {platform.python}; run `python -m export wheels`", code="wheels.no_pins")
     lines = platform.pins.read_text(encoding="utf-8").splitlines()
     if outdated := unpinned(lines, platform):
         raise WheelError(
-            f"{platform.pins} does not have {', '.join(outdated)} of device/requirements.txt; run `python -m export wheels`", code="wheels.outdated"
+            f"{platform.pins} does not fit {', '.join(outdated)} in device/requirements.txt; run `python -m export wheels`", code="wheels.outdated"
         )
     folder.mkdir(parents=True, exist_ok=True)
     pip_download([*platform.arguments, "--no-deps", "--require-hashes", "-r", str(platform.pins)], folder)
@@ -144,7 +144,7 @@ def fetch(platform: Platform, folder: Path) -> list[Path]:
 
 
 def unpinned(lines: Iterable[str], platform: Platform) -> list[str]:
-    """Requirements of the device that the pins do not meet."""
+    """Requirements in device/requirements.txt that the pins do not meet."""
     pins = dict(line.split(" ")[0].split("==") for line in lines if "==" in line)
     needed = required(REQUIREMENTS.read_text(encoding="utf-8").splitlines(), platform)
     return [str(one) for one in needed if not one.specifier.contains(pins.get(canonicalize_name(one.name), "0"), prereleases=True)]
@@ -154,12 +154,12 @@ def pip_download(arguments: Sequence[str], folder: Path) -> None:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--dest", str(folder), *arguments]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        words = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-        raise WheelError(f"pip does not deliver the wheels: {' '.join(words) or done.stderr.strip()[-300:]}")
+        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        raise WheelError(f"pip does not deliver the wheels: {' '.join(errors) or done.stderr.strip()[-300:]}")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--wheels", type=Path, default=ROOT / "runs/wheels", metavar="DIR", help="where wheels are kept (runs/wheels)")
+    parser.add_argument("--wheels", type=Path, default=ROOT / "runs/wheels", metavar="DIR", help="where wheels are kept (default: runs/wheels)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -169,7 +169,7 @@ def run(args: argparse.Namespace) -> int:
     for platform in sorted({platform for target in PYTHONS for platform in platforms(target, TARGETS[target])}, key=str):
         folder = args.wheels / f"{platform.machine}-{platform.python}"
         for old in folder.glob("*.whl"):
-            old.unlink()  # else an older version would be pinned beside the newer one
+            old.unlink()  # otherwise an older version would be pinned together with the newer one
         wheels = resolve(platform, folder)
         platform.pins.write_text(pinned(wheels), encoding="utf-8")
         print(f"{platform.pins}: {len(wheels)} wheels, {sum(wheel.stat().st_size for wheel in wheels) / 1e6:.0f} MB")

@@ -59,7 +59,7 @@ def test_keys_are_private_and_never_overwritten(key: Path, tmp_path: Path, capsy
     assert read_private_key(key).public_key() == read_public_key(public)
     before = key.read_bytes()
     assert main(["keygen", str(key)]) == 1 and key.read_bytes() == before
-    assert "never written over" in capsys.readouterr().err
+    assert "never overwritten" in capsys.readouterr().err
     assert main(["keygen", str(tmp_path / "none/key")]) == 1
     shown = tmp_path / "shown"
     shown.write_bytes(before)

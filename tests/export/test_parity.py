@@ -31,7 +31,7 @@ def test_differing_embeddings_are_reported(float_model: Path, tmp_path: Path, ca
     """The fake turns the crops upside down."""
     python = shlex.join(fake_python(tmp_path / "turned.py", "program = program.replace('crop[None]', 'crop[None, ::-1]')"))
     assert main(["elsewhere", str(float_model), "--python", python, "--most", "2"]) == 1
-    assert "net.onnx: other embeddings there than here" in capsys.readouterr().err
+    assert "net.onnx: the embeddings differ" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("change", "word"), [("program = 'import no_such_package'", "no_such_package"), ("program = ''", "exit code 0")])

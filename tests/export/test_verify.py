@@ -100,10 +100,10 @@ def test_a_file_that_is_too_large_or_has_no_reference_fails(
     refused(model, float_model, drawn_pairs, "at most 1 allowed", capsys, "--size-mb", "1")
     refused(model, int8_model, drawn_pairs, "the reference must be float32", capsys)
     assert main(["verify", str(model), "--pairs", str(drawn_pairs / "pairs.txt"), "--images", str(drawn_pairs)]) == 1
-    assert "give that to --reference" in capsys.readouterr().err
+    assert "give that model with --reference" in capsys.readouterr().err
 
 
-def test_a_float_model_passes_on_its_agreement_at_birth(float_model: Path, drawn_pairs: Path, tmp_path: Path) -> None:
+def test_a_float_model_passes_on_the_agreement_measured_by_build(float_model: Path, drawn_pairs: Path, tmp_path: Path) -> None:
     model = Path(shutil.copy(float_model, tmp_path))
     assert main(["verify", str(model), "--pairs", str(drawn_pairs / "pairs.txt"), "--images", str(drawn_pairs)]) == 0
     assert Embedder(model, "cpu").card.accuracy[0]["reference"] == "clockface-edge.pt"
