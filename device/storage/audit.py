@@ -1,6 +1,6 @@
-"""The actions that the audit can hold. Their texts are part of the hash chain: one may be added, none may be changed.
+"""The actions that the audit can hold. Their texts are part of the hash chain: they may be added to, but never changed.
 
-A database may hold actions that another version wrote: they stay valid and are shown as they are stored.
+A database may hold actions that another version wrote: they stay valid and are shown as stored.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Action(str, enum.Enum):
     PERSON_DEACTIVATED = "person deactivated"
     PERSON_ERASED = "person erased"
     CONSENT_GIVEN = "consent given"
-    CONSENT_WITHDRAWN = "consent withdrawn"  # templates and crops went with it
+    CONSENT_WITHDRAWN = "consent withdrawn"  # templates and crops were removed with it
     TEMPLATES_ADDED = "templates added"
     TEMPLATES_READ = "templates read"  # the whole gallery was decrypted, for recognition or an enrolment
     BIOMETRICS_READ = "biometrics read"  # a user looked at somebody's enrolment pictures
@@ -58,7 +58,7 @@ class Action(str, enum.Enum):
 
     # delivery
     TARGETS_SET = "targets set"  # which connectors get punches from now on
-    OUTBOX_FILLED = "outbox filled"  # with punches from before the target was there
+    OUTBOX_FILLED = "outbox filled"  # with punches recorded before the target was configured
     DEAD_LETTERS_REPLAYED = "dead letters replayed"
     DEAD_LETTERS_DISCARDED = "dead letters discarded"
 
@@ -71,23 +71,23 @@ class Action(str, enum.Enum):
     DATABASE_RESTORED = "database restored"  # a damaged database, from the last good copy
     STORE_WORKS_AGAIN = "store works again"  # after punches could not be recorded
     CHAINS_VERIFIED = "chains verified"
-    RETENTION_APPLIED = "retention applied"  # what was removed by age, by kind
-    PUNCHES_REMOVED = "punches removed"  # one batch of it; details prove it to the hash chain
+    RETENTION_APPLIED = "retention applied"  # how much of each kind was removed by age
+    PUNCHES_REMOVED = "punches removed"  # one batch; its details prove the removal to the hash chain
     CLOCK_JUMPED = "clock jumped"
     ZONE_CHANGED = "zone changed"  # of the operating system
-    PUNCH_TIME_REPAIRED = "punch time repaired"  # a correction of a punch from before the clock was set
+    PUNCH_TIME_REPAIRED = "punch time repaired"  # by a correction of a punch recorded before the clock was set
 
     def __str__(self) -> str:
         return str(self.value)
 
 
-# What each changes in attendance. An action in neither set may change everybody's day, and so may one of another version.
-CHANGES_NOBODY = frozenset({  # people, their plans and their punches stay as they are, but for punches and corrections with rows of their own
+# Which actions change attendance. An action in neither set, or of another version, may change everybody's day.
+CHANGES_NOBODY = frozenset({  # people, their plans and their punches stay the same, except punches and corrections that have rows of their own
     Action.CONSENT_GIVEN, Action.CONSENT_WITHDRAWN, Action.TEMPLATES_ADDED, Action.TEMPLATES_READ, Action.BIOMETRICS_READ,
     Action.LOOK_ALIKE_FOUND, Action.LOOK_ALIKE_DECIDED, Action.PIN_SET, Action.PIN_REMOVED,
     Action.CORRECTION_REQUESTED, Action.CORRECTION_APPROVED, Action.CORRECTION_REFUSED, Action.PUNCH_TIME_REPAIRED,
     Action.LOG_EXPORTED, Action.TIMESHEET_EXPORTED,
-    Action.PERIOD_LOCKED, Action.PERIOD_LOCK_LIFTED, Action.SHIFT_ADDED, Action.PLAN_ADDED,  # nobody works a plan before it is assigned
+    Action.PERIOD_LOCKED, Action.PERIOD_LOCK_LIFTED, Action.SHIFT_ADDED, Action.PLAN_ADDED,  # a plan counts only once it is assigned
     Action.LOGGED_IN, Action.WRONG_PASSWORD, Action.WRONG_PIN, Action.ATTEMPTS_FORGIVEN, Action.USER_ADDED, Action.USER_CHANGED, Action.PASSWORD_SET,
     Action.TARGETS_SET, Action.OUTBOX_FILLED, Action.DEAD_LETTERS_REPLAYED, Action.DEAD_LETTERS_DISCARDED,
     Action.SETTING_CHANGED, Action.RESTART_ASKED, Action.BACKUP_MADE, Action.RESTORE_ASKED, Action.RESTORE_REFUSED,
@@ -106,5 +106,5 @@ class Audit(Protocol):
 
 
 def sql_list(actions: Iterable[Action]) -> str:
-    """What follows IN in a statement, such as ('person added', 'pin set'); no value holds a quote."""
+    """The list after IN in an SQL statement, such as ('person added', 'pin set'); no value contains a quote."""
     return f"({', '.join(repr(action.value) for action in actions)})"

@@ -1,6 +1,6 @@
 """Consent to templates: the wording shown, its version and language, when and how it was given, when it was withdrawn.
 
-The rows stay when somebody is erased: with the pseudonym they prove that the templates were lawful.
+The rows stay when a person is erased: with the pseudonym they prove that it was lawful to keep the templates.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from device.storage.database import StoreError
 from device.storage.records import clean_text
 from device.system.clock import to_ms
 
-Way = Literal["screen", "paper", "declared"]  # declared: stated by the operator at the command line
+Way = Literal["screen", "paper", "declared"]  # declared: by the operator who enrolled at the command line
 
 
 @dataclass(frozen=True)
@@ -49,25 +49,25 @@ class Consent:
 
 
 def give(db: Database, person_id: int, draft: ConsentDraft, actor: str) -> int:
-    """Inside the caller's transaction; returns the id."""
+    """Store a consent inside the caller's transaction; returns its id."""
     sql = "INSERT INTO consents (person_id, wording, given_at, recorded_by, version, language, way) VALUES (?, ?, ?, ?, ?, ?, ?)"
     row = [person_id, draft.wording, to_ms(draft.given_at), actor, draft.version, draft.language, draft.way]
     return int(db.execute(sql, row).lastrowid or 0)
 
 
 def withdraw(db: Database, person_id: int) -> int:
-    """Inside the caller's transaction; returns how many were in force."""
+    """Withdraw all consents of a person inside the caller's transaction; returns how many were in force."""
     sql = "UPDATE consents SET withdrawn_at = ? WHERE person_id = ? AND withdrawn_at IS NULL"
     return int(db.execute(sql, [to_ms(time.time()), person_id]).rowcount)
 
 
 def of(db: Database, person_id: int) -> list[Consent]:
-    """All consents of a person, newest first."""
+    """All consents of a person, the newest first."""
     columns = "id, person_id, coalesce(version, ''), coalesce(language, ''), coalesce(way, ''), given_at, withdrawn_at, recorded_by"
     rows = db.execute(f"SELECT {columns} FROM consents WHERE person_id = ? ORDER BY id DESC", [person_id]).fetchall()
     return [Consent(i, who, version, language, way, at / 1000, None if end is None else end / 1000, by) for i, who, version, language, way, at, end, by in rows]
 
 
 def in_force(db: Database) -> set[int]:
-    """Ids of people with a consent that is not withdrawn."""
+    """Ids of people who have a consent that is not withdrawn."""
     return {row[0] for row in db.execute("SELECT DISTINCT person_id FROM consents WHERE withdrawn_at IS NULL")}

@@ -1,4 +1,4 @@
-"""The corrections table, and the punches that count after corrections; the callers open the transactions."""
+"""The corrections table and the punches that count after it; the store and the desk open the transactions."""
 
 from __future__ import annotations
 
@@ -51,23 +51,23 @@ class CorrectionDraft:
 
 
 def check_target(db: Database, draft: CorrectionDraft) -> None:
-    """Check that the corrected punch belongs to that person.
+    """Check that the punch of a correction belongs to its person.
 
     Raises:
         StoreError: it does not.
     """
-    mine = "person_id = :person_id AND"
-    if draft.punch_id is not None and not db.execute(f"SELECT 1 FROM punches WHERE {mine} id = :punch_id", draft.row()).fetchone():
+    own = "person_id = :person_id AND"
+    if draft.punch_id is not None and not db.execute(f"SELECT 1 FROM punches WHERE {own} id = :punch_id", draft.row()).fetchone():
         raise StoreError(
             f"person {draft.person_id} has no punch {draft.punch_id}; `python -m device log --person {draft.person_id}` shows them", code="store.no_punch"
         )
-    added = f"SELECT 1 FROM corrections WHERE {mine} id = :amends AND punch_id IS NULL AND amends IS NULL"
+    added = f"SELECT 1 FROM corrections WHERE {own} id = :amends AND punch_id IS NULL AND amends IS NULL"
     if draft.amends is not None and not db.execute(added, draft.row()).fetchone():
         raise StoreError(f"person {draft.person_id} has no punch that was added by correction {draft.amends}", code="store.no_punch")
 
 
 def append(db: Database, draft: CorrectionDraft, by: str, connectors: Sequence[str] | None = None) -> int:
-    """Add a correction at the end of the chain, and its outbox rows; returns its id. In the caller's transaction."""
+    """Add a correction at the end of the chain, and its outbox rows; returns its id. It runs in the caller's transaction."""
     check_target(db, draft)
     now = to_ms(time.time())
     row = hash_chain.append(db, "corrections", {**draft.row(), "corrected_by": clean_text("name", by, 200), "corrected_at": now})
@@ -76,7 +76,7 @@ def append(db: Database, draft: CorrectionDraft, by: str, connectors: Sequence[s
     return correction_id
 
 
-# Everything about a punch that was, is or is to be in a time: punches of the time, punches moved into it, all corrections of either.
+# Punches whose recorded or corrected time is in a period, added ones included, and all corrections of them.
 PUNCHES = """
 SELECT id, person_id, occurred_at, direction FROM punches WHERE occurred_at >= :since AND occurred_at < :until {mine}
 UNION SELECT p.id, p.person_id, p.occurred_at, p.direction FROM corrections c JOIN punches p ON p.id = c.punch_id
@@ -95,7 +95,7 @@ WHERE punch_id IN (SELECT id FROM touched) OR id IN (SELECT id FROM added) OR am
 
 
 def entries(db: Database, since: float, until: float, person_id: int | None = None) -> dict[int, list[Entry]]:
-    """What counts, with since <= time < until (s since the epoch, UTC), by person and time."""
+    """The punches that count with since <= time < until (s since the epoch, UTC), by person and time."""
     values = {"since": to_ms(since), "until": to_ms(min(until, 1e12)), "person": person_id}
     mine, mine_c = ("", "") if person_id is None else ("AND person_id = :person", "AND c.person_id = :person")
     punches, changes = defaultdict[int, list[Recorded]](list), defaultdict[int, list[Correction]](list)
@@ -103,5 +103,5 @@ def entries(db: Database, since: float, until: float, person_id: int | None = No
         punches[person].append(Recorded(punch_id, at / 1000, direction))
     for correction_id, person, punch, amends, at, direction in db.execute(CORRECTIONS.format(mine=mine, mine_c=mine_c), values):
         changes[person].append(Correction(correction_id, punch, amends, None if at is None else at / 1000, direction))
-    found = {person: effective(punches[person], changes[person]) for person in {*punches, *changes}}
-    return {person: [entry for entry in counting if since <= entry.occurred_at < until] for person, counting in found.items()}
+    counted = {person: effective(punches[person], changes[person]) for person in {*punches, *changes}}
+    return {person: [entry for entry in counting if since <= entry.occurred_at < until] for person, counting in counted.items()}

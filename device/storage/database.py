@@ -1,4 +1,4 @@
-"""The database file: opened with the right durability and file modes; SQLite errors become messages with a remedy."""
+"""The database file: opened with the right durability and file modes; SQLite's errors become messages that state the remedy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OLDEST_SQLITE = (3, 37, 0)  # strict tables
 
 
 class StoreError(ClockfaceError):
-    """The store cannot carry out a request; the message says why and what to do."""
+    """An operation of the store failed; the message says why and what to do."""
 
     code = "store"
 
@@ -32,7 +32,7 @@ class DamagedError(StoreError):
 
 
 class LockedPeriod(StoreError):
-    """A change to days that are settled."""
+    """A change to days in a locked period."""
 
     code = "store.period_locked"
 
@@ -55,9 +55,9 @@ REMEDIES = (  # part of SQLite's message -> the error; what it means here and wh
     (
         "not a database",
         partial(DamagedError, code="store.no_database"),
-        "is no SQLite database or its header is damaged; keep a copy, then restore a back-up or give another file to --db",
+        "is no SQLite database or its header is damaged; keep a copy, then restore a backup or give another file to --db",
     ),
-    ("malformed", DamagedError, "is damaged; stop the terminal, keep a copy, then restore a back-up or save what can be read with `sqlite3 FILE .recover`"),
+    ("malformed", DamagedError, "is damaged; stop the terminal, keep a copy, then restore a backup or save what can be read with `sqlite3 FILE .recover`"),
 )
 
 
@@ -67,9 +67,9 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        said = str(error)
-        kind, remedy = next(((kind, text) for part, kind, text in REMEDIES if part in said.lower()), (StoreError, ""))
-        raise kind(f"database {path} {remedy} ({said})" if remedy else f"database {path}: {said}") from error
+        message = str(error)
+        kind, remedy = next(((kind, text) for part, kind, text in REMEDIES if part in message.lower()), (StoreError, ""))
+        raise kind(f"database {path} {remedy} ({message})" if remedy else f"database {path}: {message}") from error
 
 
 @contextmanager
@@ -86,13 +86,13 @@ def writing(db: Database, path: Path) -> Iterator[None]:
 
 
 def connect(path: Path, busy_timeout_ms: int, must_exist: bool) -> Database:
-    """Open the database, create or migrate it where needed.
+    """Open the database; create or migrate it where needed.
 
     Write-ahead log with synchronous=FULL: a commit has reached the disk when it returns. The file, its log and its
     index are mode 600, a folder made for it 700. Deleted content is overwritten.
 
     Raises:
-        StoreError: missing and `must_exist`; not ours, damaged, locked, not writable, from a newer version.
+        StoreError: missing and `must_exist`; of another program, damaged, locked, not writable, from a newer version.
     """
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old, 3.37 is needed; use Python with a newer SQLite", code="store.sqlite")
@@ -110,9 +110,9 @@ def connect(path: Path, busy_timeout_ms: int, must_exist: bool) -> Database:
 
 
 def _make_private(path: Path, must_exist: bool) -> None:
-    """Create the file if it may be, so that SQLite's companions inherit mode 600; tighten an existing one.
+    """Create the file if allowed, so that SQLite's companion files inherit mode 600; restrict an existing one.
 
-    A file that is there is not opened here: closing it would drop the locks other connections of this process hold
+    An existing file is not opened here: closing it would drop the locks other connections of this process hold
     (https://www.sqlite.org/howtocorrupt.html, 2.2).
     """
     try:
@@ -134,11 +134,11 @@ def _make_private(path: Path, must_exist: bool) -> None:
         if not os.access(needed, os.W_OK):
             raise StoreError(f"database {path} cannot be written: {needed} is read-only; make it writable for this user", code="store.read_only")
     if not path.is_file():
-        raise StoreError(f"database {path} cannot be opened: it is no file; give another file to --db", code="store.not_opened")
+        raise StoreError(f"database {path} cannot be opened: it is not a file; give another file to --db", code="store.not_opened")
 
 
 def _check_origin(db: Database, path: Path) -> None:
-    db.execute("BEGIN")  # one consistent state, since another process may be creating the tables
+    db.execute("BEGIN")  # one state: another process may be creating the tables
     owner, version = (db.execute(f"PRAGMA {key}").fetchone()[0] for key in ("application_id", "user_version"))
     tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     db.rollback()
@@ -152,7 +152,7 @@ def _check_origin(db: Database, path: Path) -> None:
 
 def _set_up(db: Database, path: Path, busy_timeout_ms: int) -> None:
     if _enter_wal(db, busy_timeout_ms) != "wal":
-        raise StoreError(f"database {path}: its file system cannot hold a write-ahead log; use a local disk", code="store.file_system")
+        raise StoreError(f"database {path}: its file system does not support a write-ahead log; use a local disk", code="store.file_system")
     for pragma in ("synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
         db.execute(f"PRAGMA {pragma}")
     if db.execute("PRAGMA user_version").fetchone()[0] < SCHEMA_VERSION:
@@ -161,7 +161,7 @@ def _set_up(db: Database, path: Path, busy_timeout_ms: int) -> None:
 
 
 def _enter_wal(db: Database, busy_timeout_ms: int) -> str:
-    """Switch to WAL mode. SQLite does not wait when several processes do so at once, so this function does."""
+    """Switch to a write-ahead log, with retries: SQLite itself does not wait when several processes switch a new file at once."""
     deadline = time.monotonic() + busy_timeout_ms / 1000
     while True:
         try:
@@ -173,15 +173,15 @@ def _enter_wal(db: Database, busy_timeout_ms: int) -> str:
 
 
 class TerminalLock:
-    """Allows one running terminal per database: an advisory lock on `<db>.lock` that ends with the process."""
+    """One running terminal per database: an advisory lock on `<db>.lock` that ends with the process."""
 
     def __init__(self, path: Path, ending: str = ".lock", holder: str = "a running terminal") -> None:
         file = path.with_name(path.name + ending)
         try:
             self._lock = FileLock(file, wait=False)
         except BlockingIOError as error:
-            words = f"database {path} is in use by {holder} (process {signature(file)}); stop it, or give another file to --db"
-            raise StoreError(words, code="store.in_use") from error
+            message = f"database {path} is in use by {holder} (process {signature(file)}); stop it, or give another file to --db"
+            raise StoreError(message, code="store.in_use") from error
         self._lock.sign()
 
     def release(self) -> None:
@@ -189,7 +189,7 @@ class TerminalLock:
 
 
 class CourierLock(TerminalLock):
-    """Allows one delivering process per database, since two would send the same punch."""
+    """One delivering process per database: two would send the same punch."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, ".outbox.lock", "a process that delivers its punches")

@@ -1,4 +1,4 @@
-"""Punches and corrections -> the punches that count."""
+"""The punches that count, computed from recorded punches and corrections."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from device.storage.records import Direction
 
 @dataclass(frozen=True)
 class Correction:
-    """A correction: what counts instead (docs/store.md)."""
+    """A row that states what counts instead of a punch (docs/store.md)."""
 
     id: int
     punch_id: int | None  # the punch it is about; None: see `amends`
@@ -40,18 +40,18 @@ class Entry:
 
 
 def effective(punches: Iterable[Recorded], corrections: Iterable[Correction]) -> list[Entry]:
-    """The punches that count, by time. Of several corrections of one punch, the one with the highest id decides."""
+    """The punches that count, by time. Of several corrections about one punch, the last one, by id, decides."""
     counting: dict[tuple[str, int], Entry | None] = {("punch", p.punch_id): Entry(p.occurred_at, p.direction, p.punch_id) for p in punches}
     for c in sorted(corrections, key=lambda c: c.id):
         key = ("punch", c.punch_id) if c.punch_id is not None else ("added", c.id if c.amends is None else c.amends)
-        gone = c.occurred_at is None or c.direction is None
+        removed = c.occurred_at is None or c.direction is None
         added_by = key[1] if key[0] == "added" else None
-        counting[key] = None if gone else Entry(c.occurred_at, c.direction, c.punch_id, c.id, added_by)  # type: ignore[arg-type]
+        counting[key] = None if removed else Entry(c.occurred_at, c.direction, c.punch_id, c.id, added_by)  # type: ignore[arg-type]
     return in_order(entry for entry in counting.values() if entry)
 
 
 def supposing(entries: Iterable[Entry], punch_id: int | None, added_by: int | None, instead: Entry | None) -> list[Entry]:
-    """The punches that would count if a recorded or added punch were replaced or removed; without either, one is added."""
+    """What would count if `instead` replaced a recorded or an added punch (None removes it); without either id, `instead` is added."""
     kept = [e for e in entries if (punch_id is None or e.punch_id != punch_id) and (added_by is None or e.added_by != added_by)]
     return in_order([*kept, *([instead] if instead else [])])
 

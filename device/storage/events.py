@@ -1,4 +1,4 @@
-"""What the outbox hands to a connector."""
+"""The event that the outbox gives to a connector."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Event:
 
     kind: Literal["punch", "correction", "test"]
     id: int  # of the punch or the correction
-    key: str  # the same at every attempt and globally unique, so that receivers can drop duplicates
+    key: str  # the same at every attempt and of no other event anywhere: receivers detect duplicates by it
     person_id: int
     name: str
     code: str | None
-    occurred_at: float | None  # the time that counts now; None: the punch no longer counts
+    occurred_at: float | None  # the time that counts now; None: the punch does not count any more
     direction: Direction | None
     device: str
     method: str
@@ -33,11 +33,11 @@ class Event:
     reason: str | None = None
     corrected_by: str | None = None
     corrected_at: float | None = None
-    reference: str | None = None  # of a correction: what the target calls the punch; '' it has none, None it never got it
+    reference: str | None = None  # of a correction: the target's own id of the punch; '': it has none, None: the target never got it
     tried_at: float | None = None
 
     def columns(self) -> dict[str, Any]:
-        """The columns of `device log --format json`; a correction has further ones."""
+        """The columns of `device log --format json`; a correction has some of its own."""
         row: dict[str, Any] = {
             "punch_id": self.id if self.kind == "punch" else self.punch_id,
             "person_id": self.person_id,

@@ -1,12 +1,12 @@
 """The hash chain: each row of a chained table carries the hash of the row before it and its own.
 
-A row that is changed, removed, exchanged or slipped in afterwards breaks the chain where it stands. Whoever can write
-to the file and knows this page can compute the whole chain anew: note the head (`log --verify` prints it) elsewhere
-from time to time, and that is found too.
+A row that is changed, removed, swapped or inserted afterwards breaks the chain at its place. An attacker who can write
+to the file can compute the whole chain anew: to detect this as well, note the head (`log --verify` prints it) outside
+the terminal from time to time.
 
 The hash is SHA-256 over the row as JSON in UTF-8: every column but `hash`, keys sorted, no spaces, characters as they
-are, floats in their shortest form that reads back the same. A column of LATER counts where it is not null, so that
-rows from before it was there keep their hash.
+are, floats in their shortest form that reads back the same. A column in LATER is hashed only where it is not null, so
+that rows older than the column keep their hash.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class ChainReport:
     table: str
     ok: bool
     count: int  # rows present
-    head: str  # hash of the last valid row, to be noted elsewhere
+    head: str  # hash of the last valid row, to be noted outside the terminal
     first_bad: int | None = None  # id of the first row that is missing or wrong
     reason: str = ""
-    removed: int = 0  # rows removed by policy whose hashes are valid
+    removed: int = 0  # rows removed by policy, whose hashes are kept
 
 
 def row_hash(row: Mapping[str, Value]) -> str:
@@ -55,7 +55,7 @@ def row_hash(row: Mapping[str, Value]) -> str:
 def append(db: Database, table: str, fields: Mapping[str, Value]) -> dict[str, Value]:
     """Insert a row at the end of a chain, inside the caller's write transaction.
 
-    Ids count on from the highest ever given: after the last row was removed, its number stays missing.
+    Ids continue from the highest ever used: if the last row was removed, its id stays missing.
     """
     last_id, last_hash = db.execute(f"SELECT id, hash FROM {table} ORDER BY id DESC LIMIT 1").fetchone() or (0, GENESIS)
     row: dict[str, Value] = {"id": max(last_id, _highest_id(db, table)) + 1, **fields, "previous_hash": last_hash}
@@ -66,41 +66,41 @@ def append(db: Database, table: str, fields: Mapping[str, Value]) -> dict[str, V
 
 
 def verify(db: Database, table: str) -> ChainReport:
-    """Recompute a chain from its first row to its last; stops at the first break. Rows removed by policy are checked by their kept hashes."""
+    """Recompute a chain from its first row to its last; stops at the first break. For rows removed by policy it uses the kept hashes."""
     count = db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-    gone, unproven = _removals(db, table)
-    head, broken = _first_break(db.query(f"SELECT * FROM {table} ORDER BY id"), CHAINED[table], _highest_id(db, table), gone)
+    removed, unproven = _removals(db, table)
+    head, broken = _first_break(db.query(f"SELECT * FROM {table} ORDER BY id"), CHAINED[table], _highest_id(db, table), removed)
     broken = broken or unproven
     if broken is None:
-        return ChainReport(table, True, count, head, removed=len(gone))
-    return ChainReport(table, False, count, head, *broken, removed=len(gone))
+        return ChainReport(table, True, count, head, removed=len(removed))
+    return ChainReport(table, False, count, head, *broken, removed=len(removed))
 
 
 def batch_digest(hashes: Iterable[str]) -> str:
-    """SHA-256 over the hashes of rows that were removed together, corrections before punches, each by id: what the audit keeps of them."""
+    """SHA-256 over the hashes of rows that were removed together, corrections before punches, each by id; the audit holds it."""
     return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def _removals(db: Database, table: str) -> tuple[dict[int, tuple[str, str]], tuple[int, str] | None]:
-    """Id -> previous hash and hash of rows removed by policy; and the first one that the audit does not prove."""
+    """id -> previous hash and hash of each row removed by policy; and the first of these that the audit does not prove."""
     if table == "audit":
         return {}, None
-    gone = {row[0]: (row[1], row[2]) for row in db.execute("SELECT id, previous_hash, hash FROM removals WHERE chain = ?", [table])}
+    removed = {row[0]: (row[1], row[2]) for row in db.execute("SELECT id, previous_hash, hash FROM removals WHERE chain = ?", [table])}
     batches = db.execute("SELECT audit_id, min(id) FROM removals WHERE chain = ? GROUP BY 1 ORDER BY 2", [table]).fetchall()
     for audit_id, first in batches:
         hashes = [row[0] for row in db.execute("SELECT hash FROM removals WHERE audit_id = ? ORDER BY chain, id", [audit_id])]
         sql = "SELECT json_extract(details, '$.sha256') FROM audit WHERE id = ? AND action = ?"
-        said = db.execute(sql, [audit_id, Action.PUNCHES_REMOVED.value]).fetchone()
-        if said is None or said[0] != batch_digest(hashes):
-            return gone, (first, f"{CHAINED[table]} {first} was removed, but not as the audit says")
-    return gone, None
+        audited = db.execute(sql, [audit_id, Action.PUNCHES_REMOVED.value]).fetchone()
+        if audited is None or audited[0] != batch_digest(hashes):
+            return removed, (first, f"{CHAINED[table]} {first} was removed, but the audit does not prove it")
+    return removed, None
 
 
-def _first_break(rows: Iterable[dict[str, Value]], word: str, highest: int, gone: Mapping[int, tuple[str, str]]) -> tuple[str, tuple[int, str] | None]:
+def _first_break(rows: Iterable[dict[str, Value]], word: str, highest: int, removed: Mapping[int, tuple[str, str]]) -> tuple[str, tuple[int, str] | None]:
     expected, previous = 1, GENESIS
     for row in rows:
-        while row["id"] != expected and expected in gone and gone[expected][0] == previous:
-            expected, previous = expected + 1, gone[expected][1]
+        while row["id"] != expected and expected in removed and removed[expected][0] == previous:
+            expected, previous = expected + 1, removed[expected][1]
         if row["id"] != expected:
             return previous, (expected, f"{word} {expected} is missing")
         if row["hash"] != row_hash(row):

@@ -1,8 +1,8 @@
-"""Keys of people: enrolment data are encrypted with one key per person, so erasing the key erases them in every copy.
+"""The keys of people: each person's templates and crops are sealed with their own key, so erasing the key erases them in every copy.
 
-Each person's key (AES-256) lies wrapped by the device's key in a small database of its own, and so in no back-up and no copy of the
-store. The folder is CLOCKFACE_KEYS, else `keys` beside `data`; mode 700, files 600. The device's key is the content of its file, or
-sealed there by a TPM (`device/system/tpm.py`). The file is read anew for every operation: after a rotation nobody goes on with the old key.
+Each person's key (AES-256) is wrapped by the device's key and stored in a separate small database, which is in no backup and no copy
+of the store. The folder is CLOCKFACE_KEYS, else `keys` beside `data`; mode 700, files 600. The device's key is the content of its file,
+or sealed there by a TPM (`device/system/tpm.py`). The file is read for every operation: after a rotation no process uses the old key.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from device.system.locks import FileLock
 
 DEVICE_KEY, NEXT_KEY = "device.key", "device.key.next"
 SIZE = 32  # bytes: AES-256
-NONCE = 12  # bytes, random, in front of the cipher text
-OVERHEAD = NONCE + 16  # bytes added by sealing
+NONCE = 12  # bytes, random, in front of what is sealed
+OVERHEAD = NONCE + 16  # bytes that sealing adds
 TABLE = """CREATE TABLE IF NOT EXISTS keys (
     person_id INTEGER PRIMARY KEY, device_key TEXT NOT NULL, wrapped BLOB, erased_at INTEGER, CHECK ((wrapped IS NULL) <> (erased_at IS NULL))
 ) STRICT"""
@@ -48,7 +48,7 @@ def folder() -> Path:
 
 @contextmanager
 def apart(place: Path) -> Iterator[None]:
-    """Temporary keys for a throw-away database, for this process and its children."""
+    """Use another folder of keys in this process and those it starts: for a temporary database."""
     before = os.environ.get("CLOCKFACE_KEYS")
     os.environ["CLOCKFACE_KEYS"] = str(place)
     try:
@@ -67,14 +67,16 @@ def seal(key: bytes, plain: bytes, context: str) -> bytes:
 
 
 def unseal(key: bytes, sealed: bytes, context: str) -> bytes:
-    """Raises:
-    KeysError: another key or context, or the bytes were changed.
+    """Open what `seal` has sealed.
+
+    Raises:
+        KeysError: another key or context, or the bytes were changed.
     """
     try:
         return AESGCM(key).decrypt(sealed[:NONCE], sealed[NONCE:], context.encode())
     except (InvalidTag, ValueError) as error:
         raise KeysError(
-            f"sealed data ({context}) was changed, or belongs to another key: restore a back-up of the database, or enrol again", code="keys.not_opened"
+            f"sealed data ({context}) was changed, or belongs to another key: restore a backup of the database, or enrol again", code="keys.not_opened"
         ) from error
 
 
@@ -83,11 +85,11 @@ class Kind:
     """How the device's key is stored in its file."""
 
     tpm: bool = False
-    pcrs: str = ""  # PCRs that the TPM also binds it to, such as sha256:7
+    pcrs: str = ""  # PCRs that the TPM binds it to, such as sha256:7
 
     def __post_init__(self) -> None:
         if self.pcrs and not self.tpm:
-            raise KeysError(f"PCRs {self.pcrs} bind a key that a TPM seals; add --to tpm", code="keys.usage")
+            raise KeysError(f"PCRs {self.pcrs} apply only to a key that a TPM seals; add --to tpm", code="keys.usage")
         tpm.check_pcrs(self.pcrs)
 
     def __str__(self) -> str:
@@ -107,12 +109,12 @@ class DeviceKey:
 
     @property
     def name(self) -> str:
-        """A name that distinguishes keys without revealing anything about them."""
+        """Identifies the key without revealing anything of it."""
         return hashlib.sha256(b"name of a device key" + self.key).hexdigest()[:16]
 
 
 class PersonKeys:
-    """The keys of the people of one store, by its identity."""
+    """The keys of the people in one store, which is named by its identity."""
 
     def __init__(self, store: str, place: Path | None = None) -> None:
         self.place = place or folder()
@@ -120,7 +122,7 @@ class PersonKeys:
         self._store = store
 
     def of(self, person_id: int) -> bytes | None:
-        """The key of a person; None if there is none or it was erased."""
+        """The key of a person; None: there is none, or it was erased."""
         return self._all("WHERE person_id = ?", [person_id]).get(person_id)
 
     def everyone(self) -> dict[int, bytes]:
@@ -128,22 +130,22 @@ class PersonKeys:
         return self._all("WHERE wrapped IS NOT NULL", [])
 
     def ensure(self, person_id: int) -> bytes:
-        """The key of a person, made if there is none; it is on disk on return.
+        """The key of a person, made if there is none; on disk when it returns.
 
         Raises:
             KeysError: the key was erased, or cannot be written.
         """
-        found = self.of(person_id)
-        if found is not None:
-            return found
+        key = self.of(person_id)
+        if key is not None:
+            return key
         with _locked(self.place), self._open() as db:
             device = _device_key(self.place)
             row = [person_id, device.name, seal(device.key, os.urandom(SIZE), self._context(person_id))]
             db.execute("INSERT INTO keys (person_id, device_key, wrapped) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", row)
-        found = self.of(person_id)
-        if found is None:
+        key = self.of(person_id)
+        if key is None:
             raise KeysError(f"the key of person {person_id} is erased; enrol as a new person", code="keys.erased")
-        return found
+        return key
 
     def erase(self, person_id: int) -> None:
         """Overwrite the key, and remember that this person is erased."""
@@ -152,12 +154,12 @@ class PersonKeys:
             db.execute(sql, [person_id, to_ms(time.time())])
 
     def forget(self, person_id: int) -> None:
-        """Overwrite the key; the person may get a new one."""
+        """Overwrite the key; a new one may be made for the person."""
         with _locked(self.place), self._open() as db:
             db.execute("DELETE FROM keys WHERE person_id = ? AND erased_at IS NULL", [person_id])
 
     def erased(self) -> list[int]:
-        """Everybody whose key was erased, by id."""
+        """Ids of all people whose key was erased, in order."""
         if not self.file.exists():
             return []
         with self._open() as db:
@@ -188,13 +190,13 @@ class PersonKeys:
             rows = db.execute(f"SELECT person_id, device_key, wrapped FROM keys {where}", values).fetchall()
         wrapped = [(person_id, name, blob) for person_id, name, blob in rows if blob is not None]
         known = _known(self.place, {name for _, name, _ in wrapped})
-        found = {}
+        opened_keys = {}
         for person_id, name, blob in wrapped:
             if name not in known:
                 state = f"is not the key that {self.file.name} was written with" if (self.place / DEVICE_KEY).exists() else "is missing"
                 raise KeysError(f"{self.place / DEVICE_KEY} {state}: put it back, or remove it and {self.file.name}, and enrol again", code="keys.device_key")
-            found[person_id] = unseal(known[name].key, blob, self._context(person_id))
-        return found
+            opened_keys[person_id] = unseal(known[name].key, blob, self._context(person_id))
+        return opened_keys
 
     def _context(self, person_id: int) -> str:
         return f"key of {person_id} in {self._store}"
@@ -212,35 +214,35 @@ class PersonKeys:
                 with db:
                     yield db
         except (OSError, sqlite3.Error) as error:
-            raise KeysError(f"{self.file} cannot be used ({error}): it and its folder must be there and belong to this user (CLOCKFACE_KEYS)") from error
+            raise KeysError(f"{self.file} cannot be used ({error}): it and its folder must exist and belong to this user (CLOCKFACE_KEYS)") from error
 
 
 def rotate(place: Path | None = None, kind: Kind | None = None) -> tuple[int, int]:
-    """Replace the device's key and wrap everybody's key with the new one. An interrupted rotation is resumed by the next call.
+    """Give the device another key and wrap everybody's key with it; if it is interrupted, the next call resumes it.
 
     Args:
         place: the folder of keys.
-        kind: of the new key; None: as the one in force. It is a new key always, also from file to TPM and back.
+        kind: how the new key is stored; None: as the current one. The key is always new, also from file to TPM and back.
 
     Returns:
-        Stores and people whose keys were wrapped anew.
+        Number of stores and of people whose keys were wrapped with the new key.
 
     Raises:
-        KeysError: a key cannot be read or written; the old ones stay in force.
-        TpmError: the TPM seals nothing; the old key stays in force.
+        KeysError: a key cannot be read or written; the old keys stay in force.
+        TpmError: the TPM cannot seal the new key; the old key stays in force.
     """
     place = place or folder()
     with _locked(place):
         current = _device_key(place)
-        begun = _begun(place, current)
-        if begun and kind not in (None, begun.kind):
-            _finish(place, begun)  # cut off on its way to another kind: nobody's key may be left wrapped with what goes away
-            begun = None
-        return _finish(place, begun or _made(place / NEXT_KEY, kind or current.kind))
+        unfinished = _unfinished(place, current)
+        if unfinished and kind not in (None, unfinished.kind):
+            _finish(place, unfinished)  # to another kind: complete it first, since keys of people may be wrapped with its key already
+            unfinished = None
+        return _finish(place, unfinished or _make_key(place / NEXT_KEY, kind or current.kind))
 
 
-def _begun(place: Path, current: DeviceKey) -> DeviceKey | None:
-    """The next key of an interrupted rotation; also None if it cannot be opened and nothing was wrapped with it."""
+def _unfinished(place: Path, current: DeviceKey) -> DeviceKey | None:
+    """The new key of an interrupted rotation; None if there is none, or if it does not open and nothing was wrapped with it."""
     try:
         return _read(place / NEXT_KEY)
     except ClockfaceError:
@@ -257,7 +259,7 @@ def _finish(place: Path, new: DeviceKey) -> tuple[int, int]:
 
 
 def opened(place: Path | None = None) -> DeviceKey | None:
-    """The device's key, opened but never made; None if there is none yet.
+    """The device's key, opened but never made; None: there is none yet.
 
     Raises:
         KeysError: it cannot be read, or does not open.
@@ -266,29 +268,29 @@ def opened(place: Path | None = None) -> DeviceKey | None:
 
 
 def kind_of(file: Path) -> Kind | None:
-    """How the device's key is stored, without opening it; None if there is none.
+    """How a device's key is stored in its file, without opening it; None: there is none.
 
     Raises:
-        KeysError: it cannot be read, or is no key.
+        KeysError: it cannot be read, or is not a key.
     """
     content = _content(file)
     return None if content is None else _kind(file, content)
 
 
 def open_to_others(place: Path) -> list[Path]:
-    """The folder of keys and its files, where others than their owner may read or write them.
+    """Those of the folder of keys and its files that others than their owner may access.
 
     Raises:
-        KeysError: they cannot be looked at.
+        KeysError: they cannot be read.
     """
     try:
         return [path for path in (place, *sorted(place.iterdir())) if path.stat().st_mode & 0o077] if place.is_dir() else []
     except OSError as error:
-        raise KeysError(f"{place} cannot be read ({error.strerror}): be the user it belongs to, or name another folder in CLOCKFACE_KEYS") from error
+        raise KeysError(f"{place} cannot be read ({error.strerror}): run as the user it belongs to, or name another folder in CLOCKFACE_KEYS") from error
 
 
 def _known(place: Path, names: set[str]) -> dict[str, DeviceKey]:
-    """Of the device's key and the next one of a rotation under way, those that are needed, by name.
+    """The needed ones of the device's key and the new key of an unfinished rotation, by name.
 
     Raises:
         KeysError: one that is needed does not open.
@@ -308,19 +310,19 @@ def _known(place: Path, names: set[str]) -> dict[str, DeviceKey]:
 
 
 def _device_key(place: Path) -> DeviceKey:
-    """The key in force; made if nothing was ever wrapped with one.
+    """The device's key; made if no person's key has been wrapped yet.
 
     Raises:
-        KeysError: it is missing, and keys of people are there.
+        KeysError: it is missing although people have keys.
     """
-    found = _read(place / DEVICE_KEY)
-    if found is None and any(_wrapped_with(file) for file in place.glob("*.keys")):
+    key = _read(place / DEVICE_KEY)
+    if key is None and any(_wrapped_with(file) for file in place.glob("*.keys")):
         raise KeysError(f"{place / DEVICE_KEY} is missing: put it back; without it nobody who was enrolled here can be recognised", code="keys.device_key")
-    return found or _made(place / DEVICE_KEY, Kind())
+    return key or _make_key(place / DEVICE_KEY, Kind())
 
 
 def _wrapped_with(file: Path) -> set[str]:
-    """Names of the device's keys that somebody's key is wrapped with."""
+    """Names of the device's keys that keys of people are wrapped with."""
     with closing(sqlite3.connect(file)) as db:
         tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         return {row[0] for row in db.execute("SELECT DISTINCT device_key FROM keys WHERE wrapped IS NOT NULL")} if tables else set()
@@ -342,7 +344,7 @@ def _kind(file: Path, content: bytes) -> Kind:
 
 @lru_cache(maxsize=2)  # the key in force and the next one
 def unsealed(content: bytes) -> bytes:
-    """Open a key with the TPM. Since that is slow, the result is cached by the content of the file."""
+    """Open a key with the TPM, which is slow; the result is cached by the content of the file."""
     return tpm.unseal(content)
 
 
@@ -359,14 +361,14 @@ def _content(file: Path) -> bytes | None:
 
 @contextmanager
 def _named(file: Path) -> Iterator[None]:
-    """Add the name of the key to errors of the TPM."""
+    """Let an error of the TPM name the key's file."""
     try:
         yield
     except tpm.TpmError as error:
         raise KeysError(f"{file}: {error}", code="keys.tpm") from error
 
 
-def _made(file: Path, kind: Kind) -> DeviceKey:
+def _make_key(file: Path, kind: Kind) -> DeviceKey:
     key = DeviceKey(os.urandom(SIZE), kind)
     content = tpm.seal(key.key, kind.pcrs) if kind.tpm else key.key
     try:
@@ -384,7 +386,7 @@ def _make_private(place: Path) -> None:
 
 @contextmanager
 def _locked(place: Path) -> Iterator[None]:
-    """Serialises key creation and rotation."""
+    """Serialise key creation and rotation."""
     try:
         _make_private(place)
         lock = FileLock(place / ".lock")

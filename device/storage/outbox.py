@@ -1,4 +1,4 @@
-"""Public interface of the outbox: events waiting for each target. Each method that writes is one transaction."""
+"""The outbox of an open store: what waits for which target. Each method that writes is one transaction."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class OutboxTable:
         self._path = path
         self._audit = audit
 
-    # who gets punches
+    # targets
 
     def set_targets(self, connectors: Sequence[str]) -> None:
-        """Queue new punches and corrections for these targets only; events that wait already stay."""
+        """Queue each punch and correction from now on for these targets and no others; what waits already stays."""
         with explained(self._path):
             if outbox_rows.active_targets(self._db) == set(connectors):
                 return
@@ -35,11 +35,11 @@ class OutboxTable:
             self._audit(Action.TARGETS_SET, connectors=sorted(connectors))
 
     def fill(self, connector: str, since: float, until: float = float("inf"), again: bool = False) -> int:
-        """Queue punches recorded before the target was there, with their corrections; returns how many were new.
+        """Queue punches recorded before the target was configured, with their corrections; returns how many were new.
 
         Args:
             since, until: since <= occurred_at < until.
-            again: what was delivered before is sent once more, under the same key.
+            again: delivered punches are sent once more, under the same key.
 
         Raises:
             StoreError: no such target.
@@ -53,10 +53,10 @@ class OutboxTable:
             self._audit(Action.OUTBOX_FILLED, connector=connector, count=count)
         return count
 
-    # how it stands
+    # state
 
     def summary(self) -> list[TargetHealth]:
-        """State of every target that is or was configured: waiting, oldest, dead, last delivered, last error."""
+        """Every target that is or was configured: waiting, oldest, dead, last delivered, last error."""
         with explained(self._path):
             return outbox_rows.health(self._db)
 
@@ -65,18 +65,18 @@ class OutboxTable:
             return outbox_rows.dead_letters(self._db, connector, limit)
 
     def complete_until(self, connector: str, dead_count: bool = True) -> float | None:
-        """Every punch before this moment is delivered; None: every punch there is. Do dead letters count as missing?"""
+        """The time before which every punch is delivered; None: all are. `dead_count`: dead letters count as missing."""
         with explained(self._path):
             return outbox_rows.complete_until(self._db, connector, dead_count)
 
-    # what people decide
+    # dead letters
 
     def replay(self, connector: str | None = None, ids: Sequence[int] | None = None) -> int:
-        """Requeue dead letters, all or some; returns how many."""
+        """Queue dead letters again, all or those with these ids; returns how many."""
         return self._decide(Action.DEAD_LETTERS_REPLAYED, connector, ids, "waiting")
 
     def discard(self, connector: str | None = None, ids: Sequence[int] | None = None) -> int:
-        """Discard dead letters, which are then never sent; returns how many. The punches themselves stay."""
+        """Give dead letters up, so that they are never sent; returns how many. The punches themselves stay."""
         return self._decide(Action.DEAD_LETTERS_DISCARDED, connector, ids, "discarded")
 
     def _decide(self, action: Action, connector: str | None, ids: Sequence[int] | None, state: str) -> int:
@@ -86,15 +86,19 @@ class OutboxTable:
                 self._audit(action, connector=connector, ids=None if ids is None else list(ids), count=count)
         return count
 
-    # what the courier does
+    # for the courier
 
     def due(self, connector: str, now: float, limit: int) -> list[Waiting]:
-        """Events due now, in order; none for people who have an event waiting for a retry."""
+        """Events to be tried now, in order; none of a person who has an event waiting for its retry."""
         with explained(self._path):
             return outbox_rows.due(self._db, connector, to_ms(now), limit)
 
     def target(self, connector: str) -> TargetState:
-        """Raises: StoreError: it was never configured."""
+        """The state of a target.
+
+        Raises:
+            StoreError: it was never configured.
+        """
         with explained(self._path):
             state = outbox_rows.state(self._db, connector)
         if state is None:
@@ -102,7 +106,7 @@ class OutboxTable:
         return state
 
     def conclude(self, marks: Sequence[Mark], target: TargetState) -> None:
-        """Store the result of one round: its events and the state of the target, in one transaction."""
+        """Store the results of one round: its events and the state of the target, in one transaction."""
         with writing(self._db, self._path):
             outbox_rows.mark(self._db, target.connector, marks)
             outbox_rows.set_state(self._db, target)

@@ -1,7 +1,7 @@
-"""The outbox and targets tables: one row per punch or correction and connector. The caller opens the transaction.
+"""The outbox and targets tables: one outbox row per event and connector. Every function runs inside the caller's transaction.
 
-A row holds ids only. Name and code are read when it is delivered; an answer of the target that is kept is emptied when
-the person is erased.
+A row holds ids only: name and code are read at delivery. The stored answer of the target is deleted when the person is
+erased.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sqlite_utils import Database
 from device.storage.events import Event
 from device.system.clock import to_ms
 
-LONGEST_PAUSE_MS = 2 * 86_400_000  # a longer wait was written before the clock was set back
+LONGEST_PAUSE_MS = 2 * 86_400_000  # a retry further ahead was planned before the clock was set back
 
 EVENTS = """
 SELECT o.id AS row_id, o.punch_id AS row_punch_id, o.correction_id, o.attempts, o.blamed, o.tried_at, o.answer, o.state, o.connector, o.queued_at,
@@ -60,15 +60,15 @@ class Waiting:
     """An event that is due, with its row of the outbox."""
 
     row_id: int
-    attempts: int  # failed attempts
-    blamed: int  # of these, attempts during which the target accepted other events
+    attempts: int  # failed ones
+    blamed: int  # of these, those while the target accepted other events
     tried_at: float | None  # s since the epoch
     event: Event
 
 
 @dataclass(frozen=True)
 class Mark:
-    """New state of a row after an attempt. Times are in ms since the epoch."""
+    """The new state of a row after an attempt. Times are ms since the epoch."""
 
     event: Event
     state: str  # waiting, delivered or dead
@@ -82,13 +82,13 @@ class Mark:
 
 @dataclass(frozen=True)
 class TargetState:
-    """State of one target. Times are in s since the epoch; None if it never happened."""
+    """The state of one target. Times are s since the epoch, None if it never happened."""
 
     connector: str
     last_delivered_at: float | None
     failures: int  # in a row, of the target as a whole
     next_attempt_at: float | None  # while it is failing
-    error: str | None  # its last error
+    error: str | None  # message of its last failure
     error_at: float | None
 
     def pauses(self, now: float) -> bool:
@@ -97,7 +97,7 @@ class TargetState:
 
 @dataclass(frozen=True)
 class TargetHealth(TargetState):
-    """The same with the events that wait for it."""
+    """The state of a target and what waits for it."""
 
     active: bool  # configured: new punches are queued for it
     waiting: int
@@ -107,7 +107,7 @@ class TargetHealth(TargetState):
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """An event that a target refused for good."""
+    """An event that a target refuses for good."""
 
     id: int
     connector: str
@@ -122,7 +122,7 @@ class DeadLetter:
 
 
 def add(db: Database, connectors: Iterable[str] | None, person_id: int, now: int, punch_id: int | None = None, correction_id: int | None = None) -> None:
-    """Queue a punch or a correction; None: for every target that is configured."""
+    """Queue a punch or a correction for these connectors; None: for every configured target."""
     if connectors is None:
         connectors = [row[0] for row in db.execute("SELECT connector FROM targets WHERE active = 1").fetchall()]
     for connector in connectors:
@@ -131,7 +131,7 @@ def add(db: Database, connectors: Iterable[str] | None, person_id: int, now: int
 
 
 def set_targets(db: Database, connectors: Sequence[str]) -> None:
-    """Set the configured targets; events that wait for others stay."""
+    """Mark exactly these targets as configured; what waits for others stays."""
     db.execute("UPDATE targets SET active = 0")
     for connector in connectors:
         db.execute("INSERT INTO targets (connector, active) VALUES (?, 1) ON CONFLICT (connector) DO UPDATE SET active = 1", [connector])
@@ -142,13 +142,13 @@ def active_targets(db: Database) -> set[str]:
 
 
 def due(db: Database, connector: str, now: int, limit: int) -> list[Waiting]:
-    """Events due at `now` (ms), in order; none for people who have an event waiting for a retry."""
+    """Events to be tried at `now` (ms), in order; none of a person who has an event waiting for its retry."""
     rows = list(db.query(DUE, {"connector": connector, "now": now, "limit": limit}))
     return [Waiting(row["row_id"], row["attempts"], row["blamed"], _seconds(row["tried_at"]), _event(db, row)) for row in rows]
 
 
 def mark(db: Database, connector: str, marks: Iterable[Mark]) -> None:
-    """Store the result of attempts, by event, since a row may have been queued again in the meantime."""
+    """Store the results of attempts; rows are found by event, since an event may have been queued again meanwhile."""
     for m in marks:
         delivered_at = m.tried_at if m.state == "delivered" else None
         fields = [m.state, m.answer or None, m.tried_at, m.attempts, m.blamed, m.next_attempt_at, delivered_at, m.reference]
@@ -200,12 +200,12 @@ def dead_letters(db: Database, connector: str | None, limit: int) -> list[DeadLe
 
 
 def complete_until(db: Database, connector: str, dead_count: bool) -> float | None:
-    """s since the epoch: every punch before has been delivered; None: every punch there is."""
+    """The time (s since the epoch) before which every punch is delivered; None: all are."""
     return _seconds(db.execute(COMPLETE, {"connector": connector, "dead_count": dead_count}).fetchone()[0])
 
 
 def change_dead(db: Database, connector: str | None, ids: Sequence[int] | None, state: str) -> int:
-    """Requeue or discard dead letters, all or some; returns how many."""
+    """Give dead letters, all or those with these ids, a new state: waiting or discarded; returns how many."""
     chosen = "" if ids is None else f" AND id IN ({', '.join(map(str, map(int, ids)))})"
     sql = f"""UPDATE outbox SET state = ?, attempts = 0, blamed = 0, next_attempt_at = 0, tried_at = NULL
         WHERE state = 'dead' AND (? IS NULL OR connector = ?){chosen}"""
@@ -218,8 +218,8 @@ def change_dead(db: Database, connector: str | None, ids: Sequence[int] | None, 
 def fill(db: Database, connector: str, since: int, until: int, now: int, again: bool = False) -> int:
     """Queue recorded punches with since <= occurred_at < until (ms) and their corrections; returns how many were new.
 
-    What waits already is queued anew among them, so that each person's punches keep their order. `again`: what was
-    delivered once is sent once more.
+    Events that already wait are queued again among them, so that each person's punches stay in order. `again`: delivered
+    punches are sent once more.
     """
     if again:
         sql = "SELECT id FROM punches WHERE occurred_at >= ? AND occurred_at < ?"
@@ -247,7 +247,7 @@ def fill(db: Database, connector: str, since: int, until: int, now: int, again: 
 
 
 def _wake(db: Database, connector: str | None) -> None:
-    """Let a target that waits after failures be tried at once."""
+    """Let a target that pauses after failures be tried at once."""
     db.execute("UPDATE targets SET next_attempt_at = 0 WHERE ? IS NULL OR connector = ?", [connector, connector])
 
 
@@ -257,8 +257,8 @@ def _event(db: Database, row: Mapping[str, Any]) -> Event:
     number = row["correction_id"] if corrects else row["row_punch_id"]
     reference = None
     if corrects and (row["punch_id"] is not None or row["amends"] is not None):
-        found = db.execute(REFERENCE, {"connector": row["connector"], "punch": row["punch_id"], "added": row["amends"]}).fetchone()
-        reference = found[0] if found else None
+        delivered = db.execute(REFERENCE, {"connector": row["connector"], "punch": row["punch_id"], "added": row["amends"]}).fetchone()
+        reference = delivered[0] if delivered else None
     return Event(
         kind="correction" if corrects else "punch",
         id=number,

@@ -1,4 +1,4 @@
-"""Records of the store, validated on construction."""
+"""Records that the store takes and returns, validated on construction."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LONGEST_CODE = 64
 LATEST = 253402300800.0  # s since the epoch: the year 10000
 
 
-def clean_text(what: str, text: str, longest: int) -> str:
+def clean_text(field: str, text: str, longest: int) -> str:
     """Name or code as it is stored: Unicode NFC, one line, no blanks at the ends.
 
     Raises:
@@ -32,18 +32,18 @@ def clean_text(what: str, text: str, longest: int) -> str:
     """
     cleaned = unicodedata.normalize("NFC", text.strip())
     if len(cleaned) > longest:
-        raise StoreError(f"{what} has {len(cleaned)} characters, at most {longest} are allowed; shorten it", code="store.text")
+        raise StoreError(f"{field} has {len(cleaned)} characters, at most {longest} are allowed; shorten it", code="store.text")
     kinds = {unicodedata.category(character) for character in cleaned}
     if kinds & {"Cc", "Cs", "Zl", "Zp"}:
-        raise StoreError(f"{what} {text!a} has a control character; leave it out", code="store.text")
+        raise StoreError(f"{field} {text!a} has a control character; leave it out", code="store.text")
     if not kinds - {"Zs", "Cf", "Mn"}:
-        raise StoreError(f"{what} {text[:longest]!a} has no visible character; give a {what}", code="store.text")
+        raise StoreError(f"{field} {text[:longest]!a} has no visible character; give a {field}", code="store.text")
     return cleaned
 
 
 @dataclass(frozen=True)
 class LastPunch:
-    """The punch of a person that was recorded last."""
+    """The last recorded punch of a person."""
 
     occurred_at: float  # s since the epoch, UTC
     direction: Direction
@@ -51,7 +51,7 @@ class LastPunch:
 
 @dataclass(frozen=True)
 class Person:
-    """A person who is or was enrolled; after an erasure only the id and a pseudonym are left."""
+    """Somebody who is or was enrolled; after an erasure only the id and a pseudonym remain."""
 
     id: int
     name: str
@@ -69,8 +69,8 @@ class Person:
 class TemplateDraft:
     """A template to be stored.
 
-    embedding: (D,) float32, unit length. quality: 0..1. crop: the encoded aligned crop, kept to make the template
-    again for another model. source: where the image came from ("camera", a file name).
+    embedding: (D,) float32, unit length. quality: 0..1. crop: the encoded aligned crop, kept so that another
+    model can make its template from it. source: where the image came from ("camera", a file name).
     """
 
     model_id: str
@@ -111,7 +111,7 @@ class KeptCrop(NamedTuple):
 
 @dataclass(frozen=True)
 class PunchDraft:
-    """A punch to be recorded. `lead` is None while only one person is enrolled, what the model said is None for pin and manual."""
+    """A punch to be recorded. `lead` is None while only one person is enrolled; all results of the model are None for pin and manual."""
 
     person_id: int
     occurred_at: float  # s since the epoch, UTC; stored in ms
@@ -140,11 +140,11 @@ class PunchDraft:
             raise StoreError("punch: method face needs score, threshold and model_id", code="store.punch")
 
     def row(self) -> dict[str, Value]:
-        """The columns of `punches` but for the chain's own; numbers of numpy become plain ones, which alone can be hashed."""
+        """The columns of `punches` except those of the hash chain; numpy numbers become Python's, since only those can be hashed."""
         scores = {key: None if (value := getattr(self, key)) is None else float(value) for key in ("score", "lead", "threshold", "liveness")}
         clock = {"clock_synchronised": int(self.clock.synchronised), "boot_id": self.clock.boot_id, "monotonic_ms": self.clock.monotonic_ms}
-        what = {key: getattr(self, key) for key in ("direction", "device", "method", "model_id")}
-        return {"person_id": int(self.person_id), "occurred_at": to_ms(self.occurred_at), **what, **scores, **clock}
+        texts = {key: getattr(self, key) for key in ("direction", "device", "method", "model_id")}
+        return {"person_id": int(self.person_id), "occurred_at": to_ms(self.occurred_at), **texts, **scores, **clock}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,8 @@
 """The last good copy of the database, and how it is restored when the file is damaged.
 
-The copy is made while the terminal runs and checked before it takes the place of the one before. At a start that finds
-the database damaged, it comes back, and the hash chains say which newer rows of the damaged file are whole: these are
-added to it again. What could not be read is lost, and the loss is told: in words, and in the audit.
+The copy is made while the terminal runs and checked before it replaces the previous one. A start that finds the database
+damaged restores the copy and adds to it the newer rows of the damaged file that the hash chains prove intact. What could
+not be read is lost; the loss is reported, and noted in the audit.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from device.system.files import Disk
 BUSY_MS = 5000
 MISSING = "it is missing"
 GROWING = ("people", "templates", *CHAINED)  # tables whose newer rows can be added to the copy, parents first
-DAMAGE = ("malformed", "not a database", "disk i/o error", "corrupt")  # as reported by SQLite
+DAMAGE = ("malformed", "not a database", "disk i/o error", "corrupt")  # parts of SQLite's messages
 
 
 class CopyError(ClockfaceError):
-    """The copy cannot be made; the former one is still there."""
+    """The copy cannot be made; the previous one is still there."""
 
     code = "recovery"
 
@@ -44,10 +44,10 @@ def copy_of(database: Path) -> Path:
 
 
 def keep(database: Path, disk: Disk | None = None) -> Path:
-    """Copy the database while it is in use, check the copy, and replace the former copy.
+    """Copy the database while others use it, check the copy, and replace the previous one.
 
     Raises:
-        CopyError: the database is damaged, or there is no room; the copy before stays.
+        CopyError: the database is damaged, or there is no room; the previous copy stays.
     """
     target, new = copy_of(database), database.with_name(f".{database.name}.good.new")
     new.unlink(missing_ok=True)
@@ -58,13 +58,14 @@ def keep(database: Path, disk: Disk | None = None) -> Path:
             copy.execute("PRAGMA journal_mode = DELETE")  # one file
         if found := damage(new):
             raise CopyError(
-                f"database {database} is damaged ({found}): the copy from before stays; restart the terminal, which restores it", code="recovery.damaged"
+                f"database {database} is damaged ({found}): the previous copy stays; restart the terminal, which restores it", code="recovery.damaged"
             )
         (disk or Disk()).sync(new)
         (disk or Disk()).rename(new, target)
     except (OSError, sqlite3.Error) as error:
         raise CopyError(
-            f"no copy of {database} was made ({error}): make room for as much again, and see that its folder can be written", code="recovery.not_written"
+            f"no copy of {database} was made ({error}): free as much space as the database takes, and check that its folder can be written",
+            code="recovery.not_written",
         ) from error
     finally:
         new.unlink(missing_ok=True)
@@ -72,28 +73,28 @@ def keep(database: Path, disk: Disk | None = None) -> Path:
 
 
 def refuse_empty(database: Path) -> None:
-    """Refuse to begin with an empty database if one was lost, since its copy would soon be overwritten.
+    """Refuse to start with an empty database where one was lost: the copy of it would soon be overwritten by an empty one.
 
     Raises:
-        StoreError: the database is missing, and its copy, or a restore that was cut off, is there.
+        StoreError: the database is missing, but its copy or an interrupted restore is there.
     """
     left = [copy for copy in (copy_of(database), restored_of(database)) if os.path.exists(copy)]
     if left and not os.path.exists(database):
         raise StoreError(
             f"database {database} is missing, but {left[0].name} is there: start the terminal (`python -m device run`),"
-            f" which restores it, or restore a back-up; to begin with an empty one remove {' and '.join(copy.name for copy in left)} first",
+            f" which restores it, or restore a backup; to begin with an empty one, remove {' and '.join(copy.name for copy in left)} first",
             code="store.copy_left",
         )
 
 
 def renew(database: Path) -> None:
-    """Renew an existing copy after an erasure, so that the person does not come back with it."""
+    """Make a new copy where there is one: a person who was erased must not come back with the old one."""
     if copy_of(database).exists():
         keep(database)
 
 
 def damage(database: Path) -> str:
-    """Damage that SQLite finds in the file; "" if it is intact. A lock or a missing permission is no damage."""
+    """The damage that SQLite finds in the file, "" if there is none; a lock or a missing permission is no damage."""
     if not database.exists():
         return MISSING
     try:
@@ -106,14 +107,14 @@ def damage(database: Path) -> str:
 
 
 def restored_of(database: Path) -> Path:
-    """The file that will replace a damaged database; under this name it is complete."""
+    """The replacement of a damaged database; a file of this name is complete."""
     return database.with_name(f"{database.name}.restored")
 
 
 def rescue(database: Path, now: float | None = None) -> list[str]:
-    """Restore the last good copy if the database is damaged or missing; returns lines to report, none if it is intact.
+    """Restore the last good copy if the database is damaged or missing; returns the lines to report, none if the database is sound.
 
-    Without a copy nothing is touched. The damaged file is kept beside it. A restore that a power cut ended is taken up again.
+    Without a copy nothing is changed. The damaged file is kept beside it. A restore that a power cut interrupted is resumed.
 
     Raises:
         StoreError: a terminal runs on the database, or the copy cannot be put in place.
@@ -130,14 +131,14 @@ def rescue(database: Path, now: float | None = None) -> list[str]:
         _exchange(database, database.with_name(details["kept_as"]))
     finally:
         lock.release()
-    return _told(database, details)
+    return _report(database, details)
 
 
 def _prepare(database: Path, found: str, now: float) -> None:
-    """Make the file that takes the place: the copy, the whole newer rows, and a word in the audit. The damaged one stays as it is."""
+    """Make the replacement: the copy, the intact newer rows, and a row in the audit. The damaged file is not changed."""
     good, new = copy_of(database), database.with_name(f".{database.name}.restored.new")
     made_at = good.stat().st_mtime
-    for part in ("-wal", "-shm"):  # of an interrupted attempt
+    for part in ("-wal", "-shm"):  # left by an interrupted attempt
         Path(f"{new}{part}").unlink(missing_ok=True)
     shutil.copyfile(good, new)
     new.chmod(0o600)
@@ -165,7 +166,7 @@ def _details(ready: Path) -> dict[str, Any]:
 
 
 def _exchange(database: Path, damaged: Path) -> None:
-    """Rename the damaged file with its log, then the new one. If it is interrupted, a second call completes it."""
+    """Rename the damaged file with its log, then the new one; if it is interrupted, a second call completes it."""
     for part in ("-wal", "-shm", ""):
         with suppress(FileNotFoundError):
             os.replace(f"{database}{part}", f"{damaged}{part}")
@@ -174,7 +175,7 @@ def _exchange(database: Path, damaged: Path) -> None:
 
 
 def _salvage(damaged: Path, db: Database, database: Path) -> dict[str, int]:
-    """Add newer rows of the damaged file, table by table, up to the first that cannot be read or does not fit; returns how many."""
+    """Add newer rows of the damaged file, table by table, up to the first that cannot be read or does not fit; returns how many per table."""
     saved = dict.fromkeys(GROWING, 0)
     if not damaged.exists():
         return saved
@@ -190,12 +191,12 @@ def _salvage(damaged: Path, db: Database, database: Path) -> dict[str, int]:
 
 
 def _newer(old: sqlite3.Connection, table: str, last: int) -> Iterator[sqlite3.Row]:
-    with suppress(sqlite3.Error):  # here the damaged part begins, or the table has another version
+    with suppress(sqlite3.Error):  # the damaged part begins, or the table has another version
         yield from old.execute(f"SELECT * FROM {table} WHERE id > ? ORDER BY id", [last])
 
 
 def _added(db: Database, database: Path, table: str, row: dict[str, object]) -> bool:
-    """Whether the row was whole and fitted; a chained one must be the next link, which the table's own trigger sees to as well."""
+    """Add a row; returns whether it was intact and fitted. A chained row must be the next link, which the table's trigger checks as well."""
     if table in CHAINED and not _is_next(db, table, row):
         return False
     try:
@@ -203,8 +204,8 @@ def _added(db: Database, database: Path, table: str, row: dict[str, object]) -> 
             places = ", ".join("?" * len(row))
             db.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({places})", list(row.values()))
             if table in ("punches", "corrections"):
-                which = {"punch_id" if table == "punches" else "correction_id": int(str(row["id"]))}
-                outbox_rows.add(db, None, int(str(row["person_id"])), to_ms(time.time()), **which)  # whoever had it already knows its id
+                event_id = {"punch_id" if table == "punches" else "correction_id": int(str(row["id"]))}
+                outbox_rows.add(db, None, int(str(row["person_id"])), to_ms(time.time()), **event_id)  # a receiver that already has it knows its id
     except ClockfaceError:
         return False
     return True
@@ -215,12 +216,11 @@ def _is_next(db: Database, table: str, row: dict[str, object]) -> bool:
     return row["previous_hash"] == (last[0] if last else GENESIS) and row["hash"] == row_hash(row)  # type: ignore[arg-type]
 
 
-def _told(database: Path, details: dict[str, Any]) -> list[str]:
+def _report(database: Path, details: dict[str, Any]) -> list[str]:
     found, made_at = " ".join(details["found"].split()), details["copy_made_at"]
     more = ", ".join(f"{count} {table}" for table in GROWING if (count := details["saved"][table])) or "nothing"
     happened = f"was damaged ({found}) and is kept as {details['kept_as']}" if found != MISSING else "was missing"
     return [
         f"database {database} {happened}: restored from the copy of {made_at}",
-        f"saved from the damaged file: {more}; whatever else was recorded after {made_at} is LOST: "
-        "compare with the connected systems and correct what is missing",
+        f"saved from the damaged file: {more}; anything else recorded after {made_at} is LOST: compare with the connected systems and correct what is missing",
     ]

@@ -1,4 +1,4 @@
-"""The tables of the store and how they came about; each migration is a named function, all pending ones one transaction.
+"""The tables of the store and their migrations; each migration is a named function, all pending ones run in one transaction.
 
 Times are integers: ms since the epoch, UTC. A released migration is never edited; a change is a new one.
 """
@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from sqlite_utils import Database, Migrations
 
-APPLICATION_ID = 0x434C4B46  # "CLKF" in the header of the file: this database is ours
-SCHEMA_VERSION = 9  # as many as there are migrations; kept in the file as user_version
+APPLICATION_ID = 0x434C4B46  # "CLKF" in the header of the file: a database of Clockface
+SCHEMA_VERSION = 9  # the number of migrations; kept in the file as user_version
 
 TABLES = """
 CREATE TABLE people (
@@ -446,7 +446,7 @@ def read_the_log_by_device(db: Database) -> None:
 
 @MIGRATIONS()
 def templates_are_sealed(db: Database) -> None:
-    """Which keys belong to this database, and whether templates from before are still to be sealed (`device/storage/templates.py`)."""
+    """Which keys belong to this database, and whether older templates are still to be sealed (`device/storage/templates.py`)."""
     db.execute("CREATE TABLE identity (id TEXT NOT NULL, to_seal INTEGER NOT NULL, to_compact INTEGER NOT NULL) STRICT")
     db.execute("INSERT INTO identity SELECT lower(hex(randomblob(16))), plain, plain FROM (SELECT count(*) > 0 AS plain FROM templates)")
 

@@ -1,7 +1,7 @@
 """Settings made on the web pages: kept in the store, checked by the same dataclasses as the file, in force from the next start.
 
-Which one wins: neither. The page can only set what the file leaves open, and a key in both with different values stops
-the start with both values named (`device.config.load`).
+Neither overrides the other: the pages can only set what the file does not, and a key with different values in both stops
+the start with an error that names both values (`device.config.load`).
 """
 
 from __future__ import annotations
@@ -48,61 +48,61 @@ class Setting:
             return f"{_digits(self.low)} to {_digits(self.high)}"
         if self.secret:
             return "file:PATH or env:NAME"
-        words = self.choices or (("true", "false") if self.kind is bool else ("any",))
-        return ", ".join(word if word.isidentifier() else json.dumps(word) for word in words)
+        values = self.choices or (("true", "false") if self.kind is bool else ("any",))
+        return ", ".join(value if value.isidentifier() else json.dumps(value) for value in values)
 
 
 def _digits(number: float) -> str:
-    """Without an exponent, and without the zeros at the end of a fraction."""
+    """A number without an exponent and without trailing zeros."""
     return str(number) if isinstance(number, int) else f"{number:.9f}".rstrip("0").rstrip(".")
 
 
 def described(form: Any, section: str) -> tuple[Setting, ...]:
-    """Every setting of a section's dataclass, in its order; a field without a default is no key of the table."""
+    """Every setting of a section's dataclass, in its order; a field without a default is not a setting."""
     specs = [spec for spec in dataclasses.fields(form) if spec.default is not dataclasses.MISSING]
     return tuple(Setting(section, spec.name, type(spec.default), spec.default, **spec.metadata) for spec in specs)
 
 
 def every_setting() -> tuple[Setting, ...]:
-    """Those of every section but `connectors`, whose kinds `device.delivery.connectors` describes."""
+    """The settings of every section except `connectors`, which `device.delivery.connectors` describes."""
     sections = [section for section in dataclasses.fields(Settings) if dataclasses.is_dataclass(section.default)]
     return tuple(setting for section in sections for setting in described(section.default, section.name))
 
 
 @cache
 def editable() -> tuple[Setting, ...]:
-    """The settings that may be set without the file."""
+    """The settings that the pages may change."""
     return tuple(setting for setting in every_setting() if on_page(setting))
 
 
 def on_page(setting: Setting) -> bool:
-    """Whether it may be set without the file: not what could lock everybody out or needs files beside it."""
+    """Whether the pages may change it: not what could lock everybody out or needs other files."""
     section = setting.section.partition(".")[0]  # of connectors.NAME
     return not setting.secret and not {section, setting.name} & set(ONLY_IN_FILE)
 
 
 def read(store: Store) -> dict[str, dict[str, Any]]:
-    """Section -> key -> value of the settings made on the pages."""
+    """section -> key -> value of all settings that the pages have set."""
     tables: dict[str, dict[str, Any]] = {}
     with store.reading() as db:
-        for name, text in db.execute("SELECT key, value FROM settings WHERE key LIKE '%.%' ORDER BY key"):  # others keep theirs there too, without a dot
+        for name, text in db.execute("SELECT key, value FROM settings WHERE key LIKE '%.%' ORDER BY key"):  # other rows have no dot
             section, _, key = name.partition(".")
             tables.setdefault(section, {})[key] = json.loads(text)
     return tables
 
 
 def change(store: Store, file: Path | None, values: dict[str, Any]) -> list[str]:
-    """Set several settings ("attendance.direction" -> value; None goes back to the default), all or none; the names of those changed.
+    """Set several settings ("attendance.direction" -> value; None restores the default), all or none; returns the names of those changed.
 
     Raises:
-        ConfigError: unknown, not to be set here, set in the file, or the whole could not be honoured.
+        ConfigError: a name is unknown, not editable here or set in the file, or the settings are not valid together.
     """
     known = {setting.name: setting for setting in editable()}
     now, fixed = read(store), fixed_by(file)
     changed = []
     for name, value in values.items():
         if name not in known:
-            raise ConfigError(f"{name[:80]}: no setting of this page; the configuration file may have it", code="config.unknown")
+            raise ConfigError(f"{name[:80]}: this page has no such setting; it may belong in the configuration file", code="config.unknown")
         if name in fixed:
             raise ConfigError(f"{name} is set in the configuration file; change it there", code="config.set_twice")
         section, _, key = name.partition(".")
@@ -125,7 +125,7 @@ def change(store: Store, file: Path | None, values: dict[str, Any]) -> list[str]
 
 
 def forget(store: Store, name: str) -> None:
-    """Remove one setting, whatever the file has. It resolves a conflict between file and page."""
+    """Remove one stored setting, whatever the file says: the remedy where both set it."""
     with store.transaction() as db:
         old = db.execute("SELECT value FROM settings WHERE key = ?", [name]).fetchone()
         db.execute("DELETE FROM settings WHERE key = ?", [name])
@@ -138,7 +138,7 @@ def fixed_by(file: Path | None) -> set[str]:
 
 
 def parsed(setting: Setting, text: str) -> Any:
-    """A text from a form or command line, converted to the setting's type.
+    """The text of a form or a command line, converted to the setting's type.
 
     Raises:
         ConfigError: it is not of that type.

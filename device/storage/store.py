@@ -1,8 +1,8 @@
 """The store: people, templates and punches in one SQLite file (docs/store.md).
 
-What others do with it: enrolment adds people with their templates, the terminal reads the templates and records
-punches, the commands list, export and erase. Each method that writes is one transaction, on disk when it returns.
-One Store a thread; other processes may have the same file open at the same time.
+Enrolment adds people with their templates, the terminal reads the templates and records punches, the commands list,
+export and erase. Each method that writes is one transaction, on disk when it returns. Use one Store per thread; other
+processes may have the same file open at the same time.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ LARGEST_ID = 2**63 - 1  # of SQLite
 
 
 class Store(StoreFile):
-    """The store: people, templates and punches, and what is done with them."""
+    """The store: people, templates and punches, and the operations on them."""
 
     @classmethod
     def open(cls, path: Path, settings: StoreSettings = DEFAULTS, *, must_exist: bool = False, actor: str = "local") -> Store:
-        """Open the store; create it if it is missing and may be, migrate it if it is older.
+        """Open the store; create it if it is missing and may be created; migrate an older one.
 
         Raises:
-            StoreError: missing, not ours, damaged, locked, not writable, from a newer version.
+            StoreError: missing, of another program, damaged, locked, not writable, from a newer version.
         """
         recovery.refuse_empty(path)
         store = cls(connect(path, settings.busy_timeout_ms, must_exist), path, actor)
@@ -65,10 +65,10 @@ class Store(StoreFile):
         return self.add_person_with_templates(name, code, [])
 
     def add_person_with_templates(self, name: str, code: str | None, drafts: Sequence[TemplateDraft], consent: ConsentDraft | None = None) -> Person:
-        """Store a person with consent and all templates, or nothing.
+        """Store a person with the consent and all templates, or nothing.
 
         Raises:
-            StoreError: the name or code cannot be kept, the code is somebody else's, a template does not fit its model.
+            StoreError: the name or code is not valid, the code is somebody else's, a template does not fit its model.
         """
         name = clean_text("name", name, LONGEST_NAME)
         code = clean_text("code", code, LONGEST_CODE) if code is not None else None
@@ -80,7 +80,7 @@ class Store(StoreFile):
             person_id = self._db.execute("INSERT INTO people (name, code, created_at) VALUES (:name, :code, :created_at)", row).lastrowid
             assert person_id is not None
             self._audit(Action.PERSON_ADDED, person_id=person_id)
-            self._consented(person_id, consent)
+            self._add_consent(person_id, consent)
             self._insert_templates(person_id, drafts)
             return self._one(person_id)
 
@@ -89,8 +89,10 @@ class Store(StoreFile):
         return self._change(person_id, Action.PERSON_RENAMED, "name = ?", name)
 
     def set_code(self, person_id: int, code: str | None) -> Person:
-        """Raises:
-        StoreError: it is somebody else's, or taken away from somebody who has a PIN.
+        """Change or remove a person's code.
+
+        Raises:
+            StoreError: it is somebody else's, the person is erased, or has a PIN and would have no code.
         """
         code = clean_text("code", code, LONGEST_CODE) if code is not None else None
         with self._writing():
@@ -98,7 +100,7 @@ class Store(StoreFile):
             if taken:
                 raise StoreError(f"code {code!r} belongs to {taken[0].name!r} (id {taken[0].id}); give another code", code="store.code_taken")
             if code is None and self._db.execute("SELECT 1 FROM pins WHERE person_id = ?", [person_id]).fetchone():
-                raise StoreError("the PIN goes with the code: remove the PIN first", code="store.pin")
+                raise StoreError("a PIN needs a code: remove the PIN first", code="store.pin")
             if self._one(person_id).erased:
                 raise StoreError(f"person {person_id} is erased; enrol as a new person", code="store.erased")
             self._db.execute("UPDATE people SET code = ? WHERE id = ?", [code, person_id])
@@ -110,13 +112,13 @@ class Store(StoreFile):
         return self._change(person_id, Action.PERSON_ACTIVATED, "active = ?", 1)
 
     def deactivate(self, person_id: int) -> Person:
-        """Stop recognising and recording this person; everything is kept."""
+        """Stop recognising and recording this person; all data is kept."""
         return self._change(person_id, Action.PERSON_DEACTIVATED, "active = ?", 0)
 
     def erase(self, person_id: int) -> Person:
-        """Erase a person: key, name, code, templates and crops are overwritten in the file and in its write-ahead log.
+        """Erase a person's key, name, code, templates and crops, overwritten in the file and removed from its write-ahead log.
 
-        Without the key the templates in older copies and back-ups cannot be read any more.
+        Without the key the templates in older copies and backups cannot be read any more.
 
         The punches stay under the pseudonym, and so does their hash chain, which holds the id and never the name.
 
@@ -128,7 +130,7 @@ class Store(StoreFile):
             self._db.execute("DELETE FROM templates WHERE person_id = ?", [person_id])
             self._db.execute("DELETE FROM pins WHERE person_id = ?", [person_id])
             consents.withdraw(self._db, person_id)
-            self._db.execute("UPDATE outbox SET answer = NULL WHERE person_id = ?", [person_id])  # targets put names into their answers
+            self._db.execute("UPDATE outbox SET answer = NULL WHERE person_id = ?", [person_id])  # the answers of targets may contain names
             if not person.erased:
                 sql = "UPDATE people SET name = ?, code = NULL, active = 0, erased_at = ? WHERE id = ?"
                 self._db.execute(sql, [f"erased-{person_id}", to_ms(time.time()), person_id])
@@ -139,7 +141,7 @@ class Store(StoreFile):
         return self.person(person_id)
 
     def withdraw_consent(self, person_id: int) -> int:
-        """Delete templates and crops as `erase` does; name, code, PIN and punches stay. Returns the number of templates.
+        """Withdraw all consents: templates and crops are removed as by `erase`; name, code, PIN and punches stay. Returns how many templates there were.
 
         Raises:
             StoreError: no such person; or the log could not be emptied because another process was reading: withdraw again.
@@ -155,23 +157,23 @@ class Store(StoreFile):
         return removed
 
     def _erase_again(self) -> None:
-        """Erase again: a restored back-up or copy may hold people who were erased later, or would give their ids to others."""
+        """Erase people whom a restored backup or copy holds again, and keep their ids from being given to others."""
         erased = self.keys.erased()
         if erased:
-            back = [number for number in erased if self._people("id = ? AND erased_at IS NULL", [number])]
+            restored = [person_id for person_id in erased if self._people("id = ? AND erased_at IS NULL", [person_id])]
             if self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'people'").fetchone()[0] < max(erased):
                 with self._writing():
                     self._db.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'people'", [max(erased)])
-            for number in back:
-                self.erase(number)
+            for person_id in restored:
+                self.erase(person_id)
 
     def people(self, active_only: bool = False) -> list[Person]:
-        """Everybody, erased people included, by id."""
+        """All people, erased ones included, by id."""
         with explained(self.path):
             return self._people("active = 1" if active_only else "1 = 1", [])
 
     def person(self, ref: int | str) -> Person:
-        """A person by id, or by a text that is a code, an exact name, an id, or `id:17`.
+        """The person with an id, or with a text that is a code, an exact name, an id, or `id:17`.
 
         Raises:
             StoreError: nobody, or more than one.
@@ -185,7 +187,7 @@ class Store(StoreFile):
             found = self._people("erased_at IS NULL AND (code = ? OR name = ?) OR id = ?", [text, text, _as_id(text)])
         if len(found) > 1:
             raise StoreError(
-                f"{ref[:LONGEST_NAME]!a} may be any of {', '.join(f'id:{p.id} ({p.name})' for p in found)}; say which by id:N", code="store.ambiguous"
+                f"{ref[:LONGEST_NAME]!a} may be any of {', '.join(f'id:{p.id} ({p.name})' for p in found)}; choose one by id:N", code="store.ambiguous"
             )
         if not found:
             raise StoreError(
@@ -199,11 +201,11 @@ class Store(StoreFile):
         return self.add_templates(person_id, [TemplateDraft(model_id, embedding, quality, crop, source)])[0]
 
     def add_templates(self, person_id: int, drafts: Sequence[TemplateDraft], consent: ConsentDraft | None = None) -> list[int]:
-        """Add templates to a person, all or none, with the consent to them; returns their ids."""
+        """Add templates of a person, all or none, with the consent to them; returns the ids of the templates."""
         with self._writing():
             if self._one(person_id).erased:
                 raise StoreError(f"person {person_id} is erased; enrol as a new person", code="store.erased")
-            self._consented(person_id, consent)
+            self._add_consent(person_id, consent)
             return self._insert_templates(person_id, drafts)
 
     def templates(self, model_id: str) -> Templates:
@@ -222,13 +224,13 @@ class Store(StoreFile):
             return templates.counts_by_person(self._db)
 
     def people_without_templates(self, model_id: str) -> list[Person]:
-        """Active people whom this model cannot recognise, also because their key is missing. They must be enrolled again, or from `kept_crops`."""
+        """Active people whom this model cannot recognise, for lack of a template or of their key: enrol them again, or from `kept_crops`."""
         with explained(self.path):
             enrolled = {row[0] for row in self._db.execute("SELECT DISTINCT person_id FROM templates WHERE model_id = ?", [model_id])}
             return [person for person in self._people("active = 1", []) if person.id not in enrolled & self.keys.everyone().keys()]
 
     def kept_crops(self, person_id: int) -> list[KeptCrop]:
-        """The crops kept with a person's templates of the model that they were last enrolled with."""
+        """The crops kept with a person's templates, of the model they were last enrolled with."""
         with explained(self.path):
             return templates.kept_crops(self._db, self.keys.of(person_id), person_id)
 
@@ -257,7 +259,7 @@ class Store(StoreFile):
         return punch
 
     def last_punch(self, person_id: int) -> LastPunch | None:
-        """The last recorded punch of a person, as corrected, so that a punch of a wrong clock counts at its true time."""
+        """The last recorded punch of a person, as its newest correction states it: a punch of a wrong clock counts at its true time."""
         sql = """SELECT coalesce(c.occurred_at, p.occurred_at) / 1000.0, coalesce(c.direction, p.direction) FROM punches p
             LEFT JOIN corrections c ON c.id = (SELECT max(id) FROM corrections WHERE punch_id = p.id)
             WHERE p.person_id = ? ORDER BY p.id DESC LIMIT 1"""
@@ -280,7 +282,7 @@ class Store(StoreFile):
     def correct(
         self, person_id: int, punch_id: int | None, replacement: LastPunch | None, reason: str, by: str, connectors: Sequence[str] | None = None
     ) -> int:
-        """Add a correction with its outbox rows at once; returns its id. Nothing is updated in place. With request and approval: `device/attendance/review.py`.
+        """Add a correction with its outbox rows at once; returns its id. Nothing is updated in place. `attendance/review.py` adds request and approval.
 
         Args:
             punch_id: the punch it is about; None adds one that was never recorded.
@@ -297,7 +299,7 @@ class Store(StoreFile):
     # sightings
 
     def add_sighting(self, occurred_at: float, count: int, best_score: float | None) -> None:
-        """Note that unknown faces were seen; no biometrics. Bounds: count >= 1."""
+        """Record that unknown faces were seen; no biometrics. Bounds: count >= 1."""
         with self._writing():
             sql = "INSERT INTO sightings (occurred_at, count, best_score) VALUES (?, ?, ?)"
             self._db.execute(sql, [to_ms(occurred_at), count, None if best_score is None else float(best_score)])
@@ -321,7 +323,7 @@ class Store(StoreFile):
             self._audit(action, person_id=person_id)
             return self._one(person_id)
 
-    def _consented(self, person_id: int, consent: ConsentDraft | None) -> None:
+    def _add_consent(self, person_id: int, consent: ConsentDraft | None) -> None:
         if consent is not None:
             consent_id = consents.give(self._db, person_id, consent, self._actor)
             self._audit(Action.CONSENT_GIVEN, person_id=person_id, consent_id=consent_id, version=consent.version, way=consent.way)
@@ -337,5 +339,5 @@ class Store(StoreFile):
 
 
 def _as_id(text: str) -> int:
-    """The text as an id; -1, which is nobody's id, if it is no number that SQLite can hold."""
+    """The id in a text; -1, which no person has, if it is not a number that SQLite can hold."""
     return int(text) if text.isdecimal() and len(text) < 19 else -1

@@ -1,4 +1,4 @@
-"""An open database file: durable transactions, reads of one state, the audit. Its content is handled in `device/storage/store.py`."""
+"""An open database file: durable transactions, consistent reads, the audit. `device/storage/store.py` adds what is stored in it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Self = TypeVar("Self", bound="StoreFile")
 
 
 class StoreFile:
-    """One open file of the store; a context manager. `actor` is the author in the audit ("terminal", "cli")."""
+    """One open file of the store; a context manager. `actor` is whom the audit names ("terminal", "cli")."""
 
     def __init__(self, db: Database, path: Path, actor: str) -> None:
         self.path = path
@@ -47,7 +47,7 @@ class StoreFile:
             self._lock = None
 
     def claim_terminal(self) -> None:
-        """Be the one running terminal of this database until `close` or the end of the process.
+        """Claim this database for the one terminal that may run on it, until `close` or the end of the process.
 
         Raises:
             StoreError: another terminal runs on it.
@@ -58,42 +58,44 @@ class StoreFile:
 
     @contextmanager
     def transaction(self) -> Iterator[Database]:
-        """One write transaction; call `note` inside it to audit the change."""
+        """One write transaction; `note` adds an audit row to it."""
         with self._writing():
             yield self._db
 
     @contextmanager
     def reading(self) -> Iterator[Database]:
-        """Any number of reads of one state."""
+        """Any number of reads of one consistent state."""
         with explained(self.path), self._snapshot():
             yield self._db
 
     # the audit
 
     def act_as(self, actor: str) -> None:
-        """Set the author of audit rows from now on."""
+        """Let the audit name this actor from now on."""
         self._actor = actor
 
     def note(self, action: Action, **details: Any) -> None:
-        """Write an audit row, inside `transaction`: ids only, no names or biometrics, since the row stays after an erasure."""
+        """Add an audit row, inside `transaction`: ids only, no names and no biometrics, since the row stays after an erasure."""
         self._audit(action, **details)
 
     def note_by(self, actor: str, action: Action, **details: Any) -> None:
-        """The same with another author."""
+        """The same for another actor."""
         self._append_audit(actor, action, details)
 
     def audit(self, actor: str, action: Action, details: Mapping[str, Any]) -> None:
-        """Write an audit row. It can never be removed, so `details` hold ids only, no names or biometrics."""
+        """Add an audit row in a transaction of its own. It can never be removed: `details` hold ids only, no names, no biometrics."""
         with self._writing():
             self._append_audit(actor, action, details)
 
     # the file
 
     def faults(self) -> list[str]:
-        """Faults that SQLite finds in the file; empty if it is intact. Reads the whole file, for `doctor`."""
+        """The faults that SQLite finds in the file; empty when it is sound. This reads the whole file."""
         with explained(self.path):
-            said = [row[0] for row in self._db.execute("PRAGMA integrity_check(5)") if row[0] != "ok"]
-            return said + [f"{table} row {rowid} points at a missing {parent} row" for table, rowid, parent, _ in self._db.execute("PRAGMA foreign_key_check")]
+            faults = [row[0] for row in self._db.execute("PRAGMA integrity_check(5)") if row[0] != "ok"]
+            return faults + [
+                f"{table} row {rowid} points at a missing {parent} row" for table, rowid, parent, _ in self._db.execute("PRAGMA foreign_key_check")
+            ]
 
     def verify_chain(self, table: str = "punches") -> ChainReport:
         """Recompute the hash chain of punches, corrections or audit."""
@@ -101,7 +103,7 @@ class StoreFile:
             return hash_chain.verify(self._db, table)
 
     def empty_log(self) -> None:
-        """Remove deleted content from the write-ahead log as well, as far as no process is reading."""
+        """Delete removed data from the write-ahead log as well, as far as no other process is reading."""
         with explained(self.path):
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
@@ -120,7 +122,7 @@ class StoreFile:
 
     @contextmanager
     def _snapshot(self) -> Iterator[None]:
-        """Several reads of one state, whatever other processes write in the meantime."""
+        """Several reads of one consistent state, whatever other processes write meanwhile."""
         self._db.execute("BEGIN")
         try:
             yield

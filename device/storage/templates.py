@@ -1,6 +1,6 @@
-"""The templates table, from which the gallery is built. The store opens the transactions.
+"""The templates table: enrolment writes it, and the gallery is read from it. The store opens the transactions.
 
-Embedding and crop are sealed with the key of their person (`device/storage/keys.py`): a nonce, the text and a tag.
+Embedding and crop are sealed with the key of their person (`device/storage/keys.py`): nonce, ciphertext and tag.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ def insert(db: Database, key: bytes, person_id: int, draft: TemplateDraft) -> in
     size = db.execute(f"SELECT {FLOATS} FROM templates WHERE model_id = ? LIMIT 1", [draft.model_id]).fetchone()
     if size and size[0] != draft.embedding.size:
         raise StoreError(
-            f"template: model {draft.model_id[:12]} makes {size[0]} numbers, got {draft.embedding.size}; check the model file", code="store.template"
+            f"template: model {draft.model_id[:12]} gives embeddings of {size[0]} numbers, got {draft.embedding.size}; check the model file",
+            code="store.template",
         )
     sql = "INSERT INTO templates (person_id, model_id, embedding, quality, crop, source, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
     blob = seal(key, draft.embedding.astype("<f4").tobytes(), _context("embedding", person_id, draft.model_id))
@@ -39,16 +40,16 @@ def insert(db: Database, key: bytes, person_id: int, draft: TemplateDraft) -> in
 
 
 def remove_unreadable(db: Database, key: bytes, person_id: int) -> None:
-    """Remove rows sealed with an earlier key of this person, which nothing can open after keys were lost and a new one was made."""
-    for number, model_id, blob in db.execute("SELECT id, model_id, embedding FROM templates WHERE person_id = ?", [person_id]).fetchall():
+    """Remove what an earlier, lost key of this person sealed: nothing opens these rows any more."""
+    for template_id, model_id, blob in db.execute("SELECT id, model_id, embedding FROM templates WHERE person_id = ?", [person_id]).fetchall():
         try:
             unseal(key, blob, _context("embedding", person_id, model_id))
         except KeysError:
-            db.execute("DELETE FROM templates WHERE id = ?", [number])
+            db.execute("DELETE FROM templates WHERE id = ?", [template_id])
 
 
 def gallery(db: Database, keys: dict[int, bytes], model_id: str) -> Templates:
-    """Every template of one model and of active people whose key is here, as one matrix."""
+    """Every template of one model and of active people whose key is available, as one matrix."""
     chosen = "FROM templates t JOIN people p ON p.id = t.person_id WHERE t.model_id = ? AND p.active = 1"
     size = db.execute(f"SELECT coalesce(max({FLOATS}), 0) {chosen}", [model_id]).fetchone()[0]
     owners = [row for row in db.execute(f"SELECT t.id, t.person_id {chosen} ORDER BY t.person_id, t.id", [model_id]) if row[1] in keys]
@@ -75,7 +76,7 @@ def counts_by_person(db: Database) -> dict[int, dict[str, int]]:
 
 
 def kept_crops(db: Database, key: bytes | None, person_id: int) -> list[KeptCrop]:
-    """The crops kept with somebody's templates of the model they were last enrolled with; none without their key."""
+    """The crops kept with a person's templates, of the model they were last enrolled with; none without their key."""
     if key is None:
         return []
     kept = "FROM templates WHERE person_id = :id AND crop IS NOT NULL"
@@ -85,18 +86,18 @@ def kept_crops(db: Database, key: bytes | None, person_id: int) -> list[KeptCrop
 
 
 def seal_older(db: Database, path: Path, keys: PersonKeys) -> None:
-    """Seal templates that an earlier version stored in the open, in one transaction, and leave none of the old bytes in the file or its log.
+    """Seal templates that an older version stored in plain form, in one transaction; then remove the old bytes from the file and its log.
 
-    While another process reads, the file cannot be compacted: the next one that opens it does that.
+    While another process reads, the file cannot be compacted: the next process that opens it does that.
     """
     to_seal, to_compact = db.execute("SELECT to_seal, to_compact FROM identity").fetchone()
     if to_seal:
         owners = [row[0] for row in db.execute("SELECT DISTINCT person_id FROM templates").fetchall()]
-        made = {person_id: keys.ensure(person_id) for person_id in owners}
+        person_keys = {person_id: keys.ensure(person_id) for person_id in owners}
         with writing(db, path):
-            if db.execute("SELECT to_seal FROM identity").fetchone()[0]:  # else another process was first
-                for number, person_id, model_id in db.execute("SELECT id, person_id, model_id FROM templates").fetchall():
-                    _seal_row(db, made[person_id], number, person_id, model_id)
+            if db.execute("SELECT to_seal FROM identity").fetchone()[0]:  # otherwise another process has done it
+                for template_id, person_id, model_id in db.execute("SELECT id, person_id, model_id FROM templates").fetchall():
+                    _seal_row(db, person_keys[person_id], template_id, person_id, model_id)
                 db.execute("UPDATE identity SET to_seal = 0")
     if to_compact:
         with suppress(StoreError), explained(path):
@@ -106,11 +107,11 @@ def seal_older(db: Database, path: Path, keys: PersonKeys) -> None:
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
-def _seal_row(db: Database, key: bytes, number: int, person_id: int, model_id: str) -> None:
-    embedding, crop = db.execute("SELECT embedding, crop FROM templates WHERE id = ?", [number]).fetchone()
+def _seal_row(db: Database, key: bytes, template_id: int, person_id: int, model_id: str) -> None:
+    embedding, crop = db.execute("SELECT embedding, crop FROM templates WHERE id = ?", [template_id]).fetchone()
     sealed = seal(key, embedding, _context("embedding", person_id, model_id))
     sealed_crop = None if crop is None else seal(key, crop, _context("crop", person_id, model_id))
-    db.execute("UPDATE templates SET embedding = ?, crop = ? WHERE id = ?", [sealed, sealed_crop, number])
+    db.execute("UPDATE templates SET embedding = ?, crop = ? WHERE id = ?", [sealed, sealed_crop, template_id])
 
 
 def _context(what: str, person_id: int, model_id: str) -> str:

@@ -15,7 +15,7 @@ from device.storage.audit import Action, Audit, sql_list
 from device.storage.store import Store
 
 DEVICE = Path(__file__).resolve().parents[3] / "device"
-STORED = {  # as databases in the field hold them: a text may be added here, none changed
+STORED = {  # as databases in the field hold them: texts may be added here, but never changed
     "absence added", "absence cancelled", "backup made", "biometrics read", "chains verified", "clock jumped", "code changed", "consent given",
     "consent withdrawn", "correction approved", "correction refused", "correction requested", "database restored", "dead letters discarded",
     "dead letters replayed", "failed attempts forgiven", "holiday removed", "holiday set", "log exported", "logged in", "look-alike decided",
@@ -26,13 +26,13 @@ STORED = {  # as databases in the field hold them: a text may be added here, non
     "user changed", "wrong password", "wrong pin", "zone changed",
 }  # fmt: skip
 PLACE = {"note": 0, "_audit": 0, "audit": 1, "note_by": 1, "_append_audit": 1}  # method -> which argument is the action
-PASSED_ON = {  # expressions that are no member themselves; mypy holds them to `Action`
+PASSED_ON = {  # expressions whose value is an action; mypy checks their type
     "action", "change.action", "WRONG[kind]", "EXPORTED[what]",
 }  # fmt: skip
 
 
 def faults(source: str) -> Iterator[str]:
-    """Audit calls whose action is no member."""
+    """Audit calls whose action is not a member."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in PLACE:
             place = PLACE[node.func.attr]
@@ -42,7 +42,7 @@ def faults(source: str) -> Iterator[str]:
                 yield ast.unparse(node)
 
 
-def test_the_stored_texts_are_those_of_before() -> None:
+def test_the_stored_texts_have_not_changed() -> None:
     assert sorted(action.value for action in Action) == sorted(STORED)
 
 
@@ -80,5 +80,5 @@ def test_a_member_is_stored_as_its_value(tmp_path: Path) -> None:
         listed = raw.execute(f"SELECT DISTINCT action FROM audit WHERE action IN {sql_list([Action.PIN_SET, Action.LOOK_ALIKE_FOUND])} ORDER BY 1").fetchall()
     assert rows == [(action.value, "text") for action in Action] and {row[0] for row in rows} == STORED
     assert listed == [("look-alike found",), ("pin set",)]
-    assert [f"{action}" for action in Action] == [row[0] for row in rows]  # the same in words, in every version of Python
+    assert [f"{action}" for action in Action] == [row[0] for row in rows]  # the same text in every version of Python
     assert not any("'" in text or '"' in text or "\\" in text for text in STORED)  # so that `sql_list` needs no quoting

@@ -1,4 +1,4 @@
-"""Templates are sealed with a key a person; erasing the key erases the person in every copy; rotation and older databases lose nothing."""
+"""Templates are sealed with one key per person; erasing the key erases the person in every copy; rotation and older databases lose nothing."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def read(database: Path) -> tuple[list[int], np.ndarray, bytes]:
 
 
 def test_what_is_stored_opens_with_the_keys_alone(database: Path, place: Path) -> None:
-    """An own reading of the format: nonce, AES-GCM, context."""
+    """An independent reader of the format: nonce, AES-GCM, context."""
     device = (place / DEVICE_KEY).read_bytes()
     with closing(sqlite3.connect(database)) as db:
         identity = db.execute("SELECT id FROM identity").fetchone()[0]
@@ -70,7 +70,7 @@ def test_modes(place: Path, database: Path) -> None:
     assert stat.S_IMODE((place / DEVICE_KEY).stat().st_mode) == 0o600
 
 
-def test_a_folder_open_to_others_is_closed_or_said(place: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_open_to_others_is_closed_or_reported(place: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place.chmod(0o755)
     read(database)
     assert stat.S_IMODE(place.stat().st_mode) == 0o700
@@ -102,14 +102,14 @@ def test_erasing_reaches_every_copy_made_before(database: Path, tmp_path: Path) 
     with Store.open(database) as store:
         store.erase(2)
     shutil.copy(backup, database)
-    ids, matrix, crop = read(database)  # the copy came back: the person does not
+    ids, matrix, crop = read(database)  # the copy is restored, the person is not
     assert ids == [1, 1, 3, 3] and matrix.shape == (4, 64) and crop == b""
     with Store.open(database) as store:
         assert [person.name for person in store.people()] == ["Ann", "erased-2", "Cem"]
         assert store.faults() == [] and store.verify_chain("audit").ok
 
 
-def test_an_id_is_not_given_again_after_an_older_copy_came_back(database: Path, tmp_path: Path) -> None:
+def test_an_id_is_not_given_again_after_an_older_copy_is_restored(database: Path, tmp_path: Path) -> None:
     backup = Path(shutil.copy(database, tmp_path / "backup.db"))
     with Store.open(database) as store:
         dan = store.add_person_with_templates("Dan", None, [TemplateDraft("m1", unit(1), 0.5)])
@@ -127,14 +127,14 @@ def test_withdrawn_consent_removes_the_key_and_may_be_given_again(database: Path
         assert store.templates("m1").person_ids.tolist() == [1, 1, 2, 3, 3]
 
 
-def test_without_keys_nobody_is_read_and_all_are_named(database: Path, place: Path) -> None:
+def test_without_keys_nobody_is_read_and_all_are_listed(database: Path, place: Path) -> None:
     shutil.rmtree(place)
     with Store.open(database) as store:
         assert len(store.templates("m1").ids) == 0 and store.kept_crops(2) == []
         assert [person.name for person in store.people_without_templates("m1")] == ["Ann", "Bob", "Cem"]
 
 
-def test_whoever_enrols_again_after_the_keys_were_lost_is_read(database: Path, place: Path) -> None:
+def test_a_person_enrolled_again_after_the_keys_were_lost_is_read(database: Path, place: Path) -> None:
     for file in place.iterdir():
         file.unlink()
     with Store.open(database) as store:
@@ -145,7 +145,7 @@ def test_whoever_enrols_again_after_the_keys_were_lost_is_read(database: Path, p
         assert [person.name for person in store.people_without_templates("m1")] == ["Ann", "Cem"]
 
 
-def test_a_lost_or_wrong_device_key_is_said(database: Path, place: Path) -> None:
+def test_a_lost_or_wrong_device_key_is_reported(database: Path, place: Path) -> None:
     (place / DEVICE_KEY).rename(place / "elsewhere")
     with Store.open(database) as store:
         with refused("keys.device_key", DEVICE_KEY):
@@ -163,7 +163,7 @@ def test_a_lost_or_wrong_device_key_is_said(database: Path, place: Path) -> None
 def test_rotation_keeps_everybody_and_the_old_key_opens_nothing(database: Path, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = read(database)
     old = DeviceKey((place / DEVICE_KEY).read_bytes())
-    with Store.open(database) as running:  # a terminal that goes on
+    with Store.open(database) as running:  # a running terminal
         assert main(["keys", "rotate"]) == 0 and "3 people in 1 databases" in capsys.readouterr().out
         running.add_person_with_templates("Dan", None, [TemplateDraft("m1", unit(1), 0.5)])
         running.erase(4)
@@ -175,10 +175,10 @@ def test_rotation_keeps_everybody_and_the_old_key_opens_nothing(database: Path, 
         assert old.name not in {row[0] for row in db.execute("SELECT device_key FROM keys")}
 
 
-def test_a_rotation_cut_off_is_taken_up_again(database: Path, place: Path) -> None:
+def test_an_interrupted_rotation_is_resumed(database: Path, place: Path) -> None:
     before = read(database)
     (place / NEXT_KEY).write_bytes(bytes(range(32)))
-    assert (read(database)[1] == before[1]).all()  # cut off before the first key
+    assert (read(database)[1] == before[1]).all()  # interrupted before the first key
     [file] = place.glob("*.keys")
     PersonKeys(file.stem).rewrap(DeviceKey(bytes(range(32))))
     assert (read(database)[1] == before[1]).all()  # and before the new key took its place
@@ -186,10 +186,10 @@ def test_a_rotation_cut_off_is_taken_up_again(database: Path, place: Path) -> No
     assert (place / DEVICE_KEY).read_bytes() == bytes(range(32)) and (read(database)[1] == before[1]).all()
 
 
-def test_templates_of_an_older_version_are_sealed_and_leave_nothing(database: Path, place: Path) -> None:
+def test_templates_of_an_older_version_are_sealed_and_leave_no_plain_bytes(database: Path, place: Path) -> None:
     plain = {}
     shutil.rmtree(place)
-    with closing(sqlite3.connect(database)) as raw:  # as the version before wrote it
+    with closing(sqlite3.connect(database)) as raw:  # as the version before stored it
         for number, (row, has_crop) in enumerate(raw.execute("SELECT id, crop IS NOT NULL FROM templates ORDER BY id").fetchall()):
             plain[row] = unit(10 * (number // 2) + number % 2).tobytes()
             raw.execute("UPDATE templates SET embedding = ?, crop = ? WHERE id = ?", [plain[row], CROP if has_crop else None, row])
@@ -203,7 +203,7 @@ def test_templates_of_an_older_version_are_sealed_and_leave_nothing(database: Pa
     assert [trace for trace in (*(p[:16] for p in plain.values()), CROP[:32], CROP[-32:], CROP[2500:2532]) if trace in files] == []
 
 
-def test_the_folder_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("CLOCKFACE_KEYS", str(tmp_path / "file"))
     with Store.open(tmp_path / "b.db") as store, refused("keys.file", "CLOCKFACE_KEYS"):

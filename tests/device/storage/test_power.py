@@ -1,4 +1,4 @@
-"""Power cuts: whatever the disk kept of unflushed writes, every announced punch is there, none twice, the chain whole."""
+"""Power cuts: whichever unflushed writes reached the disk, every announced punch is there once and the chain is intact."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A damaged database: the last good copy comes back, whole newer rows with it, and the loss is told."""
+"""A damaged database: the last good copy is restored with the intact newer rows, and the loss is reported."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def record(store: Store, person_id: int, at: float) -> int:
 
 
 def many(store: Store, count: int, since: float) -> None:
-    """In one transaction: a flush each would only take time here."""
+    """Punches in one transaction: a flush for each would only take time here."""
     with store.transaction() as db:
         for number in range(count):
             row = hash_chain.append(db, "punches", PunchDraft(1 + number % 2, since + number, "in", "kiosk", "manual", ClockState(True, "boot", 1)).row())
@@ -53,7 +53,7 @@ def database(tmp_path: Path) -> Path:
 
 
 def spoil(database: Path, table: str) -> None:
-    """Overwrite the pages of one table with noise, as a worn card would."""
+    """Overwrite the root page of one table, as a worn card would."""
     with closing(sqlite3.connect(database)) as raw:
         size = raw.execute("PRAGMA page_size").fetchone()[0]
         root = raw.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", [table]).fetchone()[0]
@@ -92,7 +92,7 @@ def test_damage_beside_the_punches_loses_none_of_them(database: Path) -> None:
     assert oct(database.stat().st_mode)[-3:] == "600"
 
 
-def test_damaged_punches_come_back_as_they_were_at_the_copy(database: Path) -> None:
+def test_damaged_punches_are_restored_as_they_were_at_the_copy(database: Path) -> None:
     spoil(database, "punches")
     lines = rescue(database, NOW)
     assert "punches" not in lines[1].split(";")[0]
@@ -102,7 +102,7 @@ def test_damaged_punches_come_back_as_they_were_at_the_copy(database: Path) -> N
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 50_000, os.urandom(50_000)], ids=["empty", "zeros", "noise"])
-def test_a_file_that_is_no_database_any_more(database: Path, content: bytes) -> None:
+def test_a_file_that_is_no_longer_a_database(database: Path, content: bytes) -> None:
     database.write_bytes(content)
     for end in ("-wal", "-shm"):
         database.with_name(database.name + end).unlink(missing_ok=True)
@@ -111,8 +111,8 @@ def test_a_file_that_is_no_database_any_more(database: Path, content: bytes) -> 
         assert len(store.punches()) == 300 and store.verify_chain().ok
 
 
-def test_a_database_that_is_gone_comes_back(database: Path) -> None:
-    """As after a check of the file system that put the file elsewhere: an empty one would soon replace the copy."""
+def test_a_missing_database_is_restored(database: Path) -> None:
+    """As after a file system check that moved the file: an empty database would soon replace the copy."""
     database.rename(database.with_name("lost"))
     with refused("store.copy_left", "clockface.db.good"):
         Store.open(database)
@@ -126,7 +126,7 @@ def test_a_database_that_is_gone_comes_back(database: Path) -> None:
     assert oct(database.stat().st_mode)[-3:] == "600" and rescue(database, NOW) == []
 
 
-def test_to_begin_with_an_empty_database_its_copy_goes_too(database: Path) -> None:
+def test_an_empty_database_is_made_once_its_copy_is_removed_as_well(database: Path) -> None:
     database.unlink()
     copy_of(database).unlink()
     assert rescue(database, NOW) == []
@@ -145,18 +145,18 @@ def test_a_row_changed_by_hand_is_not_taken_over(database: Path) -> None:
         assert len(store.punches()) == 310 and store.verify_chain().ok
 
 
-def test_damage_that_is_found_at_work_asks_for_a_start_that_restores_it(database: Path) -> None:
-    asked = Live()
+def test_damage_found_at_runtime_requests_a_restart_that_restores_it(database: Path) -> None:
+    live = Live()
     with Store.open(database) as store:
-        restored_by_start(store, asked)
-        assert not asked.restart.is_set()  # it was sound
+        restored_by_start(store, live)
+        assert not live.restart.is_set()  # it is sound
         spoil(database, "sightings")
-        restored_by_start(store, asked)
-        assert asked.restart.is_set()
-        without = Live()
+        restored_by_start(store, live)
+        assert live.restart.is_set()
+        without_copy = Live()
         copy_of(database).unlink()
-        restored_by_start(store, without)
-        assert not without.restart.is_set()  # nothing to restore it from
+        restored_by_start(store, without_copy)
+        assert not without_copy.restart.is_set()  # nothing to restore it from
 
 
 def test_a_running_terminal_is_not_disturbed(database: Path) -> None:
@@ -170,12 +170,12 @@ def test_a_running_terminal_is_not_disturbed(database: Path) -> None:
 
 
 class Cut(BaseException):
-    """The power goes."""
+    """The power fails."""
 
 
 @pytest.mark.parametrize("step", range(11))
-def test_a_restore_that_is_cut_off_is_taken_up_again(database: Path, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cut before each flush and each change of a name; the last time nothing is cut."""
+def test_an_interrupted_restore_is_resumed(database: Path, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupted before each flush and each rename; the last time not at all."""
     spoil(database, "sightings")
     done = []
 
@@ -213,7 +213,7 @@ def test_a_damaged_database_does_not_replace_the_good_copy(database: Path) -> No
     assert sorted(file.name for file in database.parent.iterdir() if "new" in file.name) == []
 
 
-def test_no_room_for_the_copy_is_said(database: Path, tmp_path: Path) -> None:
+def test_no_room_for_the_copy_is_reported(database: Path, tmp_path: Path) -> None:
     class Full(recovery.Disk):
         def sync(self, path: Path) -> None:
             raise OSError(28, "No space left on device")

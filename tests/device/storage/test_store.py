@@ -1,4 +1,4 @@
-"""People, templates and punches: what goes in comes out, and nothing half written stays."""
+"""People, templates and punches: what is stored is read back, and a failed write leaves nothing."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_odd_names_are_kept_as_they_are(store: Store, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", " ", "\t\n", "\u200b\u200b", "\u00a0", "a\0b", "a\nb", "a\x1b[31mb", "x" * 201, "x" * 10_000, "\udcff"])
-def test_impossible_names_are_refused_shortly(store: Store, name: str) -> None:
+def test_impossible_names_are_refused_in_a_short_message(store: Store, name: str) -> None:
     with refused("store.text", "name") as caught:
         store.add_person(name)
     assert len(str(caught.value)) < 400
@@ -67,7 +67,7 @@ def test_a_code_belongs_to_one_person(store: Store) -> None:
     assert len(store.people()) == 1
 
 
-def test_people_of_one_name_are_told_apart_by_id(store: Store) -> None:
+def test_people_with_the_same_name_are_distinguished_by_id(store: Store) -> None:
     store.add_person("Ann")
     second = store.add_person("Ann", "1")
     with refused("store.ambiguous", "id:1 (Ann), id:2 (Ann)"):
@@ -107,25 +107,25 @@ def test_erasing_leaves_no_trace_in_the_files(store: Store) -> None:
     files = sorted(store.path.parent.glob("clockface.db*"))
     before = b"".join(file.read_bytes() for file in files)
     assert all(trace in before for trace in traces)
-    in_the_open = [unit(1).tobytes()[:16], crop[:100], crop[-100:]]
-    assert [trace for trace in in_the_open if trace in before] == []
+    unsealed = [unit(1).tobytes()[:16], crop[:100], crop[-100:]]
+    assert [trace for trace in unsealed if trace in before] == []
     [wrapped] = sqlite3.connect(store.keys.file).execute("SELECT wrapped FROM keys WHERE person_id = ?", [ann.id]).fetchone()
 
     erased = store.erase(ann.id)
 
     after = b"".join(file.read_bytes() for file in [*files, *store.keys.place.iterdir()])
-    assert [trace for trace in [*traces, *in_the_open, wrapped] if trace in after] == []
+    assert [trace for trace in [*traces, *unsealed, wrapped] if trace in after] == []
     assert (erased.name, erased.code, erased.active, erased.erased) == ("erased-1", None, False, True)
     assert [p.person_id for p in store.punches()] == [ann.id]
     assert store.verify_chain().ok
     assert store.person("Bob") == bob
-    assert store.erase(ann.id) == erased  # again does no harm
+    assert store.erase(ann.id) == erased  # erasing again changes nothing
     for change in (lambda: store.rename(ann.id, "Ann"), lambda: store.activate(ann.id), lambda: store.add_template(ann.id, "m1", unit(2), 1.0, None, "")):
         with refused("store.erased"):
             change()
 
 
-def test_erasing_while_another_process_reads_says_so(tmp_path: Path) -> None:
+def test_erasing_while_another_process_reads_is_an_error(tmp_path: Path) -> None:
     with Store.open(tmp_path / "a.db", StoreSettings(busy_timeout_ms=50)) as store:
         ann = store.add_person("Ann")
         reader = sqlite3.connect(store.path, isolation_level=None)
@@ -140,7 +140,7 @@ def test_erasing_while_another_process_reads_says_so(tmp_path: Path) -> None:
 # templates
 
 
-def test_templates_come_back_bit_by_bit_ordered_by_person(store: Store) -> None:
+def test_templates_are_read_back_exactly_and_ordered_by_person(store: Store) -> None:
     ann, bob, cid = (store.add_person(name) for name in ("Ann", "Bob", "Cid"))
     added = [(bob, 1, "m1"), (ann, 2, "m1"), (bob, 3, "m1"), (cid, 4, "m1"), (ann, 5, "m2")]
     for person, seed, model in added:
@@ -166,7 +166,7 @@ def test_no_templates_give_an_empty_matrix(store: Store) -> None:
     [unit(1).astype(np.float64), unit(1)[None], unit(1) * 2, unit(1) * np.nan, np.zeros(16, np.float32), np.empty(0, np.float32)],
     ids=["float64", "2-D", "long", "nan", "zero", "empty"],
 )
-def test_what_is_no_embedding_is_refused(embedding: NDArray[np.float32]) -> None:
+def test_an_invalid_embedding_is_refused(embedding: NDArray[np.float32]) -> None:
     with refused("store.template"):
         TemplateDraft("m1", embedding, 0.5)
 
@@ -186,7 +186,7 @@ def test_kept_crops_are_those_of_the_last_model(store: Store) -> None:
     assert [kept.crop for kept in store.kept_crops(ann.id)] == [b"new", b"newer"]
 
 
-def test_data_version_tells_of_people_and_templates_but_not_of_punches(store: Store) -> None:
+def test_data_version_counts_people_and_templates_but_not_punches(store: Store) -> None:
     ann = store.add_person("Ann")
     with Store.open(store.path) as other:
         seen = [other.data_version()]
@@ -204,7 +204,7 @@ def test_data_version_tells_of_people_and_templates_but_not_of_punches(store: St
 # punches
 
 
-def test_a_punch_comes_back_as_it_was_recorded(store: Store) -> None:
+def test_a_punch_is_read_back_as_it_was_recorded(store: Store) -> None:
     ann = store.add_person("Ann")
     given = PunchDraft(ann.id, 1_795_000_000.1234, "break_start", "front door", "face", CLOCK, np.float32(0.61), None, 0.42, 0.99, "m1")  # type: ignore[arg-type]
     punch = store.record_punch(given)
@@ -256,12 +256,12 @@ def test_outbox_rows_are_in_the_same_transaction(store: Store) -> None:
     ],
     ids=str,
 )
-def test_what_is_no_punch_is_refused(wrong: dict[str, object]) -> None:
+def test_an_invalid_punch_is_refused(wrong: dict[str, object]) -> None:
     with refused("store.punch"):
         PunchDraft(**{**vars(draft(1)), **wrong})  # type: ignore[arg-type]
 
 
-def test_nobody_is_recorded_who_is_not_active(store: Store) -> None:
+def test_people_who_are_not_active_are_not_recorded(store: Store) -> None:
     ann = store.add_person("Ann")
     store.deactivate(ann.id)
     for person_id, code in ((ann.id, "store.not_active"), (99, "store.nobody")):
@@ -292,7 +292,7 @@ def test_sightings_hold_no_biometrics(store: Store) -> None:
     raw.close()
 
 
-def test_the_audit_tells_who_did_what_and_no_names(tmp_path: Path) -> None:
+def test_the_audit_holds_who_did_what_but_no_names(tmp_path: Path) -> None:
     with Store.open(tmp_path / "a.db", actor="kiosk") as store:
         ann = store.add_person("Ann Secret")
         store.rename(ann.id, "Ann Hidden")

@@ -1,4 +1,4 @@
-"""The hash chain: a punch cannot be changed through SQL, and where somebody forces it, the break is found."""
+"""The hash chain: a punch cannot be changed through SQL, and if somebody forces it, the break is found."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def raw(database: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def disarm(raw: sqlite3.Connection) -> None:
+def drop_triggers(raw: sqlite3.Connection) -> None:
     for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
         raw.execute(f"DROP TRIGGER {name}")
 
@@ -52,7 +52,7 @@ def verified(database: Path, table: str = "punches") -> tuple[bool, int | None, 
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_a_whole_chain(database: Path, table: str) -> None:
+def test_an_intact_chain(database: Path, table: str) -> None:
     with Store.open(database) as store:
         report = store.verify_chain(table)
     assert (report.ok, report.count, report.first_bad) == (True, 6, None)
@@ -102,7 +102,7 @@ def test_sql_cannot_change_what_was_recorded(raw: sqlite3.Connection, table: str
     ],
 )
 def test_a_changed_row_is_found(database: Path, raw: sqlite3.Connection, change: str) -> None:
-    disarm(raw)
+    drop_triggers(raw)
     raw.execute("PRAGMA foreign_keys = OFF")
     raw.execute(f"UPDATE punches SET {change} WHERE id = 4")
     assert verified(database) == (False, 4, "punch 4 was changed after it was recorded")
@@ -110,13 +110,13 @@ def test_a_changed_row_is_found(database: Path, raw: sqlite3.Connection, change:
 
 @pytest.mark.parametrize(("gone", "reason"), [(1, "punch 1 is missing"), (3, "punch 3 is missing"), (6, "punch 6 is missing at the end")])
 def test_a_removed_row_is_found(database: Path, raw: sqlite3.Connection, gone: int, reason: str) -> None:
-    disarm(raw)
+    drop_triggers(raw)
     raw.execute("DELETE FROM punches WHERE id = ?", [gone])
     assert verified(database) == (False, gone, reason)
 
 
 def test_a_removed_end_is_found_after_more_punches(database: Path, raw: sqlite3.Connection) -> None:
-    disarm(raw)
+    drop_triggers(raw)
     raw.execute("DELETE FROM punches WHERE id = 6")
     with Store.open(database) as store:
         again = store.record_punch(PunchDraft(1, 5000.0, "in", "kiosk", "manual", ClockState(False, "b", 9)))
@@ -124,15 +124,15 @@ def test_a_removed_end_is_found_after_more_punches(database: Path, raw: sqlite3.
     assert verified(database) == (False, 6, "punch 6 is missing")
 
 
-def test_two_exchanged_rows_are_found(database: Path, raw: sqlite3.Connection) -> None:
-    disarm(raw)
+def test_two_swapped_rows_are_found(database: Path, raw: sqlite3.Connection) -> None:
+    drop_triggers(raw)
     for old, new in ((2, 99), (5, 2), (99, 5)):
         raw.execute("UPDATE punches SET id = ? WHERE id = ?", [new, old])
     assert verified(database) == (False, 2, "punch 2 was changed after it was recorded")
 
 
 def test_a_row_with_a_new_hash_breaks_the_next(database: Path, raw: sqlite3.Connection) -> None:
-    disarm(raw)
+    drop_triggers(raw)
     raw.row_factory = sqlite3.Row
     row = dict(raw.execute("SELECT * FROM punches WHERE id = 3").fetchone())
     row["occurred_at"] += 3_600_000
@@ -143,8 +143,8 @@ def test_a_row_with_a_new_hash_breaks_the_next(database: Path, raw: sqlite3.Conn
 
 
 @pytest.mark.parametrize(("table", "column"), [("corrections", "reason"), ("audit", "actor")])
-def test_corrections_and_audit_are_chained_too(database: Path, raw: sqlite3.Connection, table: str, column: str) -> None:
-    disarm(raw)
+def test_corrections_and_audit_are_chained_as_well(database: Path, raw: sqlite3.Connection, table: str, column: str) -> None:
+    drop_triggers(raw)
     raw.execute(f"UPDATE {table} SET {column} = 'x' WHERE id = 2")
     ok, first_bad, _ = verified(database, table)
     assert (ok, first_bad) == (False, 2)

@@ -1,4 +1,4 @@
-"""The file under the store: durability, modes, and every file that is not what it should be."""
+"""The database file: durability, modes, and every kind of faulty file."""
 
 from __future__ import annotations
 
@@ -91,8 +91,7 @@ def test_a_second_process_reads_and_writes_at_the_same_time(tmp_path: Path) -> N
         terminal.claim_terminal()
         terminal.add_person("Ann")
         program = (
-            "import sys; from pathlib import Path; from device.storage.store import Store; "
-            "s = Store.open(Path(sys.argv[1])); s.add_person('Bob'); s.close()"
+            "import sys; from pathlib import Path; from device.storage.store import Store; s = Store.open(Path(sys.argv[1])); s.add_person('Bob'); s.close()"
         )
         subprocess.run([sys.executable, "-c", program, str(terminal.path)], cwd=ROOT, check=True, timeout=60)
         assert [p.name for p in terminal.people()] == ["Ann", "Bob"]
@@ -122,21 +121,21 @@ def test_opening_again_keeps_the_locks_of_this_process(tmp_path: Path) -> None:
         Store.open(first.path).close()
         program = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0.1).execute('PRAGMA journal_mode = DELETE')"
         other = subprocess.run([sys.executable, "-c", program, str(first.path)], capture_output=True, text=True, timeout=60)
-    assert "database is locked" in other.stderr  # refused, because the first connection still stands
+    assert "database is locked" in other.stderr  # refused, because the first connection is still open
 
 
-def test_only_one_terminal_a_database(tmp_path: Path) -> None:
-    with Store.open(tmp_path / "a.db") as first, Store.open(tmp_path / "a.db") as second, Store.open(tmp_path / "b.db") as elsewhere:
+def test_only_one_terminal_per_database(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "a.db") as first, Store.open(tmp_path / "a.db") as second, Store.open(tmp_path / "b.db") as other:
         first.claim_terminal()
-        first.claim_terminal()  # it already is the one
-        elsewhere.claim_terminal()
+        first.claim_terminal()  # it has the claim already
+        other.claim_terminal()
         with refused("store.in_use", "terminal", f"process {os.getpid()}"):
             second.claim_terminal()
         first.close()
         second.claim_terminal()
 
 
-def test_the_claim_dies_with_its_process(tmp_path: Path) -> None:
+def test_the_claim_ends_with_its_process(tmp_path: Path) -> None:
     program = "import sys; from pathlib import Path; from device.storage.store import Store; s = Store.open(Path(sys.argv[1])); s.claim_terminal()"
     wait = "; print('claimed', flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", program + wait, str(tmp_path / "a.db")], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
@@ -149,7 +148,7 @@ def test_the_claim_dies_with_its_process(tmp_path: Path) -> None:
             store.claim_terminal()
 
 
-# what is wrong with a file
+# faulty files
 
 
 def test_locked_by_another_process(database: Path) -> None:
@@ -203,7 +202,7 @@ def test_an_overwritten_header(database: Path) -> None:
         Store.open(database)
 
 
-def test_torn_pages_are_named_by_whoever_meets_them(database: Path) -> None:
+def test_torn_pages_are_reported_by_every_reader(database: Path) -> None:
     whole = database.stat().st_size
     with database.open("r+b") as file:  # all but the header page and the schema
         file.seek(whole // 2)
