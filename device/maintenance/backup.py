@@ -1,7 +1,7 @@
-"""Backup and restore: database and configuration in one encrypted file; a backup is checked before it replaces the database.
+"""Backup and restore: database and configuration in one sealed file, which is checked before it replaces the database.
 
-A backup is made while the terminal runs. A restore needs it to stand still: on the command line at once, from the web
-pages at the next start (`stage`, then `apply_staged`).
+A backup is made while the terminal runs. A restore needs a stopped terminal: on the command line it is done at once, from
+the web pages at the next start (`stage`, then `apply_staged`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LARGEST_CONFIG = 1_000_000  # bytes
 
 
 class BackupError(ClockfaceError):
-    """A backup could not be made or restored; the message gives the reason."""
+    """A backup cannot be made or restored; the message says why."""
 
     code = "backup"
 
@@ -70,12 +70,12 @@ def create(database: Path, config_file: Path | None, target: Path, passphrase: s
             shutil.move(sealed, target)
     except OSError as error:
         raise BackupError(
-            f"no backup was written: {error.strerror or error}; see that there is room for twice the database", code="backup.not_written"
+            f"no backup was written: {error.strerror or error}; check that there is free space for twice the size of the database", code="backup.not_written"
         ) from error
 
 
 def _copy(database: Path, copy: Path) -> None:
-    """SQLite's online backup: one consistent state, while other processes write."""
+    """Use SQLite's online backup: one consistent state, while others write."""
     os.close(os.open(copy, os.O_WRONLY | os.O_CREAT, 0o600))
     with explained(database), closing(sqlite3.connect(database, timeout=30)) as source, closing(sqlite3.connect(copy)) as target:
         source.backup(target, pages=2000, sleep=0.005)
@@ -88,7 +88,7 @@ def stage(sealed: Path, passphrase: str, database: Path) -> Contents:
     """Open and check a backup, and put it beside the database for `apply_staged`.
 
     Raises:
-        SealError, BackupError: wrong passphrase, no backup, its database is damaged or its chain is broken.
+        SealError, BackupError: wrong passphrase, not a backup, its database is damaged or its chain is broken.
     """
     try:
         with tempfile.TemporaryDirectory(dir=database.parent, prefix=".restore-") as folder:
@@ -106,7 +106,7 @@ def stage(sealed: Path, passphrase: str, database: Path) -> Contents:
 
 
 def _unpack(packed: Path, folder: Path) -> dict[str, object]:
-    """Extract only the expected files, as regular files of mode 600."""
+    """Unpack only the expected files, as regular files of mode 600."""
     with tarfile.open(packed, "r") as tar:
         for name in (DATABASE, CONFIG, MANIFEST):
             member = next((m for m in tar.getmembers() if m.name == name and m.isfile()), None)
@@ -118,15 +118,15 @@ def _unpack(packed: Path, folder: Path) -> dict[str, object]:
             assert source is not None
             with os.fdopen(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as target:
                 shutil.copyfileobj(source, target)
-    found = json.loads((folder / MANIFEST).read_text())
-    return found if isinstance(found, dict) else {}
+    manifest = json.loads((folder / MANIFEST).read_text())
+    return manifest if isinstance(manifest, dict) else {}
 
 
 def _checked(database: Path, manifest: dict[str, object]) -> Contents:
     finding = check_database(database)
     if finding.state == "FAULT":
         raise BackupError(
-            f"the database in the backup is not whole: {finding.words.replace(str(database), 'it')}; nothing was restored", code="backup.not_whole"
+            f"the check of the database in the backup failed: {finding.words.replace(str(database), 'it')}; nothing was restored", code="backup.not_whole"
         )
     with closing(sqlite3.connect(database)) as db:
         people, punches = (int(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]) for table in ("people WHERE erased_at IS NULL", "punches"))
@@ -138,9 +138,9 @@ def staged_file(database: Path) -> Path:
 
 
 def apply_staged(database: Path) -> list[str]:
-    """Put a staged database in place and keep the former one. Returns lines to print.
+    """Replace the database by a staged one and keep the old one. Returns the lines to report.
 
-    One rename: after a power cut either the old or the new database is there, whole.
+    This is one rename: after a power cut either the old or the new database is there, complete.
 
     Raises:
         StoreError: a terminal runs on the database, or another process has it open.
@@ -155,16 +155,16 @@ def apply_staged(database: Path) -> list[str]:
             _close_log(database)
             before.unlink(missing_ok=True)
             os.link(database, before)
-        for former in (recovery.restored_of(database), recovery.copy_of(database)):  # they are of the database before
+        for former in (recovery.restored_of(database), recovery.copy_of(database)):  # they belong to the old database
             former.unlink(missing_ok=True)
         Disk().rename(staged, database)
     finally:
         lock.release()
-    return [f"restored: {database}; the database before is kept as {before.name}"]
+    return [f"restored: {database}; the previous database is kept as {before.name}"]
 
 
 def _close_log(database: Path) -> None:
-    """Merge the write-ahead log into the database file. It fails while another process has the file open, since leaving WAL mode needs exclusive access."""
+    """Merge the write-ahead log into the database file, which fails while another process uses it."""
     with explained(database), closing(sqlite3.connect(database, timeout=2)) as db:
         if db.execute("PRAGMA journal_mode = DELETE").fetchone()[0] != "delete":
             raise StoreError(f"database {database} is used by another process; end it, then restore again", code="store.locked")

@@ -1,7 +1,7 @@
-"""Wrong clocks: jumps and time zone changes are detected, and punches recorded before the clock was set get their true time by corrections.
+"""Wrong clocks: jumps and zone changes are detected, and punches recorded before the clock was set get their true time as corrections.
 
-A board without a battery clock starts with a wrong time. Once a time server has set it, monotonic time tells when each punch of
-the same start really was. Nothing is changed in place and nothing is reordered: the punch keeps what the clock said.
+A board without a battery clock starts with a wrong time. Once a time server has set it, monotonic time gives the true time of each
+punch of the same start. Nothing is changed in place and nothing is reordered: the punch keeps the time that the clock showed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from device.storage.store import Store
 from device.system.clock import ClockState, iso_utc
 
 TOLERANCE_SECONDS = 2.0  # smaller errors are not worth a correction
-DRIFT = 1e-4  # relative drift of a crystal: the uncertainty of a time computed back over hours or days
+DRIFT = 1e-4  # of a crystal: relative uncertainty of a time that is computed back over hours or days
 REASON = "the clock was not set: time computed from the monotonic clock of the same start"
 BY = "clock"
 ZONE = Path("/etc/localtime")
@@ -38,16 +38,16 @@ LEFT = """SELECT id FROM punches p WHERE clock_synchronised = 0 AND boot_id <> ?
 
 
 def left_over(db: Database, clock: ClockState) -> list[int]:
-    """Punches of earlier starts on an unset clock that are neither corrected nor locked. Their true time cannot be computed, so people must check them.
+    """Punches of earlier starts on an unset clock, neither corrected nor locked: their true time cannot be computed, so people must check them.
 
-    None while the clock is not set now either: then this board has no time server, and nothing tells a wrong time from a right one.
+    Empty while the clock is still not set: then this board has no time server, and wrong times cannot be told from right ones.
     """
     return [int(row[0]) for row in db.execute(LEFT, [clock.boot_id])] if clock.synchronised else []
 
 
 @dataclass(frozen=True)
 class Change:
-    """An event of the clock, for the audit and as text."""
+    """A change of the clock, for the audit and as text."""
 
     action: Action
     details: dict[str, Any]
@@ -61,18 +61,18 @@ class ClockWatch:
         self._before: tuple[float, float, str] | None = None  # wall s, monotonic s, zone
 
     def look(self, wall: float, monotonic: float, zone: str) -> list[Change]:
-        """`wall` is in s since the epoch; `monotonic` is in s, independent of clock settings, and includes time in suspend."""
+        """wall: s since the epoch; monotonic: s that setting the clock does not change, and that go on during suspend."""
         before, self._before = self._before, (wall, monotonic, zone)
         if before is None:
             return []
         jump = (wall - before[0]) - (monotonic - before[1])
-        found = []
+        changes = []
         if abs(jump) > TOLERANCE_SECONDS:
             details = {"seconds": round(jump, 1), "was": iso_utc(wall - jump), "is": iso_utc(wall)}
-            found.append(Change(Action.CLOCK_JUMPED, details, f"the clock jumped by {jump:+.1f} s to {iso_utc(wall)}"))
+            changes.append(Change(Action.CLOCK_JUMPED, details, f"the clock jumped by {jump:+.1f} s to {iso_utc(wall)}"))
         if zone != before[2]:
-            found.append(Change(Action.ZONE_CHANGED, {"was": before[2], "is": zone}, f"the time zone changed from {before[2]} to {zone}"))
-        return found
+            changes.append(Change(Action.ZONE_CHANGED, {"was": before[2], "is": zone}, f"the time zone changed from {before[2]} to {zone}"))
+        return changes
 
 
 def zone_name(link: Path = ZONE) -> str:
@@ -84,15 +84,15 @@ def zone_name(link: Path = ZONE) -> str:
 
 
 class Repair:
-    """Corrects punches that were recorded on an unset clock since the board started, once the time is known."""
+    """Corrects punches recorded on an unset clock since this start of the board, once the time is known."""
 
     def __init__(self) -> None:
-        self._looked_to = 0  # id of the last punch that was looked at on a set clock
+        self._checked_to = 0  # id of the last punch that was checked on a set clock
 
     def run(self, store: Store, now: float, clock: ClockState) -> list[str]:
-        """Repair and return lines to report. A punch that has a correction is left alone; one in a locked period is reported.
+        """Correct the punches; returns the lines to report. A punch that has a correction is left alone, one in a locked period is reported.
 
-        A clock that was set once and then ran free for days is not wrong: what is computed back must differ by more than it is uncertain itself.
+        A clock that was set once and then ran free for days is not wrong: the computed time must differ by more than its own uncertainty.
 
         Args:
             now, clock: wall clock (s since the epoch) and its state, read at one moment.
@@ -100,8 +100,8 @@ class Repair:
         if not clock.synchronised or clock.boot_id == "unknown":
             return []
         with store.reading() as db:
-            waiting = db.execute(UNSET, [clock.boot_id, self._looked_to]).fetchall()
-        said, repaired = [], 0
+            waiting = db.execute(UNSET, [clock.boot_id, self._checked_to]).fetchall()
+        lines, repaired = [], 0
         for punch_id, person_id, at_ms, direction, monotonic_ms in _outermost_first(waiting, now * 1000 - clock.monotonic_ms):
             elapsed = (clock.monotonic_ms - monotonic_ms) / 1000
             true = now - elapsed
@@ -111,19 +111,19 @@ class Repair:
                         _correct(db, store, CorrectionDraft(person_id, punch_id, None, LastPunch(true, direction), REASON))
                     repaired += 1
                 except StoreError as error:
-                    if isinstance(error.__cause__, sqlite3.OperationalError):  # locked or disk full: retried at the next call
+                    if isinstance(error.__cause__, sqlite3.OperationalError):  # locked, full: tried again at the next run
                         raise
-                    said.append(
+                    lines.append(
                         f"punch {punch_id} was recorded at {iso_utc(at_ms / 1000)} on an unset clock, true time {iso_utc(true)}, not corrected: {error}"
                     )
-        self._looked_to = max((row[0] for row in waiting), default=self._looked_to)
+        self._checked_to = max((row[0] for row in waiting), default=self._checked_to)
         if repaired:
-            said.append(f"{repaired} punches that were recorded before the clock was set got their true time as corrections")
-        return said
+            lines.append(f"{repaired} punches that were recorded before the clock was set got their true time as corrections")
+        return lines
 
 
 def _outermost_first(rows: list[Any], started_ms: float) -> list[Any]:
-    """Order of corrections: when punches move forward in time the last one comes first, so that no check-in passes its check-out."""
+    """If punches move forward in time, the last one comes first, so that no check-in passes its check-out, which other systems refuse."""
     forward = bool(rows) and started_ms + rows[-1][4] > rows[-1][2]
     return rows[::-1] if forward else rows
 

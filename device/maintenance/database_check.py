@@ -1,4 +1,4 @@
-"""Whether the database is whole: its version, integrity, hash chains and modes. Nothing is changed."""
+"""The check of the database: its version, integrity, hash chains and mode. Nothing is changed."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def check_database(database: Path) -> Finding:
             return _other_version(database, version)
         faults = [row[0] for row in connection.execute("PRAGMA integrity_check(5)") if row[0] != "ok"]
         if faults:
-            return Finding("database", "FAULT", f"{database} is damaged ({faults[0]}): stop the terminal, keep a copy, restore a back-up")
+            return Finding("database", "FAULT", f"{database} is damaged ({faults[0]}): stop the terminal, keep a copy, restore a backup")
         db = Database(connection, execute_plugins=False)
         reports = [hash_chain.verify(db, table) for table in hash_chain.CHAINED]
         people, punches = (connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("people", "punches"))
     broken = next((report for report in reports if not report.ok), None)
     if broken:
-        return Finding("database", "FAULT", f"{database}: {broken.reason}; keep a copy and compare it with a back-up")
+        return Finding("database", "FAULT", f"{database}: {broken.reason}; keep a copy and compare it with a backup")
     words = f"{database}: {people} people, {punches} punches, hash chains whole"
     if database.stat().st_mode & 0o077:
         return Finding("database", "warning", f"{words}, but others on this machine may read it: chmod 600 {database}")
@@ -57,5 +57,5 @@ def read_only(database: Path) -> sqlite3.Connection:
 
 def _other_version(database: Path, version: int) -> Finding:
     if version > SCHEMA_VERSION:
-        return Finding("database", "FAULT", f"{database} is from a newer version (schema {version}, known {SCHEMA_VERSION}): update Clockface")
+        return Finding("database", "FAULT", f"{database} is from a newer version (schema {version}, this program supports {SCHEMA_VERSION}): update Clockface")
     return Finding("database", "warning", f"{database} is from an older version (schema {version}): the next start brings it up to date; keep a copy")

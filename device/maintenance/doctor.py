@@ -1,4 +1,4 @@
-"""Examines the machine and reports one finding per check: its state and, if something is wrong, what to do. Nothing is changed."""
+"""Checks of this machine: what it has, what is wrong and what to do, one finding per check; nothing is changed."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from device.vision.catalogue import Catalogue, sha256
 
 DARK = 8.0  # mean grey level of a lens that is covered
 LITTLE_DISK, NO_DISK = 1_000, 100  # MB free; a year of punches of 50 people takes 30 MB
-STUCK_SECONDS = 3600  # an event that waits longer is reported
-EARLIEST = 1_767_225_600  # 2026-01-01, before the first release
+STUCK_SECONDS = 3600  # an event that waits for longer is reported
+EARLIEST = 1_767_225_600  # 2026-01-01: no terminal ran before this date
 
 
 Check = Callable[[], Finding]
 
 
 def examine(settings: Settings, database: Path, source: str | None, skip: Collection[str] = ()) -> Iterable[Finding]:
-    """Run all checks one after the other and yield each finding as soon as it is there.
+    """Run all checks in order; each finding is given as soon as it is there.
 
     Args:
         settings: those the terminal would run with.
@@ -44,15 +44,15 @@ def examine(settings: Settings, database: Path, source: str | None, skip: Collec
         skip: checks that are left out.
 
     Raises:
-        ClockfaceError: `skip` names a check that there is not.
+        ClockfaceError: `skip` names a check that does not exist.
     """
-    brain = EmbedderChecks(settings, lambda: load_embedder(settings), lambda: count_templates(database))
+    embedder_checks = EmbedderChecks(settings, lambda: load_embedder(settings), lambda: count_templates(database))
     checks: dict[str, Check] = {
         "camera": lambda: check_camera(source, settings.camera),
         "models": lambda: check_models(Catalogue.load()),
-        "artefact": brain.check_artefact,
-        "card": brain.check_card,
-        "provider": brain.check_provider,
+        "artefact": embedder_checks.check_artefact,
+        "card": embedder_checks.check_card,
+        "provider": embedder_checks.check_provider,
         "clock": lambda: check_clock(read_clock_state(), time.time()),
         "disk": lambda: check_disk(database),
         "database": lambda: check_database(database),
@@ -62,14 +62,14 @@ def examine(settings: Settings, database: Path, source: str | None, skip: Collec
     if HOME != ROOT:
         checks["release"] = lambda: check_release(ROOT)
     if unknown := set(skip) - set(checks):
-        raise ClockfaceError(f"--skip {min(unknown)}: no such check; there are {', '.join(checks)}")
+        raise ClockfaceError(f"--skip {min(unknown)}: no such check; the checks are {', '.join(checks)}")
     for name, check in checks.items():
         if name not in skip:
             yield guarded(name, check)
 
 
 def guarded(name: str, check: Check) -> Finding:
-    """The finding of a check; an error that it raises is reported as a fault."""
+    """The finding of a check; an error that it raises becomes a fault."""
     try:
         return check()
     except (ClockfaceError, OSError, ImportError) as error:
@@ -80,7 +80,7 @@ def check_camera(source: str | None, settings: CameraSettings) -> Finding:
     """Open the camera and look at one picture."""
     name = source or default_source()
     if source is None and name == "demo":
-        return Finding("camera", "warning", "none here: plug one in; `--source demo`, clips and network cameras work without")
+        return Finding("camera", "warning", "no camera found: plug one in; `--source demo`, clips and network cameras work without one")
     begin = time.monotonic()
     with open_source(name, settings) as opened:
         frame = next(iter(opened))
@@ -100,13 +100,13 @@ def check_models(catalogue: Catalogue) -> Finding:
 
 
 def load_embedder(settings: Settings) -> Any:
-    from device.vision.precision import open_embedder  # here, since a board whose onnxruntime does not load must get its report
+    from device.vision.precision import open_embedder  # here, so that a board whose onnxruntime does not load gets its report
 
     return open_embedder(settings, remember=False)
 
 
 class EmbedderChecks:
-    """Checks of artefact, card and provider, which share one loaded model."""
+    """The checks of artefact, card and provider; they load the model once."""
 
     def __init__(self, settings: Settings, load: Callable[[], Any], templates: Callable[[], int]) -> None:
         self._settings = settings
@@ -131,7 +131,7 @@ class EmbedderChecks:
         return Finding("card", "ok", f"{words} for up to {point.gallery_size} templates at FPIR {point.fpir:g} ({point.method})")
 
     def check_provider(self) -> Finding:
-        """The execution provider in use, and why faster ones are not used."""
+        """Which provider the embedder runs on, and why not a faster one."""
         embedder = self._loaded().embedder
         report = embedder.provider_report
         passed_over = report if isinstance(report, str) else "; ".join(map(str, report))
@@ -139,7 +139,7 @@ class EmbedderChecks:
 
 
 def check_clock(state: ClockState, now: float) -> Finding:
-    """Whether the clock can be trusted."""
+    """Whether the times in the log can be trusted."""
     if now < EARLIEST:
         return Finding("clock", "FAULT", f"it says {iso_utc(now)}: connect the network or set the time (`sudo date -s ...`)")
     if not state.synchronised:
@@ -148,7 +148,7 @@ def check_clock(state: ClockState, now: float) -> Finding:
 
 
 def check_disk(database: Path) -> Finding:
-    """Whether the disk of the database has free space and is writable."""
+    """Whether the folder of the database has free space and can be written."""
     folder = next(parent for parent in database.resolve().parents if parent.is_dir())
     free = shutil.disk_usage(folder).free // 1_000_000
     read_only = os.statvfs(folder).f_flag & os.ST_RDONLY or not os.access(folder, os.W_OK)
@@ -156,15 +156,15 @@ def check_disk(database: Path) -> Finding:
         return Finding("disk", "FAULT", f"{folder} cannot be written: mount it writable or give it to this user")
     words = f"{free} MB free at {folder}"
     if free < LITTLE_DISK:
-        return Finding("disk", "FAULT" if free < NO_DISK else "warning", f"{words}: make room")
+        return Finding("disk", "FAULT" if free < NO_DISK else "warning", f"{words}: free some space")
     return Finding("disk", "ok", words)
 
 
 def check_keys(database: Path) -> Finding:
-    """Whether the device's key can be opened and is private, and everybody with templates has a key."""
+    """Whether the device's key opens and is private, and everybody with templates has a key."""
     place = keys.folder()
-    if wide := keys.open_to_others(place):
-        words = f"others on this machine may use {wide[0]}: the next start closes it; then `python -m device keys rotate`, as it may have been read"
+    if exposed := keys.open_to_others(place):
+        words = f"others on this machine may access {exposed[0]}: the next start closes it; then run `python -m device keys rotate`, as it may have been read"
         return Finding("keys", "warning", words)
     device = keys.opened(place)
     identity, owners = _identity_and_owners(database)
@@ -178,7 +178,7 @@ def check_keys(database: Path) -> Finding:
 
 
 def _identity_and_owners(database: Path) -> tuple[str | None, set[int]]:
-    """Identity of a database of this version, and everybody who has templates."""
+    """The identity of a database of this version, and the ids of people who have templates."""
     if not database.exists():
         return None, set()
     with explained(database), closing(read_only(database)) as connection:
@@ -189,7 +189,7 @@ def _identity_and_owners(database: Path) -> tuple[str | None, set[int]]:
 
 
 def check_release(release: Path) -> Finding:
-    """Compare every file of this release with its signed manifest; a worn memory card shows here first."""
+    """Compare every file of this release with its signed manifest: a worn card is noticed here first."""
     manifest = Manifest.from_bytes((release / MANIFEST).read_bytes())
     files = [file for file in manifest.files if not file.path.startswith("wheels/")]  # these became the environment
     wrong = [file.path for file in files if not (release / file.path).is_file() or sha256(release / file.path) != file.sha256]
@@ -206,9 +206,9 @@ def check_outbox(settings: Settings, database: Path, now: float) -> Finding:
         build(target)
     names = {target.name for target in settings.connectors}
     targets = _targets(database)
-    troubles = [words for target in targets if (words := _trouble(target, names, now))]
-    if troubles:
-        return Finding("outbox", "warning", "; ".join(troubles) + ": `python -m device outbox` tells more")
+    problems = [problem for target in targets if (problem := _problem(target, names, now))]
+    if problems:
+        return Finding("outbox", "warning", "; ".join(problems) + ": `python -m device outbox` shows more")
     return Finding("outbox", "ok", f"{', '.join(sorted(names))}: nothing stuck" if names else "no connector is configured (docs/connectors.md)")
 
 
@@ -221,21 +221,21 @@ def _targets(database: Path) -> list[TargetHealth]:
         return outbox_rows.health(Database(connection, execute_plugins=False))
 
 
-def _trouble(target: TargetHealth, configured: set[str], now: float) -> str:
-    """Description of a target's problem; empty if there is none."""
+def _problem(target: TargetHealth, configured: set[str], now: float) -> str:
+    """What is wrong with a target; empty if nothing is."""
     if target.connector not in configured:
         return f"{target.waiting} events wait for {target.connector}, which is not configured" if target.waiting else ""
-    words = []
+    problems = []
     if target.oldest_waiting_at is not None and now - target.oldest_waiting_at > STUCK_SECONDS:
-        said = f" ({target.error})" if target.error else ""
-        words.append(f"{target.waiting} events wait for {target.connector}, the oldest since {iso_utc(target.oldest_waiting_at)}{said}")
+        error = f" ({target.error})" if target.error else ""
+        problems.append(f"{target.waiting} events wait for {target.connector}, the oldest since {iso_utc(target.oldest_waiting_at)}{error}")
     if target.dead:
-        words.append(f"{target.dead} dead letters of {target.connector}")
-    return "; ".join(words)
+        problems.append(f"{target.dead} dead letters of {target.connector}")
+    return "; ".join(problems)
 
 
 def count_templates(database: Path) -> int:
-    """Number of templates of active people; 0 if the database is missing or unreadable, which `check_database` reports."""
+    """Number of templates of active people; 0 if the database is missing or cannot be read, which its own check reports."""
     try:
         with closing(read_only(database)) as connection:
             return int(connection.execute("SELECT count(*) FROM templates JOIN people ON people.id = person_id WHERE active").fetchone()[0])

@@ -1,7 +1,7 @@
 """Encrypts a file with a passphrase: AES-256-GCM in chunks, so that the file is never in memory as a whole.
 
 Layout: MAGIC, 16 bytes of salt, 7 bytes of nonce, then chunks. Each chunk's nonce is those 7 bytes, its number (4 bytes) and
-whether it is the last (1 byte): chunks that are exchanged, left out or cut off do not open (STREAM, Hoang et al. 2015).
+whether it is the last (1 byte): chunks that are swapped, left out or cut off do not open (STREAM, Hoang et al. 2015).
 The key comes from scrypt (RFC 7914) with n = 2^15, r = 8, p = 1.
 """
 
@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from device.contract import ClockfaceError
 
 MAGIC = b"CLOCKFACE-SEALED-1\n"
-CHUNK = 1 << 20  # bytes of plain text
-TAG = 16  # bytes added by encryption
+CHUNK = 1 << 20  # bytes before sealing
+TAG = 16  # bytes that sealing adds to a chunk
 SHORTEST = 12  # characters of a passphrase
 
 
@@ -29,11 +29,15 @@ class SealError(ClockfaceError):
 
 
 def seal(source: IO[bytes], target: IO[bytes], passphrase: str) -> None:
-    """Raises:
-    SealError: the passphrase is too short.
+    """Seal `source` into `target`.
+
+    Raises:
+        SealError: the passphrase is too short.
     """
     if len(passphrase) < SHORTEST:
-        raise SealError(f"a passphrase has at least {SHORTEST} characters; anybody with the file can try any number of passphrases", code="encryption.short")
+        raise SealError(
+            f"the passphrase must have at least {SHORTEST} characters; somebody who has the file can try any number of them", code="encryption.short"
+        )
     salt, nonce = os.urandom(16), os.urandom(7)
     cipher = _cipher(passphrase, salt)
     target.write(MAGIC + salt + nonce)
@@ -47,13 +51,15 @@ def seal(source: IO[bytes], target: IO[bytes], passphrase: str) -> None:
 
 
 def unseal(source: IO[bytes], target: IO[bytes], passphrase: str) -> None:
-    """Raises:
-    SealError: not such a file, wrong passphrase, changed or cut off.
+    """Open what `seal` has sealed.
+
+    Raises:
+        SealError: not a sealed file, wrong passphrase, changed or cut off.
     """
     head = source.read(len(MAGIC) + 23)
     if not head.startswith(MAGIC) or len(head) != len(MAGIC) + 23:
         raise SealError(
-            "this is no backup of Clockface; choose the file that was downloaded or written by `python -m device backup`", code="encryption.no_backup"
+            "this is not a backup of Clockface; choose the file that was downloaded or written by `python -m device backup`", code="encryption.no_backup"
         )
     salt, nonce = head[len(MAGIC) : -7], head[-7:]
     cipher = _cipher(passphrase, salt)

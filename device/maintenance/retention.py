@@ -1,9 +1,9 @@
-"""Retention: once per day, data beyond the limits of the site's policy are removed, reported and audited.
+"""Retention: a daily task that removes what the site's policy says, reports it and notes it in the audit.
 
-The row of a punch is deleted, but its two hashes stay, so that the chain still shows whether anything else is missing.
-Punches removed together form a batch: its audit row holds their number and the SHA-256 over their hashes, which
-`hash_chain.verify` compares. A punch is removed together with its corrections and requests, and only after every
-connected system has received them. The newest row of a chain stays until another one follows.
+When a punch is removed, its two hashes stay, so that the chain still shows whether anything else is missing. Punches
+removed together are one batch: its audit row holds their number and the SHA-256 over all hashes, which
+`hash_chain.verify` compares. A punch is removed with its corrections and requests, and only when every connected system
+has them. The newest row of a chain stays until another follows it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from device.storage.store import Store
 from device.system.clock import to_ms
 
 DAY_MS = 86_400_000
-CAME_OR_WENT = (Action.PERSON_ADDED, Action.PERSON_ACTIVATED, Action.PERSON_DEACTIVATED)
+ACTIVITY_CHANGES = (Action.PERSON_ADDED, Action.PERSON_ACTIVATED, Action.PERSON_DEACTIVATED)
 
 RULES = {  # setting -> what it removes, and the statement; `:before` is ms since the epoch
     "sightings_days": ("sightings", "DELETE FROM sightings WHERE occurred_at < :before"),
@@ -26,47 +26,47 @@ RULES = {  # setting -> what it removes, and the statement; `:before` is ms sinc
         "templates of inactive people",
         f"""DELETE FROM templates WHERE person_id IN (SELECT p.id FROM people p WHERE p.active = 0
             AND NOT EXISTS (SELECT 1 FROM punches WHERE person_id = p.id AND occurred_at >= :before)
-            AND NOT EXISTS (SELECT 1 FROM audit WHERE action IN {sql_list(CAME_OR_WENT)}
+            AND NOT EXISTS (SELECT 1 FROM audit WHERE action IN {sql_list(ACTIVITY_CHANGES)}
                 AND at >= :before AND json_extract(details, '$.person_id') = p.id))""",
     ),
 }
 
-BATCH = 2_000  # punches per transaction, so that the terminal can record in between
+BATCH = 2_000  # punches per transaction: the terminal records in between
 ERASED = "p.person_id IN (SELECT id FROM people WHERE erased_at IS NOT NULL AND :erased)"
 WAITING = """(EXISTS (SELECT 1 FROM outbox o WHERE o.{row} = p.id AND o.state = 'waiting')
     OR EXISTS (SELECT 1 FROM corrections k JOIN outbox o ON o.correction_id = k.id WHERE k.{about} = p.id AND o.state = 'waiting'))"""
 NEWEST = "(SELECT max(id) FROM {table})"
 
-RECORDED = f"""INSERT INTO temp.going SELECT 'punches', p.id FROM punches p WHERE (p.occurred_at < :before OR {ERASED})
+RECORDED = f"""INSERT INTO temp.batch SELECT 'punches', p.id FROM punches p WHERE (p.occurred_at < :before OR {ERASED})
     AND p.id < {NEWEST.format(table="punches")} AND NOT {WAITING.format(row="punch_id", about="punch_id")}
     AND NOT EXISTS (SELECT 1 FROM corrections c WHERE c.punch_id = p.id
         AND (c.id = {NEWEST.format(table="corrections")} OR c.occurred_at >= :before AND NOT {ERASED})) LIMIT {BATCH}"""
-ADDED = f"""INSERT INTO temp.going SELECT 'corrections', p.id FROM corrections p WHERE p.punch_id IS NULL AND p.amends IS NULL
+ADDED = f"""INSERT INTO temp.batch SELECT 'corrections', p.id FROM corrections p WHERE p.punch_id IS NULL AND p.amends IS NULL
     AND (p.occurred_at < :before OR {ERASED}) AND NOT {WAITING.format(row="correction_id", about="amends")}
     AND NOT EXISTS (SELECT 1 FROM corrections c WHERE (c.id = p.id OR c.amends = p.id)
         AND (c.id = {NEWEST.format(table="corrections")} OR c.occurred_at >= :before AND NOT {ERASED})) LIMIT {BATCH}"""
-THEIRS = """INSERT INTO temp.going SELECT 'corrections', c.id FROM corrections c JOIN temp.going g
+CORRECTIONS = """INSERT INTO temp.batch SELECT 'corrections', c.id FROM corrections c JOIN temp.batch g
     ON g.chain = 'punches' AND c.punch_id = g.id OR g.chain = 'corrections' AND c.amends = g.id"""
 
-OF_PUNCH, OF_CORRECTION = (f"(SELECT id FROM temp.going WHERE chain = '{chain}')" for chain in ("punches", "corrections"))
-REQUESTS = f"""INSERT INTO temp.asked SELECT id FROM correction_requests WHERE punch_id IN {OF_PUNCH} OR amends IN {OF_CORRECTION}
+OF_PUNCH, OF_CORRECTION = (f"(SELECT id FROM temp.batch WHERE chain = '{chain}')" for chain in ("punches", "corrections"))
+REQUESTS = f"""INSERT INTO temp.requests SELECT id FROM correction_requests WHERE punch_id IN {OF_PUNCH} OR amends IN {OF_CORRECTION}
     UNION SELECT request_id FROM correction_decisions WHERE correction_id IN {OF_CORRECTION}
     UNION SELECT p.id FROM correction_requests p LEFT JOIN correction_decisions d ON d.request_id = p.id
         WHERE p.punch_id IS NULL AND p.amends IS NULL AND d.correction_id IS NULL AND ({ERASED} OR p.occurred_at < :before AND d.approved = 0)"""
 DELETIONS = (
     f"DELETE FROM outbox WHERE punch_id IN {OF_PUNCH} OR correction_id IN {OF_CORRECTION}",
-    "CREATE TEMP TABLE asked (id INTEGER)",
+    "CREATE TEMP TABLE requests (id INTEGER)",
     REQUESTS,
-    "DELETE FROM correction_decisions WHERE request_id IN (SELECT * FROM temp.asked)",
-    "DELETE FROM correction_requests WHERE id IN (SELECT * FROM temp.asked)",
-    "DROP TABLE temp.asked",
+    "DELETE FROM correction_decisions WHERE request_id IN (SELECT * FROM temp.requests)",
+    "DELETE FROM correction_requests WHERE id IN (SELECT * FROM temp.requests)",
+    "DROP TABLE temp.requests",
     f"DELETE FROM corrections WHERE id IN {OF_CORRECTION}",
     f"DELETE FROM punches WHERE id IN {OF_PUNCH}",
 )
 
 
 def apply(store: Store, settings: RetentionSettings, now: float) -> list[str]:
-    """Remove data older than the policy allows; returns the report, empty if nothing was due. Punches are removed in batches, everything else at once."""
+    """Remove what is older than the policy allows; returns the report, empty if nothing was due. Punches are removed in batches, the rest at once."""
     removed: dict[str, int] = {}
     if settings.punches_days or settings.erased_punches == "remove":
         before = to_ms(now) - settings.punches_days * DAY_MS if settings.punches_days else 0
@@ -87,7 +87,7 @@ def apply(store: Store, settings: RetentionSettings, now: float) -> list[str]:
 
 
 def remove_punches(store: Store, before_ms: int, erased: bool) -> int:
-    """Remove punches before `before_ms` (ms since the epoch; 0 removes none by age) and, with `erased`, all punches of erased people; returns how many."""
+    """Remove punches from before a moment (ms since the epoch; 0: none by age) and, if `erased`, all of erased people; returns how many."""
     removed = 0
     while count := _one_batch(store, {"before": before_ms, "erased": int(erased)}):
         removed += count
@@ -96,24 +96,24 @@ def remove_punches(store: Store, before_ms: int, erased: bool) -> int:
 
 def _one_batch(store: Store, policy: dict[str, int]) -> int:
     with store.transaction() as db:
-        db.execute("CREATE TEMP TABLE going (chain TEXT, id INTEGER)")
+        db.execute("CREATE TEMP TABLE batch (chain TEXT, id INTEGER)")
         for sql in (RECORDED, ADDED):
             db.execute(sql, policy)
-        count = int(db.execute("SELECT count(*) FROM temp.going").fetchone()[0])
+        count = int(db.execute("SELECT count(*) FROM temp.batch").fetchone()[0])
         if count:
-            db.execute(THEIRS)
-            _take_out(db, store, count, policy)
-        db.execute("DROP TABLE temp.going")
+            db.execute(CORRECTIONS)
+            _remove_batch(db, store, count, policy)
+        db.execute("DROP TABLE temp.batch")
     return count
 
 
-def _take_out(db: Database, store: Store, count: int, policy: dict[str, int]) -> None:
-    link = "SELECT g.chain, r.id, r.previous_hash, r.hash FROM temp.going g JOIN {table} r ON g.chain = '{table}' AND r.id = g.id"
+def _remove_batch(db: Database, store: Store, count: int, policy: dict[str, int]) -> None:
+    link = "SELECT g.chain, r.id, r.previous_hash, r.hash FROM temp.batch g JOIN {table} r ON g.chain = '{table}' AND r.id = g.id"
     links = db.execute(f"{link.format(table='punches')} UNION {link.format(table='corrections')} ORDER BY 1, 2").fetchall()
     audit_id = db.execute("SELECT coalesce(max(id), 0) + 1 FROM audit").fetchone()[0]
     store.note(Action.PUNCHES_REMOVED, punches=count, sha256=batch_digest(row[3] for row in links))
     db.conn.executemany("INSERT INTO removals (chain, id, previous_hash, hash, audit_id) VALUES (?, ?, ?, ?, ?)", [(*row, audit_id) for row in links])
-    db.execute("INSERT INTO removing VALUES (1)")  # lets the tables' own guards open
+    db.execute("INSERT INTO removing VALUES (1)")  # lets the tables' triggers allow the deletions
     for sql in DELETIONS:
         db.execute(sql, policy if sql is REQUESTS else {})
     db.execute("DELETE FROM removing")

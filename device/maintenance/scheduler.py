@@ -1,4 +1,4 @@
-"""Periodic tasks of a terminal, on a separate thread with its own connection to the database."""
+"""The periodic tasks of a terminal, on a thread of their own with their own connection to the database."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from device.system.restart import kept_running
 
 Say = Callable[[str], None]
 POLL_SECONDS = 10.0
-RETRY_SECONDS = 600.0  # pause after a failure; each failure is reported, so not too often
+RETRY_SECONDS = 600.0  # after a failure, which is reported each time, so not too often
 
 
 @dataclass
 class Task:
-    """A periodic task. `due_at` is in monotonic s."""
+    """A periodic task. `due_at` is monotonic s."""
 
     name: str
     every_seconds: float
-    work: Callable[[Store], list[str]]  # returns lines to report
+    work: Callable[[Store], list[str]]  # returns the lines to report
     due_at: float = 0.0
 
     def run(self, store: Store, now: float) -> list[str]:
-        """Run the task if it is due. A failure is reported and retried later; it stops nothing."""
+        """Run the task if it is due. A failure is reported and tried again later; it does not stop the thread."""
         if now < self.due_at:
             return []
         try:
@@ -55,31 +55,29 @@ def tasks(settings: Settings, now: Callable[[], float] = time.time) -> list[Task
 
 
 def watched(store: Store, watch: ClockWatch, now: float) -> list[str]:
-    """Write clock jumps and time zone changes into the audit."""
+    """Note jumps of the clock and changes of the time zone in the audit."""
     changes = watch.look(now, time.clock_gettime(time.CLOCK_BOOTTIME), zone_name())
-    time.tzset()  # so that this process uses a changed time zone, too
+    time.tzset()  # so that this process uses the new zone after a change, too
     for change in changes:
         store.audit("clock", change.action, change.details)
     return [change.words for change in changes]
 
 
 def retained(store: Store, settings: RetentionSettings, now: float, clock: ClockState) -> list[str]:
-    """Apply the retention policy, but not while the clock may be years ahead, since removed data cannot be restored.
-
-    A site that never had a time server trusts its clock.
+    """Apply the policy, but not by a clock that may be years ahead, since what is removed is lost. A site that never had a time server trusts its clock.
 
     Raises:
-        StoreError: the clock is not set, and it was before.
+        StoreError: the clock is not set, although it was before.
     """
     if not clock.synchronised:
         with store.reading() as db:
             if db.execute("SELECT EXISTS (SELECT 1 FROM punches WHERE clock_synchronised = 1)").fetchone()[0]:
-                raise StoreError("put off until the clock is set; see that the time server can be reached (`timedatectl`)", code="store.clock_not_set")
+                raise StoreError("postponed until the clock is set; check that the time server can be reached (`timedatectl`)", code="store.clock_not_set")
     return retention.apply(store, settings, now)
 
 
 def copied(store: Store, every_seconds: float, now: float) -> list[str]:
-    """Renew the last good copy when it is too old, whichever process made it; a copy from the future counts as old."""
+    """Make a new last good copy if it is older than that, whichever process made it; a copy from the future counts as old."""
     copy = recovery.copy_of(store.path)
     if not copy.exists() or not 0 <= now - copy.stat().st_mtime < every_seconds:
         recovery.keep(store.path)

@@ -1,1 +1,1 @@
-"""Releases: a signed bundle is verified, installed beside the others, tried and kept or put back (docs/bundle.md)."""
+"""Releases: a signed bundle is verified, installed beside the others, tried, and kept or rolled back (docs/bundle.md)."""

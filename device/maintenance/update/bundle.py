@@ -1,8 +1,8 @@
-"""A bundle: one file that holds a release for a board. Nothing is unpacked before its signature and every hash are verified (docs/bundle.md).
+"""A bundle: one file with a release for a board. Nothing is unpacked before its signature and every hash are verified (docs/bundle.md).
 
-It is a plain tar whose every byte follows from the manifest, the signatures and the files. So nothing is parsed: the reader
-computes the header that must come next and compares. A link, a device, a path upwards, a sparse or compressed member, a false
-size or anything behind the end differs from what must stand there, whatever a tar program would make of it.
+It is an uncompressed tar whose every byte follows from the manifest, the signatures and the files. So nothing is parsed: the
+reader computes the next header and compares. A link, a device, a path upwards, a sparse or compressed member, a wrong size or
+anything after the end differs from the expected bytes, however a tar program would read it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CHUNK = 1 << 20  # bytes
 
 
 def header(path: str, size: int, executable: bool = False) -> bytes:
-    """The 512-byte POSIX ustar header (IEEE Std 1003.1, pax, "ustar Interchange Format") of a regular file with owner root and mtime 0."""
+    """The 512-byte POSIX ustar header (IEEE Std 1003.1, pax, "ustar Interchange Format") of a regular file, owner root, mtime 0."""
     folder, name = "", path
     if len(path) > 100:
         cut = path.index("/", len(path) - 101)
@@ -60,7 +60,7 @@ class Bundle:
         """Open a bundle and check its signature before any content is interpreted.
 
         Raises:
-            BundleError: missing, no bundle, not signed by a trusted key, of another schema.
+            BundleError: missing, not a bundle, not signed by a trusted key, of another schema.
         """
         try:
             file = path.open("rb")
@@ -78,7 +78,7 @@ class Bundle:
         """Read every byte and compare with the manifest; nothing is written.
 
         Raises:
-            BundleError: a file is changed, missing or too many, or the archive ends early.
+            BundleError: a file is changed, missing or not listed, or the archive ends early.
         """
         self._walk(lambda file: os.fdopen(os.open(os.devnull, os.O_WRONLY), "wb"))
 
@@ -86,7 +86,7 @@ class Bundle:
         """Write manifest, signatures and files into a new folder, each checked again as it is written.
 
         Raises:
-            BundleError: the bundle has changed since `verify`; the folder holds rubbish then.
+            BundleError: the bundle has changed since `verify`; the folder is then not usable.
         """
         folder.mkdir(mode=0o755)
         (folder / MANIFEST).write_bytes(self.manifest.to_bytes())
@@ -120,7 +120,7 @@ def _first(file: BinaryIO, name: str, largest: int) -> bytes:
     size = int(digits, 8) if digits.isdigit() and not set(digits) & set(b"89") else -1
     if not 0 <= size <= largest or block != header(name, size):
         raise BundleError(
-            f"this is no bundle: {name} expected, of at most {largest} bytes; give the .bundle file that `python -m export bundle` wrote",
+            f"this is not a bundle: expected {name}, at most {largest} bytes; give the .bundle file that `python -m export bundle` wrote",
             code="update.no_bundle",
         )
     content = _read(file, size, name)

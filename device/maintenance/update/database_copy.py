@@ -1,4 +1,4 @@
-"""The database across an update: for a release that changes the schema, a copy is kept to go back to while the release is on trial."""
+"""The database during an update: when a release changes its schema, a copy to go back to is kept during the trial."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from urllib.parse import quote
 
 from device.storage.database import TerminalLock, explained
 
-DERIVED = frozenset(  # tables that may be lost by going back: their content is made again or compared elsewhere
+DERIVED = frozenset(  # may be lost by going back: made again, or only about rows of tables that are compared
     ("templates", "audit", "outbox", "targets", "sightings", "sessions", "attempts", "settings", "gallery_version", "identity")
 )
 
 
 def schema_of(database: Path) -> int:
-    """The schema version of a database; 0 if it does not exist yet."""
+    """The schema version of a database, 0 if there is none yet."""
     if not database.exists():
         return 0
     with explained(database), closing(_open(database, "ro")) as connection:
@@ -25,7 +25,7 @@ def schema_of(database: Path) -> int:
 
 
 def keep_copy(database: Path, schema: int) -> Path | None:
-    """Copy the database with mode 600 if a release with this schema would migrate it. Returns the copy."""
+    """Copy the database, with mode 600, if a release with this schema would migrate it. Returns the copy; None: none is needed."""
     if not database.exists() or schema_of(database) >= schema:
         return None
     copy = database.with_name(f"{database.name}.before-update")
@@ -38,7 +38,7 @@ def keep_copy(database: Path, schema: int) -> Path | None:
 
 
 def restore(database: Path, copy: Path) -> bool:
-    """Restore the content of the copy in one transaction. If people or punches were recorded in the meantime, nothing is changed and False is returned.
+    """Restore the content of the copy in one transaction; False, with nothing changed, if people or punches were recorded meanwhile.
 
     Raises:
         StoreError: a terminal runs on the database, or one of the files is damaged.
@@ -57,7 +57,7 @@ def restore(database: Path, copy: Path) -> bool:
 
 
 def _recorded_the_same(before: sqlite3.Connection, now: sqlite3.Connection) -> bool:
-    """Whether nothing was recorded in the meantime: every former table still has the same rows in every former column."""
+    """Whether nothing was recorded meanwhile: in every column that it had, every table that there was has the same rows."""
     for (table,) in before.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT LIKE '\\_%' ESCAPE '\\'"):
         known = {row[1] for row in now.execute(f'PRAGMA table_info("{table}")')}
         columns = ", ".join(f'"{row[1]}"' for row in before.execute(f'PRAGMA table_info("{table}")') if row[1] in known)

@@ -13,16 +13,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 WHEELS, REQUIREMENTS = "wheels", "requirements"  # folders in the bundle; a file REQUIREMENTS/3.11.txt pins each wheel by its hash
-COMPLETE = ".complete"  # marks an environment that is completely on disk
+COMPLETE = ".complete"  # marks an environment once all of it is on the disk
 BOARD_PACKAGES = ("rpi", "jetson")  # targets whose own packages (picamera2, TensorRT) the terminal may use
 
 
 class CannotMake(Exception):
-    """The environment cannot be made; the message has the words of pip or venv."""
+    """The environment cannot be made; the message gives the reason."""
 
 
 def provide(root: Path, wheels: Path, requirements: Path, target: str, sync_tree: Callable[[Path], None]) -> str:
-    """The environment for this Python below `root`, made where it is missing. Returns its name in `root/environments`.
+    """Make the environment for this Python below `root` if it is missing. Returns its name in `root/environments`.
 
     Releases with the same target, Python and pins share one.
 
@@ -36,7 +36,7 @@ def provide(root: Path, wheels: Path, requirements: Path, target: str, sync_tree
     name = f"{version}-{hashlib.sha256(target.encode() + pins.read_bytes()).hexdigest()[:12]}"
     folder = root / "environments" / name
     if not (folder / COMPLETE).exists():
-        shutil.rmtree(folder, ignore_errors=True)  # left by a killed attempt
+        shutil.rmtree(folder, ignore_errors=True)  # left by a call that was killed
         _make(folder, wheels, pins, target in BOARD_PACKAGES)
         sync_tree(folder)
         (folder / COMPLETE).touch()
@@ -45,10 +45,10 @@ def provide(root: Path, wheels: Path, requirements: Path, target: str, sync_tree
 
 
 def _make(folder: Path, wheels: Path, pins: Path, board_packages: bool) -> None:
-    """pip comes with the bundle, so the system needs no ensurepip."""
+    """Make the environment with the pip of the bundle, so that the system needs no ensurepip."""
     pip = next(wheels.glob("pip-*.whl"), None)
     if pip is None:
-        raise CannotMake("the bundle has wheels but not pip's")
+        raise CannotMake("the bundle has wheels, but not that of pip")
     access = ["--system-site-packages"] if board_packages else []
     offline = ["--no-index", "--find-links", str(wheels), "--require-hashes", "--no-cache-dir", "--disable-pip-version-check", "--quiet"]
     # Installed even where the system has the package: a system's update must not change what a release runs with.
@@ -58,5 +58,5 @@ def _make(folder: Path, wheels: Path, pins: Path, board_packages: bool) -> None:
     ):
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
-            words = (done.stderr.strip() or done.stdout.strip()).splitlines()[-3:]
-            raise CannotMake(" ".join(words))
+            lines = (done.stderr.strip() or done.stdout.strip()).splitlines()[-3:]
+            raise CannotMake(" ".join(lines))

@@ -1,4 +1,4 @@
-"""Installs a bundle as the running release, or goes back: verify, stage, switch, examine, start, confirm."""
+"""Make a bundle the running release, or go back: verify, stage, switch, examine, start, confirm."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from device.maintenance.update.signatures import read_trusted
 from device.system import hardware
 from device.system.systemd import Service
 
-PROGRAM = "clockface.py"  # in each release: runs it from wherever it lies
-DOCTOR_SECONDS = 300.0  # includes the time in which a Raspberry Pi 4 measures its models
+PROGRAM = "clockface.py"  # in each release: runs it from any folder
+DOCTOR_SECONDS = 300.0  # a Raspberry Pi 4 measures its models within this time
 SPARE = 200_000_000  # bytes that stay free on the disk
 BOARDS = {"rpi": "Raspberry Pi", "jetson": "NVIDIA"}  # target -> what the device tree calls it
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Host:
-    """What decides whether a bundle fits."""
+class Board:
+    """The properties of a board that decide whether a bundle fits."""
 
     machine: str  # of the Python that runs, such as aarch64
     model: str  # from the device tree; empty where there is none
@@ -45,19 +45,20 @@ class Host:
         return cls(machine, hardware.board(), f"{sys.version_info.major}.{sys.version_info.minor}")
 
 
-def check_fits(manifest: Manifest, board: Host, current: Manifest | None, database: Path, older: bool = False) -> None:
+def check_fits(manifest: Manifest, board: Board, current: Manifest | None, database: Path, older: bool = False) -> None:
     """Check that a bundle is for this board and not older than the release in force.
 
     Raises:
         BundleError: it is for another board or Python, built before the release in force, or its store is older than the database.
     """
     machine = TARGETS[manifest.target]
-    name = next((target for target, words in BOARDS.items() if words.lower() in board.model.lower()), "")
+    name = next((target for target, vendor in BOARDS.items() if vendor.lower() in board.model.lower()), "")
     if machine not in ("", board.machine) or (name and manifest.target in BOARDS and manifest.target != name):
-        raise BundleError(f"bundle: for {manifest.target}, this is {board.model or board.machine}; fetch the bundle for this board", code="update.board")
+        raise BundleError(f"bundle: made for {manifest.target}, this is {board.model or board.machine}; fetch the bundle for this board", code="update.board")
     if manifest.python and board.python not in manifest.python:
         raise BundleError(
-            f"bundle: has wheels for Python {', '.join(manifest.python)}, this is {board.python}; build it with --python {board.python}", code="update.python"
+            f"bundle: it has wheels for Python {', '.join(manifest.python)}, this is Python {board.python}; build it with --python {board.python}",
+            code="update.python",
         )
     if current is not None and manifest.built < current.built and not older:
         raise BundleError(
@@ -65,7 +66,7 @@ def check_fits(manifest: Manifest, board: Host, current: Manifest | None, databa
             code="update.older",
         )
     if (version := database_copy.schema_of(database)) > manifest.database_schema:
-        raise BundleError(f"bundle: its store knows schema {manifest.database_schema}, {database} has {version}; take a newer bundle", code="update.schema")
+        raise BundleError(f"bundle: its store supports schema {manifest.database_schema}, {database} has {version}; take a newer bundle", code="update.schema")
 
 
 def stage(bundle: Bundle, folder: Path, installation: Installation) -> None:
@@ -79,7 +80,7 @@ def stage(bundle: Bundle, folder: Path, installation: Installation) -> None:
 
 
 def environment(release: Path, manifest: Manifest, installation: Installation) -> str:
-    """Where the Python environment of a staged release is: made from its wheels, which are not kept, or the one that runs here."""
+    """The path of a staged release's Python environment: made from its wheels, which are then removed, or the running one."""
     if not manifest.python:
         return str(Path(sys.prefix).resolve())
     wheels = release / environments.WHEELS
@@ -114,7 +115,7 @@ def install(installation: Installation, path: Path, database: Path, *, older: bo
 
 
 def switch(installation: Installation, release: str, database: Path, service: Service | None, say: Say) -> bool:
-    """Switch to a release on disk, examine it and start it; go back if one of these fails. Returns whether the release stays.
+    """Switch to a release on disk, examine it and start it; go back if one of these fails. Returns whether it stays.
 
     Without a service the release stays on trial until the terminal has been started by hand and confirms it.
     """
@@ -132,27 +133,27 @@ def switch(installation: Installation, release: str, database: Path, service: Se
         if service is not None or installation.named("proven") is None:
             confirm(installation, say)
         else:
-            say(f"{release} is on trial: start the terminal; it is kept once the first picture has gone through it")
+            say(f"{release} is on trial: start the terminal; it is kept once it has processed its first picture")
         return True
     say(f"{release} is not kept: {fault}")
     if service is not None:
         service.stop()
     put_back(installation, say)
-    if service is not None and installation.named("current") and (worse := service.restart()):
-        say(f"the release before does not start either: {worse}")
+    if service is not None and installation.named("current") and (second_fault := service.restart()):
+        say(f"the previous release does not start either: {second_fault}")
     return False
 
 
 def new_faults(before: Mapping[str, str] | None, after: Mapping[str, str]) -> str | None:
-    """Faults that only the new release has, as text; faults of the machine itself are no reason to go back."""
-    fresh = [f"{check}: {words}" for check, words in after.items() if before is None or check not in before]
-    return f"its doctor says: {'; '.join(fresh)}" if fresh else None
+    """Faults that a release has and the previous one has not, as text; a fault of the machine itself is no reason to go back."""
+    new = [f"{check}: {fault}" for check, fault in after.items() if before is None or check not in before]
+    return f"its doctor reports {'; '.join(new)}" if new else None
 
 
 def examine(release: Path, database: Path) -> dict[str, str]:
-    """Run the doctor of a release with its own code and Python; returns check -> fault, empty if there is none.
+    """Run the doctor of a release with its own code and Python; returns check -> what is wrong, empty if nothing is.
 
-    The camera is left out: the terminal that still runs holds it. The first start shows whether it works.
+    The camera is left out: the running terminal still uses it. The first start shows whether it works.
     """
     command = [str(release / ".venv/bin/python3"), str(release / PROGRAM), "doctor", "--skip", "camera", "--db", str(database), "--json"]
     try:
@@ -162,11 +163,11 @@ def examine(release: Path, database: Path) -> dict[str, str]:
     except (OSError, subprocess.TimeoutExpired) as error:
         return {"doctor": f"does not run ({error})"}
     except (ValueError, KeyError, TypeError):
-        return {"doctor": f"does not end well ({' '.join(done.stderr.strip().splitlines()[-1:]) or f'exit {done.returncode}'})"}
+        return {"doctor": f"gives no report ({' '.join(done.stderr.strip().splitlines()[-1:]) or f'exit {done.returncode}'})"}
 
 
 def confirm(installation: Installation, say: Say, keep: int = 3) -> None:
-    """Confirm the release on trial."""
+    """End the trial and keep its release."""
     trial = installation.trial()
     if trial is None:
         return
@@ -179,7 +180,7 @@ def confirm(installation: Installation, say: Say, keep: int = 3) -> None:
 
 
 def guard(installation: Installation, say: Say) -> None:
-    """Called before each start: end the trial of a release that was started too often without being confirmed."""
+    """To be called before each start: go back if the release on trial was started too often without being confirmed."""
     trial = installation.trial()
     if trial is None or installation.named("proven") is None:
         return
@@ -191,12 +192,12 @@ def guard(installation: Installation, say: Say) -> None:
 
 
 def put_back(installation: Installation, say: Say) -> None:
-    """End a failed trial: restore the proven release and its database."""
+    """End a failed trial: the proven release, and a database that it can read, are in force again."""
     trial = installation.trial()
     if trial is None:
         return
     if trial.copy and not database_copy.restore(Path(trial.database), Path(trial.copy)):
-        say(f"{trial.release} has changed people or punches meanwhile: it stays, for the release before cannot read this database")
+        say(f"people or punches have changed under {trial.release}: it stays, since the previous release cannot read this database")
         installation.confirm()
         return
     proven = installation.go_back()
@@ -206,7 +207,7 @@ def put_back(installation: Installation, say: Say) -> None:
 
 
 def rollback(installation: Installation, database: Path, service: Service | None, say: Say) -> bool:
-    """Go back on purpose: end the trial, or take the release that was proven before."""
+    """Go back on request: end the trial, or switch to the release that was proven before."""
     if installation.on_trial:
         if service is not None:
             service.stop()
@@ -218,7 +219,7 @@ def rollback(installation: Installation, database: Path, service: Service | None
     manifest, version = read_manifest(installation.path(previous)), database_copy.schema_of(database)
     if manifest is not None and version > manifest.database_schema:
         raise ReleaseError(
-            f"{previous} knows database schema {manifest.database_schema}, {database} has {version}: install a newer bundle instead", code="release.schema"
+            f"{previous} supports database schema {manifest.database_schema}, {database} has {version}: install a newer bundle instead", code="release.schema"
         )
     return switch(installation, previous, database, service, say)
 
@@ -229,7 +230,7 @@ def clean_environment() -> dict[str, str]:
 
 
 def as_owner_of(database: Path) -> dict[str, Any]:
-    """Arguments for `subprocess.run` to run as the owner of the data, if root updates for a service user."""
+    """Arguments that let `subprocess.run` run as the owner of the data, when root updates for a service user."""
     place = next(path for path in (database, *database.absolute().parents) if path.exists())
     owner = place.stat().st_uid
     if os.geteuid() != 0 or owner == 0:

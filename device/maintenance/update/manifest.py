@@ -1,4 +1,4 @@
-"""The manifest of a bundle: schema, version, target and the sha256 of every file. It is the signed part."""
+"""The manifest of a bundle: schema, version, target and the sha256 of every file; the part that is signed."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class BundledFile:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The signed list of a bundle."""
+    """The manifest of a bundle."""
 
     version: str  # of the program, such as 0.2.0
     built: int  # s since the epoch: of the commit, so that the same commit gives the same bytes
@@ -81,7 +81,7 @@ class Manifest:
         if clash := folders & set(paths):
             raise BundleError(f"bundle: {min(clash)} is a file and a folder", code="update.files")
         if (total := sum(file.size for file in self.files)) > LARGEST_RELEASE:
-            raise BundleError(f"bundle: {total} bytes in all, at most {LARGEST_RELEASE} are taken", code="update.files")
+            raise BundleError(f"bundle: {total} bytes in all, at most {LARGEST_RELEASE} are allowed", code="update.files")
 
     @property
     def release_id(self) -> str:
@@ -89,7 +89,7 @@ class Manifest:
         return f"{self.version}-{hashlib.sha256(self.to_bytes()).hexdigest()[:12]}"
 
     def to_bytes(self) -> bytes:
-        """The canonical form that is signed: sorted keys, no spaces, ASCII."""
+        """The canonical form, which is signed: sorted keys, no spaces, ASCII."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":")).encode("ascii")
 
     @classmethod
@@ -97,7 +97,7 @@ class Manifest:
         """Read a manifest.
 
         Raises:
-            BundleError: another schema, an unknown or missing field, or not the one form.
+            BundleError: another schema, an unknown or missing field, or not the canonical form.
         """
         try:
             fields: dict[str, Any] = json.loads(data)
@@ -106,9 +106,9 @@ class Manifest:
             raise BundleError("bundle: the manifest cannot be read; build the bundle again with `python -m export bundle`", code="update.manifest") from error
         if kind != FORMAT or schema != BUNDLE_SCHEMA:
             older = isinstance(schema, int) and schema < BUNDLE_SCHEMA
-            remedy = "build it again with this version of Clockface" if older else "update the device to a version between first"
+            remedy = "build it again with this version of Clockface" if older else "update the device to an intermediate version first"
             raise BundleError(
-                f"bundle: format {kind!a:.40} schema {schema!a:.40}, this device takes {FORMAT!r} schema {BUNDLE_SCHEMA}; {remedy}", code="update.format"
+                f"bundle: format {kind!a:.40} schema {schema!a:.40}, this device accepts {FORMAT!r} schema {BUNDLE_SCHEMA}; {remedy}", code="update.format"
             )
         try:
             files = tuple(BundledFile(**file) for file in fields.pop("files"))
@@ -116,5 +116,5 @@ class Manifest:
         except (TypeError, KeyError) as error:
             raise BundleError(f"bundle: the manifest has other fields than schema {BUNDLE_SCHEMA} ({error})", code="update.manifest") from error
         if manifest.to_bytes() != data:
-            raise BundleError("bundle: the manifest is not in the canonical form that is signed", code="update.manifest")
+            raise BundleError("bundle: the manifest is not in its canonical form", code="update.manifest")
         return manifest

@@ -1,13 +1,13 @@
-"""An installation: releases side by side, and links that select one; every change is one rename.
+"""An installation: releases side by side and links that say which one is in force; every change is one rename.
 
-    releases/ID/    a whole release, never changed
-    current      -> the release that starts
-    proven       -> the last one that started well; while `current` is another, that one is on trial
-    previous     -> the one that was proven before
-    clockface    -> the proven release's launcher: what people and the service call
-    trial.json      how often the release on trial was started
-    trusted/        public keys of those whose bundles are installed
-    environments/   Python environments, shared by releases with the same requirements
+releases/ID/    a complete release, never changed
+current      -> the release that starts
+proven       -> the last one that started well; if `current` is another, that one is on trial
+previous     -> the one that was proven before
+clockface    -> the proven release's launcher: what people and the service call
+trial.json      how often the release on trial was started
+trusted/        public keys whose bundles are installed
+environments/   Python environments, shared by releases with the same requirements
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from device.maintenance.update.manifest import MANIFEST, BundleError, Manifest
 from device.system.files import Disk
 from device.system.locks import FileLock
 
-LAUNCHER = "clockface"  # in each release; in the installation a link to the proven one's
-STARTS = 3  # starts of a release on trial before it must be healthy
+LAUNCHER = "clockface"  # in each release; in the installation a link to that of the proven one
+STARTS = 3  # starts of a release on trial that may fail before it is given up
 
 
 class ReleaseError(ClockfaceError):
-    """The installation cannot do what it was asked."""
+    """An operation on the installation failed; the message says what to do."""
 
     code = "release"
 
 
 @dataclass(frozen=True)
-class TrialRelease:
+class Trial:
     """The release on trial."""
 
     release: str
     starts: int = 0
-    database: str = ""  # copied before the switch, where the release changes its schema
+    database: str = ""  # copied before the switch if the release changes its schema
     copy: str = ""
 
 
@@ -56,7 +56,7 @@ class Release:
 
 
 class Installation:
-    """The folder of an installation; made where it is missing."""
+    """The folder of an installation; made if it is missing."""
 
     def __init__(self, root: Path, disk: Disk | None = None) -> None:
         self.root = root.absolute()
@@ -76,7 +76,7 @@ class Installation:
 
     @contextmanager
     def changing(self) -> Iterator[None]:
-        """Exclusive access to the installation; leftovers of a killed process are removed first."""
+        """Lock the installation for changes by one process; what a killed process left is removed first."""
         try:
             for folder in (self.root, self.root / RELEASES, self.trusted):
                 folder.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ class Installation:
             yield
 
     def named(self, link: str) -> str | None:
-        """The release that `current`, `proven` or `previous` points to; None if there is none or it is no longer on disk."""
+        """The release that `current`, `proven` or `previous` points to; None if there is none, or it is no longer on disk."""
         place = self.root / link
         return Path(os.readlink(place)).name if place.is_symlink() and place.is_dir() else None
 
@@ -103,7 +103,7 @@ class Installation:
         return current if current != self.named("proven") else None
 
     def releases(self) -> list[Release]:
-        """All complete releases, newest build first."""
+        """All complete releases, the newest build first."""
         current, proven, previous = (self.named(link) for link in ("current", "proven", "previous"))
         states = {previous: "previous", proven: "proven", current: "current" if current == proven else "on trial"}
         folders = (self.root / RELEASES).glob("[!.]*")
@@ -112,7 +112,7 @@ class Installation:
 
     def add(self, release: str, fill: Callable[[Path], None]) -> None:
         """Add a release: filled under a temporary name, flushed, then renamed."""
-        staging = self.root / RELEASES / f".staging-{release}"  # as deep as a release, so that its relative links hold already
+        staging = self.root / RELEASES / f".staging-{release}"  # as deep as a release, so that its relative links are valid already
         try:
             fill(staging)
             self.disk.sync_tree(staging)
@@ -124,13 +124,13 @@ class Installation:
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
-    def start_trial(self, trial: TrialRelease) -> None:
-        """Select a release for the next start; unless it is confirmed, the proven one returns."""
+    def start_trial(self, trial: Trial) -> None:
+        """Make a release current, on trial: unless it is confirmed, the proven one becomes current again."""
         self._write_trial(trial)
         self._point("current", trial.release)
 
-    def trial(self) -> TrialRelease | None:
-        """The current trial with its number of starts; None if there is none."""
+    def trial(self) -> Trial | None:
+        """The current trial with its number of starts; None: no release is on trial."""
         release = self.on_trial
         if release is None:
             return None
@@ -147,7 +147,7 @@ class Installation:
         return counted
 
     def confirm(self) -> str | None:
-        """Mark the release on trial as proven and the former one as previous. Returns its id; None without a trial."""
+        """Make the release on trial the proven one, and the one before the previous. Returns its id; None: no trial."""
         release, before = self.on_trial, self.named("proven")
         if release is None:
             return None
@@ -159,7 +159,7 @@ class Installation:
         return release
 
     def go_back(self) -> str | None:
-        """Select the proven release again; returns None if there is none, and then nothing starts."""
+        """Make the proven release current again; None: there is none, and no release is current."""
         proven = self.named("proven")
         if proven is not None:
             self._point("current", proven)
@@ -169,10 +169,10 @@ class Installation:
         return proven
 
     def remove(self, release: str) -> None:
-        """Remove a release. It is renamed first, so that a half removed one is never taken for complete."""
-        gone = self.root / RELEASES / f".gone-{release}"
-        self.disk.rename(self.path(release), gone)
-        shutil.rmtree(gone, ignore_errors=True)
+        """Remove a release; it is renamed first, so that an incomplete one is never taken for a release."""
+        renamed = self.root / RELEASES / f".gone-{release}"
+        self.disk.rename(self.path(release), renamed)
+        shutil.rmtree(renamed, ignore_errors=True)
 
     def prune(self, keep: int) -> list[str]:
         """Remove old releases except those in use and the newest `keep`; returns their ids."""
@@ -193,7 +193,7 @@ class Installation:
 
 
 def read_manifest(release: Path) -> Manifest | None:
-    """The manifest of a release on disk; None where this program cannot read it."""
+    """The manifest of a release on disk; None if this program cannot read it."""
     try:
         return Manifest.from_bytes((release / MANIFEST).read_bytes())
     except (OSError, BundleError):

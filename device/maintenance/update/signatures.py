@@ -1,4 +1,4 @@
-"""Trusted signing keys: Ed25519 public keys in a folder, one PEM file each (RFC 8032, RFC 8410)."""
+"""The keys whose bundles this device installs: Ed25519 public keys in a folder, one PEM file each (RFC 8032, RFC 8410)."""
 
 from __future__ import annotations
 
@@ -34,16 +34,14 @@ def read_public_key(path: Path) -> Ed25519PublicKey:
     try:
         key = load_pem_public_key(path.read_bytes())
     except (OSError, ValueError, UnsupportedAlgorithm) as error:
-        raise BundleError(
-            f"{path} is no public key that can be read; give the .pub file that `python -m export keygen` wrote", code="update.key_file"
-        ) from error
+        raise BundleError(f"{path} is not a readable public key; give the .pub file that `python -m export keygen` wrote", code="update.key_file") from error
     if not isinstance(key, Ed25519PublicKey):
         raise BundleError(f"{path} is a key of another kind; an Ed25519 public key is needed (`python -m export keygen`)", code="update.key_file")
     return key
 
 
 def read_trusted(folder: Path) -> dict[str, Ed25519PublicKey]:
-    """Key id -> key, of every .pub file in the folder. A file that cannot be read is an error and is not skipped.
+    """key id -> key, of every .pub file in the folder. A key that cannot be read is an error; it is never skipped.
 
     Raises:
         BundleError: there is none, or one of them is not readable.
@@ -55,28 +53,28 @@ def read_trusted(folder: Path) -> dict[str, Ed25519PublicKey]:
 
 
 def check_signatures(signed: bytes, signatures: bytes, trusted: Mapping[str, Ed25519PublicKey]) -> str:
-    """The id of the trusted key that signed.
+    """Check the signatures of a manifest; returns the id of a trusted key that signed it.
 
     Args:
         signed: the manifest.
         signatures: JSON object, key id -> signature in hex.
 
     Raises:
-        BundleError: unsigned, signed by others only, or a signature in the name of a trusted key does not hold.
+        BundleError: unsigned, signed only by other keys, or a signature of a trusted key is not valid.
     """
     try:
-        found = {name: bytes.fromhex(text) for name, text in json.loads(signatures).items()}
+        signature_of = {name: bytes.fromhex(text) for name, text in json.loads(signatures).items()}
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise BundleError("bundle: its signatures cannot be read; build it again with `python -m export bundle`", code="update.signature") from error
-    known: list[str] = [name for name in found if name in trusted]
+    known: list[str] = [name for name in signature_of if name in trusted]
     if not known:
-        by = ", ".join(f"{name:.16}" for name in sorted(found)[:4]) or "nobody"
-        raise BundleError(f"bundle: signed by {by!a}, trusted are {', '.join(sorted(trusted))}; nothing was unpacked", code="update.not_trusted")
+        by = ", ".join(f"{name:.16}" for name in sorted(signature_of)[:4]) or "nobody"
+        raise BundleError(f"bundle: signed by {by!a}, trusted keys are {', '.join(sorted(trusted))}; nothing was unpacked", code="update.not_trusted")
     for name in known:
         try:
-            trusted[name].verify(found[name], signed)
+            trusted[name].verify(signature_of[name], signed)
         except InvalidSignature as error:
             raise BundleError(
-                f"bundle: the signature of key {name} does not hold: it was changed after signing; nothing was unpacked", code="update.signature"
+                f"bundle: the signature of key {name} is not valid: the bundle was changed after signing; nothing was unpacked", code="update.signature"
             ) from error
     return known[0]

@@ -39,7 +39,7 @@ def sealed(database: Path, tmp_path: Path) -> Path:
     return target
 
 
-def test_what_is_backed_up_comes_back(database: Path, sealed: Path, tmp_path: Path) -> None:
+def test_a_backup_is_restored(database: Path, sealed: Path, tmp_path: Path) -> None:
     assert sealed.stat().st_mode & 0o777 == 0o600 and b"SQLite" not in sealed.read_bytes()
     other = tmp_path / "elsewhere" / "clockface.db"
     other.parent.mkdir()
@@ -59,7 +59,7 @@ def test_a_backup_is_made_while_others_write(database: Path, tmp_path: Path) -> 
     assert backup.stage(tmp_path / "live.backup", PASSPHRASE, database).people == 1
 
 
-def test_the_database_before_is_kept(database: Path, sealed: Path) -> None:
+def test_the_previous_database_is_kept(database: Path, sealed: Path) -> None:
     with Store.open(database) as store:
         store.add_person("later")
     backup.stage(sealed, PASSPHRASE, database)
@@ -70,7 +70,7 @@ def test_the_database_before_is_kept(database: Path, sealed: Path) -> None:
         assert [person.name for person in store.people()] == ["A", "later"]
 
 
-def test_the_configuration_comes_back_beside_the_database(database: Path, tmp_path: Path) -> None:
+def test_the_configuration_is_restored_beside_the_database(database: Path, tmp_path: Path) -> None:
     file = tmp_path / "own.toml"
     file.write_text("[camera]\nrate = 20\n")
     backup.create(database, file, tmp_path / "c.backup", PASSPHRASE)

@@ -1,4 +1,4 @@
-"""Punches on an unset clock get their true time once it is known; jumps and zones are noticed; nothing is changed in place."""
+"""Punches on an unset clock get their true time once it is known; jumps and zone changes are detected; nothing is changed in place."""
 
 from __future__ import annotations
 
@@ -46,34 +46,34 @@ def test_punches_of_this_start_get_their_true_time(store: Store) -> None:
     for ago in (3600.0, 1800.5):
         record(store, ago)
     before = store.punches()
-    said = Repair().run(store, NOW, ClockState(True, "b1", UP))
-    assert said == ["2 punches that were recorded before the clock was set got their true time as corrections"]
+    lines = Repair().run(store, NOW, ClockState(True, "b1", UP))
+    assert lines == ["2 punches that were recorded before the clock was set got their true time as corrections"]
     assert counting(store) == pytest.approx([NOW - 3600.0, NOW - 1800.5], abs=0.002)
     assert store.punches() == before and all(store.verify_chain(table).ok for table in ("punches", "corrections", "audit"))
     with store.reading() as db:
         assert [row[0] for row in db.execute("SELECT corrected_by FROM corrections")] == [BY] * 2
         assert [row[0] for row in db.execute("SELECT action FROM audit ORDER BY id DESC LIMIT 2")] == ["punch time repaired"] * 2
-    assert store.outbox.summary()[0].waiting == 4  # the connected systems hear of it
+    assert store.outbox.summary()[0].waiting == 4  # the connected systems get it too
     assert Repair().run(store, NOW + 60, ClockState(True, "b1", UP + 60_000)) == []  # once
 
 
-def test_what_is_left_alone(store: Store) -> None:
+def test_punches_that_are_left_alone(store: Store) -> None:
     record(store, 100.0, synchronised=True)  # the clock was right
-    record(store, 200.0, boot="b0")  # another start: nobody knows
-    record(store, 300.0, error=1.0)  # near enough
+    record(store, 200.0, boot="b0")  # another start: its true time is unknown
+    record(store, 300.0, error=1.0)  # within the tolerance
     corrected = record(store, 400.0)
     store.correct(1, corrected, LastPunch(5.0, "in"), "she told us", "hr")
     assert Repair().run(store, NOW, ClockState(True, "b1", UP)) == []
     assert len(counting(store)) == 4 and 5.0 in counting(store)
 
 
-def test_as_long_as_the_clock_is_not_set_nothing_is_done(store: Store) -> None:
+def test_nothing_is_done_while_the_clock_is_not_set(store: Store) -> None:
     record(store, 100.0)
     repair = Repair()
     assert repair.run(store, NOW - LATE, ClockState(False, "b1", UP)) == []
     assert len(repair.run(store, NOW, ClockState(True, "b1", UP))) == 1
     record(store, 50.0)
-    assert len(repair.run(store, NOW, ClockState(True, "b1", UP))) == 1  # what came in between
+    assert len(repair.run(store, NOW, ClockState(True, "b1", UP))) == 1  # the one recorded in between
 
 
 def test_a_repaired_punch_decides_by_its_true_time(store: Store) -> None:
@@ -83,7 +83,7 @@ def test_a_repaired_punch_decides_by_its_true_time(store: Store) -> None:
     assert last is not None and (last.occurred_at, last.direction) == (pytest.approx(NOW - 3600.0, abs=0.002), "in")
 
 
-def test_a_repair_that_is_held_up_is_tried_again(store: Store) -> None:
+def test_a_repair_of_a_locked_database_is_tried_again(store: Store) -> None:
     record(store, 3600.0)
     repair, clock = Repair(), ClockState(True, "b1", UP)
     with closing(sqlite3.connect(store.path, isolation_level=None)) as other, Store.open(store.path, StoreSettings(busy_timeout_ms=100)) as impatient:
@@ -96,7 +96,7 @@ def test_a_repair_that_is_held_up_is_tried_again(store: Store) -> None:
 
 
 def test_a_clock_that_ran_free_for_weeks_is_not_made_wrong(store: Store) -> None:
-    """Set once, 30 days without a server, 20 ppm fast: what is computed back over 29 days is less sure than the clock was."""
+    """Set once, 30 days without a server, 20 ppm fast: a time computed back over 29 days is less certain than the clock was."""
     days, drift = 86400.0, 20e-6
     elapsed = 29 * days
     clock = ClockState(False, "b1", round(1 * days * (1 + drift) * 1000))
@@ -104,7 +104,7 @@ def test_a_clock_that_ran_free_for_weeks_is_not_made_wrong(store: Store) -> None
     assert Repair().run(store, NOW, ClockState(True, "b1", round(30 * days * (1 + drift) * 1000))) == []
 
 
-def test_a_locked_period_is_not_changed_and_that_is_said(store: Store) -> None:
+def test_a_locked_period_is_not_changed_and_the_punch_is_reported(store: Store) -> None:
     record(store, 3600.0)
     at = round((NOW - 3600.0 - LATE) * 1000)
     with store.transaction() as db:
@@ -118,7 +118,7 @@ def test_a_locked_period_is_not_changed_and_that_is_said(store: Store) -> None:
 def test_jumps_and_zones() -> None:
     watch = ClockWatch()
     assert watch.look(NOW, 100.0, "Europe/Berlin") == []
-    assert watch.look(NOW + 10.4, 110.0, "Europe/Berlin") == []  # a clock being drawn to the right time
+    assert watch.look(NOW + 10.4, 110.0, "Europe/Berlin") == []  # a clock that is slewed to the right time
     [jump] = watch.look(NOW + 3620.4, 120.0, "Europe/Berlin")
     assert jump.action == "clock jumped" and jump.details["seconds"] == 3600.0
     [back] = watch.look(NOW + 30.4, 130.0, "Europe/Berlin")
@@ -133,7 +133,7 @@ def test_the_zone_is_read_from_the_system(tmp_path: Path, monkeypatch: pytest.Mo
     assert zone_name(tmp_path / "localtime") == "Europe/Berlin" and zone_name(tmp_path / "none") == "unknown"
 
 
-def test_what_no_clock_can_tell_is_listed_for_people(store: Store) -> None:
+def test_punches_whose_time_cannot_be_computed_are_listed(store: Store) -> None:
     early, other = record(store, 5000.0, boot="b0"), record(store, 4000.0, boot="b0")
     record(store, 3000.0, synchronised=True, boot="b0")
     record(store, 100.0)  # of this start: it is computed

@@ -1,4 +1,4 @@
-"""Each check on a sound and an unsound machine; the database is never changed by being looked at."""
+"""Each check on a sound and a faulty machine; a check never changes the database."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def database(tmp_path: Path) -> Path:
     return path
 
 
-def test_database_in_order(database: Path) -> None:
+def test_a_sound_database(database: Path) -> None:
     finding = check_database(database)
     assert finding.state == "ok" and "2 people, 0 punches" in finding.words
     assert doctor.count_templates(database) == 2
 
 
-def test_looking_changes_nothing(database: Path) -> None:
+def test_a_check_changes_nothing(database: Path) -> None:
     os.chmod(database, 0o644)
     before = database.read_bytes(), database.stat().st_mode, database.stat().st_mtime_ns
     finding = check_database(database)
@@ -53,7 +53,7 @@ def test_looking_changes_nothing(database: Path) -> None:
     assert (database.read_bytes(), database.stat().st_mode, database.stat().st_mtime_ns) == before
 
 
-def test_no_database_is_not_made(tmp_path: Path) -> None:
+def test_a_missing_database_is_not_made(tmp_path: Path) -> None:
     finding = check_database(tmp_path / "none.db")
     assert finding.state == "warning" and "enrol" in finding.words
     assert list(tmp_path.iterdir()) == []
@@ -148,17 +148,17 @@ def checks(operating_points: tuple[OperatingPoint, ...], people: int) -> tuple[d
 
 def test_artefact_card_and_provider_load_the_model_once() -> None:
     point = OperatingPoint(100, Settings().decision.fpir, 0.4567, 0.44, 0.47, "measured", "made up for this test")
-    brain, loads = checks((point,), 30)
-    assert "threshold 0.457 for up to 100 templates" in brain.check_card().words
-    assert brain.check_artefact().words.startswith("small-int8; one crop")
-    assert brain.check_provider().words == "cpu (cuda: not in this onnxruntime)"
+    embedder_checks, loads = checks((point,), 30)
+    assert "threshold 0.457 for up to 100 templates" in embedder_checks.check_card().words
+    assert embedder_checks.check_artefact().words.startswith("small-int8; one crop")
+    assert embedder_checks.check_provider().words == "cpu (cuda: not in this onnxruntime)"
     assert len(loads) == 1
 
 
-def test_card_without_a_threshold_for_so_many() -> None:
+def test_a_card_without_a_threshold_for_so_many_templates() -> None:
     point = OperatingPoint(100, Settings().decision.fpir, 0.4567, 0.44, 0.47, "measured", "made up for this test")
-    brain, _ = checks((point,), 101)
-    finding = doctor.guarded("card", brain.check_card)
+    embedder_checks, _ = checks((point,), 101)
+    finding = doctor.guarded("card", embedder_checks.check_card)
     assert finding.state == "FAULT" and "101 people" in finding.words
 
 
@@ -167,8 +167,9 @@ def test_an_embedder_that_does_not_load_is_a_fault(error: Exception) -> None:
     def load() -> Any:
         raise error
 
-    brain = doctor.EmbedderChecks(Settings(), load, lambda: 1)
-    assert [doctor.guarded(name, check).state for name, check in (("card", brain.check_card), ("provider", brain.check_provider))] == ["FAULT"] * 2
+    embedder_checks = doctor.EmbedderChecks(Settings(), load, lambda: 1)
+    pair = (("card", embedder_checks.check_card), ("provider", embedder_checks.check_provider))
+    assert [doctor.guarded(name, check).state for name, check in pair] == ["FAULT"] * 2
 
 
 def test_command(database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -189,7 +190,7 @@ def test_command(database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 @pytest.mark.parametrize("version", range(1, SCHEMA_VERSION))
 def test_a_database_that_waits_for_its_migration_is_no_fault(version: int, tmp_path: Path) -> None:
-    """An update asks the new release's doctor before the first start migrates the database: a fault would put every such update back."""
+    """An update runs the new release's doctor before its first start migrates the database: a fault would undo every such update."""
     path = tmp_path / "old.db"
     db = Database(path, execute_plugins=False)
     MIGRATIONS.apply(db, stop_before=[migration.name for migration in MIGRATIONS.pending(db)][version])
@@ -223,11 +224,11 @@ def test_keys(database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     content = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in place.iterdir()}
     found()
     assert {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in place.iterdir()} == content
-    for wide in (place, place / "device.key"):
-        before = wide.stat().st_mode
-        wide.chmod(0o755)
-        assert found()[0] == "warning" and str(wide) in found()[1] and wide.stat().st_mode & 0o777 == 0o755
-        wide.chmod(before)
+    for exposed in (place, place / "device.key"):
+        before = exposed.stat().st_mode
+        exposed.chmod(0o755)
+        assert found()[0] == "warning" and str(exposed) in found()[1] and exposed.stat().st_mode & 0o777 == 0o755
+        exposed.chmod(before)
     (place / "device.key").write_bytes(bytes(32))
     assert found()[0] == "FAULT" and "is not the key" in found()[1] and "put it back" in found()[1]
     (place / "device.key").unlink()

@@ -1,4 +1,4 @@
-"""Retention: what is older than the policy goes, what is younger stays, the report and the audit say so."""
+"""Retention: what is older than the policy is removed, the rest stays; the report and the audit state it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_nothing_is_removed_without_a_policy(store: Store) -> None:
     assert count(store, "SELECT count(*) FROM sightings") == 2 and count(store, "SELECT count(crop) FROM templates") == 6
 
 
-def test_what_is_older_goes_and_is_reported(store: Store) -> None:
+def test_older_data_is_removed_and_reported(store: Store) -> None:
     assert apply(store, RetentionSettings(sightings_days=30, crops_days=365), NOW) == ["retention: removed 1 sightings, 6 enrolment crops"]
     assert count(store, "SELECT count(*) FROM sightings") == 1 and len(store.templates("m1").ids) == 6 and store.kept_crops(1) == []
     assert count(store, "SELECT count(*) FROM audit WHERE action = 'retention applied'") == 1 and store.verify_chain("audit").ok
@@ -47,7 +47,7 @@ def test_what_is_older_goes_and_is_reported(store: Store) -> None:
     assert apply(store, RetentionSettings(crops_days=500), NOW) == []
 
 
-def test_templates_of_inactive_people_go_after_their_last_punch(store: Store) -> None:
+def test_templates_of_inactive_people_are_removed_some_time_after_their_last_punch(store: Store) -> None:
     store.record_punch(PunchDraft(3, NOW - 10 * DAY, "in", "kiosk", "manual", ClockState(True, "b", 1)))
     for person in (2, 3):
         store.deactivate(person)
@@ -56,6 +56,6 @@ def test_templates_of_inactive_people_go_after_their_last_punch(store: Store) ->
         assert [row[0] for row in raw.execute("SELECT DISTINCT person_id FROM templates ORDER BY 1")] == [1, 3]
 
 
-def test_somebody_just_deactivated_keeps_theirs(store: Store) -> None:
+def test_a_person_just_deactivated_keeps_their_templates(store: Store) -> None:
     store.deactivate(2)
     assert apply(store, RetentionSettings(inactive_days=90), time.time() + 10 * DAY) == []

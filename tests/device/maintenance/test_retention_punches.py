@@ -1,4 +1,4 @@
-"""Punches removed by policy: who else is kept, what the chain still proves, and what it does not let pass."""
+"""Punches removed by policy: what is kept, what the chain still proves, and which forgeries it detects."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def rows(store: Store, sql: str) -> list[Any]:
         return [row[0] if len(row) == 1 else tuple(row) for row in db.execute(sql).fetchall()]
 
 
-def test_what_is_older_goes_and_the_chain_stays_whole(store: Store) -> None:
+def test_older_punches_are_removed_and_the_chain_stays_intact(store: Store) -> None:
     old = [punch(store, 1, 800 - number) for number in range(5)]
     kept = [punch(store, 2, days) for days in (700, 30, 1)]
     before = store.verify_chain()
@@ -59,7 +59,7 @@ def test_what_is_older_goes_and_the_chain_stays_whole(store: Store) -> None:
     assert whole(store)
 
 
-def test_of_erased_people_by_policy_only(store: Store) -> None:
+def test_punches_of_erased_people_are_removed_by_policy_only(store: Store) -> None:
     for days in (3, 2, 1):
         punch(store, 1, days), punch(store, 2, days)
     store.erase(1)
@@ -77,7 +77,7 @@ def test_the_newest_row_waits_for_another(store: Store) -> None:
     assert apply(store, policy, NOW) == ["retention: removed 1 punches"] and whole(store)
 
 
-def test_what_a_connected_system_has_not_yet_waits(store: Store) -> None:
+def test_punches_that_a_connected_system_has_not_got_yet_stay(store: Store) -> None:
     store.outbox.set_targets(["payroll"])
     punch(store, 1, 900), punch(store, 1, 1)
     assert apply(store, RetentionSettings(punches_days=750), NOW) == []
@@ -87,11 +87,11 @@ def test_what_a_connected_system_has_not_yet_waits(store: Store) -> None:
     assert rows(store, "SELECT punch_id FROM outbox") == [2]
 
 
-def test_corrections_and_requests_go_with_their_punch(store: Store) -> None:
+def test_corrections_and_requests_are_removed_with_their_punch(store: Store) -> None:
     first, moved = punch(store, 1, 900), punch(store, 1, 890)
     desk = Desk(store, NOW)
     store.correct(1, first, LastPunch(NOW - 899 * DAY, "out"), "wrong button", "Hr")
-    store.correct(1, moved, LastPunch(NOW - 3 * DAY, "in"), "the clock was not set", "Hr")  # counts in a day that is kept
+    store.correct(1, moved, LastPunch(NOW - 3 * DAY, "in"), "the clock was not set", "Hr")  # counts on a day that is kept
     added = store.correct(1, None, LastPunch(NOW - 880 * DAY, "in"), "forgotten", "Hr")
     request = desk.request(CorrectionDraft(1, first, None, None, "was not me"), "person:1")
     desk.decide(request.id, True, "Hr")
@@ -99,14 +99,14 @@ def test_corrections_and_requests_go_with_their_punch(store: Store) -> None:
     desk.decide(refused.id, False, "Hr")
     last = punch(store, 2, 1)
     store.correct(2, last, LastPunch(NOW - 2 * DAY, "in"), "slow", "Hr")
-    assert apply(store, RetentionSettings(punches_days=750), NOW) == ["retention: removed 2 punches"]  # `first`, and what was added
+    assert apply(store, RetentionSettings(punches_days=750), NOW) == ["retention: removed 2 punches"]  # `first`, and the added one
     assert rows(store, "SELECT id FROM punches") == [moved, last]
     assert rows(store, "SELECT punch_id FROM corrections ORDER BY id") == [moved, last] and added
     assert rows(store, "SELECT count(*) FROM correction_requests") == rows(store, "SELECT count(*) FROM correction_decisions") == [0]
     assert whole(store)
 
 
-def test_removing_goes_on_beside_a_locked_period_and_in_batches(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_removal_works_in_batches_and_in_a_locked_period(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(50):
         punch(store, 1 + number % 3, 900 - number)
     punch(store, 1, 0)
@@ -118,8 +118,8 @@ def test_removing_goes_on_beside_a_locked_period_and_in_batches(store: Store, mo
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_any_history_keeps_its_proof(store: Store, seed: int) -> None:
-    """Against a plain second account of what must stay."""
+def test_the_chain_of_any_history_stays_intact(store: Store, seed: int) -> None:
+    """Compared with a simple independent computation of what must stay."""
     dice = random.Random(seed)
     times: dict[int, tuple[int, list[float]]] = {}  # punch -> person, all its times
     for _ in range(60):
@@ -141,7 +141,7 @@ def test_any_history_keeps_its_proof(store: Store, seed: int) -> None:
     assert {row for row in rows(store, "SELECT punch_id FROM corrections")} <= set(expected) and whole(store)
 
 
-# what the chain does not let pass
+# forgeries that the chain detects
 
 
 @pytest.mark.parametrize("forged", ["a removal that nobody audited", "another punch in an audited batch", "a batch with one less"])
@@ -150,7 +150,7 @@ def test_a_removal_that_the_audit_does_not_prove_is_found(store: Store, forged: 
         punch(store, 1, days)
     apply(store, RetentionSettings(punches_days=750), NOW)
     assert whole(store)
-    with store.transaction() as db:  # somebody who can write to the file
+    with store.transaction() as db:  # an attacker who can write to the file
         db.execute("DROP TRIGGER removals_no_delete"), db.execute("DROP TRIGGER punches_no_delete")
         audit_id = db.execute("SELECT audit_id FROM removals").fetchone()[0]
         if forged == "a batch with one less":

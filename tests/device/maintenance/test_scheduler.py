@@ -1,4 +1,4 @@
-"""What the terminal does by itself: due when it should be, a failure said and tried again, nothing ended by it."""
+"""The periodic tasks: run when due; a failure is reported and tried again, and stops nothing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_task_runs_when_it_is_due(tmp_path: Path) -> None:
     assert done == ["a.db"] * 2
 
 
-def test_a_failure_is_said_and_tried_again(tmp_path: Path) -> None:
+def test_a_failure_is_reported_and_tried_again(tmp_path: Path) -> None:
     def fail(store: Store) -> list[str]:
         raise StoreError("the disk is full")
 
@@ -33,7 +33,7 @@ def test_a_failure_is_said_and_tried_again(tmp_path: Path) -> None:
         assert task.run(store, RETRY_SECONDS - 1) == [] and task.run(store, RETRY_SECONDS) == ["copy: the disk is full"]
 
 
-def test_the_copy_is_made_anew_when_it_is_old_or_from_the_future(tmp_path: Path) -> None:
+def test_a_copy_that_is_old_or_from_the_future_is_replaced(tmp_path: Path) -> None:
     with Store.open(tmp_path / "a.db") as store:
         copied(store, 3600.0, NOW)
         file = copy_of(store.path)
@@ -55,7 +55,7 @@ def test_nothing_is_removed_by_a_clock_that_is_not_set(tmp_path: Path) -> None:
 
         punch(NOW - 3 * year, unset)
         punch(NOW - 2 * year, unset)
-        assert retained(store, policy, NOW, unset) == ["retention: removed 1 punches"]  # a site without a time server; the newest stays
+        assert retained(store, policy, NOW, unset) == ["retention: removed 1 punches"]  # a site without a time server; the newest punch stays
         punch(NOW, set_)
         punch(NOW + 1, set_)
         with refused("store.clock_not_set"):

@@ -1,4 +1,4 @@
-"""A folder to install into, whose key is trusted, and the place of its database."""
+"""An installation that trusts the tests' key, and the path of its database."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tests.device.maintenance.update.bundles import trust
 
 @pytest.fixture
 def installation(tmp_path: Path) -> Installation:
-    made_here = Installation(tmp_path / "inst")
-    trust(made_here.trusted)
-    return made_here
+    installation = Installation(tmp_path / "inst")
+    trust(installation.trusted)
+    return installation
 
 
 @pytest.fixture

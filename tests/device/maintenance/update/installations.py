@@ -1,4 +1,4 @@
-"""An installation for tests of updates: small bundles, a service that notes what it is told, a check of what is in force."""
+"""An installation for tests of updates: small bundles, a service that records its starts, a check of the release in force."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.device.maintenance.update.bundles import contents, made
 
 
 class Terminal(Service):
-    """A service that notes what it is told; what it starts is healthy unless its release is among the bad ones."""
+    """A service that records its starts; a release is healthy unless it is among the bad ones."""
 
     def __init__(self, installation: Installation, *bad: str) -> None:
         super().__init__("test")
@@ -42,7 +42,7 @@ def updated(installation: Installation, bundle: Path, database: Path, service: S
 
 
 def whole(installation: Installation) -> str:
-    """The release in force, every file of it checked against its manifest."""
+    """The id of the release in force, after a check of all its files against its manifest."""
     folder = installation.root / "current"
     manifest = read_manifest(folder)
     assert manifest is not None

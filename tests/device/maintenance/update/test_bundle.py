@@ -1,4 +1,4 @@
-"""A bundle is taken whole, signed and unchanged, or not at all; whatever else is in the file, nothing is unpacked."""
+"""A bundle is accepted complete, signed and unchanged, or not at all; of any other file nothing is unpacked."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def taken(path: Path, folder: Path, trusted: Any = None) -> None:
 
 
 def not_taken(data: bytes, folder: Path, code: str = "", *words: str) -> None:
-    """The bytes are refused as a bundle, and nothing of them is on disk; without a code, for any reason."""
+    """The bytes are refused as a bundle and nothing of them is unpacked; without a code, for any reason."""
     path, unpacked = folder / "try.bundle", folder / "unpacked"
     path.write_bytes(data)
     with refused(f"update.{code}", *words) if code else pytest.raises(BundleError, match="bundle"):
@@ -62,7 +62,7 @@ def one_file(**fields: Any) -> bytes:
     return changed(files=[{"path": "device/a.py", "size": 0, "sha256": "0" * 64, "executable": False, **fields}])
 
 
-def test_what_was_put_in_comes_out(bundle: Path, tmp_path: Path) -> None:
+def test_a_bundle_unpacks_to_its_contents(bundle: Path, tmp_path: Path) -> None:
     taken(bundle, tmp_path / "out")
     for path, content in contents().items():
         assert (tmp_path / "out" / path).read_bytes() == (content.read_bytes() if isinstance(content, Path) else content)
@@ -70,8 +70,8 @@ def test_what_was_put_in_comes_out(bundle: Path, tmp_path: Path) -> None:
     assert len([path for path in (tmp_path / "out").rglob("*") if path.is_file()]) == len(contents()) + 2
 
 
-def test_tar_reads_it_too(bundle: Path) -> None:
-    """Oracle: the standard library's reader."""
+def test_tar_reads_it_as_well(bundle: Path) -> None:
+    """Oracle: the tar reader of the standard library."""
     with tarfile.open(bundle, "r:") as archive:
         members = {member.name: (archive.extractfile(member) or io.BytesIO()).read() for member in archive if member.isreg()}
     assert set(members) == {MANIFEST, SIGNATURES, *contents()}
@@ -99,7 +99,7 @@ def test_a_changed_byte_anywhere_is_found(tmp_path: Path) -> None:
 
 
 def test_a_changed_byte_in_a_larger_bundle_is_found(bundle: Path, tmp_path: Path) -> None:
-    """Files of all kinds; every 97th byte, for each try writes the whole bundle."""
+    """Files of all kinds; only every 97th byte, since each try writes the whole bundle."""
     data = bundle.read_bytes()
     for place in range(0, len(data), 97):
         not_taken(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :], tmp_path)
@@ -113,7 +113,7 @@ def test_a_truncated_or_longer_file_is_refused(bundle: Path, tmp_path: Path) -> 
         not_taken(data + more, tmp_path, "too_long")
 
 
-def test_files_exchanged_or_left_out_are_refused(bundle: Path, tmp_path: Path) -> None:
+def test_files_swapped_or_left_out_are_refused(bundle: Path, tmp_path: Path) -> None:
     made(tmp_path / "other.bundle", contents(word="two"))
     ours, theirs = bundle.read_bytes(), (tmp_path / "other.bundle").read_bytes()
     start = ours.index(header("LICENSE", 0)[:8]) if b"LICENSE" in ours else ours.index(b"clockface\0")
@@ -193,20 +193,20 @@ def test_a_bad_manifest_is_refused_even_when_signed(manifest: bytes, code: str, 
 @pytest.mark.parametrize(
     "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.GNUTYPE_SPARSE, tarfile.XHDTYPE]
 )
-def test_members_that_are_no_plain_files_are_refused(kind: bytes, tmp_path: Path) -> None:
+def test_members_that_are_not_regular_files_are_refused(kind: bytes, tmp_path: Path) -> None:
     member = tarfile.TarInfo("device/a.py")
     member.type, member.linkname = kind, "/etc/passwd"
     not_taken(signed(one_file(), member.tobuf(tarfile.USTAR_FORMAT) + END), tmp_path, "header", "device/a.py")
 
 
-def test_a_manifest_of_any_size_is_not_read(tmp_path: Path) -> None:
+def test_a_manifest_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     not_taken(header(MANIFEST, 8 << 30)[:512] + b"{}", tmp_path, "no_bundle")
     not_taken(b"PK\x03\x04" + bytes(600), tmp_path, "no_bundle")
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_no_bytes_do_anything_else_than_being_refused(data: st.DataObject, bundle: Path, tmp_path: Path) -> None:
+def test_any_changed_bytes_are_refused(data: st.DataObject, bundle: Path, tmp_path: Path) -> None:
     good = bundle.read_bytes()
     place = data.draw(st.integers(0, len(good)))
     piece = data.draw(st.binary(min_size=1, max_size=700))
@@ -225,7 +225,7 @@ def test_a_file_that_changes_between_the_two_readings_is_found(bundle: Path, tmp
         opened.unpack(tmp_path / "out")
 
 
-def test_a_path_that_is_no_file_is_said(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_file_is_reported(tmp_path: Path) -> None:
     for path in (tmp_path / "none.bundle", tmp_path):
         with refused("update.unreadable", str(path)):
             taken(path, tmp_path / "out")

@@ -1,4 +1,4 @@
-"""An update: staged beside, switched in one step, put back when it fails."""
+"""An update: staged beside the other releases, switched in one step, undone when it fails."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def test_the_first_and_the_next_release(installation: Installation, database: Pa
     assert (installation.named("current"), installation.named("proven"), installation.named("previous")) == (two, two, one)
     assert terminal.started == [one, two] and whole(installation) == two
     assert (installation.root / "clockface").resolve() == installation.path(two) / "clockface"
-    assert list((installation.path(two) / "device").rglob("*.pyc"))  # a service user cannot write them later
+    assert list((installation.path(two) / "device").rglob("*.pyc"))  # made now: a service user cannot write them later
 
 
-def test_a_release_whose_doctor_finds_a_fault_is_put_back(installation: Installation, database: Path, tmp_path: Path) -> None:
+def test_a_release_whose_doctor_finds_a_fault_is_undone(installation: Installation, database: Path, tmp_path: Path) -> None:
     (first, one), (second, _) = bundled(tmp_path, 1), bundled(tmp_path, 2, faults=("camera",))
     terminal, said = Terminal(installation), list[str]()
     assert updated(installation, first, database, terminal)
@@ -46,9 +46,9 @@ def test_a_release_whose_doctor_finds_a_fault_is_put_back(installation: Installa
     assert any("it is dark" in line for line in said) and terminal.started == [one, one]
 
 
-def test_a_fault_that_was_there_before_is_not_held_against_the_new_release(installation: Installation, database: Path, tmp_path: Path) -> None:
+def test_a_fault_that_was_there_before_does_not_count_against_the_new_release(installation: Installation, database: Path, tmp_path: Path) -> None:
     (bad, _), (second, two) = bundled(tmp_path, 1, faults=("outbox",)), bundled(tmp_path, 2, faults=("outbox",))
-    assert not updated(installation, bad, database, None)  # the first one has nothing to be compared with
+    assert not updated(installation, bad, database, None)  # the first release has none to be compared with
     made(tmp_path / "base.bundle", contents(word="base"), built=1)
     assert updated(installation, tmp_path / "base.bundle", database, None)
     (installation.root / "current/clockface.py").write_bytes(contents(("outbox",))["clockface.py"])  # type: ignore[arg-type]  # bytes
@@ -64,10 +64,10 @@ def test_a_doctor_that_does_not_work_is_a_fault(program: bytes, installation: In
     made(tmp_path / "a.bundle", contents() | {"clockface.py": program})
     said: list[str] = []
     assert not updated(installation, tmp_path / "a.bundle", database, None, said)
-    assert any("doctor: does not end well" in line for line in said)
+    assert any("doctor: gives no report" in line for line in said)
 
 
-def test_a_release_that_does_not_start_is_put_back(installation: Installation, database: Path, tmp_path: Path) -> None:
+def test_a_release_that_does_not_start_is_undone(installation: Installation, database: Path, tmp_path: Path) -> None:
     (first, one), (second, two) = bundled(tmp_path, 1), bundled(tmp_path, 2)
     terminal, said = Terminal(installation, two), list[str]()
     assert updated(installation, first, database, terminal)
@@ -92,7 +92,7 @@ def test_without_a_service_the_next_good_start_decides(installation: Installatio
     for _ in range(STARTS):
         install.guard(installation, said.append)
         assert installation.named("current") == two
-    install.guard(installation, said.append)  # it ended before it was healthy, again and again
+    install.guard(installation, said.append)  # it failed before it was healthy in each start
     assert whole(installation) == one and said[-1] == f"back to {one}"
     assert updated(installation, second, database, None)
     install.guard(installation, said.append)
@@ -102,7 +102,7 @@ def test_without_a_service_the_next_good_start_decides(installation: Installatio
     assert whole(installation) == two
 
 
-def test_rollback_goes_back_and_forth(installation: Installation, database: Path, tmp_path: Path) -> None:
+def test_rollback_works_in_both_directions(installation: Installation, database: Path, tmp_path: Path) -> None:
     (first, one), (second, two) = bundled(tmp_path, 1), bundled(tmp_path, 2)
     terminal = Terminal(installation)
     updated(installation, first, database, terminal)
@@ -144,13 +144,13 @@ def test_a_bundle_that_does_not_fit_is_refused(fields: dict[str, Any], code: str
         install.check_fits(manifest_of(contents(), **{**good, **fields}), BOARD, current, database)
 
 
-def test_another_python_than_there_are_wheels_for_is_refused(database: Path) -> None:
+def test_a_python_without_wheels_is_refused(database: Path) -> None:
     manifest = Manifest("1.0", 1, "0" * 40, "rpi", ("3.13",), 1, manifest_of(contents()).files)
     with refused("update.python", "3.13", "3.11"):
         install.check_fits(manifest, BOARD, None, database)
 
 
-def test_a_disk_that_is_too_small_is_said_before_anything_is_written(
+def test_a_disk_that_is_too_small_is_reported_before_anything_is_written(
     installation: Installation, database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(total=10, used=9, free=1))
@@ -184,7 +184,7 @@ def migrated(database: Path, *statements: str) -> None:
             raw.execute(statement)
 
 
-def test_a_migrated_database_goes_back_with_its_release(installation: Installation, older: Path, tmp_path: Path) -> None:
+def test_a_migrated_database_is_restored_with_its_release(installation: Installation, older: Path, tmp_path: Path) -> None:
     (first, one), (second, two) = bundled(tmp_path, 1, database_schema=SCHEMA_VERSION - 1), bundled(tmp_path, 2, database_schema=SCHEMA_VERSION)
 
     class Migrating(Terminal):
@@ -199,7 +199,7 @@ def test_a_migrated_database_goes_back_with_its_release(installation: Installati
     with closing(sqlite3.connect(older)) as raw:
         assert "zone" not in {row[1] for row in raw.execute("PRAGMA table_info(sightings)")}
         assert raw.execute("SELECT name FROM people").fetchall() == [("Ann",)]
-    assert {path.name for path in older.parent.iterdir()} == {"clockface.db", "clockface.db.lock"}  # no copy with templates stays behind
+    assert {path.name for path in older.parent.iterdir()} == {"clockface.db", "clockface.db.lock"}  # no copy with templates remains
 
 
 def test_nothing_recorded_by_a_release_on_trial_is_lost(installation: Installation, older: Path, tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_nothing_recorded_by_a_release_on_trial_is_lost(installation: Installati
         assert raw.execute("SELECT count(*) FROM people").fetchone() == (2,)
 
 
-def test_a_database_that_a_release_cannot_read_keeps_it_from_coming_back(installation: Installation, older: Path, tmp_path: Path) -> None:
+def test_there_is_no_rollback_to_a_release_that_cannot_read_the_database(installation: Installation, older: Path, tmp_path: Path) -> None:
     updated(installation, bundled(tmp_path, 1, database_schema=SCHEMA_VERSION - 1)[0], older, Terminal(installation))
     updated(installation, bundled(tmp_path, 2, database_schema=SCHEMA_VERSION)[0], older, Terminal(installation))
     migrated(older)
@@ -270,7 +270,7 @@ def test_the_launcher_runs_what_is_in_force(installation: Installation, database
     assert launched == [f"{ids[1]} ['log', '--json']\n", f"{ids[0]} ['update', 'guard']\n", f"{ids[0]} ['update', 'guard']\n{ids[1]} ['run', '--once']\n"]
 
 
-def test_settings_of_the_site_go_before_those_of_the_release(tmp_path: Path) -> None:
+def test_settings_of_the_site_override_those_of_the_release(tmp_path: Path) -> None:
     home, release = tmp_path / "inst", tmp_path / "inst/releases/1"
     release.mkdir(parents=True)
     assert installed_file(home, release) is None

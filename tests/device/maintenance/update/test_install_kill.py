@@ -1,4 +1,4 @@
-"""An update that is killed or cut off anywhere: one whole release is in force, and the next update ends well."""
+"""An update that is killed at any step: one complete release is in force, and the next update succeeds."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Stopping(Disk):
 
     def rename(self, source, target):
         self.step()
-        super().rename(source, target)  # its sync comes after the change: killed there too
+        super().rename(source, target)  # its own sync comes after the rename: killed there too
 
     def link(self, place, target):
         self.step()
@@ -58,8 +58,8 @@ for step in range(1000):
 """
 
 
-def test_killed_at_every_step_one_whole_release_is_in_force(installation: Installation, database: Path, tmp_path: Path) -> None:
-    """Every flush, rename and link of an update is a place to be killed at; the next update then ends well."""
+def test_killed_at_every_step_one_complete_release_is_in_force(installation: Installation, database: Path, tmp_path: Path) -> None:
+    """An update is killed at each flush, rename and link; the next update then succeeds."""
     (first, one), (second, two) = bundled(tmp_path, 1), bundled(tmp_path, 2)
     updated(installation, first, database, Terminal(installation))
     killing = subprocess.run([sys.executable, "-c", STOPPING, str(installation.root), str(second), str(database)], cwd=ROOT, capture_output=True, text=True)
@@ -73,11 +73,11 @@ def test_killed_at_every_step_one_whole_release_is_in_force(installation: Instal
 
 
 class Noting(Disk):
-    """Keeps the order in which things reach the disk."""
+    """Records the order of flushes and renames."""
 
     def __init__(self) -> None:
         self.synced: list[int] = []  # inodes
-        self.renamed: list[tuple[str, set[int]]] = []  # name, what had been flushed by then
+        self.renamed: list[tuple[str, set[int]]] = []  # name, inodes flushed by then
 
     def sync(self, path: Path) -> None:
         self.synced.append(path.stat().st_ino)
@@ -90,7 +90,7 @@ class Noting(Disk):
 
 
 def test_content_is_on_the_disk_before_the_name_that_shows_it(installation: Installation, database: Path, tmp_path: Path) -> None:
-    """So a power cut, which forgets what was not flushed, leaves no half release under a whole one's name."""
+    """So a power cut, which loses unflushed data, leaves no incomplete release under the name of a complete one."""
     bundle, release = bundled(tmp_path, 1)
     installation.disk = noting = Noting()
     assert updated(installation, bundle, database, Terminal(installation))

@@ -1,4 +1,4 @@
-"""A board that was installed before `device/` had rooms takes a bundle of today and goes back: real bundles, real programs, one real face."""
+"""A board installed before `device/` had rooms updates to a bundle of today and back: real bundles, real programs, one real face."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from device.vision import catalogue
 
 ROOT = Path(__file__).resolve().parents[4]
-OLDER = "daa2cadcd0368c2bbc2c6d75a591c8f6fe12a6e6"  # the last commit with all of `device/` side by side
+OLDER = "daa2cadcd0368c2bbc2c6d75a591c8f6fe12a6e6"  # the last commit with all of `device/` in one folder
 BUILT = 1_790_000_000  # s since the epoch of the older bundle; the one of today is built later
 
 Run = Callable[..., str]
@@ -42,7 +42,7 @@ def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def named(release: Path, picture: Path, database: Path) -> str | None:
-    """Whom a release sees in a picture."""
+    """The name of the person whom a release recognises in a picture."""
     lines = run(release / ".venv/bin/python3", release / "clockface.py", "identify", picture, "--db", database, "--json", cwd=release)
     name: str | None = json.loads(lines)["faces"][0]["name"]
     return name
@@ -82,7 +82,7 @@ def test_an_older_board_updates_to_today_and_back(older: Path, tmp_path: Path) -
 
 
 def called_by_units(source: Path) -> list[str]:
-    """What the systemd units of a source start in the release in force."""
+    """The scripts of the release in force that the systemd units of a source start."""
     units = "".join(path.read_text(encoding="utf-8") for path in (source / "device/board").glob("clockface*"))
     found = re.findall(r"/opt/clockface/current/(\S+\.sh)", units)
     assert len(found) >= 2
