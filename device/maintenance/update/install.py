@@ -32,7 +32,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Board:
+class Host:
     """The properties of a board that decide whether a bundle fits."""
 
     machine: str  # of the Python that runs, such as aarch64
@@ -45,7 +45,7 @@ class Board:
         return cls(machine, hardware.board(), f"{sys.version_info.major}.{sys.version_info.minor}")
 
 
-def check_fits(manifest: Manifest, board: Board, current: Manifest | None, database: Path, older: bool = False) -> None:
+def check_fits(manifest: Manifest, board: Host, current: Manifest | None, database: Path, older: bool = False) -> None:
     """Check that a bundle is for this board and not older than the release in force.
 
     Raises:

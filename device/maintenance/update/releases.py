@@ -37,7 +37,7 @@ class ReleaseError(ClockfaceError):
 
 
 @dataclass(frozen=True)
-class Trial:
+class TrialRelease:
     """The release on trial."""
 
     release: str
@@ -124,12 +124,12 @@ class Installation:
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
-    def start_trial(self, trial: Trial) -> None:
+    def start_trial(self, trial: TrialRelease) -> None:
         """Make a release current, on trial: unless it is confirmed, the proven one becomes current again."""
         self._write_trial(trial)
         self._point("current", trial.release)
 
-    def trial(self) -> Trial | None:
+    def trial(self) -> TrialRelease | None:
         """The current trial with its number of starts; None: no release is on trial."""
         release = self.on_trial
         if release is None:
