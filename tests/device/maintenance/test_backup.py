@@ -126,7 +126,7 @@ def test_the_commands(database: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("CLOCKFACE_TEST_PASSPHRASE", PASSPHRASE)
     file, common = tmp_path / "c.backup", ["--db", str(database), "--passphrase", "env:CLOCKFACE_TEST_PASSPHRASE"]
     assert main(["backup", str(file), *common]) == 0
-    assert main(["backup", str(file), *common]) == 1 and "there already" in capsys.readouterr().err
+    assert main(["backup", str(file), *common]) == 1 and "exists already" in capsys.readouterr().err
     assert main(["restore", str(file), *common]) == 0 and "5 punches" in capsys.readouterr().out
     assert main(["restore", str(tmp_path / "none"), *common]) == 1
     assert main(["restore", str(file), "--db", str(database), "--passphrase", PASSPHRASE]) == 1  # never on the command line
