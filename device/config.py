@@ -73,6 +73,12 @@ class CameraSettings:
     height: int = ranged(480, 120, 4320, "px", "Height of the picture, asked of a live camera")
     rate: int = ranged(30, 1, 240, "frames/s", "Frame rate, asked of a live camera")
     stall_seconds: float = ranged(5.0, 1.0, 25.0, "s", "A live camera that gives no new picture for this long is opened again, before the watchdog acts")
+    rotate: int = ranged(0, 0, 270, "degrees", "The picture of every source is turned clockwise by 0, 90, 180 or 270 degrees, for a camera that hangs turned")
+    mirror: bool = switched(False, "The picture of every source is mirrored left to right, after it was turned")
+
+    def __post_init__(self) -> None:
+        if self.rotate % 90:
+            raise ConfigError(f"[camera] rotate = {self.rotate}: expected one of 0, 90, 180, 270", code="config.choice")
 
 
 @dataclass(frozen=True)

@@ -163,7 +163,7 @@ class DemoRound(Source):
         self._start = start
         self._stage = stage or Stage()
 
-    def __iter__(self) -> Iterator[Frame]:
+    def taken(self) -> Iterator[Frame]:
         for index in range(round(ROUND_SECONDS * RATE)):
             yield Frame(self._stage.draw(index / RATE), self._start + index / RATE, index, live=False)
 

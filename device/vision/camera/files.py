@@ -54,7 +54,7 @@ class Clip(Source):
         good, image = self._capture.read()
         return image if good else None  # type: ignore[return-value]  # uint8 BGR by default
 
-    def __iter__(self) -> Iterator[Frame]:
+    def taken(self) -> Iterator[Frame]:
         image: NDArray[np.uint8] | None = self._first
         ahead = max(2, min(AHEAD, AHEAD_BYTES // self._first.nbytes))
         index = 0
@@ -94,7 +94,7 @@ class Pictures(Source):
         self._start = start
         self._rate = rate
 
-    def __iter__(self) -> Iterator[Frame]:
+    def taken(self) -> Iterator[Frame]:
         """Yield one frame per picture; pictures that cannot be read are skipped and named in the log.
 
         Raises:

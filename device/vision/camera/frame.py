@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,10 +42,22 @@ class Frame:
             raise CameraError(f"frame: expected (H, W, 3) uint8 BGR, got {self.image.shape} {self.image.dtype}", code="camera.frame")
 
 
+TURNED = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}  # degrees clockwise
+
+
+def turned(image: NDArray[np.uint8], degrees: int, mirrored: bool = False) -> NDArray[np.uint8]:
+    """A picture (H, W, 3) turned clockwise by 0, 90, 180 or 270 degrees and then mirrored left to right; the same one where there is nothing to do."""
+    if degrees:
+        image = cv2.rotate(image, TURNED[degrees])  # type: ignore[assignment]
+    return cv2.flip(image, 1) if mirrored else image  # type: ignore[return-value]
+
+
 class Source(ABC):
     """A camera, clip or folder: a context manager that is iterated once."""
 
     live: bool  # True: the camera sets the pace, and only the newest frame is used
+    rotate: int = 0  # degrees clockwise by which each picture is turned ...
+    mirror: bool = False  # ... and whether it is mirrored then, as in `CameraSettings`
     on_try: Callable[[], None] = staticmethod(lambda: None)  # called before a lost camera is opened again
 
     @property
@@ -52,8 +65,14 @@ class Source(ABC):
         """What is wrong with the source at this moment; always "ok" for one that is not live."""
         return "ok"
 
+    def __iter__(self) -> Iterator[Frame]:
+        """Every frame as the terminal uses it: turned and mirrored as the settings say, here and nowhere else."""
+        for frame in self.taken():
+            yield replace(frame, image=turned(frame.image, self.rotate, self.mirror)) if self.rotate or self.mirror else frame
+
     @abstractmethod
-    def __iter__(self) -> Iterator[Frame]: ...
+    def taken(self) -> Iterator[Frame]:
+        """The frames as the camera took them."""
 
     @abstractmethod
     def describe(self) -> str:

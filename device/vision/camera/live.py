@@ -150,7 +150,7 @@ class LiveSource(Source):
         drain.start()
         return drain
 
-    def __iter__(self) -> Iterator[Frame]:
+    def taken(self) -> Iterator[Frame]:
         """Yield the newest picture at each step, across losses of the camera.
 
         Raises:

@@ -32,7 +32,7 @@ def open_source(source: str, settings: CameraSettings, once: bool = False, start
 
     Args:
         source: "0", /dev/.., rtsp://.., http://.., a clip, a picture, a folder of pictures, "demo", "picamera2", "csi" or a GStreamer pipeline.
-        settings: size and rate requested from a live camera; the rate also applies to the pictures of a folder.
+        settings: size and rate requested from a live camera; the rate also applies to the pictures of a folder, turn and mirror to every source.
         once: the source must end by itself; clips and folders always do, the demo plays one round unpaced.
         start: capture time of the first frame of a source that is not live, seconds since the epoch; None: now.
         patient: wait for a live camera that is not available yet.
@@ -40,7 +40,12 @@ def open_source(source: str, settings: CameraSettings, once: bool = False, start
     Raises:
         CameraError: it cannot be opened, or `once` is set for a camera; the message says what to do.
     """
-    start = time.time() if start is None else start
+    opened = _opened(source, settings, once, time.time() if start is None else start, patient)
+    opened.rotate, opened.mirror = settings.rotate, settings.mirror
+    return opened
+
+
+def _opened(source: str, settings: CameraSettings, once: bool, start: float, patient: bool) -> Source:
     if source == "demo" and once:
         return demo.DemoRound(start)
     if _is_live(source):

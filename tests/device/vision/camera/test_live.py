@@ -111,6 +111,22 @@ def test_nothing_queues_up() -> None:
         assert next(frames).index > first + 2
 
 
+def test_a_live_picture_is_turned_and_mirrored_as_well() -> None:
+    class Halves(Device):
+        def read(self) -> NDArray[np.uint8] | None:
+            image = super().read()
+            assert image is not None
+            image[:8] = 255
+            return image
+
+    with opened(iter([Halves()])) as source:
+        source.rotate = 90
+        assert next(iter(source)).image[:, 8:].min() == 255
+    with opened(iter([Halves()])) as source:
+        source.rotate, source.mirror = 90, True
+        assert next(iter(source)).image[:, :8].min() == 255
+
+
 @pytest.mark.parametrize("fault", ["ends", "hangs", "repeats", "throws", "gray"])
 def test_a_lost_camera_is_opened_again(fault: str, caplog: pytest.LogCaptureFixture) -> None:
     broken, good = Device(at=5, fault=fault), Device()

@@ -161,3 +161,34 @@ def test_default_is_a_camera_or_the_demo(tmp_path: Path) -> None:
 def test_a_frame_accepts_only_a_colour_picture(bad: NDArray[np.uint8]) -> None:
     with refused("camera.frame"):
         Frame(bad, 0.0, 0, live=False)
+
+
+TURNS = [(0, False, (0, 0)), (90, False, (0, -1)), (180, False, (-1, -1)), (270, False, (-1, 0)), (90, True, (0, 0))]
+
+
+@pytest.mark.parametrize(("rotate", "mirror", "corner"), TURNS)
+@pytest.mark.parametrize("kind", ["clip", "picture", "folder", "demo"])
+def test_every_source_is_turned_clockwise_and_then_mirrored(tmp_path: Path, kind: str, rotate: int, mirror: bool, corner: tuple[int, int]) -> None:
+    """A bright patch in the upper left corner goes where a turn of the paper would carry it; the demo is compared with itself."""
+    image = np.zeros((96, 160, 3), np.uint8)
+    image[:24, :24] = 255
+    (tmp_path / "pictures").mkdir()
+    cv2.imwrite(str(tmp_path / "pictures/a.png"), image)
+    writer = cv2.VideoWriter(str(tmp_path / "a.avi"), cv2.VideoWriter.fourcc(*"MJPG"), RATE, (160, 96))
+    writer.write(image)
+    writer.release()
+    source = {"clip": tmp_path / "a.avi", "picture": tmp_path / "pictures/a.png", "folder": tmp_path / "pictures", "demo": "demo"}[kind]
+    with open_source(str(source), CameraSettings(rotate=rotate, mirror=mirror), once=True, start=0.0) as opened:
+        got = next(iter(opened)).image
+    if kind == "demo":
+        with open_source("demo", SETTINGS, once=True, start=0.0) as plain:
+            expected = np.rot90(next(iter(plain)).image, -rotate // 90)
+        assert np.array_equal(got, expected[:, ::-1] if mirror else expected)
+    else:
+        assert got.shape[:2] == ((160, 96) if rotate % 180 else (96, 160))
+        assert got[corner[0], corner[1]].min() > 200 and sum(int(got[y, x].min() > 200) for y in (0, -1) for x in (0, -1)) == 1
+
+
+def test_another_angle_is_refused() -> None:
+    with refused("config.choice", "rotate = 45", "0, 90, 180, 270"):
+        CameraSettings(rotate=45)
