@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -40,6 +41,7 @@ class Clip(Source):
         self.path = path
         self._start = start
         # One FFmpeg thread: the decoder thread works ahead of the loop anyway; more threads take a quarter more CPU time and are no faster.
+        self._reading = threading.Lock()  # the decoder may be ahead when the clip is closed, and OpenCV crashes when a capture is released while it reads
         self._capture = cv2.VideoCapture(str(path.resolve()), cv2.CAP_ANY, [cv2.CAP_PROP_N_THREADS, 1])
         first = self._read()
         if first is None:
@@ -51,7 +53,8 @@ class Clip(Source):
         self.announced = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)  # frames, as the container states; an estimate
 
     def _read(self) -> NDArray[np.uint8] | None:
-        good, image = self._capture.read()
+        with self._reading:
+            good, image = self._capture.read()  # a released capture reads nothing
         return image if good else None  # type: ignore[return-value]  # uint8 BGR by default
 
     def taken(self) -> Iterator[Frame]:
@@ -73,7 +76,8 @@ class Clip(Source):
         return f"{self.path} {width}x{height} {self.rate:g}/s"
 
     def close(self) -> None:
-        self._capture.release()
+        with self._reading:
+            self._capture.release()
 
 
 class Pictures(Source):

@@ -52,6 +52,21 @@ def test_a_clip_gives_the_same_frames_each_time(tmp_path: Path) -> None:
     assert all(np.array_equal(a.image, b.image) and a.time == b.time for a, b in zip(first, second, strict=True))
 
 
+def test_a_clip_may_be_closed_while_its_decoder_is_ahead(tmp_path: Path) -> None:
+    path = tmp_path / "a.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), RATE, (1280, 960))
+    for index in range(FRAMES):
+        writer.write(np.full((960, 1280, 3), index, np.uint8))
+    writer.release()
+    for _ in range(10):
+        with open_source(str(path), SETTINGS) as opened:
+            iterator = iter(opened)
+            next(iterator)
+        with pytest.raises(StopIteration):
+            for _ in range(FRAMES + 1):
+                next(iterator)
+
+
 def test_clip_that_ends_mid_frame(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = clip(tmp_path / "a.mkv")
     data = path.read_bytes()
