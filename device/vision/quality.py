@@ -17,6 +17,8 @@ from device.vision.detector import Face
 
 USUAL_NOSE_HEIGHT = 0.57  # nose between eyes (0) and mouth (1): the median of frontal portraits
 
+NOT_UPRIGHT = "not_upright"  # given by `device.vision.recogniser`, which looks at the four turns
+
 GUIDANCE = {  # reason -> instruction for the person in front of the terminal
     "too_small": "come closer",
     "not_sure": "show your whole face",
@@ -27,6 +29,7 @@ GUIDANCE = {  # reason -> instruction for the person in front of the terminal
     "too_dark": "too dark",
     "too_bright": "too bright",
     "flat": "more light from the front",
+    NOT_UPRIGHT: "hold your head upright",
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,11 @@ from device.config import Settings
 from device.contract import align
 from device.system.memory import keep_working_blocks
 from device.vision import catalogue
+from device.vision.camera.frame import turned
 from device.vision.detector import Detector, Face
 from device.vision.precision import open_embedder
-from device.vision.quality import Quality, assess
+from device.vision.quality import NOT_UPRIGHT, Quality, assess
+from device.vision.upright import TURNS, placed_back, turn_of
 
 STILL_EYE_PX = 12.0  # px between the eyes of the smallest face searched for in a photo...
 STILL_SIDE_PX = 1600.0  # ... whose longer side has at most this many px at the detector's input
@@ -27,7 +29,9 @@ class Sample:
 
     face: Face  # in px of the picture, landmarks read at full resolution
     crop: NDArray[np.uint8]  # (112, 112, 3) uint8 RGB
-    quality: Quality
+    quality: Quality  # of an inverted face never acceptable
+    turn: int | None = None  # degrees clockwise that make the face upright, or UNCLEAR; None: not looked at
+    picture_turn: int = 0  # degrees clockwise by which the photo was turned before this face was read; `face` is in px of the photo as it was
 
 
 class Recogniser:
@@ -56,10 +60,16 @@ class Recogniser:
         return twin
 
     def sample(self, image: NDArray[np.uint8], face: Face) -> Sample:
-        """Read the landmarks again, align and assess one face of an image (H, W, 3) uint8 BGR."""
-        face = self.detector.refine(image, face)
-        crop = align(image, face.landmarks)
-        return Sample(face, crop, assess(face, crop, self.settings.quality))
+        """Read the landmarks again, align and assess one face of an image (H, W, 3) uint8 BGR; a good one must be upright as well."""
+        sample = self.quick(image, self.detector.refine(image, face))
+        return self.upright(image, sample) if sample.quality.acceptable else sample
+
+    def upright(self, image: NDArray[np.uint8], sample: Sample) -> Sample:
+        """The sample with its turn; a face that is not clearly upright is not acceptable."""
+        turn, quality = turn_of(self.detector, image, sample.face), sample.quality
+        if turn:
+            quality = replace(quality, reasons=(*quality.reasons, NOT_UPRIGHT))
+        return replace(sample, quality=quality, turn=turn)
 
     def quick(self, image: NDArray[np.uint8], face: Face) -> Sample:
         """`sample` without reading the landmarks again: good enough to choose among the frames of a track."""
@@ -67,9 +77,26 @@ class Recogniser:
         return Sample(face, crop, assess(face, crop, self.settings.quality))
 
     def still(self, image: NDArray[np.uint8]) -> list[Sample]:
-        """All faces of a photo (H, W, 3) uint8 BGR, the largest first, small ones included."""
+        """All faces of a photo (H, W, 3) uint8 BGR, the largest first, small ones included; a photo whose largest face is clearly turned is turned first.
+
+        Where no face is found at all, the other turns are tried; where it stays unclear which way up the largest face is, nobody's face is acceptable in it.
+        """
+        samples = self._still(image)
+        if samples and samples[0].turn not in TURNS[1:]:
+            return samples
+        turns = [samples[0].turn] if samples else TURNS[1:]
+        found = [(turn, again) for turn in turns if turn and (again := self._still(turned(image, turn))) and again[0].turn == 0]
+        if not found:
+            return samples
+        turn, again = max(found, key=lambda pair: pair[1][0].face.score)
+        height, width = image.shape[:2]
+        return [replace(sample, face=placed_back(sample.face, turn, width, height), picture_turn=turn) for sample in again]
+
+    def _still(self, image: NDArray[np.uint8]) -> list[Sample]:
+        """The faces of a photo as it is; each is looked at in four turns."""
         smallest = max(STILL_EYE_PX, 10.0 * max(image.shape[:2]) / STILL_SIDE_PX)
-        return [self.sample(image, face) for face in self.detector.detect(image, smallest)]
+        faces = [self.detector.refine(image, face) for face in self.detector.detect(image, smallest)]
+        return [self.upright(image, self.quick(image, face)) for face in faces]
 
     def embed(self, samples: Sequence[Sample]) -> NDArray[np.float32]:
         """(N, D) float32 of unit length for N samples."""
