@@ -19,9 +19,10 @@ from device.terminal.prompts import Question, Questions
 from device.vision.camera.source import Frame
 from device.vision.decision import Decision, Outcome
 from device.vision.gallery import Match
-from device.vision.quality import Quality
+from device.vision.quality import NOT_UPRIGHT, Quality
 from device.vision.recogniser import Recogniser, Sample
 from device.vision.tracker import Track, Tracker
+from device.vision.upright import Look
 
 
 @dataclass
@@ -34,6 +35,7 @@ class Subject:
     next_look: float  # s; when the best crop so far goes into the embedder
     best: tuple[Sample, NDArray[np.uint8]] | None = None  # with its frame
     quality: Quality | None = None  # of the newest crop, for guidance
+    look: Look | None = None  # the latest at the four turns of the face
     outcome: Outcome = field(default_factory=lambda: Outcome("undecided", "no good picture yet"))
     person: Person | None = None
     result: Punch | NotRecorded | None = None  # result for a known person
@@ -148,7 +150,8 @@ class Pipeline:
         if subject.outcome.state != "undecided" and frame.time < subject.next_look - self._pause_ms() / 1000:
             return
         sample = self.recogniser.quick(frame.image, subject.track.face)
-        subject.quality = sample.quality
+        withheld = subject.look is not None and subject.look.turn != 0
+        subject.quality = replace(sample.quality, reasons=(*sample.quality.reasons, NOT_UPRIGHT)) if withheld else sample.quality
         if sample.quality.acceptable and (subject.best is None or sample.quality.score > subject.best[0].quality.score):
             subject.best = sample, frame.image
 
@@ -156,6 +159,8 @@ class Pipeline:
         """Embed the best crops, search them and let each count as one vote."""
         with self.stopwatch("refine"):
             samples = [self.recogniser.sample(image, sample.face) for sample, image in (s.best for s in due if s.best)]
+        for subject, sample in zip(due, samples, strict=True):
+            subject.look = subject.look if sample.turn is None else Look(sample.turn, sample.face.box, now, sample.face.score)
         usable = [(subject, sample) for subject, sample in zip(due, samples, strict=True) if sample.quality.acceptable]
         if usable:
             self.reload()

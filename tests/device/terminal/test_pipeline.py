@@ -36,6 +36,7 @@ class Shown:
     who: str
     x: float = 100.0
     quality: Quality = GOOD
+    turn: int = 0  # of the face, as a look at it finds
 
 
 class Recogniser:
@@ -56,7 +57,10 @@ class Recogniser:
         crop = np.full((112, 112, 3), list(VECTORS).index(shown.who), np.uint8)
         return Sample(face, crop, shown.quality)
 
-    sample = quick
+    def sample(self, image: Any, face: Face) -> Sample:
+        shown = next(shown for shown in self.scene if shown.x == face.box[0])
+        reasons = ("not_upright",) if shown.turn else ()
+        return replace(self.quick(image, face), quality=replace(shown.quality, reasons=(*shown.quality.reasons, *reasons)), turn=shown.turn)
 
     def embed(self, samples: Any) -> Any:
         self.embedded += len(samples)
@@ -143,6 +147,14 @@ def test_a_poor_crop_is_never_embedded_and_the_person_is_told(terminal: Terminal
     scenes = terminal.see(3, Shown("A", quality=FAR))
     assert recorded(store) == [] and terminal.recogniser.embedded == 0
     assert scenes[-1].subjects[0].words == "come closer"
+
+
+def test_an_inverted_face_is_never_recorded_is_told_so_and_does_not_stop_others(terminal: Terminal, store: Store, tmp_path: Path) -> None:
+    scenes = terminal.see(20, Shown("A", turn=180), Shown("B", 350.0))
+    assert recorded(store) == [(2, "in")] and sightings(tmp_path) == 0
+    assert scenes[-1].subjects[0].words == "hold your head upright" and scenes[-1].subjects[0].look.turn == 180  # type: ignore[union-attr]
+    terminal.see(2, Shown("A"))
+    assert recorded(store) == [(2, "in"), (1, "in")]
 
 
 def test_only_the_best_crop_of_an_interval_is_embedded(terminal: Terminal) -> None:
