@@ -24,7 +24,8 @@ from device.terminal.enrolment import EnrolmentError, capture, enrol, sample_pic
 from device.terminal.reembedding import renew
 from device.vision.camera.source import open_source
 from device.vision.images import IMAGE_SUFFIXES, read_image
-from device.vision.recogniser import Recogniser
+from device.vision.recogniser import Recogniser, Sample
+from device.vision.upright import turned_words
 from device.web.consent_text import Wording, wording
 
 
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
                 samples = capture(recogniser, source)
             sources = ["camera"] * len(samples)
         else:
-            samples = [sample_picture(recogniser, read_image(path), path.name) for path in args.images]
+            samples = [_sampled(recogniser, path, path.name) for path in args.images]
             sources = [path.name for path in args.images]
         person = enrol(store, recogniser, args.name, args.code, samples, sources, consent)
     _say(person, len(samples), args.json)
@@ -81,7 +82,7 @@ def _enrol_folder(store: Store, recogniser: Recogniser, folder: Path, consent: C
     refused = 0
     for name, paths in track(people, "enrolling", console=Console(stderr=True)):
         try:
-            samples = [sample_picture(recogniser, read_image(path), f"{name}/{path.name}") for path in paths]
+            samples = [_sampled(recogniser, path, f"{name}/{path.name}") for path in paths]
             enrol(store, recogniser, name, None, samples, [path.name for path in paths], consent)
         except ClockfaceError as error:
             refused += 1
@@ -89,6 +90,14 @@ def _enrol_folder(store: Store, recogniser: Recogniser, folder: Path, consent: C
     print(f"{len(people) - refused} enrolled, {refused} refused")
     _say_consent(consent)
     return 1 if refused else 0
+
+
+def _sampled(recogniser: Recogniser, path: Path, name: str) -> Sample:
+    """The face of a photo; a photo that had to be turned is named."""
+    sample = sample_picture(recogniser, read_image(path), name)
+    if sample.picture_turn:
+        print(f"{name}: {turned_words(sample.picture_turn)}", file=sys.stderr)
+    return sample
 
 
 def _wording(settings: config.Settings) -> Wording:

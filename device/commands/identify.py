@@ -17,6 +17,7 @@ from device.terminal.reembedding import waiting
 from device.vision.decision import Outcome, judge
 from device.vision.images import ImageError, read_image
 from device.vision.recogniser import Recogniser, Sample
+from device.vision.upright import turned_words
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +56,7 @@ def described(sample: Sample, outcome: Outcome, names: dict[int, str]) -> dict[s
     """One face as JSON; a face that fails the quality gate identifies nobody."""
     usable = sample.quality.acceptable
     person_id = outcome.person_id if usable else None
+    turned = f"; {turned_words(sample.picture_turn)}" if sample.picture_turn else ""
     return {
         "box": [round(value, 1) for value in sample.face.box],
         "landmarks": [[round(float(x), 1), round(float(y), 1)] for x, y in sample.face.landmarks],
@@ -65,7 +67,7 @@ def described(sample: Sample, outcome: Outcome, names: dict[int, str]) -> dict[s
         "score": round(outcome.score, 4),
         "lead": None if outcome.lead is None else round(outcome.lead, 4),
         "threshold": round(outcome.threshold, 4),
-        "reason": outcome.reason if usable else f"quality: {', '.join(sample.quality.reasons)}",
+        "reason": (outcome.reason if usable else f"quality: {', '.join(sample.quality.reasons)}") + turned,
     }
 
 

@@ -16,7 +16,7 @@ from device.terminal.enrolled import gallery_of
 from device.vision.camera.source import Frame
 from device.vision.decision import judge
 from device.vision.gallery import Gallery
-from device.vision.quality import GUIDANCE
+from device.vision.quality import GUIDANCE, NOT_UPRIGHT
 from device.vision.recogniser import Recogniser, Sample
 from device.vision.tracker import Tracker
 
@@ -45,6 +45,8 @@ def sample_picture(recogniser: Recogniser, image: NDArray[np.uint8], source: str
     if len(large) > 1:
         raise EnrolmentError(f"{source}: {len(large)} faces found; cut the picture so that only one person is in it", code="enrolment.many_faces")
     quality = samples[0].quality
+    if quality.reasons == (NOT_UPRIGHT,):
+        raise EnrolmentError(f"{source}: it is not clear which way up the face is; take a picture with the head upright", code="enrolment.not_upright")
     if not quality.acceptable:
         reasons = ", ".join(f"{reason} ({GUIDANCE[reason]})" for reason in quality.reasons)
         raise EnrolmentError(f"{source}: quality too poor: {reasons}; take another picture", code="enrolment.quality")

@@ -19,9 +19,11 @@ from device.storage.store import Store
 from device.terminal.enrolled import gallery_of
 from device.terminal.enrolment import enrol, sample_picture
 from device.vision import catalogue
+from device.vision.camera.frame import turned
 from device.vision.images import read_image
 from device.vision.quality import assess
 from device.vision.recogniser import Recogniser
+from device.vision.upright import UNCLEAR
 from device.web.consent_text import wording
 from tests.refused import refused
 
@@ -136,6 +138,36 @@ def test_two_faces_none_and_poor_quality_are_refused_by_name(recogniser: Recogni
     for (code, word), image in cases.items():
         with refused(f"enrolment.{code}", "photo.jpg", word):
             sample_picture(recogniser, image, "photo.jpg")
+
+
+def test_a_photo_upside_down_is_turned_and_enrols_the_same_person(recogniser: Recogniser, portraits: dict[str, Any], store: Store) -> None:
+    upright = sample_picture(recogniser, portraits["hopper"], "upright")
+    enrol(store, recogniser, "Grace", None, [upright], ["upright"])
+    for turn in (90, 180, 270):
+        found = sample_picture(recogniser, turned(portraits["hopper"], 360 - turn), "turned")
+        assert found.picture_turn == turn
+        assert float(recogniser.embed([found])[0] @ recogniser.embed([upright])[0]) > 0.999
+        with refused("enrolment.known_face", "Grace"):
+            enrol(store, recogniser, "Somebody else", None, [found], ["turned"])
+
+
+def test_a_photo_of_unclear_turn_is_refused_in_words(recogniser: Recogniser, portraits: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("device.vision.recogniser.turn_of", lambda detector, image, face: UNCLEAR)
+    with refused("enrolment.not_upright", "photo.jpg", "head upright"):
+        sample_picture(recogniser, portraits["hopper"], "photo.jpg")
+
+
+def test_enroll_and_identify_say_that_they_turned_a_photo(portraits: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    db, photo = str(tmp_path / "clockface.db"), tmp_path / "photo.png"
+    cv2.imwrite(str(photo), turned(portraits["hopper"], 180))
+    assert main(["enroll", "Grace", str(photo), "--db", db]) == 0
+    assert "photo.png: the picture was turned by 180 degrees" in capsys.readouterr().err
+    assert main(["identify", str(photo), "--db", db, "--json"]) == 0
+    (face,) = json.loads(capsys.readouterr().out)["faces"]
+    assert face["name"] == "Grace" and face["reason"].endswith("the picture was turned by 180 degrees to be upright")
+    height = portraits["hopper"].shape[0]
+    (left_eye, *_, mouth) = face["landmarks"]
+    assert left_eye[1] > mouth[1] and 0 < mouth[1] < height  # where they are in the picture that was given
 
 
 def test_a_face_that_is_enrolled_already_and_pictures_of_two_people_are_refused(recogniser: Recogniser, portraits: dict[str, Any], store: Store) -> None:
