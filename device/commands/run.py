@@ -39,6 +39,7 @@ from device.terminal.throttle import Pace
 from device.vision.camera.demo import demo_enrolment
 from device.vision.camera.source import Source, default_source, open_source
 from device.vision.recogniser import Recogniser
+from device.vision.upright import Hanging, remedy
 from device.web.live import Live
 
 DEMO = "demo"  # the source without a camera
@@ -141,7 +142,8 @@ class CameraLoop:
         self._camera, self._pipeline, self._live, self._status, self._annotated = camera, pipeline, live, status, annotated
         self._watchdog, self._pace = Watchdog(), Pace()
         damaged = partial(restored_by_start, pipeline.store, live)
-        self._recognition = Recognition(pipeline, live.booth, lambda: Recogniser(pipeline.settings), status.say, damaged)
+        self._hanging = Hanging()
+        self._recognition = Recognition(pipeline, live.booth, lambda: Recogniser(pipeline.settings), status.say, damaged, hanging=self._hanging)
         live.camera, live.trouble, camera.on_try = (lambda: camera.state), (lambda: self._recognition.trouble), self._watchdog.tried
         live.coarser = lambda: self._pace.coarser
         self._healthy = False
@@ -161,6 +163,8 @@ class CameraLoop:
 
     def _show(self, scene: Scene) -> None:
         self._status.camera(self._camera.state)
+        self._live.hangs = remedy(self._hanging.turn(scene.frame.time), self._pipeline.settings.camera)
+        self._status.hanging(self._live.hangs)
         self._live.show(scene)
         self._status.show(scene)
         if not self._healthy and not self._recognition.trouble:
@@ -239,7 +243,7 @@ class Status:
         self.headless = headless
         self._started = self._drawn = time.monotonic()
         self._frames = 0
-        self._camera = "ok"
+        self._camera, self._hangs = "ok", ""
 
     def show(self, scene: Scene) -> None:
         self._frames += 1
@@ -262,6 +266,12 @@ class Status:
         if state != self._camera:
             self._camera = state
             self._line(f"camera: {state}")
+
+    def hanging(self, words: str) -> None:
+        """Report when the camera is found to hang turned, and when it no longer does."""
+        if words != self._hangs:
+            self._hangs = words
+            self._line(words or "the camera hangs upright")
 
     def say(self, text: str) -> None:
         self._line(text)

@@ -8,12 +8,13 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from sqlite_utils import Database
 
-from device.config import HOME, ROOT, CameraSettings, Settings
+from device.config import HOME, ROOT, CameraSettings, DetectorSettings, Settings
 from device.contract import ClockfaceError
 from device.maintenance.database_check import Finding, check_database, read_only
 from device.maintenance.update.manifest import MANIFEST, Manifest
@@ -22,10 +23,14 @@ from device.storage.database import explained
 from device.storage.outbox_rows import TargetHealth
 from device.storage.schema import SCHEMA_VERSION
 from device.system.clock import ClockState, iso_utc, read_clock_state
-from device.vision.camera.source import default_source, open_source
+from device.vision.camera.source import Frame, default_source, open_source
 from device.vision.catalogue import Catalogue, sha256
+from device.vision.catalogue import path as model_path
+from device.vision.detector import Detector
+from device.vision.upright import TURNS, remedy, upright_at
 
 DARK = 8.0  # mean grey level of a lens that is covered
+LOOK_SECONDS = 2.0  # how long a face is waited for that shows whether the camera hangs upright
 LITTLE_DISK, NO_DISK = 1_000, 100  # MB free; a year of punches of 50 people takes 30 MB
 STUCK_SECONDS = 3600  # an event that waits for longer is reported
 EARLIEST = 1_767_225_600  # 2026-01-01: no terminal ran before this date
@@ -48,7 +53,7 @@ def examine(settings: Settings, database: Path, source: str | None, skip: Collec
     """
     embedder_checks = EmbedderChecks(settings, lambda: load_embedder(settings), lambda: count_templates(database))
     checks: dict[str, Check] = {
-        "camera": lambda: check_camera(source, settings.camera),
+        "camera": lambda: check_camera(source, settings.camera, settings.detector),
         "models": lambda: check_models(Catalogue.load()),
         "artefact": embedder_checks.check_artefact,
         "card": embedder_checks.check_card,
@@ -76,18 +81,39 @@ def guarded(name: str, check: Check) -> Finding:
         return Finding(name, "FAULT", " ".join(str(error).split()))
 
 
-def check_camera(source: str | None, settings: CameraSettings) -> Finding:
-    """Open the camera and look at one picture."""
+def check_camera(source: str | None, settings: CameraSettings, detector: DetectorSettings | None = None) -> Finding:
+    """Open the camera, look at one picture, and see whether a face in it or in those of the next moments is upright."""
     name = source or default_source()
     if source is None and name == "demo":
         return Finding("camera", "warning", "no camera found: plug one in; `--source demo`, clips and network cameras work without one")
     begin = time.monotonic()
     with open_source(name, settings) as opened:
-        frame = next(iter(opened))
+        frames = iter(opened)
+        frame = next(frames)
         words = f"{opened.describe()}, first picture after {time.monotonic() - begin:.1f} s"
-    if frame.image.mean() < DARK:
-        return Finding("camera", "warning", f"{words}, but it is black: uncover the lens or switch on a light")
-    return Finding("camera", "ok", words)
+        if frame.image.mean() < DARK:
+            return Finding("camera", "warning", f"{words}, but it is black: uncover the lens or switch on a light")
+        turn = seen_turn(chain([frame], frames), detector or DetectorSettings())
+    if turn:
+        return Finding("camera", "FAULT", f"{words}, but {remedy(turn, settings)}: nobody can be recognised")
+    return Finding("camera", "ok", words if turn == 0 else f"{words}; nobody in view, so whether it hangs upright was not seen")
+
+
+def seen_turn(frames: Iterable[Frame], settings: DetectorSettings) -> int | None:
+    """Degrees clockwise that make the first clear face upright; None if there is none in the pictures of LOOK_SECONDS, or no detector was pulled."""
+    try:
+        detector = Detector(model_path("yunet"), settings)
+    except ClockfaceError:
+        return None  # the check of the models reports it
+    begin = None
+    for frame in frames:
+        begin = frame.time if begin is None else begin
+        if frame.time - begin > LOOK_SECONDS:
+            return None
+        for turn in TURNS:
+            if upright_at(detector, frame.image, turn, frame.time):
+                return turn
+    return None
 
 
 def check_models(catalogue: Catalogue) -> Finding:

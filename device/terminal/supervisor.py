@@ -12,6 +12,7 @@ from device.terminal.capture_session import Booth
 from device.terminal.pipeline import Pipeline, Scene
 from device.vision.camera.frame import Frame
 from device.vision.recogniser import Recogniser
+from device.vision.upright import Hanging
 
 
 class Recognition:
@@ -23,6 +24,7 @@ class Recognition:
         load: makes another recogniser, where one fails.
         damaged: told when the database is damaged: only a start can restore it.
         monotonic: s.
+        hanging: told what is seen of faces' turns, to find a camera that hangs turned.
     """
 
     def __init__(
@@ -33,8 +35,10 @@ class Recognition:
         say: Say,
         damaged: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
+        hanging: Hanging | None = None,
     ) -> None:
         self._pipeline, self._booth, self._load, self._say, self._damaged, self._monotonic = pipeline, booth, load, say, damaged, monotonic
+        self._hanging = hanging
         self._backoff, self._failures = Backoff(), 0
         self._again_at = float("-inf")
         self.trouble = ""  # "" works, "store" nothing can be recorded, "recogniser" nobody is recognised
@@ -70,6 +74,9 @@ class Recognition:
         enrolling = self._booth.process(frame)
         scene = enrolling or self._pipeline.process(frame)
         self.decided = enrolling is not None or self._pipeline.searched(frame)
+        if self._hanging is not None:
+            looks = [subject.look for subject in scene.subjects if subject.look and subject.look.time == frame.time]
+            self._hanging.see(self._pipeline.recogniser.detector, frame.image, frame.time, looks)
         return scene
 
     def _failed(self, part: str, error: Exception, frame: Frame) -> Scene:

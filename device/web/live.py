@@ -69,6 +69,7 @@ class Live:
         self.camera: Callable[[], CameraState] = lambda: "ok"  # state of the camera, read by the pages
         self.trouble: Callable[[], str] = lambda: ""  # the same for recognition and store
         self.coarser: Callable[[], float] = lambda: 1.0  # factor on the smallest face searched for, on a slow board
+        self.hangs = ""  # what to set where the camera hangs turned, in words
         self.restart = threading.Event()  # requested by an admin: the camera loop ends and the terminal restarts
 
     def show(self, scene: Scene) -> None:
@@ -118,7 +119,7 @@ class Live:
         """The current view of the kiosk."""
         now = self._now()
         clock = clock_state(now, self._synchronised(), self._newest_punch)
-        return seen(self._scene, self.camera_state, self.trouble(), tuple(self._cards), self.questions.open(), clock, now)
+        return seen(self._scene, self.camera_state, self.trouble(), tuple(self._cards), self.questions.open(), clock, now, self.hangs)
 
     def _synchronised(self) -> bool:
         at = self._monotonic()

@@ -77,6 +77,8 @@ def camera(call: Call) -> list[Fact]:
     height, width = live.scene.frame.image.shape[:2]
     rate = Fact("Camera", f"{live.frames_per_second:.1f} frames/s", "warn" if wrong else "good", wrong or f"{width} x {height}")
     facts = [rate, Fact("In view", str(len(live.scene.subjects)))]
+    if live.hangs:
+        facts.append(Fact("Camera position", "turned", "bad", f"Nobody can be recognised: {live.hangs}, then restart the terminal."))
     if (coarser := live.coarser()) > 1.0:
         words = "The board is slow: people are found when they are nearer. See its temperature and load."
         facts.append(Fact("Search for faces", f"{100 / coarser:.0f} % of the width", "warn", words))

@@ -30,6 +30,7 @@ State = Literal[
     "camera_frozen",
     "camera_black",
     "camera_slow",
+    "camera_turned",
     "not_recording",
     "clock_not_set",
 ]
@@ -64,7 +65,7 @@ class Box:
 @dataclass(frozen=True)
 class View:
     state: State
-    reason: str  # key of a message, for guidance and refusals
+    reason: str  # key of a message, for guidance and refusals; for a camera that hangs turned what to set, in words
     cards: tuple[Card, ...]
     question: dict[str, Any] | None
     boxes: tuple[Box, ...]
@@ -111,6 +112,7 @@ def seen(
     questions: Sequence[Question],
     clock: Literal["ok", "unsynchronised", "not_set"],
     now: float,
+    hangs: str = "",
 ) -> View:
     """The content of the page.
 
@@ -120,6 +122,7 @@ def seen(
         trouble: with the recogniser or the store; "" for none.
         cards: of those recorded lately.
         questions: that wait for an answer.
+        hangs: what to set where the camera hangs turned; "" where it does not.
     """
     lost = camera in ("lost", "frozen")
     subjects = () if scene is None or lost else scene.subjects
@@ -130,6 +133,8 @@ def seen(
     state, reason = _state(subjects, [*fresh[::-1], *held], asked is not None)
     wrong = _wrong(camera, trouble, clock, state == "idle")
     state, reason = (wrong, "") if wrong else (state, reason)
+    if hangs and state in ("idle", "looking", "guidance"):  # whoever is recognised all the same sees it
+        state, reason = "camera_turned", hangs
     height, width = scene.frame.image.shape[:2] if scene else (3, 4)
     boxes = tuple(_box(subject, width, height) for subject in subjects)
     return View(state, reason, tuple([*fresh[::-1], *held][:MOST_CARDS]), asked, boxes, clock, round(width / height, 4))

@@ -87,7 +87,7 @@ function showState(view) {
   if (view.state !== body.dataset.state && view.state === "unknown") play("unknown");
   body.dataset.state = view.state;
   byId("words").textContent = say(view.state === "guidance" ? view.reason : view.state) || say("idle");
-  const hint = say(view.state + "_hint");
+  const hint = say(view.state + "_hint", { reason: view.reason });
   byId("hint").textContent = hint;
   byId("hint").hidden = !hint;
   for (const icon of document.querySelectorAll("[data-icon]")) icon.hidden = icon.dataset.icon !== view.state;

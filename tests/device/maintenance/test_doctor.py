@@ -24,7 +24,10 @@ from device.maintenance.database_check import check_database
 from device.storage.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
 from device.storage.store import Store, TemplateDraft
 from device.system.clock import ClockState
+from device.vision import catalogue
+from device.vision.camera.frame import turned
 from device.vision.catalogue import Catalogue, ModelFile, sha256
+from device.vision.images import read_image
 
 NOW = 1_800_000_000.0  # 2027-01-15
 
@@ -119,6 +122,24 @@ def test_camera(tmp_path: Path) -> None:
     assert "lens" in doctor.check_camera(str(tmp_path / "black.png"), CameraSettings()).words
     missing = doctor.guarded("camera", lambda: doctor.check_camera("97", CameraSettings()))
     assert missing.state == "FAULT" and "does not exist" in missing.words
+
+
+@pytest.mark.parametrize("turn", [0, 90, 180, 270])
+def test_a_camera_that_hangs_turned(tmp_path: Path, turn: int) -> None:
+    """A folder plays the camera: nobody at first, then a portrait as a camera would give it that hangs turned."""
+    try:
+        portrait = read_image(catalogue.path("portrait-hopper"))
+        catalogue.path("yunet")
+    except catalogue.ModelError as error:
+        pytest.skip(f"models not pulled: {error}")
+    cv2.imwrite(str(tmp_path / "1.png"), np.full((300, 400, 3), 90, np.uint8))
+    cv2.imwrite(str(tmp_path / "2.png"), turned(portrait, (360 - turn) % 360))
+    finding = doctor.check_camera(str(tmp_path), CameraSettings())
+    assert finding.state == ("FAULT" if turn else "ok") and "nobody in view" not in finding.words
+    assert (f"the camera hangs turned by {turn} degrees; set [camera] rotate = {turn}" in finding.words) == bool(turn)
+    assert doctor.check_camera(str(tmp_path), CameraSettings(rotate=turn)).state == "ok"
+    (tmp_path / "2.png").unlink()
+    assert "nobody in view" in doctor.check_camera(str(tmp_path), CameraSettings()).words
 
 
 def test_models(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from device.terminal.capture_session import Booth
 from device.terminal.pipeline import Scene
 from device.terminal.supervisor import Recognition
 from device.vision.camera.frame import Frame
+from device.vision.upright import Hanging, Look
 
 IMAGE = np.zeros((4, 4, 3), np.uint8)
 
@@ -63,6 +64,7 @@ class Failing:
         self.error: Exception | None = None
         self.frames: list[int] = []
         self.written: list[str] = []
+        self.looks: list[Look | None] = [None]  # of the people in view
         self.store = SimpleNamespace(audit=self.audit)
 
     def audit(self, actor: str, action: str, details: dict[str, object]) -> None:
@@ -77,7 +79,7 @@ class Failing:
         self.frames.append(frame.index)
         if self.error:
             raise self.error
-        return Scene(frame, (SimpleNamespace(),), ())  # type: ignore[arg-type]
+        return Scene(frame, tuple(SimpleNamespace(look=look) for look in self.looks), ())  # type: ignore[arg-type]
 
 
 def test_a_recogniser_that_fails_is_loaded_anew_after_a_pause() -> None:
@@ -126,6 +128,19 @@ def test_an_error_in_an_enrolment_does_not_end_the_loop() -> None:
     recognition = Recognition(Failing(), booth, lambda: pytest.fail("loaded"), print, monotonic=lambda: 0.0)  # type: ignore[arg-type]
     recognition.process(frame(0))
     assert recognition.trouble == "recogniser"
+
+
+def test_looks_at_faces_reach_the_camera_once_each_and_whether_it_hangs_turned_is_found() -> None:
+    pipeline, hanging = Failing(), Hanging()
+    pipeline.recogniser = SimpleNamespace(detector=SimpleNamespace(detect=lambda image: []))
+    recognition = Recognition(pipeline, Booth(lambda: 0.0), lambda: pytest.fail("loaded"), print, monotonic=lambda: 0.0, hanging=hanging)  # type: ignore[arg-type]
+    for second in range(4):
+        look = Look(180, (40.0 * second, 0.0, 50.0, 50.0), float(second), 0.9)
+        pipeline.looks = [look, None]
+        recognition.process(frame(second))
+        recognition.process(Frame(IMAGE, second + 0.5, 10 + second, live=True))  # the same look is shown again
+        assert hanging.turn(second) == (180 if second >= 2 else 0)
+    assert recognition.trouble == ""
 
 
 def test_the_watchdog_is_fed_by_new_decisions_only() -> None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
-from device.config import AttendanceSettings, Settings, WebSettings
+from device.config import AttendanceSettings, CameraSettings, Settings, WebSettings
 from device.storage.records import Person, PunchDraft
 from device.system.clock import ClockState
+from device.terminal.pipeline import Scene
+from device.vision.camera.frame import Frame
+from device.vision.upright import remedy
 from device.web.access import pins
-from device.web.kiosk.view import clock_state
+from device.web.kiosk.view import Card, clock_state
 from device.web.live import Live
 from device.web.messages import Messages
 from tests.device.web.conftest import Browser, Desk
@@ -141,6 +145,21 @@ def test_what_goes_wrong_is_said_in_its_language(desk: Desk) -> None:
     operator = desk.browser("operator", "kiosk")
     operator.post("/kiosk/language", "/kiosk", {"language": "de"})
     assert said["enrol.no_camera"] in operator.get("/kiosk/enrol/capture").text
+
+
+def test_a_camera_that_hangs_turned_is_said_with_the_remedy_unless_somebody_is_recognised(desk: Desk) -> None:
+    live, frame = desk.terminal.live, Frame(np.zeros((48, 64, 3), np.uint8), desk.clock.now, 0, live=True)
+    live.hangs = remedy(180, CameraSettings())
+    live.show(Scene(frame, (), ()))
+    assert (live.view().state, live.view().reason) == ("camera_turned", "the camera hangs turned by 180 degrees; set [camera] rotate = 180")
+    assert "set [camera] rotate = 180, then restart" in desk.browser("viewer").get("/health").text
+    for language in ("en", "de"):
+        texts = Messages.load(language).texts
+        assert texts["kiosk.camera_turned"] and "{reason}" in texts["kiosk.camera_turned_hint"]
+    live.add_card(Card("1", "recognised", "Ada", "08:00", "in", desk.clock.now))
+    assert live.view().state == "recognised"
+    live.hangs = ""
+    assert "Camera position" not in desk.browser("viewer").get("/health").text
 
 
 def test_a_camera_without_scenes_is_lost() -> None:
