@@ -17,10 +17,11 @@ from device.vision.camera.frame import turned
 from device.vision.detector import Detector, Face
 from device.vision.precision import open_embedder
 from device.vision.quality import NOT_UPRIGHT, Quality, assess
-from device.vision.upright import TURNS, placed_back, turn_of
+from device.vision.upright import TURNS, UNCLEAR, placed_back, turn_of
 
 STILL_EYE_PX = 12.0  # px between the eyes of the smallest face searched for in a photo...
 STILL_SIDE_PX = 1600.0  # ... whose longer side has at most this many px at the detector's input
+PLAIN = 0.85  # the detector's score of a face in a photo from which the photo is not searched at other turns
 
 
 @dataclass(frozen=True)
@@ -77,15 +78,17 @@ class Recogniser:
         return Sample(face, crop, assess(face, crop, self.settings.quality))
 
     def still(self, image: NDArray[np.uint8]) -> list[Sample]:
-        """All faces of a photo (H, W, 3) uint8 BGR, the largest first, small ones included; a photo whose largest face is clearly turned is turned first.
+        """All faces of a photo (H, W, 3) uint8 BGR, the largest first, small ones included; a photo that is not upright is turned first.
 
-        Where no face is found at all, the other turns are tried; where it stays unclear which way up the largest face is, nobody's face is acceptable in it.
+        The largest face decides. Where it is neither surely upright nor a good face of unclear turn, the photo is searched at the other turns as well: in one
+        that lies on its side, no face may be found at all, or something that is none. A good face of unclear turn stays, and is not acceptable.
         """
         samples = self._still(image)
-        if samples and samples[0].turn not in TURNS[1:]:
+        first = samples[0] if samples else None
+        if first and (first.turn == 0 and first.face.score >= PLAIN or first.quality.reasons == (NOT_UPRIGHT,) and first.turn == UNCLEAR):
             return samples
-        turns = [samples[0].turn] if samples else TURNS[1:]
-        found = [(turn, again) for turn in turns if turn and (again := self._still(turned(image, turn))) and again[0].turn == 0]
+        everywhere = [(0, samples), *((turn, self._still(turned(image, turn))) for turn in TURNS[1:])]
+        found = [(turn, again) for turn, again in everywhere if again and again[0].turn == 0]
         if not found:
             return samples
         turn, again = max(found, key=lambda pair: pair[1][0].face.score)
