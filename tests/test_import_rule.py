@@ -37,8 +37,9 @@ FROM_DEVICE = {
     "config", "contract", "delivery.connectors", "maintenance.update", "storage.schema",
     "vision.catalogue", "vision.detector", "vision.downloads", "vision.embedder", "vision.images",
 }  # fmt: skip
-MEASURES_THE_DEVICE = {  # what it writes into a card is what a terminal would do
+MEASURES_THE_DEVICE = {  # what it finds is what a terminal would do
     ("export/search.py", "vision.recogniser"), ("export/search.py", "vision.evaluation"),
+    ("export/shots.py", "vision.quality"), ("export/shots.py", "vision.camera"),
 }  # fmt: skip
 DEPENDENCIES = {
     "argon2", "cryptography", "cv2", "google", "httpx2", "hypothesis", "jinja2", "matplotlib", "mypy", "numpy", "onnx", "onnxruntime",
