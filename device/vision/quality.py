@@ -16,6 +16,7 @@ from device.config import QualitySettings
 from device.vision.detector import Face
 
 USUAL_NOSE_HEIGHT = 0.57  # nose between eyes (0) and mouth (1): the median of frontal portraits
+ENOUGH_DETAIL = 0.10  # sharpness above which more of it foretells no better score (docs/experiments-device.md)
 
 NOT_UPRIGHT = "not_upright"  # given by `device.vision.recogniser`, which looks at the four turns
 
@@ -37,7 +38,7 @@ GUIDANCE = {  # reason -> instruction for the person in front of the terminal
 class Quality:
     """Measures of one crop; `reasons` is empty where the crop may be used."""
 
-    score: float  # 0..1, to choose among crops
+    score: float  # 0..1, to choose among crops and to weight them in a mean
     reasons: tuple[str, ...]  # keys of GUIDANCE, the most useful first
     eye_distance: float  # px of the frame
     yaw: float  # -0.5 (looks to the left of the image) .. 0.5, in eye distances
@@ -80,14 +81,7 @@ def assess(face: Face, crop: NDArray[np.uint8], settings: QualitySettings) -> Qu
         "tilted": abs(roll) <= limits.max_roll_degrees,
         "blurred": sharpness >= limits.min_sharpness,
     }
-    score = (
-        face.score
-        * min(1.0, face.eye_distance / 60.0)
-        * max(0.0, 1.0 - abs(yaw) / 0.7)
-        * max(0.0, 1.0 - abs(pitch) / 0.7)
-        * min(1.0, sharpness / 0.15)
-        * min(1.0, contrast / 30.0)
-    )
+    score = max(0.0, 2 * face.score - 1) ** 2 * min(1.0, sharpness / ENOUGH_DETAIL)
     reasons = tuple(reason for reason, passed in checks.items() if not passed)
     return Quality(float(score), reasons, face.eye_distance, yaw, pitch, roll, sharpness, brightness, contrast)
 
