@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.contract import CROP_SIZE, ClockfaceError
-from training import drawn, teacher
+from training import synthetic, teacher
 from training.borders import fill_black
 from training.config import DataSettings, Source
 from training.recordio import RecordError, RecordFile
@@ -191,7 +191,7 @@ def _plain_reader(source: Source) -> Reader:
         return RecordReader(path, source.rows)
     if source.rows:
         raise DataError(f"rows = {source.rows!r}: a source of kind {source.kind} has no table of rows; leave it out")
-    return FolderReader(path) if source.kind == "folder" else drawn.DrawnReader(source.path)
+    return FolderReader(path) if source.kind == "folder" else synthetic.DrawnReader(source.path)
 
 
 def _joined_labels(sources: tuple[Source, ...], readers: list[Reader]) -> tuple[NDArray[np.int64], int]:

@@ -9,7 +9,7 @@ import pytest
 
 from device.vision.embedder import Embedder
 from export.__main__ import main
-from training.drawn import draw
+from training.synthetic import draw
 
 ROOT = Path(__file__).resolve().parents[2]
 WEIGHTS = ROOT / "models" / "clockface-edge.pt"

@@ -15,8 +15,8 @@ from tests.refused import refused
 from training.backbones import SIGNED, edge
 from training.backbones.folding import folded
 from training.config import BackboneSettings
-from training.drawn import draw
 from training.model import Embedder as Trained
+from training.synthetic import draw
 
 pytest.importorskip("torchao")
 

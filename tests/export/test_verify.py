@@ -15,7 +15,7 @@ from onnx import numpy_helper
 from device.vision.embedder import Embedder
 from export import artefact, quantize
 from export.__main__ import main
-from training.drawn import draw
+from training.synthetic import draw
 
 GATE = ("--tar-loss", "0.1")  # with 60 mated pairs, TAR changes in steps of 1.7 points
 

@@ -14,8 +14,8 @@ from training import backbones, checkpoint, donor
 from training.backbones.cost import cost
 from training.backbones.folding import folded
 from training.config import BackboneSettings
-from training.drawn import draw
 from training.model import Embedder
+from training.synthetic import draw
 
 State = dict[str, torch.Tensor]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from training.borders import fill_black, photo
-from training.drawn import draw
+from training.synthetic import draw
 
 
 def turned(picture: np.ndarray, degrees: float, border: int) -> np.ndarray:

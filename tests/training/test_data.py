@@ -11,9 +11,9 @@ from training import sampler
 from training.augment import augment, warp
 from training.config import AugmentSettings, DataSettings, Source
 from training.data import Crops, FolderReader, RecordReader, reader, split
-from training.drawn import draw
 from training.loader import Loader
 from training.recordio import Record, write_records
+from training.synthetic import draw
 from training.teacher import load
 
 NONE = AugmentSettings(flip=0, rotation_degrees=0, scale=0, shift_px=0, light=0, blur=0, low_resolution=0, jpeg=0)

@@ -13,8 +13,8 @@ from tests.refused import refused
 from training import checkpoint, evaluate
 from training.__main__ import main
 from training.config import BackboneSettings, Recipe
-from training.drawn import draw
 from training.model import Embedder
+from training.synthetic import draw
 
 
 def fake_embed(crops: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.refused import refused
 from training import pairs
-from training.drawn import draw
+from training.synthetic import draw
 
 
 def write(path: Path, person: int, shot: int) -> None:

@@ -7,10 +7,10 @@ import numpy as np
 
 from device.contract import CANONICAL_LANDMARKS
 from device.vision.detector import Face
-from training.drawn import draw
 from training.duplicates import duplicates
 from training.mislabelled import mislabelled
 from training.prepare import prepare
+from training.synthetic import draw
 
 
 def face(scale: float = 1.0) -> Face:

@@ -13,8 +13,8 @@ from tests.refused import refused
 from training import teacher
 from training.config import DataSettings, Source
 from training.data import Crops
-from training.drawn import DrawnReader
 from training.embedding import embed_all, open_model
+from training.synthetic import DrawnReader
 
 
 def corner_colour(path: Path, kind: int = TensorProto.UINT8, shape: tuple[object, ...] = ("n", 112, 112, 3)) -> Path:

@@ -18,7 +18,7 @@ from torch import multiprocessing, nn
 
 from tests.refused import refused
 from training import backbones, checkpoint, config
-from training.drawn import draw
+from training.synthetic import draw
 from training.train import train
 
 SMALL = (
