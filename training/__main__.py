@@ -8,7 +8,8 @@ import sys
 
 from device.contract import ClockfaceError
 
-COMMANDS = {  # name -> one line; the module `training.NAME` has add_arguments(parser) and run(args) -> exit code
+MODULES = {"ship": "export_weights"}  # command -> its module, where the two names differ
+COMMANDS = {  # name -> one line; the module has add_arguments(parser) and run(args) -> exit code
     "prepare": "cut aligned crops out of folders of photos",
     "join": "join two teachers into one, in the space of the second",
     "train": "train an embedding model by a recipe",
@@ -28,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
     for name, summary in COMMANDS.items():
         commands.add_parser(name, help=summary, add_help=False)
     name = parser.parse_args(argv[:1]).command
-    module = importlib.import_module(f"training.{name}")  # only the chosen command is imported: a fast start
+    module = importlib.import_module(f"training.{MODULES.get(name, name)}")  # only the chosen command is imported: a fast start
     parser = argparse.ArgumentParser(prog=f"python -m training {name}", description=module.__doc__)
     module.add_arguments(parser)
     args = parser.parse_args(argv[1:])
