@@ -8,18 +8,27 @@ import sys
 
 from device.contract import ClockfaceError
 
-MODULES = {"ship": "export_weights"}  # command -> its module, where the two names differ
+MODULES = {"export-weights": "export_weights"}  # command -> its module, where the two names differ
+OLD_NAMES = {"ship": "export-weights"}  # earlier name, which still works -> the command
 COMMANDS = {  # name -> one line; the module has add_arguments(parser) and run(args) -> exit code
     "prepare": "cut aligned crops out of folders of photos",
     "join": "join two teachers into one, in the space of the second",
     "train": "train an embedding model by a recipe",
     "prune": "narrow trained weights to a smaller backbone",
-    "ship": "write a checkpoint's weights and recipe alone",
+    "export-weights": "write only the weights and the recipe of a checkpoint",
     "evaluate": "measure a model on pairs, galleries and groups",
     "visualize": "draw what each loss does to digits in the plane",
     "partial_fc": "measure a step over all classes against a step over a sample",
     "speed": "measure augmentation, the loop and the backbones",
 }
+
+
+def current_name(word: str) -> str:
+    """The command that a word stands for; an earlier name is reported on stderr."""
+    if word not in OLD_NAMES:
+        return word
+    print(f"note: `{word}` is now `{OLD_NAMES[word]}`; the earlier name still works", file=sys.stderr)
+    return OLD_NAMES[word]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -28,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, summary in COMMANDS.items():
         commands.add_parser(name, help=summary, add_help=False)
-    name = parser.parse_args(argv[:1]).command
+    name = parser.parse_args([current_name(word) for word in argv[:1]]).command
     module = importlib.import_module(f"training.{MODULES.get(name, name)}")  # only the chosen command is imported: a fast start
     parser = argparse.ArgumentParser(prog=f"python -m training {name}", description=module.__doc__)
     module.add_arguments(parser)

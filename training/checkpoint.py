@@ -85,8 +85,8 @@ def initial(path: Path, settings: BackboneSettings) -> dict[str, Any]:
     return embedder.state_dict()
 
 
-def ship(source: Path, target: Path) -> None:
-    """Write the weights and the recipe alone, in float32, for the repository."""
+def export_weights(source: Path, target: Path) -> None:
+    """Write only the weights and the recipe, in float32, for the repository."""
     embedder, recipe = load_embedder(source)
     state = load(source)
     save(target, {"embedder": embedder.state_dict(), "step": state["step"], "images": state["images"]}, recipe)

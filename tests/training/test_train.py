@@ -18,6 +18,7 @@ from torch import multiprocessing, nn
 
 from tests.refused import refused
 from training import backbones, checkpoint, config
+from training.__main__ import main
 from training.synthetic import draw
 from training.train import train
 
@@ -185,10 +186,14 @@ def test_a_recipe_that_minimises_nothing_is_refused(tmp_path: Path) -> None:
         train(small("loss.name = ''"), tmp_path)
 
 
-def test_shipped_weights_give_the_same_embeddings(tmp_path: Path) -> None:
+def test_exported_weights_give_the_same_embeddings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train(small(), tmp_path)
-    checkpoint.ship(tmp_path / "best.pt", tmp_path / "shipped.pt")
-    crops = torch.randint(0, 256, (3, 112, 112, 3), dtype=torch.uint8)
-    first, second = (checkpoint.load_embedder(tmp_path / name)[0].unit(crops) for name in ("best.pt", "shipped.pt"))
-    assert torch.equal(first, second)
-    assert (tmp_path / "shipped.pt").stat().st_size < (tmp_path / "best.pt").stat().st_size
+    for command, note in (("export-weights", ""), ("ship", "`ship` is now `export-weights`")):
+        target = tmp_path / f"{command}.pt"
+        assert main([command, str(tmp_path / "best.pt"), str(target)]) == 0
+        said = capsys.readouterr().err
+        assert note in said and bool(said) == bool(note)
+        crops = torch.randint(0, 256, (3, 112, 112, 3), dtype=torch.uint8)
+        first, second = (checkpoint.load_embedder(path)[0].unit(crops) for path in (tmp_path / "best.pt", target))
+        assert torch.equal(first, second)
+        assert target.stat().st_size < (tmp_path / "best.pt").stat().st_size
