@@ -24,7 +24,7 @@ CONFIGS = Path(__file__).resolve().parent / "configs"
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceSettings:
     """One set of crops; relative paths count from the working directory, `$CLOCKFACE_SHARED` and the like are expanded."""
 
     path: str = ""  # a .rec file, a folder of one folder a person, or "drawn" faces: "people x crops"
@@ -37,7 +37,7 @@ class Source:
 
 @dataclass(frozen=True)
 class DataSettings:
-    sources: tuple[Source, ...] = ()
+    sources: tuple[SourceSettings, ...] = ()
     workers: int = ranged(2, 1, 256)  # threads that decode and augment
     ahead: int = ranged(4, 1, 64)  # batches made in advance
     cache: bool = False  # keep decoded crops in memory: 37 kB each

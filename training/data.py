@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from device.contract import CROP_SIZE, ClockfaceError
 from training import synthetic, teacher
 from training.borders import fill_black
-from training.config import DataSettings, Source
+from training.config import DataSettings, SourceSettings
 from training.recordio import RecordError, RecordFile
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -179,13 +179,13 @@ class Crops:
             raise DataError(f"{count} corrupted records, more than data.max_corrupted = {self._limit}; the last: {message}")
 
 
-def reader(source: Source) -> Reader:
+def reader(source: SourceSettings) -> Reader:
     """The crops of one source, as the recipe asks for them."""
     plain = _plain_reader(source)
     return FilledReader(plain) if source.fill_black else plain
 
 
-def _plain_reader(source: Source) -> Reader:
+def _plain_reader(source: SourceSettings) -> Reader:
     path = Path(os.path.expandvars(source.path))
     if source.kind == "recordio":
         return RecordReader(path, source.rows)
@@ -194,7 +194,7 @@ def _plain_reader(source: Source) -> Reader:
     return FolderReader(path) if source.kind == "folder" else synthetic.DrawnReader(source.path)
 
 
-def _joined_labels(sources: tuple[Source, ...], readers: list[Reader]) -> tuple[NDArray[np.int64], int]:
+def _joined_labels(sources: tuple[SourceSettings, ...], readers: list[Reader]) -> tuple[NDArray[np.int64], int]:
     parts, classes = [], 0
     for source, reader in zip(sources, readers, strict=True):
         known = reader.labels >= 0 if source.labelled else np.zeros(len(reader.labels), bool)

@@ -36,14 +36,14 @@ KEPT = "kept"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PhotoResult:
     """What became of one photo."""
 
     photo: str  # relative to the folder of photos
     result: str  # "kept" or the reason why not
 
 
-def prepare(photos: Path, out: Path, detect: Detect, min_eye_distance: float, workers: int = 2) -> list[Outcome]:
+def prepare(photos: Path, out: Path, detect: Detect, min_eye_distance: float, workers: int = 2) -> list[PhotoResult]:
     """Crop every photo that has no outcome yet; returns the outcomes of all.
 
     Args:
@@ -64,26 +64,26 @@ def prepare(photos: Path, out: Path, detect: Detect, min_eye_distance: float, wo
     return list(done.values())
 
 
-def crop_one(photo: Path, photos: Path, out: Path, detect: Detect, min_eye_distance: float) -> Outcome:
+def crop_one(photo: Path, photos: Path, out: Path, detect: Detect, min_eye_distance: float) -> PhotoResult:
     """Crop the one face of a photo; the largest wins where it is twice as large as the next."""
     name = photo.relative_to(photos).as_posix()
     image = cv2.imdecode(np.fromfile(photo, np.uint8), cv2.IMREAD_COLOR) if photo.stat().st_size else None
     if image is None:
-        return Outcome(name, "not a readable image")
+        return PhotoResult(name, "not a readable image")
     faces = sorted(detect(np.asarray(image, np.uint8)), key=_area, reverse=True)
     if not faces:
-        return Outcome(name, "no face found")
+        return PhotoResult(name, "no face found")
     if len(faces) > 1 and _area(faces[1]) > 0.5 * _area(faces[0]):
-        return Outcome(name, "several faces of like size")
+        return PhotoResult(name, "several faces of like size")
     if faces[0].eye_distance < min_eye_distance:
-        return Outcome(name, f"eyes closer than {min_eye_distance:g} px")
+        return PhotoResult(name, f"eyes closer than {min_eye_distance:g} px")
     target = (out / name).with_name(photo.name + ".png")
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
     part.write_bytes(cv2.imencode(".png", align(np.asarray(image, np.uint8), faces[0].landmarks)[:, :, ::-1])[1].tobytes())
     os.chmod(part, 0o600)
     part.replace(target)
-    return Outcome(name, KEPT)
+    return PhotoResult(name, KEPT)
 
 
 def _area(face: Face) -> float:
@@ -97,14 +97,14 @@ def _photos(folder: Path) -> list[Path]:
     return found
 
 
-def read_report(out: Path) -> dict[str, Outcome]:
+def read_report(out: Path) -> dict[str, PhotoResult]:
     """Outcomes so far by photo; a line that a kill cut short is done again."""
     path = out / "report.tsv"
     if not path.exists():
         return {}
     with path.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.reader(file, delimiter="\t") if len(row) == 3 and row[2] == "."]
-    return {row[0]: Outcome(row[0], row[1]) for row in rows}
+    return {row[0]: PhotoResult(row[0], row[1]) for row in rows}
 
 
 class _report:
@@ -114,10 +114,10 @@ class _report:
         self._file = (out / "report.tsv").open("a", encoding="utf-8", newline="")
         self._csv = csv.writer(self._file, delimiter="\t", lineterminator="\n")
 
-    def __enter__(self) -> Callable[[Outcome], None]:
+    def __enter__(self) -> Callable[[PhotoResult], None]:
         return self._write
 
-    def _write(self, outcome: Outcome) -> None:
+    def _write(self, outcome: PhotoResult) -> None:
         self._csv.writerow([outcome.photo, outcome.result, "."])
         self._file.flush()
 

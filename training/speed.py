@@ -19,7 +19,7 @@ import torch
 
 from training import backbones, config, objective
 from training.backbones.cost import cost
-from training.config import AugmentSettings, BackboneSettings, DataSettings, Recipe, Source
+from training.config import AugmentSettings, BackboneSettings, DataSettings, Recipe, SourceSettings
 from training.data import Crops
 from training.loader import Loader
 from training.model import Embedder
@@ -37,7 +37,7 @@ def rate(work: Callable[[], int], seconds: float) -> float:
 
 def augmented_crops(workers: int, seconds: float) -> float:
     """Cached crops through augmentation and batching, a second."""
-    settings = DataSettings((Source("40 x 25", "drawn"),), workers=workers, cache=True)
+    settings = DataSettings((SourceSettings("40 x 25", "drawn"),), workers=workers, cache=True)
     loader = Loader(Crops(settings), settings, AugmentSettings(), seed=0)
     lists = np.array_split(np.random.default_rng(0).permutation(1000), 8)
     return rate(lambda: sum(len(batch.labels) for batch in loader.batches(list(lists), epoch=0)), seconds)

@@ -27,13 +27,13 @@ class TeacherError(ClockfaceError):
     code = "teacher"
 
 
-class Source(Protocol):
+class NamedCrops(Protocol):
     names: list[str]
 
     def crop(self, position: int) -> NDArray[np.uint8]: ...
 
 
-def joined(pairs: list[tuple[str, Source]]) -> Embeddings | None:
+def joined(pairs: list[tuple[str, NamedCrops]]) -> Embeddings | None:
     """Teacher rows of all sources in order; zeros where a source has none, None where no source has any."""
     parts = [embeddings(os.path.expandvars(path), source) if path else None for path, source in pairs]
     sizes = {part.shape[1] for part in parts if part is not None}
@@ -45,7 +45,7 @@ def joined(pairs: list[tuple[str, Source]]) -> Embeddings | None:
     return np.concatenate([np.zeros((len(s.names), size), np.float32) if part is None else part for part, (_, s) in zip(parts, pairs, strict=True)])
 
 
-def embeddings(path: str, source: Source) -> Embeddings:
+def embeddings(path: str, source: NamedCrops) -> Embeddings:
     """(N, D) unit rows in the source's order, from an `.npz` or by an embedder, `.onnx` or `.pt` (cached as `.npz` under `runs/teacher`)."""
     rows = _embedded(Path(path), source) if path.endswith((".onnx", ".pt")) else load(Path(path))
     if len(rows) != len(source.names):
@@ -68,7 +68,7 @@ def load(path: Path) -> Embeddings:
     return np.asarray(rows / norms, np.float32)
 
 
-def _embedded(path: Path, source: Source) -> Embeddings:
+def _embedded(path: Path, source: NamedCrops) -> Embeddings:
     """Embed every crop and its mirror image once; a corrupted crop has a row of zeros, no teacher. A run that was killed goes on from its last part."""
     cache = CACHE / f"{_fingerprint(path, source)}.npz"
     parts = cache.with_suffix(".parts")
@@ -80,7 +80,7 @@ def _embedded(path: Path, source: Source) -> Embeddings:
     return _read(cache)
 
 
-def _part(file: Path, embed: Embed, source: Source, positions: range) -> Path:
+def _part(file: Path, embed: Embed, source: NamedCrops, positions: range) -> Path:
     if not file.exists():
         blocks = (range(start, min(start + BATCH, positions.stop)) for start in range(positions.start, positions.stop, BATCH))
         write(file, embedding=np.concatenate([_rows(embed, source, block) for block in blocks]))
@@ -101,7 +101,7 @@ def write(path: Path, **arrays: NDArray[Any]) -> None:
     part.replace(path)
 
 
-def _rows(embed: Embed, source: Source, positions: range) -> Embeddings:
+def _rows(embed: Embed, source: NamedCrops, positions: range) -> Embeddings:
     kept, crops = [], []
     for row, position in enumerate(positions):
         with contextlib.suppress(RecordError):  # counted and named when training reads it
@@ -116,7 +116,7 @@ def _rows(embed: Embed, source: Source, positions: range) -> Embeddings:
     return rows
 
 
-def _fingerprint(path: Path, source: Source) -> str:
+def _fingerprint(path: Path, source: NamedCrops) -> str:
     """Of the model file and the crops' names: another of either is embedded anew."""
     digest = hashlib.sha256(path.read_bytes() if path.is_file() else b"")
     digest.update("\n".join(source.names).encode())

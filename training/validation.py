@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from training import metrics
-from training.config import DataSettings, Recipe, Source
+from training.config import DataSettings, Recipe, SourceSettings
 from training.data import Crops, DataError, split
 from training.loader import Loader
 
@@ -53,7 +53,7 @@ def parts(crops: Crops, recipe: Recipe) -> Parts:
         return Parts(both.train, crops, both.validation)
     if settings.validation in [source.path for source in settings.sources]:
         raise DataError(f"data.validation = {settings.validation}: it is a source as well; people who choose the checkpoint must not be trained on")
-    watched = Crops(DataSettings((Source(settings.validation, "folder"),), cache=True))
+    watched = Crops(DataSettings((SourceSettings(settings.validation, "folder"),), cache=True))
     return Parts(np.arange(len(crops)), watched, np.arange(len(watched)))
 
 

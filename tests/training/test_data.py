@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,7 @@ import pytest
 from tests.refused import refused
 from training import sampler
 from training.augment import augment, warp
-from training.config import AugmentSettings, DataSettings, Source
+from training.config import AugmentSettings, DataSettings, SourceSettings
 from training.data import Crops, FolderReader, RecordReader, reader, split
 from training.loader import Loader
 from training.recordio import Record, write_records
@@ -43,7 +44,8 @@ def folder_set(path: Path) -> Path:
 def test_sources_are_joined_and_their_labels_never_meet(tmp_path: Path) -> None:
     rec, folder = record_set(tmp_path / "a.rec", [5, 5, -1, 9]), folder_set(tmp_path / "b")
     np.savez(tmp_path / "t.npz", embedding=np.eye(4, dtype=np.int8) * 3, scale=np.ones(4, np.float32))
-    sources = (Source(str(rec), teacher=str(tmp_path / "t.npz")), Source(str(folder), "folder"), Source(str(folder), "folder", labelled=False))
+    photos = SourceSettings(str(folder), "folder")
+    sources = (SourceSettings(str(rec), teacher=str(tmp_path / "t.npz")), photos, dataclasses.replace(photos, labelled=False))
     crops = Crops(DataSettings(sources))
     assert crops.labels.tolist() == [0, 0, -1, 1, 2, 2, 2, 3, 3, 3, *[-1] * 6]
     assert crops.classes == 4
@@ -56,7 +58,7 @@ def test_sources_are_joined_and_their_labels_never_meet(tmp_path: Path) -> None:
 
 def test_corrupted_records_are_counted_named_and_limited(tmp_path: Path) -> None:
     rec = record_set(tmp_path / "a.rec", [0, 0, 1, 1], broken=(1, 2))
-    crops = Crops(DataSettings((Source(str(rec)),), max_corrupted=1))
+    crops = Crops(DataSettings((SourceSettings(str(rec)),), max_corrupted=1))
     assert crops.crop(1) is None
     assert crops.crop(1) is None  # counted once
     assert crops.corruption.count == 1
@@ -67,7 +69,7 @@ def test_corrupted_records_are_counted_named_and_limited(tmp_path: Path) -> None
 
 def test_loader_leaves_corrupted_crops_out_and_repeats_itself(tmp_path: Path) -> None:
     rec = record_set(tmp_path / "a.rec", [0, 0, 1, 1], broken=(1,))
-    settings = DataSettings((Source(str(rec)),))
+    settings = DataSettings((SourceSettings(str(rec)),))
     lists = [np.array([3, 1, 0]), np.array([2])]
     first, again = (list(Loader(Crops(settings), settings, AugmentSettings(), 4).batches(lists, epoch=2)) for _ in range(2))
     assert first[0].index.tolist() == [3, 0]
@@ -78,7 +80,7 @@ def test_loader_leaves_corrupted_crops_out_and_repeats_itself(tmp_path: Path) ->
 
 
 def test_loader_may_start_in_the_middle(tmp_path: Path) -> None:
-    settings = DataSettings((Source("3 x 2", "drawn"),))
+    settings = DataSettings((SourceSettings("3 x 2", "drawn"),))
     loader = Loader(Crops(settings), settings, None, 0)
     lists = [np.array([i]) for i in range(6)]
     assert [int(b.index) for b in loader.batches(lists, 0, start=4)] == [4, 5]
@@ -156,13 +158,13 @@ def test_rows_of_a_record_set_are_chosen_by_its_table(tmp_path: Path, rows: str,
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (Source("a.rec", rows="source"), "expected COLUMN = VALUE"),
-        (Source("a.rec", rows="race = b"), "columns key and race"),
-        (Source("a.rec", rows="source = z"), "chooses no record"),
-        (Source("3 x 2", "drawn", rows="source = b"), "no table of rows"),
+        (SourceSettings("a.rec", rows="source"), "expected COLUMN = VALUE"),
+        (SourceSettings("a.rec", rows="race = b"), "columns key and race"),
+        (SourceSettings("a.rec", rows="source = z"), "chooses no record"),
+        (SourceSettings("3 x 2", "drawn", rows="source = b"), "no table of rows"),
     ],
 )
-def test_rows_that_cannot_be_chosen_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: Source, message: str) -> None:
+def test_rows_that_cannot_be_chosen_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: SourceSettings, message: str) -> None:
     monkeypatch.chdir(tmp_path)
     record_set(tmp_path / "a.rec", [7]).with_suffix(".tsv").write_text("key\tsource\n1\tb\n")
     with refused("data", message):
@@ -175,7 +177,7 @@ def test_a_source_may_fill_black_edges(tmp_path: Path) -> None:
     file = tmp_path / "p0" / "0.png"
     file.parent.mkdir()
     cv2.imwrite(str(file), crop[:, :, ::-1])
-    plain, filled = (reader(Source(str(tmp_path), "folder", fill_black=fill)) for fill in (False, True))
+    plain, filled = (reader(SourceSettings(str(tmp_path), "folder", fill_black=fill)) for fill in (False, True))
     np.testing.assert_array_equal(plain.crop(0), crop)
     assert filled.crop(0)[:, 92:].min() > 20
     assert filled.names != plain.names

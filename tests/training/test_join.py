@@ -9,7 +9,7 @@ import pytest
 
 from device.contract import ClockfaceError
 from training import __main__, join, teacher
-from training.config import Source
+from training.config import SourceSettings
 from training.data import reader
 
 
@@ -52,7 +52,7 @@ def embedders(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(teacher, "embeddings", lambda path, source: join.unit(colours[Path(path).stem](stacked(source)).reshape(len(source.names), -1)[:, :8]))
 
 
-def stacked(source: teacher.Source) -> np.ndarray:
+def stacked(source: teacher.NamedCrops) -> np.ndarray:
     return np.stack([source.crop(i) for i in range(len(source.names))]).astype(np.float64)
 
 
@@ -74,4 +74,4 @@ def test_a_source_without_a_file_to_write_is_refused(capsys: pytest.CaptureFixtu
 def test_a_corrupted_crop_stops_the_join(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(teacher, "embeddings", lambda path, source: np.eye(4)[:, :3])
     with pytest.raises(ClockfaceError, match="1 crops cannot be read, such as drawn person 1, crop 1"):
-        join.complete(Path("a.pt"), reader(Source("2 x 2", "drawn")))
+        join.complete(Path("a.pt"), reader(SourceSettings("2 x 2", "drawn")))

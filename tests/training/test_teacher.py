@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 
 from tests.refused import refused
 from training import teacher
-from training.config import DataSettings, Source
+from training.config import DataSettings, SourceSettings
 from training.data import Crops
 from training.embedding import embed_all, open_model
 from training.synthetic import DrawnReader
@@ -49,7 +49,7 @@ def test_a_model_of_another_contract_is_refused(tmp_path: Path) -> None:
 def test_a_teacher_sees_each_crop_and_its_mirror_image_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(teacher, "CACHE", tmp_path / "cache")
     model = corner_colour(tmp_path / "m.onnx")
-    crops = Crops(DataSettings((Source("3 x 2", "drawn", teacher=str(model)),)))
+    crops = Crops(DataSettings((SourceSettings("3 x 2", "drawn", teacher=str(model)),)))
     assert crops.teacher is not None
     crop = DrawnReader("3 x 2").crop(4).astype(np.float64)
     expected = unit(unit(crop[:, :56].mean((0, 1))) + unit(crop[:, 56:].mean((0, 1))))
@@ -57,5 +57,5 @@ def test_a_teacher_sees_each_crop_and_its_mirror_image_once(tmp_path: Path, monk
     (kept,) = (tmp_path / "cache").glob("*.npz")
     assert kept.stat().st_mode & 0o777 == 0o600
     before = kept.stat().st_mtime_ns
-    Crops(DataSettings((Source("3 x 2", "drawn", teacher=str(model)),)))
+    Crops(DataSettings((SourceSettings("3 x 2", "drawn", teacher=str(model)),)))
     assert kept.stat().st_mtime_ns == before  # read, not made again

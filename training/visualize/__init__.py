@@ -18,7 +18,7 @@ import torch
 from training.visualize import argument, dial
 from training.visualize.digits import DEBIAN_FASHION, HELD_OUT, Digits, DigitsError, idx_folder, sklearn_digits, split
 from training.visualize.entries import ANIMATED, ENTRIES
-from training.visualize.study import Outcome, train
+from training.visualize.study import StudyResult, train
 
 WIDE = 16  # dimensions, for the verification of classes never seen: a plane has no room for them
 FRAMES = 36  # of the animation, closer together at first, when most happens
@@ -76,16 +76,16 @@ def _chosen(titles: Iterable[str] | None) -> list[Any]:
     return [entry for entry in ENTRIES if not titles or entry.title in titles]
 
 
-def _elsewhere(pool: Executor, chosen: Iterable[Any], others: Digits | None, epochs: int) -> list[Future[Outcome]]:
+def _elsewhere(pool: Executor, chosen: Iterable[Any], others: Digits | None, epochs: int) -> list[Future[StudyResult]]:
     return [pool.submit(train, entry, others, 0, epochs) for entry in chosen] if others is not None else []
 
 
-def _collect(futures: Iterable[Future[Outcome]], what: str) -> list[Outcome]:
+def _collect(futures: Iterable[Future[StudyResult]], what: str) -> list[StudyResult]:
     print(f"{what} ...", flush=True, file=sys.stderr)
     return [future.result() for future in futures]
 
 
-def _row(outcomes: list[Outcome], wide: list[Outcome]) -> dict[str, Any]:
+def _row(outcomes: list[StudyResult], wide: list[StudyResult]) -> dict[str, Any]:
     """Mean and standard deviation over the seeds; a run that met NaN counts by its step alone."""
     row: dict[str, Any] = {"loss": outcomes[0].entry.title, "nan_steps": [o.nan_step for o in outcomes if o.nan_step is not None]}
     for key, runs, name, factor in (

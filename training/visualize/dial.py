@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from training.visualize.study import Frame, Outcome
+from training.visualize.study import Frame, StudyResult
 
 matplotlib.use("Agg")
 PAPER, INK, FAINT = "#fbfaf6", "#22262e", "#c9c6bd"
@@ -21,7 +21,7 @@ COLOURS = ("#e4572e", "#f2a541", "#b8b42d", "#4f9d50", "#17a398", "#2e86c1", "#4
 BINS = 240  # of the outer ring, 1.5 degrees each
 
 
-def draw(axes: Axes, outcome: Outcome, frame: Frame, notes: str = "") -> None:
+def draw(axes: Axes, outcome: StudyResult, frame: Frame, notes: str = "") -> None:
     """One loss at one moment."""
     axes.set(xlim=(-1.42, 1.42), ylim=(-1.42, 1.42), aspect="equal")
     axes.axis("off")
@@ -62,13 +62,13 @@ def _ring(axes: Axes, points: Any, colour: str) -> None:
         axes.fill(wedge.real, wedge.imag, color=colour, alpha=0.8, lw=0, zorder=3)
 
 
-def notes(outcome: Outcome) -> str:
+def notes(outcome: StudyResult) -> str:
     if outcome.nan_step is not None:
         return f"NaN at step {outcome.nan_step}\nthe last finite picture"
     return f"accuracy {100 * outcome.accuracy:.0f} %\nwithin {outcome.within:.1f}°, to the next class {outcome.between:.0f}°"
 
 
-def panel(outcomes: Sequence[Outcome], path: Path, title: str, columns: int = 5) -> None:
+def panel(outcomes: Sequence[StudyResult], path: Path, title: str, columns: int = 5) -> None:
     """All losses side by side."""
     rows = -(-len(outcomes) // columns)
     figure = Figure(figsize=(2.75 * columns, 3.35 * rows + 0.7), facecolor=PAPER)
@@ -86,7 +86,7 @@ def save(figure: Figure, path: Path, dpi: int = 110) -> None:
     Image.open(buffer).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
-def animate(outcomes: Sequence[Outcome], path: Path, columns: int = 3) -> None:
+def animate(outcomes: Sequence[StudyResult], path: Path, columns: int = 3) -> None:
     """The dials over training, one GIF frame for each frame kept; a run that ended early stands still."""
     pictures = []
     rows = -(-len(outcomes) // columns)

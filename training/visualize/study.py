@@ -36,7 +36,7 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StudyResult:
     """What one training run came to, by the score the terminal uses: the cosine."""
 
     entry: Entry
@@ -68,7 +68,7 @@ class Net(nn.Module):
         return embeddings
 
 
-def train(entry: Entry, digits: Digits, seed: int, epochs: int, frame_steps: set[int] | None = None, embedding_size: int = 2) -> Outcome:
+def train(entry: Entry, digits: Digits, seed: int, epochs: int, frame_steps: set[int] | None = None, embedding_size: int = 2) -> StudyResult:
     """Train one net under one loss on the classes that are not held out, and measure it."""
     torch.manual_seed(seed)
     net = Net(digits.size, embedding_size)
@@ -92,7 +92,7 @@ def train(entry: Entry, digits: Digits, seed: int, epochs: int, frame_steps: set
     labels = digits.test_labels.numpy()
     known = true_accept_rate(frames[-1].embeddings, labels)
     held_out = true_accept_rate(embed(net, digits.held_out_images), digits.held_out_labels.numpy()) if len(digits.held_out_labels) else None
-    return Outcome(entry, frames, labels, *angles(frames[-1], labels), known, held_out, nan_step)
+    return StudyResult(entry, frames, labels, *angles(frames[-1], labels), known, held_out, nan_step)
 
 
 @torch.no_grad()
