@@ -27,7 +27,7 @@ from export.adopt import Preprocessing, adopt, in_one_run, smooth_crops
 from training.backbones import Normalisation
 from training.backbones.folding import folded
 from training.checkpoint import load, load_embedder
-from training.model import Embedder as Trained
+from training.model import EmbedderNet
 
 OPSET = 13  # the lowest in which DequantizeLinear works per channel: the int8 file is made from this one
 IR_VERSION = 8  # onnxruntime 1.16 reads up to 9, OpenCV 4.10 up to 8
@@ -41,7 +41,7 @@ class BuildError(ClockfaceError):
     code = "build"
 
 
-def build(trained: Trained) -> onnx.ModelProto:
+def build(trained: EmbedderNet) -> onnx.ModelProto:
     """The embedder as a graph under the contract, without its card."""
     return graph(folded(trained.backbone.eval()), trained.normalisation)
 
@@ -64,7 +64,7 @@ def _traced(net: nn.Module) -> onnx.ModelProto:
         return onnx.load(path)
 
 
-def check(part: Path, trained: Trained) -> float:
+def check(part: Path, trained: EmbedderNet) -> float:
     """The lowest cosine between the written file and torch, over all batches.
 
     Raises:

@@ -10,7 +10,7 @@ import numpy as np
 
 from training.embedding import Embed, Embeddings
 from training.evaluate import evaluate_groups, evaluate_pairs, evaluate_search
-from training.metrics import Scores
+from training.metrics import ComparisonScores
 from training.pairs import Pairs
 
 GALLERIES = (10, 50, 100, 150)  # gallery sizes of the searches, in people of the verification set
@@ -19,7 +19,7 @@ EDGES = (-0.6, 1.0)  # lowest and highest score in the histograms
 POINTS = 60  # on the DET curve
 
 
-def of_pairs(embed: Embed, data: Pairs, name: str) -> tuple[list[dict[str, Any]], Scores, Embeddings]:
+def of_pairs(embed: Embed, data: Pairs, name: str) -> tuple[list[dict[str, Any]], ComparisonScores, Embeddings]:
     """Card entries measured on pairs, the scores of the pairs and the embeddings of their crops.
 
     Args:
@@ -36,12 +36,12 @@ def of_pairs(embed: Embed, data: Pairs, name: str) -> tuple[list[dict[str, Any]]
     return [*entries, _curve(scores, name), _histogram(scores, name)], scores, rows
 
 
-def of_groups(embed: Embed, folder: Path, scores: Scores) -> dict[str, Any]:
+def of_groups(embed: Embed, folder: Path, scores: ComparisonScores) -> dict[str, Any]:
     """False matches by group, at the threshold for FAR 1e-2 on the pairs."""
     return {"measure": "groups", "data": folder.name, "far": 1e-2, **evaluate_groups(embed, folder, scores.threshold_at(1e-2))}
 
 
-def _curve(scores: Scores, name: str) -> dict[str, Any]:
+def _curve(scores: ComparisonScores, name: str) -> dict[str, Any]:
     """FRR at POINTS false accept rates, logarithmically spaced down to the lowest that the pairs can resolve, and percentiles of the mated scores."""
     rates = np.geomspace(1.0 / len(scores.non_mated), 0.5, POINTS)
     frr = [1 - scores.tar_at(float(rate)) for rate in rates]
@@ -49,7 +49,7 @@ def _curve(scores: Scores, name: str) -> dict[str, Any]:
     return {"measure": "det", "data": name, "far": _short(rates), "frr": _short(np.array(frr)), "mated_percentiles": _short(mated)}
 
 
-def _histogram(scores: Scores, name: str) -> dict[str, Any]:
+def _histogram(scores: ComparisonScores, name: str) -> dict[str, Any]:
     mated, non_mated = (np.histogram(np.clip(values, *EDGES), BINS, EDGES)[0].tolist() for values in (scores.mated, scores.non_mated))
     return {"measure": "histogram", "data": name, "low": EDGES[0], "high": EDGES[1], "mated": mated, "non_mated": non_mated}
 

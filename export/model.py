@@ -25,7 +25,7 @@ from pathlib import Path
 from device.contract import ClockfaceError
 from device.vision.catalogue import LIST, sha256
 from export.__main__ import main
-from export.recipe import Recipe, RecipeError, load
+from export.recipe import ModelRecipe, RecipeError, load
 
 GOALS = (0.992, 0.995, 0.998, 0.999)  # mean cosines required of `quantize`, in turn until `verify` passes: higher ones keep more layers in float
 
@@ -43,7 +43,7 @@ class Step:
     alternatives: tuple[tuple[tuple[str, ...], ...], ...] = ()  # tried in turn if the commands fail
 
 
-def steps(recipe: Recipe, weights: Path, work: Path, pages: Path) -> list[Step]:
+def steps(recipe: ModelRecipe, weights: Path, work: Path, pages: Path) -> list[Step]:
     """All steps, in order."""
     base, small = str(work / f"{recipe.name}.onnx"), str(work / f"{recipe.name}-int8.onnx")
     check, data = recipe.verify, recipe.crops
@@ -167,7 +167,7 @@ def fingerprint(path: Path) -> str:
     return sha256(path)
 
 
-def trained(recipe: Recipe, work: Path) -> Path:
+def trained(recipe: ModelRecipe, work: Path) -> Path:
     """The weights of the recipe's training run, which continues if it was interrupted.
 
     Raises:

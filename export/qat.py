@@ -30,7 +30,7 @@ from device.contract import CROP_SIZE, ClockfaceError
 from export import artefact, build, crops
 from training.backbones.folding import folded
 from training.checkpoint import load_embedder
-from training.model import Embedder as Trained
+from training.model import EmbedderNet
 
 RATE = 1e-4  # peak learning rate of Adam; it falls to 0
 BATCH = 32
@@ -43,7 +43,7 @@ class QatError(ClockfaceError):
     code = "qat"
 
 
-def train(trained: Trained, faces: NDArray[np.uint8], seconds: float, steps: int = 0, rate: float = RATE, seed: int = 0) -> fx.GraphModule:
+def train(trained: EmbedderNet, faces: NDArray[np.uint8], seconds: float, steps: int = 0, rate: float = RATE, seed: int = 0) -> fx.GraphModule:
     """The folded backbone with weights trained for int8.
 
     Args:
@@ -113,7 +113,7 @@ def _freeze_ranges(fake: Any) -> None:
     fake.apply(disable_observer)
 
 
-def _batches(trained: Trained, faces: NDArray[np.uint8], seed: int) -> Iterator[torch.Tensor]:
+def _batches(trained: EmbedderNet, faces: NDArray[np.uint8], seed: int) -> Iterator[torch.Tensor]:
     """(BATCH, 3, 112, 112) float, endlessly: shuffled anew in each pass, each crop mirrored with probability 1/2."""
     random = np.random.default_rng(seed)
     while True:

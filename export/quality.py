@@ -17,7 +17,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from export.shots import UNWEIGHTED, Array, Rows, Shots, read
-from training.metrics import Scores
+from training.metrics import ComparisonScores
 
 LEAST = 0.01  # least weight of a crop in a mean, in shares of the median weight
 TEMPLATES, VISITS, FPIRS = 3, (3, 5), (1e-2, 1e-3)
@@ -104,7 +104,7 @@ def missed(shots: Shots, weight: Array, drawn: Sequence[Draw]) -> Array:
         who.append(there[seen])
         foreign.append((mean(shots.embedding, visits[come], weight) @ gallery.T).max(axis=1))
     mated, person, count = np.concatenate(own), np.concatenate(who), shots.person.max() + 1
-    thresholds = [Scores(mated, np.concatenate(foreign)).threshold_at(fpir) for fpir in FPIRS]
+    thresholds = [ComparisonScores(mated, np.concatenate(foreign)).threshold_at(fpir) for fpir in FPIRS]
     with np.errstate(invalid="ignore"):
         return np.array([np.bincount(person, mated < at, count) / np.bincount(person, minlength=count) for at in thresholds])
 

@@ -66,7 +66,7 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Report:
+class QuantizeReport:
     """What was tried, with the results: mean cosines to the float model on the judging crops."""
 
     crops: int  # number that set the ranges; as many judge
@@ -152,7 +152,7 @@ class Quantizer:
         return float(self.cosines(trial).mean())
 
 
-def search(quantizer: Quantizer, goal: float, by: Sequence[str] = tuple(METHODS)) -> Report:
+def search(quantizer: Quantizer, goal: float, by: Sequence[str] = tuple(METHODS)) -> QuantizeReport:
     """Choose the method, then keep the worst layers in float until the goal is reached; if that fails, try the next best method.
 
     Raises:
@@ -170,7 +170,7 @@ def search(quantizer: Quantizer, goal: float, by: Sequence[str] = tuple(METHODS)
         trial = quantizer.workspace / "trial.onnx"
         quantizer.make(method, in_float(kept), trial)
         cosines = quantizer.cosines(trial)
-        return Report(quantizer.crops, methods, method, layers, kept, float(cosines.mean()), float(cosines.min()))
+        return QuantizeReport(quantizer.crops, methods, method, layers, kept, float(cosines.mean()), float(cosines.min()))
     raise QuantizeError(f"{'; '.join(failures)}; train for int8 (`python -m export qat`)")
 
 
@@ -276,7 +276,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def as_text(report: Report) -> str:
+def as_text(report: QuantizeReport) -> str:
     """The report as lines of text."""
     lines = [f"ranges set on {report.crops} crops, judged on as many others; mean cosine to the float model:"]
     lines += [f"  {method:10} {mean:.5f}{'  chosen' if method == report.chosen else ''}" for method, mean in report.methods.items()]

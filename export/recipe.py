@@ -54,7 +54,7 @@ class SearchTable:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ModelRecipe:
     name: str = ""
     weights: str = ""  # .pt
     training: str = ""  # a recipe of `python -m training train`
@@ -66,7 +66,7 @@ class Recipe:
     qat_minutes: float = 4.0  # of quantization-aware training if quantizing alone does not pass `verify`; 0: none
 
 
-def load(name: str) -> Recipe:
+def load(name: str) -> ModelRecipe:
     """Read a recipe: a name in `export/recipes` or a path.
 
     Raises:
@@ -74,7 +74,7 @@ def load(name: str) -> Recipe:
     """
     path = Path(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
     try:
-        recipe: Recipe = _table(Recipe, tomllib.loads(path.read_text(encoding="utf-8")), "")
+        recipe: ModelRecipe = _table(ModelRecipe, tomllib.loads(path.read_text(encoding="utf-8")), "")
     except FileNotFoundError as error:
         have = ", ".join(sorted(found.stem for found in RECIPES.glob("*.toml")))
         raise RecipeError(f"recipe {name}: no file {path}; give a path or one of {have}") from error

@@ -27,7 +27,7 @@ from export.quantize import Quantizer, write_like
 from training import backbones, pairs
 from training.config import BackboneSettings
 from training.evaluate import evaluate_pairs
-from training.model import Embedder as Trained
+from training.model import EmbedderNet
 
 EMBEDDING_SIZE = 192  # for backbones with random weights
 
@@ -45,7 +45,7 @@ class Row:
 def random_model(name: str, crops: NDArray[np.uint8], folder: Path) -> tuple[Path, Path]:
     """The float32 and int8 files of a backbone with random weights, including those of batch norm."""
     torch.manual_seed(0)
-    net = Trained(BackboneSettings(name, EMBEDDING_SIZE)).eval()
+    net = EmbedderNet(BackboneSettings(name, EMBEDDING_SIZE)).eval()
     for layer in net.modules():
         if isinstance(layer, (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)):
             torch.nn.init.uniform_(layer.weight, 0.5, 1.0)

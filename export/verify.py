@@ -20,7 +20,7 @@ from device.vision.embedder import Embedder
 from export import artefact, latency, metrics
 from training import pairs
 from training.embedding import Embed, Embeddings, embed_all, open_model
-from training.metrics import Scores
+from training.metrics import ComparisonScores
 
 FAR = 1e-3
 
@@ -32,7 +32,7 @@ class VerifyError(ClockfaceError):
 
 
 @dataclass(frozen=True)
-class Limits:
+class VerifyLimits:
     mean_cosine: float = 0.99  # lowest, to the reference, over the crops of the verification set
     tar_loss: float = 0.005  # largest loss of TAR at FAR 1e-3 against the reference
     size_mb: float = 0.0  # largest file; 0 is any
@@ -47,7 +47,9 @@ class Findings:
     faults: tuple[str, ...]  # one sentence for each broken limit
 
 
-def verify(model: Path, reference: Path | None, data: pairs.Pairs, name: str, groups: Path | None, limits: Limits, rounds: int = latency.ROUNDS) -> Findings:
+def verify(
+    model: Path, reference: Path | None, data: pairs.Pairs, name: str, groups: Path | None, limits: VerifyLimits, rounds: int = latency.ROUNDS
+) -> Findings:
     """Measure a model file.
 
     Args:
@@ -103,14 +105,14 @@ def _reference(path: Path) -> Embed:
     return embedder.embed
 
 
-def _compare(embed: Embed, path: Path, data: pairs.Pairs, rows: Embeddings, scores: Scores) -> tuple[dict[str, Any], float]:
+def _compare(embed: Embed, path: Path, data: pairs.Pairs, rows: Embeddings, scores: ComparisonScores) -> tuple[dict[str, Any], float]:
     """The card's entry on agreement, and by how much TAR at FAR is lower than the reference's."""
     expected, _ = embed_all(embed, data.crops)
     if expected.shape != rows.shape:
         raise VerifyError(f"{path} has {expected.shape[1]}-D embeddings, the model file {rows.shape[1]}-D; give the model it was made from")
     cosines = np.sum(rows * expected, axis=1)
     theirs = np.sum(expected[data.first] * expected[data.second], axis=1)
-    before = Scores(theirs[data.same], theirs[~data.same]).tar_at(FAR)
+    before = ComparisonScores(theirs[data.same], theirs[~data.same]).tar_at(FAR)
     lost = before - scores.tar_at(FAR)
     entry = {"measure": "agreement", "reference": path.name, "crops": len(rows), "mean_cosine": float(cosines.mean()), "lowest_cosine": float(cosines.min())}
     return {**entry, "tar_at_far": FAR, "reference_tar": before, "tar_loss": lost}, lost
@@ -131,13 +133,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", type=Path, required=True, help="folder of the crops named in --pairs")
     parser.add_argument("--groups", type=Path, help="folder with groups.tsv, to measure false matches by group")
     parser.add_argument("--data", default="", help="name of the set for the card (default: that of its folder)")
-    parser.add_argument("--mean-cosine", type=float, default=Limits.mean_cosine, help="lowest mean cosine to the reference")
-    parser.add_argument("--tar-loss", type=float, default=Limits.tar_loss, help="largest loss of TAR at FAR 1e-3")
-    parser.add_argument("--size-mb", type=float, default=Limits.size_mb, help="largest file size; 0: any")
+    parser.add_argument("--mean-cosine", type=float, default=VerifyLimits.mean_cosine, help="lowest mean cosine to the reference")
+    parser.add_argument("--tar-loss", type=float, default=VerifyLimits.tar_loss, help="largest loss of TAR at FAR 1e-3")
+    parser.add_argument("--size-mb", type=float, default=VerifyLimits.size_mb, help="largest file size; 0: any")
 
 
 def run(args: argparse.Namespace) -> int:
-    limits = Limits(args.mean_cosine, args.tar_loss, args.size_mb)
+    limits = VerifyLimits(args.mean_cosine, args.tar_loss, args.size_mb)
     name = args.data or args.images.resolve().name
     findings = verify(args.model, args.reference, pairs.from_text(args.pairs, args.images), name, args.groups, limits)
     print("\n".join(as_text(findings)))

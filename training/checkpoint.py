@@ -14,7 +14,7 @@ from device.contract import ClockfaceError
 from training import config, donor
 from training.backbones.folding import folded
 from training.config import BackboneSettings, Recipe
-from training.model import Embedder
+from training.model import EmbedderNet
 
 SCHEMA = 1
 
@@ -58,14 +58,14 @@ def recipe_of(state: dict[str, Any]) -> Recipe:
     return config.from_table(state["recipe"])
 
 
-def load_embedder(path: Path) -> tuple[Embedder, Recipe]:
+def load_embedder(path: Path) -> tuple[EmbedderNet, Recipe]:
     """The embedder of a checkpoint or weights file, in evaluation mode, and the recipe that made it.
 
     The averaged weights are taken where the run kept them.
     """
     state = load(path)
     recipe = recipe_of(state)
-    embedder = Embedder(recipe.backbone)
+    embedder = EmbedderNet(recipe.backbone)
     embedder.load_state_dict(state.get("averaged") or state["embedder"])
     return embedder.eval(), recipe
 

@@ -30,7 +30,7 @@ class DataError(ClockfaceError):
     code = "data"
 
 
-class Reader(Protocol):
+class CropReader(Protocol):
     """One source: encoded images by position."""
 
     labels: NDArray[np.int64]  # (N,) identity, -1 unknown
@@ -76,7 +76,7 @@ def chosen_keys(table: Path, rows: str, keys: list[int]) -> list[int]:
 class FilledReader:
     """Another reader's crops with their black edges filled; the names say so, for embeddings kept of the crops as they were are others."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: CropReader) -> None:
         self._reader = reader
         self.labels, self.names = reader.labels, [f"{name}, edges filled" for name in reader.names]
 
@@ -179,13 +179,13 @@ class Crops:
             raise DataError(f"{count} corrupted records, more than data.max_corrupted = {self._limit}; the last: {message}")
 
 
-def reader(source: SourceSettings) -> Reader:
+def reader(source: SourceSettings) -> CropReader:
     """The crops of one source, as the recipe asks for them."""
     plain = _plain_reader(source)
     return FilledReader(plain) if source.fill_black else plain
 
 
-def _plain_reader(source: SourceSettings) -> Reader:
+def _plain_reader(source: SourceSettings) -> CropReader:
     path = Path(os.path.expandvars(source.path))
     if source.kind == "recordio":
         return RecordReader(path, source.rows)
@@ -194,7 +194,7 @@ def _plain_reader(source: SourceSettings) -> Reader:
     return FolderReader(path) if source.kind == "folder" else synthetic.DrawnReader(source.path)
 
 
-def _joined_labels(sources: tuple[SourceSettings, ...], readers: list[Reader]) -> tuple[NDArray[np.int64], int]:
+def _joined_labels(sources: tuple[SourceSettings, ...], readers: list[CropReader]) -> tuple[NDArray[np.int64], int]:
     parts, classes = [], 0
     for source, reader in zip(sources, readers, strict=True):
         known = reader.labels >= 0 if source.labelled else np.zeros(len(reader.labels), bool)

@@ -25,11 +25,11 @@ FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 FPIRS = (0.1, 0.01)
 
 
-def evaluate_pairs(embed: Embed, data: pairs.Pairs) -> tuple[dict[str, Any], metrics.Scores, Embeddings]:
+def evaluate_pairs(embed: Embed, data: pairs.Pairs) -> tuple[dict[str, Any], metrics.ComparisonScores, Embeddings]:
     """The figures on pairs, as `--json` prints them; the scores and embeddings behind them."""
     rows, milliseconds = embed_all(embed, data.crops)
     values = (rows[data.first] * rows[data.second]).sum(1)  # (P,)
-    scores = metrics.Scores(values[data.same], values[~data.same])
+    scores = metrics.ComparisonScores(values[data.same], values[~data.same])
     folds = metrics.fold_accuracy(values, data.same, data.fold)
     intervals = {f"{far:g}": scores.tar_interval(far) for far in FARS}
     report = {

@@ -59,7 +59,7 @@ def quantized(rows: Rows) -> dict[str, NDArray[Any]]:
     return {"embedding": np.rint(rows / scale[:, None]).astype(np.int8), "scale": scale.astype(np.float32)}
 
 
-def complete(path: Path, reader: data.Reader) -> teacher.Embeddings:
+def complete(path: Path, reader: data.CropReader) -> teacher.Embeddings:
     """One model's embeddings of a source; every crop must have one.
 
     Raises:

@@ -12,7 +12,7 @@ from typing import Any
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
 
-from training.validation import Report
+from training.validation import ValidationReport
 
 EVERY_STEPS = 50
 COLUMNS = ("time", "step", "epoch", "images", "progress", "images_per_second", "learning_rate", "loss", "parts", "gradient_norm", "corrupted", "validation")
@@ -62,7 +62,7 @@ class Log:
         self._board.add_scalar("images_per_second", speed, position.step)
         self._say(position, f"step {position.step} epoch {position.epoch} {100 * position.progress:.1f} % loss {mean:.4f} {speed:.0f} images/s")
 
-    def validation(self, position: Any, report: Report) -> None:
+    def validation(self, position: Any, report: ValidationReport) -> None:
         if not self._active:
             return
         text = " ".join(f"{name}={value:.4f}" for name, value in dataclasses.asdict(report).items())

@@ -24,7 +24,7 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Scores:
+class ComparisonScores:
     """Scores of mated pairs (same person) and non-mated pairs (different people)."""
 
     mated: Array  # (M,)
@@ -70,12 +70,12 @@ class Scores:
         return thresholds, far, frr
 
 
-def all_pairs(rows: Array, people: NDArray[np.int64]) -> Scores:
+def all_pairs(rows: Array, people: NDArray[np.int64]) -> ComparisonScores:
     """Each embedding, (N, D) unit rows, compared with each other; people: (N,) whom each shows."""
     first, second = np.triu_indices(len(rows), 1)
     scores = (rows @ rows.T)[first, second]
     same = people[first] == people[second]
-    return Scores(scores[same], scores[~same])
+    return ComparisonScores(scores[same], scores[~same])
 
 
 def wilson(count: int, total: int, z: float = 1.959963984540054) -> Interval:
@@ -152,7 +152,7 @@ def open_set(best_non_mated: Array, mated: Array, lead_holds: NDArray[np.bool_],
     """
     if fpir * len(best_non_mated) < 3 - 1e-9:
         return Identification(gallery, fpir, None, None, len(best_non_mated))
-    threshold = Scores(mated, best_non_mated).threshold_at(fpir)
+    threshold = ComparisonScores(mated, best_non_mated).threshold_at(fpir)
     return Identification(gallery, fpir, float(np.mean(~((mated >= threshold) & lead_holds))), threshold, len(best_non_mated))
 
 

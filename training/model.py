@@ -11,7 +11,7 @@ from training.backbones.folding import folded
 from training.config import BackboneSettings
 
 
-class Embedder(nn.Module):
+class EmbedderNet(nn.Module):
     """Crops -> embeddings, by a backbone of the recipe.
 
     Shape:

@@ -7,13 +7,13 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
-from training.metrics import Scores
+from training.metrics import ComparisonScores
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
 
-def det(scores: Scores, path: Path) -> None:
+def det(scores: ComparisonScores, path: Path) -> None:
     """False reject rate over false accept rate, both logarithmic."""
     _, far, frr = scores.det()
     figure, axes = pyplot.subplots(figsize=(5, 4), layout="constrained")
@@ -25,7 +25,7 @@ def det(scores: Scores, path: Path) -> None:
     pyplot.close(figure)
 
 
-def histogram(scores: Scores, path: Path) -> None:
+def histogram(scores: ComparisonScores, path: Path) -> None:
     """Mated and non-mated scores."""
     figure, axes = pyplot.subplots(figsize=(5, 4), layout="constrained")
     edges = np.linspace(-0.6, 1.0, 81).tolist()

@@ -20,7 +20,7 @@ from torch import nn
 from device.contract import ClockfaceError
 from training import backbones, checkpoint
 from training.backbones.edge import EdgeNet, Residual
-from training.model import Embedder
+from training.model import EmbedderNet
 
 
 @torch.no_grad()
@@ -93,7 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     embedder, recipe = checkpoint.load_embedder(args.weights)
     recipe = dataclasses.replace(recipe, backbone=dataclasses.replace(recipe.backbone, name=args.backbone))
-    small = Embedder(recipe.backbone)
+    small = EmbedderNet(recipe.backbone)
     if not isinstance(embedder.backbone, EdgeNet) or not isinstance(small.backbone, EdgeNet):
         raise ClockfaceError(f"{args.weights}: only edge backbones can be pruned, to an edge backbone")
     prune(embedder.backbone, small.backbone)

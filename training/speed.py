@@ -22,7 +22,7 @@ from training.backbones.cost import cost
 from training.config import AugmentSettings, BackboneSettings, DataSettings, Recipe, SourceSettings
 from training.data import Crops
 from training.loader import Loader
-from training.model import Embedder
+from training.model import EmbedderNet
 from training.train import TrainStep, build_optimiser, train
 
 
@@ -48,7 +48,7 @@ def bare_step(recipe: Recipe, seconds: float) -> float:
     size = recipe.schedule.batch_size
     crops = torch.randint(0, 256, (size, 112, 112, 3), dtype=torch.uint8)
     labels, index = torch.arange(size) % 10, torch.arange(size)
-    embedder = Embedder(recipe.backbone)
+    embedder = EmbedderNet(recipe.backbone)
     module = TrainStep(embedder, objective.Objective(recipe, 60, None), recipe.run.precision, "cpu")
     optimiser = build_optimiser(module, recipe)
 
@@ -71,7 +71,7 @@ def loop_step(recipe: Recipe) -> float:
 
 def embedding_ms(name: str, seconds: float) -> float:
     """Milliseconds a crop, batch 1, float32, torch in this process's threads."""
-    net = Embedder(BackboneSettings(name, 192)).eval()
+    net = EmbedderNet(BackboneSettings(name, 192)).eval()
     crop = torch.zeros(1, 112, 112, 3, dtype=torch.uint8)
 
     @torch.inference_mode()

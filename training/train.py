@@ -24,7 +24,7 @@ from training.config import Recipe
 from training.data import Crops
 from training.loader import Batch, Loader
 from training.log import Log
-from training.model import Embedder
+from training.model import EmbedderNet
 from training.muon import Muon
 from training.objective import Objective
 from training.partial_fc import PartialFC
@@ -54,7 +54,7 @@ class Position:
 class TrainStep(nn.Module):
     """Embedder and objective as one module, so that DistributedDataParallel sees every parameter in one forward pass."""
 
-    def __init__(self, embedder: Embedder, objective: Objective, precision: str, device: str) -> None:
+    def __init__(self, embedder: EmbedderNet, objective: Objective, precision: str, device: str) -> None:
         super().__init__()
         self.embedder, self.objective, self.dtype, self.device = embedder, objective, DTYPES[precision], device
         sharded = isinstance(objective.classify, PartialFC)
@@ -79,7 +79,7 @@ def train(recipe: Recipe, out: Path, resume: bool = False, initial: Path | None 
     loader = Loader(crops, recipe.data, recipe.augment, recipe.run.seed)
     bank = None if crops.teacher is None else torch.from_numpy(crops.teacher)
 
-    embedder = Embedder(recipe.backbone).to(group.device)
+    embedder = EmbedderNet(recipe.backbone).to(group.device)
     if initial is not None:
         embedder.load_state_dict(checkpoint.initial(initial, recipe.backbone))
     elif recipe.backbone.folded and not resume:

@@ -17,7 +17,7 @@ from training.loader import Loader
 
 
 @dataclass(frozen=True)
-class Report:
+class ValidationReport:
     """What a validation found; `score` chooses the best checkpoint."""
 
     tar_at_far_1e_2: float
@@ -57,7 +57,7 @@ def parts(crops: Crops, recipe: Recipe) -> Parts:
     return Parts(np.arange(len(crops)), watched, np.arange(len(watched)))
 
 
-def validate(embedder: nn.Module, crops: Crops, numbers: NDArray[np.int64], recipe: Recipe) -> Report:
+def validate(embedder: nn.Module, crops: Crops, numbers: NDArray[np.int64], recipe: Recipe) -> ValidationReport:
     """Embed the crops of `numbers` without augmentation and compare each with each."""
     was_training = embedder.training
     embedder.eval()
@@ -67,7 +67,7 @@ def validate(embedder: nn.Module, crops: Crops, numbers: NDArray[np.int64], reci
     teacher = crops.teacher
     comparable = teacher is not None and teacher.shape[1] == embeddings.shape[1]
     cosine = float((embeddings * teacher[index]).sum(1).mean()) if teacher is not None and comparable else float("nan")
-    return Report(curve.tar_at(1e-2), curve.tar_at(1e-3), curve.tar_at(1e-4), curve.d_prime(), cosine)
+    return ValidationReport(curve.tar_at(1e-2), curve.tar_at(1e-3), curve.tar_at(1e-4), curve.d_prime(), cosine)
 
 
 @torch.inference_mode()

@@ -19,13 +19,13 @@ from tests.export.conftest import WEIGHTS
 from tests.refused import refused
 from training.checkpoint import load_embedder
 from training.config import BackboneSettings
-from training.model import Embedder as Trained
+from training.model import EmbedderNet
 
 
-def random_net(name: str) -> Trained:
+def random_net(name: str) -> EmbedderNet:
     """A net with random weights whose batch norms are not the identity."""
     torch.manual_seed(0)
-    net = Trained(BackboneSettings(name, 16)).train()
+    net = EmbedderNet(BackboneSettings(name, 16)).train()
     for layer in net.modules():
         if isinstance(layer, (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)):
             torch.nn.init.uniform_(layer.weight, 0.5, 1.0)
@@ -70,7 +70,7 @@ def test_opencv_reads_the_float_model(float_model: Path) -> None:
 
 def test_weights_of_another_net_do_not_pass(float_model: Path) -> None:
     with refused("build.other"):
-        trained = Trained(BackboneSettings("edge", 192)).eval()
+        trained = EmbedderNet(BackboneSettings("edge", 192)).eval()
         check(float_model, trained)
 
 

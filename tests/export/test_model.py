@@ -14,12 +14,12 @@ from device.vision.embedder import Embedder
 from export import table
 from export.__main__ import main
 from export.model import GOALS, Run, Step, relisted, steps
-from export.recipe import CropsTable, Recipe, SearchTable, VerifyTable
+from export.recipe import CropsTable, ModelRecipe, SearchTable, VerifyTable
 from tests.refused import refused
 from training import pairs
 from training.evaluate import evaluate_pairs
 
-RECIPE = Recipe(
+RECIPE = ModelRecipe(
     name="own",
     licence="MIT",
     training_data="drawn",
@@ -32,7 +32,7 @@ RECIPE = Recipe(
 def test_the_steps_in_order() -> None:
     wanted = steps(RECIPE, Path("own.pt"), Path("work"), Path("pages"))
     assert [step.name for step in wanted] == ["build", "verify", "int8", "calibrate", "search", "latency", "card"]
-    without = steps(Recipe(name="own", crops=CropsTable(folders=("crops",))), Path("own.pt"), Path("work"), Path("pages"))
+    without = steps(ModelRecipe(name="own", crops=CropsTable(folders=("crops",))), Path("own.pt"), Path("work"), Path("pages"))
     assert "search" not in [step.name for step in without]
 
 

@@ -15,7 +15,7 @@ from tests.refused import refused
 from training.backbones import SIGNED, edge
 from training.backbones.folding import folded
 from training.config import BackboneSettings
-from training.model import Embedder as Trained
+from training.model import EmbedderNet
 from training.synthetic import draw
 
 pytest.importorskip("torchao")
@@ -25,10 +25,10 @@ def faces(people: range) -> np.ndarray:
     return np.stack([draw(person, shot) for person in people for shot in (1, 2, 3, 4)])
 
 
-def hard_net() -> Trained:
+def hard_net() -> EmbedderNet:
     """A small net with one channel scaled up a hundred times and scaled down again in the next layer: it takes most of the int8 range."""
     torch.manual_seed(0)
-    net = Trained(BackboneSettings("edge", 16))
+    net = EmbedderNet(BackboneSettings("edge", 16))
     net.backbone = edge.EdgeNet(16, (16, 16, 16), ([edge.fused_block],) * 3, head=32)
     for layer in net.modules():
         if isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)):

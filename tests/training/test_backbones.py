@@ -14,7 +14,7 @@ from training import backbones, checkpoint, donor
 from training.backbones.cost import cost
 from training.backbones.folding import folded
 from training.config import BackboneSettings
-from training.model import Embedder
+from training.model import EmbedderNet
 from training.synthetic import draw
 
 State = dict[str, torch.Tensor]
@@ -122,7 +122,7 @@ def test_published_weights_load_by_name_and_compute_what_their_layers_say(publis
 def test_folding_changes_no_embedding(published: Path) -> None:
     embedder, _ = checkpoint.load_embedder(published)
     settings = BackboneSettings("mobilefacenet-relu6", 128, folded=True)
-    tuned = Embedder(settings).eval()
+    tuned = EmbedderNet(settings).eval()
     tuned.load_state_dict(checkpoint.initial(published, settings))
     assert not any(isinstance(layer, nn.BatchNorm2d) for layer in tuned.modules())
     assert float((tuned.unit(drawn_crops()) * embedder.unit(drawn_crops())).sum(1).min()) > 0.999999
@@ -144,6 +144,6 @@ def test_a_folded_net_has_no_batch_norm_and_computes_the_same(name: str) -> None
 
 def test_each_backbone_says_how_it_wants_its_crops() -> None:
     grey = torch.full((1, 112, 112, 3), 127, dtype=torch.uint8)
-    signed, imagenet = (Embedder(BackboneSettings(name, 16)).pixels(grey)[0, :, 0, 0] for name in ("edge", "mobilefacenet-relu6"))
+    signed, imagenet = (EmbedderNet(BackboneSettings(name, 16)).pixels(grey)[0, :, 0, 0] for name in ("edge", "mobilefacenet-relu6"))
     torch.testing.assert_close(signed, torch.full((3,), -0.5 / 128))
     torch.testing.assert_close(imagenet, (127 / 255 - torch.tensor([0.485, 0.456, 0.406])) / torch.tensor([0.229, 0.224, 0.225]))

@@ -13,7 +13,7 @@ from tests.refused import refused
 from training import checkpoint, evaluate
 from training.__main__ import main
 from training.config import BackboneSettings, Recipe
-from training.model import Embedder
+from training.model import EmbedderNet
 from training.synthetic import draw
 
 
@@ -26,7 +26,7 @@ def fake_embed(crops: np.ndarray) -> np.ndarray:
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     recipe = Recipe(backbone=BackboneSettings(embedding_size=24))
-    checkpoint.save(tmp_path / "m.pt", {"embedder": Embedder(recipe.backbone).state_dict()}, recipe)
+    checkpoint.save(tmp_path / "m.pt", {"embedder": EmbedderNet(recipe.backbone).state_dict()}, recipe)
     return tmp_path / "m.pt"
 
 

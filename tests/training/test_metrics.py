@@ -23,13 +23,13 @@ def test_tar_at_far_equals_brute_force(far: float, rounded: bool) -> None:
     mated, non_mated = rng.normal(1, 1, 150), rng.normal(0, 1, 97)
     if rounded:  # many equal scores
         mated, non_mated = mated.round(1), non_mated.round(1)
-    scores = metrics.Scores(mated, non_mated)
+    scores = metrics.ComparisonScores(mated, non_mated)
     expected = sum(m >= brute_threshold(non_mated, far) for m in mated) / len(mated)
     assert scores.tar_at(far) == pytest.approx(expected)
 
 
 def test_too_few_pairs_are_insufficient_data() -> None:
-    scores = metrics.Scores(np.ones(10), np.zeros(299))
+    scores = metrics.ComparisonScores(np.ones(10), np.zeros(299))
     assert scores.tar_interval(0.01) is None
     assert scores.tar_interval(0.1) is not None
 
@@ -48,7 +48,7 @@ def test_wilson_stays_within_bounds() -> None:
 
 
 def test_d_prime_of_two_known_sets() -> None:
-    assert metrics.Scores(np.array([3.0, 5.0]), np.array([-2.0, 0.0, 2.0, 0.0])).d_prime() == pytest.approx(4 / math.sqrt((1 + 2) / 2))
+    assert metrics.ComparisonScores(np.array([3.0, 5.0]), np.array([-2.0, 0.0, 2.0, 0.0])).d_prime() == pytest.approx(4 / math.sqrt((1 + 2) / 2))
 
 
 def test_all_pairs_equal_a_double_loop() -> None:
@@ -61,12 +61,12 @@ def test_all_pairs_equal_a_double_loop() -> None:
 
 def test_equal_error_rate_of_a_known_case() -> None:
     mated, non_mated = np.array([0.2, 0.6, 0.7, 0.8]), np.array([0.1, 0.15, 0.3, 0.65])
-    assert metrics.Scores(mated, non_mated).equal_error_rate() == pytest.approx(0.25)
+    assert metrics.ComparisonScores(mated, non_mated).equal_error_rate() == pytest.approx(0.25)
 
 
 def test_det_equals_counting() -> None:
     rng = np.random.default_rng(0)
-    scores = metrics.Scores(rng.normal(1, 1, 30).round(1), rng.normal(0, 1, 40).round(1))
+    scores = metrics.ComparisonScores(rng.normal(1, 1, 30).round(1), rng.normal(0, 1, 40).round(1))
     for threshold, far, frr in zip(*scores.det(), strict=True):
         assert far == pytest.approx(np.mean(scores.non_mated >= threshold))
         assert frr == pytest.approx(np.mean(scores.mated < threshold))

@@ -7,7 +7,7 @@ from torch import nn
 from tests.refused import refused
 from training import __main__, backbones, checkpoint, config, prune
 from training.backbones.edge import EdgeNet, Residual
-from training.model import Embedder
+from training.model import EmbedderNet
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_a_wider_target_is_refused(fused: EdgeNet) -> None:
 
 def test_the_command_writes_weights_that_train_takes(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = config.load("smoke", ("backbone.name = 'edge'",))
-    checkpoint.save(tmp_path / "edge.pt", {"embedder": Embedder(recipe.backbone).state_dict(), "step": 1, "images": 2}, recipe)
+    checkpoint.save(tmp_path / "edge.pt", {"embedder": EmbedderNet(recipe.backbone).state_dict(), "step": 1, "images": 2}, recipe)
     assert __main__.main(["prune", str(tmp_path / "edge.pt"), "edge-slim", str(tmp_path / "out" / "slim.pt")]) == 0
     _, pruned = checkpoint.load_embedder(tmp_path / "out" / "slim.pt")
     assert pruned.backbone == dataclasses.replace(recipe.backbone, name="edge-slim")

@@ -21,7 +21,7 @@ from training.losses import LOSSES
 from training.visualize import argument
 from training.visualize.digits import idx_folder, read_idx, sklearn_digits, split
 from training.visualize.entries import ANIMATED, ENTRIES
-from training.visualize.study import Entry, Frame, angles, train, true_accept_rate
+from training.visualize.study import PanelEntry, Snapshot, angles, train, true_accept_rate
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -46,7 +46,7 @@ def test_the_panel_shows_every_loss() -> None:
 def test_angles_of_a_hand_made_plane() -> None:
     turns = np.radians([10, -10, 100, 80, 95])
     embeddings = np.stack([np.cos(turns), np.sin(turns)], axis=1).astype(np.float32) * np.array([[1], [5], [2], [3], [1]], dtype=np.float32)
-    frame = Frame(0, embeddings, np.array([[1, 0], [0, 1], [-1, 0]], dtype=np.float32))
+    frame = Snapshot(0, embeddings, np.array([[1, 0], [0, 1], [-1, 0]], dtype=np.float32))
     accuracy, within, between = angles(frame, np.array([0, 0, 1, 1, 0]))
     assert accuracy == pytest.approx(4 / 5)
     assert within == pytest.approx((10 + 10 + 10 + 10 + 95) / 5, abs=1e-3)
@@ -75,15 +75,15 @@ def test_distance_at_unit_length_ranks_like_the_cosine() -> None:
 
 def test_arcface_is_discriminative_where_softmax_is_separable() -> None:
     digits = split("digits", *sklearn_digits())
-    softmax = train(Entry("a", "softmax"), digits, 0, 12)
-    arcface = train(Entry("b", "arcface", {"margin": 0.3, "scale": 10.0}), digits, 0, 12)
+    softmax = train(PanelEntry("a", "softmax"), digits, 0, 12)
+    arcface = train(PanelEntry("b", "arcface", {"margin": 0.3, "scale": 10.0}), digits, 0, 12)
     assert softmax.accuracy > 0.6
     assert arcface.within / arcface.between < 0.8 * softmax.within / softmax.between
 
 
 def test_naive_arcface_meets_nan_and_the_step_is_told() -> None:
     digits = split("digits", *sklearn_digits())
-    outcome = train(Entry("naive", "arcface_naive", {"margin": 0.3, "scale": 10.0}), digits, 0, 40)
+    outcome = train(PanelEntry("naive", "arcface_naive", {"margin": 0.3, "scale": 10.0}), digits, 0, 40)
     assert outcome.nan_step is not None
     assert np.isfinite(outcome.frames[-1].embeddings).all()
 

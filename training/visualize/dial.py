@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from training.visualize.study import Frame, StudyResult
+from training.visualize.study import Snapshot, StudyResult
 
 matplotlib.use("Agg")
 PAPER, INK, FAINT = "#fbfaf6", "#22262e", "#c9c6bd"
@@ -21,7 +21,7 @@ COLOURS = ("#e4572e", "#f2a541", "#b8b42d", "#4f9d50", "#17a398", "#2e86c1", "#4
 BINS = 240  # of the outer ring, 1.5 degrees each
 
 
-def draw(axes: Axes, outcome: StudyResult, frame: Frame, notes: str = "") -> None:
+def draw(axes: Axes, outcome: StudyResult, frame: Snapshot, notes: str = "") -> None:
     """One loss at one moment."""
     axes.set(xlim=(-1.42, 1.42), ylim=(-1.42, 1.42), aspect="equal")
     axes.axis("off")
@@ -46,7 +46,7 @@ def _face(axes: Axes) -> None:
         axes.plot([inner * tick.real, tick.real], [inner * tick.imag, tick.imag], color=FAINT, lw=0.7, zorder=1)
 
 
-def _radius(frame: Frame) -> float:
+def _radius(frame: Snapshot) -> float:
     """What fits into the dial: all but the longest hundredth."""
     return float(max(np.quantile(np.linalg.norm(frame.embeddings, axis=1), 0.99) / 0.93, 1e-6))
 

@@ -18,7 +18,7 @@ BATCH, LEARNING_RATE = 64, 2e-3
 
 
 @dataclass(frozen=True)
-class Entry:
+class PanelEntry:
     """One loss as the panel shows it."""
 
     title: str
@@ -27,7 +27,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Frame:
+class Snapshot:
     """The plane at one moment of training."""
 
     step: int
@@ -39,8 +39,8 @@ class Frame:
 class StudyResult:
     """What one training run came to, by the score the terminal uses: the cosine."""
 
-    entry: Entry
-    frames: list[Frame]
+    entry: PanelEntry
+    frames: list[Snapshot]
     labels: NDArray[np.int64]  # (N,) of the test images
     accuracy: float  # 0..1, nearest mean direction
     within: float  # degrees, mean angle to the own mean direction
@@ -68,7 +68,7 @@ class Net(nn.Module):
         return embeddings
 
 
-def train(entry: Entry, digits: Digits, seed: int, epochs: int, frame_steps: set[int] | None = None, embedding_size: int = 2) -> StudyResult:
+def train(entry: PanelEntry, digits: Digits, seed: int, epochs: int, frame_steps: set[int] | None = None, embedding_size: int = 2) -> StudyResult:
     """Train one net under one loss on the classes that are not held out, and measure it."""
     torch.manual_seed(seed)
     net = Net(digits.size, embedding_size)
@@ -101,17 +101,17 @@ def embed(net: Net, images: torch.Tensor) -> Array:
     return embeddings
 
 
-def look(net: Net, digits: Digits, step: int) -> Frame:
+def look(net: Net, digits: Digits, step: int) -> Snapshot:
     units = unit(embed(net, digits.train_images))
     means = np.stack([units[digits.train_labels.numpy() == k].mean(axis=0) for k in range(digits.classes)])
-    return Frame(step, embed(net, digits.test_images), unit(means))
+    return Snapshot(step, embed(net, digits.test_images), unit(means))
 
 
 def unit(x: Array) -> Array:
     return np.asarray(x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12), np.float32)
 
 
-def angles(frame: Frame, labels: NDArray[np.int64]) -> tuple[float, float, float]:
+def angles(frame: Snapshot, labels: NDArray[np.int64]) -> tuple[float, float, float]:
     """(accuracy 0..1, within degrees, between degrees) by the mean directions of the classes."""
     cosines = unit(frame.embeddings) @ frame.directions.T  # (N, C)
     accuracy = float((cosines.argmax(axis=1) == labels).mean())
