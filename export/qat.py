@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import logging
 import time
 import warnings
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ from torch import fx
 
 from device.contract import CROP_SIZE, ClockfaceError
 from export import artefact, build, crops
+from export.log_filter import errors_only
 from training.backbones.folding import folded
 from training.checkpoint import load_embedder
 from training.model import EmbedderNet
@@ -84,18 +84,14 @@ def train(trained: EmbedderNet, faces: NDArray[np.uint8], seconds: float, steps:
 
 def prepared(net: fx.GraphModule) -> Any:
     """The net with fake quantization, which learns its ranges from the activations; weights and names stay those of the net."""
-    logging.disable(logging.WARNING)  # torchao warns about kernels that are not used here
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch and torchao warn about deprecated functions
-            from torchao.quantization.pt2e.quantize_pt2e import prepare_qat_pt2e
-            from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
+    with errors_only(), warnings.catch_warnings():  # torch and torchao report unused kernels and deprecated functions
+        warnings.simplefilter("ignore")
+        from torchao.quantization.pt2e.quantize_pt2e import prepare_qat_pt2e
+        from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
 
-            quantizer = x86.X86InductorQuantizer().set_global(x86.get_default_x86_inductor_quantization_config(is_qat=True))
-            example = torch.zeros(BATCH, 3, CROP_SIZE, CROP_SIZE)
-            return prepare_qat_pt2e(torch.export.export(copy.deepcopy(net), (example,)).module(), quantizer)
-    finally:
-        logging.disable(logging.NOTSET)
+        quantizer = x86.X86InductorQuantizer().set_global(x86.get_default_x86_inductor_quantization_config(is_qat=True))
+        example = torch.zeros(BATCH, 3, CROP_SIZE, CROP_SIZE)
+        return prepare_qat_pt2e(torch.export.export(copy.deepcopy(net), (example,)).module(), quantizer)
 
 
 def with_weights(net: fx.GraphModule, fake: Any) -> fx.GraphModule:

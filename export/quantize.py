@@ -15,7 +15,6 @@ import contextlib
 import dataclasses
 import io
 import json
-import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ from device.contract import ClockfaceError, ModelCard
 from device.vision.embedder import Embedder
 from export import artefact, crops
 from export.adopt import PREFIX
+from export.log_filter import errors_only
 
 METHODS: dict[str, tuple[CalibrationMethod, dict[str, Any]]] = {
     "minmax": (CalibrationMethod.MinMax, {}),
@@ -123,20 +123,19 @@ class Quantizer:
 
     def make(self, method: str, kept: tuple[str, ...], target: Path) -> None:
         """Write the int8 graph with some layers kept in float."""
-        logging.disable(logging.WARNING)  # onnxruntime recommends a preprocessing that this graph does not need
-        quantize_static(
-            self.source,
-            target,
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=OPERATORS,
-            per_channel=True,
-            activation_type=QuantType.QUInt8,  # with int8 weights, depthwise layers are fast on x86 too
-            weight_type=QuantType.QInt8,
-            nodes_to_exclude=[*self._around, *kept],
-            calibrate_method=METHODS[method][0],
-            calibration_cache_path=self._ranges(method),
-        )
-        logging.disable(logging.NOTSET)
+        with errors_only():  # onnxruntime recommends a preprocessing that this graph does not need
+            quantize_static(
+                self.source,
+                target,
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=OPERATORS,
+                per_channel=True,
+                activation_type=QuantType.QUInt8,  # with int8 weights, depthwise layers are fast on x86 too
+                weight_type=QuantType.QInt8,
+                nodes_to_exclude=[*self._around, *kept],
+                calibrate_method=METHODS[method][0],
+                calibration_cache_path=self._ranges(method),
+            )
 
     def cosines(self, path: Path, precision: str = "int8") -> NDArray[np.float32]:
         """(N,) cosine of each judging crop's embedding to the float model's."""
