@@ -13,10 +13,18 @@ from pathlib import Path
 
 import onnx
 
+from device.contract import ClockfaceError
 from device.vision.catalogue import sha256
 from device.vision.downloads import COPY, INSERT, PATCH_MAGIC, apply_patch
+from export import artefact
 
 SMALLEST_COPY = 64  # bytes; shorter runs are inserted
+
+
+class PatchError(ClockfaceError):
+    """A patch does not rebuild the model it was made from."""
+
+    code = "patch"
 
 
 def make_patch(base: bytes, target: bytes) -> bytes:
@@ -42,11 +50,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("patch", type=Path)
 
 
+def check(base: bytes, patch: bytes, target: bytes, model: Path) -> None:
+    """Apply the patch as a board does.
+
+    Raises:
+        PatchError: the result is not the model.
+    """
+    if apply_patch(base, patch) != target:
+        raise PatchError(f"the patch does not rebuild {model}; nothing was written. Publish the whole file instead, and report this fault")
+
+
 def run(args: argparse.Namespace) -> int:
+    for path in (args.original, args.model):
+        artefact.read(path)  # raises where it is missing or no ONNX file
     base, target = args.original.read_bytes(), args.model.read_bytes()
     patch = make_patch(base, target)
-    if apply_patch(base, patch) != target:
-        raise AssertionError("the patch does not rebuild the model")
+    check(base, patch, target, args.model)
     args.patch.write_bytes(patch)
     print(f'{args.patch}: {len(patch)} bytes; for device/vision/models.toml: sha256 = "{sha256(args.model)}", size = {len(target)}')
     return 0
