@@ -6,6 +6,8 @@ An unknown key, a wrong type or a value out of range stops the start with the ke
 from __future__ import annotations
 
 import dataclasses
+import os
+import re
 import sys
 import types
 import typing
@@ -21,6 +23,7 @@ else:
     import tomli as tomllib
 
 CONFIGS = Path(__file__).resolve().parent / "configs"
+A_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")  # as os.path.expandvars reads it
 
 
 @dataclass(frozen=True)
@@ -169,6 +172,20 @@ def from_table(table: dict[str, Any]) -> Recipe:
     if recipe.run.halfway_steps and recipe.run.ema:
         raise ConfigError(f"run.ema = {recipe.run.ema}: with run.halfway_steps the weights half way are kept, no average; set one of them to 0")
     return recipe
+
+
+def expanded(path: str) -> str:
+    """A path of a recipe with its environment variables expanded.
+
+    Raises:
+        ConfigError: a variable is not set.
+    """
+    for names in A_VARIABLE.findall(path):
+        name = "".join(names)
+        if name not in os.environ:
+            explanation = "the comment at the top of the recipe says which folder it is"
+            raise ConfigError(f"{path}: the environment variable {name} is not set; `export {name}=FOLDER` first ({explanation})", code="config.variable")
+    return os.path.expandvars(path)
 
 
 def _merge(table: dict[str, Any], more: dict[str, Any]) -> None:

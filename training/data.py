@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import re
 import threading
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from device.contract import CROP_SIZE, ClockfaceError
 from training import synthetic, teacher
 from training.borders import fill_black
-from training.config import DataSettings, SourceSettings
+from training.config import DataSettings, SourceSettings, expanded
 from training.recordio import RecordError, RecordFile
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -186,7 +185,7 @@ def reader(source: SourceSettings) -> CropReader:
 
 
 def _plain_reader(source: SourceSettings) -> CropReader:
-    path = Path(os.path.expandvars(source.path))
+    path = Path(expanded(source.path))
     if source.kind == "recordio":
         return RecordReader(path, source.rows)
     if source.rows:

@@ -10,7 +10,6 @@ turned as near to the second's embeddings as a rotation can (orthogonal Procrust
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     sources = config.load(args.recipe, tuple(args.set)).data.sources
-    targets = [Path(os.path.expandvars(source.teacher)) for source in sources]
+    targets = [Path(config.expanded(source.teacher)) for source in sources]
     if not 0 < args.share < 1 or any(target.suffix != ".npz" for target in targets):
         raise ClockfaceError("--share must lie between 0 and 1, and each source of the recipe must name an .npz as its teacher, which is written")
     readers = [data.reader(source) for source in sources]

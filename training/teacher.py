@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.contract import CROP_SIZE, ClockfaceError
+from training.config import expanded
 from training.embedding import BATCH, Embed, open_model
 from training.recordio import RecordError
 
@@ -35,7 +36,7 @@ class NamedCrops(Protocol):
 
 def joined(pairs: list[tuple[str, NamedCrops]]) -> Embeddings | None:
     """Teacher rows of all sources in order; zeros where a source has none, None where no source has any."""
-    parts = [embeddings(os.path.expandvars(path), source) if path else None for path, source in pairs]
+    parts = [embeddings(expanded(path), source) if path else None for path, source in pairs]
     sizes = {part.shape[1] for part in parts if part is not None}
     if not sizes:
         return None

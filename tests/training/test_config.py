@@ -42,3 +42,15 @@ def test_sampled_classes_and_accumulation_exclude_each_other() -> None:
 def test_an_unknown_recipe_lists_the_known() -> None:
     with refused("config", "default, everyday, finetune"):
         config.load("nothing")
+
+
+def test_variables_in_a_path_are_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CROPS", "/data/crops")
+    assert [config.expanded(path) for path in ("$CROPS/a.rec", "${CROPS}/a.rec", "plain.rec")] == ["/data/crops/a.rec", "/data/crops/a.rec", "plain.rec"]
+
+
+@pytest.mark.parametrize("path", ["$CROPS/a.rec", "${CROPS}/a.rec"])
+def test_a_variable_that_is_not_set_is_named(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CROPS", raising=False)
+    with refused("config.variable", path, "export CROPS="):
+        config.expanded(path)

@@ -71,6 +71,12 @@ def test_a_source_without_a_file_to_write_is_refused(capsys: pytest.CaptureFixtu
     assert "npz" in capsys.readouterr().err
 
 
+def test_an_unset_variable_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delenv("CLOCKFACE_SHARED", raising=False)
+    assert __main__.main(["join", "everyday", "--centred", "a.onnx", "--own", "b.pt"]) == 1
+    assert "export CLOCKFACE_SHARED=" in capsys.readouterr().err
+
+
 def test_a_corrupted_crop_stops_the_join(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(teacher, "embeddings", lambda path, source: np.eye(4)[:, :3])
     with pytest.raises(ClockfaceError, match="1 crops cannot be read, such as drawn person 1, crop 1"):
