@@ -1,4 +1,4 @@
-"""Backbones: normalised crops (N, 3, 112, 112) float -> embeddings (N, D) float, of any length; and how each wants its crops normalised."""
+"""Backbones: normalised crops (N, 3, 112, 112) float -> embeddings (N, D) float, of any length; and the normalisation that each requires."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BACKBONES: dict[str, Callable[[int], nn.Module]] = {  # name -> build(embedding_
 
 @dataclass(frozen=True)
 class Normalisation:
-    """(pixel - mean) / std by channel of RGB, all three in units of 0..255. The only place with such numbers: training, export and QAT read them here."""
+    """(pixel - mean) / std per RGB channel, all three in units of 0..255. Training, export and QAT take these numbers from here only."""
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -33,11 +33,11 @@ class Normalisation:
 
 SIGNED = Normalisation((127.5,) * 3, (128.0,) * 3)  # about -1..1
 IMAGENET = Normalisation((0.485 * 255, 0.456 * 255, 0.406 * 255), (0.229 * 255, 0.224 * 255, 0.225 * 255))
-NORMALISATIONS = {"mobilefacenet-relu6": IMAGENET}  # by name of the backbone, which every checkpoint carries; SIGNED where it says nothing
+NORMALISATIONS = {"mobilefacenet-relu6": IMAGENET}  # by name of the backbone, which every checkpoint has; SIGNED for the others
 
 
 def normalisation(name: str) -> Normalisation:
-    """How a backbone wants its crops."""
+    """The normalisation that a backbone requires."""
     return NORMALISATIONS.get(name, SIGNED)
 
 
@@ -48,5 +48,5 @@ def build(name: str, embedding_size: int) -> nn.Module:
         ClockfaceError: no backbone of this name.
     """
     if name not in BACKBONES:
-        raise ClockfaceError(f"backbone {name!r}: unknown; choose one of {', '.join(BACKBONES)}")
+        raise ClockfaceError(f"backbone {name!r} does not exist; choose one of {', '.join(BACKBONES)}")
     return BACKBONES[name](embedding_size)

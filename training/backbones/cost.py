@@ -1,4 +1,4 @@
-"""What a backbone costs: parameters, multiply-accumulates (MACs) of convolutions and linear layers, and 2 x MACs as others count operations."""
+"""The cost of a backbone: parameters, multiply-accumulates (MACs) of convolutions and linear layers, and 2 x MACs as the count of operations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Cost:
 
     @property
     def operations(self) -> int:
-        """2 x MACs, which papers call FLOPs as often as they call MACs so."""
+        """2 x MACs; papers use "FLOPs" for this number as well as for MACs."""
         return 2 * self.macs
 
 
@@ -29,7 +29,7 @@ def cost(backbone: nn.Module) -> Cost:
     def count(layer: nn.Module, _: object, output: torch.Tensor) -> None:
         nonlocal macs
         assert isinstance(layer.weight, torch.Tensor)
-        macs += layer.weight.numel() * math.prod(output.shape[2:])  # each weight works once at each position
+        macs += layer.weight.numel() * math.prod(output.shape[2:])  # each weight is used once at each position
 
     hooks = [m.register_forward_hook(count) for m in backbone.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
     was_training = backbone.training

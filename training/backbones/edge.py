@@ -19,14 +19,14 @@ from torch import nn
 
 
 def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, padding: int | None = None, relu: bool = True) -> nn.Sequential:
-    """Convolution, batch norm and, unless told otherwise, ReLU."""
+    """Convolution, batch norm and, with `relu`, ReLU."""
     pad = kernel // 2 if padding is None else padding
     layers: list[nn.Module] = [nn.Conv2d(inputs, outputs, kernel, stride, pad, groups=groups, bias=False), nn.BatchNorm2d(outputs)]
     return nn.Sequential(*layers, nn.ReLU(inplace=True)) if relu else nn.Sequential(*layers)
 
 
 class Residual(nn.Module):
-    """x + body(x), with or without ReLU on the sum; the body's last batch norm starts at 0, the block as identity."""
+    """x + body(x), with or without ReLU on the sum; the body's last batch norm starts at 0, so that the block starts as the identity."""
 
     def __init__(self, body: nn.Sequential, relu: bool = False) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Residual(nn.Module):
 
 
 def fused_block(width: int, wide: int = 0) -> Residual:
-    """3 x 3 up to `wide` channels, twice the width unless told otherwise, 1 x 1 back."""
+    """3 x 3 convolution to `wide` channels (0: twice the width), 1 x 1 convolution back."""
     wide = wide or 2 * width
     return Residual(nn.Sequential(convolution(width, wide, 3), convolution(wide, width, 1, relu=False)))
 
@@ -62,7 +62,7 @@ class EdgeNet(nn.Module):
         embedding_size: D.
         widths: channels of the three stages.
         blocks: a list of block builders for each stage.
-        head: channels before the embedding; at least D, or the embedding could not fill its dimensions.
+        head: channels before the embedding; at least D, or the embedding could not use all its dimensions.
     """
 
     def __init__(self, embedding_size: int, widths: tuple[int, int, int], blocks: tuple[list[Callable[[int], nn.Module]], ...], head: int) -> None:
@@ -88,7 +88,7 @@ def fused(embedding_size: int) -> EdgeNet:
 
 
 def slim(embedding_size: int) -> EdgeNet:
-    """`fused` with widths that are multiples of 16, as the processors' vectors are, and about three quarters of its arithmetic."""
+    """`fused` with widths that are multiples of 16, like the vectors of processors, and about three quarters of its MACs."""
     blocks = [partial(fused_block, wide=wide) for wide in (64, 128, 256)]
     return EdgeNet(embedding_size, (32, 80, 128), ([blocks[0]], [blocks[1]] * 3, [blocks[2]] * 2), head=256)
 

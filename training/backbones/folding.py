@@ -1,4 +1,4 @@
-"""Batch norm made part of the layers before it: for export, and for fine-tuning, which trains faster so and keeps the statistics it was given."""
+"""Batch norm folded into the layers before it: for export, and for fine-tuning, which is faster that way and keeps the original statistics."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 
 def folded(net: nn.Module) -> fx.GraphModule:
-    """The net in evaluation mode with each batch norm that follows a convolution or linear layer made part of it."""
+    """A copy of the net, in evaluation mode, with each batch norm folded into the convolution or linear layer before it."""
     traced = fx.symbolic_trace(copy.deepcopy(net))
     layers: dict[Any, nn.Module] = dict(traced.named_modules())
     for node in list(traced.graph.nodes):

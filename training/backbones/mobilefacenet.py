@@ -1,7 +1,7 @@
 """MobileFaceNet: as published (S. Chen et al., CCBR 2018, https://arxiv.org/abs/1804.07573, table 1), and as foamliu trained it.
 
-That one (https://github.com/foamliu/MobileFaceNet, commit a6cc903, Apache-2.0) has ReLU6 in place of PReLU, which an int8 convolution fuses, a 1 x 1
-convolution after the first depthwise one, and a bias before the last batch norm. Layers have its names, so that its `state_dict` loads as it is.
+The second (https://github.com/foamliu/MobileFaceNet, commit a6cc903, Apache-2.0) has ReLU6 in place of PReLU, which int8 convolutions can fuse, a 1 x 1
+convolution after the first depthwise one, and a bias before the last batch norm. Layers have its names, so that its `state_dict` loads unchanged.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def depthwise(width: int, kernel: int, padding: int) -> nn.Conv2d:
 
 
 def stem(width: int, activation: str) -> nn.Sequential:
-    """The depthwise layer after the first convolution; foamliu's goes on with a 1 x 1 convolution and has ReLU here, not ReLU6."""
+    """The depthwise layer after the first convolution; foamliu's continues with a 1 x 1 convolution and has ReLU here, not ReLU6."""
     if activation == "prelu":
         return nn.Sequential(OrderedDict(depthwise=depthwise(width, 3, 1), bn1=nn.BatchNorm2d(width), activation=nn.PReLU(width)))
     across = OrderedDict(pointwise=nn.Conv2d(width, width, 1, bias=False), bn2=nn.BatchNorm2d(width), relu2=nn.ReLU(inplace=True))

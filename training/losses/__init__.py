@@ -1,4 +1,4 @@
-"""The losses from softmax to AdaFace, each in one file under its own name; `build` makes one by name."""
+"""The losses from softmax to AdaFace, each in a file of its own name; `build` makes one by name."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def build(name: str, embedding_size: int, classes: int, **options: Any) -> nn.Mo
     Args:
         name: one of LOSSES.
         embedding_size: D.
-        classes: C, the number of identities; losses on pairs and triplets take it and need it not.
-        options: what the loss's own constructor names, such as margin, in radians for the ArcFace family, and scale.
+        classes: C, the number of identities; not used by losses on pairs and triplets.
+        options: further arguments of the loss's constructor, such as margin (in radians for the ArcFace family) and scale.
 
     Raises:
-        LossError: the name, an option or a value does not exist; the message lists what does.
+        LossError: the name, an option or a value is not allowed; the message lists the allowed ones.
     """
     if name not in LOSSES:
-        raise LossError(f"loss {name!r} does not exist; there are {', '.join(LOSSES)}")
+        raise LossError(f"loss {name!r} does not exist; choose one of {', '.join(LOSSES)}")
     known = [key for key in inspect.signature(LOSSES[name]).parameters if key not in ("embedding_size", "classes")]
     for key in options:
         if key not in known:

@@ -18,7 +18,7 @@ class ASoftmax(Margin):
         psi(theta) = (-1)^k cos(m theta) - 2 k       for theta in [k pi / m, (k + 1) pi / m], monotone from 1 to 1 - 2 m
         f(theta) = (lambda cos(theta) + psi(theta)) / (1 + lambda)
         logits = |x| cos(theta_j), and |x| f(theta_y) for the own class
-        lambda = max(lambda_min, lambda_start / (1 + 0.1 step)): almost plain softmax at first, for psi alone does not start
+        lambda = max(lambda_min, lambda_start / (1 + 0.1 step)): almost plain softmax at first, since training with psi alone does not start
 
     cos(m theta) is a polynomial in the cosine (Chebyshev: cos 4t = 8 c^4 - 8 c^2 + 1), so no derivative is infinite. Only the
     piece number k needs the angle, and it is piecewise constant: it is computed without a gradient.

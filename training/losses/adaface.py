@@ -1,4 +1,4 @@
-"""AdaFace: the margin follows the quality of the image, read off the length of its embedding."""
+"""AdaFace: the margin depends on the quality of the image, which is estimated from the length of its embedding."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class AdaFace(Margin):
         q = clip( (|x| - mean) / (std / h), -1, 1 )                 quality, from running statistics of |x|, no gradient
         f(theta) = cos( clip(theta - m q, 0, pi) ) - (m + m q)
 
-    q = -1 is ArcFace (angle +m), q = 0 is CosFace, q = 1 pulls hard images in by less than easy ones. |x| is a fair guess of
-    quality once the net has learned something. Where the clip holds, the derivative is 0.
+    q = -1 is ArcFace (angle +m), q = 0 is CosFace, q = 1 gives hard images less weight than easy ones. |x| is a fair
+    estimate of quality once the net has been trained for a while. Where the angle is clipped, the derivative is 0.
 
     Source: M. Kim, A. K. Jain, X. Liu, "AdaFace: quality adaptive margin for face recognition", CVPR 2022,
     https://arxiv.org/abs/2204.00964

@@ -1,4 +1,4 @@
-"""ArcFace, the form to train with: finite everywhere and monotone over the whole half circle."""
+"""ArcFace in the form to train with: finite everywhere and monotone from 0 to pi."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor
 from training.losses.margin import Margin
 from training.losses.options import check_range
 
-SINE_FLOOR = 1e-7  # sin^2 below this counts as this: the slope of the root stays under 1 / sqrt(1e-7) = 3,162
+SINE_FLOOR = 1e-7  # lower bound of sin^2, so that the slope of the root stays below 1 / sqrt(1e-7) = 3,162
 
 
 def add_angle(cosine: Tensor, angle: float | Tensor) -> Tensor:
     """cos(theta + angle) from cos(theta) by the addition theorem, without arccos: any shape, radians.
 
-    sqrt(1 - c^2) has an infinite slope at c = +-1, and 1 - c^2 may even be negative after rounding; the floor cures both.
+    sqrt(1 - c^2) has an infinite slope at c = +-1, and 1 - c^2 may even be negative after rounding; the floor prevents both.
     """
     angle = torch.as_tensor(angle, dtype=cosine.dtype, device=cosine.device)
     sine = (1 - cosine.square()).clamp_min(SINE_FLOOR).sqrt()
@@ -24,12 +24,12 @@ def add_angle(cosine: Tensor, angle: float | Tensor) -> Tensor:
 
 
 class ArcFace(Margin):
-    """Additive angular margin: the own class is seen `margin` radians farther away.
+    """Additive angular margin: the angle to the own class counts as `margin` radians larger.
 
         f(theta) = cos(theta + m)                where theta <= pi - m
-        f(theta) = cos(theta) - m sin(pi - m)    beyond, where cos(theta + m) would turn back up
+        f(theta) = cos(theta) - m sin(pi - m)    beyond, where cos(theta + m) would rise again
 
-    Why this is finite: cos(theta + m) = c cos m - sqrt(1 - c^2) sin m needs no arccos, and the root has a floor.
+    This is finite: cos(theta + m) = c cos m - sqrt(1 - c^2) sin m needs no arccos, and the root has a floor.
 
     Source: J. Deng, J. Guo, N. Xue, S. Zafeiriou, "ArcFace: additive angular margin loss for deep face recognition",
     CVPR 2019, https://arxiv.org/abs/1801.07698

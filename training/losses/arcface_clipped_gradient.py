@@ -1,4 +1,4 @@
-"""ArcFace with an arccos of its own, whose derivative is bounded near +-1."""
+"""ArcFace with an arccos whose derivative is bounded near +-1."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ LARGEST_COSINE = 0.99  # beyond it the derivative stays at its value there, -1 /
 
 
 class BoundedArccos(torch.autograd.Function):
-    """arccos going forward; going back its derivative, at most 7.0888 in size."""
+    """arccos in the forward pass; in the backward pass its derivative, bounded to a magnitude of 7.0888."""
 
     @staticmethod
     def forward(ctx: Any, cosine: Tensor) -> Tensor:
-        cosine = cosine.clamp(-1, 1)  # rounding makes 1.0000001, whose arccos is NaN whatever the derivative
+        cosine = cosine.clamp(-1, 1)  # rounding may give 1.0000001, whose arccos is NaN whatever the derivative
         ctx.save_for_backward(cosine)
         return torch.arccos(cosine)
 
@@ -30,8 +30,8 @@ class BoundedArccos(torch.autograd.Function):
 class ArcFaceClippedGradient(ArcFace):
     """f(theta) = cos(arccos(c) + m), with the bounded derivative.
 
-    Bounding the derivative alone only delays the explosion, for arccos(1.0000001) stays NaN: the clamp going forward is
-    the other half of the cure. The curve is the naive one and turns back up past pi - m.
+    A bounded derivative alone only delays NaN, since arccos(1.0000001) stays NaN; the clamp in the forward pass is needed,
+    too. The curve is that of `ArcFaceNaive` and rises again beyond pi - m.
 
     Source of the formula: https://arxiv.org/abs/1801.07698
 

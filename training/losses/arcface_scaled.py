@@ -15,14 +15,14 @@ from training.losses.precision import widen
 class ArcFaceScaled(Margin):
     """f(theta) = r cos(arccos(cos(theta) / r) + m), with the divisor r.
 
-    cos(theta) / 10 stays within +-0.1, so arccos is only asked where it is almost a straight line (1.471..1.671) and its
-    derivative is about -1. What comes out is almost a straight line in the cosine too:
+    cos(theta) / 10 stays within +-0.1, so arccos is only evaluated where it is almost linear (1.471..1.671) and its
+    derivative is about -1. The result is almost linear in the cosine, too:
 
         f = c cos m - sqrt(r^2 - c^2) sin m  ~  c - r sin m        (c - 1 for m = 0.1, r = 10)
 
-    So the trick is no longer an angular margin: it is CosFace with a margin of about r sin m, plus a hair of bend.
+    So this is no angular margin any more: it is CosFace with a margin of about r sin m and a slight curvature.
 
-    Source of the formula it bends: https://arxiv.org/abs/1801.07698
+    Source of the original formula: https://arxiv.org/abs/1801.07698
 
     Shape:
         embeddings (N, D) float, labels (N,) int64 in 0..C-1 -> scalar
@@ -31,7 +31,7 @@ class ArcFaceScaled(Margin):
     def __init__(self, embedding_size: int, classes: int, margin: float = 0.1, divisor: float = 10.0, scale: float = 64.0) -> None:
         super().__init__(embedding_size, classes, scale)
         self.margin = check_range("margin", margin, 0.0, math.pi / 2)  # radians, after the division
-        self.divisor = check_range("divisor", divisor, 1.01, 1e6)  # above 1: the arccos never meets +-1
+        self.divisor = check_range("divisor", divisor, 1.01, 1e6)  # above 1, so that the argument of arccos never reaches +-1
 
     def target_logit(self, cosine: Tensor, lengths: Tensor) -> Tensor:
         return self.divisor * torch.cos(torch.arccos(cosine / self.divisor) + self.margin)

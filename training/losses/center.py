@@ -1,4 +1,4 @@
-"""Center loss as a learnable parameter: softmax keeps the classes apart, a centre pulls each one together."""
+"""Center loss as a learnable parameter: softmax separates the classes, centres make them compact."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from training.losses.softmax import Softmax
 
 
 class Center(nn.Module):
-    """Softmax plus lambda times the mean distance of each class in the batch to its centre, a parameter like any other.
+    """Softmax plus lambda times the mean distance of each class in the batch to its centre, a trained parameter.
 
         L = L_softmax + lambda sum_{k in batch} 1/n_k sum_{i: y_i = k} |x_i - c_k|
 

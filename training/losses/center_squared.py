@@ -1,4 +1,4 @@
-"""Center loss as published: squared distance, centres that follow by a rule of their own."""
+"""Center loss as published: squared distance, centres with an update rule of their own."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ class Contrastive(nn.Module):
 
     The two branches of the Siamese network share their weights, so one pass over the batch serves both ends of every pair.
     Where two images of different people coincide (d = 0) the direction to push is undefined; the subgradient 0 is taken.
-    With `unit_length` the distance is the chord between directions, d^2 = 2 - 2 cos(theta) <= 4: what a cosine score sees.
+    With `unit_length` the distance is the chord between directions, d^2 = 2 - 2 cos(theta) <= 4, as the cosine score uses it.
 
     Source: R. Hadsell, S. Chopra, Y. LeCun, "Dimensionality reduction by learning an invariant mapping", CVPR 2006,
     https://doi.org/10.1109/CVPR.2006.100

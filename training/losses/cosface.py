@@ -1,4 +1,4 @@
-"""CosFace: the margin is taken off the cosine itself."""
+"""CosFace: the margin is subtracted from the cosine itself."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class CosFace(Margin):
     """Additive cosine margin: f(theta) = cos(theta) - m.
 
     No arccos, no root: the derivative with respect to the cosine is 1 everywhere. `margin=1.0` is the "cos - 1" experiment:
-    the own class may never score above 0.
+    the logit of the own class is never above 0.
 
     Source: H. Wang et al., "CosFace: large margin cosine loss for deep face recognition", CVPR 2018,
     https://arxiv.org/abs/1801.09414

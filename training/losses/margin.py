@@ -1,4 +1,4 @@
-"""What all losses on angles share: one direction a class, cosines as logits, a changed logit for the right class."""
+"""The common base of all losses on angles: one direction per class, cosines as logits, a changed logit for the right class."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Margin(nn.Module):
 
         L = -1/N sum_i log( exp(s f(theta_y)) / ( exp(s f(theta_y)) + sum_{j != y} exp(s cos(theta_j)) ) )
 
-    theta_j is the angle between the embedding and the direction of class j. A subclass says what f is, as a function of the
-    cosine: `target_logit`. With f < cos the last layer sees each image farther from its class than it is.
+    theta_j is the angle between the embedding and the direction of class j. A subclass defines f as a function of the
+    cosine: `target_logit`. With f < cos each image counts as farther from its class than it is.
 
     Shape:
         embeddings (N, D) float, labels (N,) int64 in 0..C-1 -> scalar
@@ -31,7 +31,7 @@ class Margin(nn.Module):
         """f as a function of the cosine with the own class.
 
         Shape:
-            cosine (M,), lengths (M,) of the embeddings before normalisation (only AdaFace looks at them) -> (M,)
+            cosine (M,), lengths (M,) of the embeddings before normalisation (used by AdaFace only) -> (M,)
         """
         raise NotImplementedError
 
@@ -43,7 +43,7 @@ class Margin(nn.Module):
     def logits(self, embeddings: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
         """s cos(theta), with s f(theta) in the column of the own class.
 
-        Partial FC calls this with the rows of `weight` that it holds; label -1 says that the own class is not among them.
+        Partial FC calls this with the rows of `weight` that it holds; label -1 means that the own class is not among them.
 
         Shape:
             embeddings (N, D), weight (C, ...), labels (N,) int64 in -1..C-1 -> (N, C)
@@ -59,5 +59,5 @@ class Margin(nn.Module):
 
     @torch.no_grad()
     def curve(self, theta: Tensor, length: float = 1.0) -> Tensor:
-        """f(theta), for theta (M,) in radians, 0..pi -> (M,): the very code that trains, for plots and tests."""
+        """f(theta), for theta (M,) in radians, 0..pi -> (M,): by the code that trains, for plots and tests."""
         return self.target_logit(torch.cos(theta), torch.full_like(theta, length))

@@ -1,4 +1,4 @@
-"""What a loss may be asked for, checked where it is born."""
+"""Checks of a loss's options, made when it is built."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from device.contract import ClockfaceError
 
 
 class LossError(ClockfaceError):
-    """A loss was asked for by a name, an option or a value that does not exist."""
+    """The name, an option or a value of a loss is not allowed."""
 
     code = "loss"
 
@@ -21,7 +21,7 @@ def check_range(name: str, value: float, low: float, high: float) -> float:
 
 
 def check_choice(name: str, value: str, choices: Collection[str]) -> str:
-    """Return `value` if it is one of `choices`, else raise LossError with what exists."""
+    """Return `value` if it is one of `choices`, else raise LossError with the choices."""
     if value not in choices:
         raise LossError(f"loss option {name} = {value!r}: expected one of {', '.join(choices)}")
     return value

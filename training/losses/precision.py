@@ -1,4 +1,4 @@
-"""A loss is computed in at least float32, whatever the embeddings come in: bfloat16 has 8 bits, an angle of 5 degrees needs 9."""
+"""Losses are computed in at least float32, whatever the type of the embeddings: bfloat16 has 8 bits, an angle of 5 degrees needs 9."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-SMALLEST_LENGTH = 1e-6  # a shorter vector has no direction; dividing by its length would only blow up the gradient
+SMALLEST_LENGTH = 1e-6  # a shorter vector has no usable direction; division by its length would only enlarge the gradient
 
 
 def widen(x: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ class Softmax(nn.Module):
 
         L = -1/N sum_i log( exp(w_y . x_i + b_y) / sum_j exp(w_j . x_i + b_j) )
 
-    Since w . x = |w| |x| cos(theta), the loss can also be lowered by making x longer: nothing asks a class to be narrow.
+    Since w . x = |w| |x| cos(theta), the loss can also be lowered by making x longer: nothing requires a class to be narrow.
     Without the bias every class is a sector around its own w through the origin, and angles alone decide.
 
     Source: J. S. Bridle, "Probabilistic interpretation of feedforward classification network outputs", 1990,
@@ -33,7 +33,7 @@ class Softmax(nn.Module):
         return self.linear.weight
 
     def class_logits(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """(N, D), (N,) -> (N, C); the labels change nothing here."""
+        """(N, D), (N,) -> (N, C); the labels are not used."""
         bias = None if self.linear.bias is None else widen(self.linear.bias)
         return functional.linear(widen(embeddings), widen(self.linear.weight), bias)  # (N, C)
 

@@ -1,4 +1,4 @@
-"""Softmax applied twice: cross-entropy that is handed probabilities instead of logits."""
+"""Softmax applied twice: cross-entropy that receives probabilities instead of logits."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from training.losses.softmax import Softmax
 
 
 class SoftmaxTwice(nn.Module):
-    """Cross-entropy of p, where p itself came out of a softmax.
+    """Cross-entropy of p, where p itself is the output of a softmax.
 
         L = -1/N sum_i log( exp(p_y) / sum_j exp(p_j) ),    p = softmax(logits)
 
-    Probabilities lie in 0..1, so even a perfect answer keeps the loss log(1 + (C - 1) / e): 1.46 for ten classes.
-    What trains, though, is the gradient, and it carries the factor p_y (1 - p_y): it fades where the first softmax is sure,
-    and also where it is hopelessly wrong. Hard or mislabelled images are ignored rather than stressed.
+    Probabilities lie in 0..1, so even a perfect answer has the loss log(1 + (C - 1) / e): 1.46 for ten classes.
+    Training depends on the gradient, however, which has the factor p_y (1 - p_y): it vanishes where the first softmax is certain,
+    and also where it is entirely wrong. Hard or mislabelled images get little weight instead of much.
 
-    `over="arcface_scaled"` is the pairing for the cos/10 trick: there p_j is asked of every class as if it were the right one,
+    `over="arcface_scaled"` is the combination with the cos/10 trick: there p_j is computed for every class as if it were the right one,
     so the p_j do not add up to one. Its `scale` is 1.
 
     Shape:

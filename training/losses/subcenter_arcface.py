@@ -1,4 +1,4 @@
-"""Sub-center ArcFace: several directions a class, so that a few wrong labels find a corner of their own."""
+"""Sub-center ArcFace: several directions per class, so that mislabelled images can have one of their own."""
 
 from __future__ import annotations
 

@@ -12,16 +12,16 @@ MINING = ("all", "semi_hard", "hard")
 
 
 class Triplet(nn.Module):
-    """Mean over the triplets (anchor, positive, negative) of the batch that still have something to learn.
+    """Mean over the triplets (anchor, positive, negative) of the batch that still have a loss.
 
         L = mean of [ |a - p|^2 - |a - n|^2 + margin ] over the triplets where this is positive
 
-    Mining says which triplets are looked at:
-        all        every one: about N^3 numbers, most of them soon zero;
+    Mining selects the triplets:
+        all        all of them: about N^3, most of which soon have no loss;
         semi_hard  for each (a, p) the nearest negative that is farther than p but inside the margin;
         hard       for each anchor its farthest positive and its nearest negative.
 
-    Squared distances have a derivative everywhere. No triplet left gives 0, with a gradient of 0.
+    Squared distances have a derivative everywhere. Without such triplets the loss is 0, with a gradient of 0.
 
     Source: F. Schroff, D. Kalenichenko, J. Philbin, "FaceNet", CVPR 2015, https://arxiv.org/abs/1503.03832;
     hard mining in the batch: A. Hermans, L. Beyer, B. Leibe, https://arxiv.org/abs/1703.07737
@@ -37,7 +37,7 @@ class Triplet(nn.Module):
         self.unit_length = unit_length
 
     def hinges(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """|a - p|^2 - |a - n|^2 + margin of every triplet looked at: (N, D), (N,) -> (T,), negative where nothing is to learn."""
+        """|a - p|^2 - |a - n|^2 + margin of every selected triplet: (N, D), (N,) -> (T,), negative where there is no loss."""
         points = unit(embeddings) if self.unit_length else widen(embeddings)
         squared = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").square()  # (N, N)
         same = labels.unsqueeze(1) == labels  # (N, N)
@@ -45,7 +45,7 @@ class Triplet(nn.Module):
         if self.mining == "hard":
             return self.hardest(squared, positive, same)
         anchors, positives = positive.nonzero(as_tuple=True)  # (A,) pairs of one class
-        hinge = squared[anchors, positives].unsqueeze(1) - squared[anchors] + self.margin  # (A, N) one column a negative
+        hinge = squared[anchors, positives].unsqueeze(1) - squared[anchors] + self.margin  # (A, N) one column per negative
         valid = ~same[anchors]
         if self.mining == "all":
             return hinge[valid]

@@ -1,4 +1,4 @@
-"""Draw what each loss does to digits in the plane: the panel, the animation, the target-logit curves, and a table over three seeds."""
+"""Plot what each loss does to embeddings of digits in two dimensions: a panel, an animation, target-logit curves and a table over several seeds."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from training.visualize.digits import DEBIAN_FASHION, HELD_OUT, Digits, DigitsEr
 from training.visualize.entries import ANIMATED, ENTRIES
 from training.visualize.study import StudyResult, train
 
-WIDE = 16  # dimensions, for the verification of classes never seen: a plane has no room for them
-FRAMES = 36  # of the animation, closer together at first, when most happens
-BATCHES = 23  # a pass over scikit-learn's digits
+WIDE = 16  # dimensions for the verification of unseen classes, for which two are too few
+FRAMES = 36  # of the animation, closer together at first, when most changes
+BATCHES = 23  # per pass over scikit-learn's digits
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the PNG and GIF files")
     parser.add_argument("--idx", type=Path, metavar="DIR", help=f"folder of MNIST or Fashion-MNIST IDX files; {DEBIAN_FASHION} is used where present")
-    parser.add_argument("--losses", nargs="+", metavar="TITLE", help="only these, by the titles of the panel")
+    parser.add_argument("--losses", nargs="+", metavar="TITLE", help="only these losses, by their titles in the panel")
     parser.add_argument("--epochs", type=int, default=25, help="passes over the digits (default 25)")
     parser.add_argument("--seeds", type=int, default=3, help="seeds of the table (default 3)")
-    parser.add_argument("--processes", type=int, default=2, help="runs at a time (default 2)")
+    parser.add_argument("--processes", type=int, default=2, help="number of parallel runs (default 2)")
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
 
 
@@ -47,11 +47,11 @@ def run(args: argparse.Namespace) -> int:
     others = split(folder.name, *idx_folder(folder)) if folder else None
     steps = {round(args.epochs * BATCHES * (k / FRAMES) ** 2) for k in range(FRAMES)}
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(args.processes, spawn, torch.set_num_threads, (1,)) as pool:  # one process a core beats two threads on nets this small
+    with ProcessPoolExecutor(args.processes, spawn, torch.set_num_threads, (1,)) as pool:  # for such small nets, one process per core is faster than threads
         drawn = [pool.submit(train, entry, digits, 0, args.epochs, steps if entry.title in ANIMATED else None) for entry in chosen]
         measured = [[pool.submit(train, entry, open_set, seed, args.epochs) for seed in range(args.seeds)] for entry in chosen]
         wide = [[pool.submit(train, entry, open_set, seed, args.epochs, None, WIDE) for seed in range(args.seeds)] for entry in chosen]
-        elsewhere = _elsewhere(pool, chosen, others, args.epochs)
+        on_others = _on_others(pool, chosen, others, args.epochs)
         outcomes = _collect(drawn, "panel")
         dial.panel(outcomes, args.out / "panel.png", f"{len(outcomes)} losses, ten digits, one plane")
         moving = [outcome for outcome in outcomes if len(outcome.frames) > 1]
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         first, last = argument.active_triplets(args.out / "active_triplets.png", digits)
         rows = [_row(_collect(flat, entry.title), _collect(deep, f"{entry.title}, {WIDE}-D")) for entry, flat, deep in zip(chosen, measured, wide, strict=True)]
         if others is not None:
-            dial.panel(_collect(elsewhere, others.name), args.out / f"panel-{others.name}.png", f"The same losses on {others.name}")
+            dial.panel(_collect(on_others, others.name), args.out / f"panel-{others.name}.png", f"The same losses on {others.name}")
     facts = {"ranks_that_differ": differ, "active_triplets_first": first, "active_triplets_last": last, "seconds": time.monotonic() - started}
     print(json.dumps({"losses": rows, **facts}) if args.json else _table(rows, facts, args.seeds))
     return 0
@@ -76,7 +76,7 @@ def _chosen(titles: Iterable[str] | None) -> list[Any]:
     return [entry for entry in ENTRIES if not titles or entry.title in titles]
 
 
-def _elsewhere(pool: Executor, chosen: Iterable[Any], others: Digits | None, epochs: int) -> list[Future[StudyResult]]:
+def _on_others(pool: Executor, chosen: Iterable[Any], others: Digits | None, epochs: int) -> list[Future[StudyResult]]:
     return [pool.submit(train, entry, others, 0, epochs) for entry in chosen] if others is not None else []
 
 
@@ -86,7 +86,7 @@ def _collect(futures: Iterable[Future[StudyResult]], what: str) -> list[StudyRes
 
 
 def _row(outcomes: list[StudyResult], wide: list[StudyResult]) -> dict[str, Any]:
-    """Mean and standard deviation over the seeds; a run that met NaN counts by its step alone."""
+    """Mean and standard deviation over the seeds; a run that ended with NaN counts by its step alone."""
     row: dict[str, Any] = {"loss": outcomes[0].entry.title, "nan_steps": [o.nan_step for o in outcomes if o.nan_step is not None]}
     for key, runs, name, factor in (
         ("accuracy", outcomes, "accuracy", 100), ("within", outcomes, "within", 1), ("between", outcomes, "between", 1),

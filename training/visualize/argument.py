@@ -1,4 +1,4 @@
-"""Pictures for single steps of the argument: target logits, arccos, softmax twice, distance and cosine, triplets running out."""
+"""Plots for single sections of docs/losses.md: target logits, softmax twice, distance and cosine, triplets that still have a loss."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ACTIVE_STEPS = 300
 
 
 def axes_of(figure: Figure, position: tuple[int, int, int], title: str, across: str, up: str) -> Axes:
-    """One quiet plot."""
+    """Axes in the style of these plots."""
     axes = figure.add_subplot(*position, facecolor="white")
     axes.set_title(title, color=INK, fontsize=11.5, fontweight="bold", loc="left")
     axes.set_xlabel(across, color=INK)
@@ -44,10 +44,10 @@ def axes_of(figure: Figure, position: tuple[int, int, int], title: str, across: 
 
 
 def target_logits(path: Path) -> None:
-    """f(theta) of the code that trains, and its slope, which is the gradient's size."""
+    """f(theta), by the code that trains, and its slope, which is the magnitude of the gradient."""
     figure = Figure(figsize=(12, 4.6), facecolor=PAPER, layout="constrained")
-    value = axes_of(figure, (1, 2, 1), "What the last layer sees of its own class", "θ, degrees", "f(θ)")
-    slope = axes_of(figure, (1, 2, 2), "How hard it pushes: df / d cos θ", "θ, degrees", "derivative")
+    value = axes_of(figure, (1, 2, 1), "Logit of the own class", "θ, degrees", "f(θ)")
+    slope = axes_of(figure, (1, 2, 2), "Its derivative: df / d cos θ", "θ, degrees", "derivative")
     theta = torch.linspace(0, math.pi, 721, dtype=torch.float64)
     for label, name, options, style in CURVES:
         loss = losses.build(name, 2, 2, **options)
@@ -70,10 +70,10 @@ def target_logits(path: Path) -> None:
 
 
 def softmax_twice(path: Path) -> None:
-    """Loss and gradient over the lead of the own logit, ten classes."""
+    """Loss and gradient over the difference of the own logit to the others, ten classes."""
     figure = Figure(figsize=(12, 4.2), facecolor=PAPER, layout="constrained")
-    value = axes_of(figure, (1, 2, 1), "The loss that is left", "own logit minus the others, 10 classes", "loss")
-    slope = axes_of(figure, (1, 2, 2), "The gradient that trains", "own logit minus the others, 10 classes", "|d loss / d own logit|")
+    value = axes_of(figure, (1, 2, 1), "Loss", "own logit minus the others, 10 classes", "loss")
+    slope = axes_of(figure, (1, 2, 2), "Gradient", "own logit minus the others, 10 classes", "|d loss / d own logit|")
     lead = torch.linspace(-8, 12, 401, dtype=torch.float64, requires_grad=True)
     logits = functional.pad(lead.unsqueeze(1), (0, 9))  # (401, 10), the others 0
     target = torch.zeros(len(lead), dtype=torch.int64)
@@ -88,7 +88,7 @@ def softmax_twice(path: Path) -> None:
 
 
 def rank_agreement(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """2,000 probes in 192 dimensions against one template: (cosine, distance at unit length, distance as it comes, disagreements).
+    """2,000 probes in 192 dimensions against one template: (cosine, distance at unit length, distance without normalisation, disagreements).
 
     Disagreements counts the ranks that differ between cosine and distance at unit length: 0, as d^2 = 2 - 2 cos says.
     """
@@ -102,11 +102,11 @@ def rank_agreement(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, i
 
 
 def ranking(path: Path) -> int:
-    """Draw distance against cosine, at unit length and as it comes; returns the number of ranks that differ at unit length."""
+    """Draw distance against cosine, at unit length and without normalisation; returns the number of ranks that differ at unit length."""
     cosine, chord, plain, disagreements = rank_agreement()
     figure = Figure(figsize=(12, 4.2), facecolor=PAPER, layout="constrained")
     left = axes_of(figure, (1, 2, 1), f"Unit length: {disagreements} of {len(cosine):,} ranks differ", "cosine score", "Euclidean distance")
-    right = axes_of(figure, (1, 2, 2), "As they come: length gets in the way", "cosine score", "Euclidean distance")
+    right = axes_of(figure, (1, 2, 2), "Without normalisation: the length has an influence", "cosine score", "Euclidean distance")
     line = np.linspace(-1, 1, 200)
     left.plot(line, np.sqrt(2 - 2 * line), color=FAINT, lw=5, zorder=1, label="√(2 - 2 cos θ)")
     for axes, distance, colour in ((left, chord, COLOURS[5]), (right, plain, COLOURS[0])):
@@ -130,7 +130,7 @@ def active_triplets(path: Path, digits: Digits) -> tuple[float, float]:
             torch.autograd.backward(hinges.clamp_min(0).sum() / (hinges > 0).sum().clamp_min(1))
             optimizer.step()
     figure = Figure(figsize=(12, 3.6), facecolor=PAPER, layout="constrained")
-    axes = axes_of(figure, (1, 1, 1), f"Triplets that still teach: of about {len(hinges):,} in a batch of {len(rows)}", "step", "share with a loss")
+    axes = axes_of(figure, (1, 1, 1), f"Triplets that still have a loss, of about {len(hinges):,} in a batch of {len(rows)}", "step", "share with a loss")
     axes.plot(shares, color=FAINT, lw=1)
     smooth = np.convolve(shares, np.ones(15) / 15, "valid")
     axes.plot(np.arange(len(smooth)) + 7, smooth, color=COLOURS[4], lw=2.4)

@@ -1,4 +1,4 @@
-"""The dial: the plane inside, a hand for each class, and outside what a cosine sees, the classes' spread over the circle."""
+"""The dial plot: embeddings inside a circle, a hand per class in its mean direction, and outside the histogram of directions, which cosines depend on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BINS = 240  # of the outer ring, 1.5 degrees each
 
 
 def draw(axes: Axes, outcome: StudyResult, frame: Snapshot, notes: str = "") -> None:
-    """One loss at one moment."""
+    """Plot one loss at one step."""
     axes.set(xlim=(-1.42, 1.42), ylim=(-1.42, 1.42), aspect="equal")
     axes.axis("off")
     _face(axes)
@@ -47,12 +47,12 @@ def _face(axes: Axes) -> None:
 
 
 def _radius(frame: Snapshot) -> float:
-    """What fits into the dial: all but the longest hundredth."""
+    """The length that is 1 in the dial, so that 99 % of the embeddings lie inside."""
     return float(max(np.quantile(np.linalg.norm(frame.embeddings, axis=1), 0.99) / 0.93, 1e-6))
 
 
 def _ring(axes: Axes, points: Any, colour: str) -> None:
-    """The class's share in each direction, as heights on the ring; a class in one direction makes one spike."""
+    """Histogram of the directions of a class, outward from the ring; a class with one direction makes one spike."""
     turns = np.arctan2(points[:, 1], points[:, 0])
     counts, edges = np.histogram(turns, BINS, (-np.pi, np.pi))
     heights = 1.02 + 0.2 * (counts / max(counts.sum(), 1)) ** 0.5  # root: a wide class stays visible beside a spike
@@ -80,14 +80,14 @@ def panel(outcomes: Sequence[StudyResult], path: Path, title: str, columns: int 
 
 
 def save(figure: Figure, path: Path, dpi: int = 110) -> None:
-    """As a PNG of 256 colours: a third of the size, and the eye sees no difference."""
+    """Save as a PNG of 256 colours, a third of the size without a visible difference."""
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=dpi, facecolor=PAPER)
     Image.open(buffer).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def animate(outcomes: Sequence[StudyResult], path: Path, columns: int = 3) -> None:
-    """The dials over training, one GIF frame for each frame kept; a run that ended early stands still."""
+    """The dials over training, one GIF frame per snapshot; a run that ended early keeps its last one."""
     pictures = []
     rows = -(-len(outcomes) // columns)
     for moment in range(max(len(outcome.frames) for outcome in outcomes)):

@@ -1,4 +1,4 @@
-"""The images to learn: scikit-learn's digits, at hand everywhere, or a folder of IDX files (MNIST, Fashion-MNIST)."""
+"""The images to train on: scikit-learn's digits, which come with the package, or a folder of IDX files (MNIST, Fashion-MNIST)."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from torch.nn import functional
 from device.contract import ClockfaceError
 
 DEBIAN_FASHION = Path("/usr/share/datasets/fashion-mnist")  # package dataset-fashion-mnist
-HELD_OUT = 3  # the last classes, for the verification of people never trained on
-IDX_IMAGES = 1500  # images taken from IDX files, so that the whole command stays within minutes
+HELD_OUT = 3  # number of last classes held out, for verification on unseen classes
+IDX_IMAGES = 1500  # images used of IDX files, so that the whole command takes minutes
 
 
 class DigitsError(ClockfaceError):
@@ -29,7 +29,7 @@ class DigitsError(ClockfaceError):
 
 @dataclass(frozen=True)
 class Digits:
-    """Images (N, 1, S, S) float32 grey 0..1 with labels (N,) int64 in 0..classes-1; held-out labels lie beyond."""
+    """Images (N, 1, S, S) float32 grey 0..1 with labels (N,) int64 in 0..classes-1; held-out labels are larger."""
 
     name: str
     classes: int
@@ -70,12 +70,12 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     try:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError) as error:
-        raise DigitsError(f"{path} cannot be read ({error}); fetch it again") from error
+        raise DigitsError(f"{path} cannot be read ({error}); download it again") from error
     if len(data) < 4 or data[:3] != b"\0\0\x08" or len(data) < 4 + 4 * data[3]:
-        raise DigitsError(f"{path} is no IDX file of bytes; give the folder of MNIST or Fashion-MNIST to --idx")
+        raise DigitsError(f"{path} is no IDX file of bytes; give the folder of MNIST or Fashion-MNIST with --idx")
     shape = np.frombuffer(data, ">u4", data[3], 4)
     if len(data) != 4 + 4 * data[3] + math.prod(int(n) for n in shape):
-        raise DigitsError(f"{path} is cut short: its header names {' x '.join(map(str, shape))} bytes; fetch it again")
+        raise DigitsError(f"{path} is truncated: its header declares {' x '.join(map(str, shape))} bytes; download it again")
     return np.frombuffer(data, np.uint8, offset=4 + 4 * data[3]).reshape(shape)
 
 
@@ -92,4 +92,4 @@ def _file(folder: Path, name: str) -> Path:
     for path in (folder / name, folder / f"{name}.gz"):
         if path.is_file():
             return path
-    raise DigitsError(f"{folder} has no {name} or {name}.gz; give the folder of MNIST or Fashion-MNIST to --idx")
+    raise DigitsError(f"{folder} has no {name} or {name}.gz; give the folder of MNIST or Fashion-MNIST with --idx")

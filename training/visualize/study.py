@@ -1,4 +1,4 @@
-"""One small experiment: a tiny net learns digits into the plane under one loss, and what came of it."""
+"""One small experiment: a tiny net is trained on digits with one loss, and the result is measured."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BATCH, LEARNING_RATE = 64, 2e-3
 
 @dataclass(frozen=True)
 class PanelEntry:
-    """One loss as the panel shows it."""
+    """One loss of the panel."""
 
     title: str
     loss: str
@@ -28,7 +28,7 @@ class PanelEntry:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The plane at one moment of training."""
+    """Embeddings at one step of training."""
 
     step: int
     embeddings: Array  # (N, D) of the test images
@@ -37,7 +37,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class StudyResult:
-    """What one training run came to, by the score the terminal uses: the cosine."""
+    """The result of one training run, measured by the score of the terminal: the cosine."""
 
     entry: PanelEntry
     frames: list[Snapshot]
@@ -46,7 +46,7 @@ class StudyResult:
     within: float  # degrees, mean angle to the own mean direction
     between: float  # degrees, mean angle from one class to the nearest other
     tar_known: float  # 0..1, TAR at FAR 1 % on the test images of the classes trained on
-    tar: float | None  # the same on the classes held out; None where none were
+    tar: float | None  # the same on the classes held out; None if there are none
     nan_step: int | None  # the step whose gradient was not finite; training ends there
 
 
@@ -69,7 +69,7 @@ class Net(nn.Module):
 
 
 def train(entry: PanelEntry, digits: Digits, seed: int, epochs: int, frame_steps: set[int] | None = None, embedding_size: int = 2) -> StudyResult:
-    """Train one net under one loss on the classes that are not held out, and measure it."""
+    """Train one net with one loss on the classes that are not held out, and measure it."""
     torch.manual_seed(seed)
     net = Net(digits.size, embedding_size)
     loss = losses.build(entry.loss, embedding_size=embedding_size, classes=digits.classes, **entry.options)
@@ -116,7 +116,7 @@ def angles(frame: Snapshot, labels: NDArray[np.int64]) -> tuple[float, float, fl
     cosines = unit(frame.embeddings) @ frame.directions.T  # (N, C)
     accuracy = float((cosines.argmax(axis=1) == labels).mean())
     within = np.degrees(np.arccos(np.clip(cosines[np.arange(len(labels)), labels], -1, 1))).mean()
-    apart = frame.directions @ frame.directions.T - 4 * np.eye(len(frame.directions))  # the own class never is the nearest
+    apart = frame.directions @ frame.directions.T - 4 * np.eye(len(frame.directions))  # the own class is never the nearest
     between = np.degrees(np.arccos(np.clip(apart.max(axis=1), -1, 1))).mean()
     return accuracy, float(within), float(between)
 
