@@ -1,1 +1,1 @@
-"""The workstation: photos -> aligned crops -> a trained ArcFace embedding model."""
+"""Training on a workstation: photos -> aligned crops -> a trained embedding model."""

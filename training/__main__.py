@@ -12,19 +12,19 @@ MODULES = {"export-weights": "export_weights"}  # command -> its module, where t
 OLD_NAMES = {"ship": "export-weights"}  # earlier name, which still works -> the command
 COMMANDS = {  # name -> one line; the module has add_arguments(parser) and run(args) -> exit code
     "prepare": "cut aligned crops out of folders of photos",
-    "join": "join two teachers into one, in the space of the second",
+    "join": "join two teachers into one, in the embedding space of the second",
     "train": "train an embedding model by a recipe",
-    "prune": "narrow trained weights to a smaller backbone",
+    "prune": "prune trained weights to a smaller backbone",
     "export-weights": "write only the weights and the recipe of a checkpoint",
     "evaluate": "measure a model on pairs, galleries and groups",
-    "visualize": "draw what each loss does to digits in the plane",
-    "partial_fc": "measure a step over all classes against a step over a sample",
-    "speed": "measure augmentation, the loop and the backbones",
+    "visualize": "plot what each loss does to embeddings of digits in two dimensions",
+    "partial_fc": "time a step over all classes and a step over a sample of them",
+    "speed": "measure the speed of augmentation, the loop and the backbones",
 }
 
 
 def current_name(word: str) -> str:
-    """The command that a word stands for; an earlier name is reported on stderr."""
+    """The command of this name; that a name is an earlier one is said on stderr."""
     if word not in OLD_NAMES:
         return word
     print(f"note: `{word}` is now `{OLD_NAMES[word]}`; the earlier name still works", file=sys.stderr)

@@ -1,6 +1,6 @@
-"""Light augmentation of an aligned crop: flip, small affine, light, blur, low resolution, JPEG.
+"""Light augmentation of an aligned crop: flip, small affine transform, brightness, blur, low resolution, JPEG.
 
-Every choice comes from the generator handed in, so a crop of a run is a function of seed, epoch and position.
+All random choices come from the generator that is passed in, so that a crop of a run is a function of seed, epoch and position.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _CENTRE = (CROP_SIZE - 1) / 2
 
 
 def augment(crop: Crop, settings: AugmentSettings, rng: np.random.Generator) -> Crop:
-    """(112, 112, 3) uint8 RGB -> the same, changed as `settings` allow."""
+    """(112, 112, 3) uint8 RGB -> a crop of the same form, changed within the limits of `settings`."""
     chance = rng.random(4)
     crop = warp(crop, settings, rng)
     if settings.light > 0:
@@ -32,7 +32,7 @@ def augment(crop: Crop, settings: AugmentSettings, rng: np.random.Generator) -> 
 
 
 def warp(crop: Crop, settings: AugmentSettings, rng: np.random.Generator) -> Crop:
-    """Flip, turn, scale and shift about the centre in one interpolation."""
+    """Flip, rotate, scale and shift about the centre with one interpolation."""
     angle = np.radians(rng.uniform(-1, 1) * settings.rotation_degrees)
     scale = 1 + rng.uniform(-1, 1) * settings.scale
     shift = rng.uniform(-1, 1, 2) * settings.shift_px
@@ -45,7 +45,7 @@ def warp(crop: Crop, settings: AugmentSettings, rng: np.random.Generator) -> Cro
 
 
 def relight(crop: Crop, light: float, rng: np.random.Generator) -> Crop:
-    """Gain, gamma and a slight colour cast by one table look-up; sometimes grey."""
+    """Change gain, gamma and, slightly, colour with one table look-up; some crops become grey."""
     gain = 1 + rng.uniform(-1, 1) * light
     gamma = 2.0 ** (rng.uniform(-1, 1) * light)
     cast = 1 + rng.uniform(-1, 1, 3) * light / 4
@@ -56,13 +56,13 @@ def relight(crop: Crop, light: float, rng: np.random.Generator) -> Crop:
 
 
 def lower_resolution(crop: Crop, size: int) -> Crop:
-    """Down to `size` px and back: a face far from the camera."""
+    """Scale down to `size` px and back up, as for a face far from the camera."""
     small = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
     return _uint8(cv2.resize(small, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR))
 
 
 def compress(crop: Crop, quality: int) -> Crop:
-    """Through JPEG and back, as BGR in between: JPEG keeps green finer than red and blue."""
+    """Encode as JPEG and decode, in BGR as OpenCV expects: JPEG stores green more precisely than red and blue."""
     _, data = cv2.imencode(".jpg", crop[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     return np.ascontiguousarray(_uint8(cv2.imdecode(data, cv2.IMREAD_COLOR))[:, :, ::-1])
 

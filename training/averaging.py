@@ -1,4 +1,4 @@
-"""The weights that are validated and shipped, where they are not simply the trained ones: a moving average, or those half way."""
+"""Weights that are validated and published in place of the trained ones: a moving average, or the midpoint of a stage."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from training.config import RunSettings
 class Average:
     """Exponential moving average of an embedder; with decay 0 it is the embedder itself.
 
-    The decay warms up as (1 + t) / (10 + t), so that the first steps do not linger.
+    The decay warms up as (1 + t) / (10 + t), so that the average soon forgets the first steps.
     """
 
     def __init__(self, embedder: nn.Module, decay: float) -> None:
@@ -37,21 +37,26 @@ class Average:
         return embedder if self._copy is None else self._copy
 
     def saved(self, embedder: nn.Module) -> dict[str, Any]:
-        """What a checkpoint keeps; "averaged" are the weights to use, None where they are the embedder's own."""
+        """Entries for a checkpoint; "averaged" holds the weights to use, None if they are those of the embedder."""
         return {"averaged": None if self._copy is None else self._copy.state_dict()}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Restore the state from a checkpoint."""
         if self._copy is not None and state["averaged"] is not None:
             self._copy.load_state_dict(state["averaged"])
             self._steps = state["step"]
 
 
 class HalfWay:
-    """Weights half way between those that a stage of so many steps started from and the trained ones; the next stage starts from them.
+    """The midpoint between the weights at the start of a stage and the trained weights; the next stage starts from it.
 
-    A trained net that is tuned further loses what the new data do not ask for; half way it keeps most of that and most of the gain. Source:
-    M. Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022, https://arxiv.org/abs/2109.01903.
+    A net that is fine-tuned loses accuracy on data unlike the new data; the midpoint keeps most of that accuracy and most of the gain.
+
+    Args:
+        embedder: the net at the start of the first stage.
+        stage: optimiser steps per stage.
+
+    Source: M. Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022, https://arxiv.org/abs/2109.01903.
     """
 
     def __init__(self, embedder: nn.Module, stage: int) -> None:
@@ -60,7 +65,7 @@ class HalfWay:
         self._copy = copy.deepcopy(embedder).requires_grad_(False)
 
     def update(self, embedder: nn.Module) -> None:
-        """Count a step; at the end of a stage put the embedder half way back: the next one starts there."""
+        """Count a step; at the end of a stage, set the embedder to the midpoint, from which the next stage starts."""
         self._steps += 1
         if self._steps % self._stage == 0:
             self._start = copy.deepcopy(self.of(embedder).state_dict())
@@ -81,5 +86,5 @@ class HalfWay:
 
 
 def build(embedder: nn.Module, settings: RunSettings) -> Average | HalfWay:
-    """As the recipe asks."""
+    """The kind that the recipe sets."""
     return HalfWay(embedder, settings.halfway_steps) if settings.halfway_steps else Average(embedder, settings.ema)

@@ -1,4 +1,4 @@
-"""Crops of photos that were cut tight: what lay outside the photo is black. Fill it as it would be in a real crop, by mirroring the photo at its edges."""
+"""Fill the black areas of crops that reach beyond the edges of their photo, by mirroring the photo at its edges."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from device.contract import CROP_SIZE
 Crop = NDArray[np.uint8]  # (112, 112, 3) RGB
 Points = NDArray[np.float64]  # (P, 2) x, y
 
-BLACK = 20  # the brightest channel of a pixel outside: compression leaves no pure black
-EDGE_PX = 2.0  # interpolation and compression darken the photo's own edge
-LEAST_PX = 12.0  # an edge shorter than this tells no angle
+BLACK = 20  # largest channel value of a pixel outside the photo; compression makes it differ from 0
+EDGE_PX = 2.0  # width of the edge that interpolation and compression darken
+LEAST_PX = 12.0  # a shorter edge does not determine the angle
 
 
 @dataclass(frozen=True)
 class Photo:
-    """The turned rectangle that the photo fills: `axes` are its unit vectors, `low` and `high` its extent along them, px."""
+    """The rotated rectangle that the photo covers: `axes` are its unit vectors, `low` and `high` its extent along them, px."""
 
     axes: Points  # (2, 2), rows
     low: Points  # (2,)
     high: Points  # (2,)
 
     def mirrored(self, places: Points) -> Points:
-        """(P, 2) -> (P, 2): places outside moved to their mirror image at the nearest edge, those inside as they are."""
+        """(P, 2) -> (P, 2): points outside are mirrored at the nearest edge, points inside stay."""
         along = places @ self.axes.T
         along = along + 2 * np.maximum(self.low - along, 0) - 2 * np.maximum(along - self.high, 0)
         return np.asarray(np.clip(along, self.low, self.high) @ self.axes)
 
 
 def fill_black(crop: Crop) -> Crop:
-    """(112, 112, 3) uint8 RGB -> the same with each pixel outside the photo taken from its mirror image; a crop without black edges stays as it is."""
+    """(112, 112, 3) uint8 RGB -> the crop with each pixel outside the photo taken from its mirror image; without black edges it is returned unchanged."""
     found = photo(crop)
     if found is None:
         return crop
@@ -47,8 +47,8 @@ def fill_black(crop: Crop) -> Crop:
 
 
 def photo(crop: Crop) -> Photo | None:
-    """Where the photo is, by the convex hull of what is not black (dark hair inside it is photo); None where it fills the crop or nothing is bright."""
-    bright = cv2.morphologyEx((crop.max(2) > BLACK).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))  # without specks
+    """The photo's rectangle, by the convex hull of all pixels that are not black; None if the photo fills the crop or no pixel is bright."""
+    bright = cv2.morphologyEx((crop.max(2) > BLACK).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))  # without single bright pixels
     points = cv2.findNonZero(bright)
     if points is None:
         return None
@@ -63,7 +63,7 @@ def photo(crop: Crop) -> Photo | None:
 
 
 def longest_edge(corners: Points) -> Points | None:
-    """(2,) the longest side of the polygon that is the photo's own edge, not the crop's border; None where all sides lie on it."""
+    """(2,) the longest side of the polygon that is an edge of the photo, not the border of the crop; None if there is none of `LEAST_PX`."""
     following = np.roll(corners, -1, axis=0)
     left_or_top = np.maximum(corners, following) <= 1  # (C, 2) both ends of a side there
     right_or_bottom = np.minimum(corners, following) >= CROP_SIZE - 2

@@ -1,4 +1,4 @@
-"""Checkpoints: everything a run needs to go on, written so that a kill at any moment leaves a whole file; and the shipped weights."""
+"""Checkpoints, from which a run resumes, and weights files. Files are replaced in one step: after a kill at any moment there is a complete one."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ SCHEMA = 1
 
 
 class CheckpointError(ClockfaceError):
-    """A checkpoint that cannot be used."""
+    """A checkpoint cannot be used."""
 
     code = "checkpoint"
 
 
 def save(path: Path, state: dict[str, Any], recipe: Recipe) -> None:
-    """Write beside the target, flush to disk, rename over it."""
+    """Write a temporary file beside the target, flush it to disk and rename it."""
     part = path.with_name(path.name + ".part")
     with part.open("wb") as file:
         torch.save({"schema": SCHEMA, "recipe": dataclasses.asdict(recipe), **state}, file)
@@ -39,14 +39,14 @@ def load(path: Path) -> dict[str, Any]:
     """Read a checkpoint, a weights file or a donor's published weights; only tensors and plain values are unpickled.
 
     Raises:
-        CheckpointError: no such file, or not one of ours.
+        CheckpointError: the file is missing or is no checkpoint of this version.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} does not exist; give a checkpoint written by `python -m training train`") from error
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:  # bytes of another kind
-        raise CheckpointError(f"{path} is no readable checkpoint ({type(error).__name__}); use the one before") from error
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:  # files of another kind
+        raise CheckpointError(f"{path} cannot be read as a checkpoint ({type(error).__name__}); use an earlier one") from error
     if donor.is_published(state):
         return donor.as_checkpoint(state, SCHEMA)
     if not isinstance(state, dict) or state.get("schema") != SCHEMA:
@@ -61,7 +61,7 @@ def recipe_of(state: dict[str, Any]) -> Recipe:
 def load_embedder(path: Path) -> tuple[EmbedderNet, Recipe]:
     """The embedder of a checkpoint or weights file, in evaluation mode, and the recipe that made it.
 
-    The averaged weights are taken where the run kept them.
+    The averaged weights are used if the run kept them.
     """
     state = load(path)
     recipe = recipe_of(state)
@@ -71,15 +71,15 @@ def load_embedder(path: Path) -> tuple[EmbedderNet, Recipe]:
 
 
 def initial(path: Path, settings: BackboneSettings) -> dict[str, Any]:
-    """The embedder's weights from a file, batch norm folded where the recipe asks for it.
+    """The embedder's weights from a file, with batch norm folded if the recipe sets it.
 
     Raises:
-        CheckpointError: weights of another backbone.
+        CheckpointError: the weights belong to another backbone.
     """
     embedder, recipe = load_embedder(path)
     have = recipe.backbone
     if (have.name, have.embedding_size) != (settings.name, settings.embedding_size) or have.folded > settings.folded:
-        raise CheckpointError(f"{path}: weights of {have}, the recipe asks for {settings}; set the recipe's backbone to theirs")
+        raise CheckpointError(f"{path} has weights of {have}, the recipe sets {settings}; set the recipe's backbone to that of the weights")
     if settings.folded and not have.folded:
         embedder.backbone = folded(embedder.backbone)
     return embedder.state_dict()

@@ -1,6 +1,6 @@
-"""A recipe: everything that decides a training run, as frozen dataclasses read from TOML.
+"""A recipe: all settings of a training run, as frozen dataclasses read from TOML.
 
-An unknown key, a wrong type or a value out of range stops the start with the key, the value and what is allowed.
+An unknown key, a wrong type or a value out of range is refused with the key, the value and the allowed range.
 """
 
 from __future__ import annotations
@@ -28,74 +28,74 @@ A_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")  # as os.path.expandvars reads
 
 @dataclass(frozen=True)
 class SourceSettings:
-    """One set of crops; relative paths count from the working directory, `$CLOCKFACE_SHARED` and the like are expanded."""
+    """One set of crops. Relative paths start at the working directory; environment variables such as `$CLOCKFACE_SHARED` are expanded."""
 
-    path: str = ""  # a .rec file, a folder of one folder a person, or "drawn" faces: "people x crops"
-    kind: str = chosen("recordio", "recordio", "folder", "drawn")
-    teacher: str = ""  # .npz of embeddings in the source's order, or an .onnx embedder; "" is none
-    labelled: bool = True  # False: every label counts as unknown
-    rows: str = ""  # only the records whose line in the .tsv beside the .rec fits: "source = fairface", "source != fairface"; "" is all
-    fill_black: bool = False  # fill black edges of crops of tight photos by mirroring (training/borders.py)
+    path: str = ""  # a .rec file, a folder with one sub-folder per person, or "people x crops" for kind "drawn"
+    kind: str = chosen("recordio", "recordio", "folder", "drawn")  # "drawn": synthetic faces (training/synthetic.py)
+    teacher: str = ""  # .npz of embeddings in the source's order, or an .onnx embedder; "" for none
+    labelled: bool = True  # False: all labels are treated as unknown
+    rows: str = ""  # only the records whose line in the .tsv beside the .rec matches, e.g. "source = fairface" or "source != fairface"; "" for all
+    fill_black: bool = False  # fill the black edges of crops by mirroring the photo (training/borders.py)
 
 
 @dataclass(frozen=True)
 class DataSettings:
     sources: tuple[SourceSettings, ...] = ()
     workers: int = ranged(2, 1, 256)  # threads that decode and augment
-    ahead: int = ranged(4, 1, 64)  # batches made in advance
-    cache: bool = False  # keep decoded crops in memory: 37 kB each
+    ahead: int = ranged(4, 1, 64)  # batches prepared in advance
+    cache: bool = False  # keep decoded crops in memory, 37 kB each
     max_corrupted: int = ranged(100, 0, 1_000_000)  # records that may be skipped before the run stops
-    validation_identities: int = ranged(100, 2, 100_000)  # labelled identities held out of training, where `validation` names no others
-    validation: str = ""  # a folder of one folder a person, never trained on: all pairs of its crops choose the best checkpoint
+    validation_identities: int = ranged(100, 2, 100_000)  # labelled identities held out of training if `validation` is empty
+    validation: str = ""  # a folder with one sub-folder per person, not trained on: all pairs of its crops select the best checkpoint
 
 
 @dataclass(frozen=True)
 class AugmentSettings:
-    """Light by design: heavy augmentation hurts small nets."""
+    """Light on purpose: strong augmentation makes small nets less accurate."""
 
-    flip: float = ranged(0.5, 0.0, 1.0)  # chance
-    rotation_degrees: float = ranged(8.0, 0.0, 45.0)  # largest, either way
+    flip: float = ranged(0.5, 0.0, 1.0)  # probability
+    rotation_degrees: float = ranged(8.0, 0.0, 45.0)  # largest, in either direction
     scale: float = ranged(0.08, 0.0, 0.5)  # largest relative change
-    shift_px: float = ranged(3.0, 0.0, 30.0)  # largest, either way, x and y
-    light: float = ranged(0.3, 0.0, 0.9)  # largest relative change of gain; gamma and colour follow
-    blur: float = ranged(0.1, 0.0, 1.0)  # chance
-    low_resolution: float = ranged(0.15, 0.0, 1.0)  # chance of going down to 28..80 px and back
-    jpeg: float = ranged(0.1, 0.0, 1.0)  # chance of JPEG at quality 25..75
+    shift_px: float = ranged(3.0, 0.0, 30.0)  # largest, in either direction, x and y
+    light: float = ranged(0.3, 0.0, 0.9)  # largest relative change of gain; gamma and colour change accordingly
+    blur: float = ranged(0.1, 0.0, 1.0)  # probability
+    low_resolution: float = ranged(0.15, 0.0, 1.0)  # probability of scaling down to 28..80 px and back up
+    jpeg: float = ranged(0.1, 0.0, 1.0)  # probability of JPEG at quality 25..75
 
 
 @dataclass(frozen=True)
 class BackboneSettings:
     name: str = "edge"  # a name in `training.backbones.BACKBONES`
     embedding_size: int = ranged(192, 2, 4096)
-    folded: bool = False  # batch norm part of the layers before it: only to go on from trained weights (`train --init`)
+    folded: bool = False  # batch norm folded into the layers before it; only for a start from trained weights (`train --init`)
 
 
 @dataclass(frozen=True)
 class LossSettings:
     """The loss on labelled crops."""
 
-    name: str = ""  # a name in `training.losses`; "" trains by the teacher alone
+    name: str = ""  # a name in `training.losses`; "": train by the teacher alone
     weight: float = ranged(1.0, 0.0, 1000.0)
-    sample_rate: float = ranged(0.0, 0.0, 1.0)  # Partial FC: classes shared out over the processes, this share looked at a step; 0 is without
-    options: dict[str, Any] = field(default_factory=dict)  # handed to the loss
+    sample_rate: float = ranged(0.0, 0.0, 1.0)  # Partial FC: classes are distributed over the processes, this share of them is computed per step; 0: off
+    options: dict[str, Any] = field(default_factory=dict)  # passed to the loss
 
 
 @dataclass(frozen=True)
 class DistillSettings:
-    """Weights of the terms that pull towards the teacher; all 0 is no distillation."""
+    """Weights of the distillation terms (training/distill.py); all 0: no distillation."""
 
-    cosine: float = ranged(0.0, 0.0, 1000.0)  # 1 - cosine to the crop's own teacher embedding
-    relations: float = ranged(0.0, 0.0, 1000.0)  # squared difference of the batch's two similarity matrices
-    bank: float = ranged(0.0, 0.0, 1000.0)  # KL between the two softmaxes over all teacher embeddings
+    cosine: float = ranged(0.0, 0.0, 1000.0)  # 1 - cosine to the teacher's embedding of the same crop
+    relations: float = ranged(0.0, 0.0, 1000.0)  # squared difference of the two similarity matrices of a batch
+    bank: float = ranged(0.0, 0.0, 1000.0)  # cross-entropy between the two softmaxes over teacher embeddings
     temperature: float = ranged(0.05, 0.005, 1.0)  # of both softmaxes, in units of cosine
-    bank_rows: int = ranged(8192, 1, 10_000_000)  # teacher embeddings drawn anew for each step's softmaxes
+    bank_rows: int = ranged(8192, 1, 10_000_000)  # teacher embeddings sampled per step for the softmaxes
     instance: float = ranged(0.0, 0.0, 1000.0)  # cross-entropy with each teacher embedding as a class of its own
     margin: float = ranged(0.0, 0.0, 1.0)  # cosine margin of `instance`
 
 
 @dataclass(frozen=True)
 class SamplerSettings:
-    kind: str = chosen("plain", "plain", "people", "neighbours")  # "people": P people x K crops a batch; "neighbours": groups of K alike to the teacher
+    kind: str = chosen("plain", "plain", "people", "neighbours")  # "people": P people x K crops per batch; "neighbours": groups of K similar crops
     crops: int = ranged(4, 2, 64)  # K; P is batch_size / K
 
 
@@ -105,15 +105,15 @@ class OptimiserSettings:
     learning_rate: float = ranged(0.002, 0.0, 10.0)  # peak
     weight_decay: float = ranged(0.05, 0.0, 10.0)
     momentum: float = ranged(0.9, 0.0, 1.0)  # of sgd
-    clip_norm: float = ranged(5.0, 0.0, 1e6)  # largest gradient norm; 0 is no clipping
+    clip_norm: float = ranged(5.0, 0.0, 1e6)  # largest gradient norm; 0: no clipping
 
 
 @dataclass(frozen=True)
 class ScheduleSettings:
     epochs: int = ranged(20, 1, 100_000)
-    steps: int = ranged(0, 0, 100_000_000)  # exactly so many in place of the epochs; 0 goes by the epochs
-    batch_size: int = ranged(128, 2, 65_536)  # crops a process and optimiser step
-    accumulate: int = ranged(1, 1, 1024)  # equal parts a batch is computed in
+    steps: int = ranged(0, 0, 100_000_000)  # exact number of steps, instead of epochs; 0: use epochs
+    batch_size: int = ranged(128, 2, 65_536)  # crops per process and optimiser step
+    accumulate: int = ranged(1, 1, 1024)  # equal parts in which a batch is computed
     warmup: float = ranged(0.02, 0.0, 1.0)  # share of the run
     floor: float = ranged(0.001, 0.0, 1.0)  # learning rate at the end, as a share of the peak
 
@@ -122,12 +122,12 @@ class ScheduleSettings:
 class RunSettings:
     seed: int = ranged(0, 0, 2**31)
     device: str = chosen("auto", "auto", "cpu", "cuda")
-    threads: int = ranged(0, 0, 512)  # of torch on the CPU; 0 leaves its choice
+    threads: int = ranged(0, 0, 512)  # of torch on the CPU; 0: torch's default
     precision: str = chosen("float32", "float32", "bfloat16", "float16")
     validate_steps: int = ranged(500, 1, 10_000_000)  # a checkpoint is written at each validation
-    patience: int = ranged(0, 0, 1000)  # validations without a better one before an early stop; 0 never stops
-    ema: float = ranged(0.0, 0.0, 0.99999)  # decay of the averaged weights a step; 0 is no averaging
-    halfway_steps: int = ranged(0, 0, 10_000_000)  # of a stage: each starts half way back to where the one before began (averaging.py); 0 is one way on
+    patience: int = ranged(0, 0, 1000)  # validations without improvement before an early stop; 0: never
+    ema: float = ranged(0.0, 0.0, 0.99999)  # decay of the averaged weights per step; 0: no averaging
+    halfway_steps: int = ranged(0, 0, 10_000_000)  # steps per stage; each stage starts from the midpoint of the stage before (averaging.py); 0: off
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def load(name: str, overrides: tuple[str, ...] = ()) -> Recipe:
     """Read a recipe: a name in `training/configs` or a path; overrides are TOML lines such as `schedule.epochs = 3`.
 
     Raises:
-        ConfigError: no such recipe, no TOML, or a setting that cannot be honoured.
+        ConfigError: the recipe is missing or no TOML, or has a setting that is not allowed.
     """
     path = Path(name) if name.endswith(".toml") else CONFIGS / f"{name}.toml"
     try:
@@ -157,7 +157,7 @@ def load(name: str, overrides: tuple[str, ...] = ()) -> Recipe:
             _merge(table, tomllib.loads(line))
     except FileNotFoundError as error:
         have = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.toml")))
-        raise ConfigError(f"recipe {name}: no file {path}; give a path or one of {have}") from error
+        raise ConfigError(f"recipe {name} does not exist ({path}); give a path or one of {have}") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"recipe {name} cannot be read: {error}") from error
     table.setdefault("name", path.stem)
@@ -170,7 +170,7 @@ def from_table(table: dict[str, Any]) -> Recipe:
     if 0 < recipe.loss.sample_rate < 1 and recipe.schedule.accumulate > 1:
         raise ConfigError(f"schedule.accumulate = {recipe.schedule.accumulate}: with sampled classes (loss.sample_rate < 1) only 1 is allowed")
     if recipe.run.halfway_steps and recipe.run.ema:
-        raise ConfigError(f"run.ema = {recipe.run.ema}: with run.halfway_steps the weights half way are kept, no average; set one of them to 0")
+        raise ConfigError(f"run.ema = {recipe.run.ema} and run.halfway_steps = {recipe.run.halfway_steps} exclude each other; set one of them to 0")
     return recipe
 
 

@@ -1,4 +1,4 @@
-"""Aligned crops from several sources as one numbered set: identity labels, teacher embeddings, decoding, counting of the corrupted."""
+"""Aligned crops of several sources as one numbered set, with identity labels and teacher embeddings; corrupted crops are counted and skipped."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ Crop = NDArray[np.uint8]  # (112, 112, 3) RGB
 
 
 class DataError(ClockfaceError):
-    """The training data is not usable as it is."""
+    """The training data cannot be used."""
 
     code = "data"
 
 
 class CropReader(Protocol):
-    """One source: encoded images by position."""
+    """One source: crops by position."""
 
     labels: NDArray[np.int64]  # (N,) identity, -1 unknown
-    names: list[str]  # (N,) what to call an image in a message
+    names: list[str]  # (N,) names for messages
 
     def crop(self, position: int) -> Crop: ...
 
 
 class RecordReader:
-    """InsightFace RecordIO; with `rows` only the records that the table beside it chooses (`chosen_keys`)."""
+    """Crops of an InsightFace RecordIO file; with `rows`, only the records that `chosen_keys` selects."""
 
     def __init__(self, path: Path, rows: str = "") -> None:
         self._file = RecordFile(path)
@@ -52,10 +52,10 @@ class RecordReader:
 
 
 def chosen_keys(table: Path, rows: str, keys: list[int]) -> list[int]:
-    """The keys whose line in a table (tab-separated, column `key`) is as `rows` says: "source = fairface", "source != fairface".
+    """The keys whose line in a tab-separated table with a column `key` meets a condition, e.g. "source = fairface" or "source != fairface".
 
     Raises:
-        DataError: no such table or column, another form of `rows`, or nothing chosen.
+        DataError: the table or column is missing, `rows` has another form, or no record is selected.
     """
     asked = re.fullmatch(r"\s*(\w+)\s*(!?=)\s*(.+?)\s*", rows)
     if asked is None:
@@ -68,12 +68,12 @@ def chosen_keys(table: Path, rows: str, keys: list[int]) -> list[int]:
         raise DataError(f"{table}: expected tab-separated columns key and {column} ({error!r}); leave `rows` out, or write the table") from error
     chosen = [key for key in keys if key in found]
     if not chosen:
-        raise DataError(f"{table}: rows = {rows!r} chooses no record; choose a value that stands in column {column}")
+        raise DataError(f"{table}: rows = {rows!r} selects no record; use a value that occurs in column {column}")
     return chosen
 
 
 class FilledReader:
-    """Another reader's crops with their black edges filled; the names say so, for embeddings kept of the crops as they were are others."""
+    """Crops of another reader with their black edges filled; names differ from those of the original crops, because cached embeddings depend on them."""
 
     def __init__(self, reader: CropReader) -> None:
         self._reader = reader
@@ -84,13 +84,13 @@ class FilledReader:
 
 
 class FolderReader:
-    """A folder of one folder a person, in order of name."""
+    """Crops of a folder with one sub-folder per person, in order of name."""
 
     def __init__(self, path: Path) -> None:
         people = sorted(p for p in path.iterdir() if p.is_dir()) if path.is_dir() else []
         images = [(i, f) for i, p in enumerate(people) for f in sorted(p.iterdir()) if f.suffix.lower() in IMAGE_SUFFIXES]
         if not images:
-            raise DataError(f"{path} holds no images in folders, one a person; run `python -m training prepare` first")
+            raise DataError(f"{path} has no sub-folders with images, one per person; run `python -m training prepare` first")
         self._paths = [f for _, f in images]
         self.names = [str(f) for f in self._paths]
         self.labels = np.array([i for i, _ in images], np.int64)
@@ -109,29 +109,29 @@ def decode(data: bytes, name: str) -> Crop:
     if image is None:
         raise RecordError(f"{name}: not a readable image")
     if image.shape[:2] != (CROP_SIZE, CROP_SIZE):
-        raise RecordError(f"{name}: expected a {CROP_SIZE} x {CROP_SIZE} aligned crop, got {image.shape[1]} x {image.shape[0]}; run `prepare`")
+        raise RecordError(f"{name}: expected a {CROP_SIZE} x {CROP_SIZE} aligned crop, got {image.shape[1]} x {image.shape[0]}; run `training prepare`")
     return np.ascontiguousarray(image[:, :, ::-1])  # BGR -> RGB
 
 
 @dataclass(frozen=True)
 class Corruption:
-    """How many records could not be read, and which (the first few)."""
+    """Number of records that could not be read, and the messages of the first ten."""
 
     count: int
     names: tuple[str, ...]
 
 
 class Crops:
-    """All sources as one set; labels of different sources never meet.
+    """All sources as one set; people of different sources have different labels.
 
     Attributes:
         labels: (N,) int64, 0..classes-1, -1 where unknown.
-        teacher: (N, D) float32 unit rows, or None without a teacher; a source without one has rows of zero.
+        teacher: (N, D) float32 unit rows, or None without a teacher; rows of a source without one are zero.
     """
 
     def __init__(self, settings: DataSettings) -> None:
         if not settings.sources:
-            raise DataError("the recipe names no [[data.sources]]; add at least one")
+            raise DataError("the recipe has no [[data.sources]]; add at least one")
         self._readers = [reader(source) for source in settings.sources]
         self._starts = np.cumsum([0] + [len(r.names) for r in self._readers])
         self.labels, self.classes = _joined_labels(settings.sources, self._readers)
@@ -150,7 +150,7 @@ class Crops:
         return Corruption(len(self._bad), tuple(self._bad.values())[:10])
 
     def crop(self, index: int) -> Crop | None:
-        """The crop of a number, or None where it is corrupted and counted.
+        """The crop of a number, or None if it is corrupted; it is then counted.
 
         Raises:
             DataError: more crops are corrupted than `data.max_corrupted` allows.
@@ -175,11 +175,11 @@ class Crops:
             self._bad[index] = message
             count = len(self._bad)
         if count > self._limit:
-            raise DataError(f"{count} corrupted records, more than data.max_corrupted = {self._limit}; the last: {message}")
+            raise DataError(f"{count} corrupted records, more than data.max_corrupted = {self._limit}; repair the source; the last: {message}")
 
 
 def reader(source: SourceSettings) -> CropReader:
-    """The crops of one source, as the recipe asks for them."""
+    """The reader of a source, with the settings of the recipe."""
     plain = _plain_reader(source)
     return FilledReader(plain) if source.fill_black else plain
 
@@ -189,8 +189,8 @@ def _plain_reader(source: SourceSettings) -> CropReader:
     if source.kind == "recordio":
         return RecordReader(path, source.rows)
     if source.rows:
-        raise DataError(f"rows = {source.rows!r}: a source of kind {source.kind} has no table of rows; leave it out")
-    return FolderReader(path) if source.kind == "folder" else synthetic.DrawnReader(source.path)
+        raise DataError(f"rows = {source.rows!r}: a source of kind {source.kind} has no table of rows; remove this setting")
+    return FolderReader(path) if source.kind == "folder" else synthetic.SyntheticReader(source.path)
 
 
 def _joined_labels(sources: tuple[SourceSettings, ...], readers: list[CropReader]) -> tuple[NDArray[np.int64], int]:
@@ -214,11 +214,11 @@ class Split:
 
 
 def split(labels: NDArray[np.int64], identities: int, seed: int) -> Split:
-    """Hold out whole identities with at least two crops each; their class numbers simply stay unused."""
+    """Hold out whole identities with at least two crops each; their class numbers stay unused."""
     counts = np.bincount(labels[labels >= 0], minlength=1)
     candidates = np.flatnonzero(counts >= 2)
     if len(candidates) < identities + 2:
-        raise DataError(f"data.validation_identities = {identities}, but only {len(candidates)} identities have two crops; hold out fewer")
+        raise DataError(f"data.validation_identities = {identities}, but only {len(candidates)} identities have two crops; reduce it")
     held = np.random.default_rng((seed, 1)).choice(candidates, identities, replace=False)
     out = np.isin(labels, held)
     return Split(np.flatnonzero(~out), np.flatnonzero(out))

@@ -1,9 +1,12 @@
-"""Distillation: pull the student's embeddings towards a teacher's.
+"""Distillation: train a student to give the embeddings of a teacher.
 
-Four terms, each with a weight. `cosine` asks each crop for its own teacher embedding; `relations` asks the batch's similarity matrix for
-the teacher's (W. Park et al., "Relational Knowledge Distillation", CVPR 2019, https://arxiv.org/abs/1904.05068); `bank` asks the student to see
-the whole training set with the teacher's eyes: the softmax of its similarities to all teacher embeddings, after G. Hinton et al., "Distilling the
-Knowledge in a Neural Network", 2015, https://arxiv.org/abs/1503.02531; `instance` takes every teacher embedding as the fixed centre of a class of one.
+The loss has four terms, each with a weight:
+    cosine     1 - cosine between the student's and the teacher's embedding of a crop.
+    relations  squared difference between the student's and the teacher's similarity matrix of a batch. Source: W. Park et al., "Relational Knowledge
+               Distillation", CVPR 2019, https://arxiv.org/abs/1904.05068.
+    bank       cross-entropy between two softmaxes over similarities to teacher embeddings of the training set: the student's, and the teacher's as the
+               target. After G. Hinton et al., "Distilling the Knowledge in a Neural Network", 2015, https://arxiv.org/abs/1503.02531.
+    instance   cross-entropy in which each teacher embedding is the fixed centre of a class of one crop.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ class DistillLoss(nn.Module):
 
     Args:
         settings: weights, temperature, margin.
-        bank: (B, D) float32 unit rows, the teacher's embeddings of the training set; zero rows have no teacher.
+        bank: (B, D) float32 unit rows, the teacher's embeddings of the training set; a zero row is a crop without a teacher.
 
     Shape:
         embeddings: (N, D) float, any length. index: (N,) int64, rows of the bank. Returns a scalar.
@@ -33,7 +36,7 @@ class DistillLoss(nn.Module):
         super().__init__()
         self.settings = settings
         self.register_buffer("bank", bank, persistent=False)
-        self.register_buffer("bank_half", bank.to(torch.bfloat16), persistent=False)  # the large products need no more
+        self.register_buffer("bank_half", bank.to(torch.bfloat16), persistent=False)  # precise enough for the large products
 
     def forward(self, embeddings: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         teacher = self.bank[index]  # (N, D)

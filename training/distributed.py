@@ -13,7 +13,7 @@ from training.config import RunSettings
 
 @dataclass(frozen=True)
 class Group:
-    """This process among the others."""
+    """This process and its place among all processes."""
 
     rank: int
     world: int
@@ -25,7 +25,7 @@ class Group:
         return self.rank == 0
 
     def wrap(self, module: nn.Module, own: list[str]) -> nn.Module:
-        """DistributedDataParallel over all parameters but `own`, which belong to this process alone, and their buffers."""
+        """DistributedDataParallel over all parameters except `own`, which belong to this process alone, and their buffers."""
         if self.world == 1:
             return module
         buffers = [name for name, _ in module.named_buffers() if own and name.startswith("objective.classify.")]
@@ -33,11 +33,11 @@ class Group:
         return nn.parallel.DistributedDataParallel(module)
 
     def file(self, name: str) -> str:
-        """Each process's own checkpoint; the first one's has the plain name."""
+        """File name of this process's checkpoint; in the first process it is `name` itself."""
         return name if self.first else f"{self.rank}.{name}"
 
     def agree(self, value: float) -> float:
-        """The first process's value, in all of them: clocks and validations differ."""
+        """The first process's value, in all processes, because clocks and validations differ between them."""
         if self.world == 1:
             return value
         shared = torch.tensor(value, dtype=torch.float64, device=self.device)
@@ -50,7 +50,7 @@ class Group:
 
 
 def start(settings: RunSettings) -> Group:
-    """Join the group that torchrun's environment describes: NCCL on GPUs, gloo on CPUs; alone without one."""
+    """Join the group that torchrun's environment describes, by NCCL on GPUs and gloo on CPUs; without torchrun, a group of one process."""
     world, rank, local = (int(os.environ.get(key, default)) for key, default in (("WORLD_SIZE", "1"), ("RANK", "0"), ("LOCAL_RANK", "0")))
     cuda = settings.device == "cuda" or (settings.device == "auto" and torch.cuda.is_available())
     device = torch.device("cuda", local) if cuda else torch.device("cpu")

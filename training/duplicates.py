@@ -1,4 +1,4 @@
-"""Which crops show the same photo: difference hashes that are nearly equal."""
+"""Find crops of the same photo, by difference hashes that are nearly equal."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 NEAR_BITS = 5  # of 128
-FLAT = 3  # grey levels: even areas must not decide by noise
+FLAT = 3  # grey levels; a smaller difference sets no bit, so that noise in even areas has no effect
 
 
 def difference_hash(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(112, 112, 3) uint8 -> (16,) uint8: whether the next of 8 x 8 cells is clearly brighter, to the right and below."""
+    """(112, 112, 3) uint8 RGB -> (16,) uint8: for 8 x 8 cells, whether the next cell to the right is clearly brighter, then the next below."""
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
     small = cv2.resize(grey, (9, 9), interpolation=cv2.INTER_AREA).astype(np.int16)
     bits = np.concatenate([(small[:8, 1:] > small[:8, :8] + FLAT).ravel(), (small[1:, :8] > small[:8, :8] + FLAT).ravel()])

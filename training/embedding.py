@@ -1,4 +1,4 @@
-"""Embeddings by any model file, `.pt` and `.onnx` alike."""
+"""Embeddings from a model file, `.pt` or `.onnx`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from training.checkpoint import load_embedder
 Crops = NDArray[np.uint8]  # (N, 112, 112, 3) RGB
 Embeddings = NDArray[np.float32]  # (N, D), unit length
 Embed = Callable[[Crops], Embeddings]
-BATCH = 16  # larger ones leave the processor's caches: SFace takes 26 ms a crop by 16, 43 by 64 (one thread, two busy cores)
+BATCH = 16  # larger batches exceed the processor's caches: SFace takes 26 ms per crop in batches of 16, 43 ms in batches of 64 (one thread, two busy cores)
 
 
 def open_model(path: Path) -> Embed:
     """A function from crops to embeddings.
 
     Raises:
-        ClockfaceError: the file is missing or no embedder.
+        ClockfaceError: the file is missing or is no embedder.
     """
     if not path.is_file():
         raise ClockfaceError(f"{path} does not exist; give a .pt checkpoint or an .onnx model")
@@ -43,15 +43,15 @@ def _torch(path: Path) -> Embed:
 
 def _onnx(path: Path) -> Embed:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()  # as OMP_NUM_THREADS asks, which onnxruntime does not read
+    options.intra_op_num_threads = torch.get_num_threads()  # follows OMP_NUM_THREADS, which onnxruntime does not read
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own classes derive from Exception alone
-        raise ClockfaceError(f"{path} is no model that onnxruntime reads: {error}") from error
+        raise ClockfaceError(f"{path} is no model that onnxruntime can read: {error}") from error
     (entry,) = session.get_inputs()
     if entry.type == "tensor(uint8)":
         return lambda crops: _unit(session.run(None, {entry.name: crops})[0])
-    if entry.type == "tensor(float)" and list(entry.shape[1:]) == [3, 112, 112]:  # such as SFace: float RGB 0..255, one by one
+    if entry.type == "tensor(float)" and list(entry.shape[1:]) == [3, 112, 112]:  # such as SFace: float RGB 0..255, one crop at a time
         return lambda crops: _unit(np.concatenate([session.run(None, {entry.name: np.float32(c.transpose(2, 0, 1)[None])})[0] for c in crops]))
     raise ClockfaceError(f"{path}: input {entry.type} {entry.shape}; expected uint8 (N, 112, 112, 3), or float (1, 3, 112, 112) of 0..255")
 
@@ -61,7 +61,7 @@ def _unit(rows: NDArray[np.float32]) -> Embeddings:
 
 
 def embed_all(embed: Embed, crops: Crops) -> tuple[Embeddings, float]:
-    """Embeddings of all crops in batches, and the milliseconds a crop took."""
+    """Embeddings of all crops, computed in batches, and the milliseconds per crop."""
     begin = time.perf_counter()
     rows = np.concatenate([embed(np.ascontiguousarray(crops[i : i + BATCH])) for i in range(0, len(crops), BATCH)])
     if not np.isfinite(rows).all():

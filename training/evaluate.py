@@ -26,7 +26,7 @@ FPIRS = (0.1, 0.01)
 
 
 def evaluate_pairs(embed: Embed, data: pairs.Pairs) -> tuple[dict[str, Any], metrics.ComparisonScores, Embeddings]:
-    """The figures on pairs, as `--json` prints them; the scores and embeddings behind them."""
+    """The metrics on pairs as `--json` prints them, the scores and the embeddings."""
     rows, milliseconds = embed_all(embed, data.crops)
     values = (rows[data.first] * rows[data.second]).sum(1)  # (P,)
     scores = metrics.ComparisonScores(values[data.same], values[~data.same])
@@ -46,7 +46,7 @@ def evaluate_pairs(embed: Embed, data: pairs.Pairs) -> tuple[dict[str, Any], met
 
 
 def evaluate_all_pairs(rows: Embeddings, people: NDArray[np.int64]) -> dict[str, Any]:
-    """Each crop against each other: d' and TAR at FMRs that a pairs.txt is too small for."""
+    """All pairs of crops: d' and TAR at FMRs for which a pairs.txt has too few pairs."""
     scores = metrics.all_pairs(rows, people)
     intervals = {f"{far:g}": scores.tar_interval(far) for far in FARS}
     tar = {far: interval and dataclasses.asdict(interval) for far, interval in intervals.items()}
@@ -54,13 +54,13 @@ def evaluate_all_pairs(rows: Embeddings, people: NDArray[np.int64]) -> dict[str,
 
 
 def evaluate_search(rows: Embeddings, people: NDArray[np.int64], sizes: tuple[int, ...], seed: int = 0, rounds: int = 20) -> list[metrics.Identification]:
-    """Open-set search: the first crop of some people is enrolled, all their others and all crops of everybody else search.
+    """Open-set search: the first crop of some people is enrolled; their other crops and all crops of other people are searched.
 
     Args:
         rows: (N, D) unit.
-        people: (N,) who each crop shows.
-        sizes: gallery sizes; those that leave no stranger are left out.
-        rounds: random galleries, pooled.
+        people: (N,) person of each crop.
+        sizes: gallery sizes; a size that leaves nobody who is not enrolled is skipped.
+        rounds: random galleries per size, whose searches are pooled.
     """
     everybody = np.unique(people)
     first = {int(p): int(np.flatnonzero(people == p)[0]) for p in everybody}
@@ -84,7 +84,7 @@ def _search(
 
 
 def evaluate_groups(embed: Embed, folder: Path, threshold: float) -> dict[str, Any]:
-    """False matches within each group at one threshold: `groups.tsv` names file and group, each file another person."""
+    """False match rate within each group at one threshold; `groups.tsv` has the file and group of each crop, one crop per person."""
     try:
         with (folder / "groups.tsv").open(encoding="utf-8", newline="") as file:
             rows = [(line["file"], line["race"]) for line in csv.DictReader(file, delimiter="\t")]
@@ -112,14 +112,14 @@ def evaluate_overlap(embed: Embed, data: pairs.Pairs, path: Path) -> list[Overla
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, help=".pt or .onnx")
-    parser.add_argument("--pairs", type=Path, help="pairs.txt in LFW's form")
+    parser.add_argument("--pairs", type=Path, help="pairs.txt in LFW's format")
     parser.add_argument("--images", type=Path, help="folder of the crops named in --pairs")
-    parser.add_argument("--bin", type=Path, help="pairs in InsightFace's .bin form")
-    parser.add_argument("--all-pairs", action="store_true", help="with --pairs: each of its crops against each other, too")
-    parser.add_argument("--groups", type=Path, help="folder with groups.tsv: false matches by group at the threshold of FAR 1e-2")
-    parser.add_argument("--train", type=Path, help=".rec of the training set: warn of people who are in it")
-    parser.add_argument("--overlap-by", type=Path, metavar="MODEL", help="a stronger embedder that looks for them (without it: MODEL itself)")
-    parser.add_argument("--out", type=Path, help="folder for DET curve and histogram as PNG")
+    parser.add_argument("--bin", type=Path, help="pairs in InsightFace's .bin format")
+    parser.add_argument("--all-pairs", action="store_true", help="with --pairs: measure all pairs of its crops, too")
+    parser.add_argument("--groups", type=Path, help="folder with groups.tsv: false match rate by group at the threshold of FAR 1e-2")
+    parser.add_argument("--train", type=Path, help=".rec of the training set: warn of test people who seem to be in it")
+    parser.add_argument("--overlap-by", type=Path, metavar="MODEL", help="with --train: a stronger embedder for the comparison (default: the model itself)")
+    parser.add_argument("--out", type=Path, help="folder for the DET curve and the histogram as PNG")
     parser.add_argument("--json", action="store_true")
 
 
@@ -147,7 +147,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def as_text(report: dict[str, Any]) -> str:
-    """The report as lines for a person."""
+    """The report as lines of text."""
     folds = f"{100 * report['accuracy_mean']:.2f} % +- {100 * report['accuracy_std']:.2f}"
     lines = [
         f"accuracy   {folds} ({report['pairs']} pairs), threshold {report['threshold']:.3f}",
@@ -168,5 +168,5 @@ def as_text(report: dict[str, Any]) -> str:
     if "overlap" in report:
         lines.append(f"people who seem to be in the training set: {len(report['overlap']) or 'none'}")
         lines += [f"WARNING {one['person']}: like {one['record']} (score {one['score']:.2f})" for one in report["overlap"]]
-    lines.append(f"{report['ms_per_crop']} ms a crop, embedding size {report['embedding_size']}")
+    lines.append(f"{report['ms_per_crop']} ms per crop, embedding size {report['embedding_size']}")
     return "\n".join(lines)

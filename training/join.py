@@ -1,10 +1,11 @@
-"""Join two teachers into one, in the space of the second: what a student that starts from the second is pulled towards.
+"""Join two teachers into one, in the embedding space of the second, for a student that starts from the second.
 
     python -m training join everyday --centred models/sface.onnx --own donor
 
-Embeddings of the first, less their mean, and of the second, each unit and averaged over crop and mirror image, stand side by side times the square roots
-of `share` and 1 - share, so that a cosine of the joined is the weighted mean of both cosines. The main directions of all of the recipe's crops are kept and
-turned as near to the second's embeddings as a rotation can (orthogonal Procrustes: P. Schoenemann, Psychometrika 31, 1966).
+Both teachers' embeddings are averaged over crop and mirror image. Those of the first minus their mean, and those of the second, at unit length, are scaled
+by the square roots of `share` and 1 - share and concatenated, so that a cosine of the joined embeddings is the weighted mean of both cosines. The principal
+directions over all crops of the recipe are kept and rotated as near to the second's embeddings as possible (orthogonal Procrustes: P. Schoenemann,
+Psychometrika 31, 1966).
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ Array = NDArray[np.floating]
 
 
 def joined(first: Array, second: Array, share: float, size: int) -> Rows:
-    """(N, A) and (N, size) unit rows -> (N, size) unit rows, a fixed bank in the space of the second.
+    """(N, A) and (N, size) unit rows -> (N, size) unit rows in the space of the second.
 
     Args:
-        share: of the first in each cosine.
-        size: main directions kept, at most A + size.
+        share: weight of the first in each cosine, 0..1.
+        size: principal directions kept, at most A + size.
     """
     centred = unit(first - first.mean(0, dtype=np.float64))
     both = np.hstack([np.sqrt(share) * centred, np.sqrt(1 - share) * second])  # (N, A + size)
@@ -37,7 +38,7 @@ def joined(first: Array, second: Array, share: float, size: int) -> Rows:
 
 
 def main_directions(rows: Rows, size: int) -> Rows:
-    """(D, size): the directions in which the rows are largest; about the origin, for cosines are."""
+    """(N, D) -> (D, size) principal directions of the rows about the origin, to which cosines refer, too."""
     _, vectors = np.linalg.eigh(rows.T @ rows)  # ascending
     return np.asarray(vectors[:, ::-1][:, :size])
 
@@ -53,37 +54,39 @@ def unit(rows: Array) -> Rows:
 
 
 def quantized(rows: Rows) -> dict[str, NDArray[Any]]:
-    """Unit rows as int8 with a scale a row, as `teacher.load` reads them."""
+    """Unit rows as int8 with one scale per row, in the format that `teacher.load` reads."""
     scale = np.abs(rows).max(1) / 127
     return {"embedding": np.rint(rows / scale[:, None]).astype(np.int8), "scale": scale.astype(np.float32)}
 
 
 def complete(path: Path, reader: data.CropReader) -> teacher.Embeddings:
-    """One model's embeddings of a source; every crop must have one.
+    """Embeddings of all crops of a source by one model.
 
     Raises:
-        TeacherError: corrupted crops.
+        TeacherError: a crop is corrupted.
     """
     rows = teacher.embeddings(str(path), reader)
     missing = np.flatnonzero(~rows.any(1))
     if len(missing):
-        raise teacher.TeacherError(f"{len(missing)} crops cannot be read, such as {reader.names[missing[0]]}; take them out of the source")
+        raise teacher.TeacherError(f"{len(missing)} crops cannot be read, such as {reader.names[missing[0]]}; remove them from the source")
     return rows
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("recipe", help="its sources are embedded, and each source's `teacher` (.npz) is written")
-    parser.add_argument("--centred", type=Path, required=True, metavar="MODEL", help="the first teacher, .onnx or .pt; its mean is taken off")
-    parser.add_argument("--own", required=True, metavar="MODEL", help="the second, whose space the student starts in: a donor's name, .pt or .onnx")
-    parser.add_argument("--share", type=float, default=0.65, help="of the first in each cosine")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a TOML line over the recipe")
+    parser.add_argument("recipe", help="recipe whose sources are embedded; the `teacher` (.npz) of each is written")
+    parser.add_argument("--centred", type=Path, required=True, metavar="MODEL", help="the first teacher, .onnx or .pt; its mean is subtracted")
+    parser.add_argument("--own", required=True, metavar="MODEL", help="the second teacher, in whose space the student starts: a donor's name, .pt or .onnx")
+    parser.add_argument("--share", type=float, default=0.65, help="weight of the first teacher in each cosine (default 0.65)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a TOML line that overrides the recipe")
 
 
 def run(args: argparse.Namespace) -> int:
     sources = config.load(args.recipe, tuple(args.set)).data.sources
     targets = [Path(config.expanded(source.teacher)) for source in sources]
-    if not 0 < args.share < 1 or any(target.suffix != ".npz" for target in targets):
-        raise ClockfaceError("--share must lie between 0 and 1, and each source of the recipe must name an .npz as its teacher, which is written")
+    if not 0 < args.share < 1:
+        raise ClockfaceError(f"--share = {args.share:g}: expected a value between 0 and 1")
+    if any(target.suffix != ".npz" for target in targets):
+        raise ClockfaceError(f"recipe {args.recipe}: each source needs an .npz file as `teacher`, which is written")
     readers = [data.reader(source) for source in sources]
     own = donor.resolve(args.own)
     parts = [(complete(args.centred, reader), complete(own, reader)) for reader in readers]

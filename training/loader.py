@@ -1,4 +1,4 @@
-"""Batches of augmented crops, made ahead by threads (OpenCV releases the interpreter lock), the same in every run."""
+"""Batches of augmented crops, prepared in advance by threads (OpenCV releases the interpreter lock); they are the same in every run."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ class Batch:
 
     crops: torch.Tensor  # (N, 112, 112, 3) uint8 RGB
     labels: torch.Tensor  # (N,) int64, -1 unknown
-    index: torch.Tensor  # (N,) int64, number in the whole set
+    index: torch.Tensor  # (N,) int64, numbers in the whole set
 
 
 class Loader:
-    """Turns lists of numbers into batches, in their order.
+    """Turns lists of crop numbers into batches, in the given order.
 
     Args:
         crops: the set.
-        settings: how many threads, how far ahead.
-        augmentation: None gives the crops as they are.
-        seed: with epoch and number it decides each crop's augmentation.
+        settings: number of threads and of batches prepared in advance.
+        augmentation: None returns the crops unchanged.
+        seed: determines the augmentation of each crop, together with the epoch and the crop's number.
     """
 
     def __init__(self, crops: Crops, settings: DataSettings, augmentation: AugmentSettings | None, seed: int) -> None:
         self._crops, self._settings, self._augmentation, self._seed = crops, settings, augmentation, seed
-        cv2.setNumThreads(1)  # parallel over crops, not inside one
+        cv2.setNumThreads(1)  # parallel over crops, not within a crop
 
     def batches(self, lists: list[NDArray[np.int64]], epoch: int, start: int = 0) -> Iterator[Batch]:
-        """Yield the batches of one epoch from number `start` on."""
+        """Yield the batches of one epoch, from batch `start` on."""
         workers = self._settings.workers
         with ThreadPoolExecutor(workers) as pool:
             queue: deque[tuple[NDArray[np.int64], list[Future[list[NDArray[np.uint8] | None]]]]] = deque()

@@ -1,4 +1,4 @@
-"""What a run says: a progress bar on a terminal, plain lines elsewhere, a CSV file and TensorBoard events."""
+"""Log of a run: a progress bar on a terminal, lines of text elsewhere, a CSV file and TensorBoard events."""
 
 from __future__ import annotations
 

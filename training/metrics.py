@@ -1,6 +1,6 @@
-"""Measures of verification and identification from scores alone; numpy only.
+"""Metrics of verification and identification, computed from scores with numpy only.
 
-A score is a cosine, higher is more alike; a pair is accepted when its score is at least the threshold.
+A score is a cosine, higher is more alike; a pair is accepted if its score is at least the threshold.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Array = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Interval:
-    """A measured share with its 95 % interval."""
+    """A measured proportion with its 95 % confidence interval."""
 
     value: float
     low: float
@@ -43,19 +43,19 @@ class ComparisonScores:
         return float(np.mean(self.mated >= self.threshold_at(far)))
 
     def tar_interval(self, far: float) -> Interval | None:
-        """TAR at FAR with Wilson's interval; None where fewer than 3 non-mated pairs would be allowed (insufficient data)."""
+        """TAR at FAR with Wilson's interval; None if fewer than 3 non-mated pairs could be accepted (insufficient data)."""
         if far * len(self.non_mated) < 3 - 1e-9:
             return None
         accepted = int(np.sum(self.mated >= self.threshold_at(far)))
         return wilson(accepted, len(self.mated))
 
     def d_prime(self) -> float:
-        """How far mated and non-mated scores lie apart: difference of the means by the root of the mean variance (J. Daugman, ICASSP 2000)."""
+        """Separation of mated and non-mated scores: difference of the means divided by the root of the mean variance (J. Daugman, ICASSP 2000)."""
         spread = math.sqrt((float(np.var(self.mated)) + float(np.var(self.non_mated))) / 2)
         return float(np.mean(self.mated) - np.mean(self.non_mated)) / spread
 
     def equal_error_rate(self) -> float:
-        """Where FAR and FRR cross, by the threshold at which they differ least."""
+        """Mean of FAR and FRR at the threshold at which they differ least."""
         far, frr = self.det()[1:]
         nearest = int(np.argmin(np.abs(far - frr)))
         return float((far[nearest] + frr[nearest]) / 2)
@@ -71,7 +71,7 @@ class ComparisonScores:
 
 
 def all_pairs(rows: Array, people: NDArray[np.int64]) -> ComparisonScores:
-    """Each embedding, (N, D) unit rows, compared with each other; people: (N,) whom each shows."""
+    """Scores of all pairs of embeddings, (N, D) unit rows; people: (N,) person of each row."""
     first, second = np.triu_indices(len(rows), 1)
     scores = (rows @ rows.T)[first, second]
     same = people[first] == people[second]
@@ -79,7 +79,7 @@ def all_pairs(rows: Array, people: NDArray[np.int64]) -> ComparisonScores:
 
 
 def wilson(count: int, total: int, z: float = 1.959963984540054) -> Interval:
-    """Wilson's score interval of a share. Source: E. B. Wilson, J. Am. Stat. Assoc. 22, 1927."""
+    """Wilson's score interval of a proportion. Source: E. B. Wilson, J. Am. Stat. Assoc. 22, 1927."""
     share = count / total
     centre = (share + z * z / (2 * total)) / (1 + z * z / total)
     half = z / (1 + z * z / total) * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
@@ -88,7 +88,7 @@ def wilson(count: int, total: int, z: float = 1.959963984540054) -> Interval:
 
 @dataclass(frozen=True)
 class FoldAccuracy:
-    """Accuracy over folds, each judged at the threshold that is best on the others."""
+    """Accuracy over folds, each at the threshold that is best on the others."""
 
     mean: float
     std: float  # over folds
@@ -100,7 +100,7 @@ def fold_accuracy(scores: Array, same: NDArray[np.bool_], fold: NDArray[np.int64
     """LFW's protocol (view 2).
 
     Args:
-        scores: (P,) one a pair.
+        scores: (P,) one per pair.
         same: (P,) whether the pair is mated.
         fold: (P,) which fold the pair belongs to.
 
@@ -116,12 +116,12 @@ def fold_accuracy(scores: Array, same: NDArray[np.bool_], fold: NDArray[np.int64
 
 
 def best_threshold(scores: Array, same: NDArray[np.bool_]) -> float:
-    """The threshold of highest accuracy, halfway between two neighbouring scores; the lowest of equals."""
+    """The threshold of highest accuracy, halfway between two neighbouring scores; the lowest if several are equal."""
     order = np.argsort(scores, kind="stable")
     ranked, mated = scores[order].astype(np.float64), same[order]
     below = np.concatenate([[0], np.cumsum(~mated)])  # non-mated pairs rejected when the k lowest are
     above = np.concatenate([np.cumsum(mated[::-1])[::-1], [0]])
-    allowed = np.concatenate([[True], np.diff(ranked) > 0, [True]])  # equal scores cannot be parted
+    allowed = np.concatenate([[True], np.diff(ranked) > 0, [True]])  # no cut between equal scores
     cut = int(np.argmax(np.where(allowed, below + above, -1)))
     edges = np.concatenate([[ranked[0] - 1], (ranked[1:] + ranked[:-1]) / 2, [ranked[-1] + 1]])
     return float(edges[cut])
@@ -133,7 +133,7 @@ class Identification:
 
     gallery: int  # people
     fpir: float  # target
-    fnir: float | None  # misses of enrolled people, None with insufficient data
+    fnir: float | None  # None: insufficient data
     threshold: float | None
     searches: int  # non-mated searches behind the threshold
 
@@ -142,11 +142,11 @@ def open_set(best_non_mated: Array, mated: Array, lead_holds: NDArray[np.bool_],
     """FNIR at FPIR.
 
     Args:
-        best_non_mated: (S,) highest score of each search by a stranger.
-        mated: (M,) score of each enrolled person's probe to that person's own template.
-        lead_holds: (M,) whether that template also ranks first.
+        best_non_mated: (S,) highest score of each search of a person who is not enrolled.
+        mated: (M,) score of each probe of an enrolled person with that person's template.
+        lead_holds: (M,) whether that template also has the highest score.
         gallery: people enrolled.
-        fpir: target share of strangers' searches that may reach the threshold.
+        fpir: target share of the non-mated searches that may reach the threshold.
 
     Source: ISO/IEC 19795-1, and P. Grother et al., NIST FRVT part 2 (identification).
     """
@@ -157,6 +157,6 @@ def open_set(best_non_mated: Array, mated: Array, lead_holds: NDArray[np.bool_],
 
 
 def worst_to_mean(rates: dict[str, float]) -> float:
-    """Ratio of the worst group's rate of false matches to the groups' mean; NaN where there are none at all."""
+    """Ratio of the highest false match rate of a group to the mean over the groups; NaN if there are no false matches."""
     mean = float(np.mean(list(rates.values())))
     return max(rates.values()) / mean if mean > 0 else float("nan")

@@ -1,4 +1,4 @@
-"""The embedder: uint8 crops in, embeddings out; the one place where pixels are normalised, as the backbone wants them."""
+"""The trained net: uint8 crops -> embeddings. Pixels are normalised here and nowhere else, as the backbone requires."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from training.config import BackboneSettings
 
 
 class EmbedderNet(nn.Module):
-    """Crops -> embeddings, by a backbone of the recipe.
+    """A backbone of a recipe with the normalisation of its input.
 
     Shape:
-        crops: (N, 112, 112, 3) uint8 RGB. Returns (N, D) float, of any length; `unit` gives unit length as the contract asks.
+        crops: (N, 112, 112, 3) uint8 RGB. Returns (N, D) float, of any length; `unit` gives unit length as the contract requires.
     """
 
     mean: torch.Tensor
@@ -29,10 +29,10 @@ class EmbedderNet(nn.Module):
         self.normalisation = backbones.normalisation(settings.name)
         self.register_buffer("mean", torch.tensor(self.normalisation.mean), persistent=False)  # (3,)
         self.register_buffer("std", torch.tensor(self.normalisation.std), persistent=False)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as crops come; faster on CPUs
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # the layout of crops; faster on CPUs
 
     def pixels(self, crops: torch.Tensor) -> torch.Tensor:
-        """(N, 112, 112, 3) uint8 RGB -> (N, 3, 112, 112) float, normalised; channels last in memory as they came."""
+        """(N, 112, 112, 3) uint8 RGB -> (N, 3, 112, 112) float, normalised; channels last in memory, like the crops."""
         return ((crops.float() - self.mean) / self.std).permute(0, 3, 1, 2)
 
     def forward(self, crops: torch.Tensor) -> torch.Tensor:

@@ -1,8 +1,8 @@
-"""Muon: momentum whose matrices are made orthogonal before the step, for convolutions; AdamW for everything else.
+"""The optimiser Muon for matrices and convolutions, whose momentum is made orthogonal before each step; AdamW for all other parameters.
 
-Every direction of a weight matrix moves equally far, where AdamW lets a few directions dominate. Sources: K. Jordan et al., "Muon: an optimizer for
-hidden layers in neural networks", 2024, https://kellerjordan.github.io/posts/muon/; the step's size after J. Liu et al., "Muon is scalable
-for LLM training", https://arxiv.org/abs/2502.16982, so that AdamW's learning rates and weight decay carry over. torch's own Muon takes matrices only.
+Every direction of a weight matrix is changed equally, whereas with AdamW a few directions dominate. Sources: K. Jordan et al., "Muon: an optimizer for
+hidden layers in neural networks", 2024, https://kellerjordan.github.io/posts/muon/; the size of the step is that of J. Liu et al., "Muon is scalable
+for LLM training", https://arxiv.org/abs/2502.16982, so that learning rates and weight decay of AdamW can be kept. torch's own Muon takes matrices only.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ import torch
 from torch import Tensor, nn
 
 MOMENTUM = 0.95
-NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # a quintic whose iterates bring every singular value near 1
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # coefficients of a quintic; iterated, it brings every singular value near 1
 ITERATIONS = 5
-ADAM_RMS = 0.2  # the usual root mean square of AdamW's step, in learning rates
+ADAM_RMS = 0.2  # typical root mean square of AdamW's step, in units of the learning rate
 
 
 def suits(parameter: Tensor) -> bool:
-    """Whether Muon moves it: a matrix, or a convolution that mixes channels (a depthwise one is a set of small vectors)."""
+    """Whether Muon updates the parameter: a matrix, or a convolution that mixes channels (a depthwise one is a set of small vectors)."""
     return parameter.ndim == 2 or (parameter.ndim == 4 and parameter.shape[1] > 1)
 
 
 def orthogonalised(matrix: Tensor) -> Tensor:
-    """(A, B) float -> (A, B), its singular vectors with singular values near 1."""
+    """(A, B) float -> (A, B) with the same singular vectors and singular values near 1."""
     a, b, c = NEWTON_SCHULZ
     x = matrix.to(torch.bfloat16)
     wide = x if x.shape[0] <= x.shape[1] else x.T
@@ -39,11 +39,11 @@ def orthogonalised(matrix: Tensor) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon on the parameters it suits, AdamW on the others.
+    """Muon for the parameters that `suits` selects, AdamW for the others.
 
     Args:
         groups: parameter groups, each with `weight_decay`.
-        lr: of both parts.
+        lr: learning rate of both.
     """
 
     def __init__(self, groups: list[dict[str, Any]], lr: float) -> None:
@@ -58,7 +58,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """One step; the loss is not computed again, so no closure is taken."""
+        """Take one step; `closure` is ignored, because the loss is not computed again."""
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:

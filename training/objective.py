@@ -1,4 +1,4 @@
-"""What is minimised: the loss on labelled crops plus distillation from the teacher, as the recipe weighs them."""
+"""The training objective: the loss on labelled crops plus distillation from the teacher, with the weights of the recipe."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ class Objective(nn.Module):
 
     Args:
         recipe: names and weights.
-        classes: labelled identities.
+        classes: number of labelled identities.
         bank: (B, D) float32 teacher embeddings of the whole set, or None.
+
+    Raises:
+        ClockfaceError: the recipe has no loss, or its distillation does not fit the teacher.
     """
 
     def __init__(self, recipe: Recipe, classes: int, bank: torch.Tensor | None) -> None:
@@ -27,10 +30,10 @@ class Objective(nn.Module):
         size, weights = recipe.backbone.embedding_size, recipe.distill
         distilled = any((weights.cosine, weights.relations, weights.bank, weights.instance))
         if not distilled and not recipe.loss.name:
-            raise ClockfaceError("the recipe minimises nothing; set loss.name or a weight in [distill]")
+            raise ClockfaceError("the recipe has no loss; set loss.name or a weight in [distill]")
         if distilled and bank is None:
-            raise ClockfaceError("[distill] has weights, but no source has a teacher; set data.sources teacher")
-        same_space = any((weights.cosine, weights.bank, weights.instance))  # relations alone compare similarities, whatever the sizes
+            raise ClockfaceError("[distill] has weights, but no source has a teacher; set `teacher` of a source")
+        same_space = any((weights.cosine, weights.bank, weights.instance))  # not `relations`: similarities do not depend on the embedding size
         if same_space and bank is not None and bank.shape[1] != size:
             raise ClockfaceError(f"the teacher's embedding size is {bank.shape[1]}, the student's {size}; set backbone.embedding_size = {bank.shape[1]}")
         self.distill = DistillLoss(weights, bank) if distilled and bank is not None else None
@@ -54,7 +57,7 @@ class Objective(nn.Module):
 
 
 def build_loss(recipe: Recipe, classes: int) -> nn.Module:
-    """The loss on labelled crops, its classes shared out over the processes where the recipe samples them."""
+    """The loss on labelled crops; with loss.sample_rate, its classes are distributed over the processes."""
     settings, size = recipe.loss, recipe.backbone.embedding_size
     if settings.sample_rate:
         return PartialFC(settings.name, size, classes, settings.sample_rate, recipe.run.seed, **settings.options)

@@ -1,7 +1,7 @@
-"""Who of a test set seems to be in a training set too.
+"""Find people of a test set who also seem to be in the training set.
 
-A good score alone says little: among 50,000 strangers the most alike one scores high. So each person's best score is held against the tail of that
-person's own scores with the whole training set. Scores with strangers fall off like a normal distribution; who is there in person stands outside of it.
+A high score alone is no evidence: the highest of 50,000 non-mated scores is high, too. Each person's best score is therefore compared with the tail of that
+person's scores with the whole training set. The tail of non-mated scores is that of a normal distribution; a mated score lies outside of it.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from numpy.typing import NDArray
 
 from device.contract import ClockfaceError
 
-OWN = 30  # the highest scores are left out of the fit: they may be the person's own
-TAIL = 1500  # scores that the tail is fitted to
-BY_CHANCE = 0.05  # false warnings expected for a whole test set
+OWN = 30  # number of highest scores left out of the fit, because they may be mated
+TAIL = 1500  # number of highest scores that make the tail
+BY_CHANCE = 0.05  # false warnings expected per test set
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """A person of the test set and the training record most alike."""
+    """A person of the test set and the most similar training record."""
 
     person: str
     record: str
     score: float
-    by_chance: float  # how many of the test set's people are expected to score so high with strangers
+    by_chance: float  # expected number of test people with a non-mated score as high
 
 
 def overlap(embeddings: NDArray[np.float32], people: Sequence[str], training: NDArray[np.float32], records: Sequence[str]) -> list[Overlap]:
-    """People whose best training record cannot be explained by chance, the plainest first.
+    """People whose best score with a training record cannot be explained by chance, the least likely first.
 
     Args:
         embeddings: (N, D) unit rows of the test set, by the same embedder as `training`.
-        people: (N,) who each row shows; a person's rows are averaged.
+        people: (N,) person of each row; the rows of a person are averaged.
         training: (T, D) unit rows.
-        records: (T,) what to call them.
+        records: (T,) their names.
 
     Raises:
         ClockfaceError: too few training records to judge the tail.
@@ -60,7 +60,7 @@ def overlap(embeddings: NDArray[np.float32], people: Sequence[str], training: ND
 
 
 def expected_above(scores: NDArray[np.float32], score: float) -> float:
-    """How many of (T,) scores with strangers reach `score`, by a normal distribution laid through their tail."""
+    """Expected number of (T,) non-mated scores that reach `score`, by a normal distribution fitted to their tail."""
     ranked = np.sort(np.partition(scores, -TAIL)[-TAIL:])[::-1].astype(np.float64)
     ranks = np.unique(np.geomspace(OWN, TAIL - 1, 40).astype(int))
     normal = NormalDist()

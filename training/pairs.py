@@ -24,11 +24,11 @@ class PairsError(ClockfaceError):
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of crops; each crop is held once.
+    """Pairs of crops; each crop is stored once.
 
     Attributes:
         crops: (N, 112, 112, 3) uint8 RGB.
-        names: (N,) what each crop is called.
+        names: (N,) name of each crop.
         first, second: (P,) int64, numbers of crops.
         same: (P,) bool.
         fold: (P,) int64.
@@ -75,21 +75,21 @@ def _find(images: Path, name: str, number: int) -> Path:
         file = stem.with_name(stem.name + suffix)
         if file.is_file():
             return file
-    raise PairsError(f"{stem}.*: no such image; give the folder of the crops to --images")
+    raise PairsError(f"{stem}.*: no such image; give the folder of the crops with --images")
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Lists, tuples, bytes, bools and numpy's bool arrays are built in; every other class is refused before it is touched."""
+    """Builds lists, tuples, bytes and bools, for which pickle needs no class; every class is refused before it is imported."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("_codecs", "encode"):  # how protocol 2 writes bytes
             return _latin1
-        raise PairsError(f"a .bin file may hold lists of bytes and bools only, this one asks for {module}.{name}; do not use it")
+        raise PairsError(f"a .bin file may contain lists of bytes and bools only, this one requires {module}.{name}; do not use it")
 
 
 def _latin1(text: str, encoding: str) -> bytes:
     if encoding != "latin1":
-        raise PairsError(f"a .bin file with text encoded as {encoding!r}; do not use it")
+        raise PairsError(f"the .bin file has text encoded as {encoding!r}, expected latin1; do not use it")
     return text.encode("latin1")
 
 
@@ -102,7 +102,7 @@ def from_bin(path: Path, folds: int = 10) -> Pairs:
     except (OSError, pickle.UnpicklingError, EOFError, ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
         raise PairsError(f"{path} is no .bin of pairs ({error})") from error
     if len(images) != 2 * len(flags) or not len(flags):
-        raise PairsError(f"{path}: expected two images a pair, got {len(images)} images and {len(flags)} pairs")
+        raise PairsError(f"{path}: expected two images per pair, got {len(images)} images and {len(flags)} pairs")
     crops = np.stack([decode(image, f"{path}: image {i}") for i, image in enumerate(images)])
     first = np.arange(0, len(images), 2)
     fold = np.arange(len(flags)) * min(folds, len(flags)) // len(flags)
@@ -111,5 +111,5 @@ def from_bin(path: Path, folds: int = 10) -> Pairs:
 
 def _checked(values: Any, kind: type) -> Iterable[Any]:
     if not isinstance(values, (list, tuple)) or not all(isinstance(value, kind) for value in values):
-        raise PairsError(f"a .bin file must hold a list of {kind.__name__}")
+        raise PairsError(f"a .bin file must contain a list of {kind.__name__}")
     return values

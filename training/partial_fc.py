@@ -1,4 +1,4 @@
-"""Partial FC: the class directions are shared out over the ranks, and each step looks at a sample of them.
+"""Partial FC: the class directions are distributed over the ranks, and each step computes the logits of a sample of them.
 
 Source: X. An et al., "Partial FC: training 10 million identities on a single machine", https://arxiv.org/abs/2010.05222
 """
@@ -21,11 +21,11 @@ from torch import Tensor, nn
 from device.contract import ClockfaceError
 from training import losses
 
-BLOCK = 1024  # classes drawn from one seed, so that the start does not depend on the number of ranks
+BLOCK = 1024  # classes initialised from one seed, so that their first directions do not depend on the number of ranks
 
 
 class PartialFCError(ClockfaceError):
-    """A loss, a batch or a step that Partial FC cannot honour."""
+    """A loss, a batch or a step does not fit Partial FC."""
 
     code = "partial_fc"
 
@@ -33,44 +33,44 @@ class PartialFCError(ClockfaceError):
 class PartialFC(nn.Module):
     """A margin loss whose classes are sharded over ranks and sampled.
 
-    Rank r of R holds the classes classes * r // R up to classes * (r + 1) // R in `store`. Each step works on all
-    classes of the batch and on random others, `sample_rate` of the shard in all, in `loss.weight`, the one parameter. Every rank sees
-    every embedding, so ranks must bring batches of equal size; label -1 takes no part.
+    Rank r of R holds the classes classes * r // R up to classes * (r + 1) // R in `store`. In each step `loss.weight`, the only
+    parameter, holds the classes of the batch and random others, together `sample_rate` of the shard. Every rank receives the
+    embeddings of all ranks, so the batches of all ranks must have the same size. Label -1 is ignored.
 
-    The gradient of the embeddings is multiplied by R, since DistributedDataParallel divides it by R afterwards; leave this module out
-    of DistributedDataParallel: its rows belong to this rank alone. With sampling call `attach(optimizer)` once, so that momentum
-    follows its rows, and step the optimizer after each backward pass (no gradient accumulation).
+    The gradient of the embeddings is multiplied by R, since DistributedDataParallel divides it by R afterwards. Exclude this module
+    from DistributedDataParallel: its rows belong to this rank alone. With sampling, call `attach(optimizer)` once, so that momentum
+    stays with its rows, and step the optimizer after each backward pass (no gradient accumulation).
 
     Args:
-        name: a loss on angles of `training.losses`; its options follow.
+        name: a loss on angles of `training.losses`; `options` are passed to it.
         embedding_size: D.
         classes: of all ranks together.
-        sample_rate: 0..1, share of the shard looked at in a step.
-        seed: of the first directions and of the sampling.
+        sample_rate: 0..1, share of the shard that is computed in a step.
+        seed: of the initial directions and of the sampling.
 
     Shape:
         embeddings (N, D) float, labels (N,) int64 in -1..classes-1 -> scalar, the same on every rank
     """
 
     store: Tensor  # (shard, ...) every class of this rank
-    resident: Tensor  # (S,) int64, sorted: which of them are in loss.weight
+    resident: Tensor  # (S,) int64, sorted: the classes of `store` that are in loss.weight
 
     def __init__(self, name: str, embedding_size: int, classes: int, sample_rate: float = 1.0, seed: int = 0, **options: Any) -> None:
         super().__init__()
         self.world, self.rank = (dist.get_world_size(), dist.get_rank()) if dist.is_initialized() else (1, 0)
         self.first, stop = classes * self.rank // self.world, classes * (self.rank + 1) // self.world
         if not 0 < sample_rate <= 1 or stop == self.first:
-            raise PartialFCError(f"sample_rate {sample_rate:g} of {stop - self.first} classes on rank {self.rank}: needs 0 < rate <= 1 and a class a rank")
+            raise PartialFCError(f"sample_rate {sample_rate:g} of {stop - self.first} classes on rank {self.rank}: needs 0 < rate <= 1, classes >= ranks")
         loss = losses.build(name, embedding_size, 1, **options)
         if not isinstance(loss, losses.Margin):
             able = [key for key, kind in losses.LOSSES.items() if issubclass(kind, losses.Margin)]
-            raise PartialFCError(f"loss {name!r} has no class directions to share out; choose one of {', '.join(able)}")
+            raise PartialFCError(f"loss {name!r} has no class directions to distribute; choose one of {', '.join(able)}")
         self.loss = loss
         held = math.ceil(sample_rate * (stop - self.first))
         self.register_buffer("store", draw(self.first, stop, loss.weight.shape[1:], seed))
         self.register_buffer("resident", torch.arange(held))
         loss.weight = nn.Parameter(self.store[:held].clone())
-        self.moments: dict[str, Tensor] = {}  # optimizer state of every class, paged like the rows
+        self.moments: dict[str, Tensor] = {}  # optimizer state of every class, exchanged like the rows
         self.optimizer: torch.optim.Optimizer | None = None
         self.generator = torch.Generator().manual_seed(seed * 1_000_003 + self.rank)
         self.register_state_dict_pre_hook(lambda *_: self.page_out())  # type: ignore[no-untyped-call]
@@ -80,7 +80,7 @@ class PartialFC(nn.Module):
         return len(self.resident) < len(self.store)
 
     def attach(self, optimizer: torch.optim.Optimizer) -> None:
-        """Let the optimizer's state of each row (momentum, Adam's moments) follow the row in and out."""
+        """Keep the optimizer's state of each row (momentum, Adam's moments) with the row when rows are exchanged."""
         self.optimizer = optimizer
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
@@ -105,14 +105,14 @@ class PartialFC(nn.Module):
         chance[present] = 2.0
         needed = int((chance > 1).sum())
         if needed > len(self.resident):
-            raise PartialFCError(f"the batch has {needed} classes of rank {self.rank}, a step holds {len(self.resident)}: raise sample_rate")
+            raise PartialFCError(f"the batch has {needed} classes of rank {self.rank}, a step holds {len(self.resident)}; raise sample_rate")
         return chance.topk(len(self.resident)).indices.sort().values
 
     @torch.no_grad()
     def page(self, wanted: Tensor) -> None:
-        """Put the rows back and take others in, each with its optimizer state: (S,) sorted."""
+        """Store the rows and load the `wanted` ones, (S,) sorted, each with its optimizer state."""
         if self.loss.weight.grad is not None:
-            raise PartialFCError("rows still have a gradient: call optimizer.zero_grad() before each forward pass; to accumulate use sample_rate 1")
+            raise PartialFCError("rows still have a gradient; call optimizer.zero_grad() before each forward pass; to accumulate gradients, use sample_rate 1")
         self.page_out()
         self.resident = wanted
         self.loss.weight.copy_(self.store[wanted])
@@ -121,7 +121,7 @@ class PartialFC(nn.Module):
 
     @torch.no_grad()
     def page_out(self) -> None:
-        """Write rows and optimizer state to the store, where checkpoints find them."""
+        """Write the rows and their optimizer state to the store, from which checkpoints are made."""
         self.store[self.resident] = self.loss.weight
         for key, state in self._moments():
             if key not in self.moments:
@@ -168,7 +168,7 @@ def reduce(x: Tensor, operation: Any = dist.ReduceOp.SUM) -> Tensor:
 
 
 class Gather(torch.autograd.Function):
-    """`gather` with a gradient: the sum over the ranks of what reached my rows, times R (see PartialFC)."""
+    """`gather` with a gradient: the sum over the ranks of the gradients of this rank's rows, times R (see PartialFC)."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -187,7 +187,7 @@ class Gather(torch.autograd.Function):
 class ShardedCrossEntropy(torch.autograd.Function):
     """Mean cross-entropy of rows whose columns lie on several ranks: (N, S), (N,) own column or -1 -> scalar.
 
-    Three numbers a row travel: the maximum, the sum of exponentials and the own logit.
+    The ranks exchange three numbers per row: the maximum, the sum of exponentials and the logit of the own class.
     """
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""The pictures of an evaluation: DET curve and score histogram."""
+"""Plots of an evaluation: DET curve and score histogram."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from matplotlib import pyplot
 
 
 def det(scores: ComparisonScores, path: Path) -> None:
-    """False reject rate over false accept rate, both logarithmic."""
+    """False rejection rate over false acceptance rate, both logarithmic."""
     _, far, frr = scores.det()
     figure, axes = pyplot.subplots(figsize=(5, 4), layout="constrained")
     shown = (far > 0) & (frr > 0)
@@ -26,7 +26,7 @@ def det(scores: ComparisonScores, path: Path) -> None:
 
 
 def histogram(scores: ComparisonScores, path: Path) -> None:
-    """Mated and non-mated scores."""
+    """Histograms of mated and non-mated scores."""
     figure, axes = pyplot.subplots(figsize=(5, 4), layout="constrained")
     edges = np.linspace(-0.6, 1.0, 81).tolist()
     axes.hist(scores.non_mated, edges, alpha=0.6, density=True, label="different people")

@@ -1,8 +1,8 @@
-"""Cut aligned crops out of folders of photos, one folder a person; it may be stopped and started again.
+"""Cut aligned crops out of photos, one folder per person; an interrupted run is resumed by the same command.
 
     python -m training prepare photos crops [--model models/clockface-edge.pt]
 
-The report beside the crops says what became of each photo; suggestions name duplicates and photos that look like another person.
+The report beside the crops has the result for each photo; suggestions name duplicates and photos that look like another person.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ KEPT = "kept"
 
 @dataclass(frozen=True)
 class PhotoResult:
-    """What became of one photo."""
+    """The result for one photo."""
 
     photo: str  # relative to the folder of photos
     result: str  # "kept" or the reason why not
 
 
 def prepare(photos: Path, out: Path, detect: Detect, min_eye_distance: float, workers: int = 2) -> list[PhotoResult]:
-    """Crop every photo that has no outcome yet; returns the outcomes of all.
+    """Crop every photo that has no result yet; returns the results of all.
 
     Args:
-        photos: a folder a person.
-        out: crops go to `out/person/photo.png`, outcomes to `out/report.tsv`.
+        photos: a folder with one sub-folder per person.
+        out: crops are written to `out/person/photo.png`, results to `out/report.tsv`.
         detect: (H, W, 3) uint8 BGR -> faces; called from several threads.
-        min_eye_distance: px between the eyes; smaller faces are dropped.
+        min_eye_distance: px between the eyes; smaller faces are not cropped.
     """
     done = read_report(out)
     waiting = [p for p in _photos(photos) if p.relative_to(photos).as_posix() not in done]
@@ -65,7 +65,7 @@ def prepare(photos: Path, out: Path, detect: Detect, min_eye_distance: float, wo
 
 
 def crop_one(photo: Path, photos: Path, out: Path, detect: Detect, min_eye_distance: float) -> PhotoResult:
-    """Crop the one face of a photo; the largest wins where it is twice as large as the next."""
+    """Crop the face of a photo; of several faces the largest, if it is at least twice as large as the next."""
     name = photo.relative_to(photos).as_posix()
     image = cv2.imdecode(np.fromfile(photo, np.uint8), cv2.IMREAD_COLOR) if photo.stat().st_size else None
     if image is None:
@@ -74,7 +74,7 @@ def crop_one(photo: Path, photos: Path, out: Path, detect: Detect, min_eye_dista
     if not faces:
         return PhotoResult(name, "no face found")
     if len(faces) > 1 and _area(faces[1]) > 0.5 * _area(faces[0]):
-        return PhotoResult(name, "several faces of like size")
+        return PhotoResult(name, "several faces of similar size")
     if faces[0].eye_distance < min_eye_distance:
         return PhotoResult(name, f"eyes closer than {min_eye_distance:g} px")
     target = (out / name).with_name(photo.name + ".png")
@@ -93,12 +93,12 @@ def _area(face: Face) -> float:
 def _photos(folder: Path) -> list[Path]:
     found = sorted(p for p in folder.glob("*/*") if p.suffix.lower() in IMAGE_SUFFIXES)
     if not found:
-        raise ClockfaceError(f"{folder} holds no photos in folders, one a person; put each person's photos in a folder of their own")
+        raise ClockfaceError(f"{folder} has no sub-folders with photos; put the photos of each person into a sub-folder of its own")
     return found
 
 
 def read_report(out: Path) -> dict[str, PhotoResult]:
-    """Outcomes so far by photo; a line that a kill cut short is done again."""
+    """Results so far by photo; an incomplete line, left by a kill, does not count, and its photo is processed again."""
     path = out / "report.tsv"
     if not path.exists():
         return {}
@@ -108,7 +108,7 @@ def read_report(out: Path) -> dict[str, PhotoResult]:
 
 
 class _report:
-    """Appends outcomes to the report; each line ends with a full stop, so that a torn one shows."""
+    """Appends results to the report; each line ends with a full stop, so that an incomplete one is detected."""
 
     def __init__(self, out: Path) -> None:
         self._file = (out / "report.tsv").open("a", encoding="utf-8", newline="")
@@ -126,7 +126,7 @@ class _report:
 
 
 def detector_for_threads(min_eye_distance: float) -> Detect:
-    """A detector a thread: one network cannot serve two at once."""
+    """One detector per thread, because a network cannot be used by two threads at once."""
     own = threading.local()
     model = catalogue.path("yunet")
 
@@ -140,7 +140,7 @@ def detector_for_threads(min_eye_distance: float) -> Detect:
 
 
 def suggestions(out: Path, model: Path | None) -> Iterator[str]:
-    """Lines for a person to look into; nothing is deleted."""
+    """Lines for somebody to check; nothing is deleted."""
     files = sorted(out.glob("*/*.png"))
     if not files:
         return
@@ -156,11 +156,11 @@ def suggestions(out: Path, model: Path | None) -> Iterator[str]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("photos", type=Path, help="a folder of one folder a person")
+    parser.add_argument("photos", type=Path, help="a folder with one sub-folder per person")
     parser.add_argument("out", type=Path, help="folder for the crops")
-    parser.add_argument("--model", type=Path, help="embedder that looks for photos in the wrong folder")
-    parser.add_argument("--min-eye-distance", type=float, default=24.0, help="px; smaller faces are dropped")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--model", type=Path, help="embedder that finds photos in the wrong folder")
+    parser.add_argument("--min-eye-distance", type=float, default=24.0, help="px between the eyes; smaller faces are not cropped (default 24)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads (default: one per core)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,10 +1,10 @@
-"""Narrow trained weights to a smaller edge backbone: of each layer the channels that matter most stay, to be trained on.
+"""Prune trained weights to a smaller edge backbone: the most important channels of each layer are kept and then trained further.
 
     python -m training prune models/clockface-edge.pt edge-slim runs/slim.pt
     python -m training train default --init runs/slim.pt --set "backbone.name='edge-slim'" --out runs/slim
 
-A channel matters as much as the weights that read it: the squared sum of them, times the squared scale of its batch norm where it has one of
-its own. Source: H. Li et al., "Pruning Filters for Efficient ConvNets", ICLR 2017, https://arxiv.org/abs/1608.08710.
+The importance of a channel is the sum of squares of the weights that read it, times the squared scale of its batch norm if it has one of its
+own. Source: H. Li et al., "Pruning Filters for Efficient ConvNets", ICLR 2017, https://arxiv.org/abs/1608.08710.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from training.model import EmbedderNet
 
 @torch.no_grad()
 def prune(source: EdgeNet, target: EdgeNet) -> None:
-    """Copy into `target` what it has room for; both have the same layers.
+    """Copy the most important channels of `source` into `target`, which has the same layers.
 
     Raises:
-        ClockfaceError: other layers, or a target that is wider than the source.
+        ClockfaceError: the layers differ, or the target is wider than the source.
     """
     shapes = zip(source.state_dict().values(), target.state_dict().values(), strict=False)
     if list(source.state_dict()) != list(target.state_dict()) or any(a < b for old, new in shapes for a, b in zip(old.shape, new.shape, strict=True)):
-        raise ClockfaceError("the smaller backbone must have the same layers, none of them wider: prune `edge` to `edge-slim`")
+        raise ClockfaceError("the smaller backbone must have the same layers, none of them wider; for example, prune `edge` to `edge-slim`")
     layers: list[Any] = list(source.trunk)
     narrow: list[Any] = list(target.trunk)
     kept = torch.arange(3)  # channels of the crop, then of the stage being copied
@@ -56,7 +56,7 @@ def convolutions(block: Residual) -> list[Any]:
 
 
 def importance(layers: list[Any], number: int) -> torch.Tensor:
-    """(C,) how much is read of what layer `number` writes: by the blocks of its stage and the layer after them."""
+    """(C,) importance of the output channels of layer `number`, by the weights of the blocks of its stage and of the layer after them."""
     found = torch.zeros(layers[number][0].out_channels)
     for layer in layers[number + 1 :]:
         found = found + reads(convolutions(layer)[0][0] if isinstance(layer, Residual) else layer[0])
@@ -66,18 +66,18 @@ def importance(layers: list[Any], number: int) -> torch.Tensor:
 
 
 def reads(convolution: nn.Conv2d) -> torch.Tensor:
-    """(C,) squared sum of the weights on each input channel."""
+    """(C,) sum of squares of the weights on each input channel."""
     dims = (1, 2, 3) if convolution.groups > 1 else (0, 2, 3)
     return (convolution.weight**2).sum(dims)
 
 
 def strongest(values: torch.Tensor, count: int) -> torch.Tensor:
-    """The indices of the `count` largest values, in their order in the layer."""
+    """The indices of the `count` largest values, ascending."""
     return values.topk(count).indices.sort().values
 
 
 def copy(old: Any, new: Any, outputs: torch.Tensor, inputs: torch.Tensor) -> None:
-    """Convolution and batch norm, the given channels of each."""
+    """Copy the given channels of a convolution and its batch norm."""
     new[0].weight.copy_(old[0].weight[outputs][:, inputs])
     for name, value in new[1].state_dict().items():
         stored = old[1].state_dict()[name]
@@ -86,7 +86,7 @@ def copy(old: Any, new: Any, outputs: torch.Tensor, inputs: torch.Tensor) -> Non
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("weights", type=Path, help="a checkpoint or weights file")
-    parser.add_argument("backbone", choices=sorted(backbones.BACKBONES), help="the smaller one")
+    parser.add_argument("backbone", choices=sorted(backbones.BACKBONES), help="the smaller backbone")
     parser.add_argument("out", type=Path, help="weights file to write, for `train --init`")
 
 
@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
     recipe = dataclasses.replace(recipe, backbone=dataclasses.replace(recipe.backbone, name=args.backbone))
     small = EmbedderNet(recipe.backbone)
     if not isinstance(embedder.backbone, EdgeNet) or not isinstance(small.backbone, EdgeNet):
-        raise ClockfaceError(f"{args.weights}: only edge backbones can be pruned, to an edge backbone")
+        raise ClockfaceError(f"{args.weights}: only edge backbones can be pruned, and only to an edge backbone")
     prune(embedder.backbone, small.backbone)
     state = checkpoint.load(args.weights)
     args.out.parent.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 A record is the magic number 0xced7230a, a uint32 whose low 29 bits are the payload's length, the payload and zero
 padding to four bytes. The payload is the struct `IfQQ` (flag, label, id, id2), then `flag` float32 labels where
 flag > 0, then the encoded image. In face sets record 0 is a header whose first label is the key after the last image;
-the records from there on are one a identity and hold no image.
+the records from there on, one per identity, have no image.
 
 Source: the format written by `mxnet.recordio` and InsightFace's `face2rec2.py`.
 """
@@ -25,7 +25,7 @@ _HEADER = struct.Struct("<IfQQ")
 
 
 class RecordError(ClockfaceError):
-    """A record or index file is not what it says it is."""
+    """A record or an index file is missing or malformed."""
 
     code = "record"
 
@@ -63,7 +63,7 @@ class RecordFile:
         """Read the record of one key.
 
         Raises:
-            RecordError: no such key, or the bytes there are no record.
+            RecordError: the key is not in the index, or there is no record at its offset.
         """
         if key not in self._offsets:
             raise RecordError(f"{self.path}: no record {key} in the index")
@@ -73,11 +73,11 @@ class RecordFile:
         offset = self._offsets[key]
         head = os.pread(self._file, _FRAME.size, offset)
         if len(head) < _FRAME.size or _FRAME.unpack(head)[0] != MAGIC:
-            raise RecordError(f"{self.path}: record {key} does not start at byte {offset}; make the .idx file again")
+            raise RecordError(f"{self.path}: record {key} does not start at byte {offset}; create the .idx file again")
         length = _FRAME.unpack(head)[1] & 0x1FFFFFFF
         payload = os.pread(self._file, length, offset + _FRAME.size)
         if len(payload) < length:
-            raise RecordError(f"{self.path}: record {key} is cut short: expected {length} bytes, got {len(payload)}")
+            raise RecordError(f"{self.path}: record {key} is truncated: expected {length} bytes, got {len(payload)}")
         return payload
 
     def close(self) -> None:
@@ -97,7 +97,7 @@ def parse_record(payload: bytes, name: str) -> Record:
     flag, label, _, _ = _HEADER.unpack_from(payload)
     end = _HEADER.size + 4 * flag
     if len(payload) < end:
-        raise RecordError(f"{name}: says it has {flag} labels, but holds {len(payload)} bytes")
+        raise RecordError(f"{name}: declares {flag} labels, but has {len(payload)} bytes")
     labels = tuple(np.frombuffer(payload, "<f4", flag, _HEADER.size).tolist()) if flag else (label,)
     return Record(labels, payload[end:])
 

@@ -1,4 +1,4 @@
-"""Which crops make a batch: every epoch is a function of seed and epoch alone, so a run can be resumed anywhere."""
+"""Selection of the crops of each batch: an epoch is a function of seed and epoch number alone, so that a run can be resumed at any batch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Numbers = NDArray[np.int64]
 
 
 class SamplerError(ClockfaceError):
-    """The data cannot be batched as asked."""
+    """The data does not allow the batches that the recipe sets."""
 
     code = "sampler"
 
@@ -21,13 +21,13 @@ class SamplerError(ClockfaceError):
 def plain(numbers: Numbers, batch_size: int, seed: int, epoch: int) -> list[Numbers]:
     """Every crop once, shuffled; the incomplete last batch is left out."""
     if len(numbers) < batch_size:
-        raise SamplerError(f"schedule.batch_size = {batch_size}, but there are {len(numbers)} crops; make it smaller")
+        raise SamplerError(f"schedule.batch_size = {batch_size}, but there are {len(numbers)} crops; reduce it")
     order = np.random.default_rng((seed, epoch, 2)).permutation(numbers)
     return [order[i : i + batch_size] for i in range(0, len(order) - batch_size + 1, batch_size)]
 
 
 def people(numbers: Numbers, labels: NDArray[np.int64], batch_size: int, crops: int, seed: int, epoch: int) -> list[Numbers]:
-    """P identities x K crops a batch: a person with fewer than K crops gives some twice.
+    """P people x K crops per batch; crops of a person with fewer than K are repeated.
 
     Args:
         numbers: crops to draw from; those without a label are not used.
@@ -40,13 +40,13 @@ def people(numbers: Numbers, labels: NDArray[np.int64], batch_size: int, crops: 
     groups = np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
     wanted = batch_size // crops
     if batch_size % crops or len(groups) < wanted:
-        raise SamplerError(f"schedule.batch_size = {batch_size} must be K = {crops} times at most {len(groups)} people; change sampler.crops or the batch")
+        raise SamplerError(f"schedule.batch_size = {batch_size} must be sampler.crops = {crops} times at most {len(groups)} people; change one of them")
     chunks = [rng.choice(group, crops, replace=len(group) < crops) for group in groups for _ in range(max(1, len(group) // crops))]
     return _spread(chunks, [int(labels[chunk[0]]) for chunk in chunks], wanted, rng)
 
 
 def _spread(chunks: list[Numbers], owners: list[int], wanted: int, rng: np.random.Generator) -> list[Numbers]:
-    """Deal shuffled chunks into batches so that no person is in a batch twice."""
+    """Distribute shuffled chunks over batches so that no person is in a batch twice."""
     waiting = [int(i) for i in rng.permutation(len(chunks))]
     batches: list[Numbers] = []
     while True:
@@ -64,7 +64,7 @@ def _spread(chunks: list[Numbers], owners: list[int], wanted: int, rng: np.rando
 
 
 def neighbours(numbers: Numbers, teacher: NDArray[np.float32], batch_size: int, crops: int, seed: int, epoch: int) -> list[Numbers]:
-    """Every crop once, in groups of at most K that look alike to the teacher: hard pairs meet in a batch.
+    """Every crop once, in groups of at most K with similar teacher embeddings, so that hard pairs are in one batch.
 
     Args:
         numbers: crops to draw from.
@@ -72,7 +72,7 @@ def neighbours(numbers: Numbers, teacher: NDArray[np.float32], batch_size: int, 
         crops: K.
     """
     if len(numbers) < batch_size:
-        raise SamplerError(f"schedule.batch_size = {batch_size}, but there are {len(numbers)} crops; make it smaller")
+        raise SamplerError(f"schedule.batch_size = {batch_size}, but there are {len(numbers)} crops; reduce it")
     rng = np.random.default_rng((seed, epoch, 4))
     near = nearest(teacher[numbers], min(4 * crops, len(numbers)))
     free, groups = np.ones(len(numbers), bool), []
@@ -86,7 +86,7 @@ def neighbours(numbers: Numbers, teacher: NDArray[np.float32], batch_size: int, 
 
 
 def nearest(rows: NDArray[np.float32], count: int) -> Numbers:
-    """(N, D) unit rows -> (N, count) the rows most alike to each, itself among them, the most alike first."""
+    """(N, D) unit rows -> (N, count) indices of the most similar rows, the most similar first; the row itself is among them."""
     found = []
     for start in range(0, len(rows), 512):
         scores = rows[start : start + 512] @ rows.T  # (512, N)
@@ -101,12 +101,12 @@ def shard(batches: list[Numbers], rank: int, world: int) -> list[Numbers]:
 
 
 def epoch_batches(numbers: Numbers, crops: Crops, recipe: Recipe, world: int, epoch: int) -> list[Numbers]:
-    """The batches of one epoch over all processes, as the recipe asks."""
+    """The batches of one epoch over all processes, by the recipe's sampler."""
     size, seed = recipe.schedule.batch_size * world, recipe.run.seed
     if recipe.sampler.kind == "people":
         return people(numbers, crops.labels, size, recipe.sampler.crops, seed, epoch)
     if recipe.sampler.kind == "neighbours":
         if crops.teacher is None:
-            raise SamplerError("sampler.kind = 'neighbours': no source has a teacher that says who looks alike; set data.sources teacher")
+            raise SamplerError("sampler.kind = 'neighbours' requires teacher embeddings; set `teacher` of a source")
         return neighbours(numbers, crops.teacher, size, recipe.sampler.crops, seed, epoch)
     return plain(numbers, size, seed, epoch)

@@ -1,4 +1,4 @@
-"""How far a run has come, by steps or by the clock, and the learning rate there."""
+"""Progress of a run, by steps or by time, and the learning rate at each point of it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Progress = Callable[[int, float], float]  # (step, now in seconds) -> 0..1
 
 
 def by_steps(total: int) -> Progress:
-    """Done after `total` optimiser steps: the same run each time."""
+    """Progress by optimiser steps, complete after `total`; the same in every run."""
     return lambda step, now: min(1.0, step / total)
 
 
 @dataclass(frozen=True)
 class ByClock:
-    """Done at a time: from `start` progress now on, evenly until `end`; for a machine shared with others."""
+    """Progress by time, linear from `start` at `begin_seconds` to 1 at `end_seconds`; for a machine shared with other work."""
 
     start: float  # progress already made, 0..1
     begin_seconds: float
@@ -30,7 +30,7 @@ class ByClock:
 
 
 def learning_rate(settings: ScheduleSettings, peak: float, progress: float) -> float:
-    """Linear warm-up, then a half cosine down to `floor`. Source: https://arxiv.org/abs/1608.03983."""
+    """Linear warm-up, then half a cosine down to `floor`. Source: https://arxiv.org/abs/1608.03983."""
     if progress < settings.warmup:
         return peak * (settings.floor + (1 - settings.floor) * progress / settings.warmup)
     along = (progress - settings.warmup) / max(1e-9, 1 - settings.warmup)

@@ -1,4 +1,4 @@
-"""Measure this machine: augmented crops a second, the loop against the bare passes, the cost and speed of each backbone.
+"""Measure this machine: augmented crops per second, the training loop compared with bare training steps, cost and speed of each backbone.
 
     python -m training speed augment|loop|backbones
 """
@@ -27,7 +27,7 @@ from training.train import TrainStep, build_optimiser, train
 
 
 def rate(work: Callable[[], int], seconds: float) -> float:
-    """Things done a second; the first call is warm-up."""
+    """Items per second, where each call returns the number it processed; the first call is warm-up."""
     work()
     begin, done = time.perf_counter(), 0
     while time.perf_counter() - begin < seconds:
@@ -36,7 +36,7 @@ def rate(work: Callable[[], int], seconds: float) -> float:
 
 
 def augmented_crops(workers: int, seconds: float) -> float:
-    """Cached crops through augmentation and batching, a second."""
+    """Crops per second through augmentation and batching, from the cache of decoded crops."""
     settings = DataSettings((SourceSettings("40 x 25", "drawn"),), workers=workers, cache=True)
     loader = Loader(Crops(settings), settings, AugmentSettings(), seed=0)
     lists = np.array_split(np.random.default_rng(0).permutation(1000), 8)
@@ -44,7 +44,7 @@ def augmented_crops(workers: int, seconds: float) -> float:
 
 
 def bare_step(recipe: Recipe, seconds: float) -> float:
-    """Images a second of forward, backward and optimiser step on one batch that lies ready."""
+    """Images per second of forward pass, backward pass and optimiser step, on one batch that is ready."""
     size = recipe.schedule.batch_size
     crops = torch.randint(0, 256, (size, 112, 112, 3), dtype=torch.uint8)
     labels, index = torch.arange(size) % 10, torch.arange(size)
@@ -62,7 +62,7 @@ def bare_step(recipe: Recipe, seconds: float) -> float:
 
 
 def loop_step(recipe: Recipe) -> float:
-    """Images a second of the whole loop, its first row left out."""
+    """Images per second of the whole loop, without the first row of its log."""
     with tempfile.TemporaryDirectory() as folder:
         train(recipe, Path(folder))
         rows = list(csv.DictReader((Path(folder) / "log.csv").read_text(encoding="utf-8").splitlines()))
@@ -70,7 +70,7 @@ def loop_step(recipe: Recipe) -> float:
 
 
 def embedding_ms(name: str, seconds: float) -> float:
-    """Milliseconds a crop, batch 1, float32, torch in this process's threads."""
+    """Milliseconds per crop: batch of 1, float32, torch with the threads of this process."""
     net = EmbedderNet(BackboneSettings(name, 192)).eval()
     crop = torch.zeros(1, 112, 112, 3, dtype=torch.uint8)
 
@@ -84,14 +84,14 @@ def embedding_ms(name: str, seconds: float) -> float:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=("augment", "loop", "backbones"))
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
+    parser.add_argument("--seconds", type=float, default=5.0, help="duration of each measurement (default 5)")
     parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"))
 
 
 def run(args: argparse.Namespace) -> int:
     print(f"host {platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}")
     if args.what == "augment":
-        print(f"{augmented_crops(os.cpu_count() or 1, args.seconds):.0f} augmented crops a second")
+        print(f"{augmented_crops(os.cpu_count() or 1, args.seconds):.0f} augmented crops per second")
     elif args.what == "loop":
         lines = ("schedule.epochs = 60", "sampler.kind = 'plain'", "run.validate_steps = 100000", "run.threads = 0", f"run.precision = '{args.precision}'")
         recipe = config.load("smoke", lines)
@@ -101,5 +101,5 @@ def run(args: argparse.Namespace) -> int:
         for name in backbones.BACKBONES:
             found = cost(backbones.build(name, 192))
             size = f"{found.parameters / 1e6:6.2f} M parameters {found.macs / 1e6:7.1f} MMACs (2 x: {found.operations / 1e6:7.1f})"
-            print(f"{name:15} {size} {embedding_ms(name, args.seconds):6.2f} ms a crop")
+            print(f"{name:15} {size} {embedding_ms(name, args.seconds):6.2f} ms per crop")
     return 0

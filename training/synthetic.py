@@ -1,4 +1,4 @@
-"""Faces drawn by a procedure: enough alike and enough different to test training without any photo."""
+"""Synthetic faces, drawn by a procedure, with which training can be tested without photos."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from device.contract import CANONICAL_LANDMARKS, CROP_SIZE, ClockfaceError
 
 
-class DrawnReader:
-    """`"people x crops"` drawn faces, e.g. `"40 x 12"`; label i // crops."""
+class SyntheticReader:
+    """Synthetic faces, given as `"people x crops"`, e.g. `"40 x 12"`; crop i has the label i // crops."""
 
     def __init__(self, size: str) -> None:
         try:
             people, crops = (int(part) for part in size.split("x"))
         except ValueError as error:
-            raise ClockfaceError(f"drawn source {size!r}: expected people x crops, such as '40 x 12'") from error
+            raise ClockfaceError(f"source of kind drawn, path {size!r}: expected people x crops, such as '40 x 12'") from error
         self._crops = crops
         self.names = [f"drawn person {i // crops}, crop {i % crops}" for i in range(people * crops)]
         self.labels = np.arange(people * crops, dtype=np.int64) // crops
@@ -26,7 +26,7 @@ class DrawnReader:
 
 
 def draw(person: int, shot: int) -> NDArray[np.uint8]:
-    """(112, 112, 3) uint8 RGB: the person decides shape and colours, the shot light, shift and noise."""
+    """-> (112, 112, 3) uint8 RGB; the person determines shape and colours, the shot brightness, shift and noise."""
     own, now = np.random.default_rng((7, person)), np.random.default_rng((8, person, shot))
     skin, hair, iris, lips, back = (own.integers(30, 230, 3) for _ in range(5))
     points = CANONICAL_LANDMARKS + own.normal(0, 2.0, (5, 2)) + now.normal(0, 0.8, (5, 2))

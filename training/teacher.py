@@ -1,4 +1,4 @@
-"""Teacher embeddings of a set of crops: read from a file, or made once with any embedder and kept beside its crops."""
+"""Teacher embeddings of a set of crops: read from a file, or computed once with an embedder and cached under `runs/teacher`."""
 
 from __future__ import annotations
 
@@ -18,24 +18,26 @@ from training.embedding import BATCH, Embed, open_model
 from training.recordio import RecordError
 
 CACHE = Path("runs") / "teacher"
-PART = 2048  # crops of one kept part
+PART = 2048  # crops per cached part
 Embeddings = NDArray[np.float32]  # (N, D), unit rows
 
 
 class TeacherError(ClockfaceError):
-    """No teacher embeddings for these crops."""
+    """Teacher embeddings are missing or cannot be used."""
 
     code = "teacher"
 
 
 class NamedCrops(Protocol):
+    """A source of crops by position, with a name for each."""
+
     names: list[str]
 
     def crop(self, position: int) -> NDArray[np.uint8]: ...
 
 
 def joined(pairs: list[tuple[str, NamedCrops]]) -> Embeddings | None:
-    """Teacher rows of all sources in order; zeros where a source has none, None where no source has any."""
+    """Teacher embeddings of all sources in order; rows of a source without a teacher are zero; None if no source has one."""
     parts = [embeddings(expanded(path), source) if path else None for path, source in pairs]
     sizes = {part.shape[1] for part in parts if part is not None}
     if not sizes:
@@ -65,12 +67,12 @@ def load(path: Path) -> Embeddings:
         raise TeacherError(f"{path} holds no teacher embeddings ({error}); expected an .npz with `embedding`, and `scale` if int8") from error
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     if not np.isfinite(norms).all() or (norms < 1e-6).any():
-        raise TeacherError(f"{path}: embeddings that are zero or not finite; make the file again")
+        raise TeacherError(f"{path}: some embeddings are zero or not finite; create the file again")
     return np.asarray(rows / norms, np.float32)
 
 
 def _embedded(path: Path, source: NamedCrops) -> Embeddings:
-    """Embed every crop and its mirror image once; a corrupted crop has a row of zeros, no teacher. A run that was killed goes on from its last part."""
+    """Embed every crop and its mirror image once; the row of a corrupted crop is zero. After a kill, work resumes at the first part that is missing."""
     cache = CACHE / f"{_fingerprint(path, source)}.npz"
     parts = cache.with_suffix(".parts")
     if not cache.exists():
@@ -94,7 +96,7 @@ def _read(file: Path) -> Embeddings:
 
 
 def write(path: Path, **arrays: NDArray[Any]) -> None:
-    """An `.npz` that appears whole or not at all, mode 600: embeddings are biometric data."""
+    """Write an `.npz` in one step, mode 600, because embeddings are biometric data."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
@@ -105,7 +107,7 @@ def write(path: Path, **arrays: NDArray[Any]) -> None:
 def _rows(embed: Embed, source: NamedCrops, positions: range) -> Embeddings:
     kept, crops = [], []
     for row, position in enumerate(positions):
-        with contextlib.suppress(RecordError):  # counted and named when training reads it
+        with contextlib.suppress(RecordError):  # training counts and names it
             crops.append(source.crop(position))
             kept.append(row)
     size = embed(np.full((1, CROP_SIZE, CROP_SIZE, 3), 128, np.uint8)).shape[1]
@@ -118,7 +120,7 @@ def _rows(embed: Embed, source: NamedCrops, positions: range) -> Embeddings:
 
 
 def _fingerprint(path: Path, source: NamedCrops) -> str:
-    """Of the model file and the crops' names: another of either is embedded anew."""
+    """Hash of the model file and the names of the crops: if either changes, the crops are embedded again."""
     digest = hashlib.sha256(path.read_bytes() if path.is_file() else b"")
     digest.update("\n".join(source.names).encode())
     return digest.hexdigest()[:32]

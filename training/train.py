@@ -1,4 +1,4 @@
-"""Train an embedding model by a recipe; it can be stopped at any time and goes on bit for bit from its last checkpoint.
+"""Train an embedding model by a recipe; it can be stopped at any time and resumes bit for bit from its last checkpoint.
 
     python -m training train default --out runs/default [--resume] [--budget-minutes 60]
     torchrun --nproc-per-node 2 -m training train webface --out runs/webface
@@ -40,11 +40,11 @@ class DivergedError(ClockfaceError):
 
 @dataclass
 class Position:
-    """How far the run is."""
+    """Progress of a run."""
 
-    step: int = 0  # optimiser steps done
+    step: int = 0  # optimiser steps taken
     epoch: int = 0
-    batch: int = 0  # batches done in this epoch
+    batch: int = 0  # batches of this epoch so far
     images: int = 0
     progress: float = 0.0
     best: float = -1.0
@@ -58,7 +58,7 @@ class TrainStep(nn.Module):
         super().__init__()
         self.embedder, self.objective, self.dtype, self.device = embedder, objective, DTYPES[precision], device
         sharded = isinstance(objective.classify, PartialFC)
-        self.own = [name for name, _ in self.named_parameters() if sharded and name.startswith("objective.classify.")]  # this process's alone
+        self.own = [name for name, _ in self.named_parameters() if sharded and name.startswith("objective.classify.")]  # parameters of this process alone
 
     def forward(self, crops: torch.Tensor, labels: torch.Tensor, index: torch.Tensor) -> dict[str, torch.Tensor]:
         with torch.autocast(self.device, self.dtype, enabled=self.dtype != torch.float32):
@@ -68,7 +68,7 @@ class TrainStep(nn.Module):
 
 
 def train(recipe: Recipe, out: Path, resume: bool = False, initial: Path | None = None, budget_minutes: float = 0.0) -> Position:
-    """Run the recipe; everything it leaves is in `out`: last.pt, best.pt, log.csv and TensorBoard events."""
+    """Run the recipe; last.pt, best.pt, log.csv and TensorBoard events are written to `out`."""
     group = distributed.start(recipe.run)
     torch.manual_seed(recipe.run.seed)
     if recipe.run.threads:
@@ -83,7 +83,7 @@ def train(recipe: Recipe, out: Path, resume: bool = False, initial: Path | None 
     if initial is not None:
         embedder.load_state_dict(checkpoint.initial(initial, recipe.backbone))
     elif recipe.backbone.folded and not resume:
-        raise ClockfaceError("backbone.folded = true: there is no batch norm to start from nothing with; give trained weights to --init")
+        raise ClockfaceError("backbone.folded = true: without batch norm, training must start from trained weights; give them with --init")
     module = TrainStep(embedder, Objective(recipe, crops.classes, bank), recipe.run.precision, group.kind).to(group.device)
     optimiser = build_optimiser(module, recipe)
     if isinstance(module.objective.classify, PartialFC) and recipe.loss.sample_rate < 1:
@@ -133,7 +133,7 @@ def train(recipe: Recipe, out: Path, resume: bool = False, initial: Path | None 
 
 
 def plan(recipe: Recipe, position: Position, crops: int, world: int, budget_minutes: float) -> schedule.Progress:
-    """By the clock where a budget is given, else by the recipe's steps or epochs."""
+    """Progress by time if a budget is given, otherwise by the recipe's steps or epochs."""
     if budget_minutes:
         now = time.time()
         return schedule.ByClock(position.progress, now, now + 60 * budget_minutes)
@@ -141,7 +141,7 @@ def plan(recipe: Recipe, position: Position, crops: int, world: int, budget_minu
 
 
 def build_optimiser(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """No weight decay on vectors: batch norm and biases."""
+    """The optimiser of the recipe, without weight decay on vectors (batch norm and biases)."""
     settings = recipe.optimiser
     trained = [p for p in module.parameters() if p.requires_grad]
     groups = [
@@ -156,7 +156,7 @@ def build_optimiser(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def accumulate(wrapped: nn.Module, batch: Batch, equal_parts: int, scaler: Any, group: distributed.Group) -> dict[str, float]:
-    """Forward and backward over the batch in parts; gradients are those of the mean over all parts."""
+    """Forward and backward pass over the batch in parts; the gradients are those of the mean over the whole batch."""
     sums: dict[str, float] = {}
     pieces = [t.tensor_split(equal_parts) for t in (batch.crops, batch.labels, batch.index)]
     for number, piece in enumerate(zip(*pieces, strict=True)):
@@ -172,10 +172,10 @@ def accumulate(wrapped: nn.Module, batch: Batch, equal_parts: int, scaler: Any, 
 
 
 def update(module: TrainStep, optimiser: torch.optim.Optimizer, scaler: Any, clip_norm: float) -> float:
-    """Clip, step, clear; returns the gradient's norm before clipping. The scaler itself skips a step that overflowed in float16."""
+    """Clip the gradient, step, clear it; returns its norm before clipping. The scaler itself skips a step that overflowed in float16."""
     scaler.unscale_(optimiser)
     own = set(module.own)
-    norm = nn.utils.clip_grad_norm_([p for name, p in module.named_parameters() if name not in own], clip_norm or float("inf"))  # alike in all processes
+    norm = nn.utils.clip_grad_norm_([p for name, p in module.named_parameters() if name not in own], clip_norm or float("inf"))  # equal in all processes
     if scaler.is_enabled() or torch.isfinite(norm):
         scaler.step(optimiser)
         scaler.update()
@@ -184,10 +184,10 @@ def update(module: TrainStep, optimiser: torch.optim.Optimizer, scaler: Any, cli
 
 
 def stop_if_diverged(module: nn.Module, losses: dict[str, float], norm: float, position: Position, batch: Batch) -> None:
-    """Name the first loss part and the parameters whose gradient is not finite; the step was not taken.
+    """Stop the run if the loss or the gradient is not finite; the step has not been taken.
 
     Raises:
-        DivergedError: the run must not go on.
+        DivergedError: with the parts of the loss, the parameters and the crops concerned.
     """
     finite = all(abs(v) < float("inf") for v in losses.values()) and abs(norm) < float("inf")
     if finite:
@@ -219,7 +219,7 @@ def state_of(position: Position, embedder: nn.Module, module: nn.Module, optimis
 def restore(path: Path, recipe: Recipe, embedder: nn.Module, module: nn.Module, optimiser: Any, scaler: Any, average: Average | HalfWay) -> Position:
     state = checkpoint.load(path)
     if checkpoint.recipe_of(state) != recipe:
-        raise checkpoint.CheckpointError(f"{path} was made by another recipe; resume with the same one, or start anew with --init {path}")
+        raise checkpoint.CheckpointError(f"{path} was made by another recipe; resume with the same one, or start a new run with --init {path}")
     module.load_state_dict(state["module"])
     optimiser.load_state_dict(state["optimiser"])
     scaler.load_state_dict(state["scaler"])
@@ -229,18 +229,18 @@ def restore(path: Path, recipe: Recipe, embedder: nn.Module, module: nn.Module, 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("recipe", help="a name in training/configs or a path to a .toml file")
+    parser.add_argument("recipe", help="a name in training/configs or the path of a .toml file")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and logs")
-    parser.add_argument("--resume", action="store_true", help="go on from OUT/last.pt")
-    parser.add_argument("--init", help="start from these weights, with a fresh schedule: a file, or the name of a donor (training/donors.toml)")
+    parser.add_argument("--resume", action="store_true", help="resume from OUT/last.pt")
+    parser.add_argument("--init", help="start a new schedule from these weights: a file, or the name of a donor (training/donors.toml)")
     parser.add_argument("--budget-minutes", type=float, default=0.0, help="end the schedule after this time instead of the recipe's epochs")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a TOML line over the recipe, e.g. schedule.epochs=3")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a TOML line that overrides the recipe, e.g. schedule.epochs=3")
 
 
 def run(args: argparse.Namespace) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     if not args.resume and (args.out / "last.pt").exists():
-        raise ClockfaceError(f"{args.out} holds a run already; add --resume or choose another --out")
+        raise ClockfaceError(f"{args.out} already has a run; add --resume or choose another --out")
     initial = None if args.init is None else donor.resolve(args.init)
     train(config.load(args.recipe, tuple(args.set)), args.out, args.resume, initial, args.budget_minutes)
     return 0

@@ -1,4 +1,4 @@
-"""Validation on people who are not trained on: every pair of their crops, and the cosine to the teacher."""
+"""Validation on people who are not trained on: scores of all pairs of their crops, and the cosine to the teacher."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from training.loader import Loader
 
 @dataclass(frozen=True)
 class ValidationReport:
-    """What a validation found; `score` chooses the best checkpoint."""
+    """The results of a validation; `score` selects the best checkpoint."""
 
     tar_at_far_1e_2: float
     tar_at_far_1e_3: float
@@ -28,13 +28,13 @@ class ValidationReport:
 
     @property
     def score(self) -> float:
-        """Mean TAR plus a tenth of d': TAR moves by single pairs, d' by all of them. Between nets of like kind 0.1 of d' goes with a point of TAR."""
+        """Mean TAR plus a tenth of d'. TAR depends on few pairs, d' on all. Between similar nets, 0.1 more d' goes with one point more TAR."""
         return (self.tar_at_far_1e_3 + self.tar_at_far_1e_4) / 2 + self.d_prime / 10
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Numbers of the crops that are trained on; whose crops are watched, and their numbers."""
+    """Numbers of the crops to train on; the set to validate on, and the numbers of its crops that are used."""
 
     train: NDArray[np.int64]
     watched: Crops
@@ -42,23 +42,23 @@ class Parts:
 
 
 def parts(crops: Crops, recipe: Recipe) -> Parts:
-    """People of `data.validation`, or identities held out of the training set.
+    """Training crops, and for validation the people of `data.validation` or identities held out of the training set.
 
     Raises:
-        DataError: `data.validation` is trained on, too.
+        DataError: `data.validation` is a source as well.
     """
     settings = recipe.data
     if not settings.validation:
         both = split(crops.labels, settings.validation_identities, recipe.run.seed)
         return Parts(both.train, crops, both.validation)
     if settings.validation in [source.path for source in settings.sources]:
-        raise DataError(f"data.validation = {settings.validation}: it is a source as well; people who choose the checkpoint must not be trained on")
+        raise DataError(f"data.validation = {settings.validation}: it is a source as well; name a folder of people who are not trained on")
     watched = Crops(DataSettings((SourceSettings(settings.validation, "folder"),), cache=True))
     return Parts(np.arange(len(crops)), watched, np.arange(len(watched)))
 
 
 def validate(embedder: nn.Module, crops: Crops, numbers: NDArray[np.int64], recipe: Recipe) -> ValidationReport:
-    """Embed the crops of `numbers` without augmentation and compare each with each."""
+    """Embed the crops of `numbers` without augmentation and compare all pairs."""
     was_training = embedder.training
     embedder.eval()
     embeddings, index = embed(embedder, crops, numbers, recipe)

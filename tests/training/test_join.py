@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from device.contract import ClockfaceError
+from tests.refused import refused
 from training import __main__, join, teacher
 from training.config import SourceSettings
 from training.data import reader
@@ -57,7 +57,7 @@ def stacked(source: teacher.NamedCrops) -> np.ndarray:
 
 
 @pytest.mark.usefixtures("embedders")
-def test_the_command_writes_one_file_a_source(tmp_path: Path) -> None:
+def test_the_command_writes_one_file_per_source(tmp_path: Path) -> None:
     sources = f"[{{ kind = 'drawn', path = '5 x 2', teacher = '{tmp_path}/a.npz' }}, {{ kind = 'drawn', path = '3 x 2', teacher = '{tmp_path}/b.npz' }}]"
     command = ["join", "smoke", "--centred", "rows.pt", "--own", "columns.pt", "--set", f"data.sources = {sources}"]
     assert __main__.main(command) == 0
@@ -79,5 +79,5 @@ def test_an_unset_variable_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pyt
 
 def test_a_corrupted_crop_stops_the_join(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(teacher, "embeddings", lambda path, source: np.eye(4)[:, :3])
-    with pytest.raises(ClockfaceError, match="1 crops cannot be read, such as drawn person 1, crop 1"):
+    with refused("teacher", "1 crops", "drawn person 1, crop 1"):
         join.complete(Path("a.pt"), reader(SourceSettings("2 x 2", "drawn")))

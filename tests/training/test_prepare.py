@@ -34,7 +34,7 @@ def test_crops_are_cut_and_drops_are_named(tmp_path: Path) -> None:
     assert {o.photo: o.result for o in outcomes} == {
         "ann/ok.png": "kept",
         "ann/none.png": "no face found",
-        "ann/two.png": "several faces of like size",
+        "ann/two.png": "several faces of similar size",
         "ann/small.png": "eyes closer than 24 px",
         "ann/broken.jpg": "not a readable image",
     }

@@ -14,7 +14,7 @@ from training import teacher
 from training.config import DataSettings, SourceSettings
 from training.data import Crops
 from training.embedding import embed_all, open_model
-from training.synthetic import DrawnReader
+from training.synthetic import SyntheticReader
 
 
 def corner_colour(path: Path, kind: int = TensorProto.UINT8, shape: tuple[object, ...] = ("n", 112, 112, 3)) -> Path:
@@ -36,7 +36,7 @@ def unit(row: np.ndarray) -> np.ndarray:
 
 
 def test_an_onnx_model_embeds_crops(tmp_path: Path) -> None:
-    crops = np.stack([DrawnReader("3 x 2").crop(i) for i in range(6)])
+    crops = np.stack([SyntheticReader("3 x 2").crop(i) for i in range(6)])
     rows, _ = embed_all(open_model(corner_colour(tmp_path / "m.onnx")), crops)
     np.testing.assert_allclose(rows, [unit(crop[:, :56].astype(np.float64).mean((0, 1))) for crop in crops], atol=1e-6)
 
@@ -51,7 +51,7 @@ def test_a_teacher_sees_each_crop_and_its_mirror_image_once(tmp_path: Path, monk
     model = corner_colour(tmp_path / "m.onnx")
     crops = Crops(DataSettings((SourceSettings("3 x 2", "drawn", teacher=str(model)),)))
     assert crops.teacher is not None
-    crop = DrawnReader("3 x 2").crop(4).astype(np.float64)
+    crop = SyntheticReader("3 x 2").crop(4).astype(np.float64)
     expected = unit(unit(crop[:, :56].mean((0, 1))) + unit(crop[:, 56:].mean((0, 1))))
     np.testing.assert_allclose(crops.teacher[4], expected, atol=1e-6)
     (kept,) = (tmp_path / "cache").glob("*.npz")

@@ -177,12 +177,12 @@ def test_validation_on_a_folder_of_other_people(tmp_path: Path) -> None:
 
 
 def test_whoever_chooses_the_checkpoint_is_not_trained_on(tmp_path: Path) -> None:
-    with refused("data", "must not be trained on"):
+    with refused("data", "data.validation = 12 x 6"):
         train(small("data.validation = '12 x 6'"), tmp_path)  # as its source
 
 
-def test_a_recipe_that_minimises_nothing_is_refused(tmp_path: Path) -> None:
-    with refused("clockface", "minimises nothing"):
+def test_a_recipe_without_a_loss_is_refused(tmp_path: Path) -> None:
+    with refused("clockface", "loss.name", "[distill]"):
         train(small("loss.name = ''"), tmp_path)
 
 
