@@ -109,7 +109,7 @@ class QualitySettings:
 
 @dataclass(frozen=True)
 class EmbedderSettings:
-    model: str = written("sface", "name or path", "Embedding model: a family or file listed in device/vision/models.toml, or the path of an .onnx file")
+    model: str = written("clockface-mobile-int8", "name or path", "Embedding model: a family or file listed in device/vision/models.toml, or the path of an .onnx file")
     sha256: str = written("", "SHA-256", "Checksum that pins a model file which is not in the list")
     provider: str = chosen("auto", "auto", "tensorrt", "cuda", "cpu", help="What computes the embeddings; auto takes the fastest that is there")
     threads: int = ranged(0, 0, 64, "threads", "Processor threads for the embeddings; 0 takes as many as there are cores, at most 4")
@@ -118,15 +118,15 @@ class EmbedderSettings:
 @dataclass(frozen=True)
 class DecisionSettings:
     fpir: float = ranged(
-        0.01, 0.00001, 0.5, "share", "Target false-positive identification rate: share of strangers' searches that may name an enrolled person"
+        0.001, 0.00001, 0.5, "share", "Target false-positive identification rate: share of strangers' visits that may be recorded as somebody"
     )
-    agree: int = ranged(3, 1, 20, "crops", "Number of crops that must name the same person")
-    window: int = ranged(6, 1, 50, "crops", "Number of the latest crops of a track that count")
-    at_least_templates: int = ranged(100, 1, 50000, "templates", "A gallery smaller than this takes the threshold for this many templates")
-    min_lead: float = ranged(0.05, 0.0, 1.0, "cosine", "Smallest lead of the best person's score over the best score of anybody else")
-    clear_miss: float = ranged(0.15, 0.0, 2.0, "cosine", "As many crops as agree asks for, all of them this far below the threshold, make a person unknown")
-    interval_ms: int = ranged(90, 0, 5000, "ms", "The best crop of each interval of this length is compared with the gallery")
-    recheck_ms: int = ranged(1000, 0, 60000, "ms", "The same interval once a track is known or unknown")
+    agree: int = ranged(2, 1, 20, "pictures", "Fewest pictures of a visit that somebody is recognised by")
+    window: int = ranged(6, 1, 50, "pictures", "A visit of so many pictures whose mean is below the threshold is unknown")
+    at_least_templates: int = ranged(200, 1, 50000, "people", "A gallery smaller than this takes the threshold for this many people")
+    min_lead: float = ranged(0.05, 0.0, 1.0, "cosine", "Smallest lead of the best person's score over that of anybody else; look-alikes need twice as much")
+    clear_miss: float = ranged(0.15, 0.0, 2.0, "cosine", "As many pictures as agree asks for whose mean is this far below the threshold are enough for unknown")
+    interval_ms: int = ranged(90, 0, 5000, "ms", "The best crop of each interval of this length is added to the visit")
+    recheck_ms: int = ranged(1000, 0, 60000, "ms", "The same interval once somebody is known or unknown")
 
     def __post_init__(self) -> None:
         if self.agree > self.window:

@@ -22,7 +22,8 @@ CANONICAL_LANDMARKS: NDArray[np.float32] = np.array(  # (5, 2) px: x, y in a 112
     dtype=np.float32,
 )
 
-CARD_KEY = "clockface.card"  # the one key in the ONNX file's metadata_props
+CARD_KEY = "clockface.card"  # key of the card in the ONNX file's metadata_props
+COHORT_KEY = "clockface.cohort"  # key of the cohort beside it, see `device.vision.cohort`
 CARD_SCHEMA = 1
 
 
@@ -103,14 +104,31 @@ class OperatingPoint:
     """The threshold for one gallery size and target false-positive identification rate (FPIR)."""
 
     gallery_size: int  # people
-    fpir: float  # target, 0..1 per search
-    threshold: float | None  # cosine score; None if the data are insufficient
+    fpir: float  # target, 0..1 per visit; in a card without `visits`, per search with a single picture
+    threshold: float | None  # score; None if the data are insufficient
     low: float | None  # 95 % interval of the threshold
     high: float | None
     method: str  # "measured", "extrapolated" or "insufficient data"
     data: str  # the data it was set on
     fpir_low: float | None = None  # 95 % interval of the FPIR that this threshold really has
     fpir_high: float | None = None
+
+
+@dataclass(frozen=True)
+class VisitPoints:
+    """What a visit asks for besides the threshold of its operating point, see docs/decisions/0005-a-visit-decides.md."""
+
+    early: tuple[float, ...]  # what a visit of 1, 2, ... pictures must exceed the threshold by; 0 from the next one on
+    changed: float  # score of two pictures below which they show different people
+    data: str  # the data it was set on
+
+    def margin(self, pictures: float) -> float:
+        """The part of `early` in force after so many pictures; where near-duplicates count as less than one, between two entries."""
+        steps = (*self.early, 0.0)
+        position = min(max(pictures - 1.0, 0.0), len(steps) - 1.0)
+        before = int(position)
+        after = min(before + 1, len(steps) - 1)
+        return steps[before] + (position - before) * (steps[after] - steps[before])
 
 
 @dataclass(frozen=True)
@@ -131,6 +149,7 @@ class ModelCard:
     accuracy: tuple[dict[str, Any], ...]  # measured figures, each with its data
     latency: tuple[dict[str, Any], ...]  # measured figures, each with host, threads, runtime version
     operating_points: tuple[OperatingPoint, ...]
+    visits: VisitPoints | None = None  # None: the operating points are those of single pictures
 
     def __post_init__(self) -> None:
         expected = {
@@ -157,7 +176,10 @@ class ModelCard:
             points = tuple(OperatingPoint(**point) for point in data.pop("operating_points"))
             for key in ("accuracy", "latency"):
                 data[key] = tuple(data[key])
-            card = cls(**data, operating_points=points)
+            visits = data.pop("visits", None)
+            if visits is not None:
+                visits = VisitPoints(tuple(visits.pop("early")), **visits)
+            card = cls(**data, operating_points=points, visits=visits)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ContractError(f"model card: not readable ({error}); export the model again", code="contract.card") from error
         return card
@@ -187,3 +209,15 @@ class ModelCard:
                 code="contract.threshold",
             )
         return point
+
+    def loosest_threshold(self, fpir: float = 0.01) -> float:
+        """The threshold for the smallest gallery at this FPIR, or where it has none, the lowest of all.
+
+        Raises:
+            ContractError: the card has no threshold at all.
+        """
+        points = [point for point in self.operating_points if point.threshold is not None]
+        if not points:
+            raise ContractError(f"model card of {self.name!r} has no thresholds; run `python -m export calibrate`", code="contract.threshold")
+        wanted = [point for point in points if abs(point.fpir - fpir) < 1e-12] or points
+        return min(point.threshold for point in wanted if point.threshold is not None)

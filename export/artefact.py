@@ -8,13 +8,14 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from device.contract import CARD_KEY, CARD_SCHEMA, COLOUR_ORDER, CROP_SIZE, LANDMARK_SET, ClockfaceError, ModelCard
+from device.contract import CARD_KEY, CARD_SCHEMA, COHORT_KEY, COLOUR_ORDER, CROP_SIZE, LANDMARK_SET, ClockfaceError, ModelCard
+from device.vision.cohort import Cohort
 
 
 class ArtefactError(ClockfaceError):
@@ -72,8 +73,9 @@ def card_of(model: onnx.ModelProto, path: Path) -> ModelCard:
 
 
 def set_card(model: onnx.ModelProto, card: ModelCard) -> None:
-    """Put the card into the model, replacing any earlier one."""
-    kept = {entry.key: entry.value for entry in model.metadata_props if entry.key != CARD_KEY}
+    """Put the card into the model, replacing any earlier one; a card without visits has no cohort beside it."""
+    dropped = {CARD_KEY} if card.visits is not None else {CARD_KEY, COHORT_KEY}
+    kept = {entry.key: entry.value for entry in model.metadata_props if entry.key not in dropped}
     del model.metadata_props[:]
     helper.set_model_props(model, {**kept, CARD_KEY: card.to_json()})
 
@@ -88,14 +90,26 @@ def write(model: onnx.ModelProto, target: Path, check: Callable[[Path], None]) -
         os.replace(part, target)
 
 
-def write_card(path: Path, card: ModelCard) -> None:
+def set_cohort(model: onnx.ModelProto, cohort: Cohort | None) -> None:
+    """Put the cohort into the model, replacing any earlier one."""
+    kept = {entry.key: entry.value for entry in model.metadata_props if entry.key != COHORT_KEY}
+    del model.metadata_props[:]
+    helper.set_model_props(model, kept if cohort is None else {**kept, COHORT_KEY: cohort.to_text()})
+
+
+def write_card(path: Path, card: ModelCard, cohort: Cohort | None | Literal["kept"] = "kept") -> None:
     """Replace the card of a model file; weights and graph stay as they are.
+
+    Args:
+        cohort: the one that the card's thresholds need; None where they need none.
 
     Raises:
         ArtefactError: the card read back from the new file differs; the old file stays unchanged.
     """
     model = read(path)
     set_card(model, card)
+    if cohort != "kept":
+        set_cohort(model, cohort)
 
     def check(part: Path) -> None:
         if card_of(onnx.load(part), part) != ModelCard.from_json(card.to_json()):

@@ -1,6 +1,7 @@
 """`python -m export calibrate MODEL...`: thresholds from non-mated scores, written into each model's card.
 
-    python -m export calibrate own.onnx own-int8.onnx --folder crops --rec unlabelled.rec --other sface.onnx
+    python -m export calibrate own.onnx own-int8.onnx --visits labelled.rec --cohort faces.rec    a visit against mean templates, with a cohort
+    python -m export calibrate own.onnx --folder crops --rec unlabelled.rec --other sface.onnx    single pictures, where nobody has labels
 
 A search of a gallery of N people compares with all of them, so FPIR = 1 - (1 - FMR)^N. The threshold for (N, FPIR) is the score that a share FMR of
 all non-mated comparisons exceeds. If fewer than ten comparisons lie above it, it is extrapolated by a fitted tail, within limits, and the card says
@@ -21,16 +22,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from device.contract import ClockfaceError, OperatingPoint
+from device.contract import ClockfaceError, OperatingPoint, VisitPoints
+from device.vision.cohort import Cohort
 from device.vision.embedder import Embedder
 from export import artefact, crops, tail
 from export.crops import CropSet, Embeddings
+from export.visits import Visits, choose_cohort, from_records, highest_look, points
 
-SIZES = (10, 50, 100, 500, 1_000, 5_000, 10_000, 50_000)  # people
+SIZES = (10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000)  # people
 FPIRS = (0.1, 0.01, 0.001)
 FEWEST = 10  # non-mated comparisons that must lie above a measured threshold
 FITTED = 1_000  # comparisons that the tail is fitted to
-FARTHEST = 100.0  # how many times beyond FEWEST the fitted tail may extrapolate
+FARTHEST = 200.0  # how many times beyond FEWEST the fitted tail may extrapolate
 ROUNDS = 200  # of the bootstrap over people
 SAME_BY_OTHER = 0.6  # cosine of another model above which two crops count as one person, in sets that no teacher has checked
 LEVEL = 0.95  # confidence level of all intervals
@@ -68,18 +71,21 @@ def identification_rate(size: int, fmr: float) -> float:
 
 
 class NonMated:
-    """The highest scores of all comparisons between different people, in order, and bootstrap draws of the people.
+    """The highest of all non-mated scores, in order, and bootstrap draws of the people.
 
     Args:
-        embeddings: (P, D) unit length, one per person.
+        scores: (M,) of all comparisons between different people.
+        first: (M,) person on one side.
+        second: (M,) person on the other side.
+        people: how many there are.
         largest_rate: the highest FMR for which a threshold will be set.
     """
 
-    def __init__(self, embeddings: Embeddings, largest_rate: float, seed: int = 0) -> None:
-        people = len(embeddings)
-        self.total = people * (people - 1) // 2
-        first, second = (index.astype(np.int32) for index in np.triu_indices(people, 1))
-        scores = (embeddings @ embeddings.T)[first, second]  # (P (P - 1) / 2,)
+    def __init__(
+        self, scores: NDArray[np.float32], first: NDArray[np.int32], second: NDArray[np.int32], people: int, largest_rate: float, seed: int = 0
+    ) -> None:
+        self.total = len(scores)
+        self._share = self.total / (people * (people - 1))  # of all ordered pairs
         self.mean, self.deviation = float(scores.mean()), float(scores.std())
         keep = min(len(scores), max(2, FITTED + 1, int(np.ceil(3 * largest_rate * len(scores)))))  # only the upper tail is needed
         top = np.argpartition(scores, -keep)[-keep:]
@@ -89,6 +95,18 @@ class NonMated:
         random = np.random.default_rng(seed)
         self._draws = [np.bincount(random.integers(0, people, people), minlength=people).astype(np.float64) for _ in range(ROUNDS)]
         self._start = float(self.scores[min(FITTED, keep - 1)])
+
+    @classmethod
+    def of_people(cls, embeddings: Embeddings, largest_rate: float, seed: int = 0) -> NonMated:
+        """Single pictures, (P, D) unit length, one per person, each compared with every other once."""
+        first, second = (index.astype(np.int32) for index in np.triu_indices(len(embeddings), 1))
+        return cls((embeddings @ embeddings.T)[first, second], first, second, len(embeddings), largest_rate, seed)
+
+    @classmethod
+    def of_visits(cls, visits: Visits, cohort: Cohort | None, found: VisitPoints, largest_rate: float) -> NonMated:
+        """The visit of each person against everybody else's templates."""
+        first, second = (index.astype(np.int32) for index in np.nonzero(~visits.alike))
+        return cls(highest_look(visits, cohort, found)[first, second], first, second, len(visits.alike), largest_rate)
 
     def thresholds(self, rates: Sequence[float]) -> list[Threshold]:
         """One threshold for each FMR."""
@@ -123,7 +141,7 @@ class NonMated:
 
     def _weights(self, people: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
         """How often each comparison occurs in a draw, and how many comparisons between different people the draw has."""
-        return people[self._first] * people[self._second], float((people.sum() ** 2 - (people**2).sum()) / 2)
+        return people[self._first] * people[self._second], self._share * float(people.sum() ** 2 - (people**2).sum())
 
     def _quantiles(self, weights: NDArray[np.float64], total: float, rates: NDArray[np.float64]) -> NDArray[np.float64]:
         places = np.searchsorted(np.cumsum(weights), rates * total, side="right")
@@ -204,6 +222,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--other", type=Path, help="another model (.onnx) that finds people shown twice in a set; the second crop is left out")
     parser.add_argument("--same", type=float, default=SAME_BY_OTHER, help="score of --other above which two crops show one person")
     parser.add_argument("--note", default="", help="remark on the data for the card, such as that the model was trained on some of it")
+    parser.add_argument("--visits", type=Path, metavar="REC", help="InsightFace .rec file with labels: thresholds are set on visits of these people")
+    parser.add_argument("--visits-teacher", type=Path, help="another model's embeddings of --visits (.npz), to leave out pairs of labels that show one person")
+    parser.add_argument("--cohort", type=Path, metavar="REC", help="different people with a table (.tsv: key, race) beside them; some go into the model file")
     parser.add_argument("--fpir", type=float, nargs="+", default=list(FPIRS))
     crops.add_arguments(parser)
 
@@ -212,6 +233,12 @@ def run(args: argparse.Namespace) -> int:
     if not all(0 < fpir < 1 for fpir in args.fpir):
         raise CalibrateError(f"--fpir {args.fpir}: expected rates between 0 and 1")
     embedders = [Embedder(model, "cpu") for model in args.models]  # an unusable model is refused before the work begins
+    if args.visits is not None:
+        for model, embedder in zip(args.models, embedders, strict=True):
+            calibrate_visits(model, embedder, args)
+        return 0
+    if args.cohort is not None:
+        raise CalibrateError("--cohort needs --visits: what a cohort costs is measured on visits")
     sets = crops.from_arguments(args)
     if args.other is not None:
         sets = [without_repeated(chosen, args.other, args.same) for chosen in sets]
@@ -227,14 +254,36 @@ def calibrate(model: Path, embedder: Embedder, sets: Sequence[CropSet], fpirs: S
     names = " and ".join(f"{len(chosen.crops)} of {chosen.name}" for chosen in sets)
     data = f"{len(everybody)} people ({names}), one aligned crop each, {len(everybody) * (len(everybody) - 1) // 2} non-mated comparisons"
     data += f"; {note}" if note else ""
-    non_mated = NonMated(everybody, false_match_rate(min(SIZES), max(fpirs)))
-    points = operating_points(non_mated, fpirs, data)
+    non_mated = NonMated.of_people(everybody, false_match_rate(min(SIZES), max(fpirs)))
+    single = operating_points(non_mated, fpirs, data)
     card = embedder.card
     kept = tuple(entry for entry in card.accuracy if entry.get("measure") != "non_mated")
     entry = statistics(non_mated, len(everybody), data)
-    artefact.write_card(model, dataclasses.replace(card, operating_points=tuple(points), accuracy=(*kept, entry)))
+    artefact.write_card(model, dataclasses.replace(card, operating_points=tuple(single), accuracy=(*kept, entry), visits=None))
     print(f"{model}: {data}")
-    print("\n".join([*compared(sets, rows), *map(as_text, points)]))
+    print("\n".join([*compared(sets, rows), *map(as_text, single)]))
+
+
+def calibrate_visits(model: Path, embedder: Embedder, args: argparse.Namespace) -> None:
+    """Set thresholds, early margins and the cohort of one model and write them into its file."""
+    visits = from_records(args.visits, embedder.embed, args.visits_teacher)
+    cohort, entries = None, []
+    if args.cohort is not None:
+        chosen, tried = choose_cohort(args.cohort, embedder.embed, visits)
+        cohort, entries = chosen.cohort, [{"measure": "cohort", "chosen": one is chosen, **one.entry()} for one in tried]
+    found = points(visits, cohort)
+    data = f"{visits.data}; scores {'normalised with ' + cohort.data if cohort else 'plain cosines'}{'; ' + args.note if args.note else ''}"
+    non_mated = NonMated.of_visits(visits, cohort, found, false_match_rate(min(SIZES), max(args.fpir)))
+    operating = operating_points(non_mated, args.fpir, data)
+    kept = [entry for entry in embedder.card.accuracy if entry.get("measure") not in ("non_mated", "cohort")]
+    accuracy = (*kept, *entries, statistics(non_mated, len(visits.alike), data))
+    artefact.write_card(model, dataclasses.replace(embedder.card, operating_points=tuple(operating), accuracy=accuracy, visits=found), cohort)
+    print(f"{model}: {data}")
+    for entry in entries:
+        words = f"cohort, {entry['highest']} highest, spread {entry['spread']:g}" if entry["highest"] else "no cohort"
+        print(f"  {words:<34} worst group {entry['worst_group']:.2f} times the mean, {100 * entry['missed']:.2f} % of visits missed{' *' * entry['chosen']}")
+    print(f"early margins {found.early}, another face below {found.changed}")
+    print("\n".join(map(as_text, operating)))
 
 
 def as_text(point: OperatingPoint) -> str:

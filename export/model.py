@@ -54,6 +54,9 @@ def steps(recipe: ModelRecipe, weights: Path, work: Path, pages: Path) -> list[S
     records = ("--rec", data.rec, "--people", str(data.people), *(("--teacher", data.teacher) if data.teacher else ())) if data.rec else ()
     other = ("--other", data.other) if data.other else ()
     note = ("--note", data.note) if data.note else ()
+    teacher = ("--visits-teacher", data.visits_teacher) if data.visits_teacher else ()
+    cohort = ("--cohort", data.cohort) if data.cohort else ()
+    people = ("--visits", data.visits, *teacher, *cohort) if data.visits else (*folders, *records, *other)
     ranges = folders or ("--rec", data.rec, "--people", "500")
 
     def int8(goal: float, source: str = base) -> tuple[tuple[str, ...], ...]:
@@ -73,7 +76,7 @@ def steps(recipe: ModelRecipe, weights: Path, work: Path, pages: Path) -> list[S
         Step("build", (("build", str(weights), "--out", base, *about),)),
         Step("verify", (("verify", base, "--reference", str(weights), *gate),)),
         Step("int8", int8(GOALS[0]), (*trained_on, *(int8(goal) for goal in GOALS[1:]))),
-        Step("calibrate", (("calibrate", base, small, *folders, *records, *other, *note),)),
+        Step("calibrate", (("calibrate", base, small, *people, *note),)),
         *searched,
         Step("latency", (("latency", base, small, "--threads", *map(str, sorted({1, os.cpu_count() or 1})), "--write"),)),
         Step("card", tuple(("card", model, "--html", str(pages / f"{Path(model).stem}.html")) for model in (base, small))),

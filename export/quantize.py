@@ -223,7 +223,7 @@ def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
 def quantized_card(model: onnx.ModelProto, card: ModelCard, precision: str) -> ModelCard:
     """The float model's card for the quantized file: with a new id, and without measurements."""
     named = dataclasses.replace(card, model_id=artefact.model_id(model), name=f"{card.name}-{precision}", precision=precision)
-    return dataclasses.replace(named, accuracy=(), latency=(), operating_points=())
+    return dataclasses.replace(named, accuracy=(), latency=(), operating_points=(), visits=None)
 
 
 def write_like(source: Path, model: onnx.ModelProto, precision: str, out: Path) -> None:

@@ -29,6 +29,9 @@ class CropsTable:
     people: int = 4000  # crops drawn from `rec`
     teacher: str = ""  # another model's embeddings of the records (.npz)
     other: str = ""  # another model (.onnx) that finds people shown twice
+    visits: str = ""  # RecordIO with labels: thresholds are set on visits of these people instead of single pictures
+    visits_teacher: str = ""  # another model's embeddings of them (.npz)
+    cohort: str = ""  # RecordIO of different people with a table; some go into the model file
     note: str = ""  # remark for the card, such as that the model was trained on some of them
 
 

@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
         else:
             samples = [_sampled(recogniser, path, path.name) for path in args.images]
             sources = [path.name for path in args.images]
-        person = enrol(store, recogniser, args.name, args.code, samples, sources, consent)
+        person = enrol(store, recogniser, args.name, args.code, samples, sources, consent, _note)
     _say(person, len(samples), args.json)
     _say_consent(consent)
     return 0
@@ -83,7 +83,7 @@ def _enrol_folder(store: Store, recogniser: Recogniser, folder: Path, consent: C
     for name, paths in track(people, "enrolling", console=Console(stderr=True)):
         try:
             samples = [_sampled(recogniser, path, f"{name}/{path.name}") for path in paths]
-            enrol(store, recogniser, name, None, samples, [path.name for path in paths], consent)
+            enrol(store, recogniser, name, None, samples, [path.name for path in paths], consent, _note)
         except ClockfaceError as error:
             refused += 1
             print(f"refused: {error}", file=sys.stderr)
@@ -98,6 +98,10 @@ def _sampled(recogniser: Recogniser, path: Path, name: str) -> Sample:
     if sample.picture_turn:
         print(f"{name}: {turned_words(sample.picture_turn)}", file=sys.stderr)
     return sample
+
+
+def _note(line: str) -> None:
+    print(f"note: {line}", file=sys.stderr)
 
 
 def _wording(settings: config.Settings) -> Wording:

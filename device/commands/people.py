@@ -11,14 +11,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from device import config
 from device.commands.database import open_store
 from device.commands.options import add_config, add_database, add_json
+from device.contract import ClockfaceError
+from device.storage import settings as stored_settings
 from device.storage.store import Person, Store, StoreError
 from device.system.clock import iso_utc
 
 ACTIONS = {  # name -> one line
     "list": "list everybody",
-    "show": "show one person",
+    "show": "show one person, and who of the others looks most like them",
     "rename": "give a person another name",
     "deactivate": "recognise and record a person no longer; everything is kept",
     "activate": "recognise and record a person again",
@@ -52,7 +55,10 @@ def run(args: argparse.Namespace) -> int:
             print("nothing was erased")
             return 1
         changed = _act(store, person, args)
-        _print_one(_described(store, changed, store.template_counts_by_person()), args.json)
+        row = _described(store, changed, store.template_counts_by_person())
+        if args.action == "show":
+            row["nearest"] = _nearest(store, changed, args) if row["templates"] else None
+        _print_one(row, args.json)
     return 0
 
 
@@ -85,6 +91,20 @@ def _described(store: Store, person: Person, counts: dict[int, dict[str, int]]) 
     }
 
 
+def _nearest(store: Store, person: Person, args: argparse.Namespace) -> dict[str, Any] | None:
+    """Whoever is most alike among all others who are recognised; None if nobody is, or if there is no model to compare with."""
+    try:
+        from device.terminal.enrolled import gallery_of  # here, because no other action needs the model
+        from device.vision.recogniser import Recogniser
+
+        recogniser = Recogniser(config.load(args.config, stored_settings.read(store)))
+        match = gallery_of(store, recogniser).nearest(person.id)
+    except (ClockfaceError, OSError, ImportError) as error:
+        print(f"note: nobody is compared with {person.name}: {' '.join(str(error).split())}", file=sys.stderr)
+        return None
+    return None if match is None else {"person_id": match.person_id, "name": store.person(match.person_id).name, "score": round(match.score, 4)}
+
+
 def _print_list(rows: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         print(json.dumps(rows, ensure_ascii=False, indent=1))
@@ -103,6 +123,9 @@ def _print_one(row: dict[str, Any], as_json: bool) -> None:
         return
     for label, cell in zip(("id", "name", "code", "state", "templates", "last punch"), _cells(row), strict=True):
         print(f"{label:11}{cell}")
+    if "nearest" in row:
+        near = row["nearest"]
+        print(f"{'nearest':11}{near['name']} (id {near['person_id']}, score {near['score']:.2f})" if near else "nearest")
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

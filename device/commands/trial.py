@@ -1,4 +1,7 @@
-"""Measure how often the whole device is right: FNIR and FPIR on folders of photos, at the threshold in force."""
+"""Measure how often the whole device is right: FNIR and FPIR on folders of photos and clips, at the threshold in force.
+
+With --visit K, visits of K photos, and clips, are decided as at the terminal, beside single photos and the vote of three pictures.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from device.commands.options import add_config, add_json
 from device.contract import ModelCard
 from device.vision.evaluation import Rate, Trial, run_trial
 from device.vision.recogniser import Recogniser
+from device.vision.visit_trial import Share, VisitTrial, run_visits
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,19 +27,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strangers", type=Path, metavar="DIR", required=True, help="photos of people who are not in FOLDER")
     parser.add_argument("--model", action="append", default=[], metavar="NAME", help="instead of the setting; several models are compared")
     parser.add_argument("--gallery", type=int, default=0, metavar="N", help="fill the gallery up to N people with strangers, who are then not searched")
+    parser.add_argument("--visit", type=int, metavar="K", help="visits of K photos instead of single photos; each clip in FOLDER is a visit as well")
+    parser.add_argument("--templates", type=int, default=3, metavar="T", help="templates per person, with --visit (default: 3)")
+    parser.add_argument("--fpir", type=float, metavar="P", help="target FPIR instead of the setting")
     add_config(parser)
     add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     settings = config.load(args.config)
+    if args.fpir is not None:
+        settings = dataclasses.replace(settings, decision=dataclasses.replace(settings.decision, fpir=args.fpir))
     for model in args.model or [settings.embedder.model]:
         sha256 = settings.embedder.sha256 if model == settings.embedder.model else ""
         chosen = dataclasses.replace(settings, embedder=dataclasses.replace(settings.embedder, model=model, sha256=sha256))
         recogniser = Recogniser(chosen)
-        trial = run_trial(recogniser, args.enrolled, args.strangers, _progress, args.gallery)
-        print(_json(recogniser.embedder.card, trial) if args.json else _text(recogniser.embedder.card, trial, chosen.decision.fpir))
+        card = recogniser.embedder.card
+        if args.visit is None:
+            trial = run_trial(recogniser, args.enrolled, args.strangers, _progress, args.gallery)
+            print(_json(card, trial) if args.json else _text(card, trial, chosen.decision.fpir))
+            continue
+        visits = run_visits(recogniser, args.enrolled, args.strangers, args.visit, args.templates, _progress)
+        print(json.dumps({"model": card.name, "model_id": card.model_id, **visits.as_dict()}) if args.json else _visits_text(card, visits))
     return 0
+
+
+def _visits_text(card: ModelCard, found: VisitTrial) -> str:
+    lines = [
+        f"{card.name} {card.model_id[:12]}: {found.people} people, {found.templates} templates each, visits of {found.crops} pictures, "
+        f"FPIR {found.fpir_target:g} wanted per visit",
+        f"{'':22}{'threshold':>10}  {'FNIR':<28}{'FPIR':<28}{'FNIR at equal FPIR':<28}time to decision",
+    ]
+    names = {"visit": "mean of the visit", "votes": "three pictures agree", "single": "one picture"}
+    for name, way in found.rules.items():
+        seconds = "" if way.seconds_to_decision is None else f"{way.seconds_to_decision:.2f} s"
+        rates = "".join(f"{_share(rate):<28}" for rate in (way.fnir, way.fpir, way.equal_fnir))
+        lines.append(f"{names[name]:22}{way.threshold:>10.4f}  {rates}{seconds}")
+    return "\n".join([*lines, f"{found.rules['visit'].fnir.n} visits of enrolled people, {found.rules['visit'].fpir.n} of others"])
+
+
+def _share(share: Share) -> str:
+    return f"{100 * share.value:.2f} % ({100 * share.low:.2f} to {100 * share.high:.2f})"
 
 
 def _json(card: ModelCard, trial: Trial) -> str:

@@ -51,7 +51,7 @@ def examine(settings: Settings, database: Path, source: str | None, skip: Collec
     Raises:
         ClockfaceError: `skip` names a check that does not exist.
     """
-    embedder_checks = EmbedderChecks(settings, lambda: load_embedder(settings), lambda: count_templates(database))
+    embedder_checks = EmbedderChecks(settings, lambda: load_embedder(settings), lambda: count_people(database))
     checks: dict[str, Check] = {
         "camera": lambda: check_camera(source, settings.camera, settings.detector),
         "models": lambda: check_models(Catalogue.load()),
@@ -134,10 +134,10 @@ def load_embedder(settings: Settings) -> Any:
 class EmbedderChecks:
     """The checks of artefact, card and provider; they load the model once."""
 
-    def __init__(self, settings: Settings, load: Callable[[], Any], templates: Callable[[], int]) -> None:
+    def __init__(self, settings: Settings, load: Callable[[], Any], people: Callable[[], int]) -> None:
         self._settings = settings
         self._load = load
-        self._templates = templates
+        self._people = people
         self._opened: Any = None
 
     def _loaded(self) -> Any:
@@ -149,12 +149,12 @@ class EmbedderChecks:
         return Finding("artefact", "ok", self._loaded().words)
 
     def check_card(self) -> Finding:
-        """Whether the card has a threshold for the templates in the gallery."""
+        """Whether the card has a threshold for the people in the gallery."""
         card = self._loaded().embedder.card
-        templates = max(self._settings.decision.at_least_templates, self._templates())
-        point = card.operating_point(templates, self._settings.decision.fpir)
+        people = max(self._settings.decision.at_least_templates, self._people())
+        point = card.operating_point(people, self._settings.decision.fpir)
         words = f"{card.name} {card.embedding_size}-D {card.precision} {card.model_id[:12]}, threshold {point.threshold:.3f}"
-        return Finding("card", "ok", f"{words} for up to {point.gallery_size} templates at FPIR {point.fpir:g} ({point.method})")
+        return Finding("card", "ok", f"{words} for up to {point.gallery_size} people at FPIR {point.fpir:g} ({point.method})")
 
     def check_provider(self) -> Finding:
         """Which provider the embedder runs on, and why not a faster one."""
@@ -260,10 +260,10 @@ def _problem(target: TargetHealth, configured: set[str], now: float) -> str:
     return "; ".join(problems)
 
 
-def count_templates(database: Path) -> int:
-    """Number of templates of active people; 0 if the database is missing or cannot be read, which its own check reports."""
+def count_people(database: Path) -> int:
+    """Number of active people with templates; 0 if the database is missing or cannot be read, which its own check reports."""
     try:
         with closing(read_only(database)) as connection:
-            return int(connection.execute("SELECT count(*) FROM templates JOIN people ON people.id = person_id WHERE active").fetchone()[0])
+            return int(connection.execute("SELECT count(DISTINCT person_id) FROM templates JOIN people ON people.id = person_id WHERE active").fetchone()[0])
     except sqlite3.Error:
         return 0

@@ -160,7 +160,7 @@ def enrol_one(store: Store, recogniser: Recogniser, name: str, code: str, photos
     embeddings, sources = recogniser.embed(list(samples.values())), list(samples)
     gallery = gallery_of(store, recogniser)
     check_new(store, gallery, embeddings, recogniser.threshold(len(gallery)), sources)
-    check_same(embeddings, recogniser.threshold(1), sources)
+    check_same(embeddings, recogniser.same_person(), sources)
     drafts = template_drafts(recogniser.embedder.card.model_id, embeddings, list(samples.values()), sources)
     if known is None:
         person = store.add_person_with_templates(name, code or None, drafts, consent)

@@ -17,9 +17,10 @@ from device.storage.consents import ConsentDraft
 from device.terminal.guided_capture import SECONDS_A_VIEW, GuidedCapture, Progress
 from device.terminal.pipeline import Scene
 from device.vision.camera.source import Frame
-from device.vision.decision import Decision, Outcome
+from device.vision.decision import Outcome
 from device.vision.gallery import Gallery
 from device.vision.recogniser import Recogniser, Sample
+from device.vision.visit import Visit
 
 FORGOTTEN_SECONDS = 20.0  # without a poll of the page the operator has left, and recognition resumes
 
@@ -103,12 +104,12 @@ class Booth:
                 self._capture = None
             return progress
 
-    def begin_trial(self, gallery: Gallery, threshold: float) -> None:
+    def begin_trial(self, gallery: Gallery) -> None:
         """Start a test recognition, which records nothing."""
         with self._lock:
             assert self.recogniser is not None
             self._looked_at = self._monotonic()
-            self._capture, self._trial = None, _Trial(self.recogniser, gallery, threshold)
+            self._capture, self._trial = None, _Trial(self.recogniser, gallery)
 
     def trial(self) -> Outcome | None:
         with self._lock:
@@ -122,21 +123,22 @@ class Booth:
 
 
 class _Trial:
-    """Votes over the largest face in view, as the pipeline counts them."""
+    """A visit of the largest face in view, as the pipeline decides it."""
 
-    def __init__(self, recogniser: Recogniser, gallery: Gallery, threshold: float) -> None:
-        self._recogniser, self._gallery, self._threshold = recogniser, gallery, threshold
-        self._settings = recogniser.settings.decision
-        self._decision = Decision(self._settings)
+    def __init__(self, recogniser: Recogniser, gallery: Gallery) -> None:
+        self._recogniser, self._gallery, self._bar = recogniser, gallery, recogniser.bar(len(gallery))
+        self._visit = Visit(recogniser.settings.decision)
         self._next = float("-inf")
-        self.outcome = self._decision.outcome()
+
+    @property
+    def outcome(self) -> Outcome:
+        return self._visit.outcome
 
     def add(self, frame: Frame) -> None:
         if frame.time < self._next or self.outcome.state == "known":
             return
-        self._next = frame.time + self._settings.interval_ms / 1000
+        self._next = frame.time + self._recogniser.settings.decision.interval_ms / 1000
         faces = self._recogniser.detector.detect(frame.image)
         sample = self._recogniser.sample(frame.image, faces[0]) if faces else None
         if sample is not None and sample.quality.acceptable:
-            match = self._gallery.search(self._recogniser.embed([sample])[0])
-            self.outcome = self._decision.add(match, self._threshold)
+            self._visit.look(self._recogniser.embed([sample])[0], sample.quality.score, frame.time, self._gallery.search, self._bar)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -14,8 +14,8 @@ from device.storage.records import Person, TemplateDraft
 from device.storage.store import Store
 from device.terminal.enrolled import gallery_of
 from device.vision.camera.source import Frame
-from device.vision.decision import judge
-from device.vision.gallery import Gallery
+from device.vision.decision import judge, look_alikes
+from device.vision.gallery import Gallery, Match
 from device.vision.quality import GUIDANCE, NOT_UPRIGHT
 from device.vision.recogniser import Recogniser, Sample
 from device.vision.tracker import Tracker
@@ -100,8 +100,9 @@ def enrol(
     samples: Sequence[Sample],
     sources: Sequence[str],
     consent: ConsentDraft | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Person:
-    """Store a person with one template per sample, all or nothing.
+    """Store a person with one template per sample, all or nothing; `say` is told of somebody enrolled who looks much like them.
 
     Raises:
         EnrolmentError: the face already belongs to somebody else, or the pictures show different people.
@@ -111,7 +112,10 @@ def enrol(
     gallery = gallery_of(store, recogniser)
     threshold = recogniser.threshold(len(gallery))
     check_new(store, gallery, embeddings, threshold, sources)
-    check_same(embeddings, recogniser.threshold(1), sources)
+    check_same(embeddings, recogniser.same_person(), sources)
+    if (near := look_alike(gallery, embeddings, threshold)) is not None:
+        other = store.person(near.person_id)
+        say(f"{name} looks much like {other.name} (id {other.id}, score {near.score:.2f}, threshold {threshold:.2f}); each needs a larger lead over the other")
     model_id = recogniser.embedder.card.model_id
     return store.add_person_with_templates(name, code, template_drafts(model_id, embeddings, samples, sources), consent)
 
@@ -125,8 +129,8 @@ def template_drafts(model_id: str, embeddings: NDArray[np.float32], samples: Seq
 
 
 def check_new(store: Store, gallery: Gallery, embeddings: NDArray[np.float32], threshold: float, sources: Sequence[str]) -> None:
-    """Refuse a face that is already in the gallery."""
-    for embedding, source in zip(embeddings, sources, strict=True):
+    """Refuse a face that is already in the gallery, by one picture or by all of them together."""
+    for embedding, source in zip([*embeddings, mean_template(embeddings)], [*sources, "all pictures together"], strict=True):
         outcome = judge(gallery.search(embedding), threshold, 0.0)
         if outcome.person_id is not None:
             other = store.person(outcome.person_id)
@@ -135,6 +139,18 @@ def check_new(store: Store, gallery: Gallery, embeddings: NDArray[np.float32], t
                 f"erase that person first if the enrolment was wrong",
                 code="enrolment.known_face",
             )
+
+
+def mean_template(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N, D) -> (D,): what the gallery compares a person by."""
+    total = embeddings.sum(axis=0)
+    return np.asarray(total / max(float(np.linalg.norm(total)), 1e-6), np.float32)
+
+
+def look_alike(gallery: Gallery, embeddings: NDArray[np.float32], threshold: float) -> Match | None:
+    """The enrolled person who is nearly as alike as the threshold of a visit asks for; None if nobody is."""
+    match = gallery.search(mean_template(embeddings))
+    return match if match is not None and look_alikes(match.score, threshold) else None
 
 
 def check_same(embeddings: NDArray[np.float32], threshold: float, sources: Sequence[str]) -> None:

@@ -14,24 +14,24 @@ from device.storage.records import LastPunch, Person, Punch, PunchDraft
 from device.storage.store import NotActive, Store
 from device.system.clock import read_clock_state
 from device.system.stopwatch import Stopwatch
-from device.terminal.enrolled import gallery_of
+from device.terminal.enrolled import empty_gallery, gallery_of
 from device.terminal.prompts import Question, Questions
 from device.vision.camera.source import Frame
-from device.vision.decision import Decision, Outcome
-from device.vision.gallery import Match
+from device.vision.decision import Outcome
 from device.vision.quality import NOT_UPRIGHT, Quality
 from device.vision.recogniser import Recogniser, Sample
 from device.vision.tracker import Track, Tracker
 from device.vision.upright import Look
+from device.vision.visit import GONE_SECONDS, Visit
 
 
 @dataclass
 class Subject:
-    """A person in front of the camera: one track and its outcome so far."""
+    """A person in front of the camera: one track and its visit."""
 
     track: Track
     stretch: int
-    decision: Decision
+    visit: Visit
     next_look: float  # s; when the best crop so far goes into the embedder
     best: tuple[Sample, NDArray[np.uint8]] | None = None  # with its frame
     quality: Quality | None = None  # of the newest crop, for guidance
@@ -39,7 +39,6 @@ class Subject:
     outcome: Outcome = field(default_factory=lambda: Outcome("undecided", "no good picture yet"))
     person: Person | None = None
     result: Punch | NotRecorded | None = None  # result for a known person
-    counted: bool = False  # as a sighting
 
     @property
     def words(self) -> str:
@@ -87,12 +86,14 @@ class Pipeline:
         self.policy = AttendancePolicy(settings.attendance)
         self.questions = Questions()
         self._subjects: dict[int, Subject] = {}  # by track id
+        self._gone: list[tuple[float, Visit]] = []  # s and visits that ended a moment ago with nobody recognised
         self._visits: dict[int, LastPunch] = {}  # by person id: punches of this run
         self._seen: dict[int, float] = {}  # by person id: time last recognised
         self._recorded: list[tuple[Person, Punch]] = []  # on disk, but not yet in a scene because the store failed in between
         self._searched = float("-inf")  # time of the last frame that was searched for faces
         self._shown: tuple[Subject, ...] = ()  # what it showed
         self._version = -1
+        self.gallery = empty_gallery(recogniser)
         self.reload()
 
     def process(self, frame: Frame) -> Scene:
@@ -112,7 +113,7 @@ class Pipeline:
             self._settle(question, subjects)
         for subject in subjects:
             self._conclude(subject, frame.time)
-        self._forget()
+        self._forget(frame.time)
         self._shown = tuple(subjects)
         punches, self._recorded = tuple(self._recorded), []
         return Scene(frame, self._shown, punches)
@@ -131,8 +132,8 @@ class Pipeline:
         """Read the gallery again if any process has changed it, and at the start."""
         version = self.store.data_version()
         if version != self._version:
-            gallery, people = gallery_of(self.store, self.recogniser), self.store.people(active_only=True)
-            self.gallery, self.threshold = gallery, self.recogniser.threshold(len(gallery))
+            gallery, people = gallery_of(self.store, self.recogniser, self.gallery), self.store.people(active_only=True)
+            self.gallery, self.bar = gallery, self.recogniser.bar(len(gallery))
             self._people = {person.id: person for person in people}
             self._version = version  # set last, so that a failed reading is repeated
 
@@ -140,9 +141,9 @@ class Pipeline:
         """The subject of a track; a new one if the track is new or may show another person now."""
         subject = self._subjects.get(track.id)
         if subject is None or subject.stretch != track.stretch:
-            first_look = now + self.settings.decision.interval_ms / 1000
-            subject = Subject(track, track.stretch, Decision(self.settings.decision), first_look)
-            self._subjects[track.id] = subject
+            if subject is not None:
+                self._leave(subject, now)
+            subject = self._subjects[track.id] = Subject(track, track.stretch, Visit(self.settings.decision), now)
         return subject
 
     def _keep_best(self, subject: Subject, frame: Frame) -> None:
@@ -156,7 +157,7 @@ class Pipeline:
             subject.best = sample, frame.image
 
     def _recognise(self, due: Sequence[Subject], now: float) -> None:
-        """Embed the best crops, search them and let each count as one vote."""
+        """Embed the best crops and take each into the visit of its subject."""
         with self.stopwatch("refine"):
             samples = [self.recogniser.sample(image, sample.face) for sample, image in (s.best for s in due if s.best)]
         for subject, sample in zip(due, samples, strict=True):
@@ -166,31 +167,43 @@ class Pipeline:
             self.reload()
             with self.stopwatch("embed"):
                 embeddings = self.recogniser.embed([sample for _, sample in usable])
-            for (subject, _), embedding in zip(usable, embeddings, strict=True):
-                with self.stopwatch("search"):
-                    match = self.gallery.search(embedding)
-                self._vote(subject, match, now)
+            for (subject, sample), embedding in zip(usable, embeddings, strict=True):
+                self._look(subject, embedding, sample.quality.score, now)
         for subject in due:
             settings = self.settings.decision
             pause_ms = settings.interval_ms if subject.outcome.state == "undecided" else settings.recheck_ms
             subject.best, subject.next_look = None, now + pause_ms / 1000
 
-    def _vote(self, subject: Subject, match: Match | None, now: float) -> None:
-        """Count one search; a track that was known and now looks like somebody else starts anew."""
-        outcome = subject.decision.add(match, self.threshold)
-        if subject.person is not None and outcome.person_id != subject.person.id:
-            subject.decision, subject.person, subject.result = Decision(self.settings.decision), None, None
-            outcome = subject.decision.add(match, self.threshold)
-        subject.outcome = outcome
+    def _look(self, subject: Subject, embedding: NDArray[np.float32], quality: float, now: float) -> None:
+        """Take one picture into the visit; a subject who was known and now looks like somebody else starts anew."""
+        if not subject.outcome.pictures:
+            self._resume(subject, embedding, now)
+        with self.stopwatch("search"):
+            subject.outcome = subject.visit.look(embedding, quality, now, self.gallery.search, self.bar)
+        if subject.person is not None and subject.outcome.person_id != subject.person.id:
+            subject.person, subject.result = None, None
         if subject.person is not None and (isinstance(subject.result, Punch) or (subject.result and subject.result.at)):
             self._seen[subject.person.id] = now  # only people who were recorded count as lingering
+
+    def _resume(self, subject: Subject, embedding: NDArray[np.float32], now: float) -> None:
+        """Go on with the visit of a face that was lost from view for a moment."""
+        self._gone = [(left, visit) for left, visit in self._gone if 0 <= now - left <= GONE_SECONDS]
+        for entry in self._gone:
+            if entry[1].continues(embedding, self.bar):
+                subject.visit = entry[1]
+                self._gone.remove(entry)
+                return
+
+    def _leave(self, subject: Subject, now: float) -> None:
+        if subject.outcome.pictures and subject.outcome.state != "known":
+            self._gone.append((now, subject.visit))
 
     def _conclude(self, subject: Subject, now: float) -> None:
         """Record a known person once per visit, count an unknown one. If the store fails, the next frame retries."""
         outcome = subject.outcome
-        if outcome.state == "unknown" and not subject.counted:
+        if outcome.state == "unknown" and not subject.visit.counted:
             self.store.add_sighting(now, 1, outcome.score)
-            subject.counted = True
+            subject.visit.counted = True
         if outcome.person_id is None or subject.result is not None:
             return
         subject.person = self._people.get(outcome.person_id)
@@ -247,7 +260,7 @@ class Pipeline:
 
     def _start_anew(self, subject: Subject) -> None:
         """Reset a subject whose person was deactivated or erased, maybe by another process, in the meantime."""
-        subject.decision, subject.person, subject.outcome = Decision(self.settings.decision), None, Outcome("undecided", "no good picture yet")
+        subject.visit, subject.person, subject.outcome = Visit(self.settings.decision), None, Outcome("undecided", "no good picture yet")
 
     def _last_punch(self, person_id: int, now: float) -> LastPunch | None:
         last = self.store.last_punch(person_id)
@@ -256,6 +269,7 @@ class Pipeline:
         before = now - self.settings.attendance.refractory_seconds - 1.0
         return LastPunch(min(last.occurred_at, before), last.direction)
 
-    def _forget(self) -> None:
+    def _forget(self, now: float) -> None:
         alive = {track.id for track in self.tracker.tracks}
-        self._subjects = {key: subject for key, subject in self._subjects.items() if key in alive}
+        for key in set(self._subjects) - alive:
+            self._leave(self._subjects.pop(key), now)

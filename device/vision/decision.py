@@ -1,13 +1,12 @@
-"""From several crops of one track to one word: known, unknown or undecided, each with its reason.
+"""From the search results of one visit to one word: known, unknown or undecided, each with its reason.
 
-Pure: votes come in, an outcome comes out. A single crop never decides.
+Pure: results come in, an outcome comes out.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from statistics import fmean
 from typing import Literal
 
 from device.config import DecisionSettings
@@ -15,69 +14,78 @@ from device.vision.gallery import Match
 
 State = Literal["known", "unknown", "undecided"]
 
+LOOK_ALIKE_GUARD = 0.1  # people whose means score more with each other than the threshold minus this ...
+LOOK_ALIKE_LEAD = 2.0  # ... need this many times the usual lead
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What the score of a visit must exceed."""
+
+    threshold: float  # of the card, for this many people
+    early: Callable[[float], float] = lambda _: 0.0  # what is asked for on top of it after so many pictures
+    changed: float = 0.25  # cosine to the visit's mean below which a picture shows another face
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """What is known of one track so far."""
+    """What is known of one visit so far."""
 
     state: State
     reason: str
     person_id: int | None = None  # only when known
-    score: float = -1.0  # mean over the agreeing crops when known, else the best seen
+    score: float = -1.0  # of the visit's mean
     lead: float | None = None  # None where nobody else is enrolled
     threshold: float = 1.0
+    pictures: int = 0
 
 
 def judge(match: Match | None, threshold: float, min_lead: float) -> Outcome:
     """One probe on its own, as `identify` and enrolment need it."""
     if match is None:
         return Outcome("unknown", "nobody is enrolled", threshold=threshold)
+    seen = Outcome("undecided", "", None, match.score, match.lead, threshold, 1)
     if match.score < threshold:
-        return Outcome("unknown", "score below the threshold", None, match.score, match.lead, threshold)
-    if match.lead is not None and match.lead < min_lead:
-        return Outcome("undecided", "two people are about as alike", None, match.score, match.lead, threshold)
-    return Outcome("known", "score above the threshold", match.person_id, match.score, match.lead, threshold)
+        return replace(seen, state="unknown", reason="score below the threshold")
+    needed = min_lead * (LOOK_ALIKE_LEAD if look_alikes(match.pair_score, threshold) else 1.0)
+    if match.lead is not None and match.lead < needed:
+        return replace(seen, reason="two people are about as alike")
+    return replace(seen, state="known", reason="score above the threshold", person_id=match.person_id)
+
+
+def look_alikes(pair_score: float, threshold: float) -> bool:
+    """Whether two enrolled people are so alike that they need a larger lead over each other."""
+    return pair_score > threshold - LOOK_ALIKE_GUARD
 
 
 class Decision:
-    """Votes of one track.
+    """What the looks of one visit come to.
 
-    Known: at least `agree` of the latest `window` crops name the same person, each above the threshold and ahead of
-    everybody else, and no crop names somebody else. Unknown: `window` crops, all of them below the threshold, or `agree`
-    crops, all of them below it by `clear_miss`; and so it stays while crops are below the threshold.
+    Known: the score of the visit's mean exceeds the threshold, by an early margin while there are few pictures, and leads. Unknown: `window` pictures, or
+    `agree` pictures whose mean is below the threshold by `clear_miss`; and so it stays while the score is below the threshold.
     """
 
     def __init__(self, settings: DecisionSettings) -> None:
         self.settings = settings
-        self._votes: deque[Outcome] = deque(maxlen=settings.window)
-        self._unknown = False  # the outcome before the newest crop
+        self.outcome = Outcome("undecided", "no good picture yet")
 
-    def add(self, match: Match | None, threshold: float) -> Outcome:
-        """Take in the search result of one more crop and say where things stand."""
-        self._votes.append(judge(match, threshold, self.settings.min_lead))
-        outcome = self.outcome()
-        self._unknown = outcome.state == "unknown"
-        return outcome
+    def add(self, match: Match | None, bar: Bar, pictures: int, weighed: float) -> Outcome:
+        """Take in the search result of the mean of so many pictures and say where things stand."""
+        found = replace(judge(match, bar.threshold, self.settings.min_lead), pictures=pictures)
+        if found.state == "known":
+            found = self._known(found, bar.early(weighed))
+        elif found.state == "unknown" and not self._clear(found):
+            found = replace(found, state="undecided", reason=f"{pictures} of {self.settings.window} pictures seen")
+        self.outcome = found
+        return found
 
-    def outcome(self) -> Outcome:
-        votes = self._votes
-        if not votes:
-            return Outcome("undecided", "no good picture yet")
-        best = max(votes, key=lambda vote: vote.score)
-        so_far = replace(best, state="undecided", person_id=None)
-        named = {vote.person_id for vote in votes if vote.person_id is not None}
-        if len(named) > 1:
-            return replace(so_far, reason="pictures name different people")
-        if named:
-            agreeing = [vote for vote in votes if vote.person_id is not None]
-            if len(agreeing) < self.settings.agree:
-                return replace(so_far, reason=f"{len(agreeing)} of {self.settings.agree} pictures agree")
-            score, threshold = fmean(vote.score for vote in agreeing), max(vote.threshold for vote in agreeing)
-            leads = [vote.lead for vote in agreeing if vote.lead is not None]
-            return Outcome("known", f"{len(agreeing)} pictures agree", named.pop(), score, fmean(leads) if leads else None, threshold)
-        missed = self._unknown or all(vote.state == "unknown" and vote.score < vote.threshold - self.settings.clear_miss for vote in votes)
-        if len(votes) < (self.settings.agree if missed else self.settings.window):
-            return replace(so_far, reason=f"{len(votes)} of {self.settings.window} pictures seen")
-        if any(vote.state == "undecided" for vote in votes):
-            return so_far  # never "unknown": somebody enrolled is close, but two are too alike to tell
-        return replace(best, state="unknown")
+    def _known(self, found: Outcome, margin: float) -> Outcome:
+        if self.outcome.person_id == found.person_id:
+            return found  # known before, and nothing speaks against it
+        if found.pictures < self.settings.agree or found.score < found.threshold + margin:
+            return replace(found, state="undecided", reason=f"alike, after {found.pictures} pictures not sure enough", person_id=None)
+        return found
+
+    def _clear(self, found: Outcome) -> bool:
+        enough = found.pictures >= self.settings.window or self.outcome.state == "unknown"
+        return enough or (found.pictures >= self.settings.agree and found.score < found.threshold - self.settings.clear_miss)

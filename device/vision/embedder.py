@@ -10,7 +10,8 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from device.contract import CARD_KEY, CROP_SIZE, ClockfaceError, ContractError, ModelCard
+from device.contract import CARD_KEY, COHORT_KEY, CROP_SIZE, ClockfaceError, ContractError, ModelCard
+from device.vision.cohort import Cohort
 
 PROVIDERS = {"tensorrt": "TensorrtExecutionProvider", "cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}  # best first
 AGREEMENT = 0.99  # least cosine between another provider's embeddings and the CPU's for the same crops, checked at the start
@@ -45,6 +46,7 @@ class Embedder:
         self._unpack = True
         self._session = self._open("cpu")
         self.card = read_card(self._session, path)
+        self.cohort = read_cohort(self._session, self.card)
         if self.card.precision == "int8":
             self._unpack = False
             self._session = self._open("cpu")
@@ -117,6 +119,16 @@ def read_card(session: Any, path: Path) -> ModelCard:
     if text is None:
         raise ContractError(f"{path} has no model card; add one with `python -m export adopt`", code="contract.no_card")
     return ModelCard.from_json(text)
+
+
+def read_cohort(session: Any, card: ModelCard) -> Cohort | None:
+    """The cohort inside the file; None where it has none.
+
+    Raises:
+        ContractError: it is damaged.
+    """
+    text = session.get_modelmeta().custom_metadata_map.get(COHORT_KEY)
+    return None if text is None else Cohort.from_text(text, card.embedding_size)
 
 
 def check_graph(session: Any, card: ModelCard, path: Path) -> None:

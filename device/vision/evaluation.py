@@ -112,7 +112,7 @@ def run_trial(recogniser: Recogniser, enrolled: Path, strangers: Path, progress:
 
     equal = equal_threshold([found for found in foreign if found is not None], len(foreign), settings.fpir, settings.min_lead)
     return Trial(
-        people=gallery.people,
+        people=len(gallery),
         threshold=threshold,
         fnir=misses(threshold),
         fpir=Rate(sum(_named(found, threshold, settings.min_lead) is not None for found in foreign), len(foreign)),

@@ -1,6 +1,6 @@
-"""Exact search over everybody enrolled: one matrix, one product a probe.
+"""Exact search over everybody enrolled: one row per person, one matrix product per probe.
 
-Brute force is right for a terminal: 50,000 templates take milliseconds, lose no recall and need no index to keep.
+A person is the mean of their templates. Brute force is right for a terminal: 50,000 people take milliseconds, lose no recall and need no index to keep.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.contract import ClockfaceError
+from device.vision.cohort import Cohort, Statistics
 
 
 class GalleryError(ClockfaceError):
@@ -24,33 +25,34 @@ class Match:
     """The best person for one probe."""
 
     person_id: int
-    score: float  # cosine, -1..1
+    score: float  # cosine, or normalised with the model's cohort, -1..1
     lead: float | None  # score minus the best score of another person; None where nobody else is enrolled
+    pair_score: float = -1.0  # score of these two people's means with each other
 
 
 class Gallery:
-    """Templates of one model; several a person; people come and go while it is searched.
+    """Mean templates of one model; people come and go while it is searched.
 
     Args:
         model_id: the only model whose templates may be added.
         size: embedding size D.
+        cohort: of the model; None: scores are cosines.
+        earlier: a gallery of the same cohort, whose statistics are taken over for people who are the same in both.
     """
 
-    def __init__(self, model_id: str, size: int) -> None:
+    def __init__(self, model_id: str, size: int, cohort: Cohort | None = None, earlier: Gallery | None = None) -> None:
         self.model_id = model_id
         self.size = size
-        self._rows = 0
-        self._matrix = np.zeros((16, size), dtype=np.float32)  # (capacity, D); rows behind _rows are spare
-        self._person_ids = np.zeros(16, dtype=np.int64)  # (capacity,)
+        self.cohort = cohort
+        self._earlier = earlier if earlier is not None and earlier.cohort is cohort else None
+        self._ids = np.zeros(0, np.int64)  # (P,) ascending
+        self._sums = np.zeros((0, size), np.float32)  # (P, D) of each person's templates
+        self._means = np.zeros((0, size), np.float32)  # (P, D) unit length
+        self._statistics = Statistics.none()  # of the means, against the cohort
 
     def __len__(self) -> int:
-        """Templates."""
-        return self._rows
-
-    @property
-    def people(self) -> int:
-        """Different people: the N that thresholds depend on."""
-        return len(np.unique(self._person_ids[: self._rows]))
+        """People: the N that thresholds depend on."""
+        return len(self._ids)
 
     def add(self, person_ids: NDArray[np.int64], templates: NDArray[np.float32], model_id: str) -> None:
         """Add templates.
@@ -73,41 +75,71 @@ class Gallery:
             )
         if not np.allclose(np.linalg.norm(templates, axis=1), 1.0, atol=1e-3):
             raise GalleryError("templates: expected unit length; the database may be damaged, run `python -m device doctor`", code="gallery.templates")
-        self._reserve(self._rows + len(person_ids))
-        self._matrix[self._rows : self._rows + len(person_ids)] = templates
-        self._person_ids[self._rows : self._rows + len(person_ids)] = person_ids
-        self._rows += len(person_ids)
+        ids, rows = np.unique(np.concatenate([self._ids, person_ids]), return_inverse=True)
+        sums = np.zeros((len(ids), self.size), np.float32)
+        np.add.at(sums, rows, np.concatenate([self._sums, templates]))
+        self._take(ids, sums, self if len(self) else self._earlier)
+        self._earlier = None  # it may hold people who have been erased since
 
-    def remove(self, person_id: int) -> int:
-        """Forget all templates of one person; returns how many there were."""
-        keep = self._person_ids[: self._rows] != person_id
-        kept = int(keep.sum())
-        removed = self._rows - kept
-        self._matrix[:kept] = self._matrix[: self._rows][keep]
-        self._person_ids[:kept] = self._person_ids[: self._rows][keep]
-        self._matrix[kept : self._rows] = 0.0  # nothing of them stays in memory
-        self._rows = kept
-        return removed
+    def remove(self, person_id: int) -> bool:
+        """Forget one person; whether there was one."""
+        gone = self._ids == person_id
+        ids, sums = self._ids[~gone], self._sums[~gone]
+        self._sums[gone] = 0.0  # nothing of them stays in memory
+        self._means[gone] = 0.0
+        self._take(ids, sums, self)
+        return bool(gone.any())
 
-    def search(self, probe: NDArray[np.float32]) -> Match | None:
+    def search(self, probe: NDArray[np.float32], without: int | None = None) -> Match | None:
         """The person most like a probe, or None in an empty gallery.
 
         Args:
             probe: (D,) float32, unit length.
+            without: a person who does not count, as if not enrolled.
         """
         if probe.shape != (self.size,):
             raise GalleryError(f"probe: expected ({self.size},), got {probe.shape}", code="gallery.probe")
-        if self._rows == 0:
-            return None
-        scores = self._matrix[: self._rows] @ probe  # (K, D) @ (D,) -> (K,)
-        ids = self._person_ids[: self._rows]
-        best = int(np.argmax(scores))
-        score, person_id = float(scores[best]), int(ids[best])
-        others = scores[ids != person_id]
-        return Match(person_id, score, score - float(others.max()) if len(others) else None)
+        scores = self.scores(probe[None])[0]
+        scores[self._ids == without] = -np.inf
+        return self._best(scores) if np.isfinite(scores).any() else None
 
-    def _reserve(self, rows: int) -> None:
-        if rows > len(self._matrix):
-            spare = max(rows, 2 * len(self._matrix)) - self._rows
-            self._matrix = np.concatenate([self._matrix[: self._rows], np.zeros((spare, self.size), dtype=np.float32)])
-            self._person_ids = np.concatenate([self._person_ids[: self._rows], np.zeros(spare, dtype=np.int64)])
+    def nearest(self, person_id: int) -> Match | None:
+        """The other person most like an enrolled one; None where there is no other, or they are not in the gallery."""
+        (place,) = np.nonzero(self._ids == person_id)
+        return self.search(self._means[place[0]], without=person_id) if len(place) else None
+
+    def scores(self, probes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(P, D) unit length -> (P, N), people by ascending id."""
+        cosines = np.asarray(probes @ self._means.T, np.float32)
+        if self.cohort is None:
+            return cosines
+        return self.cohort.normalise(cosines, self.cohort.statistics(probes), self._statistics)
+
+    def _best(self, scores: NDArray[np.float32]) -> Match:
+        best = int(np.argmax(scores))
+        score, others = float(scores[best]), scores.copy()
+        others[best] = -np.inf
+        second = int(np.argmax(others))
+        if not np.isfinite(others[second]):
+            return Match(int(self._ids[best]), score, None)
+        return Match(int(self._ids[best]), score, score - float(scores[second]), float(self.scores(self._means[[best]])[0, second]))
+
+    def _take(self, ids: NDArray[np.int64], sums: NDArray[np.float32], before: Gallery | None) -> None:
+        """Replace everybody; cohort statistics are calculated for those who are not the same in `before`."""
+        means = np.asarray(sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-6), np.float32)
+        if self.cohort is not None:
+            self._statistics = self._measured(self.cohort, ids, means, before)
+        self._ids, self._sums, self._means = ids, sums, means
+
+    @staticmethod
+    def _measured(cohort: Cohort, ids: NDArray[np.int64], means: NDArray[np.float32], before: Gallery | None) -> Statistics:
+        found = Statistics.none(len(ids))
+        missing = np.ones(len(ids), np.bool_)
+        if before is not None and len(before):
+            at = np.minimum(np.searchsorted(before._ids, ids), len(before) - 1)
+            missing = (before._ids[at] != ids) | (before._means[at] != means).any(axis=1)
+            found.mean[~missing], found.deviation[~missing] = before._statistics.mean[at[~missing]], before._statistics.deviation[at[~missing]]
+        for rows in np.array_split(np.flatnonzero(missing), missing.sum() // 1000 + 1):  # in parts, for the memory
+            part = cohort.statistics(means[rows])
+            found.mean[rows], found.deviation[rows] = part.mean, part.deviation
+        return found

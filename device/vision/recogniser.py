@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.config import Settings
-from device.contract import align
+from device.contract import OperatingPoint, align
 from device.system.memory import keep_working_blocks
 from device.vision import catalogue
 from device.vision.camera.frame import turned
+from device.vision.decision import Bar
 from device.vision.detector import Detector, Face
 from device.vision.precision import open_embedder
 from device.vision.quality import NOT_UPRIGHT, Quality, assess
@@ -107,23 +108,32 @@ class Recogniser:
             return np.zeros((0, self.embedder.card.embedding_size), dtype=np.float32)
         return self.embedder.embed(np.stack([sample.crop for sample in samples]))
 
-    def threshold(self, templates: int) -> float:
-        """The card's threshold for a gallery of this many templates, see `ModelCard.operating_point`.
+    def bar(self, people: int) -> Bar:
+        """What the score of a visit must exceed in a gallery of so many people."""
+        visits = self.embedder.card.visits
+        return Bar(self.threshold(people)) if visits is None else Bar(self.threshold(people), visits.margin, visits.changed)
 
-        The card counts people with one template each; each further template is one more chance of a false match
-        (docs/decisions/0003-threshold-by-templates.md).
-        """
-        point = self.embedder.card.operating_point(max(templates, self.settings.decision.at_least_templates), self.settings.decision.fpir)
-        assert point.threshold is not None  # operating_point raises otherwise
-        return point.threshold
+    def threshold(self, people: int) -> float:
+        """The card's threshold for a gallery of so many people, see `ModelCard.operating_point`."""
+        threshold = self._point(people).threshold
+        assert threshold is not None  # operating_point raises otherwise
+        return threshold
 
-    def expected_fpir(self, templates: int) -> tuple[float, float] | None:
-        """The card's 95 % interval of the FPIR with this threshold in a gallery of this many templates; None where an older card has none.
+    def same_person(self) -> float:
+        """Score above which two pictures are taken to show one person: a comparison, not a search. The card's threshold for its smallest gallery."""
+        return self.embedder.card.loosest_threshold()
+
+    def expected_fpir(self, people: int) -> tuple[float, float] | None:
+        """The card's 95 % interval of the FPIR with this threshold in a gallery of so many people; None where an older card has none.
 
         The threshold belongs to the next larger calibrated size; FPIR = 1 - (1 - FMR)^N converts its interval to N.
         """
-        point = self.embedder.card.operating_point(max(templates, self.settings.decision.at_least_templates), self.settings.decision.fpir)
+        point = self._point(people)
         if point.fpir_low is None or point.fpir_high is None:
             return None
-        share = templates / point.gallery_size
+        share = people / point.gallery_size
         return 1 - (1 - point.fpir_low) ** share, 1 - (1 - point.fpir_high) ** share
+
+    def _point(self, people: int) -> OperatingPoint:
+        decision = self.settings.decision
+        return self.embedder.card.operating_point(max(people, decision.at_least_templates), decision.fpir)

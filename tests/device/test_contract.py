@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -9,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from device.contract import CANONICAL_LANDMARKS, CARD_SCHEMA, LANDMARK_SET, ModelCard, OperatingPoint, align, similarity_transform
+from device.contract import CANONICAL_LANDMARKS, CARD_SCHEMA, LANDMARK_SET, ModelCard, OperatingPoint, VisitPoints, align, similarity_transform
 from tests.refused import refused
 
 
@@ -81,6 +82,60 @@ def card() -> ModelCard:
 
 def test_a_card_survives_its_json(card: ModelCard) -> None:
     assert ModelCard.from_json(card.to_json()) == card
+
+
+VISITS = VisitPoints((0.2, 0.1, 0.04), 0.25, "made up for this test")
+
+
+def test_a_card_with_visits_survives_its_json(card: ModelCard) -> None:
+    by_visits = dataclasses.replace(card, visits=VISITS)
+    read = ModelCard.from_json(by_visits.to_json())
+    assert read == by_visits != card and read.visits == VISITS
+    assert ModelCard.from_json(read.to_json()) == by_visits
+
+
+def test_a_card_written_before_visits_can_be_read(card: ModelCard) -> None:
+    data = json.loads(card.to_json())
+    assert data.pop("visits") is None
+    assert ModelCard.from_json(json.dumps(data)) == card
+
+
+@pytest.mark.parametrize(
+    "visits", [5, [], {}, {"early": [0.1]}, {"early": 3, "changed": 0.2, "data": "d"}, {"early": [], "changed": 0.2, "data": "d", "more": 1}]
+)
+def test_visits_that_are_none_are_refused(card: ModelCard, visits: Any) -> None:
+    with refused("contract.card", "export the model again"):
+        ModelCard.from_json(json.dumps({**json.loads(card.to_json()), "visits": visits}))
+
+
+@pytest.mark.parametrize(
+    ("pictures", "margin"),
+    [(0.0, 0.2), (0.4, 0.2), (1.0, 0.2), (1.5, 0.15), (2.0, 0.1), (2.25, 0.085), (3.0, 0.04), (3.5, 0.02), (4.0, 0.0), (4.5, 0.0), (600.0, 0.0)],
+)
+def test_the_early_margin_lies_between_two_entries(pictures: float, margin: float) -> None:
+    assert VISITS.margin(pictures) == pytest.approx(margin, abs=1e-12)
+
+
+def test_the_early_margin_never_rises() -> None:
+    """By numpy's interpolation, which continues its last value on either side."""
+    at = np.linspace(0, 8, 400)
+    margins = [VISITS.margin(float(pictures)) for pictures in at]
+    assert margins == pytest.approx(np.interp(at, [1, 2, 3, 4], [0.2, 0.1, 0.04, 0.0]).tolist(), abs=1e-12)
+    assert np.all(np.diff(margins) <= 1e-12)
+
+
+def test_no_early_margin_is_none_at_all() -> None:
+    assert [VisitPoints((), 0.25, "").margin(pictures) for pictures in (0.0, 1.0, 9.0)] == [0.0] * 3
+
+
+def test_the_loosest_threshold(card: ModelCard) -> None:
+    assert card.loosest_threshold() == 0.3 and card.loosest_threshold(0.001) == 0.5
+    assert card.loosest_threshold(0.5) == 0.3, "no point at this FPIR: the lowest of all"
+    assert dataclasses.replace(card, operating_points=(point(10, 0.01, None), point(50, 0.01, 0.6))).loosest_threshold() == 0.6
+    assert dataclasses.replace(card, operating_points=(point(10, 0.01, None), point(50, 0.1, 0.6))).loosest_threshold() == 0.6
+    for nothing in ((), (point(10, 0.01, None),)):
+        with refused("contract.threshold", "calibrate"):
+            dataclasses.replace(card, operating_points=nothing).loosest_threshold()
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def test_the_true_fpir_lies_in_the_stated_interval_in_93_of_100_runs() -> None:
     size, fpir = 100, 0.1
     held = 0
     for seed in range(100):
-        (point,) = (p for p in operating_points(NonMated(directions(300, seed), 0.02, seed), [fpir], "simulated") if p.gallery_size == size)
+        (point,) = (p for p in operating_points(NonMated.of_people(directions(300, seed), 0.02, seed), [fpir], "simulated") if p.gallery_size == size)
         assert point.threshold is not None and point.fpir_low is not None and point.fpir_high is not None and point.method == "measured"
         held += point.fpir_low <= 1 - (1 - true_rate(point.threshold)) ** size <= point.fpir_high
     assert held >= 93
@@ -70,13 +70,13 @@ def test_the_interval_also_holds_where_people_are_not_equally_alike() -> None:
     scores = np.sort((many[0] @ many[1].T).ravel())  # 9 million
     held = 0
     for seed in range(60):
-        (found,) = NonMated(around_one(200, seed), rate, seed).thresholds([rate])
+        (found,) = NonMated.of_people(around_one(200, seed), rate, seed).thresholds([rate])
         held += found.fmr_low <= 1 - np.searchsorted(scores, found.value) / len(scores) <= found.fmr_high
     assert held >= 55
 
 
 def test_strangers_are_accepted_as_often_as_the_threshold_says() -> None:
-    (point,) = (p for p in operating_points(NonMated(directions(1000, 1), 0.02), [0.1], "simulated") if p.gallery_size == 100)
+    (point,) = (p for p in operating_points(NonMated.of_people(directions(1000, 1), 0.02), [0.1], "simulated") if p.gallery_size == 100)
     gallery, strangers = directions(100 * 50, 2).reshape(50, 100, D), directions(2000, 3)
     best = np.concatenate([(strangers @ people.T).max(axis=1) for people in gallery])  # 100,000 searches
     assert point.threshold is not None and point.low is not None and point.high is not None
@@ -87,7 +87,7 @@ def test_strangers_are_accepted_as_often_as_the_threshold_says() -> None:
 def test_the_interval_of_an_extrapolated_threshold_contains_the_true_one() -> None:
     rate, held, tried = 2e-6, 0, 0
     for seed in range(12):
-        (found,) = NonMated(directions(600, seed, 32), 0.01, seed).thresholds([rate])  # 179,700 comparisons: 0.4 are expected above
+        (found,) = NonMated.of_people(directions(600, seed, 32), 0.01, seed).thresholds([rate])  # 179,700 comparisons: 0.4 are expected above
         if found.method == "extrapolated":
             tried += 1
             held += found.low <= true_threshold(rate, 32) <= found.high
@@ -96,7 +96,7 @@ def test_the_interval_of_an_extrapolated_threshold_contains_the_true_one() -> No
 
 def test_insufficient_data_is_reported_rather_than_guessed() -> None:
     people = 100
-    points = operating_points(NonMated(directions(people, 4), 0.02), [0.1, 0.001], "simulated")
+    points = operating_points(NonMated.of_people(directions(people, 4), 0.02), [0.1, 0.001], "simulated")
     assert [(p.fpir, p.gallery_size) for p in points] == [(fpir, size) for fpir in (0.1, 0.001) for size in SIZES]
     for point in points:
         above = false_match_rate(point.gallery_size, point.fpir) * people * (people - 1) / 2
@@ -113,8 +113,8 @@ def test_a_tail_that_the_fit_does_not_predict_is_not_extrapolated() -> None:
     people = directions(400, 5)
     twice = unit(people[:40] + 0.02 * np.random.default_rng(6).normal(size=(40, D)))
     rate = [2e-5]
-    assert NonMated(directions(440, 5), 0.02).thresholds(rate)[0].method == "extrapolated"
-    assert NonMated(np.concatenate([people, twice]), 0.02).thresholds(rate)[0].method == "insufficient data"
+    assert NonMated.of_people(directions(440, 5), 0.02).thresholds(rate)[0].method == "extrapolated"
+    assert NonMated.of_people(np.concatenate([people, twice]), 0.02).thresholds(rate)[0].method == "insufficient data"
 
 
 def test_a_card_written_before_fpir_intervals_can_still_be_read() -> None:

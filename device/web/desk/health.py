@@ -95,7 +95,9 @@ def model(call: Call) -> list[Fact]:
     here = counts.get(card.model_id, 0)
     others = sum(counts.values()) - here
     try:
-        threshold = Fact("Threshold", f"{using.threshold(here):.3f}", "good", f"for {here} templates, FPIR {using.settings.decision.fpir:g} wanted")
+        active = {person.id for person in call.store.people(active_only=True)}
+        people = sum(card.model_id in own for person_id, own in call.store.template_counts_by_person().items() if person_id in active)
+        threshold = Fact("Threshold", f"{using.threshold(people):.3f}", "good", f"for {people} people, FPIR {using.settings.decision.fpir:g} wanted")
     except ClockfaceError as error:
         threshold = Fact("Threshold", "none", "bad", str(error))
     waiting = Fact("Templates", str(here), "warn" if others else "good", f"{others} of other models" if others else "all of this model")

@@ -11,7 +11,7 @@ from device.storage.records import LONGEST_CODE, LONGEST_NAME, clean_text
 from device.storage.store import StoreError
 from device.terminal.capture_session import Booth, Draft
 from device.terminal.enrolled import gallery_of
-from device.terminal.enrolment import alike, template_drafts
+from device.terminal.enrolment import alike, look_alike, template_drafts
 from device.vision.recogniser import Recogniser
 from device.web.access import pins, sessions
 from device.web.access.login import checked
@@ -125,18 +125,18 @@ def check(call: Call) -> Response:
     draft, using = consented(call), recogniser(call)
     if not draft.samples:
         return call.goto("/kiosk/enrol/capture")
-    kept, embeddings = alike(draft.samples, using.embed(draft.samples), using.threshold(1))
+    kept, embeddings = alike(draft.samples, using.embed(draft.samples), using.same_person())
     gallery = gallery_of(call.store, using)
     threshold = using.threshold(len(gallery))
-    best = max((match for probe in embeddings if (match := gallery.search(probe)) is not None), key=lambda match: match.score, default=None)
-    look_alike = (best.person_id, best.score) if best is not None and best.score >= threshold and best.person_id != draft.person_id else None
-    draft = replace(draft, samples=tuple(kept), embeddings=embeddings, look_alike=look_alike)
+    found = look_alike(gallery, embeddings, threshold)
+    near = None if found is None or found.person_id == draft.person_id else (found.person_id, found.score)
+    draft = replace(draft, samples=tuple(kept), embeddings=embeddings, look_alike=near)
     booth(call).keep(draft)
-    if look_alike is None:
+    if near is None:
         return stored(call, draft)
-    other = call.store.person(look_alike[0])
-    call.store.audit(call.who.actor, Action.LOOK_ALIKE_FOUND, {"person_id": other.id, "score": round(look_alike[1], 3)})
-    return call.page("kiosk/look_alike.html", draft=draft, other=other, score=look_alike[1], threshold=threshold)
+    other = call.store.person(near[0])
+    call.store.audit(call.who.actor, Action.LOOK_ALIKE_FOUND, {"person_id": other.id, "score": round(near[1], 3)})
+    return call.page("kiosk/look_alike.html", draft=draft, other=other, score=near[1], threshold=threshold)
 
 
 def decide(call: Call) -> Response:
@@ -174,7 +174,7 @@ def test_page(call: Call) -> Response:
     if draft.stored_id is None:
         return call.goto("/kiosk/enrol")
     gallery = gallery_of(call.store, using)
-    booth(call).begin_trial(gallery, using.threshold(len(gallery)))
+    booth(call).begin_trial(gallery)
     return call.page("kiosk/test.html", draft=draft, has_pin=draft.stored_id in pins.who_have_one(call.store))
 
 

@@ -13,6 +13,8 @@ import pytest
 from device.__main__ import main
 from device.storage.store import PunchDraft, Store, TemplateDraft
 from device.system.clock import ClockState
+from device.vision import catalogue
+from tests.device.vision.test_embedder import CARD, tiny
 
 
 @pytest.fixture
@@ -52,6 +54,56 @@ def test_show(database: Path, capsys: pytest.CaptureFixture[str], ref: str) -> N
     assert main(["people", "show", ref, "--db", str(database)]) == 0
     said = capsys.readouterr().out
     assert "Ann [bold]O'Neil[/bold]" in said and "3 of mmmmmmmmmmmm" in said and "in 2026-11-18T11:06:40.500Z" in said
+
+
+@pytest.fixture
+def compared(tmp_path: Path) -> list[str]:
+    """Options of a database of four people and a model that compares them: cosines of Ada are 0.8 with Bea, 0.96 with Cleo, 0.6 with Dora."""
+    try:
+        catalogue.path("yunet")
+    except catalogue.ModelError as error:
+        pytest.skip(f"models not pulled: {error}")
+    model, settings = tiny(tmp_path / "tiny.onnx"), tmp_path / "clockface.toml"
+    settings.write_text(f"[embedder]\nmodel = '{model}'\nsha256 = '{catalogue.sha256(model)}'\n", encoding="utf-8")
+    people = {"Ada": (1.0, 0.0, 0.0), "Bea": (0.8, 0.6, 0.0), "Cleo": (0.96, 0.28, 0.0), "Dora": (0.6, 0.0, 0.8)}
+    with Store.open(tmp_path / "clockface.db") as store:
+        for name, embedding in people.items():
+            store.add_person_with_templates(name, None, [TemplateDraft(CARD.model_id, np.array(embedding, np.float32), 0.5)] * 2)
+        store.add_person("Elle")
+        store.deactivate(3)
+    return ["--db", str(tmp_path / "clockface.db"), "--config", str(settings)]
+
+
+def test_show_names_who_is_most_alike(compared: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["people", "show", "Ada", *compared, "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["nearest"] == {"person_id": 2, "name": "Bea", "score": 0.8} and said.err == "", "Cleo is not recognised any more"
+    assert main(["people", "show", "Ada", *compared]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "nearest    Bea (id 2, score 0.80)"
+
+
+@pytest.mark.parametrize("ref", ["Cleo", "Elle"])
+def test_who_is_not_recognised_is_compared_with_nobody(compared: list[str], capsys: pytest.CaptureFixture[str], ref: str) -> None:
+    assert main(["people", "show", ref, *compared, "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["nearest"] is None and said.err == ""
+
+
+def test_only_show_compares_people(compared: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["list"], ["rename", "1", "Adele"]):
+        assert main(["people", *arguments, *compared, "--json"]) == 0
+        assert "nearest" not in capsys.readouterr().out
+
+
+def test_without_a_model_show_says_why_nobody_is_compared(database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "clockface.toml").write_text(f"[embedder]\nmodel = '{tmp_path}/none.onnx'\n", encoding="utf-8")
+    arguments = ["people", "show", "E17", "--db", str(database), "--config", str(tmp_path / "clockface.toml")]
+    assert main([*arguments, "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["nearest"] is None and json.loads(said.out)["state"] == "active"
+    assert said.err.startswith("note: ") and len(said.err.splitlines()) == 1
+    assert main(arguments) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "nearest"
 
 
 def test_rename_deactivate_activate(database: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -77,7 +77,7 @@ def test_help_all_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert [(row["connector"] or "", row["section"], row["name"], row["help"]) for row in found] == [(kind, s.section, s.key, s.help) for kind, s in EVERY]
     by_name = {(row["connector"], row["name"]): row for row in found}
     fpir, url = by_name[None, "fpir"], by_name["webhook", "url"]
-    assert (fpir["default"], fpir["low"], fpir["high"], fpir["range"]) == (0.01, 0.00001, 0.5, "0.00001 to 0.5")
+    assert (fpir["default"], fpir["low"], fpir["high"], fpir["range"]) == (0.001, 0.00001, 0.5, "0.00001 to 0.5")
     assert (url["default"], url["needed"], url["set_in"]) == (None, True, "file")
     assert by_name[None, "language"]["choices"] == ["en", "de"] and by_name["sftp", "delimiter"]["range"] == '",", ";"'
 

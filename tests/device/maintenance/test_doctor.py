@@ -45,7 +45,16 @@ def database(tmp_path: Path) -> Path:
 def test_a_sound_database(database: Path) -> None:
     finding = check_database(database)
     assert finding.state == "ok" and "2 people, 0 punches" in finding.words
-    assert doctor.count_templates(database) == 2
+    assert doctor.count_people(database) == 1, "two templates of one person, and somebody without any"
+
+
+def test_people_who_are_not_searched_for_do_not_count(database: Path) -> None:
+    with Store.open(database, StoreSettings()) as store:
+        for name in ("Edith", "Joan"):
+            store.add_person_with_templates(name, None, [TemplateDraft(letter * 64, np.array([0, 1], np.float32), 0.5) for letter in "ab"])
+        assert doctor.count_people(database) == 3
+        store.deactivate(3)
+    assert doctor.count_people(database) == 2
 
 
 def test_a_check_changes_nothing(database: Path) -> None:
@@ -60,7 +69,7 @@ def test_a_missing_database_is_not_made(tmp_path: Path) -> None:
     finding = check_database(tmp_path / "none.db")
     assert finding.state == "warning" and "enrol" in finding.words
     assert list(tmp_path.iterdir()) == []
-    assert doctor.count_templates(tmp_path / "none.db") == 0
+    assert doctor.count_people(tmp_path / "none.db") == 0
 
 
 def test_a_database_that_is_open_elsewhere(database: Path) -> None:
@@ -170,13 +179,13 @@ def checks(operating_points: tuple[OperatingPoint, ...], people: int) -> tuple[d
 def test_artefact_card_and_provider_load_the_model_once() -> None:
     point = OperatingPoint(100, Settings().decision.fpir, 0.4567, 0.44, 0.47, "measured", "made up for this test")
     embedder_checks, loads = checks((point,), 30)
-    assert "threshold 0.457 for up to 100 templates" in embedder_checks.check_card().words
+    assert "threshold 0.457 for up to 100 people" in embedder_checks.check_card().words
     assert embedder_checks.check_artefact().words.startswith("small-int8; one crop")
     assert embedder_checks.check_provider().words == "cpu (cuda: not in this onnxruntime)"
     assert len(loads) == 1
 
 
-def test_a_card_without_a_threshold_for_so_many_templates() -> None:
+def test_a_card_without_a_threshold_for_so_many_people() -> None:
     point = OperatingPoint(100, Settings().decision.fpir, 0.4567, 0.44, 0.47, "measured", "made up for this test")
     embedder_checks, _ = checks((point,), 101)
     finding = doctor.guarded("card", embedder_checks.check_card)

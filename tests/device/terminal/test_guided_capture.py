@@ -141,5 +141,5 @@ def test_a_real_clip_gives_crops_of_one_person(shared: Path, clip: str) -> None:
         states = [capture.add(frame).state for frame in source]
     assert states[-1] == "done"
     samples = capture.samples()
-    kept, _ = alike(samples, recogniser.embed(samples), recogniser.threshold(1))
+    kept, _ = alike(samples, recogniser.embed(samples), recogniser.same_person())
     assert FEWEST <= len(kept) <= MOST

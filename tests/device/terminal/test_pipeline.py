@@ -1,7 +1,9 @@
-"""The flow with faces drawn by hand: real tracker, votes, attendance and store; only detector and embedder are stand-ins."""
+"""The flow with faces drawn by hand: real tracker, visits, attendance and store; only detector and embedder are stand-ins."""
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,15 +20,18 @@ from device.system.clock import ClockState
 from device.terminal.annotate import annotate
 from device.terminal.pipeline import Pipeline, Scene
 from device.vision.camera.frame import Frame
+from device.vision.decision import Bar
 from device.vision.detector import Face
 from device.vision.quality import Quality
 from device.vision.recogniser import Sample
+from device.vision.visit import GONE_SECONDS
 
 MODEL = "c" * 64
 GOOD = Quality(0.9, (), 40.0, 0.0, 0.0, 0.0, 0.2, 120.0, 40.0)
 FAR = replace(GOOD, reasons=("too_small",))
 START = 1_800_000_000.0
-VECTORS = {"A": (1, 0, 0), "B": (0, 1, 0), "stranger": (0, 0, 1)}
+VECTORS = {"A": (1, 0, 0), "B": (0, 1, 0), "stranger": (0, 0, 1), "A in poor light": (0.55, 0, 0.8352)}
+BAR = Bar(0.5, lambda pictures: 0.1 if pictures < 1.9 else 0.0)  # pictures 0.1 s apart weigh a third each: the fourth is enough
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,9 @@ class Shown:
     turn: int = 0  # of the face, as a look at it finds
 
 
+POOR_LIGHT = Shown("A in poor light")
+
+
 class Recogniser:
     """Sees what `scene` says."""
 
@@ -46,7 +54,7 @@ class Recogniser:
         self.scene: list[Shown] = []
         self.embedded = 0
         self.detector = SimpleNamespace(detect=self.detect)
-        self.embedder = SimpleNamespace(card=SimpleNamespace(model_id=MODEL, embedding_size=3))
+        self.embedder = SimpleNamespace(card=SimpleNamespace(model_id=MODEL, embedding_size=3), cohort=None)
 
     def detect(self, image: Any) -> list[Face]:
         landmarks = np.array([[30, 40], [70, 40], [50, 60], [35, 80], [65, 80]], np.float32)
@@ -67,8 +75,8 @@ class Recogniser:
         return np.array([VECTORS[list(VECTORS)[sample.crop[0, 0, 0]]] for sample in samples], np.float32)
 
     @staticmethod
-    def threshold(templates: int) -> float:
-        return 0.5
+    def bar(people: int) -> Bar:
+        return BAR
 
 
 class Terminal:
@@ -138,6 +146,69 @@ def test_a_stranger_is_counted_once_and_never_recorded(terminal: Terminal, store
     assert scenes[-1].subjects[0].words == "unknown"
 
 
+def frames_until_recorded(scenes: list[Scene]) -> int | None:
+    return next((number for number, scene in enumerate(scenes, 1) if scene.punches), None)
+
+
+def test_a_clear_face_is_recorded_by_its_second_picture_and_a_poor_one_by_the_fourth(terminal: Terminal) -> None:
+    assert frames_until_recorded(terminal.see(2, Shown("A"))) == 2
+    terminal.see(70)
+    assert frames_until_recorded(terminal.see(2, POOR_LIGHT)) == 4
+
+
+def test_pictures_from_before_a_short_loss_count(terminal: Terminal, store: Store) -> None:
+    assert frames_until_recorded(terminal.see(0.2, POOR_LIGHT)) is None
+    (first,) = terminal.pipeline.tracker.tracks
+    terminal.see(2)
+    assert frames_until_recorded(terminal.see(1, POOR_LIGHT)) == 1
+    assert terminal.pipeline.tracker.tracks[0].id != first.id
+
+
+def test_pictures_of_an_earlier_visit_do_not_count(terminal: Terminal) -> None:
+    terminal.see(0.2, POOR_LIGHT)
+    terminal.see(GONE_SECONDS + 2)
+    assert frames_until_recorded(terminal.see(1, POOR_LIGHT)) == 4
+
+
+def test_pictures_of_somebody_else_do_not_count_after_a_loss(terminal: Terminal) -> None:
+    terminal.see(0.2, Shown("B", quality=replace(GOOD, score=0.5)))
+    terminal.see(2)
+    terminal.see(0.1, Shown("stranger"))
+    terminal.see(2)
+    assert frames_until_recorded(terminal.see(1, Shown("A"))) == 2
+
+
+def test_a_clock_that_is_set_back_begins_a_visit_anew(terminal: Terminal) -> None:
+    """Otherwise each picture would count as a near-duplicate of one in the future."""
+    terminal.see(0.2, POOR_LIGHT)
+    terminal.see(2)
+    terminal.now -= 3600
+    assert frames_until_recorded(terminal.see(1, POOR_LIGHT)) == 4
+
+
+def test_a_stranger_who_lingers_and_is_lost_now_and_then_is_one_sighting(terminal: Terminal, store: Store, tmp_path: Path) -> None:
+    tracks = set()
+    for away in (1, 4, 9, 1, 2, 3):
+        scenes = terminal.see(10, Shown("stranger"))
+        tracks |= {subject.track.id for scene in scenes for subject in scene.subjects}
+        assert scenes[-1].subjects[0].words == "unknown"
+        terminal.see(away)
+    assert recorded(store) == [] and sightings(tmp_path) == 1 and len(tracks) == 6
+    terminal.see(GONE_SECONDS + 1)
+    terminal.see(3, Shown("stranger"))
+    assert recorded(store) == [] and sightings(tmp_path) == 2  # who comes back later is another visit
+
+
+def test_two_strangers_are_two_sightings(terminal: Terminal, store: Store, tmp_path: Path) -> None:
+    store.erase(2)
+    for _ in range(3):
+        terminal.see(3, Shown("stranger", 50.0), Shown("B", 400.0))
+        terminal.see(2)
+        terminal.see(3, Shown("B", 50.0), Shown("stranger", 400.0))  # they change places while out of view
+        terminal.see(2)
+    assert recorded(store) == [] and sightings(tmp_path) == 2
+
+
 def test_two_people_at_once_are_both_recorded(terminal: Terminal, store: Store) -> None:
     terminal.see(2, Shown("A", 50.0), Shown("B", 400.0))
     assert sorted(recorded(store)) == [(1, "in"), (2, "in")]
@@ -159,7 +230,7 @@ def test_an_inverted_face_is_never_recorded_is_told_so_and_does_not_stop_others(
 
 def test_only_the_best_crop_of_an_interval_is_embedded(terminal: Terminal) -> None:
     terminal.see(10, Shown("A"))
-    assert terminal.recogniser.embedded <= 3 + 10  # three votes, then one look a second
+    assert terminal.recogniser.embedded <= 2 + 10  # two pictures, then one a second
 
 
 def test_a_track_that_turns_into_somebody_else_records_each_once(terminal: Terminal, store: Store) -> None:
@@ -168,11 +239,53 @@ def test_a_track_that_turns_into_somebody_else_records_each_once(terminal: Termi
     assert recorded(store) == [(1, "in"), (2, "in")]
 
 
+def test_who_follows_a_stranger_in_the_same_track_is_recorded_soon(terminal: Terminal, store: Store, tmp_path: Path) -> None:
+    before = terminal.see(5, Shown("stranger"))[-1].subjects[0]
+    scenes = terminal.see(5, Shown("A"))
+    assert scenes[-1].subjects[0].track.id == before.track.id
+    number = frames_until_recorded(scenes)
+    assert number is not None and number <= 25  # two looks, recheck_ms apart
+    assert recorded(store) == [(1, "in")] and sightings(tmp_path) == 1
+
+
+def test_a_stranger_who_follows_in_the_same_track_is_not_taken_for_who_was_there(terminal: Terminal, store: Store, tmp_path: Path) -> None:
+    terminal.see(5, Shown("A"))
+    scenes = terminal.see(5, Shown("stranger"))
+    assert scenes[-1].subjects[0].words == "unknown" and scenes[-1].subjects[0].person is None
+    terminal.see(70, Shown("stranger"))
+    assert recorded(store) == [(1, "in")] and sightings(tmp_path) == 1
+
+
+def test_one_wrong_picture_among_those_of_somebody_known_changes_nothing(terminal: Terminal, store: Store, tmp_path: Path) -> None:
+    for _ in range(10):
+        terminal.see(1.2, Shown("A"))
+        terminal.see(0.1, Shown("B"))
+    assert recorded(store) == [(1, "in")] and sightings(tmp_path) == 0
+
+
 def test_who_is_deactivated_while_in_view_is_not_recorded(terminal: Terminal, store: Store) -> None:
-    terminal.see(0.2, Shown("A"))
+    terminal.see(0.1, Shown("A"))
     store.deactivate(1)
     terminal.see(5, Shown("A"))
     assert recorded(store) == []
+
+
+def test_an_earlier_gallery_does_not_stay_in_memory(terminal: Terminal, store: Store) -> None:
+    """It may hold people who have been erased since, also where nobody is left."""
+    for change in (lambda: store.erase(2), lambda: store.erase(1), lambda: store.add_person("C")):
+        earlier = weakref.ref(terminal.pipeline.gallery)
+        change()
+        terminal.pipeline.reload()
+        gc.collect()
+        assert earlier() is None
+    assert len(terminal.pipeline.gallery) == 0
+
+
+def test_who_is_enrolled_while_in_view_is_recorded(terminal: Terminal, store: Store, tmp_path: Path) -> None:
+    assert terminal.see(3, Shown("stranger"))[-1].subjects[0].words == "unknown"
+    store.add_person_with_templates("C", None, [TemplateDraft(MODEL, np.array(VECTORS["stranger"], np.float32), 0.9, None, "test")])
+    terminal.see(2, Shown("stranger"))
+    assert recorded(store) == [(3, "in")] and sightings(tmp_path) == 1
 
 
 def test_who_is_deactivated_between_search_and_punch_is_not_recorded_and_the_loop_goes_on(terminal: Terminal, store: Store) -> None:

@@ -30,7 +30,7 @@ class Recogniser:
     """Finds a face in every picture; each embedding is another one, at random."""
 
     def __init__(self) -> None:
-        self.embedder: Any = type("Embedder", (), {"card": type("Card", (), {"model_id": "m" * 64, "embedding_size": 128})})
+        self.embedder: Any = type("Embedder", (), {"card": type("Card", (), {"model_id": "m" * 64, "embedding_size": 128}), "cohort": None})
         self._random = np.random.default_rng(1)
 
     def still(self, image: Any) -> list[Sample]:
@@ -43,6 +43,9 @@ class Recogniser:
 
     def threshold(self, people: int) -> float:
         return 0.6
+
+    def same_person(self) -> float:
+        return 0.3
 
 
 class OpenPage:

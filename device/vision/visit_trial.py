@@ -1,0 +1,325 @@
+"""How often visits are right: FNIR and FPIR of several pictures against mean templates, and the same by single pictures and by votes.
+
+Each person's photos are split at random into templates and a visit, several times; each clip of a person is a visit whose templates come from another
+clip. A visit is searched in the gallery of everybody, and, as that of somebody who is not enrolled, in the gallery without its person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device.config import DecisionSettings
+from device.contract import ClockfaceError
+from device.vision.camera.source import open_source
+from device.vision.decision import Bar, Decision, judge
+from device.vision.evaluation import Progress
+from device.vision.gallery import Gallery, Match
+from device.vision.images import IMAGE_SUFFIXES, ImageError, read_image
+from device.vision.recogniser import Recogniser
+from device.vision.tracker import Tracker
+from device.vision.visit import NOVEL_SECONDS, Evidence
+
+CLIP_SUFFIXES = (".mkv", ".mp4", ".avi", ".mov", ".webm", ".gif")
+ROUNDS = 10  # random splits of the photos
+DRAWS = 400  # of the bootstrap over people
+APART_SECONDS = 1.0  # between photos of a visit: each counts in full
+VOTES = 3  # pictures that had to agree before visits were decided as a whole
+
+
+class VisitTrialError(ClockfaceError):
+    """The photos or clips do not allow a trial of visits."""
+
+    code = "trial"
+
+
+@dataclass(frozen=True)
+class Look:
+    """One good picture."""
+
+    time: float  # s
+    embedding: NDArray[np.float32]  # (D,)
+    quality: float
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A visit and its search results, one per look."""
+
+    who: int  # person id of whoever it is; -1: nobody of the gallery
+    own: bool  # whether they were in the gallery that was searched
+    times: tuple[float, ...]  # s since the first look
+    weighed: tuple[float, ...]  # pictures so far
+    means: tuple[Match | None, ...]  # of the mean so far, against mean templates
+    singles: tuple[Match | None, ...]  # of the single picture, against the best template
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share with its 95 % interval by bootstrap over people; with no event, by the rule of three over people."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Rates of one way to decide."""
+
+    threshold: float
+    fnir: Share
+    fpir: Share
+    seconds_to_decision: float | None  # median; None for photos, which have no time
+    equal_fnir: Share  # at the threshold that lets through the wanted FPIR of these visits: for comparing ways, whatever the card says
+
+
+@dataclass(frozen=True)
+class VisitTrial:
+    """What came of it."""
+
+    people: int
+    crops: int
+    templates: int
+    fpir_target: float
+    rules: dict[str, Rule]  # "visit"; "votes": three pictures agree, each against the best template; "single": the first picture alone
+
+    def as_dict(self) -> dict[str, Any]:
+        """The form of `trial --json`: each way to decide with the circumstances."""
+        about = {"crops": self.crops, "templates": self.templates, "fpir_target": self.fpir_target, "people": self.people}
+        return {name: {**about, **asdict(rule)} for name, rule in self.rules.items()}
+
+
+Naming = Callable[[Searched, float], tuple[int | None, int]]  # visit, threshold -> who is named, at which look
+
+
+def searches(gallery: Gallery, each: Sequence[Gallery], who: int, looks: Sequence[Look]) -> list[Searched]:
+    """One visit, searched as that of somebody enrolled and as that of somebody who is not; `each` has one template of everybody."""
+    evidence, means, weighed = Evidence(), [], []
+    for look in looks:
+        evidence.add(look.embedding, look.quality, look.time)
+        means.append(evidence.mean)
+        weighed.append(evidence.weighed)
+    times = tuple(look.time - looks[0].time for look in looks)
+    rows = np.stack([look.embedding for look in looks])
+    best = np.max([one.scores(rows) for one in each], axis=0)  # (looks, people)
+    found = []
+    for own in (True, False) if who >= 0 else (False,):
+        without = None if own else who
+        singles = tuple(_top(row, without) for row in best)
+        found.append(Searched(who, own, times, tuple(weighed), tuple(gallery.search(mean, without) for mean in means), singles))
+    return found
+
+
+def _top(scores: NDArray[np.float32], without: int | None) -> Match | None:
+    """The best of (N,) scores, people numbered from 0."""
+    order = [int(person) for person in np.argsort(-scores)[:3] if person != without]
+    if not order:
+        return None
+    return Match(order[0], float(scores[order[0]]), float(scores[order[0]] - scores[order[1]]) if len(order) > 1 else None)
+
+
+def by_visit(bar: Bar, settings: DecisionSettings) -> Naming:
+    """As the terminal decides."""
+
+    def name(visit: Searched, threshold: float) -> tuple[int | None, int]:
+        decision = Decision(replace(settings, agree=min(settings.agree, len(visit.means))))
+        for look, (match, weighed) in enumerate(zip(visit.means, visit.weighed, strict=True)):
+            outcome = decision.add(match, replace(bar, threshold=threshold), look + 1, weighed)
+            if outcome.person_id is not None:
+                return outcome.person_id, look
+        return None, -1
+
+    return name
+
+
+def by_votes(settings: DecisionSettings) -> Naming:
+    """As it was decided before: three of the latest pictures agree, each against the best template, and none names somebody else."""
+
+    def name(visit: Searched, threshold: float) -> tuple[int | None, int]:
+        votes = [judge(match, threshold, settings.min_lead).person_id for match in visit.singles]
+        for look in range(len(votes)):
+            named = [vote for vote in votes[max(0, look + 1 - settings.window) : look + 1] if vote is not None]
+            if len(named) >= min(VOTES, len(votes)) and len(set(named)) == 1:
+                return named[0], look
+        return None, -1
+
+    return name
+
+
+def by_single(settings: DecisionSettings) -> Naming:
+    """The first picture alone."""
+    return lambda visit, threshold: (judge(visit.means[0], threshold, settings.min_lead).person_id, 0)
+
+
+def rule(name: Naming, visits: Sequence[Searched], threshold: float, fpir: float, timed: bool) -> Rule:
+    """The rates of one way to decide."""
+    mated, foreign = [visit for visit in visits if visit.own], [visit for visit in visits if not visit.own]
+
+    def missed(at: float) -> Share:
+        return share([(visit.who, name(visit, at)[0] != visit.who) for visit in mated])
+
+    def accepted(at: float) -> Share:
+        return share([(visit.who, name(visit, at)[0] is not None) for visit in foreign])
+
+    found = [(visit, name(visit, threshold)) for visit in mated]
+    seconds = [visit.times[look] for visit, (person, look) in found if person == visit.who]
+    low, high = -1.0, 1.01
+    for _ in range(14):  # the FPIR falls as the threshold rises
+        middle = (low + high) / 2
+        low, high = (low, middle) if accepted(middle).value <= fpir else (middle, high)
+    return Rule(threshold, missed(threshold), accepted(threshold), float(np.median(seconds)) if timed and seconds else None, missed(high))
+
+
+def share(events: Sequence[tuple[int, bool]], seed: int = 0) -> Share:
+    """A share of (person, event) pairs; events of one person are not independent."""
+    people, rows = np.unique([person for person, _ in events], return_inverse=True)
+    counts = np.bincount(rows, [event for _, event in events], len(people)), np.bincount(rows, minlength=len(people))
+    value = float(counts[0].sum() / counts[1].sum())
+    if counts[0].sum() == 0:
+        return Share(0.0, 0.0, min(1.0, 3 / len(people)), len(events))
+    drawn = np.random.default_rng(seed).integers(0, len(people), (DRAWS, len(people)))
+    low, high = np.percentile(counts[0][drawn].sum(axis=1) / counts[1][drawn].sum(axis=1), [2.5, 97.5])
+    return Share(value, float(low), float(high), len(events))
+
+
+class Splits:
+    """People's looks, split into templates and visits.
+
+    Args:
+        recogniser: the device's own.
+        crops: photos of a visit; a clip gives as many pictures as it has.
+        templates: per person.
+    """
+
+    def __init__(self, recogniser: Recogniser, crops: int, templates: int, seed: int = 0) -> None:
+        self.recogniser, self.crops, self.templates = recogniser, crops, templates
+        self._random = np.random.default_rng(seed)
+
+    def photos(self, people: Sequence[Sequence[Look]], strangers: Sequence[Sequence[Look]]) -> list[Searched]:
+        """Random splits of each person's photos, and visits of strangers."""
+        found = []
+        for number in range(ROUNDS):
+            split = [self._split(looks) for looks in people]
+            gallery, each = self._galleries([kept for kept, _ in split])
+            visits = [(who, looks) for who, (_, looks) in enumerate(split)]
+            visits += [(-1 - place, list(looks[: self.crops])) for place, looks in enumerate(strangers)] if number == 0 else []
+            found += [search for who, looks in visits for search in searches(gallery, each, who, _spread(looks))]
+        return found
+
+    def clips(self, people: Sequence[Sequence[Sequence[Look]]]) -> list[Searched]:
+        """Everybody is enrolled from each of their clips in turn; the others are visits, and all are visits of somebody who is not enrolled."""
+        found = []
+        for turn in range(max(len(clips) for clips in people)):
+            chosen = [turn % len(clips) for clips in people]
+            gallery, each = self._galleries([self._best(clips[own]) for clips, own in zip(people, chosen, strict=True)])
+            for who, clips in enumerate(people):
+                for number, looks in enumerate(clips):
+                    found += [visit for visit in searches(gallery, each, who, looks) if number != chosen[who] or not visit.own]
+        return found
+
+    def _split(self, looks: Sequence[Look]) -> tuple[list[Look], list[Look]]:
+        order = self._random.permutation(len(looks))
+        return [looks[i] for i in order[: self.templates]], [looks[i] for i in order[self.templates :][: self.crops]]
+
+    def _best(self, looks: Sequence[Look]) -> list[Look]:
+        """The best pictures that are some time apart, as enrolment takes them."""
+        chosen: list[Look] = []
+        for look in sorted(looks, key=lambda look: -look.quality):
+            if len(chosen) < self.templates and all(abs(look.time - other.time) >= NOVEL_SECONDS for other in chosen):
+                chosen.append(look)
+        return chosen
+
+    def _galleries(self, templates: Sequence[Sequence[Look]]) -> tuple[Gallery, list[Gallery]]:
+        """The mean gallery, and one for each number of a template; who has fewer has their last one again."""
+        card, cohort = self.recogniser.embedder.card, self.recogniser.embedder.cohort
+
+        def gallery(rows: Sequence[tuple[int, Look]]) -> Gallery:
+            made = Gallery(card.model_id, card.embedding_size, cohort)
+            made.add(np.array([who for who, _ in rows], np.int64), np.stack([look.embedding for _, look in rows]), card.model_id)
+            return made
+
+        every = gallery([(who, look) for who, looks in enumerate(templates) for look in looks])
+        return every, [gallery([(who, looks[min(number, len(looks) - 1)]) for who, looks in enumerate(templates)]) for number in range(self.templates)]
+
+
+def run_visits(recogniser: Recogniser, enrolled: Path, strangers: Path, crops: int, templates: int, progress: Progress) -> VisitTrial:
+    """Run it.
+
+    Args:
+        enrolled: one sub-folder per person with photos, clips or both.
+        strangers: photos of people who are in none of these folders: one photo or one sub-folder each.
+        crops: photos of a visit.
+        templates: per person.
+        progress: wraps a list of paths and shows how far it is.
+
+    Raises:
+        VisitTrialError: too few people with enough usable photos or clips.
+    """
+    folders = sorted(path for path in enrolled.iterdir() if path.is_dir()) if enrolled.is_dir() else []
+    photos, clips = [], []
+    for folder in progress(folders, "people"):
+        photos.append(_photo_looks(recogniser, folder))
+        clips.append([looks for path in sorted(folder.iterdir()) if path.suffix.lower() in CLIP_SUFFIXES and (looks := clip_looks(recogniser, path))])
+    enough, filmed = [looks for looks in photos if len(looks) > templates], [own for own in clips if own]
+    several = len(filmed) > 1 and any(len(own) > 1 for own in filmed)
+    if len(enough) < 2 and not several:
+        words = f"{len(enough)} people with more than {templates} usable photos, {len(filmed)} with clips"
+        raise VisitTrialError(f"{enrolled}: {words}; two are needed, one of them with two clips", code="trial.too_few")
+    splits, visits = Splits(recogniser, crops, templates), []
+    if len(enough) > 1:
+        outside = sorted(strangers.iterdir()) if strangers.is_dir() else []
+        others = [looks for path in progress(outside, "strangers") if (looks := _photo_looks(recogniser, path))]
+        visits += splits.photos(enough, others)
+    if several:
+        visits += splits.clips(filmed)
+    people, decision = max(len(enough), len(filmed)), recogniser.settings.decision
+    bar = recogniser.bar(people)
+    ways = {"visit": by_visit(bar, decision), "votes": by_votes(decision), "single": by_single(decision)}
+    rules = {name: rule(way, visits, bar.threshold, decision.fpir, several and len(enough) < 2) for name, way in ways.items()}
+    return VisitTrial(people, crops, templates, decision.fpir, rules)
+
+
+def _photo_looks(recogniser: Recogniser, path: Path) -> list[Look]:
+    """The usable photos of a folder, or the one photo."""
+    photos = sorted(path.iterdir()) if path.is_dir() else [path]
+    found = [_usable(recogniser, photo) for photo in photos if photo.suffix.lower() in IMAGE_SUFFIXES and photo.suffix.lower() not in CLIP_SUFFIXES]
+    return [look for look in found if look is not None]
+
+
+def _usable(recogniser: Recogniser, photo: Path) -> Look | None:
+    try:
+        samples = recogniser.still(read_image(photo))
+    except ImageError:
+        return None
+    if not samples or not samples[0].quality.acceptable:
+        return None
+    return Look(0.0, recogniser.embed(samples[:1])[0], samples[0].quality.score)
+
+
+def _spread(looks: Sequence[Look]) -> list[Look]:
+    return [replace(look, time=number * APART_SECONDS) for number, look in enumerate(looks)]
+
+
+def clip_looks(recogniser: Recogniser, path: Path) -> list[Look]:
+    """The looks that the terminal takes at the largest face of a clip: the best good picture of each interval."""
+    tracker, interval = Tracker(recogniser.settings.tracker), recogniser.settings.decision.interval_ms / 1000
+    looks: dict[int, list[Look]] = {}
+    size: dict[int, float] = {}
+    with open_source(str(path), recogniser.settings.camera, once=True, start=0.0) as source:
+        for frame in source:
+            for track in tracker.update(recogniser.detector.detect(frame.image), frame.time):
+                size[track.id] = size.get(track.id, 0.0) + track.face.eye_distance
+                taken = looks.setdefault(track.id, [])
+                if taken and frame.time < taken[-1].time + interval:
+                    continue
+                sample = recogniser.sample(frame.image, track.face)
+                if sample.quality.acceptable:
+                    taken.append(Look(frame.time, recogniser.embed([sample])[0], sample.quality.score))
+    return looks.get(max(size, key=lambda key: size[key]), []) if size else []
