@@ -109,7 +109,9 @@ class QualitySettings:
 
 @dataclass(frozen=True)
 class EmbedderSettings:
-    model: str = written("clockface-mobile-int8", "name or path", "Embedding model: a family or file listed in device/vision/models.toml, or the path of an .onnx file")
+    model: str = written(
+        "clockface-mobile-int8", "name or path", "Embedding model: a family or file listed in device/vision/models.toml, or the path of an .onnx file"
+    )
     sha256: str = written("", "SHA-256", "Checksum that pins a model file which is not in the list")
     provider: str = chosen("auto", "auto", "tensorrt", "cuda", "cpu", help="What computes the embeddings; auto takes the fastest that is there")
     threads: int = ranged(0, 0, 64, "threads", "Processor threads for the embeddings; 0 takes as many as there are cores, at most 4")
