@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import cv2
@@ -9,11 +10,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from device.contract import ModelCard
+from device.contract import ModelCard, VisitPoints
 from device.vision import catalogue
+from device.vision.cohort import Cohort
+from device.vision.embedder import Embedder
+from device.vision.gallery import Gallery
+from export import artefact
 from export.__main__ import main
 from export.calibrate import FARTHEST, FEWEST, SIZES, NonMated, exact_interval, false_match_rate, identification_rate, operating_points
 from export.crops import check_aligned, first_of_pairs, from_folder, repeated
+from export.visits import CHANGED_RATE, LOOKS, RATE, SPENT, Visits, highest_look, points, scores, worst_group
+from tests.device.vision.test_embedder import CARD, tiny
 from tests.refused import refused
 
 D = 16
@@ -124,6 +131,146 @@ def test_a_card_written_before_fpir_intervals_can_still_be_read() -> None:
     numbers = f'"schema": 1, "model_id": "{"0" * 64}", "embedding_size": 4, "crop_size": 112'
     card = ModelCard.from_json(f'{{{numbers}, {texts}, "accuracy": [], "latency": [], "operating_points": [{old}]}}')
     assert card.operating_point(5, 0.1).fpir_low is None
+
+
+def simulated(people: int, seed: int, size: int = 32) -> Visits:
+    """People in random directions, and pictures with as much noise of their own."""
+    random = np.random.default_rng(seed)
+    each = random.normal(size=(people, 1, size)) / size**0.5
+    each /= np.linalg.norm(each, axis=-1, keepdims=True)
+    pictures = each + random.normal(size=(people, 3 + LOOKS, size)) / size**0.5
+    pictures /= np.linalg.norm(pictures, axis=-1, keepdims=True)
+    looks = np.stack([unit(pictures[:, 3 : 4 + look].sum(axis=1)) for look in range(LOOKS)], axis=1)
+    return Visits(unit(pictures[:, :3].sum(axis=1)), looks, np.eye(people, dtype=bool), "simulated")
+
+
+def some_cohort(seed: int, size: int = 32) -> Cohort:
+    strangers = simulated(800, seed, size)
+    return Cohort.of(strangers.templates[:500], strangers.templates[500:], 50, "simulated")
+
+
+@pytest.mark.parametrize("cohort", [None, some_cohort(90)], ids=["cosines", "cohort"])
+def test_the_stated_fpir_holds_for_the_highest_of_all_looks(cohort: Cohort | None) -> None:
+    """People who were not there when the threshold was set, 100 in a gallery, searched as the gallery does and judged by the card."""
+    size, fpir = 100, 0.05
+    visits = simulated(1000, 1)
+    found = points(visits, cohort)
+    (point,) = (p for p in operating_points(NonMated.of_visits(visits, cohort, found, 0.02), [fpir], "simulated") if p.gallery_size == size)
+    assert point.threshold is not None and point.fpir_low is not None and point.fpir_high is not None and point.method == "measured"
+    accepted = np.zeros((30, 400, LOOKS), bool)
+    for part in range(30):
+        enrolled, strangers = simulated(size, 1000 + part), simulated(400, 2000 + part)
+        gallery = Gallery("m", 32, cohort)
+        gallery.add(np.arange(size, dtype=np.int64), enrolled.templates, "m")
+        for look in range(LOOKS):
+            accepted[part, :, look] = gallery.scores(strangers.looks[:, look]).max(axis=1) >= point.threshold + found.margin(look + 1)
+    share = accepted.any(axis=2).mean()
+    assert point.fpir_low - 0.004 <= share <= point.fpir_high + 0.004  # 0.004: twice the error of 12,000 visits
+    assert share == pytest.approx(fpir, rel=0.2)
+    first = accepted[:, :, 0].mean()
+    assert first <= 0.15 * fpir, "the early margin leaves a first look a small part of the false matches"
+
+
+def test_early_margins_fall_and_end_at_none() -> None:
+    found = points(simulated(400, 3), None)
+    assert len(found.early) == len(SPENT) and all(margin >= 0 for margin in found.early)
+    assert list(found.early) == sorted(found.early, reverse=True) and found.margin(LOOKS) == 0.0
+
+
+def test_early_margins_leave_each_look_its_share_of_the_false_matches() -> None:
+    """By sorting all scores: a share of RATE of the last look's lies above its quantile, and of each earlier look's only its part of that."""
+    visits, people = simulated(1000, 4), 1000
+    found = points(visits, None)
+    off = ~np.eye(people, dtype=bool)
+    last = sorted((visits.looks[:, -1] @ visits.templates.T)[off].tolist())
+    threshold = last[len(last) - round(RATE * len(last))]
+    for look, share in enumerate(SPENT):
+        above = ((visits.looks[:, look] @ visits.templates.T)[off] > threshold + found.early[look]).sum()
+        assert above == pytest.approx(share * RATE * len(last), abs=2)
+
+
+def test_the_score_for_another_face_is_exceeded_by_few_pairs_of_different_people() -> None:
+    visits = simulated(500, 5)
+    first = visits.looks[:, 0] @ visits.looks[:, 0].T
+    others = first[~visits.alike]
+    assert (others > points(visits, None).changed).mean() == pytest.approx(CHANGED_RATE, rel=0.1)
+
+
+def test_pairs_that_another_model_takes_for_one_person_count_nowhere() -> None:
+    visits = simulated(300, 6)
+    twice = np.arange(10)
+    visits.templates[twice] = visits.looks[twice + 100, -1]  # ten people have two labels
+    alike = visits.alike.copy()
+    alike[twice, twice + 100] = alike[twice + 100, twice] = True
+    for cohort in (None, some_cohort(91)):
+        found = points(dataclasses.replace(visits, alike=alike), cohort)
+        with_them = NonMated.of_visits(visits, cohort, found, 0.01)
+        without = NonMated.of_visits(dataclasses.replace(visits, alike=alike), cohort, found, 0.01)
+        assert with_them.scores[0] > 0.95 and without.scores[0] < 0.9 and with_them.total - without.total == 20
+
+
+def test_scores_are_those_of_the_gallery() -> None:
+    visits, cohort = simulated(60, 7), some_cohort(92)
+    for chosen in (None, cohort):
+        gallery = Gallery("m", 32, chosen)
+        gallery.add(np.arange(60, dtype=np.int64), visits.templates, "m")
+        assert np.allclose(scores(visits.looks[:, 1], visits.templates, chosen), gallery.scores(visits.looks[:, 1]), atol=1e-5)
+
+
+def test_the_highest_look_of_a_visit_is_that_of_a_loop() -> None:
+    visits = simulated(12, 8)
+    found = points(visits, None)
+    best = highest_look(visits, None, found)
+    for one in range(12):
+        for other in range(12):
+            looks = [float(visits.looks[one, look] @ visits.templates[other]) - found.margin(look + 1) for look in range(LOOKS)]
+            assert best[one, other] == pytest.approx(max(looks), abs=1e-5)
+
+
+def test_the_worst_group_by_hand() -> None:
+    """Four people in two groups: of all six pairs the highest is within one group, none within the other."""
+    found = np.array([[1.0, 0.9, 0.1, 0.1], [0.9, 1.0, 0.1, 0.1], [0.1, 0.1, 1.0, 0.2], [0.1, 0.1, 0.2, 1.0]], np.float32)
+    assert worst_group(found, np.array(["a", "a", "b", "b"]), 1 / 6) == 2.0
+    assert worst_group(found, np.array(["a", "a", "b", "b"]), 2 / 6) == 1.0
+
+
+def test_a_cohort_goes_into_the_model_file_and_out_with_its_thresholds(tmp_path: Path) -> None:
+    path, cohort = tiny(tmp_path / "tiny.onnx"), some_cohort(93, 3)
+    by_visits = dataclasses.replace(CARD, visits=VisitPoints((0.1,), 0.2, "simulated"))
+    crops = np.random.default_rng(0).integers(0, 256, (4, 112, 112, 3), dtype=np.uint8)
+    before = Embedder(path, "cpu").embed(crops)
+
+    def stored() -> Cohort | None:
+        embedder = Embedder(path, "cpu")
+        assert np.array_equal(embedder.embed(crops), before)
+        return embedder.cohort
+
+    assert stored() is None
+    artefact.write_card(path, by_visits, cohort)
+    read = stored()
+    assert read is not None and np.array_equal(read.rows, cohort.rows) and Embedder(path, "cpu").card == by_visits
+    assert (read.highest, read.mean, read.deviation, read.data) == (cohort.highest, cohort.mean, cohort.deviation, cohort.data)
+    measured = dataclasses.replace(by_visits, latency=({"p50_ms": 1.0},))
+    artefact.write_card(path, measured)  # as `latency` does: the cohort stays
+    assert stored() is not None and Embedder(path, "cpu").card == measured
+    artefact.write_card(path, by_visits, None)  # thresholds on visits, without a cohort
+    assert stored() is None
+    artefact.write_card(path, by_visits, cohort)
+    artefact.write_card(path, CARD)  # thresholds on single pictures are plain cosines
+    assert stored() is None
+
+
+def test_a_model_whose_cohort_does_not_fit_is_refused(tmp_path: Path) -> None:
+    path = tiny(tmp_path / "tiny.onnx")
+    artefact.write_card(path, dataclasses.replace(CARD, visits=VisitPoints((), 0.2, "simulated")), some_cohort(94, 4))
+    with refused("contract.card", "expected 3 columns, got 4"):
+        Embedder(path, "cpu")
+
+
+def test_a_cohort_without_visits_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tiny(tmp_path / "tiny.onnx")
+    assert main(["calibrate", str(path), "--folder", str(tmp_path), "--cohort", str(tmp_path / "faces.rec")]) == 1
+    assert "--cohort needs --visits" in capsys.readouterr().err
 
 
 def test_the_second_crop_of_a_person_is_left_out() -> None:
