@@ -181,7 +181,7 @@ def test_file_and_page_cannot_contradict_each_other(desk: Desk, tmp_path: Path) 
 
 def test_the_page_shows_help_range_and_unit_of_the_configuration(desk: Desk) -> None:
     page = html.unescape(desk.browser("admin").get("/settings").text)
-    assert "Number of crops that must name the same person" in page and "160 to 7680 px" in page and "0.00001 to 0.5 share" in page
+    assert "Fewest pictures of a visit that somebody is recognised by" in page and "160 to 7680 px" in page and "0.00001 to 0.5 share" in page
     for setting in stored_settings.editable():
         assert setting.help in page, setting.name
 
