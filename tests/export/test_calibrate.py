@@ -146,7 +146,7 @@ def simulated(people: int, seed: int, size: int = 32) -> Visits:
 
 def some_cohort(seed: int, size: int = 32) -> Cohort:
     strangers = simulated(800, seed, size)
-    return Cohort.of(strangers.templates[:500], strangers.templates[500:], 50, "simulated")
+    return Cohort.of(strangers.templates[:500], strangers.templates[500:], 50, 1.0, "simulated")
 
 
 @pytest.mark.parametrize("cohort", [None, some_cohort(90)], ids=["cosines", "cohort"])
