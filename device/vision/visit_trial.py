@@ -218,7 +218,7 @@ class Splits:
         found = []
         for turn in range(max(len(clips) for clips in people)):
             chosen = [turn % len(clips) for clips in people]
-            gallery, each = self._galleries([self._best(clips[own]) for clips, own in zip(people, chosen, strict=True)])
+            gallery, each = self._galleries([spread_out(clips[own], self.templates) for clips, own in zip(people, chosen, strict=True)])
             for who, clips in enumerate(people):
                 for number, looks in enumerate(clips):
                     found += [visit for visit in searches(gallery, each, who, looks) if number != chosen[who] or not visit.own]
@@ -227,14 +227,6 @@ class Splits:
     def _split(self, looks: Sequence[Look]) -> tuple[list[Look], list[Look]]:
         order = self._random.permutation(len(looks))
         return [looks[i] for i in order[: self.templates]], [looks[i] for i in order[self.templates :][: self.crops]]
-
-    def _best(self, looks: Sequence[Look]) -> list[Look]:
-        """The best pictures that are some time apart, as enrolment takes them."""
-        chosen: list[Look] = []
-        for look in sorted(looks, key=lambda look: -look.quality):
-            if len(chosen) < self.templates and all(abs(look.time - other.time) >= NOVEL_SECONDS for other in chosen):
-                chosen.append(look)
-        return chosen
 
     def _galleries(self, templates: Sequence[Sequence[Look]]) -> tuple[Gallery, list[Gallery]]:
         """The mean gallery, and one for each number of a template; who has fewer has their last one again."""
@@ -301,6 +293,15 @@ def _usable(recogniser: Recogniser, photo: Path) -> Look | None:
     if not samples or not samples[0].quality.acceptable:
         return None
     return Look(0.0, recogniser.embed(samples[:1])[0], samples[0].quality.score)
+
+
+def spread_out(looks: Sequence[Look], most: int) -> list[Look]:
+    """The best pictures that are some time apart, as enrolment takes them."""
+    chosen: list[Look] = []
+    for look in sorted(looks, key=lambda look: -look.quality):
+        if len(chosen) < most and all(abs(look.time - other.time) >= NOVEL_SECONDS for other in chosen):
+            chosen.append(look)
+    return chosen
 
 
 def _spread(looks: Sequence[Look]) -> list[Look]:
