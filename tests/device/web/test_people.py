@@ -259,3 +259,17 @@ def test_health_shows_what_a_target_answered(desk: Desk) -> None:
 def test_throttling_flags_of_a_raspberry_pi() -> None:
     assert health.throttling(0x50005) == (["under-voltage", "throttled"], ["under-voltage", "throttled"])
     assert health.throttling(0) == ([], [])
+
+
+def test_the_threshold_in_force_is_that_for_the_people_who_are_searched_for(desk: Desk) -> None:
+    """Not for those who are inactive or wait for templates of this model, and each person once."""
+    card = SimpleNamespace(model_id="m" * 64, name="net", embedding_size=2)
+    desk.terminal.live.booth.recogniser = SimpleNamespace(  # type: ignore[assignment]
+        embedder=SimpleNamespace(card=card, provider="cpu"), settings=config.Settings(), threshold=lambda people: people / 10
+    )
+    with desk.store() as store:
+        for name, model in (("Ada", "m"), ("Bea", "m"), ("Cleo", "m"), ("Dora", "o")):
+            store.add_person_with_templates(name, None, [TemplateDraft(model * 64, np.array([1, 0], np.float32), 0.5)] * 3)
+        store.deactivate(3)
+    page = desk.browser("viewer").get("/health").text
+    assert "for 2 people" in page and "0.200" in page
