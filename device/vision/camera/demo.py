@@ -27,8 +27,8 @@ NOISE = 2.0  # standard deviation of the sensor's noise, grey levels
 
 
 @dataclass(frozen=True)
-class Stay:
-    """One stay in front of the camera."""
+class Appearance:
+    """One time in front of the camera."""
 
     start: float  # s in the round
     end: float
@@ -44,11 +44,11 @@ class Actor:
     name: str
     eyes: tuple[tuple[float, float], tuple[float, float]]  # px in the portrait, left of the image first
     side: int  # -1: enters from the left, 1: from the right
-    stays: tuple[Stay, ...]
+    appearances: tuple[Appearance, ...]
 
 
-HOPPER = Actor("portrait-hopper", "Grace Hopper", ((228.6, 190.5), (307.9, 188.8)), -1, (Stay(2, 9, 300, 85), Stay(16, 23.5, 165, 56)))
-COLLINS = Actor("portrait-collins", "Eileen Collins", ((197.6, 107.2), (244.4, 106.9)), 1, (Stay(9.5, 15.5, 340, 70), Stay(16.5, 23.5, 475, 56)))
+HOPPER = Actor("portrait-hopper", "Grace Hopper", ((228.6, 190.5), (307.9, 188.8)), -1, (Appearance(2, 9, 300, 85), Appearance(16, 23.5, 165, 56)))
+COLLINS = Actor("portrait-collins", "Eileen Collins", ((197.6, 107.2), (244.4, 106.9)), 1, (Appearance(9.5, 15.5, 340, 70), Appearance(16.5, 23.5, 475, 56)))
 ACTORS = (HOPPER, COLLINS)
 
 
@@ -83,9 +83,9 @@ class Stage:
         now = seconds % ROUND_SECONDS
         picture = self._wall
         for cut_out, actor in zip(self._cut_outs, ACTORS, strict=True):
-            for stay in actor.stays:
-                if stay.start < now < stay.end:
-                    picture = _composed(picture, cut_out, _placement(actor, stay, now))
+            for appearance in actor.appearances:
+                if appearance.start < now < appearance.end:
+                    picture = _composed(picture, cut_out, _placement(actor, appearance, now))
         light = 1 + 0.15 * math.sin(2 * math.pi * 3 * now / ROUND_SECONDS)
         tick = round(seconds * RATE)
         noise = self._noise[tick * 7 % 61 :, tick * 5 % 53 :][:HEIGHT, :WIDTH]
@@ -104,14 +104,14 @@ def _cut_out(image: NDArray[np.uint8], actor: Actor) -> NDArray[np.uint8]:
     return np.dstack([colours, alpha])
 
 
-def _placement(actor: Actor, stay: Stay, now: float) -> NDArray[np.float64]:
-    """(2, 3) matrix from the portrait to the picture at this moment of the stay."""
-    inside = now - stay.start
-    here = _smooth(inside / ENTER_SECONDS) * _smooth((stay.end - now) / ENTER_SECONDS)
-    eye = stay.eye_distance * (1 + 0.22 * math.sin(0.9 * inside - 1))
+def _placement(actor: Actor, appearance: Appearance, now: float) -> NDArray[np.float64]:
+    """(2, 3) matrix from the portrait to the picture at this moment of the appearance."""
+    inside = now - appearance.start
+    here = _smooth(inside / ENTER_SECONDS) * _smooth((appearance.end - now) / ENTER_SECONDS)
+    eye = appearance.eye_distance * (1 + 0.22 * math.sin(0.9 * inside - 1))
     angle = math.radians(5) * math.sin(1.3 * inside)
     outside = WIDTH / 2 + actor.side * (WIDTH / 2 + 3.2 * eye)
-    x = outside + (stay.x + 12 * math.sin(0.8 * inside) - outside) * here
+    x = outside + (appearance.x + 12 * math.sin(0.8 * inside) - outside) * here
     y = max(HEIGHT - 4.9 * eye, 2.3 * eye)  # the portrait's lower edge stays below the picture's, and the hat inside the picture
     (left_x, left_y), (right_x, right_y) = actor.eyes
     scale = eye / math.hypot(right_x - left_x, right_y - left_y)
