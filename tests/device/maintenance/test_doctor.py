@@ -30,6 +30,7 @@ from device.vision.catalogue import Catalogue, ModelFile, sha256
 from device.vision.images import read_image
 
 NOW = 1_800_000_000.0  # 2027-01-15
+FEWEST = Settings().decision.at_least_templates  # people that a threshold must be for
 
 
 @pytest.fixture
@@ -177,19 +178,19 @@ def checks(operating_points: tuple[OperatingPoint, ...], people: int) -> tuple[d
 
 
 def test_artefact_card_and_provider_load_the_model_once() -> None:
-    point = OperatingPoint(100, Settings().decision.fpir, 0.4567, 0.44, 0.47, "measured", "made up for this test")
+    point = OperatingPoint(FEWEST, Settings().decision.fpir, 0.4567, 0.44, 0.47, "measured", "made up for this test")
     embedder_checks, loads = checks((point,), 30)
-    assert "threshold 0.457 for up to 100 people" in embedder_checks.check_card().words
+    assert f"threshold 0.457 for up to {FEWEST} people" in embedder_checks.check_card().words
     assert embedder_checks.check_artefact().words.startswith("small-int8; one crop")
     assert embedder_checks.check_provider().words == "cpu (cuda: not in this onnxruntime)"
     assert len(loads) == 1
 
 
 def test_a_card_without_a_threshold_for_so_many_people() -> None:
-    point = OperatingPoint(100, Settings().decision.fpir, 0.4567, 0.44, 0.47, "measured", "made up for this test")
-    embedder_checks, _ = checks((point,), 101)
+    point = OperatingPoint(FEWEST, Settings().decision.fpir, 0.4567, 0.44, 0.47, "measured", "made up for this test")
+    embedder_checks, _ = checks((point,), FEWEST + 1)
     finding = doctor.guarded("card", embedder_checks.check_card)
-    assert finding.state == "FAULT" and "101 people" in finding.words
+    assert finding.state == "FAULT" and f"{FEWEST + 1} people" in finding.words
 
 
 @pytest.mark.parametrize("error", [ContractError("no card"), ImportError("libgomp.so.1: cannot open"), OSError("denied")])
