@@ -46,11 +46,11 @@ class Embedder:
         self._unpack = True
         self._session = self._open("cpu")
         self.card = read_card(self._session, path)
-        self.cohort = read_cohort(self._session, self.card)
         if self.card.precision == "int8":
             self._unpack = False
             self._session = self._open("cpu")
         check_graph(self._session, self.card, path)
+        self.cohort = read_cohort(self._session, self.card)
         self.provider, self.provider_report = self._choose(provider)
 
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.config import DecisionSettings
-from device.contract import ClockfaceError
 from device.vision.camera.source import open_source
 from device.vision.decision import Bar, Decision, judge
-from device.vision.evaluation import Progress
+from device.vision.evaluation import Progress, TrialError
 from device.vision.gallery import Gallery, Match
 from device.vision.images import IMAGE_SUFFIXES, ImageError, read_image
 from device.vision.recogniser import Recogniser
@@ -32,14 +31,8 @@ APART_SECONDS = 1.0  # between photos of a visit: each counts in full
 VOTES = 3  # pictures that had to agree before visits were decided as a whole
 
 
-class VisitTrialError(ClockfaceError):
-    """The photos or clips do not allow a trial of visits."""
-
-    code = "trial"
-
-
 @dataclass(frozen=True)
-class Look:
+class VisitPicture:
     """One good picture."""
 
     time: float  # s
@@ -99,7 +92,7 @@ class VisitTrial:
 Naming = Callable[[Searched, float], tuple[int | None, int]]  # visit, threshold -> who is named, at which look
 
 
-def searches(gallery: Gallery, each: Sequence[Gallery], who: int, looks: Sequence[Look]) -> list[Searched]:
+def searches(gallery: Gallery, each: Sequence[Gallery], who: int, looks: Sequence[VisitPicture]) -> list[Searched]:
     """One visit, searched as that of somebody enrolled and as that of somebody who is not; `each` has one template of everybody."""
     evidence, means, weighed = Evidence(), [], []
     for look in looks:
@@ -202,7 +195,7 @@ class Splits:
         self.recogniser, self.crops, self.templates = recogniser, crops, templates
         self._random = np.random.default_rng(seed)
 
-    def photos(self, people: Sequence[Sequence[Look]], strangers: Sequence[Sequence[Look]]) -> list[Searched]:
+    def photos(self, people: Sequence[Sequence[VisitPicture]], strangers: Sequence[Sequence[VisitPicture]]) -> list[Searched]:
         """Random splits of each person's photos, and visits of strangers."""
         found = []
         for number in range(ROUNDS):
@@ -213,7 +206,7 @@ class Splits:
             found += [search for who, looks in visits for search in searches(gallery, each, who, _spread(looks))]
         return found
 
-    def clips(self, people: Sequence[Sequence[Sequence[Look]]]) -> list[Searched]:
+    def clips(self, people: Sequence[Sequence[Sequence[VisitPicture]]]) -> list[Searched]:
         """Everybody is enrolled from each of their clips in turn; the others are visits, and all are visits of somebody who is not enrolled."""
         found = []
         for turn in range(max(len(clips) for clips in people)):
@@ -224,15 +217,15 @@ class Splits:
                     found += [visit for visit in searches(gallery, each, who, looks) if number != chosen[who] or not visit.own]
         return found
 
-    def _split(self, looks: Sequence[Look]) -> tuple[list[Look], list[Look]]:
+    def _split(self, looks: Sequence[VisitPicture]) -> tuple[list[VisitPicture], list[VisitPicture]]:
         order = self._random.permutation(len(looks))
         return [looks[i] for i in order[: self.templates]], [looks[i] for i in order[self.templates :][: self.crops]]
 
-    def _galleries(self, templates: Sequence[Sequence[Look]]) -> tuple[Gallery, list[Gallery]]:
+    def _galleries(self, templates: Sequence[Sequence[VisitPicture]]) -> tuple[Gallery, list[Gallery]]:
         """The mean gallery, and one for each number of a template; who has fewer has their last one again."""
         card, cohort = self.recogniser.embedder.card, self.recogniser.embedder.cohort
 
-        def gallery(rows: Sequence[tuple[int, Look]]) -> Gallery:
+        def gallery(rows: Sequence[tuple[int, VisitPicture]]) -> Gallery:
             made = Gallery(card.model_id, card.embedding_size, cohort)
             made.add(np.array([who for who, _ in rows], np.int64), np.stack([look.embedding for _, look in rows]), card.model_id)
             return made
@@ -252,7 +245,7 @@ def run_visits(recogniser: Recogniser, enrolled: Path, strangers: Path, crops: i
         progress: wraps a list of paths and shows how far it is.
 
     Raises:
-        VisitTrialError: too few people with enough usable photos or clips.
+        TrialError: too few people with enough usable photos or clips.
     """
     folders = sorted(path for path in enrolled.iterdir() if path.is_dir()) if enrolled.is_dir() else []
     photos, clips = [], []
@@ -263,7 +256,7 @@ def run_visits(recogniser: Recogniser, enrolled: Path, strangers: Path, crops: i
     several = len(filmed) > 1 and any(len(own) > 1 for own in filmed)
     if len(enough) < 2 and not several:
         words = f"{len(enough)} people with more than {templates} usable photos, {len(filmed)} with clips"
-        raise VisitTrialError(f"{enrolled}: {words}; two are needed, one of them with two clips", code="trial.too_few")
+        raise TrialError(f"{enrolled}: {words}; two are needed, one of them with two clips", code="trial.too_few")
     splits, visits = Splits(recogniser, crops, templates), []
     if len(enough) > 1:
         outside = sorted(strangers.iterdir()) if strangers.is_dir() else []
@@ -278,40 +271,40 @@ def run_visits(recogniser: Recogniser, enrolled: Path, strangers: Path, crops: i
     return VisitTrial(people, crops, templates, decision.fpir, rules)
 
 
-def _photo_looks(recogniser: Recogniser, path: Path) -> list[Look]:
+def _photo_looks(recogniser: Recogniser, path: Path) -> list[VisitPicture]:
     """The usable photos of a folder, or the one photo."""
     photos = sorted(path.iterdir()) if path.is_dir() else [path]
     found = [_usable(recogniser, photo) for photo in photos if photo.suffix.lower() in IMAGE_SUFFIXES and photo.suffix.lower() not in CLIP_SUFFIXES]
     return [look for look in found if look is not None]
 
 
-def _usable(recogniser: Recogniser, photo: Path) -> Look | None:
+def _usable(recogniser: Recogniser, photo: Path) -> VisitPicture | None:
     try:
         samples = recogniser.still(read_image(photo))
     except ImageError:
         return None
     if not samples or not samples[0].quality.acceptable:
         return None
-    return Look(0.0, recogniser.embed(samples[:1])[0], samples[0].quality.score)
+    return VisitPicture(0.0, recogniser.embed(samples[:1])[0], samples[0].quality.score)
 
 
-def spread_out(looks: Sequence[Look], most: int) -> list[Look]:
+def spread_out(looks: Sequence[VisitPicture], most: int) -> list[VisitPicture]:
     """The best pictures that are some time apart, as enrolment takes them."""
-    chosen: list[Look] = []
+    chosen: list[VisitPicture] = []
     for look in sorted(looks, key=lambda look: -look.quality):
         if len(chosen) < most and all(abs(look.time - other.time) >= NOVEL_SECONDS for other in chosen):
             chosen.append(look)
     return chosen
 
 
-def _spread(looks: Sequence[Look]) -> list[Look]:
+def _spread(looks: Sequence[VisitPicture]) -> list[VisitPicture]:
     return [replace(look, time=number * APART_SECONDS) for number, look in enumerate(looks)]
 
 
-def clip_looks(recogniser: Recogniser, path: Path) -> list[Look]:
+def clip_looks(recogniser: Recogniser, path: Path) -> list[VisitPicture]:
     """The looks that the terminal takes at the largest face of a clip: the best good picture of each interval."""
     tracker, interval = Tracker(recogniser.settings.tracker), recogniser.settings.decision.interval_ms / 1000
-    looks: dict[int, list[Look]] = {}
+    looks: dict[int, list[VisitPicture]] = {}
     size: dict[int, float] = {}
     with open_source(str(path), recogniser.settings.camera, once=True, start=0.0) as source:
         for frame in source:
@@ -322,5 +315,5 @@ def clip_looks(recogniser: Recogniser, path: Path) -> list[Look]:
                     continue
                 sample = recogniser.sample(frame.image, track.face)
                 if sample.quality.acceptable:
-                    taken.append(Look(frame.time, recogniser.embed([sample])[0], sample.quality.score))
+                    taken.append(VisitPicture(frame.time, recogniser.embed([sample])[0], sample.quality.score))
     return looks.get(max(size, key=lambda key: size[key]), []) if size else []

@@ -86,7 +86,7 @@ def test_a_bundle_holds_the_program_its_settings_and_models(pulled: None, key: P
     assert tracked <= files and not any("pycache" in file or file.endswith(".pyc") for file in files)
     assert {"clockface", "clockface.py", "clockface.toml", "LICENSE"} <= files
     catalogue = Catalogue.load(tmp_path / "out/device/vision/models.toml", shipped=tmp_path / "out/models")
-    assert {"yunet", "sface"} <= set(catalogue.entries) and "sface-original" not in catalogue.entries
+    assert {"yunet", Settings().embedder.model} <= set(catalogue.entries) and "sface-original" not in catalogue.entries
     assert all(catalogue.fault(entry) is None for entry in catalogue.entries.values())
 
 
@@ -104,12 +104,14 @@ def test_from_this_checkout_to_a_running_terminal(pulled: None, key: Path, tmp_p
 
 
 def relabelled(folder: Path, model_id: str) -> ModelFile:
-    """SFace with another model id, so that the device treats it as another model."""
-    model = onnx.load(models.path("sface"))
+    """The default model with another id, so that the device treats it as another model."""
+    name = Settings().embedder.model
+    model = onnx.load(models.path(name))
     card = next(entry for entry in model.metadata_props if entry.key == CARD_KEY)
     card.value = json.dumps({**json.loads(card.value), "model_id": model_id})
-    onnx.save(model, folder / "sface.onnx")
-    return dataclasses.replace(Catalogue.load().entry("sface"), sha256=models.sha256(folder / "sface.onnx"), size=(folder / "sface.onnx").stat().st_size)
+    file = folder / Catalogue.load().entry(name).file
+    onnx.save(model, file)
+    return dataclasses.replace(Catalogue.load().entry(name), sha256=models.sha256(file), size=file.stat().st_size)
 
 
 def test_templates_follow_the_model_across_an_update_and_back(pulled: None, key: Path, tmp_path: Path) -> None:

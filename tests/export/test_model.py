@@ -122,5 +122,5 @@ def test_search_writes_fnir_and_fpir_of_the_device_into_the_card(shared: Path, t
     [found] = [entry for entry in card.accuracy if entry["measure"] == "device"]
     assert (found["people"], found["data"], found["target_fpir"], found["fpir"]["searches"]) == (8, "six people", 0.01, 10)
     assert found["fnir"]["searches"] == 6 * 7 and 0 < found["fnir"]["value"] < 0.9 and found["fnir"]["low"] < found["fnir"]["value"] < found["fnir"]["high"]
-    assert found["threshold"] == card.operating_point(100, 0.01).threshold
+    assert found["threshold"] == card.operating_point(Settings().decision.at_least_templates, 0.01).threshold
     assert main(["card", str(model)]) == 0 and "FNIR" in capsys.readouterr().out

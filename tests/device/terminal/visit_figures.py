@@ -19,7 +19,7 @@ from device.config import Settings
 from device.vision.gallery import Gallery
 from device.vision.recogniser import Recogniser
 from device.vision.visit import Visit
-from device.vision.visit_trial import Look, by_visit, by_votes, clip_looks, searches, spread_out
+from device.vision.visit_trial import VisitPicture, by_visit, by_votes, clip_looks, searches, spread_out
 
 CLIPS = {"A": ("again", "brother", "help"), "B": ("bird", "milk", "please"), "C": ("book", "learn"), "D": ("eat", "night"), "E": ("hungry",)}
 ENROLLED = 3  # people
@@ -33,15 +33,15 @@ def ways() -> Iterator[tuple[tuple[str, str], ...]]:
         yield from itertools.product(*([(person, clip) for clip in CLIPS[person]] for person in people))
 
 
-def stills(looks: Sequence[Look]) -> list[Look]:
+def stills(looks: Sequence[VisitPicture]) -> list[VisitPicture]:
     return [looks[round(place)] for place in np.linspace(0, len(looks) - 1, TEMPLATES)]
 
 
-def best(looks: Sequence[Look]) -> list[Look]:
+def best(looks: Sequence[VisitPicture]) -> list[VisitPicture]:
     return spread_out(looks, TEMPLATES)
 
 
-def galleries(recogniser: Recogniser, templates: Sequence[Sequence[Look]]) -> tuple[Gallery, list[Gallery]]:
+def galleries(recogniser: Recogniser, templates: Sequence[Sequence[VisitPicture]]) -> tuple[Gallery, list[Gallery]]:
     """Of mean templates, and one for each number of a template."""
     card, every = recogniser.embedder.card, [(who, look) for who, looks in enumerate(templates) for look in looks]
     numbered = [[(who, looks[min(number, len(looks) - 1)]) for who, looks in enumerate(templates)] for number in range(TEMPLATES)]
@@ -53,7 +53,7 @@ def galleries(recogniser: Recogniser, templates: Sequence[Sequence[Look]]) -> tu
     return made[0], made[1:]
 
 
-def lingers(recogniser: Recogniser, gallery: Gallery, looks: Sequence[Look]) -> bool:
+def lingers(recogniser: Recogniser, gallery: Gallery, looks: Sequence[VisitPicture]) -> bool:
     """Whether somebody whose clip is played for a minute is ever taken for somebody."""
     decision = recogniser.settings.decision
     visit, bar = Visit(decision), recogniser.bar(len(gallery))

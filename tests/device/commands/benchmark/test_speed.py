@@ -30,4 +30,4 @@ def test_every_frame_of_the_clip_is_measured(shared: Path) -> None:
     assert report.first_frame_seconds > 0 and report.peak_memory_mb > 50
     assert set(report.crop_ms) >= {"sface", "clockface-edge", "clockface-edge-int8"} and 0 < report.idle_percent < 100
     assert all(list(by_threads) == list(thread_counts()) for by_threads in report.crop_ms.values())
-    assert "sface" in report.chose[0]
+    assert "clockface-mobile-int8" in report.chose[0]
