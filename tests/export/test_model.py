@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import export.model
+from device.config import Settings
 from device.vision import catalogue
 from device.vision.embedder import Embedder
 from export import table
