@@ -35,7 +35,8 @@ def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if subprocess.run(["git", "cat-file", "-e", f"{OLDER}^{{commit}}"], cwd=ROOT, capture_output=True).returncode:
         pytest.skip(f"the history has no commit {OLDER[:7]}: fetch it all (git fetch --unshallow)")
     folder = tmp_path_factory.mktemp("older")
-    archive = subprocess.run(["git", "archive", OLDER, "device", "export", "training", "models", "pyproject.toml", "LICENSE"], cwd=ROOT, capture_output=True, check=True)
+    parts = ("device", "export", "training", "models", "pyproject.toml", "LICENSE")
+    archive = subprocess.run(["git", "archive", OLDER, *parts], cwd=ROOT, capture_output=True, check=True)
     subprocess.run(["tar", "-x", "-C", folder], input=archive.stdout, check=True)
     for file in (ROOT / "models").iterdir():  # those that were pulled; the older release builds its own SFace from the published one
         if file.name != "sface.onnx" and not (folder / "models" / file.name).exists():
