@@ -171,7 +171,8 @@ class Pipeline:
                 self._look(subject, embedding, sample.quality.score, now)
         for subject in due:
             settings = self.settings.decision
-            pause_ms = settings.interval_ms if subject.outcome.state == "undecided" else settings.recheck_ms
+            settled = subject.outcome.state != "undecided" and not subject.visit.doubtful
+            pause_ms = settings.recheck_ms if settled else settings.interval_ms
             subject.best, subject.next_look = None, now + pause_ms / 1000
 
     def _look(self, subject: Subject, embedding: NDArray[np.float32], quality: float, now: float) -> None:

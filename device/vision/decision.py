@@ -14,6 +14,7 @@ from device.vision.gallery import Match
 
 State = Literal["known", "unknown", "undecided"]
 
+LATE_MARGIN = 0.04  # who is not known within the window needs this on top of the threshold: the mean of a long visit still moves a little
 LOOK_ALIKE_GUARD = 0.1  # people whose means score more with each other than the threshold minus this ...
 LOOK_ALIKE_LEAD = 2.0  # ... need this many times the usual lead
 
@@ -61,8 +62,8 @@ def look_alikes(pair_score: float, threshold: float) -> bool:
 class Decision:
     """What the looks of one visit come to.
 
-    Known: the score of the visit's mean exceeds the threshold, by an early margin while there are few pictures, and leads. Unknown: `window` pictures, or
-    `agree` pictures whose mean is below the threshold by `clear_miss`; and so it stays while the score is below the threshold.
+    Known: the score of the visit's mean exceeds the threshold, by a margin while there are few pictures and once there are many, and leads.
+    Unknown: `window` pictures, or `agree` pictures whose mean is below the threshold by `clear_miss`; and so it stays while the score is below the threshold.
     """
 
     def __init__(self, settings: DecisionSettings) -> None:
@@ -73,7 +74,7 @@ class Decision:
         """Take in the search result of the mean of so many pictures and say where things stand."""
         found = replace(judge(match, bar.threshold, self.settings.min_lead), pictures=pictures)
         if found.state == "known":
-            found = self._known(found, bar.early(weighed))
+            found = self._known(found, bar.early(weighed) if pictures <= self.settings.window else LATE_MARGIN)
         elif found.state == "unknown" and not self._clear(found):
             found = replace(found, state="undecided", reason=f"{pictures} of {self.settings.window} pictures seen")
         self.outcome = found

@@ -61,6 +61,11 @@ class Visit:
     def outcome(self) -> Outcome:
         return self._decision.outcome
 
+    @property
+    def doubtful(self) -> bool:
+        """Whether the newest picture was set aside, so that the next one decides whether it is somebody else."""
+        return self._odd is not None
+
     def look(self, embedding: Embedding, quality: float, time: float, search: Callable[[Embedding], Match | None], bar: Bar) -> Outcome:
         """Take in one more picture, search for the mean and decide.
 

@@ -101,7 +101,15 @@ def test_a_card_written_before_visits_can_be_read(card: ModelCard) -> None:
 
 
 @pytest.mark.parametrize(
-    "visits", [5, [], {}, {"early": [0.1]}, {"early": 3, "changed": 0.2, "data": "d"}, {"early": [], "changed": 0.2, "data": "d", "more": 1}]
+    "visits",
+    [
+        5,
+        [],
+        {},
+        {"early": [0.1]},
+        *({"early": early, "changed": 0.2, "data": "d"} for early in (3, "abc", [5.0])),
+        {"early": [], "changed": 0.2, "data": "d", "more": 1},
+    ],
 )
 def test_visits_that_are_none_are_refused(card: ModelCard, visits: Any) -> None:
     with refused("contract.card", "export the model again"):

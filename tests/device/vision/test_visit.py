@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from device.config import DecisionSettings
-from device.vision.decision import Bar
+from device.vision.decision import LATE_MARGIN, Bar
 from device.vision.gallery import Gallery, Match
 from device.vision.visit import NOVEL_SECONDS, Evidence, Visit
 
@@ -139,7 +139,8 @@ def best_scores(probes: np.ndarray, templates: np.ndarray) -> np.ndarray:
 def test_who_lingers_for_a_minute_gets_hardly_more_tries() -> None:
     """10,000 strangers before galleries of 100 people each; a threshold that the highest of a stranger's first looks exceeds in 1 % of the visits.
 
-    Each picture compared for itself would make a minute of tries. The mean of all still moves a little after the first looks: less than once more.
+    Each picture compared for itself would make a minute of tries. The mean of all still moves a little
+    after the first looks; the late margin makes up for most of it.
     """
     parts = range(20)  # each with people of its own
     templates = [unit(pictures(PEOPLE, 3, 100 + part).sum(axis=1)) for part in parts]
@@ -158,7 +159,9 @@ def test_who_lingers_for_a_minute_gets_hardly_more_tries() -> None:
     threshold, threshold_alone = (float(np.quantile(np.concatenate(found).max(axis=1), 1 - RATE)) for found in (by_mean(others), alone(others)))
     means = by_mean(strangers)
     assert share(threshold, [scores[:, :LOOKS] for scores in means]) == pytest.approx(RATE, rel=0.3)
-    assert share(threshold, means) <= 2 * RATE
+    window = DecisionSettings().window
+    late = [np.concatenate([scores[:, :window], scores[:, window:] - LATE_MARGIN], axis=1) for scores in means]
+    assert share(threshold, late) <= 1.6 * RATE
     assert share(threshold_alone, alone(strangers)) >= 8 * RATE
 
     settings = DecisionSettings(agree=1, min_lead=0.0)
@@ -167,4 +170,7 @@ def test_who_lingers_for_a_minute_gets_hardly_more_tries() -> None:
     for shown, scores in zip(strangers[0][:100], means[0][:100], strict=True):
         visit = Visit(settings)
         states = [visit.look(picture, 1.0, float(time), gallery.search, Bar(threshold, changed=-1.0)).state for time, picture in enumerate(shown)]
-        assert [state == "known" for state in states] == (scores >= threshold).tolist()
+        known = False
+        for look, (state, score) in enumerate(zip(states, scores.tolist(), strict=True)):
+            known = score >= threshold + (0.0 if known or look < window else LATE_MARGIN)
+            assert (state == "known") == known
