@@ -69,11 +69,11 @@ bench: setup
 	@$(PY) -m device bench $(ARGS)
 
 model: environment $(WORKSTATION)
-	@$(PY) -m device models pull
+	@$(PY) -m device models pull --all
 	@$(PY) -m export model $(ARGS)
 
 test: environment $(WORKSTATION)
-	@$(PY) -m device models pull || echo "models could not be pulled: the tests that need them are skipped" >&2
+	@$(PY) -m device models pull --all || echo "models could not be pulled: the tests that need them are skipped" >&2
 	@$(PY) -m pytest $(ARGS)
 
 # Strict: a broken link, or a page that the navigation does not lead to, is an error. The variable silences an advertisement.

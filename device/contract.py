@@ -124,7 +124,8 @@ class VisitPoints:
 
     def __post_init__(self) -> None:
         if not all(isinstance(value, (int, float)) and -1 <= value <= 1 for value in (*self.early, self.changed)):
-            raise ContractError(f"model card: visits expected numbers, got {self.early!r:.80} and {self.changed!r:.40}; export the model again", code="contract.card")
+            found = f"{self.early!r:.80} and {self.changed!r:.40}"
+            raise ContractError(f"model card: visits expected numbers, got {found}; export the model again", code="contract.card")
 
     def margin(self, pictures: float) -> float:
         """The part of `early` in force after so many pictures; where near-duplicates count as less than one, between two entries."""

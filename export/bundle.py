@@ -54,7 +54,7 @@ def device_package(root: Path) -> Contents:
     files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"]
     visible = [path for path in files if not any(part.startswith((".", "__pycache__")) for part in path.relative_to(folder).parts)]
     contents: Contents = {path.relative_to(root).as_posix().replace(PACKAGING, IN_A_RELEASE): path for path in visible}
-    return {**contents, "clockface.py": PROGRAM, LAUNCHER: root / PACKAGING / "launcher.sh", "LICENSE": root / "LICENSE"}
+    return {**contents, "clockface.py": PROGRAM, LAUNCHER: root / PACKAGING / "launcher.sh", "LICENSE": root / "LICENSE", "NOTICE": root / "NOTICE"}
 
 
 def chosen_models(catalogue: Catalogue, settings: Settings, more: Iterable[str]) -> list[ModelFile]:

@@ -17,13 +17,15 @@ from device.vision.catalogue import Catalogue, ModelFile
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("list", "pull", "verify"))
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these models")
+    parser.add_argument("--all", action="store_true", help="pull: also those that the settings do not use")
     add_config(parser, ", for what is in use")
     add_json(parser, "one JSON list")
 
 
 def run(args: argparse.Namespace) -> int:
     catalogue = Catalogue.load()
-    chosen = [catalogue.entry(name) for name in args.names or catalogue.entries]
+    pulling = args.action == "pull" and not args.all
+    chosen = [catalogue.entry(name) for name in args.names or (_used(catalogue, config.load(args.config)) if pulling else catalogue.entries)]
     if args.action == "pull":
         _pull(catalogue, chosen)
     faults = {entry.name: catalogue.fault(entry) for entry in chosen}
@@ -36,6 +38,13 @@ def run(args: argparse.Namespace) -> int:
         for entry in chosen:
             print(faults[entry.name] or f"{entry.name}: {catalogue.place(entry)} ok")
     return 0 if args.action == "list" or not any(faults.values()) else 1
+
+
+def _used(catalogue: Catalogue, settings: Settings) -> list[str]:
+    """What comes with the program, and the embedder of the settings; a file outside the list needs nothing."""
+    embedder = settings.embedder.model
+    own = [] if embedder.endswith(".onnx") and embedder not in catalogue.entries else [entry.name for entry in catalogue.family(embedder)]
+    return list(dict.fromkeys([*(entry.name for entry in catalogue.entries.values() if not entry.sources), *own]))
 
 
 def _uses(settings: Settings) -> dict[str, tuple[bool, float | None]]:

@@ -207,7 +207,21 @@ def test_verify_exits_1_and_names_each_missing_file(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("CLOCKFACE_MODELS", str(tmp_path))
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
-    assert command.run(parser.parse_args(["verify", "yunet", "sface", "--json"])) == 1
+    assert command.run(parser.parse_args(["verify", "sface-original", "sface", "--json"])) == 1
     rows = json.loads(capsys.readouterr().out)
-    assert [(row["name"], row["ok"]) for row in rows] == [("yunet", False), ("sface", False)]
-    assert command.run(parser.parse_args(["list", "yunet"])) == 0
+    assert [(row["name"], row["ok"]) for row in rows] == [("sface-original", False), ("sface", False)]
+    assert command.run(parser.parse_args(["list", "sface"])) == 0
+
+
+def test_a_first_start_downloads_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Detector, default embedder and the demo's portraits lie in the repository; another embedder of the settings is asked for by name."""
+    monkeypatch.setenv("CLOCKFACE_MODELS", str(tmp_path / "pulled"))
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    assert command.run(parser.parse_args(["pull"])) == 0
+    assert not (tmp_path / "pulled").exists()
+    (tmp_path / "site.toml").write_text('[embedder]\nmodel = "sface"\n')
+    monkeypatch.setattr(Catalogue, "pull", lambda catalogue, names, progress: asked.extend(names))
+    asked: list[str] = []
+    command.run(parser.parse_args(["pull", "--config", str(tmp_path / "site.toml")]))
+    assert "sface" in asked and "sface-plain" not in asked
