@@ -58,6 +58,8 @@ def lines(card: ModelCard) -> list[str]:
         shown.append(f"groups       false matches: {rates}; worst to mean {found['worst_to_mean']:.2f}")
     if found := entry(card, "non_mated"):
         shown.append(f"non-mated    mean {found['mean']:.3f}, deviation {found['deviation']:.3f}, largest {found['largest']:.3f} of {found['comparisons']}")
+    if found := entry(card, "visits"):
+        shown.append(f"visits       {search.visits_text(found)}")
     if found := entry(card, "device"):
         shown.append(f"whole device {search.as_text(found)}")
     shown += [f"latency      {t['threads']} thread(s): p50 {t['p50_ms']:.2f} ms, p95 {t['p95_ms']:.2f} ms, {t['cpu']}, {t['runtime']}" for t in card.latency]

@@ -76,6 +76,11 @@ def _tiles(card: ModelCard) -> str:
             tiles.append((f"{100 * tar['value']:.1f} %", f"TAR at FAR 0.1 % ({100 * tar['low']:.1f} to {100 * tar['high']:.1f})"))
     if (found := entry(card, "agreement")) and "mean_cosine" in found:
         tiles.append((f"{found['mean_cosine']:.4f}", f"mean cosine to {found['reference']}, lowest {found['lowest_cosine']:.4f}"))
+    if found := entry(card, "visits"):
+        about = f"visits of {found['crops']} pictures, {found['people']} people with {found['templates']} templates ({found['data']})"
+        tiles.insert(0, (f"{100 * found['fnir']['value']:.1f} %", f"FNIR per visit ({_span(found['fnir'])}): {about}"))
+        words = f"FPIR per visit ({_span(found['fpir'])}), threshold for {100 * found['fpir_target']:g} %"
+        tiles.insert(1, (f"{100 * found['fpir']['value']:.1f} %", words))
     if found := entry(card, "device"):
         about = f"{found['people']} people with one photo each ({found['data']}), threshold for FPIR {100 * found['target_fpir']:g} %"
         tiles.append((f"{100 * found['fnir']['value']:.1f} %", f"FNIR ({_span(found['fnir'])}), the whole device: {about}"))

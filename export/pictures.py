@@ -89,9 +89,12 @@ def histogram(card: ModelCard) -> str | None:
 
 
 def misses(card: ModelCard, fpir: float) -> list[tuple[int, float, str]]:
-    """(gallery size, FNIR, method): the share of mated scores below the card's threshold for that size, ignoring rank."""
+    """(gallery size, FNIR, method): the share of mated scores below the card's threshold for that size, ignoring rank.
+
+    Nothing where the thresholds are those of visits: the scores are of single pictures.
+    """
     found = entry(card, "det")
-    if found is None:
+    if found is None or card.visits is not None:
         return []
     mated = np.array(found["mated_percentiles"])
     points = [point for point in card.operating_points if abs(point.fpir - fpir) < 1e-12 and point.threshold is not None]

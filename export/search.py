@@ -2,8 +2,9 @@
 
     python -m export search own.onnx own-int8.onnx --people faces/dev --strangers faces/strangers --gallery 300
 
-One photo of each person is enrolled and strangers fill up the gallery. The other photos are searched at the card's threshold for the FPIR by detector,
-quality gate, search and lead, as on a terminal. FNIR and FPIR with their 95 % intervals go into the card; `python -m device models list` shows them.
+Visits are measured as `python -m device trial --visit` does, at an FPIR of 0.1 % per visit. Then one photo of each person is enrolled and strangers
+fill up the gallery; the other photos are searched at the card's threshold for the FPIR by detector, quality gate, search and lead, as on a terminal.
+FNIR and FPIR with their 95 % intervals go into the card; `python -m device models list` shows them.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ from device.config import DecisionSettings, EmbedderSettings, Settings
 from device.vision.catalogue import sha256
 from device.vision.evaluation import Rate, Trial, run_trial
 from device.vision.recogniser import Recogniser
+from device.vision.visit_trial import run_visits
 from export import artefact
+
+VISIT, TEMPLATES = 3, 3  # pictures of a visit, templates per person
 
 
 def measured(model: Path, people: Path, strangers: Path, gallery: int, fpir: float, data: str) -> dict[str, Any]:
@@ -37,6 +41,20 @@ def measured(model: Path, people: Path, strangers: Path, gallery: int, fpir: flo
     embedder = EmbedderSettings(model=str(model.resolve()), provider="cpu", sha256=sha256(model))
     trial = run_trial(Recogniser(Settings(embedder=embedder, decision=DecisionSettings(fpir=fpir))), people, strangers, _progress, gallery)
     return {"measure": "device", "data": data, "people": trial.people, "target_fpir": fpir, "threshold": trial.threshold, **_rates(trial)}
+
+
+def measured_visits(model: Path, people: Path, strangers: Path, data: str) -> dict[str, Any]:
+    """The card's entry on visits, at the terminal's own settings."""
+    recogniser = Recogniser(Settings(embedder=EmbedderSettings(model=str(model.resolve()), provider="cpu", sha256=sha256(model))))
+    found = run_visits(recogniser, people, strangers, VISIT, TEMPLATES, _progress).as_dict()["visit"]
+    return {"measure": "visits", "data": data, **found}
+
+
+def visits_text(found: dict[str, Any]) -> str:
+    """The card's entry on visits as one line of text."""
+    fnir, fpir = (f"{100 * rate['value']:.2f} % ({100 * rate['low']:.2f} to {100 * rate['high']:.2f})" for rate in (found["fnir"], found["fpir"]))
+    about = f"{found['crops']} pictures, {found['people']} people with {found['templates']} templates ({found['data']})"
+    return f"FNIR {fnir}, FPIR {fpir} per visit of {about}, at the threshold for {100 * found['fpir_target']:g} %"
 
 
 def _rates(trial: Trial) -> dict[str, Any]:
@@ -67,8 +85,11 @@ def run(args: argparse.Namespace) -> int:
     for model in args.models:
         found = measured(model, args.people, args.strangers, args.gallery, args.fpir, args.data or args.people.resolve().name)
         card = artefact.card_of(artefact.read(model), model)
-        kept = tuple(entry for entry in card.accuracy if entry.get("measure") != "device")
-        artefact.write_card(model, dataclasses.replace(card, accuracy=(*kept, found)))
+        visits = [measured_visits(model, args.people, args.strangers, args.data or args.people.resolve().name)] if card.visits else []
+        kept = tuple(entry for entry in card.accuracy if entry.get("measure") not in ("device", "visits"))
+        artefact.write_card(model, dataclasses.replace(card, accuracy=(*kept, found, *visits)))
+        for entry in visits:
+            print(f"{model}: {visits_text(entry)}")
         print(f"{model}: {as_text(found)}; written into its card")
     return 0
 

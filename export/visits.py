@@ -179,9 +179,14 @@ def choose_cohort(path: Path, run: Callable[[Crops], Embeddings], visits: Visits
     strangers = rows[:COHORT_SIZE]
     candidates = [None, *(Cohort.of(strangers, visits.templates, highest, spread, data) for highest in HIGHEST for spread in SPREADS)]
     tried = [Tried(cohort, worst_group(scores(judged, judged, cohort), groups), missed(visits, cohort)) for cohort in candidates]
+    return best_of(tried), tried
+
+
+def best_of(tried: Sequence[Tried]) -> Tried:
+    """Of those that miss no more visits than the first, which is without a cohort, and are about as even as the most even one, that which misses fewest."""
     allowed = [one for one in tried if one.missed <= tried[0].missed]
     most_even = min(one.worst_group for one in allowed)
-    return min((one for one in allowed if one.worst_group <= EVEN * most_even), key=lambda one: one.missed), tried
+    return min((one for one in allowed if one.worst_group <= EVEN * most_even), key=lambda one: one.missed)
 
 
 def worst_group(found: NDArray[np.float32], groups: NDArray[Any], rate: float = JUDGED_RATE) -> float:

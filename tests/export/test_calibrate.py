@@ -19,7 +19,7 @@ from export import artefact
 from export.__main__ import main
 from export.calibrate import FARTHEST, FEWEST, SIZES, NonMated, exact_interval, false_match_rate, identification_rate, operating_points
 from export.crops import check_aligned, first_of_pairs, from_folder, repeated
-from export.visits import CHANGED_RATE, LOOKS, RATE, SPENT, Visits, highest_look, points, scores, worst_group
+from export.visits import CHANGED_RATE, LOOKS, RATE, SPENT, Tried, Visits, best_of, highest_look, points, scores, worst_group
 from tests.device.vision.test_embedder import CARD, tiny
 from tests.refused import refused
 
@@ -310,3 +310,16 @@ def test_a_file_that_is_not_a_model_is_named(tmp_path: Path, capsys: pytest.Capt
     (tmp_path / "no.onnx").write_text("hello")
     assert main(["calibrate", str(tmp_path / "no.onnx"), "--folder", str(tmp_path)]) == 1
     assert "no.onnx is not a model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("tried", "best"),
+    [
+        ([(1.6, 0.14), (1.5, 0.06), (1.3, 0.11), (1.35, 0.08)], 3),  # the even ones are the last two; the last misses fewer
+        ([(1.6, 0.05), (1.3, 0.06)], 0),  # no cohort may miss more visits than none
+        ([(1.3, 0.14), (1.6, 0.06)], 0),  # the even one is without
+    ],
+)
+def test_the_cohort_is_even_and_misses_few(tried: list[tuple[float, float]], best: int) -> None:
+    candidates = [Tried(None, worst_group, missed) for worst_group, missed in tried]
+    assert best_of(candidates) is candidates[best]
