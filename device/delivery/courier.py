@@ -24,7 +24,7 @@ from typing import Any
 from device.config import OutboxSettings
 from device.contract import ClockfaceError
 from device.delivery.connectors import Connector
-from device.delivery.outcomes import LONGEST_ANSWER, Delivered, Failed, Outcome, Refused
+from device.delivery.outcomes import Delivered, Failed, Outcome, Refused, shortened
 from device.storage.outbox_rows import Mark, Waiting
 from device.storage.store import Store
 from device.system.clock import to_ms
@@ -173,7 +173,7 @@ class Courier:
         self.store.outbox.conclude(marks, self._target)
 
     def _scrubbed(self, text: str) -> str:
-        return self.connector.scrubbed(text)[:LONGEST_ANSWER]
+        return shortened(self.connector.scrubbed(text))  # in this order: a secret that is cut would not be found
 
     def _describe(self, error: Exception) -> str:
         """The message of one of our own errors; of any other only its type and place, since its text may hold secrets."""

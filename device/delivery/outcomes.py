@@ -52,3 +52,9 @@ def expect(outcome: Outcome | None) -> str:
     if isinstance(outcome, Delivered):
         return outcome.answer
     raise ConnectorError(outcome.answer if outcome else "the test event was not sent")
+
+
+def shortened(text: str) -> str:
+    """A target's answer as it is stored: of a long one the beginning and the end, where our own remark may stand."""
+    end = LONGEST_ANSWER // 4
+    return text if len(text) <= LONGEST_ANSWER else f"{text[: LONGEST_ANSWER - end - 5]} ... {text[-end:]}"

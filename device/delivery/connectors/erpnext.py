@@ -18,7 +18,7 @@ from device.delivery.connectors import Connector, Queue
 from device.delivery.connectors.credentials import Sealed
 from device.delivery.connectors.http_exchange import Answer, HttpTarget, judge
 from device.delivery.connectors.local_time import naive, repeated, zone
-from device.delivery.outcomes import LONGEST_ANSWER, ConnectorError, Delivered, Failed, Outcome, Refused
+from device.delivery.outcomes import ConnectorError, Delivered, Failed, Outcome, Refused
 from device.storage.events import Event
 from device.system.clock import ClockState, read_clock_state
 
@@ -188,7 +188,7 @@ class Target(Connector):
         outcome = judge(answer)
         if isinstance(answer, Failed) or answer.status < 300:
             return outcome
-        text = f"HTTP {answer.status}: {_message(answer)}"[:LONGEST_ANSWER]
+        text = f"HTTP {answer.status}: {_message(answer)}"
         if resource and answer.status == 404:
             return Refused(text)
         return Failed(text, outcome.whole_target, outcome.retry_after_seconds) if isinstance(outcome, Failed) else Refused(text)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import urllib3
 
 from device.config import ConfigError
-from device.delivery.outcomes import LONGEST_ANSWER, Delivered, Failed, Outcome, Refused
+from device.delivery.outcomes import Delivered, Failed, Outcome, Refused
 
 LONGEST_BODY = 1_000_000  # bytes of an answer that are read
 BUSY = (408, 425, 429, 503)  # the target asks for a later attempt with any event
@@ -32,7 +32,7 @@ class Answer:
     def summary(self) -> str:
         """Status and the beginning of the text on one line, without markup."""
         plain = " ".join(re.sub(r"<[^>]*>", " ", self.text).split())
-        return f"HTTP {self.status}" + (f": {plain}" if plain else "")[:LONGEST_ANSWER]
+        return f"HTTP {self.status}" + (f": {plain}" if plain else "")
 
 
 class HttpTarget:

@@ -15,7 +15,7 @@ from typing import Any
 from device.config import ConnectorSettings, chosen, hidden, needed, ranged, written
 from device.delivery.connectors import Connector
 from device.delivery.connectors.http_exchange import Answer, HttpTarget, judge
-from device.delivery.outcomes import LONGEST_ANSWER, ConnectorError, Delivered, Failed, Outcome, Refused
+from device.delivery.outcomes import ConnectorError, Delivered, Failed, Outcome, Refused
 from device.storage.events import Event
 
 REFUSALS = ("ValidationError", "UserError", "MissingError")  # of odoo.exceptions: errors meant for the user
@@ -237,7 +237,7 @@ def outcome_of(error: Any) -> Refused | Failed:
     """`{"message": .., "data": {"name": "odoo.exceptions.ValidationError", "message": ..}}` as an outcome."""
     data = error.get("data") if isinstance(error, dict) else None
     name, message = (str(data.get(key) or "") for key in ("name", "message")) if isinstance(data, dict) else ("", str(error))
-    answer = " ".join(f"{name.rpartition('.')[2]}: {message}".split())[:LONGEST_ANSWER]
+    answer = " ".join(f"{name.rpartition('.')[2]}: {message}".split())
     if name.endswith(REFUSALS):
         return Refused(answer)
     return Failed(answer, whole_target=name.endswith(RIGHTS))

@@ -13,6 +13,7 @@ import pytest
 from device.config import OutboxSettings
 from device.delivery.connectors import build, read_settings
 from device.delivery.connectors.erpnext import Target
+from device.delivery.outcomes import LONGEST_ANSWER, shortened
 from device.storage.records import LastPunch
 from device.storage.store import Store
 from device.system.clock import ClockState
@@ -277,6 +278,17 @@ def test_secrets_stay_out_of_answers(store: Store, erpnext: ErpNext, code: int) 
         kept = said + [str(row) for table in ("outbox", "targets") for row in db.execute(f"SELECT * FROM {table}").fetchall()]
     assert "token ***" in str(kept)
     assert not any(secret in text for secret, text in itertools.product(SECRETS, kept))
+
+
+def test_a_secret_at_the_length_limit_is_not_stored_in_part(erpnext: ErpNext) -> None:
+    """The target's page is cut where it is stored; wherever the cut falls, no beginning or end of a secret is left."""
+    connector = build(settings(erpnext.url))
+    parts = [part for secret in SECRETS for part in (secret[:8], secret[-8:])]
+    for before in range(100, 500, 7):
+        erpnext.always = site.echo_headers(500, before)
+        [outcome] = list(connector.deliver([sample_event("TEST")]))
+        kept = shortened(connector.scrubbed(outcome.answer))
+        assert len(kept) <= LONGEST_ANSWER and not any(part in kept for part in parts), before
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,6 @@ def echo_body(code: int) -> Fault:
     return lambda handler: handler.reply(Reply(code, handler.body))
 
 
-def echo_headers(code: int) -> Fault:
-    """A target that shows the whole request in its error page, secrets included."""
-    return lambda handler: handler.reply(Reply(code, str(handler.headers).encode()))
+def echo_headers(code: int, before: int = 0) -> Fault:
+    """A target that shows the whole request in its error page, secrets included, after so many other characters."""
+    return lambda handler: handler.reply(Reply(code, b"x" * before + str(handler.headers).encode()))
