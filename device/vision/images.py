@@ -13,14 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.contract import ClockfaceError
+from device.vision import jpeg
+from device.vision.exif import PNG_MAGIC, first_directory, turned
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 MAX_PIXELS = 50_000_000  # a phone's largest picture; three bytes each once decoded
 MAX_BYTES = 256 * 1024 * 1024
 
-PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 NOT_A_PICTURE = "is not a JPEG, PNG, WebP, BMP or TIFF picture; save it as JPEG or PNG"
 INCOMPLETE = "is incomplete; copy it again from its source"
+DAMAGED = "is damaged inside; copy it again from its source"
 
 
 class ImageError(ClockfaceError):
@@ -55,7 +57,9 @@ def picture(data: bytes, name: str) -> NDArray[np.uint8]:
         raise ImageError(f"{name}: {INCOMPLETE}", code="image.incomplete") from error
     except ValueError as error:
         raise ImageError(f"{name}: {error}") from error
-    if not 0 < width * height <= MAX_PIXELS:
+    if width < 1 or height < 1:
+        raise ImageError(f"{name}: {DAMAGED}", code="image.damaged")
+    if width * height > MAX_PIXELS:
         raise ImageError(f"{name}: {width} x {height} pixels, at most {MAX_PIXELS / 1e6:.0f} megapixels are accepted; make it smaller", code="image.too_large")
     if not _complete(data):
         raise ImageError(f"{name}: {INCOMPLETE}", code="image.incomplete")
@@ -81,15 +85,21 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def _decode(data: bytes) -> NDArray[np.uint8] | None:
-    buffer = np.frombuffer(data, dtype=np.uint8)
     try:
-        if not data.startswith(b"\xff\xd8"):  # JPEG has no alpha
-            image = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
-            if image is not None and image.ndim == 3 and image.shape[2] == 4:
-                return _over_white(image)
-        return cv2.imdecode(buffer, cv2.IMREAD_COLOR)  # type: ignore[return-value]  # (H, W, 3) uint8 BGR, or None
+        image = _as_stored(data)
     except cv2.error:
         return None
+    return None if image is None else turned(image, data)
+
+
+def _as_stored(data: bytes) -> NDArray[np.uint8] | None:
+    """(H, W, 3) uint8 BGR before any rotation, except of TIFF, which OpenCV always rotates."""
+    buffer = np.frombuffer(data, dtype=np.uint8)
+    if not data.startswith(jpeg.START):  # JPEG has no alpha
+        image = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
+        if image is not None and image.ndim == 3 and image.shape[2] == 4:
+            return _over_white(image)
+    return cv2.imdecode(buffer, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)  # type: ignore[return-value]  # None where it cannot be decoded
 
 
 def _over_white(image: NDArray[np.generic]) -> NDArray[np.uint8]:
@@ -107,8 +117,8 @@ def image_size(data: bytes) -> tuple[int, int]:
         ValueError: not a known kind of picture.
         struct.error, IndexError: the header is cut off.
     """
-    if data.startswith(b"\xff\xd8"):
-        return _jpeg_size(data)
+    if data.startswith(jpeg.START):
+        return jpeg.size(data)
     if data.startswith(PNG_MAGIC):
         width, height = struct.unpack_from(">II", data, 16)
         return width, height
@@ -120,30 +130,6 @@ def image_size(data: bytes) -> tuple[int, int]:
     if data[:4] in (b"II*\0", b"MM\0*"):
         return _tiff_size(data)
     raise ValueError(NOT_A_PICTURE)
-
-
-def _jpeg_size(data: bytes) -> tuple[int, int]:
-    """The size in the frame header (ITU-T T.81, B.2.2), found segment by segment, since an EXIF thumbnail has a header of its own."""
-    for marker, start in _jpeg_segments(data):
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width = struct.unpack_from(">HH", data, start + 3)
-            return width, height
-    raise IndexError("no frame header")
-
-
-def _jpeg_segments(data: bytes) -> list[tuple[int, int]]:
-    """(marker, offset of the segment's length field) up to and including the first start of scan (0xDA)."""
-    segments, at = [], 2
-    while True:
-        while data[at] == 0xFF:  # any number of fill bytes
-            at += 1
-        marker, at = data[at], at + 1
-        segments.append((marker, at))
-        if marker == 0xDA:
-            return segments
-        at += struct.unpack_from(">H", data, at)[0]
-        if data[at] != 0xFF:
-            raise IndexError("a segment marker is missing")
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:
@@ -160,22 +146,14 @@ def _webp_size(data: bytes) -> tuple[int, int]:
 
 def _tiff_size(data: bytes) -> tuple[int, int]:
     """The size in tags 256 and 257 of the first directory (TIFF 6.0, section 2)."""
-    order = "<" if data[:2] == b"II" else ">"
-    start = struct.unpack_from(order + "I", data, 4)[0]
-    size = {256: 0, 257: 0}
-    for entry in range(struct.unpack_from(order + "H", data, start)[0]):
-        at = start + 2 + 12 * entry
-        tag, kind = struct.unpack_from(order + "HH", data, at)
-        if tag in size:
-            size[tag] = struct.unpack_from(order + ("H" if kind == 3 else "I"), data, at + 8)[0]
-    return size[256], size[257]
+    tags = first_directory(data, (256, 257))
+    return tags.get(256, 0), tags.get(257, 0)
 
 
 def _complete(data: bytes) -> bool:
     """Whether the file has its end: decoders fill missing parts with grey and report nothing."""
-    if data.startswith(b"\xff\xd8"):
-        scan = _jpeg_segments(data)[-1][1]
-        return data.rfind(b"\xff\xd9", scan) >= 0
+    if data.startswith(jpeg.START):
+        return jpeg.ends(data)
     if data.startswith(PNG_MAGIC):
         return data.rfind(b"IEND") >= 0
     if data[:4] == b"RIFF":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from device.vision import images
 from device.vision.images import ImageError, image_size, read_image
@@ -77,27 +78,70 @@ def test_transparent_sixteen_bits(tmp_path: Path) -> None:
     assert np.array_equal(read_image(tmp_path / "deep.png"), picture())
 
 
-TURNS: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {  # EXIF orientation -> function that turns the stored picture upright
-    1: lambda a: a,
-    2: np.fliplr,
-    3: lambda a: np.rot90(a, 2),
-    4: np.flipud,
-    5: lambda a: a.transpose(1, 0, 2),
-    6: lambda a: np.rot90(a, -1),
-    7: lambda a: np.rot90(a, 2).transpose(1, 0, 2),
-    8: np.rot90,
+MODES: dict[str, Callable[[Image.Image], Image.Image]] = {  # a way to store the pixels -> the picture stored in that way
+    "colour": lambda image: image,
+    "alpha": lambda image: _with(image, "RGBA"),
+    "grey": lambda image: image.convert("L"),
+    "grey and alpha": lambda image: _with(image.convert("L"), "LA"),
+    "palette": lambda image: image.quantize(128),
+    "palette with a transparent colour": lambda image: image.quantize(128),
+    "16 bits": lambda image: Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257),
 }
 
 
-@pytest.mark.parametrize("orientation", TURNS)
-def test_exif_rotation_is_applied(tmp_path: Path, orientation: int) -> None:
+def _with(image: Image.Image, mode: str) -> Image.Image:
+    """With an alpha channel that is transparent in one corner."""
+    alpha = np.full((HEIGHT, WIDTH), 255, np.uint8)
+    alpha[: HEIGHT // 2, : WIDTH // 3] = 0
+    both = image.convert(mode)
+    both.putalpha(Image.fromarray(alpha))
+    return both
+
+
+def seen(data: bytes) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 BGR as Pillow shows it, turned by its EXIF block, on white."""
+    image = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
+    white = Image.new("RGBA", image.size, "white")
+    white.alpha_composite(image.convert("RGBA"))
+    return np.asarray(white.convert("RGB"))[:, :, ::-1]
+
+
+CANNOT = {".jpg": set(MODES) - {"colour", "grey"}, ".tiff": {"grey and alpha"}}  # JPEG has no such pixels, OpenCV drops this alpha of TIFF
+FORMS = [(suffix, mode) for suffix in (".jpg", ".png", ".webp", ".tiff") for mode in MODES if mode not in CANNOT.get(suffix, ())]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(("suffix", "mode"), FORMS)
+def test_exif_rotation_is_applied(tmp_path: Path, suffix: str, mode: str, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    path = written(tmp_path, ".jpg", exif=exif, quality=95)
-    upright = TURNS[orientation](picture())
-    image = read_image(path)
-    assert image.shape == upright.shape
-    assert np.abs(image.astype(int) - upright).mean() < 6
+    stored = MODES[mode](Image.fromarray(picture()[:, :, ::-1]))
+    options: dict[str, object] = {".jpg": {"quality": 95}, ".webp": {"lossless": True, "exact": True}}.get(suffix, {})
+    if mode.startswith("palette with"):
+        options["transparency"] = 0
+    stored.save(tmp_path / f"turned{suffix}", exif=exif, **options)
+    image, expected = read_image(tmp_path / f"turned{suffix}"), seen((tmp_path / f"turned{suffix}").read_bytes())
+    assert image.shape == expected.shape and image.dtype == np.uint8
+    assert np.abs(image.astype(int) - expected).mean() < 2
+
+
+@pytest.mark.parametrize("damage", [b"", b"II*\0", b"MM\0*\0\0\0\x08\xff\xff", b"II*\0\xff\xff\xff\xff", b"\0" * 40])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_a_damaged_exif_block_turns_nothing(tmp_path: Path, suffix: str, damage: bytes) -> None:
+    image = read_image(written(tmp_path, suffix, exif=b"Exif\0\0" + damage, quality=95))
+    assert image.shape == (HEIGHT, WIDTH, 3)
+    assert np.abs(image.astype(int) - picture()).mean() < 6
+
+
+def test_an_exif_block_behind_the_pixels_counts(tmp_path: Path) -> None:
+    """PNG allows it at either end."""
+    block = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+    data = written(tmp_path, ".png").read_bytes()
+    chunk = struct.pack(">I", len(block)) + b"eXIf" + block + struct.pack(">I", zlib.crc32(b"eXIf" + block))
+    (tmp_path / "late.png").write_bytes(data[:-12] + chunk + data[-12:])
+    assert np.array_equal(read_image(tmp_path / "late.png"), np.rot90(picture(), -1))
 
 
 @pytest.mark.parametrize("suffix", sorted(images.IMAGE_SUFFIXES))
@@ -146,23 +190,31 @@ def test_a_file_without_a_picture_is_refused(tmp_path: Path, content: bytes, cod
         read_image(path)
 
 
-def huge_headers() -> dict[str, bytes]:
-    side = 40_000
-    frame = b"\xff\xc0\x00\x11\x08" + struct.pack(">HH", side, side) + b"\x03\x01\x22\x00\x02\x11\x01\x03\x11\x01"
+def headers(width: int, height: int) -> dict[str, bytes]:
+    frame = b"\xff\xc0\x00\x11\x08" + struct.pack(">HH", height, width) + b"\x03\x01\x22\x00\x02\x11\x01\x03\x11\x01"
     return {
         "jpg": b"\xff\xd8" + frame + b"\xff\xda\x00\x02",
-        "png": images.PNG_MAGIC + b"\0\0\0\rIHDR" + struct.pack(">II", side, side) + b"\x08\x02\0\0\0",
-        "bmp": b"BM" + bytes(12) + struct.pack("<Iii", 40, side, -side),
-        "tif": b"II*\0\x08\0\0\0\x02\0" + struct.pack("<HHIIHHII", 256, 4, 1, side, 257, 4, 1, side),
+        "png": images.PNG_MAGIC + b"\0\0\0\rIHDR" + struct.pack(">II", width, height) + b"\x08\x02\0\0\0",
+        "bmp": b"BM" + bytes(12) + struct.pack("<Iii", 40, width, -height),
+        "tif": b"II*\0\x08\0\0\0\x02\0" + struct.pack("<HHIIHHII", 256, 4, 1, width, 257, 4, 1, height),
         "webp": b"RIFF\0\0\0\0WEBPVP8X" + bytes(8) + (16_383).to_bytes(3, "little") * 2,
     }
 
 
-@pytest.mark.parametrize("kind", huge_headers())
+@pytest.mark.parametrize("kind", headers(1, 1))
 def test_too_large_is_known_before_decoding(tmp_path: Path, kind: str) -> None:
     path = tmp_path / f"huge.{kind}"
-    path.write_bytes(huge_headers()[kind])
+    path.write_bytes(headers(40_000, 40_000)[kind])
     with refused("image.too_large", f"huge.{kind}", "megapixels"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("kind", ["jpg", "png", "bmp", "tif"])
+@pytest.mark.parametrize(("width", "height"), [(40, 0), (0, 40)])
+def test_a_side_of_0_px_is_damage(tmp_path: Path, kind: str, width: int, height: int) -> None:
+    path = tmp_path / f"nothing.{kind}"
+    path.write_bytes(headers(width, height)[kind])
+    with refused("image.damaged", f"nothing.{kind}"):
         read_image(path)
 
 
@@ -199,6 +251,8 @@ def test_damage_gives_a_picture_or_a_named_error(tmp_path: Path, flips: list[tup
     try:
         image = read_image(path)
     except ImageError as error:
-        assert "damaged" in str(error)
+        assert error.code in ("image", "image.incomplete", "image.damaged", "image.too_large")
+        assert str(error).startswith(f"{path}: ")
     else:
-        assert image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8
+        assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
+        assert sorted(image.shape[:2]) == sorted(image_size(bytes(data)))

@@ -1,0 +1,77 @@
+"""The parts of a JPEG file (ITU-T T.81, annex B)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+START = b"\xff\xd8"
+APP1 = 0xE1
+FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+SCAN, RESTARTS, END = 0xDA, 0xDD, 0xD9
+
+
+class Segment(NamedTuple):
+    marker: int
+    start: int  # offset of its length field
+    end: int  # offset behind its last byte
+    scan_end: int  # of a start of scan: offset behind the compressed data that follows it; else as `end`
+
+
+def segments(data: bytes) -> Iterator[Segment]:
+    """The segments up to the end of the picture, one after another; an EXIF thumbnail, which has segments of its own, lies inside one of them.
+
+    Raises:
+        IndexError, struct.error: the file is cut off, or something else stands where a marker must be.
+    """
+    at, restarts = len(START), False
+    while True:
+        marker, start = _marker(data, at)
+        if marker == END:
+            return
+        end = start + struct.unpack_from(">H", data, start)[0]
+        restarts |= marker == RESTARTS and data[start + 2 : end] != b"\0\0"
+        at = _scan_end(data, end, restarts) if marker == SCAN else end
+        yield Segment(marker, start, end, at)
+
+
+def size(data: bytes) -> tuple[int, int]:
+    """Width and height in px as the frame header states them."""
+    height, width = struct.unpack_from(">HH", data, _frame(data).start + 3)
+    return width, height
+
+
+def ends(data: bytes) -> bool:
+    """Whether the end marker of the picture is there; that of a thumbnail is none."""
+    return data.rfind(bytes([0xFF, END]), _frame(data).end) >= 0
+
+
+def _frame(data: bytes) -> Segment:
+    frame = next((segment for segment in segments(data) if segment.marker in FRAMES), None)
+    if frame is None:
+        raise IndexError("no frame header")
+    return frame
+
+
+def _marker(data: bytes, at: int) -> tuple[int, int]:
+    """The marker at an offset, and the offset behind it."""
+    if data[at] != 0xFF:
+        raise IndexError("a marker is missing")
+    while data[at] == 0xFF:  # any number of fill bytes
+        at += 1
+    if data[at] < 0xC0 or 0xD0 <= data[at] <= 0xD8:
+        raise IndexError("a marker that begins no segment")
+    return data[at], at + 1
+
+
+def _scan_end(data: bytes, at: int, restarts: bool) -> int:
+    """Where the compressed data that begins at an offset ends: at a marker other than the restart marker whose turn it is."""
+    turn = 0
+    while (at := data.find(b"\xff", at)) >= 0:
+        if restarts and data[at + 1] == 0xD0 + turn:
+            turn = (turn + 1) % 8
+        elif data[at + 1] != 0:  # not a byte 0xFF of the data
+            return at
+        at += 2
+    raise IndexError("the compressed data does not end")
