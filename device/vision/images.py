@@ -63,6 +63,8 @@ def picture(data: bytes, name: str) -> NDArray[np.uint8]:
         raise ImageError(f"{name}: {width} x {height} pixels, at most {MAX_PIXELS / 1e6:.0f} megapixels are accepted; make it smaller", code="image.too_large")
     if not _complete(data):
         raise ImageError(f"{name}: {INCOMPLETE}", code="image.incomplete")
+    if data.startswith(jpeg.START) and not jpeg.intact(data):
+        raise ImageError(f"{name}: {DAMAGED}", code="image.damaged")
     image = _decode(data)
     if image is None:
         raise ImageError(f"{name}: is damaged or of an unsupported kind; save it again as JPEG or PNG", code="image.damaged")
