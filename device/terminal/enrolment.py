@@ -41,6 +41,7 @@ def sample_picture(recogniser: Recogniser, image: NDArray[np.uint8], source: str
     samples = recogniser.still(image)
     if not samples:
         raise EnrolmentError(f"{source}: no face found; take a picture with the face in full view", code="enrolment.no_face")
+    samples = [sample for sample in samples if "not_sure" not in sample.quality.reasons] or samples  # a hand or a curtain is no second person
     large = [sample for sample in samples if sample.face.eye_distance >= BYSTANDER * samples[0].face.eye_distance]
     if len(large) > 1:
         raise EnrolmentError(f"{source}: {len(large)} faces found; cut the picture so that only one person is in it", code="enrolment.many_faces")

@@ -15,8 +15,9 @@ from device.config import DetectorSettings
 from device.contract import ClockfaceError
 
 # Measured on 200 portraits scaled down: YuNet finds 97 % of faces whose eyes are 10 px apart at its input, 90 % at 8 px,
-# and loses faces again beyond 200 px (docs/experiments-device.md).
-SMALLEST_EYE_PX = 10.0
+# and loses faces again beyond 200 px, or gives parts of them as faces (docs/experiments-device.md).
+SMALLEST_EYE_PX, LARGEST_EYE_PX = 10.0, 200.0
+SURE_EYE_PX = 16.0  # a face that is this large at an input is found there
 STRIDE = 32  # px; the net's coarsest grid
 COARSE_WIDTH = 256  # px; a second pass for faces too large for a wide input
 WIDE_INPUT = 480  # px; a wider input needs the second pass
@@ -71,19 +72,20 @@ class Detector:
         scale = min(1.0, SMALLEST_EYE_PX / min_eye_distance)
         return whole_strides(width * scale), whole_strides(height * scale)
 
-    def detect(self, image: NDArray[np.uint8], min_eye_distance: float | None = None) -> list[Face]:
+    def detect(self, image: NDArray[np.uint8], min_eye_distance: float | None = None, agreed: bool = False) -> list[Face]:
         """All faces of a frame, the largest first.
 
         Args:
             image: (H, W, 3) uint8 BGR.
             min_eye_distance: px between the eyes of the smallest face to find; None: as in the settings.
+            agreed: of two searches at different sizes, keep only faces that each search finds that must see them; for stills, where there is no next frame.
         """
         height, width = image.shape[:2]
         size = self.input_size(width, height, min_eye_distance or self.settings.min_eye_distance * self.coarser)
         faces = self.find(image, size)
         if size[0] > WIDE_INPUT:
             coarse = self.find(image, (COARSE_WIDTH, whole_strides(height * COARSE_WIDTH / width)))
-            faces += [face for face in coarse if all(overlap(face.box, other.box) < SAME_FACE for other in faces)]
+            faces = joined(faces, coarse, size[0] / width, COARSE_WIDTH / width, agreed)
         return sorted(faces, key=lambda face: -face.box[2] * face.box[3])
 
     def refine(self, image: NDArray[np.uint8], face: Face) -> Face:
@@ -112,6 +114,24 @@ class Detector:
         _, rows = self._net.detect(image)
         ratio = np.array([width / size[0], height / size[1]], dtype=np.float32)
         return [] if rows is None else [_face(row, ratio) for row in merged(np.asarray(rows, dtype=np.float32))]
+
+
+def joined(wide: Sequence[Face], coarse: Sequence[Face], wide_scale: float, coarse_scale: float, agreed: bool) -> list[Face]:
+    """The faces of two searches of one frame, each once, without those that are too large for the wide input.
+
+    Args:
+        wide_scale, coarse_scale: px of the net's input in each search per px of the frame.
+        agreed: leave out a face that the other search misses although its size must be seen there; unless none would be left.
+    """
+    seen = [face for face in wide if face.eye_distance * wide_scale <= LARGEST_EYE_PX]
+    missed = [face for face in coarse if not _among(face, seen)]
+    sure = [face for face in seen if face.eye_distance * coarse_scale < SURE_EYE_PX or _among(face, coarse)]
+    sure += [face for face in missed if face.eye_distance * wide_scale > LARGEST_EYE_PX / 2]
+    return sure if agreed and sure else seen + missed
+
+
+def _among(face: Face, others: Sequence[Face]) -> bool:
+    return any(overlap(face.box, other.box) >= SAME_FACE for other in others)
 
 
 def whole_strides(side: float) -> int:

@@ -99,7 +99,7 @@ class Recogniser:
     def _still(self, image: NDArray[np.uint8]) -> list[Sample]:
         """The faces of a photo as it is; each is looked at in four turns."""
         smallest = max(STILL_EYE_PX, 10.0 * max(image.shape[:2]) / STILL_SIDE_PX)
-        faces = [self.detector.refine(image, face) for face in self.detector.detect(image, smallest)]
+        faces = [self.detector.refine(image, face) for face in self.detector.detect(image, smallest, agreed=True)]
         return [self.upright(image, self.quick(image, face)) for face in faces]
 
     def embed(self, samples: Sequence[Sample]) -> NDArray[np.float32]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -17,12 +18,13 @@ from device.contract import align
 from device.storage import consents
 from device.storage.store import Store
 from device.terminal.enrolled import gallery_of
-from device.terminal.enrolment import enrol, sample_picture
+from device.terminal.enrolment import EnrolmentError, enrol, sample_picture
 from device.vision import catalogue
 from device.vision.camera.frame import turned
+from device.vision.detector import Face
 from device.vision.images import read_image
 from device.vision.quality import assess
-from device.vision.recogniser import Recogniser
+from device.vision.recogniser import Recogniser, Sample
 from device.vision.upright import UNCLEAR
 from device.web.consent_text import wording
 from tests.refused import refused
@@ -168,6 +170,39 @@ def test_enroll_and_identify_say_that_they_turned_a_photo(portraits: dict[str, A
     height = portraits["hopper"].shape[0]
     (left_eye, *_, mouth) = face["landmarks"]
     assert left_eye[1] > mouth[1] and 0 < mouth[1] < height  # where they are in the picture that was given
+
+
+@pytest.mark.parametrize("side", [1600, 3000])
+def test_large_portraits_show_one_face_and_two_people_show_two(recogniser: Recogniser, shared: Path, side: int) -> None:
+    photos = [read_image(sorted(person.iterdir())[0]) for person in sorted((shared / "faces/dev").iterdir())[:40]]
+    poor = []
+    for image in photos:
+        scale = side / max(image.shape[:2])
+        try:
+            sample_picture(recogniser, cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC), "photo.jpg")
+        except EnrolmentError as error:
+            poor.append(error.code)
+    assert poor in ([], ["enrolment.quality"]), "one portrait is at the limit of turned"
+    for left, right in zip(photos[:10:2], photos[1:10:2], strict=True):
+        both = cv2.resize(np.hstack([cv2.resize(left, (300, 320)), cv2.resize(right, (300, 320))]), (side, side * 320 // 600), interpolation=cv2.INTER_CUBIC)
+        with refused("enrolment.many_faces", "2 faces"):
+            sample_picture(recogniser, both, "photo.jpg")
+
+
+def test_a_second_face_counts_if_it_is_sure_and_large(recogniser: Recogniser, portraits: dict[str, Any]) -> None:
+    [found] = recogniser.still(portraits["hopper"])
+
+    def beside(size: float, score: float) -> Any:
+        """A recogniser that finds the portrait and another face of this size and score."""
+        face = Face(found.face.box, found.face.landmarks * np.float32(size), score)
+        other = Sample(face, found.crop, assess(face, found.crop, QualitySettings()))
+        return SimpleNamespace(still=lambda image: sorted([found, other], key=lambda sample: -sample.face.eye_distance))
+
+    for size, score in ((0.4, 0.95), (1.0, 0.65), (1.5, 0.65)):
+        assert sample_picture(beside(size, score), portraits["hopper"], "photo.jpg") is found
+    for size in (0.6, 1.0, 1.5):
+        with refused("enrolment.many_faces", "photo.jpg", "2 faces"):
+            sample_picture(beside(size, 0.85), portraits["hopper"], "photo.jpg")
 
 
 def test_a_face_that_is_enrolled_already_and_pictures_of_two_people_are_refused(recogniser: Recogniser, portraits: dict[str, Any], store: Store) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from device.config import DetectorSettings
 from device.vision import catalogue
-from device.vision.detector import Detector, merged, overlap
+from device.vision.detector import Detector, Face, joined, merged, overlap
 from device.vision.images import read_image
 
 
@@ -73,3 +73,20 @@ def test_candidates_without_a_valid_box_are_dropped() -> None:
     assert faces[0][:2] == pytest.approx([10 + 4 / 3, 10 + 4 / 3], abs=1e-4)  # the better candidate has two thirds of the weight
     assert faces[0][14] == pytest.approx(0.9)
     assert merged(np.empty((0, 15), dtype=np.float32)) == []
+
+
+def face(eyes: float, x: float = 0.0) -> Face:
+    """A face with its eyes so many px apart, at a place."""
+    landmarks = np.array([[0.5, 0.8], [1.5, 0.8], [1, 1.4], [0.6, 2], [1.4, 2]], dtype=np.float32) * eyes
+    return Face((x, 0.0, 2 * eyes, 2.6 * eyes), landmarks + np.array([x, 0], dtype=np.float32), 0.9)
+
+
+def test_two_searches_give_what_each_can_see() -> None:
+    """A frame of 1600 px, searched whole and at 256 px: eyes 100 px apart are 16 px apart in the second search."""
+    small, middle, large, part = face(20), face(150, 400), face(350, 800), face(260, 900)
+    assert joined([small, middle, part], [middle, large], 1.0, 0.16, agreed=True) == [small, middle, large]
+    assert joined([small, middle, part], [middle, large], 1.0, 0.16, agreed=False) == [small, middle, large]
+    only_wide, only_coarse = face(120, 1000), face(70, 1300)
+    assert joined([only_wide, middle], [middle, only_coarse], 1.0, 0.16, agreed=True) == [middle]
+    assert joined([only_wide, middle], [middle, only_coarse], 1.0, 0.16, agreed=False) == [only_wide, middle, only_coarse]
+    assert joined([], [only_coarse], 1.0, 0.16, agreed=True) == [only_coarse], "an unsure face is more than none"
