@@ -139,7 +139,7 @@ class Enrolled:
 
 
 def enrol_one(store: Store, recogniser: Recogniser, name: str, code: str, photos: Mapping[str, bytes], consent: ConsentDraft) -> Enrolled:
-    """Enrol one person from photos; poor photos are left out if at least one is good.
+    """Enrol one person from photos; poor photos are left out if at least one is good, and photos of somebody else if most show the person.
 
     A code that is there already names somebody who gets templates now, if the name is the same and there are none yet.
 
@@ -147,6 +147,24 @@ def enrol_one(store: Store, recogniser: Recogniser, name: str, code: str, photos
         EnrolmentError: no good photo, different people in them, the face or the person is enrolled already.
         StoreError: name or code cannot be kept.
     """
+    samples, left_out = _good_ones(recogniser, photos)
+    known = _known(store, name, code)
+    embeddings, sources = recogniser.embed(list(samples.values())), list(samples)
+    kept, odd = check_same(embeddings, recogniser.same_person(), sources)
+    embeddings, sources = embeddings[kept], [sources[index] for index in kept]
+    gallery = gallery_of(store, recogniser)
+    check_new(store, gallery, embeddings, recogniser.threshold(len(gallery)), sources)
+    drafts = template_drafts(recogniser.embedder.card.model_id, embeddings, [samples[source] for source in sources], sources)
+    if known is None:
+        person = store.add_person_with_templates(name, code or None, drafts, consent)
+    else:
+        store.add_templates(known.id, drafts, consent)
+        person = known
+    return Enrolled(person, len(drafts), (*left_out, *odd))
+
+
+def _good_ones(recogniser: Recogniser, photos: Mapping[str, bytes]) -> tuple[dict[str, Sample], list[str]]:
+    """The faces of the good photos, by name, and why the others are not good."""
     samples: dict[str, Sample] = {}
     left_out = []
     for file, data in photos.items():
@@ -156,18 +174,7 @@ def enrol_one(store: Store, recogniser: Recogniser, name: str, code: str, photos
             left_out.append(str(error))
     if not samples:
         raise EnrolmentError("; ".join(left_out) or "no photo came", code="enrolment.no_photo")
-    known = _known(store, name, code)
-    embeddings, sources = recogniser.embed(list(samples.values())), list(samples)
-    gallery = gallery_of(store, recogniser)
-    check_new(store, gallery, embeddings, recogniser.threshold(len(gallery)), sources)
-    check_same(embeddings, recogniser.same_person(), sources)
-    drafts = template_drafts(recogniser.embedder.card.model_id, embeddings, list(samples.values()), sources)
-    if known is None:
-        person = store.add_person_with_templates(name, code or None, drafts, consent)
-    else:
-        store.add_templates(known.id, drafts, consent)
-        person = known
-    return Enrolled(person, len(drafts), tuple(left_out))
+    return samples, left_out
 
 
 def _known(store: Store, name: str, code: str) -> Person | None:

@@ -13,6 +13,7 @@ from device.storage.consents import ConsentDraft
 from device.storage.records import Person, TemplateDraft
 from device.storage.store import Store
 from device.terminal.enrolled import gallery_of
+from device.terminal.same_person import agreeing, no_majority, odd_ones
 from device.vision.camera.source import Frame
 from device.vision.decision import judge, look_alikes
 from device.vision.gallery import Gallery, Match
@@ -112,8 +113,10 @@ def enrol(
     embeddings = recogniser.embed(samples)
     gallery = gallery_of(store, recogniser)
     threshold = recogniser.threshold(len(gallery))
+    _, odd = check_same(embeddings, recogniser.same_person(), sources)
+    if odd:
+        raise EnrolmentError(f"{'; '.join(odd)}; leave it out", code="enrolment.another_person")
     check_new(store, gallery, embeddings, threshold, sources)
-    check_same(embeddings, recogniser.same_person(), sources)
     if (near := look_alike(gallery, embeddings, threshold)) is not None:
         other = store.person(near.person_id)
         say(f"{name} looks much like {other.name} (id {other.id}, score {near.score:.2f}, threshold {threshold:.2f}); each needs a larger lead over the other")
@@ -154,18 +157,16 @@ def look_alike(gallery: Gallery, embeddings: NDArray[np.float32], threshold: flo
     return match if match is not None and look_alikes(match.score, threshold) else None
 
 
-def check_same(embeddings: NDArray[np.float32], threshold: float, sources: Sequence[str]) -> None:
-    """Refuse a picture of somebody other than the person in the other pictures."""
-    if len(embeddings) < 2:
-        return
-    scores = embeddings @ embeddings.T
-    np.fill_diagonal(scores, -1.0)
-    for score, source in zip(scores.max(axis=1), sources, strict=True):
-        if score < threshold:
-            raise EnrolmentError(
-                f"{source}: shows somebody else than the other pictures (best score {score:.2f}, threshold {threshold:.2f}); leave it out",
-                code="enrolment.another_person",
-            )
+def check_same(embeddings: NDArray[np.float32], threshold: float, sources: Sequence[str]) -> tuple[list[int], list[str]]:
+    """The photos that show the person whom most of them show, and words for each of the others.
+
+    Raises:
+        EnrolmentError: no more than half of the photos show one person, or the two photos show two.
+    """
+    kept, scores = agreeing(embeddings, threshold)
+    if not kept.any():
+        raise EnrolmentError(f"{no_majority(embeddings, threshold, sources)}; leave the wrong one out", code="enrolment.another_person")
+    return np.flatnonzero(kept).tolist(), odd_ones(sources, kept, scores, threshold)
 
 
 def alike(samples: Sequence[Sample], embeddings: NDArray[np.float32], threshold: float, fewest: int = 5) -> tuple[list[Sample], NDArray[np.float32]]:
@@ -173,14 +174,12 @@ def alike(samples: Sequence[Sample], embeddings: NDArray[np.float32], threshold:
 
     Args:
         embeddings: (N, D) float32, unit length, one a sample.
-        threshold: cosine; a crop needs one other that is this much alike.
+        threshold: cosine; see `agreeing`.
 
     Raises:
         EnrolmentError: fewer than `fewest` are left.
     """
-    scores = embeddings @ embeddings.T
-    np.fill_diagonal(scores, -1.0)
-    kept = [index for index, best in enumerate(scores.max(axis=1, initial=-1.0)) if best >= threshold]
+    kept = np.flatnonzero(agreeing(embeddings, threshold)[0]).tolist()
     if len(kept) < fewest:
         found = f"only {len(kept)} of {len(samples)} pictures show the same person, {fewest} are needed"
         raise EnrolmentError(f"{found}; stand alone before the camera and try again", code="enrolment.not_alone")

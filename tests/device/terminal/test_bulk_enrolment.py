@@ -99,3 +99,15 @@ def test_real_photos_are_enrolled_poor_ones_left_out_and_nobody_twice(recogniser
             bulk_enrolment.enrol_one(store, recogniser, "X", "E4", second, CONSENT)
         assert [person.name for person in store.people()] == ["A", "D"]
         assert store.verify_chain("audit").ok
+
+
+def test_a_photo_of_somebody_else_is_left_out_by_name(recogniser: Recogniser, shared: Path, tmp_path: Path) -> None:
+    ada, ben = ([photo.read_bytes() for photo in sorted(person.iterdir())] for person in sorted((shared / "faces/dev").iterdir())[8:10])
+    with Store.open(tmp_path / "bulk.db") as store:
+        mixed = {"a1.jpg": ada[0], "b1.jpg": ben[0], "a2.jpg": ada[1], "b2.jpg": ben[1], "a3.jpg": ada[2]}
+        done = bulk_enrolment.enrol_one(store, recogniser, "Ada", "E1", mixed, CONSENT)
+        assert done.templates == 3 and [words.partition(":")[0] for words in done.left_out] == ["b1.jpg", "b2.jpg"]
+        assert bulk_enrolment.enrol_one(store, recogniser, "Ben", "E2", {"b1.jpg": ben[0], "b2.jpg": ben[1]}, CONSENT).templates == 2
+        with refused("enrolment.another_person", "a1.jpg", "b3.jpg", "damaged"):
+            bulk_enrolment.enrol_one(store, recogniser, "Both", "E3", {"a1.jpg": ada[0], "b3.jpg": ben[2]}, CONSENT)
+        assert [person.name for person in store.people()] == ["Ada", "Ben"]
