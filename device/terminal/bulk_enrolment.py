@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -15,6 +16,7 @@ from device.storage.records import LONGEST_CODE, LONGEST_NAME, Person, clean_tex
 from device.storage.store import Store
 from device.terminal.enrolled import gallery_of
 from device.terminal.enrolment import EnrolmentError, check_new, check_same, sample_picture, template_drafts
+from device.terminal.photo_names import PhotoNames, unclear
 from device.vision.images import IMAGE_SUFFIXES, picture
 from device.vision.recogniser import Recogniser, Sample
 
@@ -40,16 +42,19 @@ class Enrollee:
 
 
 def from_folders(paths: Sequence[str]) -> list[Enrollee]:
-    """One sub-folder per person, named like the person, optionally with the code in brackets: "Ada Kern (E17)"."""
-    found: dict[str, list[str]] = {}
+    """One sub-folder per person, named like the person, optionally with the code in brackets: "Ada Kern (E17)".
+
+    Folders of one name in different places are different people.
+    """
+    found: dict[PurePosixPath, list[str]] = {}
     for path in sorted(paths):
         parts = PurePosixPath(path)
         if parts.suffix.lower() in IMAGE_SUFFIXES and len(parts.parts) > 1:
-            found.setdefault(parts.parent.name, []).append(path)
+            found.setdefault(parts.parent, []).append(path)
     entries = []
     for folder, photos in found.items():
-        named = NAMED_WITH_CODE.fullmatch(folder)
-        name, code = (named[1], named[2].strip()) if named else (folder, "")
+        named = NAMED_WITH_CODE.fullmatch(folder.name)
+        name, code = (named[1], named[2].strip()) if named else (folder.name, "")
         entries.append(_checked(name, code, photos))
     return _each_once(entries)
 
@@ -57,22 +62,31 @@ def from_folders(paths: Sequence[str]) -> list[Enrollee]:
 def from_csv(text: str, paths: Sequence[str]) -> list[Enrollee]:
     """A list with a header line: name, and code and photo if there are such columns; commas, semicolons or tabs between them.
 
-    `photo` (or photo1, photo2, ...) holds file names, several with | between them. Without it, the photos of a person are
-    those in a sub-folder named like the person or the code, and files named by the code: E17.jpg, E17-2.jpg.
+    `photo` (or photo1, photo2, ...) holds paths from the chosen folder or file names, several with | between them. Without it,
+    the photos of a person are those in a sub-folder named like the person or the code, and files named by the code: E17.jpg, E17-2.jpg.
+    A name that fits several files or folders is a problem of that person.
 
     Raises:
         BulkError: no such list.
     """
     rows = _rows(text)
-    names = {PurePosixPath(path).name.casefold(): path for path in paths}
+    names = PhotoNames(paths)
     entries = []
     for row in rows:
         name, code = row.get("name", "").strip(), row.get("code", "").strip()
         listed = [part.strip() for key, cell in row.items() if key.startswith("photo") for part in cell.split("|") if part.strip()]
-        missing = [file for file in listed if PurePosixPath(file).name.casefold() not in names]
-        photos = [names[PurePosixPath(file).name.casefold()] for file in listed if file not in missing] if listed else _matching(name, code, paths)
-        entries.append(_checked(name, code, photos, f"not in the folder: {', '.join(missing)}" if missing else ""))
+        photos, problem = _listed(listed, names) if listed else _unlisted(name, code, names)
+        entries.append(_checked(name, code, photos, problem))
     return _each_once(entries)
+
+
+def _listed(listed: Sequence[str], names: PhotoNames) -> tuple[list[str], str]:
+    """The photos that a row of a list names, and what is wrong with these names."""
+    found = {file: names.find(file) for file in listed}
+    missing = [file for file, paths in found.items() if not paths]
+    problems = [f"not in the folder: {', '.join(missing)}"] if missing else []
+    problems += [unclear(file, paths) for file, paths in found.items() if len(paths) > 1]
+    return list(dict.fromkeys(paths[0] for paths in found.values() if len(paths) == 1)), "; ".join(problems)
 
 
 def _rows(text: str) -> list[dict[str, str]]:
@@ -91,15 +105,10 @@ def _rows(text: str) -> list[dict[str, str]]:
     return [row for row in rows if any(cell.strip() for cell in row.values())]
 
 
-def _matching(name: str, code: str, paths: Sequence[str]) -> list[str]:
-    folders = {part.casefold() for part in (name, code) if part}
-    by_code = re.compile(rf"{re.escape(code)}([-_ ].*)?", re.IGNORECASE)
-    found = []
-    for path in sorted(paths):
-        parts = PurePosixPath(path)
-        if parts.suffix.lower() in IMAGE_SUFFIXES and (parts.parent.name.casefold() in folders or (code and by_code.fullmatch(parts.stem))):
-            found.append(path)
-    return found
+def _unlisted(name: str, code: str, names: PhotoNames) -> tuple[list[str], str]:
+    """The photos of a person whose row names none, and what is wrong with them."""
+    photos, folders = names.of_person(name, code)
+    return photos, unclear("the folder", folders) if len(folders) > 1 else ""
 
 
 def _checked(name: str, code: str, photos: Sequence[str], problem: str = "") -> Enrollee:
@@ -117,16 +126,16 @@ def _checked(name: str, code: str, photos: Sequence[str], problem: str = "") -> 
 
 def _each_once(entries: Sequence[Enrollee]) -> list[Enrollee]:
     """Report codes and photos that occur twice in the list."""
-    codes, photos = [entry.code.casefold() for entry in entries if entry.code], [photo for entry in entries for photo in entry.photos]
-    twice = {code for code in codes if codes.count(code) > 1} if len(set(codes)) < len(codes) else set()
-    shared = {photo for photo in photos if photos.count(photo) > 1} if len(set(photos)) < len(photos) else set()
+    codes, photos = Counter(entry.code.casefold() for entry in entries if entry.code), Counter(photo for entry in entries for photo in entry.photos)
+    twice = {code for code, count in codes.items() if count > 1}
+    shared = {photo for photo, count in photos.items() if count > 1}
     checked = []
     for entry in entries:
         problem = entry.problem
         if entry.code.casefold() in twice:
             problem = problem or f"the code {entry.code} stands there twice"
-        elif shared & set(entry.photos):
-            problem = problem or f"{PurePosixPath(next(iter(shared & set(entry.photos)))).name} belongs to somebody else as well"
+        elif theirs := [photo for photo in entry.photos if photo in shared]:
+            problem = problem or f"{theirs[0]} belongs to somebody else as well"
         checked.append(Enrollee(entry.name, entry.code, entry.photos, problem))
     return checked
 

@@ -43,6 +43,7 @@ function cell(text, kind) {
 }
 function row(person) {
   const tr = document.createElement("tr");
+  tr.title = person.photos.join("\n"); // tells two people of one name apart
   tr.append(cell(person.name), cell(person.code), cell(person.photos.length), cell(person.state, KINDS[person.state]), cell(person.remarks));
   return tr;
 }

@@ -44,6 +44,45 @@ def test_a_list_without_photos_finds_them_by_code_or_folder() -> None:
     assert found[3].problem == "no photo"
 
 
+def test_people_with_photos_of_one_name_keep_their_own() -> None:
+    """Each photo in the list is the path of one file; its folder counts."""
+    paths = ["staff/Ada/front.jpg", "staff/Ben/front.jpg"]
+    for listed in ("Ada/front.jpg", "staff/Ada/front.jpg", "ada/FRONT.JPG", "Ada\\front.jpg", "./Ada/front.jpg", "C:\\HR\\staff\\Ada\\front.jpg"):
+        ada, ben = from_csv(f"name,code,photo\nAda,E1,{listed}\nBen,E2,{listed.replace('Ada', 'Ben').replace('ada', 'ben')}\n", paths)
+        assert (ada.photos, ben.photos) == (("staff/Ada/front.jpg",), ("staff/Ben/front.jpg",)), listed
+        assert not ada.problem and not ben.problem, listed
+
+
+def test_a_name_that_fits_several_photos_is_told() -> None:
+    paths = ["staff/Ada/front.jpg", "staff/Ben/front.jpg", "staff/Ben/side.jpg"]
+    ada, ben = from_csv("name,code,photo\nAda,E1,front.jpg\nBen,E2,side.jpg|Cem/front.jpg\n", paths)
+    assert ada.photos == () and "front.jpg is not clear" in ada.problem and "staff/Ada/front.jpg, staff/Ben/front.jpg" in ada.problem
+    assert ben.problem == "not in the folder: Cem/front.jpg"
+
+
+def test_accents_are_found_however_they_are_composed() -> None:
+    composed, decomposed = "Zo\u00eb", "Zoe\u0308"
+    for stored, listed in ((composed, decomposed), (decomposed, composed)):
+        (zoe,) = from_csv(f"name,code,photo\nZ,E1,{listed}/1.jpg\n", [f"staff/{stored}/1.jpg", "staff/Zoe/1.jpg"])
+        assert zoe.photos == (f"staff/{stored}/1.jpg",) and not zoe.problem
+        (zoe,) = from_csv(f"name\n{listed}\n", [f"staff/{stored}/1.jpg", "staff/Zoe/1.jpg"])
+        assert zoe.photos == (f"staff/{stored}/1.jpg",) and not zoe.problem
+
+
+def test_folders_of_one_name_in_two_departments_are_two_people() -> None:
+    paths = ["staff/Sales/Ada/1.jpg", "staff/Sales/Ada/2.jpg", "staff/IT/Ada/1.jpg"]
+    assert [(entry.name, entry.photos, entry.problem) for entry in from_folders(paths)] == [
+        ("Ada", ("staff/IT/Ada/1.jpg",), ""),
+        ("Ada", ("staff/Sales/Ada/1.jpg", "staff/Sales/Ada/2.jpg"), ""),
+    ]
+    both = from_folders([path.replace("Ada", "Ada (E1)") for path in paths])
+    assert [entry.problem for entry in both] == ["the code E1 stands there twice"] * 2
+    (ada,) = from_csv("name\nAda\n", paths)
+    assert "staff/IT/Ada" in ada.problem and "staff/Sales/Ada" in ada.problem
+    one, other = from_csv("name,photo\nAda,IT/Ada/1.jpg\nAda,Sales/Ada/1.jpg|Sales/Ada/2.jpg\n", paths)
+    assert one.photos == tuple(paths[2:]) and other.photos == tuple(paths[:2]) and not one.problem and not other.problem
+
+
 def test_mistakes_are_named() -> None:
     twice = from_csv("name,code,photo\nA,E1,1.jpg\nB,e1,x.webp\n", PATHS)
     assert [entry.problem for entry in twice] == ["the code E1 stands there twice", "the code e1 stands there twice"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 import sqlite3
 from collections.abc import Callable
@@ -273,3 +274,17 @@ def test_the_threshold_in_force_is_that_for_the_people_who_are_searched_for(desk
         store.deactivate(3)
     page = desk.browser("viewer").get("/health").text
     assert "for 2 people" in page and "0.200" in page
+
+
+def test_the_plan_of_a_bulk_enrolment_gives_each_person_their_own_photo(desk: Desk) -> None:
+    browser = desk.browser("hr")
+    paths = ["staff/Ada/front.jpg", "staff/Ben/front.jpg"]  # as a browser names the files of a chosen folder
+
+    def plan(listed: str) -> list[tuple[str, list[str], str]]:
+        answer = browser.post("/people/bulk/plan", "/people/bulk", {"paths": json.dumps(paths), "list": listed})
+        return [(person["name"], person["photos"], person["problem"]) for person in answer.json()["people"]]
+
+    assert plan("name,photo\nBen,Ben/front.jpg\nAda,Ada\\Front.jpg\n") == [("Ben", paths[1:], ""), ("Ada", paths[:1], "")]
+    assert plan("") == [("Ada", paths[:1], ""), ("Ben", paths[1:], "")]
+    (unclear,) = plan("name,photo\nAda,front.jpg\n")
+    assert unclear[1] == [] and "front.jpg is not clear: staff/Ada/front.jpg, staff/Ben/front.jpg" in unclear[2]
