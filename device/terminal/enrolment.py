@@ -113,8 +113,7 @@ def enrol(
     embeddings = recogniser.embed(samples)
     gallery = gallery_of(store, recogniser)
     threshold = recogniser.threshold(len(gallery))
-    _, odd = check_same(embeddings, recogniser.same_person(), sources)
-    if odd:
+    if odd := check_same(embeddings, recogniser.same_person(), sources)[1]:
         raise EnrolmentError(f"{'; '.join(odd)}; leave it out", code="enrolment.another_person")
     check_new(store, gallery, embeddings, threshold, sources)
     if (near := look_alike(gallery, embeddings, threshold)) is not None:
