@@ -38,7 +38,7 @@ FROM_DEVICE = {
     "vision.catalogue", "vision.cohort", "vision.detector", "vision.downloads", "vision.embedder", "vision.images",
 }  # fmt: skip
 MEASURES_THE_DEVICE = {  # what it finds is what a terminal would do
-    ("export/search.py", "vision.recogniser"), ("export/search.py", "vision.evaluation"),
+    ("export/search.py", "vision.recogniser"), ("export/search.py", "vision.evaluation"), ("export/search.py", "vision.visit_trial"),
     ("export/shots.py", "vision.quality"), ("export/shots.py", "vision.camera"),
 }  # fmt: skip
 DEPENDENCIES = {
