@@ -15,7 +15,7 @@ from device.storage.consents import ConsentDraft
 from device.storage.records import LONGEST_CODE, LONGEST_NAME, Person, clean_text
 from device.storage.store import Store
 from device.terminal.enrolled import gallery_of
-from device.terminal.enrolment import EnrolmentError, check_new, check_same, sample_picture, template_drafts
+from device.terminal.enrolment import EnrolmentError, check_new, check_same, look_alike_words, sample_picture, template_drafts
 from device.terminal.photo_names import PhotoNames, unclear
 from device.vision.images import IMAGE_SUFFIXES, picture
 from device.vision.recogniser import Recogniser, Sample
@@ -145,6 +145,7 @@ class Enrolled:
     person: Person
     templates: int
     left_out: tuple[str, ...]  # photos that were not good enough, with the reason
+    remarks: tuple[str, ...] = ()  # somebody enrolled who looks much like them
 
 
 def enrol_one(store: Store, recogniser: Recogniser, name: str, code: str, photos: Mapping[str, bytes], consent: ConsentDraft) -> Enrolled:
@@ -162,14 +163,16 @@ def enrol_one(store: Store, recogniser: Recogniser, name: str, code: str, photos
     kept, odd = check_same(embeddings, recogniser.same_person(), sources)
     embeddings, sources = embeddings[kept], [sources[index] for index in kept]
     gallery = gallery_of(store, recogniser)
-    check_new(store, gallery, embeddings, recogniser.threshold(len(gallery)), sources)
+    threshold = recogniser.threshold(len(gallery))
+    check_new(store, gallery, embeddings, threshold, sources)
+    alike = look_alike_words(store, gallery, embeddings, threshold)
     drafts = template_drafts(recogniser.embedder.card.model_id, embeddings, [samples[source] for source in sources], sources)
     if known is None:
         person = store.add_person_with_templates(name, code or None, drafts, consent)
     else:
         store.add_templates(known.id, drafts, consent)
         person = known
-    return Enrolled(person, len(drafts), (*left_out, *odd))
+    return Enrolled(person, len(drafts), (*left_out, *odd), tuple(alike))
 
 
 def _good_ones(recogniser: Recogniser, photos: Mapping[str, bytes]) -> tuple[dict[str, Sample], list[str]]:

@@ -116,11 +116,19 @@ def enrol(
     if odd := check_same(embeddings, recogniser.same_person(), sources)[1]:
         raise EnrolmentError(f"{'; '.join(odd)}; leave it out", code="enrolment.another_person")
     check_new(store, gallery, embeddings, threshold, sources)
-    if (near := look_alike(gallery, embeddings, threshold)) is not None:
-        other = store.person(near.person_id)
-        say(f"{name} looks much like {other.name} (id {other.id}, score {near.score:.2f}, threshold {threshold:.2f}); each needs a larger lead over the other")
+    for line in look_alike_words(store, gallery, embeddings, threshold):
+        say(f"{name} {line}")
     model_id = recogniser.embedder.card.model_id
     return store.add_person_with_templates(name, code, template_drafts(model_id, embeddings, samples, sources), consent)
+
+
+def look_alike_words(store: Store, gallery: Gallery, embeddings: NDArray[np.float32], threshold: float) -> list[str]:
+    """What the operator is told of somebody enrolled who looks much like these pictures; nothing if nobody does."""
+    near = look_alike(gallery, embeddings, threshold)
+    if near is None:
+        return []
+    other = store.person(near.person_id)
+    return [f"looks much like {other.name} (id {other.id}, score {near.score:.2f}, threshold {threshold:.2f}); each needs a larger lead over the other"]
 
 
 def template_drafts(model_id: str, embeddings: NDArray[np.float32], samples: Sequence[Sample], sources: Sequence[str]) -> list[TemplateDraft]:

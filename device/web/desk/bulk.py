@@ -53,7 +53,7 @@ def enrol_person(call: Call) -> Response:
         done = bulk_enrolment.enrol_one(call.store, using.for_thread(), call.field("name").strip(), call.field("code", "").strip(), photos, consent)
     except ClockfaceError as error:
         return JSONResponse({"state": "refused", "reason": str(error), "code": error.code})
-    return JSONResponse({"state": "enrolled", "person_id": done.person.id, "templates": done.templates, "left_out": done.left_out})
+    return JSONResponse({"state": "enrolled", "person_id": done.person.id, "templates": done.templates, "left_out": done.left_out, "remarks": done.remarks})
 
 
 def _wording(call: Call) -> Wording:

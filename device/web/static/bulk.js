@@ -93,7 +93,7 @@ async function enrol(person) {
   try {
     const said = await send("/people/bulk", values);
     person.state = said.state;
-    person.remarks = said.state === "enrolled" ? [`${said.templates} template${said.templates === 1 ? "" : "s"}`, ...said.left_out].join("; ") : said.reason;
+    person.remarks = said.state === "enrolled" ? [`${said.templates} template${said.templates === 1 ? "" : "s"}`, ...said.remarks, ...said.left_out].join("; ") : said.reason;
   } catch (error) {
     person.state = "ready";
     person.remarks = `not sent: ${error.message}`;
