@@ -206,7 +206,7 @@ def relisted(text: str, file: str, digest: str, size: int) -> str:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("recipe", nargs="?", default="clockface-edge", help="a name in export/recipes or a .toml file")
+    parser.add_argument("recipe", nargs="?", default="clockface-mobile", help="a name in export/recipes or a .toml file")
     parser.add_argument("--weights", type=Path, help=".pt file to use instead of the recipe's")
     parser.add_argument("--train", action="store_true", help="first train by the recipe's training")
     parser.add_argument("--work", type=Path, help="work folder (default: runs/model/NAME)")
