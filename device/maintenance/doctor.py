@@ -24,7 +24,7 @@ from device.storage.outbox_rows import TargetHealth
 from device.storage.schema import SCHEMA_VERSION
 from device.system.clock import ClockState, iso_utc, read_clock_state
 from device.vision.camera.source import Frame, default_source, open_source
-from device.vision.catalogue import Catalogue, sha256
+from device.vision.catalogue import Catalogue, ModelFile, sha256
 from device.vision.catalogue import path as model_path
 from device.vision.detector import Detector
 from device.vision.upright import TURNS, remedy, upright_at
@@ -54,7 +54,7 @@ def examine(settings: Settings, database: Path, source: str | None, skip: Collec
     embedder_checks = EmbedderChecks(settings, lambda: load_embedder(settings), lambda: count_people(database))
     checks: dict[str, Check] = {
         "camera": lambda: check_camera(source, settings.camera, settings.detector),
-        "models": lambda: check_models(Catalogue.load()),
+        "models": lambda: check_models(Catalogue.load(), settings.embedder.model),
         "artefact": embedder_checks.check_artefact,
         "card": embedder_checks.check_card,
         "provider": embedder_checks.check_provider,
@@ -116,13 +116,18 @@ def seen_turn(frames: Iterable[Frame], settings: DetectorSettings) -> int | None
     return None
 
 
-def check_models(catalogue: Catalogue) -> Finding:
-    """Compare every file that the terminal may load with its sha256."""
-    entries = [entry for entry in catalogue.entries.values() if entry.kind != "source"]
+def check_models(catalogue: Catalogue, embedder: str) -> Finding:
+    """Compare every file that the terminal may load with its sha256; an embedder that the settings do not use need not have been pulled."""
+    loaded = (entry for entry in catalogue.entries.values() if entry.kind != "source")
+    entries = [entry for entry in loaded if _present(catalogue, entry) or embedder in (entry.name, entry.family)]
     faults = [fault for entry in entries if (fault := catalogue.fault(entry))]
     if faults:
         return Finding("models", "FAULT", "; ".join(faults))
     return Finding("models", "ok", f"{', '.join(entry.name for entry in entries)}: verified")
+
+
+def _present(catalogue: Catalogue, entry: ModelFile) -> bool:
+    return not entry.sources or entry.kind != "embedder" or catalogue.place(entry).exists()
 
 
 def load_embedder(settings: Settings) -> Any:

@@ -27,6 +27,7 @@ from device.system.clock import ClockState
 from device.vision import catalogue
 from device.vision.camera.frame import turned
 from device.vision.catalogue import Catalogue, ModelFile, sha256
+from device.vision.downloads import Patch
 from device.vision.images import read_image
 
 NOW = 1_800_000_000.0  # 2027-01-15
@@ -156,9 +157,12 @@ def test_models(tmp_path: Path) -> None:
     (tmp_path / "a.onnx").write_bytes(b"weights")
     good = ModelFile("a", "embedder", "a.onnx", sha256(tmp_path / "a.onnx"), 7, "MIT", "")
     base = dataclasses.replace(good, name="base", kind="source", file="not-needed.onnx")
-    assert doctor.check_models(Catalogue([good, base], tmp_path, tmp_path)) == doctor.Finding("models", "ok", "a: verified")
+    other = dataclasses.replace(good, name="other", file="other.onnx", sources=(Patch("base", "other.patch"),))
+    listed = Catalogue([good, base, other], tmp_path, tmp_path)
+    assert doctor.check_models(listed, "a") == doctor.Finding("models", "ok", "a: verified")  # nobody asked for the other one
+    assert "other" in doctor.check_models(listed, "other").words and doctor.check_models(listed, "other").state == "FAULT"
     (tmp_path / "a.onnx").write_bytes(b"weightz")
-    finding = doctor.check_models(Catalogue([good, base], tmp_path, tmp_path))
+    finding = doctor.check_models(Catalogue([good, base], tmp_path, tmp_path), "a")
     assert finding.state == "FAULT" and "not the file expected" in finding.words
 
 
