@@ -66,6 +66,7 @@ run: setup
 	@$(PY) -m device run $(ARGS)
 
 bench: setup
+	@$(PY) -m device models pull --all
 	@$(PY) -m device bench $(ARGS)
 
 model: environment $(WORKSTATION)

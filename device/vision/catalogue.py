@@ -97,7 +97,7 @@ class Catalogue:
         """What is wrong with the file of an entry, and what to do; None where the file is right."""
         place = self.place(entry)
         shipped = "install the bundle again" if HOME != ROOT else f"restore it with `git checkout -- models/{entry.file}`"
-        remedy = PULL if entry.sources else shipped
+        remedy = f"run `python -m device models pull {entry.name}`" if entry.sources else shipped
         if not place.is_file():
             return f"{entry.name}: {place} is missing; {remedy}"
         if (got := sha256(place)) != entry.sha256:
