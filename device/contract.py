@@ -200,7 +200,8 @@ class ModelCard:
         """
         points = [p for p in self.operating_points if abs(p.fpir - fpir) < 1e-12 and p.gallery_size >= people]
         if not points:
-            have = sorted({(p.gallery_size, p.fpir) for p in self.operating_points if p.threshold is not None})
+            most = {p.fpir: max(q.gallery_size for q in self.operating_points if q.fpir == p.fpir) for p in self.operating_points if p.threshold is not None}
+            have = ", ".join(f"FPIR {fpir:g} for up to {size:,} people" for fpir, size in sorted(most.items()))
             raise ContractError(
                 f"model card of {self.name!r} has no operating point for {people} people at FPIR {fpir:g}; "
                 f"it has {have or 'none'}: set [decision] fpir to one of these or run `python -m export calibrate`",

@@ -98,7 +98,10 @@ def _means(pictures: Embeddings) -> Embeddings:
 
 def known_by(teacher: Path) -> Embeddings:
     """(R, D) unit embeddings of all records of a file, as another model gave them."""
-    known = np.load(teacher)
+    try:
+        known = np.load(teacher)
+    except (OSError, ValueError) as error:
+        raise VisitsError(f"{teacher}: expected another model's embeddings (.npz): {error}") from error
     return unit(known["embedding"].astype(np.float32) * known["scale"][:, None])
 
 
@@ -112,9 +115,19 @@ def embedded(records: RecordFile, keys: Sequence[int], run: Callable[[Crops], Em
 
 
 def table(path: Path) -> list[dict[str, str]]:
-    """The table beside a RecordIO file."""
-    with path.with_suffix(".tsv").open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file, delimiter="\t"))
+    """The table beside a RecordIO file.
+
+    Raises:
+        VisitsError: there is none, or it has no groups.
+    """
+    try:
+        with path.with_suffix(".tsv").open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file, delimiter="\t"))
+    except OSError as error:
+        raise VisitsError(f"{path}: expected a table beside it, {path.with_suffix('.tsv').name} ({error.strerror})") from error
+    if not rows or not {"key", "race"} <= rows[0].keys():
+        raise VisitsError(f"{path.with_suffix('.tsv')}: expected the columns key and race; they say which groups a cohort is judged on")
+    return rows
 
 
 def unit(rows: NDArray[Any]) -> Embeddings:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -17,9 +18,27 @@ from rich.progress import track
 from device import config
 from device.commands.options import add_config, add_json
 from device.contract import ModelCard
-from device.vision.evaluation import Rate, Trial, run_trial
+from device.vision.evaluation import Rate, Trial, TrialError, run_trial
 from device.vision.recogniser import Recogniser
 from device.vision.visit_trial import Share, VisitTrial, run_visits
+
+TEMPLATES = 3
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) <= 50:
+        raise argparse.ArgumentTypeError(f"{text}: expected a number from 1 to 50")
+    return int(text)
+
+
+def _share_of_visits(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 < share <= 0.5:
+        raise argparse.ArgumentTypeError(f"{text}: expected a share such as 0.001, at most 0.5")
+    return share
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,14 +46,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strangers", type=Path, metavar="DIR", required=True, help="photos of people who are not in FOLDER")
     parser.add_argument("--model", action="append", default=[], metavar="NAME", help="instead of the setting; several models are compared")
     parser.add_argument("--gallery", type=int, default=0, metavar="N", help="fill the gallery up to N people with strangers, who are then not searched")
-    parser.add_argument("--visit", type=int, metavar="K", help="visits of K photos instead of single photos; each clip in FOLDER is a visit as well")
-    parser.add_argument("--templates", type=int, default=3, metavar="T", help="templates per person, with --visit (default: 3)")
-    parser.add_argument("--fpir", type=float, metavar="P", help="target FPIR instead of the setting")
+    parser.add_argument("--visit", type=_positive, metavar="K", help="visits of K photos instead of single photos; each clip in FOLDER is a visit as well")
+    parser.add_argument("--templates", type=_positive, metavar="T", help=f"templates per person, with --visit (default: {TEMPLATES})")
+    parser.add_argument("--fpir", type=_share_of_visits, metavar="P", help="target FPIR instead of the setting")
     add_config(parser)
     add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.visit is None and args.templates is not None:
+        print("usage: trial FOLDER --strangers DIR --visit K --templates T: --templates is for visits", file=sys.stderr)
+        return 2
+    if args.visit is not None and args.gallery:
+        print("usage: --gallery is for single photos; leave it out with --visit", file=sys.stderr)
+        return 2
+    for folder in (args.enrolled, args.strangers):
+        if not folder.is_dir():
+            raise TrialError(f"{folder}: there is no such folder; name one with photos", code="trial.no_folder")
     settings = config.load(args.config)
     if args.fpir is not None:
         settings = dataclasses.replace(settings, decision=dataclasses.replace(settings.decision, fpir=args.fpir))
@@ -47,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
             trial = run_trial(recogniser, args.enrolled, args.strangers, _progress, args.gallery)
             print(_json(card, trial) if args.json else _text(card, trial, chosen.decision.fpir))
             continue
-        visits = run_visits(recogniser, args.enrolled, args.strangers, args.visit, args.templates, _progress)
+        visits = run_visits(recogniser, args.enrolled, args.strangers, args.visit, args.templates or TEMPLATES, _progress)
         print(json.dumps({"model": card.name, "model_id": card.model_id, **visits.as_dict()}) if args.json else _visits_text(card, visits))
     return 0
 

@@ -99,6 +99,8 @@ class Embedder:
         # Weights packed as int8 in a float graph are unpacked once, not in every run; a graph that calculates in int8 keeps its int8 kernels.
         options.add_session_config_entry("session.disable_quant_qdq", str(int(self._unpack)))
         options.log_severity_level = 4
+        if not self._path.is_file():
+            raise EmbedderError(f"{self._path}: there is no such file; give the path of a model, or run `python -m device models pull`", code="embedder.file")
         names = list(dict.fromkeys([PROVIDERS[provider], PROVIDERS["cpu"]]))
         try:
             return ort.InferenceSession(str(self._path), options, providers=names)

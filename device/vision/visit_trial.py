@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from device.config import DecisionSettings
 from device.vision.camera.source import open_source
 from device.vision.decision import Bar, Decision, judge
+from device.vision.embedder import Embedder
 from device.vision.evaluation import Progress, TrialError
 from device.vision.gallery import Gallery, Match
 from device.vision.images import IMAGE_SUFFIXES, ImageError, read_image
@@ -119,7 +120,7 @@ def _top(scores: NDArray[np.float32], without: int | None) -> Match | None:
 
 
 def by_visit(bar: Bar, settings: DecisionSettings) -> Naming:
-    """As the terminal decides."""
+    """As the terminal decides, but for pictures that do not fit the others, which it sets aside."""
 
     def name(visit: Searched, threshold: float) -> tuple[int | None, int]:
         decision = Decision(replace(settings, agree=min(settings.agree, len(visit.means))))
@@ -200,7 +201,7 @@ class Splits:
         found = []
         for number in range(ROUNDS):
             split = [self._split(looks) for looks in people]
-            gallery, each = self._galleries([kept for kept, _ in split])
+            gallery, each = galleries(self.recogniser.embedder, [kept for kept, _ in split])
             visits = [(who, looks) for who, (_, looks) in enumerate(split)]
             visits += [(-1 - place, list(looks[: self.crops])) for place, looks in enumerate(strangers)] if number == 0 else []
             found += [search for who, looks in visits for search in searches(gallery, each, who, _spread(looks))]
@@ -211,7 +212,7 @@ class Splits:
         found = []
         for turn in range(max(len(clips) for clips in people)):
             chosen = [turn % len(clips) for clips in people]
-            gallery, each = self._galleries([spread_out(clips[own], self.templates) for clips, own in zip(people, chosen, strict=True)])
+            gallery, each = galleries(self.recogniser.embedder, [spread_out(clips[own], self.templates) for clips, own in zip(people, chosen, strict=True)])
             for who, clips in enumerate(people):
                 for number, looks in enumerate(clips):
                     found += [visit for visit in searches(gallery, each, who, looks) if number != chosen[who] or not visit.own]
@@ -221,17 +222,19 @@ class Splits:
         order = self._random.permutation(len(looks))
         return [looks[i] for i in order[: self.templates]], [looks[i] for i in order[self.templates :][: self.crops]]
 
-    def _galleries(self, templates: Sequence[Sequence[VisitPicture]]) -> tuple[Gallery, list[Gallery]]:
-        """The mean gallery, and one for each number of a template; who has fewer has their last one again."""
-        card, cohort = self.recogniser.embedder.card, self.recogniser.embedder.cohort
 
-        def gallery(rows: Sequence[tuple[int, VisitPicture]]) -> Gallery:
-            made = Gallery(card.model_id, card.embedding_size, cohort)
-            made.add(np.array([who for who, _ in rows], np.int64), np.stack([look.embedding for _, look in rows]), card.model_id)
-            return made
+def galleries(embedder: Embedder, templates: Sequence[Sequence[VisitPicture]]) -> tuple[Gallery, list[Gallery]]:
+    """Of people numbered from 0: the gallery of their means, and one for each number of a template; who has fewer has their last one again."""
+    card = embedder.card
 
-        every = gallery([(who, look) for who, looks in enumerate(templates) for look in looks])
-        return every, [gallery([(who, looks[min(number, len(looks) - 1)]) for who, looks in enumerate(templates)]) for number in range(self.templates)]
+    def gallery(rows: Sequence[tuple[int, VisitPicture]]) -> Gallery:
+        made = Gallery(card.model_id, card.embedding_size, embedder.cohort)
+        made.add(np.array([who for who, _ in rows], np.int64), np.stack([look.embedding for _, look in rows]), card.model_id)
+        return made
+
+    most = max(len(looks) for looks in templates)
+    numbered = [[(who, looks[min(number, len(looks) - 1)]) for who, looks in enumerate(templates)] for number in range(most)]
+    return gallery([(who, look) for who, looks in enumerate(templates) for look in looks]), [gallery(rows) for rows in numbered]
 
 
 def run_visits(recogniser: Recogniser, enrolled: Path, strangers: Path, crops: int, templates: int, progress: Progress) -> VisitTrial:

@@ -19,7 +19,7 @@ from device.config import Settings
 from device.vision.gallery import Gallery
 from device.vision.recogniser import Recogniser
 from device.vision.visit import Visit
-from device.vision.visit_trial import VisitPicture, by_visit, by_votes, clip_looks, searches, spread_out
+from device.vision.visit_trial import VisitPicture, by_visit, by_votes, clip_looks, galleries, searches, spread_out
 
 CLIPS = {"A": ("again", "brother", "help"), "B": ("bird", "milk", "please"), "C": ("book", "learn"), "D": ("eat", "night"), "E": ("hungry",)}
 ENROLLED = 3  # people
@@ -39,18 +39,6 @@ def stills(looks: Sequence[VisitPicture]) -> list[VisitPicture]:
 
 def best(looks: Sequence[VisitPicture]) -> list[VisitPicture]:
     return spread_out(looks, TEMPLATES)
-
-
-def galleries(recogniser: Recogniser, templates: Sequence[Sequence[VisitPicture]]) -> tuple[Gallery, list[Gallery]]:
-    """Of mean templates, and one for each number of a template."""
-    card, every = recogniser.embedder.card, [(who, look) for who, looks in enumerate(templates) for look in looks]
-    numbered = [[(who, looks[min(number, len(looks) - 1)]) for who, looks in enumerate(templates)] for number in range(TEMPLATES)]
-    made = []
-    for rows in (every, *numbered):
-        gallery = Gallery(card.model_id, card.embedding_size, recogniser.embedder.cohort)
-        gallery.add(np.array([who for who, _ in rows]), np.stack([look.embedding for _, look in rows]), card.model_id)
-        made.append(gallery)
-    return made[0], made[1:]
 
 
 def lingers(recogniser: Recogniser, gallery: Gallery, looks: Sequence[VisitPicture]) -> bool:
@@ -80,7 +68,7 @@ def main() -> None:
         waits: dict[str, list[float]] = {name: [] for name in counts}
         minutes = stayed = 0
         for way in ways():
-            gallery, each = galleries(recogniser, [take(played[clip]) for _, clip in way])
+            gallery, each = galleries(recogniser.embedder, [take(played[clip]) for _, clip in way])
             enrolled = [person for person, _ in way]
             for person, clips in CLIPS.items():
                 for clip in clips:
