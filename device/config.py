@@ -118,10 +118,23 @@ class EmbedderSettings:
 
 
 @dataclass(frozen=True)
-class DecisionSettings:
-    fpir: float = ranged(
-        0.001, 0.00001, 0.5, "share", "Target false-positive identification rate: share of strangers' visits that may be recorded as somebody"
+class LivenessSettings:
+    mode: str = chosen(
+        "off",
+        "enforce",
+        "observe",
+        "off",
+        help="enforce records nobody whose face may be a picture, observe writes its score beside each punch, off judges nothing",
     )
+    model: str = written("liveness", "name or path", "Liveness model: a name listed in device/vision/models.toml, or the path of an .onnx file")
+    sha256: str = written("", "SHA-256", "Checksum that pins a model file which is not in the list")
+    challenge: str = chosen("none", "none", "turn", help="turn asks everybody to turn the head to one side, chosen at random, before a punch is recorded")
+    challenge_seconds: float = ranged(6.0, 2.0, 30.0, "s", "How long the turn of the head is waited for")
+
+
+@dataclass(frozen=True)
+class DecisionSettings:
+    fpir: float = ranged(0.001, 0.00001, 0.5, "share", "Target false-positive identification rate: share of strangers' visits that may be recorded as somebody")
     agree: int = ranged(2, 1, 20, "pictures", "Fewest pictures of a visit that somebody is recognised by")
     window: int = ranged(6, 1, 50, "pictures", "A visit of so many pictures whose mean is below the threshold is unknown")
     at_least_templates: int = ranged(200, 1, 50000, "people", "A gallery smaller than this takes the threshold for this many people")
@@ -265,6 +278,7 @@ class Settings:
     tracker: TrackerSettings = TrackerSettings()
     quality: QualitySettings = QualitySettings()
     embedder: EmbedderSettings = EmbedderSettings()
+    liveness: LivenessSettings = LivenessSettings()
     decision: DecisionSettings = DecisionSettings()
     attendance: AttendanceSettings = AttendanceSettings()
     store: StoreSettings = StoreSettings()

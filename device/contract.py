@@ -23,6 +23,7 @@ CANONICAL_LANDMARKS: NDArray[np.float32] = np.array(  # (5, 2) px: x, y in a 112
 )
 
 CARD_KEY = "clockface.card"  # key of the card in the ONNX file's metadata_props
+LIVENESS_KEY = "clockface.liveness"  # key of a liveness model's card
 COHORT_KEY = "clockface.cohort"  # key of the cohort beside it, see `device.vision.cohort`
 CARD_SCHEMA = 1
 
@@ -227,3 +228,62 @@ class ModelCard:
             raise ContractError(f"model card of {self.name!r} has no thresholds; run `python -m export calibrate`", code="contract.threshold")
         wanted = [point for point in points if abs(point.fpir - fpir) < 1e-12] or points
         return min(point.threshold for point in wanted if point.threshold is not None)
+
+
+@dataclass(frozen=True)
+class LivenessCrop:
+    """One input of a liveness model: (N, size, size, 3) uint8 RGB, the face's box enlarged by `scale` about its centre, moved and shrunk into the frame."""
+
+    input: str  # name of the graph's input
+    scale: float  # sides of the crop in sides of the face's box
+    size: int  # px
+
+    def __post_init__(self) -> None:
+        if not self.input or not 1 <= self.scale <= 10 or not 16 <= self.size <= 512:
+            raise ContractError(f"liveness card: expected a crop of scale 1..10 and 16..512 px, got {self!r:.200}", code="contract.card")
+
+
+@dataclass(frozen=True)
+class LivenessCard:
+    """The self-description of a liveness model: JSON under LIVENESS_KEY of the ONNX metadata. Terms as in ISO/IEC 30107-3.
+
+    The graph takes its crops and gives `liveness`, (N,) float32: 0 a picture or a screen, 1 a living face.
+    """
+
+    schema: int
+    model_id: str  # sha256 of the weights, hex
+    name: str
+    precision: str  # "float32" or "int8"
+    colour_order: str
+    crops: tuple[LivenessCrop, ...]
+    min_context: float  # least distance from the face's centre to each border of the frame, in half sides of the face; with less nothing is judged
+    pictures: int  # of one track that are judged together, by the median of their scores; with fewer nothing is decided
+    threshold: float | None  # score above which a face is taken for a living one; None: not measured, the model cannot be enforced
+    training_data: str
+    licence: str
+    measured: tuple[dict[str, Any], ...]  # APCER by species and BPCER with intervals, each with its data and command
+
+    def __post_init__(self) -> None:
+        if self.schema != CARD_SCHEMA or self.colour_order != COLOUR_ORDER:
+            found = f"schema {self.schema!r}, {self.colour_order!r:.20}"
+            raise ContractError(f"liveness card: expected schema {CARD_SCHEMA}, {COLOUR_ORDER}; got {found}", code="contract.card")
+        if len(self.model_id) != 64 or set(self.model_id) - set("0123456789abcdef"):
+            raise ContractError(f"liveness card: model_id expected 64 hex digits, got {self.model_id!r:.80}", code="contract.card")
+        if not self.crops or not 1 <= self.min_context <= 10 or not 1 <= self.pictures <= 50:
+            found = f"{len(self.crops)} crops, min_context {self.min_context!r}, pictures {self.pictures!r}"
+            raise ContractError(f"liveness card: expected crops, min_context 1..10 and pictures 1..50, got {found}", code="contract.card")
+        if self.threshold is not None and not 0 < self.threshold < 1:
+            raise ContractError(f"liveness card: threshold expected a score between 0 and 1, got {self.threshold!r}", code="contract.card")
+
+    @classmethod
+    def from_json(cls, text: str) -> LivenessCard:
+        """Read a card; a missing, unknown or ill-typed field is refused by name."""
+        try:
+            data = json.loads(text)
+            crops = tuple(LivenessCrop(**crop) for crop in data.pop("crops"))
+            return cls(**{**data, "crops": crops, "measured": tuple(data["measured"])})
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ContractError(f"liveness card: not readable ({error}); export the model again", code="contract.card") from error
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), ensure_ascii=False, sort_keys=True)

@@ -8,13 +8,14 @@ import sys
 
 from device.contract import ClockfaceError
 
-MODULES = {"elsewhere": "parity", "plain": "strip_initializers"}  # command -> its module, where the two names differ
+MODULES = {"adopt-liveness": "adopt_liveness", "elsewhere": "parity", "plain": "strip_initializers"}  # command -> its module, where the two names differ
 COMMANDS = {  # name -> one line; the module has add_arguments(parser) and run(args) -> exit code
     "model": "all steps by a recipe: weights -> verified, calibrated files",
     "build": "trained weights -> one float32 file under the contract",
     "quantize": "float32 -> int8 or float16",
     "qat": "quantization-aware training, where quantizing alone loses too much",
     "adopt": "convert a published 112 x 112 embedder to the contract",
+    "adopt-liveness": "convert published MiniFASNets to one liveness model",
     "verify": "check accuracy, agreement, size and latency; write them into the card",
     "latency": "compare the milliseconds per crop of several models in one run",
     "table": "compare time, size and accuracy of several models in one table",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,23 +93,33 @@ class Embedder:
         return None
 
     def _open(self, provider: str) -> Any:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = self._threads
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting threads do not occupy cores
-        # Weights packed as int8 in a float graph are unpacked once, not in every run; a graph that calculates in int8 keeps its int8 kernels.
-        options.add_session_config_entry("session.disable_quant_qdq", str(int(self._unpack)))
-        options.log_severity_level = 4
-        if not self._path.is_file():
-            raise EmbedderError(f"{self._path}: there is no such file; give the path of a model, or run `python -m device models pull`", code="embedder.file")
-        names = list(dict.fromkeys([PROVIDERS[provider], PROVIDERS["cpu"]]))
-        try:
-            return ort.InferenceSession(str(self._path), options, providers=names)
-        except Exception as error:  # onnxruntime has no common base class for its errors
-            reason = str(error).splitlines()[0]
-            raise EmbedderError(
-                f"{self._path} is not a model that onnxruntime can load ({reason:.200}); run `python -m device models pull`", code="embedder.file"
-            ) from error
+        return open_session(self._path, self._threads, list(dict.fromkeys([PROVIDERS[provider], PROVIDERS["cpu"]])), self._unpack)
+
+
+def open_session(path: Path, threads: int, providers: Sequence[str] = (PROVIDERS["cpu"],), unpack: bool = False) -> Any:
+    """A session of onnxruntime.
+
+    Args:
+        unpack: weights packed as int8 in a float graph are unpacked once, not in every run; a graph that calculates in int8 keeps its int8 kernels without it.
+
+    Raises:
+        EmbedderError: no such file, or not a model that this onnxruntime can load.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting threads do not occupy cores
+    options.add_session_config_entry("session.disable_quant_qdq", str(int(unpack)))
+    options.log_severity_level = 4
+    if not path.is_file():
+        raise EmbedderError(f"{path}: there is no such file; give the path of a model, or run `python -m device models pull`", code="embedder.file")
+    try:
+        return ort.InferenceSession(str(path), options, providers=list(providers))
+    except Exception as error:  # onnxruntime has no common base class for its errors
+        reason = str(error).splitlines()[0]
+        raise EmbedderError(
+            f"{path} is not a model that onnxruntime can load ({reason:.200}); run `python -m device models pull`", code="embedder.file"
+        ) from error
 
 
 def read_card(session: Any, path: Path) -> ModelCard:

@@ -16,6 +16,7 @@ from device.vision import catalogue
 from device.vision.camera.frame import turned
 from device.vision.decision import Bar
 from device.vision.detector import Detector, Face
+from device.vision.liveness import LivenessModel, open_liveness
 from device.vision.precision import open_embedder
 from device.vision.quality import NOT_UPRIGHT, Quality, assess
 from device.vision.upright import TURNS, UNCLEAR, placed_back, turn_of
@@ -46,6 +47,7 @@ class Recogniser:
         ModelError: a model file is missing or is not the expected one.
         ContractError: the embedder breaks the contract.
         ChoiceError: no artefact of the embedder's family runs here.
+        LivenessError: the liveness model has no threshold to enforce.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -53,6 +55,7 @@ class Recogniser:
         self.detector = Detector(catalogue.path("yunet"), settings.detector)
         opened = open_embedder(settings)
         self.embedder, self.choice = opened.embedder, opened.words
+        self.liveness: LivenessModel | None = open_liveness(settings.liveness)
         keep_working_blocks()
 
     def for_thread(self) -> Recogniser:
