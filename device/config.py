@@ -124,11 +124,11 @@ class LivenessSettings:
         "enforce",
         "observe",
         "off",
-        help="enforce records nobody whose face may be a picture, observe writes its score beside each punch, off judges nothing",
+        help="Enforce records nobody whose face may be a picture, observe writes its score beside each punch, off judges nothing",
     )
     model: str = written("liveness", "name or path", "Liveness model: a name listed in device/vision/models.toml, or the path of an .onnx file")
     sha256: str = written("", "SHA-256", "Checksum that pins a model file which is not in the list")
-    challenge: str = chosen("none", "none", "turn", help="turn asks everybody to turn the head to one side, chosen at random, before a punch is recorded")
+    challenge: str = chosen("none", "none", "turn", help="With turn, everybody turns the head to one side, chosen at random, before a punch is recorded")
     challenge_seconds: float = ranged(6.0, 2.0, 30.0, "s", "How long the turn of the head is waited for")
 
 
@@ -196,7 +196,7 @@ class StoreSettings:
 
 @dataclass(frozen=True)
 class RetentionSettings:
-    sightings_days: int = ranged(0, 0, 3650, "days", "How long the counts of unknown faces are kept; 0 keeps them for ever")
+    sightings_days: int = ranged(0, 0, 3650, "days", "How long the counts of unknown faces and of refused attempts are kept; 0 keeps them for ever")
     crops_days: int = ranged(
         0, 0, 3650, "days", "How long the pictures of an enrolment are kept; without them a new model needs a new enrolment; 0 keeps them as long as the person"
     )
