@@ -24,6 +24,7 @@ from device import config
 from device.commands.dates import first_moment, last_moment
 from device.commands.options import add_config, add_database, add_json
 from device.config import ConfigError, Settings, database_path
+from device.delivery.connectors import configured, takes_alarms
 from device.delivery.couriers import delivering, drain
 from device.storage.outbox_rows import DeadLetter, TargetHealth
 from device.storage.store import Store
@@ -89,7 +90,8 @@ def _check_name(store: Store, settings: Settings, name: str | None) -> None:
 
 def _fill(store: Store, settings: Settings, args: argparse.Namespace) -> int:
     if settings.connectors:
-        store.outbox.set_targets([target.name for target in settings.connectors])
+        targets = configured(settings)
+        store.outbox.set_targets([target.name for target in targets], [target.name for target in targets if takes_alarms(target)])
     until = float("inf") if args.until is None else args.until
     count = store.outbox.fill(args.name, args.since, until, args.again)
     return _said(args, {"count": count}, f"{{count}} events queued for {args.name}")
@@ -161,7 +163,8 @@ def _print_dead(letters: list[DeadLetter], as_json: bool) -> int:
     table = Table("id", "target", "event", "person", "code", "time", "direction", "answer")
     for letter in letters:
         what, when = f"{letter.kind} {letter.event_id}", _local(letter.occurred_at)
-        cells = (str(letter.id), letter.connector, what, str(letter.person_id), letter.code or "", when, letter.direction or "does not count")
+        counts = letter.direction or ("" if letter.person_id is None else "does not count")  # an alarm is about nobody
+        cells = (str(letter.id), letter.connector, what, str(letter.person_id or ""), letter.code or "", when, counts)
         table.add_row(*map(Text, (*cells, letter.answer or "")))
     _console().print(table)
     print(f"{len(letters)} dead letters" + ("; `outbox replay` sends them again once the cause is gone" if letters else ""))

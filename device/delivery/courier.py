@@ -229,7 +229,7 @@ class Round:
     def _refused_without_code(self, waiting: Waiting) -> bool:
         """Refuse an event of a person without a code, since targets know people by their code."""
         event = waiting.event
-        if event.code:
+        if event.code or event.person_id is None:
             return False
         why = "was erased before this was delivered" if event.erased else "has no code"
         remedy = "discard it" if event.erased else "give them one (`python -m device people`), then replay"
@@ -250,8 +250,8 @@ def separate_corrections(due: Sequence[Waiting]) -> list[Waiting]:
 
     A correction needs the target's reference of the punch, which is known once its outcome is stored.
     """
-    seen: set[int] = set()
-    postponed: set[int] = set()
+    seen: set[int | None] = set()
+    postponed: set[int | None] = set()
     kept = []
     for waiting in due:
         person = waiting.event.person_id
@@ -264,10 +264,10 @@ def separate_corrections(due: Sequence[Waiting]) -> list[Waiting]:
 
 
 def parcels(due: Sequence[Waiting], batch: int) -> list[list[Waiting]]:
-    """The events of one call each: those of one person, or batches in order where the target accepts many at once."""
+    """The events of one call each: those of one person (all alarms are such a one), or batches in order where the target accepts many at once."""
     if batch > 1:
         return [list(due[start : start + batch]) for start in range(0, len(due), batch)]
-    people: dict[int, list[Waiting]] = {}
+    people: dict[int | None, list[Waiting]] = {}
     for waiting in due:
         people.setdefault(waiting.event.person_id, []).append(waiting)
     return list(people.values())

@@ -27,7 +27,7 @@ def delivering(path: Path, settings: Settings, say: Say = print) -> Iterator[Non
     """
     connectors = [build(target) for target in configured(settings)]
     with Store.open(path, settings.store, actor="outbox") as store:
-        store.outbox.set_targets([connector.name for connector in connectors])
+        _set_targets(store, connectors)
     if not connectors:
         yield
         return
@@ -55,13 +55,17 @@ def drain(path: Path, settings: Settings, names: Sequence[str] | None = None, sa
     done = {}
     try:
         with Store.open(path, settings.store, must_exist=True, actor="outbox") as store:
-            store.outbox.set_targets([connector.name for connector in connectors])
+            _set_targets(store, connectors)
             for connector in connectors:
                 if names is None or connector.name in names:
                     done[connector.name] = _drained(store, connector, settings, say)
     finally:
         lock.release()
     return done
+
+
+def _set_targets(store: Store, connectors: Sequence[Connector]) -> None:
+    store.outbox.set_targets([connector.name for connector in connectors], [connector.name for connector in connectors if connector.takes_alarms])
 
 
 def _drained(store: Store, connector: Connector, settings: Settings, say: Say) -> int:

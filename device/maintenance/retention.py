@@ -19,17 +19,20 @@ from device.system.clock import to_ms
 DAY_MS = 86_400_000
 ACTIVITY_CHANGES = (Action.PERSON_ADDED, Action.PERSON_ACTIVATED, Action.PERSON_DEACTIVATED)
 
-RULES = {  # setting -> what it removes, and the statement; `:before` is ms since the epoch
-    "sightings_days": ("sightings", "DELETE FROM sightings WHERE occurred_at < :before"),
-    "crops_days": ("enrolment crops", "UPDATE templates SET crop = NULL WHERE crop IS NOT NULL AND created_at < :before"),
-    "inactive_days": (
+RULES = (  # setting, what it removes, and the statement; `:before` is ms since the epoch
+    ("sightings_days", "sightings", "DELETE FROM sightings WHERE occurred_at < :before"),
+    ("sightings_days", "refused attempts", "DELETE FROM refusals WHERE occurred_at < :before"),
+    ("sightings_days", "alarms of refused attempts", "DELETE FROM refusal_alarms WHERE occurred_at < :before"),  # and what waits of them
+    ("crops_days", "enrolment crops", "UPDATE templates SET crop = NULL WHERE crop IS NOT NULL AND created_at < :before"),
+    (
+        "inactive_days",
         "templates of inactive people",
         f"""DELETE FROM templates WHERE person_id IN (SELECT p.id FROM people p WHERE p.active = 0
             AND NOT EXISTS (SELECT 1 FROM punches WHERE person_id = p.id AND occurred_at >= :before)
             AND NOT EXISTS (SELECT 1 FROM audit WHERE action IN {sql_list(ACTIVITY_CHANGES)}
                 AND at >= :before AND json_extract(details, '$.person_id') = p.id))""",
     ),
-}
+)
 
 BATCH = 2_000  # punches per transaction: the terminal records in between
 ERASED = "p.person_id IN (SELECT id FROM people WHERE erased_at IS NOT NULL AND :erased)"
@@ -73,7 +76,7 @@ def apply(store: Store, settings: RetentionSettings, now: float) -> list[str]:
         punches = remove_punches(store, before, settings.erased_punches == "remove")
         removed |= {"punches": punches} if punches else {}
     with store.transaction() as db:
-        for name, (what, sql) in RULES.items():
+        for name, what, sql in RULES:
             days = getattr(settings, name)
             if days:
                 count = int(db.execute(sql, {"before": to_ms(now) - days * DAY_MS}).rowcount)

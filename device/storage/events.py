@@ -11,12 +11,12 @@ from device.system.clock import iso_utc
 
 @dataclass(frozen=True)
 class Event:
-    """A punch, or a correction of one, on its way to one target. Times are s since the epoch, UTC."""
+    """A punch, a correction of one, or an alarm of refused attempts, on its way to one target. Times are s since the epoch, UTC."""
 
-    kind: Literal["punch", "correction", "test"]
-    id: int  # of the punch or the correction
+    kind: Literal["punch", "correction", "refused_attempts", "test"]
+    id: int  # of the punch, the correction or the alarm
     key: str  # the same at every attempt and of no other event anywhere: receivers detect duplicates by it
-    person_id: int
+    person_id: int | None  # None: an alarm, which is about nobody
     name: str
     code: str | None
     occurred_at: float | None  # the time that counts now; None: the punch does not count any more
@@ -35,15 +35,18 @@ class Event:
     corrected_at: float | None = None
     reference: str | None = None  # of a correction: the target's own id of the punch; '': it has none, None: the target never got it
     tried_at: float | None = None
+    attempts: int | None = None  # of an alarm: how often one face was refused
 
     def columns(self) -> dict[str, Any]:
-        """The columns of `device log --format json`; a correction has some of its own."""
+        """The columns of `device log --format json`; a correction has some of its own, an alarm names no person."""
+        if self.kind == "refused_attempts":
+            return {"occurred_at": self._occurred(), "attempts": self.attempts, "device": self.device}
         row: dict[str, Any] = {
             "punch_id": self.id if self.kind == "punch" else self.punch_id,
             "person_id": self.person_id,
             "name": self.name,
             "code": self.code,
-            "occurred_at": None if self.occurred_at is None else iso_utc(self.occurred_at),
+            "occurred_at": self._occurred(),
             "direction": self.direction,
             "method": self.method,
             "score": self.score,
@@ -56,3 +59,6 @@ class Event:
             at = None if self.corrected_at is None else iso_utc(self.corrected_at)
             row |= {"correction_id": self.id, "amends": self.amends, "reason": self.reason, "corrected_by": self.corrected_by, "corrected_at": at}
         return row
+
+    def _occurred(self) -> str | None:
+        return None if self.occurred_at is None else iso_utc(self.occurred_at)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from sqlite_utils import Database
@@ -25,13 +25,18 @@ class OutboxTable:
 
     # targets
 
-    def set_targets(self, connectors: Sequence[str]) -> None:
-        """Queue each punch and correction from now on for these targets and no others; what waits already stays."""
+    def set_targets(self, connectors: Sequence[str], alarms: Collection[str] = ()) -> None:
+        """Queue each punch and correction from now on for these targets and no others; what waits already stays.
+
+        Args:
+            alarms: those of them that take alarms of refused attempts as well.
+        """
+        targets = {connector: connector in alarms for connector in connectors}
         with explained(self._path):
-            if outbox_rows.active_targets(self._db) == set(connectors):
+            if outbox_rows.active_targets(self._db) == targets:
                 return
         with writing(self._db, self._path):
-            outbox_rows.set_targets(self._db, connectors)
+            outbox_rows.set_targets(self._db, targets)
             self._audit(Action.TARGETS_SET, connectors=sorted(connectors))
 
     def fill(self, connector: str, since: float, until: float = float("inf"), again: bool = False) -> int:

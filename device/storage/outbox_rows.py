@@ -18,18 +18,21 @@ from device.system.clock import to_ms
 LONGEST_PAUSE_MS = 2 * 86_400_000  # a retry further ahead was planned before the clock was set back
 
 EVENTS = """
-SELECT o.id AS row_id, o.punch_id AS row_punch_id, o.correction_id, o.attempts, o.blamed, o.tried_at, o.answer, o.state, o.connector, o.queued_at,
+SELECT o.id AS row_id, o.punch_id AS row_punch_id, o.correction_id, o.alarm_id, o.attempts, o.blamed, o.tried_at, o.answer, o.state, o.connector, o.queued_at,
     o.next_attempt_at, o.delivered_at, o.person_id, people.name, people.code, people.erased_at,
     p.id AS punch_id, p.occurred_at, p.direction, p.device, p.method, p.score, p.lead, p.threshold, p.clock_synchronised, p.hash AS punch_hash,
-    c.occurred_at AS new_occurred_at, c.direction AS new_direction, c.reason, c.corrected_by, c.corrected_at, c.amends, c.hash AS correction_hash
-FROM outbox o JOIN people ON people.id = o.person_id
+    c.occurred_at AS new_occurred_at, c.direction AS new_direction, c.reason, c.corrected_by, c.corrected_at, c.amends, c.hash AS correction_hash,
+    a.occurred_at AS alarm_at, a.attempts AS refused, a.device AS alarm_device, a.key AS alarm_key
+FROM outbox o LEFT JOIN people ON people.id = o.person_id
 LEFT JOIN corrections c ON c.id = o.correction_id
 LEFT JOIN punches p ON p.id = coalesce(o.punch_id, c.punch_id)
+LEFT JOIN refusal_alarms a ON a.id = o.alarm_id
 """
 
 DUE = f"""{EVENTS}
-WHERE o.connector = :connector AND o.state = 'waiting' AND o.person_id NOT IN
-    (SELECT person_id FROM outbox WHERE connector = :connector AND state = 'waiting' AND next_attempt_at > :now AND next_attempt_at < :now + {LONGEST_PAUSE_MS})
+WHERE o.connector = :connector AND o.state = 'waiting' AND coalesce(o.person_id, 0) NOT IN
+    (SELECT coalesce(person_id, 0) FROM outbox
+        WHERE connector = :connector AND state = 'waiting' AND next_attempt_at > :now AND next_attempt_at < :now + {LONGEST_PAUSE_MS})
 ORDER BY o.id LIMIT :limit
 """
 
@@ -53,6 +56,8 @@ SELECT t.connector, t.active, t.failures, t.next_attempt_at, t.error, t.error_at
     (SELECT count(*) FROM outbox o WHERE o.connector = t.connector AND o.state = 'dead') AS dead
 FROM targets t ORDER BY t.connector
 """
+
+COLUMN = {"punch": "punch_id", "correction": "correction_id", "refused_attempts": "alarm_id"}  # kind of event -> where the outbox has its id
 
 
 @dataclass(frozen=True)
@@ -111,9 +116,9 @@ class DeadLetter:
 
     id: int
     connector: str
-    kind: str  # punch or correction
+    kind: str  # punch, correction or refused_attempts
     event_id: int
-    person_id: int
+    person_id: int | None
     code: str | None
     occurred_at: float | None
     direction: str | None
@@ -130,15 +135,26 @@ def add(db: Database, connectors: Iterable[str] | None, person_id: int, now: int
         db.execute("INSERT INTO outbox (connector, person_id, punch_id, correction_id, queued_at) VALUES (?, ?, ?, ?, ?)", fields)
 
 
-def set_targets(db: Database, connectors: Sequence[str]) -> None:
-    """Mark exactly these targets as configured; what waits for others stays."""
+def add_alarm(db: Database, alarm_id: int, now: int) -> None:
+    """Queue an alarm for every configured target that takes alarms."""
+    sql = "INSERT INTO outbox (connector, alarm_id, queued_at) SELECT connector, ?, ? FROM targets WHERE active = 1 AND takes_alarms = 1"
+    db.execute(sql, [alarm_id, now])
+
+
+def set_targets(db: Database, targets: Mapping[str, bool]) -> None:
+    """Mark exactly these targets as configured, each with whether it takes alarms; what waits for others stays, except alarms that cannot be taken."""
     db.execute("UPDATE targets SET active = 0")
-    for connector in connectors:
-        db.execute("INSERT INTO targets (connector, active) VALUES (?, 1) ON CONFLICT (connector) DO UPDATE SET active = 1", [connector])
+    sql = """INSERT INTO targets (connector, active, takes_alarms) VALUES (?, 1, ?)
+        ON CONFLICT (connector) DO UPDATE SET active = 1, takes_alarms = excluded.takes_alarms"""
+    for connector, takes_alarms in targets.items():
+        db.execute(sql, [connector, int(takes_alarms)])
+    untaken = "alarm_id IS NOT NULL AND connector IN (SELECT connector FROM targets WHERE takes_alarms = 0)"
+    db.execute(f"UPDATE outbox SET state = 'discarded' WHERE state IN ('waiting', 'dead') AND {untaken}")
 
 
-def active_targets(db: Database) -> set[str]:
-    return {row[0] for row in db.execute("SELECT connector FROM targets WHERE active = 1").fetchall()}
+def active_targets(db: Database) -> dict[str, bool]:
+    """Every configured target, and whether it takes alarms."""
+    return {row[0]: row[1] == 1 for row in db.execute("SELECT connector, takes_alarms FROM targets WHERE active = 1").fetchall()}
 
 
 def due(db: Database, connector: str, now: int, limit: int) -> list[Waiting]:
@@ -152,7 +168,7 @@ def mark(db: Database, connector: str, marks: Iterable[Mark]) -> None:
     for m in marks:
         delivered_at = m.tried_at if m.state == "delivered" else None
         fields = [m.state, m.answer or None, m.tried_at, m.attempts, m.blamed, m.next_attempt_at, delivered_at, m.reference]
-        column = "punch_id" if m.event.kind == "punch" else "correction_id"
+        column = COLUMN[m.event.kind]
         sql = f"""UPDATE outbox SET state = ?, answer = ?, tried_at = ?, attempts = ?, blamed = ?, next_attempt_at = ?, delivered_at = ?,
             reference = coalesce(?, reference) WHERE connector = ? AND {column} = ? AND state IN ('waiting', 'dead')"""
         db.execute(sql, [*fields, connector, m.event.id])
@@ -224,8 +240,9 @@ def fill(db: Database, connector: str, since: int, until: int, now: int, again: 
     if again:
         sql = "SELECT id FROM punches WHERE occurred_at >= ? AND occurred_at < ?"
         db.execute(f"DELETE FROM outbox WHERE connector = ? AND state = 'delivered' AND punch_id IN ({sql})", [connector, since, until])
-    waiting = db.execute("SELECT punch_id, correction_id, person_id FROM outbox WHERE connector = ? AND state = 'waiting'", [connector]).fetchall()
-    db.execute("DELETE FROM outbox WHERE connector = ? AND state = 'waiting'", [connector])
+    queued = "connector = ? AND state = 'waiting' AND alarm_id IS NULL"
+    waiting = db.execute(f"SELECT punch_id, correction_id FROM outbox WHERE {queued}", [connector]).fetchall()
+    db.execute(f"DELETE FROM outbox WHERE {queued}", [connector])
     wanted = "(SELECT id FROM punches WHERE occurred_at >= :since AND occurred_at < :until)"
     added = "punch_id IS NULL AND amends IS NULL AND occurred_at >= :since AND occurred_at < :until"
     for column, source in (
@@ -242,7 +259,7 @@ def fill(db: Database, connector: str, since: int, until: int, now: int, again: 
         for row in rows:
             db.execute(f"INSERT OR IGNORE INTO outbox (connector, {column}, person_id, queued_at) VALUES (?, ?, ?, ?)", row)
     _wake(db, connector)
-    total = db.execute("SELECT count(*) FROM outbox WHERE connector = ? AND state = 'waiting'", [connector]).fetchone()[0]
+    total = db.execute(f"SELECT count(*) FROM outbox WHERE {queued}", [connector]).fetchone()[0]
     return int(total) - len(waiting)
 
 
@@ -252,6 +269,8 @@ def _wake(db: Database, connector: str | None) -> None:
 
 
 def _event(db: Database, row: Mapping[str, Any]) -> Event:
+    if row["alarm_id"] is not None:
+        return _alarm(row)
     corrects = row["correction_id"] is not None
     kind = "correction" if corrects else "punch"
     number = row["correction_id"] if corrects else row["row_punch_id"]
@@ -282,6 +301,25 @@ def _event(db: Database, row: Mapping[str, Any]) -> Event:
         corrected_at=_seconds(row["corrected_at"]),
         reference=reference,
         tried_at=_seconds(row["tried_at"]),
+    )
+
+
+def _alarm(row: Mapping[str, Any]) -> Event:
+    key = f"refused_attempts-{row['alarm_id']}-{row['alarm_key']}"
+    return Event(
+        kind="refused_attempts",
+        id=row["alarm_id"],
+        key=key,
+        person_id=None,
+        name="",
+        code=None,
+        occurred_at=_seconds(row["alarm_at"]),
+        direction=None,
+        device=row["alarm_device"],
+        method="",
+        clock_synchronised=True,
+        tried_at=_seconds(row["tried_at"]),
+        attempts=row["refused"],
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from sqlite_utils import Database, Migrations
 
 APPLICATION_ID = 0x434C4B46  # "CLKF" in the header of the file: a database of Clockface
-SCHEMA_VERSION = 9  # the number of migrations; kept in the file as user_version
+SCHEMA_VERSION = 10  # the number of migrations; kept in the file as user_version
 
 TABLES = """
 CREATE TABLE people (
@@ -389,6 +389,64 @@ CREATE TRIGGER {table}_no_delete BEFORE DELETE ON {table} WHEN NOT EXISTS (SELEC
 BEGIN SELECT RAISE(ABORT, '{table} are immutable, and removed by a policy alone: add a correction'); END;
 """
 
+REFUSALS = """
+CREATE TABLE refusals (  -- faces that would have been recorded and were not taken for living ones; no person, no picture
+    id INTEGER PRIMARY KEY,
+    occurred_at INTEGER NOT NULL,
+    reason TEXT NOT NULL CHECK (reason IN ('picture', 'not_judged')),
+    score REAL,
+    pictures INTEGER NOT NULL CHECK (pictures >= 0)
+) STRICT;
+CREATE INDEX refusals_by_time ON refusals (occurred_at);
+
+CREATE TABLE refusal_alarms (  -- several refusals of one track in a short time
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    occurred_at INTEGER NOT NULL,
+    attempts INTEGER NOT NULL CHECK (attempts > 0),
+    device TEXT NOT NULL,
+    key TEXT NOT NULL UNIQUE  -- random: receivers detect duplicates by it
+) STRICT;
+CREATE INDEX refusal_alarms_by_time ON refusal_alarms (occurred_at);
+
+ALTER TABLE targets ADD COLUMN takes_alarms INTEGER NOT NULL DEFAULT 0 CHECK (takes_alarms IN (0, 1));
+
+CREATE TABLE outbox_with_alarms (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,  -- the order in which one person's events are delivered
+    connector TEXT NOT NULL,
+    person_id INTEGER REFERENCES people (id),  -- NULL: an alarm
+    punch_id INTEGER REFERENCES punches (id),
+    correction_id INTEGER REFERENCES corrections (id),
+    alarm_id INTEGER REFERENCES refusal_alarms (id) ON DELETE CASCADE,
+    state TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'delivered', 'dead', 'discarded')),
+    queued_at INTEGER NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,  -- that failed
+    blamed INTEGER NOT NULL DEFAULT 0,  -- of these, where the target took other events meanwhile
+    tried_at INTEGER,
+    next_attempt_at INTEGER NOT NULL DEFAULT 0,
+    delivered_at INTEGER,
+    answer TEXT,  -- what the target said last; emptied when the person is erased
+    reference TEXT,  -- what the target calls it; '' where a correction took it away
+    CHECK ((punch_id IS NOT NULL) + (correction_id IS NOT NULL) + (alarm_id IS NOT NULL) = 1),
+    CHECK ((person_id IS NULL) = (alarm_id IS NOT NULL)),
+    UNIQUE (connector, punch_id),
+    UNIQUE (connector, correction_id),
+    UNIQUE (connector, alarm_id)
+) STRICT;
+INSERT INTO outbox_with_alarms
+SELECT id, connector, person_id, punch_id, correction_id, NULL, state, queued_at, attempts, blamed, tried_at, next_attempt_at, delivered_at, answer, reference
+    FROM outbox ORDER BY id;
+DELETE FROM sqlite_sequence WHERE name = 'outbox_with_alarms';
+INSERT INTO sqlite_sequence (name, seq) SELECT 'outbox_with_alarms', seq FROM sqlite_sequence WHERE name = 'outbox';
+DROP TABLE outbox;
+ALTER TABLE outbox_with_alarms RENAME TO outbox;
+CREATE INDEX outbox_by_state ON outbox (connector, state, id);
+CREATE INDEX outbox_held_back ON outbox (connector, next_attempt_at) WHERE state = 'waiting';
+CREATE INDEX outbox_by_person ON outbox (person_id);
+CREATE INDEX outbox_by_punch ON outbox (punch_id);
+CREATE INDEX outbox_by_correction ON outbox (correction_id);
+CREATE INDEX outbox_by_alarm ON outbox (alarm_id);
+"""
+
 MIGRATIONS = Migrations("clockface")
 
 
@@ -462,3 +520,9 @@ def punches_can_be_removed_by_policy(db: Database) -> None:
     db.executescript(FIXED.format(table="removals"))
     for table in ("punches", "corrections", "correction_requests", "correction_decisions"):
         db.executescript(BUT_BY_POLICY.format(table=table))
+
+
+@MIGRATIONS()
+def refused_attempts_are_counted(db: Database) -> None:
+    """Refused attempts, and their alarms as a third kind of event in the outbox, for targets that take them."""
+    db.executescript(REFUSALS)

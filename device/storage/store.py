@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.config import StoreSettings
-from device.storage import consents, corrections, hash_chain, outbox_rows, recovery, templates
+from device.storage import consents, corrections, hash_chain, outbox_rows, recovery, refusals, templates
 from device.storage.audit import Action
 from device.storage.consents import ConsentDraft
 from device.storage.corrections import CorrectionDraft
 from device.storage.database import StoreError, connect, explained
 from device.storage.hash_chain import ChainReport
 from device.storage.records import LONGEST_CODE, LONGEST_NAME, KeptCrop, LastPunch, Person, Punch, PunchDraft, TemplateDraft, Templates, clean_text
+from device.storage.refusals import Refusal, Refusals
 from device.storage.store_file import StoreFile
 from device.system.clock import to_ms
 
@@ -303,6 +304,30 @@ class Store(StoreFile):
         with self._writing():
             sql = "INSERT INTO sightings (occurred_at, count, best_score) VALUES (?, ?, ?)"
             self._db.execute(sql, [to_ms(occurred_at), count, None if best_score is None else float(best_score)])
+
+    # refused attempts
+
+    def add_refusal(self, now: float, reason: str, score: float | None, pictures: int) -> None:
+        """Record that a face that would have been recorded was not taken for a living one; no person, no picture.
+
+        Args:
+            now: s since the epoch.
+            reason: "picture" (the score says so) or "not_judged" (nothing could be judged).
+            score: 0..1, 1 a living face; None where nothing was judged.
+            pictures: how many were judged.
+        """
+        with self._writing():
+            refusals.add(self._db, Refusal(now, reason, score, pictures))
+
+    def add_refusal_alarm(self, now: float, attempts: int, device: str) -> None:
+        """Queue one event for the targets that take it: one face was refused several times in a short time. `now`: s since the epoch."""
+        with self._writing():
+            refusals.add_alarm(self._db, now, attempts, device)
+
+    def refusals(self, since: float = 0.0, until: float = float("inf")) -> Refusals:
+        """The refused attempts with since <= occurred_at < until (s since the epoch): how many for each reason, and the last one."""
+        with explained(self.path), self._snapshot():
+            return refusals.between(self._db, to_ms(since), to_ms(min(until, 1e12)))
 
     # inside a transaction
 

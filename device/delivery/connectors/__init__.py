@@ -42,6 +42,7 @@ class Connector:
     """
 
     batch: ClassVar[int] = 1  # events in one call of `deliver`; 1: each call has the events of one person, in order
+    takes_alarms: ClassVar[bool] = False  # it is told when one face was refused several times as not a living one
     lanes: int = 1  # calls of `deliver` at a time
     test_code: ClassVar[str] = "CLOCKFACE-TEST"  # the code of the person in a test event
 
@@ -125,6 +126,11 @@ def build(settings: ConnectorSettings) -> Connector:
     """
     connector: Connector = _module(settings.kind).Target(settings)
     return connector
+
+
+def takes_alarms(settings: ConnectorSettings) -> bool:
+    """Whether targets of this kind are told of refused attempts."""
+    return bool(_module(settings.kind).Target.takes_alarms)
 
 
 def _module(kind: str) -> Any:

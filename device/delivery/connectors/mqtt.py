@@ -1,6 +1,6 @@
 """MQTT: each event is published with QoS 1; Home Assistant discovers the terminal.
 
-Topics: BASE/NODE/punch and BASE/NODE/correction (JSON), BASE/NODE/availability ("online", and "offline" by last will,
+Topics: BASE/NODE/punch, BASE/NODE/correction and BASE/NODE/refused_attempts (JSON), BASE/NODE/availability ("online", and "offline" by last will,
 both retained), and retained configurations below the discovery prefix
 (https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery, .../event.mqtt/, .../sensor.mqtt/).
 It uses MQTT 5, since only there a broker reports a message that it did not accept because permission is missing.
@@ -47,6 +47,7 @@ class Settings(ConnectorSettings):
 
 class Target(Connector):
     settings: Settings
+    takes_alarms: ClassVar[bool] = True
     batch: ClassVar[int] = 200  # messages without acknowledgement at a time
 
     def __init__(self, settings: Settings) -> None:
@@ -105,6 +106,7 @@ class Target(Connector):
         entities: dict[tuple[str, str], dict[str, Any]] = {
             ("event", "punch"): {"name": "Punch", "event_types": directions, "state_topic": f"{self._topic}/punch"},
             ("event", "correction"): {"name": "Correction", "event_types": ["correction"], "state_topic": f"{self._topic}/correction"},
+            ("event", "refused_attempts"): {"name": "Refused attempts", "event_types": ["refused_attempts"], "state_topic": f"{self._topic}/refused_attempts"},
             ("sensor", "last_punch"): {
                 "name": "Last punch",
                 "device_class": "timestamp",
@@ -124,7 +126,7 @@ class Target(Connector):
     def _payload(self, event: Event) -> str:
         columns = event.columns()
         if not self.settings.names:
-            del columns["name"]
+            columns.pop("name", None)  # an alarm has none
         event_type = event.direction if event.kind == "punch" else event.kind
         return json.dumps({"event_type": event_type, "id": event.key, **columns}, ensure_ascii=False)
 

@@ -13,6 +13,7 @@ import hmac
 import json
 import time
 from dataclasses import dataclass
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 from device.config import ConfigError, ConnectorSettings, hidden, needed, ranged, written
@@ -37,6 +38,7 @@ class Settings(ConnectorSettings):
 
 class Target(Connector):
     settings: Settings
+    takes_alarms: ClassVar[bool] = True
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)

@@ -69,7 +69,7 @@ class Target(Connector):
         if isinstance(outcome, Failed) and (outcome.whole_target or len(lines) == 1):
             yield outcome
             return
-        failed: set[int] = set()  # people whose later records wait
+        failed: set[int | None] = set()  # people whose later records wait
         for event, line in zip(events, lines, strict=True):
             if event.person_id in failed:
                 yield None

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from device.storage.database import TerminalLock, explained
 
 DERIVED = frozenset(  # may be lost by going back: made again, or only about rows of tables that are compared
-    ("templates", "audit", "outbox", "targets", "sightings", "sessions", "attempts", "settings", "gallery_version", "identity")
+    ("templates", "audit", "outbox", "targets", "sightings", "refusals", "refusal_alarms", "sessions", "attempts", "settings", "gallery_version", "identity")
 )
 
 

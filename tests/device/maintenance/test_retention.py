@@ -26,6 +26,10 @@ def store(tmp_path: Path) -> Iterator[Store]:
             store.add_person_with_templates(name, None, [TemplateDraft("m1", np.eye(1, 8, dtype=np.float32)[0], 0.5, bytes(500))] * 2)
         store.add_sighting(NOW - 31 * DAY, 2, 0.3)
         store.add_sighting(NOW - 29 * DAY, 1, 0.3)
+        store.outbox.set_targets(["hook"], alarms=["hook"])
+        for days in (31, 29):
+            store.add_refusal(NOW - days * DAY, "picture", 0.1, 9)
+            store.add_refusal_alarm(NOW - days * DAY, 3, "door")
         yield store
 
 
@@ -40,7 +44,10 @@ def test_nothing_is_removed_without_a_policy(store: Store) -> None:
 
 
 def test_older_data_is_removed_and_reported(store: Store) -> None:
-    assert apply(store, RetentionSettings(sightings_days=30, crops_days=365), NOW) == ["retention: removed 1 sightings, 6 enrolment crops"]
+    assert apply(store, RetentionSettings(sightings_days=30, crops_days=365), NOW) == [
+        "retention: removed 1 sightings, 1 refused attempts, 1 alarms of refused attempts, 6 enrolment crops"
+    ]
+    assert [count(store, f"SELECT count(*) FROM {table}") for table in ("refusals", "refusal_alarms", "outbox")] == [1, 1, 1]
     assert count(store, "SELECT count(*) FROM sightings") == 1 and len(store.templates("m1").ids) == 6 and store.kept_crops(1) == []
     assert count(store, "SELECT count(*) FROM audit WHERE action = 'retention applied'") == 1 and store.verify_chain("audit").ok
     assert apply(store, RetentionSettings(sightings_days=30, crops_days=365), NOW) == []

@@ -21,10 +21,14 @@ BUILT = 1_790_000_000  # s since the epoch of the older bundle; the one of today
 Run = Callable[..., str]
 
 
+def ended(*command: str | Path, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")} | more
+    return subprocess.run([str(word) for word in command], cwd=cwd, env=environment, capture_output=True, text=True, timeout=250)
+
+
 def run(*command: str | Path, cwd: Path, **more: str) -> str:
     """Standard output of a command that must succeed."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")} | more
-    done = subprocess.run([str(word) for word in command], cwd=cwd, env=environment, capture_output=True, text=True, timeout=250)
+    done = ended(*command, cwd=cwd, **more)
     assert done.returncode == 0, f"{command}: {done.stdout[-1500:]}{done.stderr[-1500:]}"
     return done.stdout
 
@@ -76,14 +80,19 @@ def test_an_older_board_updates_to_today_and_back(older: Path, tmp_path: Path) -
     assert "is on trial" in run(root / "clockface", "update", second, "--db", database, cwd=tmp_path)  # by the program of the older release
     after = (root / "current").resolve()
     assert after != before and (after / "device/vision/catalogue.py").is_file()
+    run(after / ".venv/bin/python3", after / "clockface.py", "people", "list", "--db", database, cwd=after)  # migrates the database
+    assert f"back to {before.name}" in run(root / "clockface", "update", "rollback", "--db", database, cwd=tmp_path)  # by the program of today
+    assert (root / "current").resolve() == before and named(before, picture, database) == "Grace"
+
+    assert "is on trial" in run(root / "clockface", "update", second, "--db", database, cwd=tmp_path)
     run(after / ".venv/bin/python3", after / "clockface.py", "run", "--source", picture, "--once", "--headless", "--db", database, cwd=after)  # another model
     assert named(after, picture, database) == "Grace"
     for path in called_by_units(older):
         assert os.access(after / path, os.X_OK), path
 
     run(after / ".venv/bin/python3", after / "clockface.py", "update", "confirm", "--root", root, "--db", database, cwd=after)
-    assert "is on trial" in run(root / "clockface", "update", "rollback", "--db", database, cwd=tmp_path)  # by the program of today
-    assert (root / "current").resolve() == before and named(before, picture, database) == "Grace"
+    done = ended(root / "clockface", "update", "rollback", "--db", database, cwd=tmp_path)  # the older release cannot read the database any more
+    assert done.returncode == 1 and "install a newer bundle instead" in done.stderr and (root / "current").resolve() == after
 
 
 def called_by_units(source: Path) -> list[str]:
