@@ -28,6 +28,7 @@ COMMANDS = {  # name -> one line; the module `device.commands.NAME` has add_argu
     "timesheet": "hours of a month or a day, for everybody or one person",
     "schedule": "site rules, shifts, plans, holidays, absence and locked periods",
     "keys": "show and rotate the keys that seal templates",
+    "fleet": "many terminals around one PostgreSQL: invite, join, status, verify, revoke",
     "doctor": "check camera, models, clock, disk and database",
     "update": "install a signed bundle, list releases, go back",
     "trial": "measure how often the device is right on folders of photos",

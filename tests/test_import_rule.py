@@ -25,10 +25,11 @@ ROOMS = {  # room of `device/` -> the rooms below it that it may import, beside 
     "storage": GROUND | {"system"},
     "attendance": GROUND | {"system", "storage"},
     "delivery": GROUND | {"system", "storage"},
+    "fleet": GROUND | {"system", "storage"},
     "terminal": GROUND | {"system", "storage", "vision", "attendance"},
     "maintenance": GROUND | {"system", "storage", "vision", "delivery"},
-    "web": GROUND | {"system", "storage", "vision", "attendance", "delivery", "terminal", "maintenance"},
-    "commands": GROUND | {"system", "storage", "vision", "attendance", "delivery", "terminal", "maintenance", "web"},
+    "web": GROUND | {"system", "storage", "vision", "attendance", "delivery", "fleet", "terminal", "maintenance"},
+    "commands": GROUND | {"system", "storage", "vision", "attendance", "delivery", "fleet", "terminal", "maintenance", "web"},
     "packaging": set(),
     "__main__": {"contract", "system"},
 }  # fmt: skip
@@ -43,7 +44,7 @@ MEASURES_THE_DEVICE = {  # what it finds is what a terminal would do
 }  # fmt: skip
 DEPENDENCIES = {
     "argon2", "cryptography", "cv2", "google", "httpx2", "hypothesis", "jinja2", "matplotlib", "mypy", "numpy", "onnx", "onnxruntime",
-    "onnxscript", "openpyxl", "picamera2", "PIL", "pytest", "rich",
+    "onnxscript", "openpyxl", "picamera2", "PIL", "psycopg", "pytest", "rich",
     "ruff", "scipy", "selenium", "sklearn", "sqlite_utils", "starlette", "tensorboard", "tomli", "torch", "torchao", "uvicorn", "xlsxwriter", "yaml",
 }  # fmt: skip
 

@@ -1,0 +1,144 @@
+"""Many terminals around one PostgreSQL (docs/fleet.md). The owner's commands take its address: --url, or CLOCKFACE_FLEET_URL.
+
+    python -m device fleet init postgresql://owner@db.example/clockface?sslmode=verify-full
+    python -m device fleet sites --add "Plant north"
+    python -m device fleet invite "Gate A" --site "Plant north" --out gate-a.join
+    python -m device fleet join gate-a.join                                               on the terminal
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from device.commands.options import add_json
+from device.contract import ClockfaceError
+from device.system.files import Disk
+
+URL = "CLOCKFACE_FLEET_URL"
+
+
+class FleetUsageError(ClockfaceError):
+    """The command was not given what it needs."""
+
+    code = "fleet.usage"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    init = actions.add_parser("init", help="make the schema in a database of PostgreSQL 15 or later, as its owner")
+    init.add_argument("url", help="such as postgresql://owner@db.example/clockface?sslmode=verify-full")
+    _owner(actions.add_parser("migrate", help="bring the schema up to date"))
+    sites = _owner(actions.add_parser("sites", help="list sites, or add one"))
+    sites.add_argument("--add", metavar="NAME")
+    invite = _owner(actions.add_parser("invite", help="make the file that a new terminal joins with: once, and within an hour"))
+    invite.add_argument("name", help="of the new device")
+    invite.add_argument("--site", default="", help="where it hangs; a desk without a site sees all of them")
+    invite.add_argument("--desk", action="store_true", help="not a terminal: the pages alone, without camera and faces")
+    invite.add_argument("--ca", type=Path, metavar="PEM", help="certificate that signs the server's, where the terminals' systems do not know it")
+    invite.add_argument("--minutes", type=int, default=60, help="how long it can be used (default 60)")
+    invite.add_argument("--out", type=Path, metavar="FILE", help="default: NAME.join")
+    for name, words in (("status", "every device: last seen, queue, chains, open erasures"), ("verify", "compute the chains of all devices anew")):
+        add_json(_owner(actions.add_parser(name, help=words)))
+    revoke = _owner(actions.add_parser("revoke", help="lock a device out and delete the keys sealed for it"))
+    revoke.add_argument("name")
+
+
+def _owner(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser.add_argument("--url", default=os.environ.get(URL, ""), help=f"of the database, as its owner (default: {URL})")
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    if not args.url:
+        raise FleetUsageError(f"give the address of the database: --url postgresql://owner@HOST/DATABASE, or set {URL}")
+    return int(ACTIONS[args.action](args) or 0)
+
+
+def _init(args: argparse.Namespace) -> None:
+    _migrate(args)
+    print('next: python -m device fleet sites --add "NAME OF THE SITE"')
+
+
+def _migrate(args: argparse.Namespace) -> None:
+    from device.fleet import server
+
+    done = server.migrate(args.url)
+    print(f"schema {server.NEWEST}: {f'migrations {done} applied' if done else 'nothing to do'}")
+
+
+def _sites(args: argparse.Namespace) -> None:
+    from device.fleet import owner, server
+
+    with server.connected(args.url) as connection:
+        if args.add:
+            owner.add_site(connection, args.add)
+        for row in connection.execute("SELECT name FROM sites ORDER BY 1"):
+            print(row["name"])
+
+
+def _invite(args: argparse.Namespace) -> None:
+    from device.fleet import owner
+
+    if not args.site and not args.desk:
+        raise FleetUsageError("a terminal belongs to a site: give --site; `fleet sites` lists them")
+    authority = args.ca.read_text(encoding="utf-8") if args.ca else ""
+    made = owner.invite(args.url, args.name, args.site, "desk" if args.desk else "terminal", authority, timedelta(minutes=args.minutes))
+    out = args.out or Path(f"{args.name}.join")
+    Disk().write(out, made.to_json().encode(), 0o600)
+    print(f"{out}: for {args.name}, until {made.until}; whoever has this file can join, once.")
+    print(f"bring it to the terminal and run there: python -m device fleet join {out}")
+
+
+def _status(args: argparse.Namespace) -> None:
+    from device.fleet import owner, server
+
+    with server.connected(args.url) as connection:
+        rows = owner.overview(connection)
+    if args.json:
+        print(json.dumps(rows, indent=1, default=str))
+        return
+    for row in rows:
+        print(f"{row['site'] or 'all sites'}: {row['name']} ({row['kind']}): {_words(row)}")
+
+
+def _words(row: dict[str, Any]) -> str:
+    if row["revoked_at"]:
+        return f"revoked {row['revoked_at']:%Y-%m-%d %H:%M}"
+    if not row["joined_at"]:
+        return f"invited until {row['invited_until']:%Y-%m-%d %H:%M}"
+    parts = [f"last seen {row['last_seen']:%Y-%m-%d %H:%M:%S}", f"punches {(row['heads'] or {}).get('punches', 0):,}"]
+    parts += [f"{key} {value}" for key, value in (row["health"] or {}).items() if value not in ("", None)]
+    parts += [f"CHAIN {one['chain']} {one['fault']} at {one['id']}" for one in row["faults"] or []]
+    return ", ".join([*parts, *([f"{row['erasures_open']} erasures not confirmed"] if row["erasures_open"] else [])])
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from device.fleet import owner, server
+
+    with server.connected(args.url) as connection:
+        proofs = list(owner.verify(connection))
+    if args.json:
+        print(json.dumps([proof.__dict__ for proof in proofs], indent=1))
+    else:
+        for proof in proofs:
+            print(f"{proof.device} {proof.chain}: {proof.fault or f'whole, {proof.rows:,} rows, head {proof.head[:16]}'}")
+    broken = [proof for proof in proofs if proof.fault]
+    if broken:
+        print(f"{len(broken)} chains are not whole", file=sys.stderr)
+    return 1 if broken else 0
+
+
+def _revoke(args: argparse.Namespace) -> None:
+    from device.fleet import owner
+
+    people = owner.revoke(args.url, args.name)
+    print(f"{args.name} is locked out; it had the keys of {people} people, which are made again by the terminals that still have them")
+
+
+ACTIONS = {"init": _init, "migrate": _migrate, "sites": _sites, "invite": _invite, "status": _status, "verify": _verify, "revoke": _revoke}
