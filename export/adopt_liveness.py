@@ -2,11 +2,14 @@
 
 The nets look at the same face with more and with less of its surroundings; the file takes both crops as uint8 RGB and gives the mean of their
 probabilities. Nothing is written unless onnxruntime agrees with torch. Without `--threshold` the file can be observed, not enforced.
+
+    python -m export adopt-liveness minifasnet-v2:2.7 minifasnet-v1se:4 --out models/liveness.onnx --threshold 0.5 --licence Apache-2.0 --training-data "..."
 """
 
 from __future__ import annotations
 
 import argparse
+import pickle
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -24,10 +27,12 @@ from device.contract import CARD_SCHEMA, COLOUR_ORDER, LIVENESS_KEY, ClockfaceEr
 from device.vision.liveness import OUTPUT, LivenessModel
 from export import artefact, prelu
 from export.build import IR_VERSION, OPSET
+from training import donor
 from training.backbones.minifasnet import LIVE, SIZE, MiniFASNet, from_state
 
 PARITY = 1e-4  # largest difference of a score from torch's
 PICTURES, MIN_CONTEXT = 5, 1.2
+WEIGHTS = "weights, a file or a name in training/donors.toml, and the scale of their crop, such as minifasnet-v2:2.7"
 
 
 class AdoptLivenessError(ClockfaceError):
@@ -96,8 +101,36 @@ def smooth(batch: int, crops: int, seed: int) -> list[NDArray[np.uint8]]:
     return [np.asarray(np.repeat(np.repeat(part, 10, 1), 10, 2).round(), np.uint8) for part in coarse]
 
 
+def weights_and_scale(given: str) -> tuple[str, float]:
+    """`NAME:SCALE` as on the command line.
+
+    Raises:
+        AdoptLivenessError: it has another form.
+    """
+    name, _, scale = given.rpartition(":")
+    if not name or not scale.replace(".", "", 1).isdecimal():
+        raise AdoptLivenessError(f"{given:.80}: expected weights and the scale of their crop, such as minifasnet-v2:2.7")
+    return name, float(scale)
+
+
+def read_weights(name: str) -> MiniFASNet:
+    """The net of a file, or of published weights by name.
+
+    Raises:
+        ModelError: the published weights are neither here nor to be had.
+        AdoptLivenessError: there is no such file, or it holds no weights.
+        ClockfaceError: the weights belong to no net that is known here.
+    """
+    path = donor.resolve(name)
+    try:
+        state = torch.load(path, weights_only=True, map_location="cpu")
+    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        raise AdoptLivenessError(f"{path} cannot be read as weights ({str(error).splitlines()[0]:.200}); give a state_dict as published") from error
+    return from_state(state)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("weights", type=Path, nargs="+", metavar="WEIGHTS:SCALE", help="published weights and the scale of their crop, such as v2.pth:2.7")
+    parser.add_argument("weights", nargs="+", metavar="WEIGHTS:SCALE", help=WEIGHTS)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--name", default="liveness")
     parser.add_argument("--licence", required=True)
@@ -108,11 +141,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    pairs = [str(given).rpartition(":") for given in args.weights]
-    nets = [from_state(torch.load(path, weights_only=True, map_location="cpu")) for path, _, _ in pairs]
-    ensemble = Ensemble(nets).eval()
+    pairs = [weights_and_scale(given) for given in args.weights]
+    ensemble = Ensemble([read_weights(name) for name, _ in pairs]).eval()
     model = build(ensemble)
-    crops = tuple(LivenessCrop(f"crop_{number}", float(scale), SIZE) for number, (_, _, scale) in enumerate(pairs))
+    crops = tuple(LivenessCrop(f"crop_{number}", scale, SIZE) for number, (_, scale) in enumerate(pairs))
     fixed: dict[str, Any] = {"schema": CARD_SCHEMA, "colour_order": COLOUR_ORDER, "precision": "float32", "measured": ()}
     about = {"training_data": args.training_data, "licence": args.licence, "name": args.name}
     judging = {"min_context": args.min_context, "pictures": args.pictures, "threshold": args.threshold}
