@@ -13,33 +13,16 @@ from typing import Any
 from sqlite_utils import Database
 
 from device.storage.events import Event
+from device.storage.outbox_events import COLUMN, EVENTS, event_of, seconds
 from device.system.clock import to_ms
 
 LONGEST_PAUSE_MS = 2 * 86_400_000  # a retry further ahead was planned before the clock was set back
-
-EVENTS = """
-SELECT o.id AS row_id, o.punch_id AS row_punch_id, o.correction_id, o.alarm_id, o.attempts, o.blamed, o.tried_at, o.answer, o.state, o.connector, o.queued_at,
-    o.next_attempt_at, o.delivered_at, o.person_id, people.name, people.code, people.erased_at,
-    p.id AS punch_id, p.occurred_at, p.direction, p.device, p.method, p.score, p.lead, p.threshold, p.clock_synchronised, p.hash AS punch_hash,
-    c.occurred_at AS new_occurred_at, c.direction AS new_direction, c.reason, c.corrected_by, c.corrected_at, c.amends, c.hash AS correction_hash,
-    a.occurred_at AS alarm_at, a.attempts AS refused, a.device AS alarm_device, a.key AS alarm_key
-FROM outbox o LEFT JOIN people ON people.id = o.person_id
-LEFT JOIN corrections c ON c.id = o.correction_id
-LEFT JOIN punches p ON p.id = coalesce(o.punch_id, c.punch_id)
-LEFT JOIN refusal_alarms a ON a.id = o.alarm_id
-"""
 
 DUE = f"""{EVENTS}
 WHERE o.connector = :connector AND o.state = 'waiting' AND coalesce(o.person_id, 0) NOT IN
     (SELECT coalesce(person_id, 0) FROM outbox
         WHERE connector = :connector AND state = 'waiting' AND next_attempt_at > :now AND next_attempt_at < :now + {LONGEST_PAUSE_MS})
 ORDER BY o.id LIMIT :limit
-"""
-
-REFERENCE = """
-SELECT reference FROM outbox WHERE connector = :connector AND state = 'delivered' AND reference IS NOT NULL
-    AND (punch_id = :punch OR correction_id = :added OR correction_id IN (SELECT id FROM corrections WHERE punch_id = :punch OR amends = :added))
-    ORDER BY delivered_at DESC, id DESC LIMIT 1
 """
 
 COMPLETE = """
@@ -56,8 +39,6 @@ SELECT t.connector, t.active, t.failures, t.next_attempt_at, t.error, t.error_at
     (SELECT count(*) FROM outbox o WHERE o.connector = t.connector AND o.state = 'dead') AS dead
 FROM targets t ORDER BY t.connector
 """
-
-COLUMN = {"punch": "punch_id", "correction": "correction_id", "refused_attempts": "alarm_id"}  # kind of event -> where the outbox has its id
 
 
 @dataclass(frozen=True)
@@ -160,7 +141,7 @@ def active_targets(db: Database) -> dict[str, bool]:
 def due(db: Database, connector: str, now: int, limit: int) -> list[Waiting]:
     """Events to be tried at `now` (ms), in order; none of a person who has an event waiting for its retry."""
     rows = list(db.query(DUE, {"connector": connector, "now": now, "limit": limit}))
-    return [Waiting(row["row_id"], row["attempts"], row["blamed"], _seconds(row["tried_at"]), _event(db, row)) for row in rows]
+    return [Waiting(row["row_id"], row["attempts"], row["blamed"], seconds(row["tried_at"]), event_of(db, row)) for row in rows]
 
 
 def mark(db: Database, connector: str, marks: Iterable[Mark]) -> None:
@@ -188,7 +169,7 @@ def state(db: Database, connector: str) -> TargetState | None:
 
 def health(db: Database) -> list[TargetHealth]:
     return [
-        TargetHealth(**_state(row), active=row["active"] == 1, waiting=row["waiting"], oldest_waiting_at=_seconds(row["oldest_at"]), dead=row["dead"])
+        TargetHealth(**_state(row), active=row["active"] == 1, waiting=row["waiting"], oldest_waiting_at=seconds(row["oldest_at"]), dead=row["dead"])
         for row in db.query(SUMMARY)
     ]
 
@@ -197,7 +178,7 @@ def dead_letters(db: Database, connector: str | None, limit: int) -> list[DeadLe
     sql = f"{EVENTS} WHERE o.state = 'dead' AND (:connector IS NULL OR o.connector = :connector) ORDER BY o.id LIMIT :limit"
     letters = []
     for row in db.query(sql, {"connector": connector, "limit": limit}):
-        event = _event(db, row)
+        event = event_of(db, row)
         letters.append(
             DeadLetter(
                 row["row_id"],
@@ -208,7 +189,7 @@ def dead_letters(db: Database, connector: str | None, limit: int) -> list[DeadLe
                 event.code,
                 event.occurred_at,
                 event.direction,
-                _seconds(row["tried_at"]),
+                seconds(row["tried_at"]),
                 row["answer"],
             )
         )
@@ -217,7 +198,7 @@ def dead_letters(db: Database, connector: str | None, limit: int) -> list[DeadLe
 
 def complete_until(db: Database, connector: str, dead_count: bool) -> float | None:
     """The time (s since the epoch) before which every punch is delivered; None: all are."""
-    return _seconds(db.execute(COMPLETE, {"connector": connector, "dead_count": dead_count}).fetchone()[0])
+    return seconds(db.execute(COMPLETE, {"connector": connector, "dead_count": dead_count}).fetchone()[0])
 
 
 def change_dead(db: Database, connector: str | None, ids: Sequence[int] | None, state: str) -> int:
@@ -268,69 +249,10 @@ def _wake(db: Database, connector: str | None) -> None:
     db.execute("UPDATE targets SET next_attempt_at = 0 WHERE ? IS NULL OR connector = ?", [connector, connector])
 
 
-def _event(db: Database, row: Mapping[str, Any]) -> Event:
-    if row["alarm_id"] is not None:
-        return _alarm(row)
-    corrects = row["correction_id"] is not None
-    kind = "correction" if corrects else "punch"
-    number = row["correction_id"] if corrects else row["row_punch_id"]
-    reference = None
-    if corrects and (row["punch_id"] is not None or row["amends"] is not None):
-        delivered = db.execute(REFERENCE, {"connector": row["connector"], "punch": row["punch_id"], "added": row["amends"]}).fetchone()
-        reference = delivered[0] if delivered else None
-    return Event(
-        kind="correction" if corrects else "punch",
-        id=number,
-        key=f"{kind}-{number}-{row['correction_hash' if corrects else 'punch_hash'][:16]}",
-        person_id=row["person_id"],
-        name=row["name"],
-        code=row["code"],
-        occurred_at=_seconds(row["new_occurred_at"] if corrects else row["occurred_at"]),
-        direction=row["new_direction"] if corrects else row["direction"],
-        device=row["device"] or "",
-        method="manual" if corrects else row["method"],
-        clock_synchronised=True if corrects else row["clock_synchronised"] == 1,
-        score=None if corrects else row["score"],
-        lead=None if corrects else row["lead"],
-        threshold=None if corrects else row["threshold"],
-        erased=row["erased_at"] is not None,
-        punch_id=row["punch_id"] if corrects else None,
-        amends=row["amends"] if corrects else None,
-        reason=row["reason"],
-        corrected_by=row["corrected_by"],
-        corrected_at=_seconds(row["corrected_at"]),
-        reference=reference,
-        tried_at=_seconds(row["tried_at"]),
-    )
-
-
-def _alarm(row: Mapping[str, Any]) -> Event:
-    key = f"refused_attempts-{row['alarm_id']}-{row['alarm_key']}"
-    return Event(
-        kind="refused_attempts",
-        id=row["alarm_id"],
-        key=key,
-        person_id=None,
-        name="",
-        code=None,
-        occurred_at=_seconds(row["alarm_at"]),
-        direction=None,
-        device=row["alarm_device"],
-        method="",
-        clock_synchronised=True,
-        tried_at=_seconds(row["tried_at"]),
-        attempts=row["refused"],
-    )
-
-
 def _state(row: Mapping[str, Any]) -> dict[str, Any]:
     times = {"last_delivered_at": row["delivered_at"], "next_attempt_at": row["next_attempt_at"] or None, "error_at": row["error_at"]}
-    return {key: row[key] for key in ("connector", "failures", "error")} | {key: _seconds(ms) for key, ms in times.items()}
+    return {key: row[key] for key in ("connector", "failures", "error")} | {key: seconds(ms) for key, ms in times.items()}
 
 
-def _seconds(ms: int | None) -> float | None:
-    return None if ms is None else ms / 1000
-
-
-def _ms(seconds: float | None) -> int | None:
-    return None if seconds is None else to_ms(seconds)
+def _ms(moment: float | None) -> int | None:
+    return None if moment is None else to_ms(moment)
