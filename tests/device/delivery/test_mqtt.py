@@ -82,17 +82,29 @@ def test_names_are_sent_only_if_configured(shared_broker: Broker, store: Store) 
     assert json.loads(heard[0][1])["name"] == "Zoë"
 
 
+def test_refused_attempts_are_an_event_without_a_person(shared_broker: Broker, store: Store) -> None:
+    store.outbox.set_targets(["home"], alarms=["home"])
+    store.add_refusal_alarm(START, 3, "front door")
+    with listening(shared_broker.port, "clockface/door/refused_attempts") as heard:
+        drained(store, build(settings(shared_broker, names=True)))
+        until(lambda: heard)
+    body = json.loads(heard[0][1])
+    key = body.pop("id")
+    assert key.startswith("refused_attempts-1-")
+    assert body == {"event_type": "refused_attempts", "occurred_at": "2026-11-18T11:06:40.000Z", "attempts": 3, "device": "front door"}
+
+
 def test_home_assistant_finds_the_terminal(shared_broker: Broker, store: Store) -> None:
     drained_once = build(settings(shared_broker))
     drained_once.tick(0.0, None)  # type: ignore[arg-type]
     with listening(shared_broker.port, "homeassistant/#") as heard:  # subscribes afterwards, so it gets only retained messages
-        until(lambda: len(heard) >= 3)
+        until(lambda: len(heard) >= 4)
     assert all(retained for *_, retained, _ in heard)
     found = {topic: json.loads(text) for topic, text, *_ in heard}
     punch_event = found["homeassistant/event/clockface_door/punch/config"]
     assert {"event_types", "state_topic", "availability_topic", "unique_id", "device", "name"} <= set(punch_event)
     assert punch_event["event_types"] == ["in", "out", "break_start", "break_end", "auto"]
-    assert len({config["unique_id"] for config in found.values()}) == 3
+    assert len({config["unique_id"] for config in found.values()}) == 4
     assert {config["availability_topic"] for config in found.values()} == {"clockface/door/availability"}
     assert {config["device"]["identifiers"][0] for config in found.values()} == {"clockface_door"}
     drained_once.close()

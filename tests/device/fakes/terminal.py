@@ -38,7 +38,7 @@ def courier(path: Path, connector: Connector, settings: OutboxSettings | None = 
     """A courier with a store of its own; what it says is kept in `said`."""
     said: list[str] = []
     with Store.open(path) as store:
-        store.outbox.set_targets([connector.name])
+        store.outbox.set_targets([connector.name], [connector.name] if connector.takes_alarms else [])
         made = Courier(store, connector, settings or OutboxSettings(first_retry_seconds=1.0), clock or time.time, say=said.append)
         made.said = said  # type: ignore[attr-defined]
         try:
