@@ -136,9 +136,9 @@ class Presentation:
         self.hint = ""  # why the newest picture was not judged
 
     def add(self, judgement: Judgement) -> None:
-        """Take in one picture of the face."""
+        """Take in one picture of the face; a score that is none counts for nothing."""
         self.hint = judgement.reason
-        if judgement.score is not None:
+        if judgement.score is not None and 0.0 <= judgement.score <= 1.0:
             self._scores.append(judgement.score)
 
     @property

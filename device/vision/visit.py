@@ -53,6 +53,7 @@ class Visit:
 
     def __init__(self, settings: DecisionSettings) -> None:
         self.counted = False  # as a sighting
+        self.faces = 0  # how many faces it was about so far, one after the other
         self._settings = settings
         self._odd: tuple[Embedding, float, float] | None = None  # the newest picture, if it does not fit the others
         self._start()
@@ -91,4 +92,5 @@ class Visit:
         return bool(self._evidence.pictures) and self._evidence.likeness(embedding) >= bar.threshold
 
     def _start(self) -> None:
+        self.faces += 1
         self._evidence, self._decision = Evidence(), Decision(self._settings)
