@@ -37,6 +37,7 @@ class Track:
     hits: int = 1
     stretch: int = 0
     crowded: bool = False  # touched another face when last seen
+    patience: float = 0.0  # s that it may be lost from view beyond the settings
 
     def predicted(self, time: float) -> tuple[float, float, float, float]:
         """Where the box should be at `time`."""
@@ -63,7 +64,7 @@ class Tracker:
         Returns:
             The tracks in view, in the order of `faces`.
         """
-        self.tracks = [t for t in self.tracks if 0 <= time - t.last_seen <= self.settings.max_lost_seconds]
+        self.tracks = [t for t in self.tracks if 0 <= time - t.last_seen <= self.settings.max_lost_seconds + t.patience]
         matched = self._assign(faces, time)
         for index, track in matched.items():
             _continue(track, faces[index], time)
