@@ -128,8 +128,17 @@ class LivenessSettings:
     )
     model: str = written("liveness", "name or path", "Liveness model: a name listed in device/vision/models.toml, or the path of an .onnx file")
     sha256: str = written("", "SHA-256", "Checksum that pins a model file which is not in the list")
-    challenge: str = chosen("none", "none", "turn", help="With turn, everybody turns the head to one side, chosen at random, before a punch is recorded")
+    challenge: str = chosen(
+        "none", "none", "turn", help="With turn and mode = enforce, everybody turns the head to one side, chosen at random, before a punch is recorded"
+    )
     challenge_seconds: float = ranged(6.0, 2.0, 30.0, "s", "How long the turn of the head is waited for")
+
+    def __post_init__(self) -> None:
+        if self.challenge != "none" and self.mode != "enforce":
+            raise ConfigError(
+                f'[liveness] challenge = "{self.challenge}" needs mode = "enforce", which is "{self.mode}"; set both, or challenge = "none"',
+                code="config.together",
+            )
 
 
 @dataclass(frozen=True)

@@ -1,57 +1,36 @@
-"""The terminal's flow, one page: frame -> faces -> tracks -> quality -> crop -> embedding -> search -> decision -> punch."""
+"""The terminal's flow, one page: frame -> faces -> tracks -> quality -> crop -> embedding -> search -> liveness -> decision -> punch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from device.attendance.policy import Asked, AttendancePolicy, NotRecorded
 from device.config import Settings
-from device.storage.records import LastPunch, Person, Punch, PunchDraft
+from device.storage.records import Direction, LastPunch, Person, Punch, PunchDraft
 from device.storage.store import NotActive, Store
 from device.system.clock import read_clock_state
 from device.system.stopwatch import Stopwatch
 from device.terminal.enrolled import empty_gallery, gallery_of
+from device.terminal.liveness_gate import LivenessGate
 from device.terminal.prompts import Question, Questions
+from device.terminal.subject import Subject
+from device.terminal.whereabouts import Whereabouts
 from device.vision.camera.source import Frame
 from device.vision.decision import Outcome
-from device.vision.quality import NOT_UPRIGHT, Quality
+from device.vision.detector import Face
+from device.vision.liveness import NOT_JUDGED, Judgement, LivenessError
+from device.vision.quality import NOT_UPRIGHT
 from device.vision.recogniser import Recogniser, Sample
 from device.vision.tracker import Track, Tracker
 from device.vision.upright import Look
 from device.vision.visit import GONE_SECONDS, Visit
 
-
-@dataclass
-class Subject:
-    """A person in front of the camera: one track and its visit."""
-
-    track: Track
-    stretch: int
-    visit: Visit
-    next_look: float  # s; when the best crop so far goes into the embedder
-    best: tuple[Sample, NDArray[np.uint8]] | None = None  # with its frame
-    quality: Quality | None = None  # of the newest crop, for guidance
-    look: Look | None = None  # the latest at the four turns of the face
-    outcome: Outcome = field(default_factory=lambda: Outcome("undecided", "no good picture yet"))
-    person: Person | None = None
-    result: Punch | NotRecorded | None = None  # result for a known person
-
-    @property
-    def words(self) -> str:
-        """For the status line and the picture."""
-        if self.person is not None and isinstance(self.result, Punch):
-            return f"{self.person.name}: recorded ({self.result.direction})"
-        if self.person is not None and isinstance(self.result, NotRecorded):
-            return f"{self.person.name}: {self.result.reason}"
-        if self.person is not None:
-            return f"{self.person.name}: in or out?"
-        if self.outcome.state == "unknown":
-            return "unknown"
-        return (self.quality.guidance if self.quality else "") or "looking"
+BROKEN_PICTURES = 5  # in a row without a score: the liveness model does not work
+TURN_PATIENCE = 2.0  # s; a head that turns may be lost from view for so much longer
 
 
 @dataclass(frozen=True)
@@ -88,7 +67,8 @@ class Pipeline:
         self._subjects: dict[int, Subject] = {}  # by track id
         self._gone: list[tuple[float, Visit]] = []  # s and visits that ended a moment ago with nobody recognised
         self._visits: dict[int, LastPunch] = {}  # by person id: punches of this run
-        self._seen: dict[int, float] = {}  # by person id: time last recognised
+        self._whereabouts = Whereabouts()
+        self._without_score = 0  # pictures in a row to which the liveness model gave none
         self._recorded: list[tuple[Person, Punch]] = []  # on disk, but not yet in a scene because the store failed in between
         self._searched = float("-inf")  # time of the last frame that was searched for faces
         self._shown: tuple[Subject, ...] = ()  # what it showed
@@ -113,6 +93,7 @@ class Pipeline:
             self._settle(question, subjects)
         for subject in subjects:
             self._conclude(subject, frame.time)
+            self._locate(subject, frame.time)
         self._forget(frame.time)
         self._shown = tuple(subjects)
         punches, self._recorded = tuple(self._recorded), []
@@ -122,10 +103,15 @@ class Pipeline:
         """Whether this frame was searched, not only shown."""
         return frame.time == self._searched
 
+    @property
+    def picture_in_view(self) -> bool:
+        """Whether a picture of somebody enrolled, such as a poster, hangs in view."""
+        return self._whereabouts.picture_in_view(self._searched)
+
     def _pause_ms(self) -> int:
         """Pause between two searched frames; it is shorter while a decision is open."""
         detector = self.settings.detector
-        settled = bool(self._shown) and all(subject.outcome.state != "undecided" for subject in self._shown)
+        settled = bool(self._shown) and all(subject.settled for subject in self._shown)
         return max(detector.interval_ms, detector.settled_ms) if settled else detector.interval_ms
 
     def reload(self) -> None:
@@ -141,50 +127,85 @@ class Pipeline:
         """The subject of a track; a new one if the track is new or may show another person now."""
         subject = self._subjects.get(track.id)
         if subject is None or subject.stretch != track.stretch:
-            if subject is not None:
-                self._leave(subject, now)
-            subject = self._subjects[track.id] = Subject(track, track.stretch, Visit(self.settings.decision), now)
+            before = subject
+            subject = self._subjects[track.id] = Subject(track, track.stretch, Visit(self.settings.decision), self._gate(), now, now)
+            if before is not None:
+                self._leave(before, now)
+                subject.attempts = before.attempts
         return subject
+
+    def _gate(self) -> LivenessGate:
+        model = self.recogniser.liveness if self.settings.liveness.mode != "off" else None
+        return LivenessGate(self.settings, model.card if model else None)
 
     def _keep_best(self, subject: Subject, frame: Frame) -> None:
         """Assess the crop of this frame and keep the better one; only the best of each interval, or of the last one before a later look, is embedded."""
-        if subject.outcome.state != "undecided" and frame.time < subject.next_look - self._pause_ms() / 1000:
+        if subject.settled and frame.time < subject.next_look - self._pause_ms() / 1000:
             return
         sample = self.recogniser.quick(frame.image, subject.track.face)
         withheld = subject.look is not None and subject.look.turn != 0
         subject.quality = replace(sample.quality, reasons=(*sample.quality.reasons, NOT_UPRIGHT)) if withheld else sample.quality
+        if subject.gate.turn is not None:
+            subject.gate.turn.see(sample.quality.yaw, frame.time)
         if sample.quality.acceptable and (subject.best is None or sample.quality.score > subject.best[0].quality.score):
             subject.best = sample, frame.image
 
     def _recognise(self, due: Sequence[Subject], now: float) -> None:
-        """Embed the best crops and take each into the visit of its subject."""
+        """Take the best crops into the visits of their subjects, and judge whether they show a living face."""
+        pictures = [(subject, subject.best[1], subject.best[0].face) for subject in due if subject.best]
         with self.stopwatch("refine"):
-            samples = [self.recogniser.sample(image, sample.face) for sample, image in (s.best for s in due if s.best)]
-        for subject, sample in zip(due, samples, strict=True):
+            looks = [(subject, image, self.recogniser.sample(image, face)) for subject, image, face in pictures]
+        for subject, _, sample in looks:
             subject.look = subject.look if sample.turn is None else Look(sample.turn, sample.face.box, now, sample.face.score)
-        usable = [(subject, sample) for subject, sample in zip(due, samples, strict=True) if sample.quality.acceptable]
+        usable = [look for look in looks if look[2].quality.acceptable]
+        judgements = [self._judgement(*look) for look in usable]
         if usable:
             self.reload()
             with self.stopwatch("embed"):
-                embeddings = self.recogniser.embed([sample for _, sample in usable])
-            for (subject, sample), embedding in zip(usable, embeddings, strict=True):
-                self._look(subject, embedding, sample.quality.score, now)
+                embeddings = self.recogniser.embed([sample for _, _, sample in usable])
+            for (subject, _, sample), embedding, judgement in zip(usable, embeddings, judgements, strict=True):
+                self._look(subject, sample, embedding, judgement, now)
         for subject in due:
             settings = self.settings.decision
-            settled = subject.outcome.state != "undecided" and not subject.visit.doubtful
-            pause_ms = settings.recheck_ms if settled else settings.interval_ms
+            pause_ms = settings.recheck_ms if subject.settled and not subject.visit.doubtful else settings.interval_ms
             subject.best, subject.next_look = None, now + pause_ms / 1000
 
-    def _look(self, subject: Subject, embedding: NDArray[np.float32], quality: float, now: float) -> None:
+    def _judgement(self, subject: Subject, image: NDArray[np.uint8], sample: Sample) -> Judgement | None:
+        """Whether a picture, with its surroundings, shows a living face; None where nothing is judged.
+
+        Raises:
+            LivenessError: the model gives no scores.
+        """
+        if self.recogniser.liveness is None or not subject.judged:
+            return None
+        with self.stopwatch("liveness"):
+            judgement = self.recogniser.liveness.judge(image, sample.face)
+        self._without_score = self._without_score + (judgement == NOT_JUDGED) if judgement.score is None else 0
+        if self._without_score >= BROKEN_PICTURES:
+            self._without_score = 0
+            raise LivenessError("the liveness model gives no score; check it with `python -m device doctor`", code="liveness.no_score")
+        return judgement
+
+    def _look(self, subject: Subject, sample: Sample, embedding: NDArray[np.float32], judgement: Judgement | None, now: float) -> None:
         """Take one picture into the visit; a subject who was known and now looks like somebody else starts anew."""
         if not subject.outcome.pictures:
             self._resume(subject, embedding, now)
+        faces = subject.visit.faces
         with self.stopwatch("search"):
-            subject.outcome = subject.visit.look(embedding, quality, now, self.gallery.search, self.bar)
+            subject.outcome = subject.visit.look(embedding, sample.quality.score, now, self.gallery.search, self.bar)
+        if subject.visit.faces != faces:
+            subject.gate = self._gate()
+        if not subject.visit.doubtful:  # otherwise it may show another face than the one that is recognised
+            subject.gate.add(judgement, sample.quality.yaw)
         if subject.person is not None and subject.outcome.person_id != subject.person.id:
             subject.person, subject.result = None, None
-        if subject.person is not None and (isinstance(subject.result, Punch) or (subject.result and subject.result.at)):
-            self._seen[subject.person.id] = now  # only people who were recorded count as lingering
+        if subject.person is not None and subject.recorded and self._comes_nearer(subject.person, sample.face, now):
+            subject.person, subject.result, subject.gate = None, None, self._gate()
+
+    def _comes_nearer(self, person: Person, face: Face, now: float) -> bool:
+        """Whether somebody who was recorded, stayed in view and now comes to the terminal may be recorded again."""
+        nearer = self._whereabouts.nearer(person.id, face.eye_distance, now)
+        return nearer and not isinstance(self.policy.decide(self._last_punch(person.id, now), now), NotRecorded)
 
     def _resume(self, subject: Subject, embedding: NDArray[np.float32], now: float) -> None:
         """Go on with the visit of a face that was lost from view for a moment."""
@@ -207,18 +228,27 @@ class Pipeline:
             subject.visit.counted = True
         if outcome.person_id is None or subject.result is not None:
             return
-        subject.person = self._people.get(outcome.person_id)
-        if subject.person is None:
+        person = self._people.get(outcome.person_id)
+        if person is None:
             self._start_anew(subject)
             return
-        if self.questions.asks(outcome.person_id):
-            return
-        decided = self.policy.decide(self._last_punch(outcome.person_id, now), now, self._seen.get(outcome.person_id))
-        if isinstance(decided, NotRecorded):
-            subject.result, self._seen[outcome.person_id] = decided, now
-            return
+        last_seen = self._whereabouts.last_seen(person.id, subject.track.face, subject.since, now)
+        decided = self.policy.decide(self._last_punch(person.id, now), now, last_seen)
+        asked = self.questions.asks(person.id)
+        if isinstance(decided, NotRecorded) and not asked:
+            subject.person, subject.result = (person, decided) if subject.gate.live else (None, None)
+        elif not subject.gate.passes(now):
+            self._refuse(subject, person, now)
+        else:
+            subject.person = person
+            if not asked and not isinstance(decided, NotRecorded):
+                self._punch(subject, person, decided, now)
+
+    def _punch(self, subject: Subject, person: Person, decided: Direction | Asked, now: float) -> None:
+        """Record a person, or ask for the direction first."""
+        outcome = subject.outcome
         draft = PunchDraft(
-            person_id=outcome.person_id,
+            person_id=person.id,
             occurred_at=now,
             direction=decided.suggested if isinstance(decided, Asked) else decided,
             device=self.device,
@@ -227,12 +257,33 @@ class Pipeline:
             score=outcome.score,
             lead=outcome.lead,
             threshold=outcome.threshold,
+            liveness=subject.gate.score,
             model_id=self.recogniser.embedder.card.model_id,
         )
         if isinstance(decided, Asked):
-            self.questions.ask(subject.person, draft, now + self.settings.attendance.ask_seconds)
+            self.questions.ask(person, draft, now + self.settings.attendance.ask_seconds)
         else:
-            self._record(subject.person, draft, [subject])
+            self._record(person, draft, [subject])
+
+    def _refuse(self, subject: Subject, person: Person, now: float) -> None:
+        """Count the attempt of a face that would have been recorded; a picture that hangs there makes none."""
+        reason = subject.gate.refusal(now)
+        if reason is None or subject.picture:
+            return
+        if subject.attempts.due(now):
+            self.store.add_refusal(now, reason, subject.gate.score, subject.gate.pictures)
+            subject.attempts.counted(now)
+        if several := subject.attempts.alarm():
+            self.store.add_refusal_alarm(now, several, self.device)
+            subject.attempts.alarmed()
+
+    def _locate(self, subject: Subject, now: float) -> None:
+        """Note where a recognised face is: it may linger, or be a picture that hangs there."""
+        person_id, gate = subject.outcome.person_id, subject.gate
+        if person_id is not None:
+            self._whereabouts.see(person_id, subject.track.face, now, subject.recorded, gate.state)
+            subject.picture = self._whereabouts.is_picture(person_id, subject.track.face)
+        subject.track.patience = TURN_PATIENCE if gate.turn is not None and gate.turn.open else 0.0
 
     def _settle(self, question: Question, subjects: Sequence[Subject]) -> None:
         """Record an answer with the time of recognition; the settings define what happens without an answer."""
@@ -256,12 +307,12 @@ class Pipeline:
         for subject in subjects:
             subject.result = punch
         self._visits[person.id] = LastPunch(draft.occurred_at, draft.direction)
-        self._seen[person.id] = draft.occurred_at
         self._recorded.append((person, punch))
 
     def _start_anew(self, subject: Subject) -> None:
         """Reset a subject whose person was deactivated or erased, maybe by another process, in the meantime."""
-        subject.visit, subject.person, subject.outcome = Visit(self.settings.decision), None, Outcome("undecided", "no good picture yet")
+        subject.visit, subject.gate, subject.person = Visit(self.settings.decision), self._gate(), None
+        subject.outcome = Outcome("undecided", "no good picture yet")
 
     def _last_punch(self, person_id: int, now: float) -> LastPunch | None:
         last = self.store.last_punch(person_id)

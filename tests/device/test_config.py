@@ -27,6 +27,12 @@ def test_no_file_gives_the_defaults(tmp_path: Path) -> None:
     assert load(None) == Settings() == loaded(tmp_path, "")
 
 
+def test_a_challenge_without_enforcement_is_refused(tmp_path: Path) -> None:
+    with refused("config.together", "[liveness] challenge", '"observe"'):
+        loaded(tmp_path, '[liveness]\nmode = "observe"\nchallenge = "turn"\n')
+    assert loaded(tmp_path, '[liveness]\nmode = "enforce"\nchallenge = "turn"\n').liveness.challenge == "turn"
+
+
 def test_values_are_taken(tmp_path: Path) -> None:
     settings = loaded(tmp_path, "[camera]\nwidth = 1280\nheight = 720\n[attendance]\nrefractory_seconds = 5\n")
     assert (settings.camera.width, settings.camera.height, settings.camera.rate) == (1280, 720, Settings().camera.rate)

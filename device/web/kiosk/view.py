@@ -13,8 +13,9 @@ from typing import Any, Literal
 from device.attendance.policy import NotRecorded
 from device.maintenance.doctor import EARLIEST
 from device.storage.records import Person, Punch
-from device.terminal.pipeline import Scene, Subject
+from device.terminal.pipeline import Scene
 from device.terminal.prompts import Question
+from device.terminal.subject import Subject
 from device.vision.camera.health import CameraState
 
 State = Literal[
@@ -86,7 +87,7 @@ def kind(subject: Subject) -> State:
         return "asked"
     if subject.outcome.state == "unknown":
         return "unknown"
-    return "guidance" if subject.quality is not None and subject.quality.reasons else "looking"
+    return "guidance" if subject.advice else "looking"
 
 
 def recorded(person: Person, punch: Punch, now: float) -> Card:
@@ -125,7 +126,7 @@ def seen(
         hangs: what to set where the camera hangs turned; "" where it does not.
     """
     lost = camera in ("lost", "frozen")
-    subjects = () if scene is None or lost else scene.subjects
+    subjects = () if scene is None or lost else tuple(subject for subject in scene.subjects if not subject.picture)
     fresh = [card for card in cards if 0 <= now - card.at < CARD_SECONDS]
     shown = {card.name for card in fresh}
     held = [card for subject in subjects if (card := _held(subject)) and card.name not in shown]
@@ -161,7 +162,7 @@ def _state(subjects: Sequence[Subject], cards: Sequence[Card], asked: bool) -> t
         return "idle", ""
     nearest = max(subjects, key=lambda subject: subject.track.face.eye_distance)
     state = kind(nearest)
-    return state, nearest.quality.reasons[0] if state == "guidance" and nearest.quality else ""
+    return state, nearest.advice if state == "guidance" else ""
 
 
 def _held(subject: Subject) -> Card | None:

@@ -1,14 +1,12 @@
-"""The flow with faces drawn by hand: real tracker, visits, attendance and store; only detector and embedder are stand-ins."""
+"""The flow with faces drawn by hand, whatever liveness says; `test_liveness_flow.py` has the same with it."""
 
 from __future__ import annotations
 
 import gc
 import weakref
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,100 +16,21 @@ from device.storage.records import Punch, PunchDraft
 from device.storage.store import Store, StoreError, TemplateDraft
 from device.system.clock import ClockState
 from device.terminal.annotate import annotate
-from device.terminal.pipeline import Pipeline, Scene
+from device.terminal.pipeline import Scene
 from device.vision.camera.frame import Frame
-from device.vision.decision import Bar
-from device.vision.detector import Face
-from device.vision.quality import Quality
-from device.vision.recogniser import Sample
 from device.vision.visit import GONE_SECONDS
-
-MODEL = "c" * 64
-GOOD = Quality(0.9, (), 40.0, 0.0, 0.0, 0.0, 0.2, 120.0, 40.0)
-FAR = replace(GOOD, reasons=("too_small",))
-START = 1_800_000_000.0
-VECTORS = {"A": (1, 0, 0), "B": (0, 1, 0), "stranger": (0, 0, 1), "A in poor light": (0.55, 0, 0.8352)}
-BAR = Bar(0.5, lambda pictures: 0.1 if pictures < 1.9 else 0.0)  # pictures 0.1 s apart weigh a third each: the fourth is enough
-
-
-@dataclass(frozen=True)
-class Shown:
-    """Somebody in a frame."""
-
-    who: str
-    x: float = 100.0
-    quality: Quality = GOOD
-    turn: int = 0  # of the face, as a look at it finds
-
-
-POOR_LIGHT = Shown("A in poor light")
-
-
-class Recogniser:
-    """Sees what `scene` says."""
-
-    def __init__(self) -> None:
-        self.scene: list[Shown] = []
-        self.embedded = 0
-        self.detector = SimpleNamespace(detect=self.detect)
-        self.embedder = SimpleNamespace(card=SimpleNamespace(model_id=MODEL, embedding_size=3), cohort=None)
-
-    def detect(self, image: Any) -> list[Face]:
-        landmarks = np.array([[30, 40], [70, 40], [50, 60], [35, 80], [65, 80]], np.float32)
-        return [Face((shown.x, 100.0, 100.0, 120.0), landmarks + np.float32(shown.x), 0.9) for shown in self.scene]
-
-    def quick(self, image: Any, face: Face) -> Sample:
-        shown = next(shown for shown in self.scene if shown.x == face.box[0])
-        crop = np.full((112, 112, 3), list(VECTORS).index(shown.who), np.uint8)
-        return Sample(face, crop, shown.quality)
-
-    def sample(self, image: Any, face: Face) -> Sample:
-        shown = next(shown for shown in self.scene if shown.x == face.box[0])
-        reasons = ("not_upright",) if shown.turn else ()
-        return replace(self.quick(image, face), quality=replace(shown.quality, reasons=(*shown.quality.reasons, *reasons)), turn=shown.turn)
-
-    def embed(self, samples: Any) -> Any:
-        self.embedded += len(samples)
-        return np.array([VECTORS[list(VECTORS)[sample.crop[0, 0, 0]]] for sample in samples], np.float32)
-
-    @staticmethod
-    def bar(people: int) -> Bar:
-        return BAR
-
-
-class Terminal:
-    """A pipeline and its clock."""
-
-    def __init__(self, store: Store, settings: Settings) -> None:
-        self.recogniser = Recogniser()
-        self.pipeline = Pipeline(settings, self.recogniser, store, "test")  # type: ignore[arg-type]
-        self.now = START
-        self.index = 0
-
-    def see(self, seconds: float, *shown: Shown) -> list[Scene]:
-        self.recogniser.scene = list(shown)
-        scenes = []
-        for _ in range(round(seconds * 10)):
-            scenes.append(self.pipeline.process(Frame(np.zeros((480, 640, 3), np.uint8), self.now, self.index, live=True)))
-            self.now, self.index = self.now + 0.1, self.index + 1
-        return scenes
+from tests.device.terminal.drawn import FAR, GOOD, MODEL, OFF, POOR_LIGHT, START, VECTORS, Shown, Terminal, recorded, two_people
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    with Store.open(tmp_path / "clockface.db") as opened:
-        for name in ("A", "B"):
-            opened.add_person_with_templates(name, None, [TemplateDraft(MODEL, np.array(VECTORS[name], np.float32), 0.9, None, "test")])
+    with two_people(tmp_path) as opened:
         yield opened
 
 
 @pytest.fixture
 def terminal(store: Store) -> Terminal:
-    return Terminal(store, Settings(attendance=AttendanceSettings(refractory_seconds=60)))
-
-
-def recorded(store: Store) -> list[tuple[int, str]]:
-    return [(punch.person_id, punch.direction) for punch in store.punches()]
+    return Terminal(store, Settings(attendance=AttendanceSettings(refractory_seconds=60), liveness=OFF))
 
 
 def sightings(tmp_path: Path) -> int:
@@ -296,7 +215,7 @@ def test_who_is_deactivated_between_search_and_punch_is_not_recorded_and_the_loo
 
 
 def test_frames_in_quick_succession_show_what_the_last_search_found(store: Store) -> None:
-    terminal = Terminal(store, Settings())
+    terminal = Terminal(store, Settings(liveness=OFF))
     first = terminal.see(0.1, Shown("A"))[0]
     second = terminal.pipeline.process(Frame(np.zeros((480, 640, 3), np.uint8), START + 0.01, 1, live=True))
     assert second.subjects == first.subjects and second.punches == ()
@@ -309,7 +228,9 @@ def test_the_picture_is_drawn_on_a_copy(terminal: Terminal) -> None:
 
 
 def asking(store: Store, unanswered: str = "auto") -> Terminal:
-    return Terminal(store, Settings(attendance=AttendanceSettings(refractory_seconds=60, direction="asked", ask_seconds=5, unanswered=unanswered)))
+    return Terminal(
+        store, Settings(attendance=AttendanceSettings(refractory_seconds=60, direction="asked", ask_seconds=5, unanswered=unanswered), liveness=OFF)
+    )
 
 
 def test_who_is_asked_is_recorded_with_the_answer_for_the_time_of_recognition(store: Store) -> None:

@@ -15,13 +15,16 @@ from device.contract import align
 from device.storage.consents import ConsentDraft
 from device.storage.records import Person, Punch, PunchDraft
 from device.system.clock import ClockState
-from device.terminal.pipeline import Scene, Subject
+from device.terminal.liveness_gate import LivenessGate
+from device.terminal.pipeline import Scene
+from device.terminal.subject import Subject
 from device.vision.camera.demo import COLLINS, HOPPER, Stage
 from device.vision.camera.source import Frame
-from device.vision.decision import Decision, Outcome
+from device.vision.decision import Outcome
 from device.vision.quality import assess
 from device.vision.recogniser import Recogniser
 from device.vision.tracker import Tracker
+from device.vision.visit import Visit
 from device.web.live import Live
 
 CLOCK = ClockState(True, "boot", 1)
@@ -46,7 +49,7 @@ class Scenes:
         frame = Frame(self.stage.draw(seconds), now, 0, live=True)
         faces = sorted(self.recogniser.detector.detect(frame.image), key=lambda face: face.box[0])
         tracks = Tracker(self.settings.tracker).update(faces, now)
-        subjects = [Subject(track, 0, Decision(self.settings.decision), now) for track in tracks]
+        subjects = [Subject(track, 0, Visit(self.settings.decision), LivenessGate(self.settings, None), now, now) for track in tracks]
         for index, subject in enumerate(subjects):
             subject.quality = assess(subject.track.face, align(frame.image, subject.track.face.landmarks), self.settings.quality)
             change(index, subject)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,11 +14,13 @@ from device.storage.records import Person, PunchDraft
 from device.system.clock import ClockState
 from device.terminal.pipeline import Scene
 from device.vision.camera.frame import Frame
+from device.vision.liveness import STEP_BACK
 from device.vision.upright import remedy
 from device.web.access import pins
 from device.web.kiosk.view import Card, clock_state
 from device.web.live import Live
 from device.web.messages import Messages
+from tests.device.terminal import drawn
 from tests.device.web.conftest import Browser, Desk
 from tests.refused import refused
 
@@ -160,6 +163,18 @@ def test_a_camera_that_hangs_turned_is_said_with_the_remedy_unless_somebody_is_r
     assert live.view().state == "recognised"
     live.hangs = ""
     assert "Camera position" not in desk.browser("viewer").get("/health").text
+
+
+def test_who_is_not_taken_for_living_is_told_what_to_do_and_not_named(tmp_path: Path) -> None:
+    with drawn.two_people(tmp_path) as store:
+        door = drawn.Terminal(store, Settings(liveness=drawn.ENFORCE))
+        live = Live(clock=lambda: ClockState(True, "b", 1), now=lambda: door.now)
+        live.show(door.see(1, drawn.Shown("A", live=STEP_BACK))[-1])
+        assert (live.view().state, live.view().reason, live.view().boxes[0].kind) == ("guidance", "step_back", "guidance")
+        live.show(door.see(2, drawn.Shown("A", live=0.01))[-1])
+        assert (live.view().state, live.view().reason, live.view().cards) == ("guidance", "turn_to_light", ())
+        live.show(door.see(61, drawn.Shown("A", live=0.01))[-1])
+        assert (live.view().state, live.view().boxes) == ("idle", ())  # a poster is not spoken to
 
 
 def test_a_camera_without_scenes_is_lost() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from device.terminal.subject import ADVICE
 from device.vision.quality import GUIDANCE
 from device.web.appearance import HERE
 from device.web.messages import LANGUAGES, Messages
@@ -45,8 +46,8 @@ def test_every_key_a_script_says_exists() -> None:
             assert used and used - Messages.load("en").area(areas[path.name]).keys() == set()
 
 
-def test_every_guidance_has_words() -> None:
-    assert set(GUIDANCE) <= Messages.load("en").area("kiosk").keys()
+def test_every_advice_has_words() -> None:
+    assert set(GUIDANCE) < set(ADVICE) <= Messages.load("en").area("kiosk").keys()
 
 
 def test_a_missing_key_or_language_is_an_error() -> None:
