@@ -19,8 +19,8 @@ from device.contract import ClockfaceError
 SMALLEST_EYE_PX, LARGEST_EYE_PX = 10.0, 200.0
 SURE_EYE_PX = 16.0  # a face that is this large at an input is found there
 STRIDE = 32  # px; the net's coarsest grid
-COARSE_WIDTH = 256  # px; a second pass for faces too large for a wide input
-WIDE_INPUT = 480  # px; a wider input needs the second pass
+COARSE_SIDE = 256  # px, the longer side; a second pass for faces too large for a large input
+LARGE_INPUT = 480  # px; an input with a longer side needs the second pass, whether it is wide or tall
 WINDOW, WINDOW_EYE_PX = 1.6, 32.0  # window for reading landmarks again: its side in sides of the face's box, and px between the eyes
 KEEP_ALL, CANDIDATES = 1.0, 200  # of the net's candidates for one picture: none suppressed by OpenCV, at most this many
 SAME_FACE, SAME_PLACE = 0.3, 0.5  # overlap from which a weaker candidate is the same face, and from which it counts in the mean
@@ -83,9 +83,10 @@ class Detector:
         height, width = image.shape[:2]
         size = self.input_size(width, height, min_eye_distance or self.settings.min_eye_distance * self.coarser)
         faces = self.find(image, size)
-        if size[0] > WIDE_INPUT:
-            coarse = self.find(image, (COARSE_WIDTH, whole_strides(height * COARSE_WIDTH / width)))
-            faces = joined(faces, coarse, size[0] / width, COARSE_WIDTH / width, agreed)
+        if max(size) > LARGE_INPUT:
+            scale = COARSE_SIDE / max(width, height)
+            coarse = self.find(image, (whole_strides(width * scale), whole_strides(height * scale)))
+            faces = joined(faces, coarse, size[0] / width, scale, agreed)
         return sorted(faces, key=lambda face: -face.box[2] * face.box[3])
 
     def refine(self, image: NDArray[np.uint8], face: Face) -> Face:

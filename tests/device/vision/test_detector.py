@@ -90,3 +90,18 @@ def test_two_searches_give_what_each_can_see() -> None:
     assert joined([only_wide, middle], [middle, only_coarse], 1.0, 0.16, agreed=True) == [middle]
     assert joined([only_wide, middle], [middle, only_coarse], 1.0, 0.16, agreed=False) == [only_wide, middle, only_coarse]
     assert joined([], [only_coarse], 1.0, 0.16, agreed=True) == [only_coarse], "an unsure face is more than none"
+
+
+@pytest.mark.parametrize("upright", [False, True])
+def test_a_face_too_large_for_the_input_is_found_in_wide_and_in_tall_frames(yunet: Path, upright: bool) -> None:
+    """Eyes 500 px apart in a frame of 1920 px are 208 px apart at the input, where the net loses faces."""
+    portrait = read_image(catalogue.path("portrait-hopper"))
+    detector = Detector(yunet, DetectorSettings())
+    small = detector.detect(portrait)[0]
+    scale = 500 / small.eye_distance
+    width, height = (1080, 1920) if upright else (1920, 1080)
+    shift = np.array([width / 2, height / 2]) - scale * np.array(small.centre)
+    frame = cv2.warpAffine(portrait, np.array([[scale, 0, shift[0]], [0, scale, shift[1]]]), (width, height), borderMode=cv2.BORDER_REPLICATE)
+    found = detector.detect(np.asarray(frame, np.uint8))
+    assert len(found) == 1 and found[0].eye_distance == pytest.approx(500, rel=0.15)  # the second search bends the shape a little
+    assert found[0].centre == pytest.approx((width / 2, height / 2), abs=60)
