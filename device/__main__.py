@@ -32,6 +32,7 @@ COMMANDS = {  # name -> one line; the module `device.commands.NAME` has add_argu
     "doctor": "check camera, models, clock, disk and database",
     "update": "install a signed bundle, list releases, go back",
     "trial": "measure how often the device is right on folders of photos",
+    "liveness-trial": "measure how often the liveness gate errs, on clips of living faces and of attacks",
     "bench": "measure how fast this machine is",
 }
 
@@ -44,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     for name, summary in COMMANDS.items():
         commands.add_parser(name, help=summary, add_help=False)
     name = parser.parse_args(argv[:1]).command
-    module = importlib.import_module(f"device.commands.{name}")  # only the chosen command is imported: a fast start
+    module = importlib.import_module(f"device.commands.{name.replace('-', '_')}")  # only the chosen command is imported: a fast start
     parser = argparse.ArgumentParser(prog=f"python -m device {name}", description=module.__doc__)
     module.add_arguments(parser)
     try:
