@@ -1,6 +1,7 @@
 """`python -m export card MODEL`: print the card inside a model file; `--html FILE` writes it as one page with pictures.
 
-Everything shown was measured by `verify`, `calibrate`, `search` and `latency` and is stored in the file; the page shows no faces.
+Everything shown was measured by `verify`, `calibrate`, `search` and `latency`, or by `device liveness-trial`, and is stored in the file; the page
+shows no faces. `--trial FILE --data WORDS` writes the figures of such a trial, with its threshold, into the card of a liveness model.
 """
 
 from __future__ import annotations
@@ -8,37 +9,51 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from pathlib import Path
 
-from device.contract import ModelCard
-from export import artefact, search
+from device.contract import LivenessCard, ModelCard
+from export import artefact, liveness_card, search
 from export.calibrate import as_text
-from export.page import page, percent
+from export.page import liveness_page, page, percent
 from export.pictures import entry, misses
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("--html", type=Path, metavar="FILE", help="write the page")
+    parser.add_argument("--trial", type=Path, metavar="FILE", help="write the figures of `liveness-trial --json` into the card")
+    parser.add_argument("--data", metavar="WORDS", help="what was presented in that trial")
     parser.add_argument("--json", action="store_true", help="print the card as it stands in the file")
 
 
 def run(args: argparse.Namespace) -> int:
-    card = artefact.card_of(artefact.read(args.model), args.model)
-    if args.json:
-        print(json.dumps(json.loads(card.to_json()), indent=1))
-    else:
-        print("\n".join(lines(card)))
+    if (args.trial is None) != (args.data is None):
+        print("usage: card MODEL --trial FILE --data WORDS: say what was presented in the trial", file=sys.stderr)
+        return 2
+    liveness = liveness_card.card_in(artefact.read(args.model))
+    if args.trial is not None:
+        liveness = liveness_card.write_trial(args.model, args.trial, args.data)
+    shown, text, html = _liveness(liveness) if liveness else _embedder(artefact.card_of(artefact.read(args.model), args.model))
+    print(json.dumps(json.loads(text), indent=1) if args.json else "\n".join(shown))
     if args.html is not None:
-        write_page(card, args.html)
+        write_page(html, args.html)
     return 0
 
 
-def write_page(card: ModelCard, target: Path) -> None:
+def _embedder(card: ModelCard) -> tuple[list[str], str, str]:
+    return lines(card), card.to_json(), page(card)
+
+
+def _liveness(card: LivenessCard) -> tuple[list[str], str, str]:
+    return liveness_card.lines(card), card.to_json(), liveness_page(card)
+
+
+def write_page(html: str, target: Path) -> None:
     """Write the page atomically."""
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
-    part.write_text(page(card), encoding="utf-8")
+    part.write_text(html, encoding="utf-8")
     os.replace(part, target)
 
 

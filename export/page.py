@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any
 
-from device.contract import ModelCard, OperatingPoint
-from export import pictures
+from device.contract import LivenessCard, ModelCard, OperatingPoint
+from export import liveness_card, pictures
 from export.calibrate import interval
 from export.pictures import entry
 
@@ -43,22 +43,33 @@ dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 
 
 def page(card: ModelCard) -> str:
-    """The page as HTML."""
-    title = escape(card.name)
+    """The page of an embedder as HTML."""
     about = f"{card.precision}, {card.embedding_size}-D, {card.crop_size} x {card.crop_size} {card.colour_order}; weights {card.model_id[:12]}"
-    parts = [
-        f"<h1>{title}</h1>",
-        f'<p class="about">{escape(about)}</p>',
-        _tiles(card),
-        _pictures(card),
-        "<h2>Thresholds</h2>",
-        _thresholds(card),
-        "<h2>Latency, one crop</h2>",
-        _latency(card),
-        "<h2>Where it comes from</h2>",
-        _origin(card),
-    ]
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title><style>{CSS}</style>'
+    sections = {"Thresholds": _thresholds(card), "Latency, one crop": _latency(card), "Where it comes from": _origin(card)}
+    return _document(card.name, about, _tiles(card) + _pictures(card), sections)
+
+
+def liveness_page(card: LivenessCard) -> str:
+    """The page of a liveness model as HTML."""
+    about = f"{card.precision}; weights {card.model_id[:12]}"
+    rates = [_table(("", "share and 95 % interval"), _escaped(liveness_card.rows(found))) + _measured_on(found) for found in card.measured]
+    facts = _listed({**liveness_card.facts(card), "model id": card.model_id})
+    return _document(card.name, about, "", {"Error rates": "".join(rates) or "<p>None yet.</p>", "How it judges, and where it comes from": facts})
+
+
+def _measured_on(found: dict[str, Any]) -> str:
+    words = f"{found['data']}; {found['command']}. No promise for another place: docs/liveness.md says how a site makes its own trial."
+    return f"<p class=about>{escape(words)}</p>"
+
+
+def _escaped(found: Iterable[Iterable[str]]) -> list[list[str]]:
+    return [[escape(cell) for cell in row] for row in found]
+
+
+def _document(title: str, about: str, begin: str, sections: dict[str, str]) -> str:
+    parts = [f"<h1>{escape(title)}</h1>", f'<p class="about">{escape(about)}</p>', begin, *(f"<h2>{name}</h2>{text}" for name, text in sections.items())]
+    view = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+    head = f"{view}<title>{escape(title)}</title><style>{CSS}</style>"
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body><main>{"".join(parts)}</main></body></html>\n'
 
 
@@ -150,4 +161,8 @@ def _latency_row(found: dict[str, Any]) -> list[str]:
 
 def _origin(card: ModelCard) -> str:
     rows = {"training data": card.training_data, "licence": card.licence, "training commit": card.training_commit, "model id": card.model_id}
+    return _listed(rows)
+
+
+def _listed(rows: dict[str, str]) -> str:
     return f"<dl>{''.join(f'<dt>{escape(key)}</dt><dd>{escape(value)}</dd>' for key, value in rows.items())}</dl>"
