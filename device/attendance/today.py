@@ -59,6 +59,7 @@ class _Mark:
 
     punch: int
     correction: int
+    door: int  # a punch at another door of the fleet
     audit: int  # each change of plans, people or rules has a row there
     day: date
 
@@ -140,8 +141,8 @@ class Board:
 
 
 def _mark(db: Database, day: date) -> _Mark:
-    punch, correction, audit = (db.execute(f"SELECT coalesce(max(id), 0) FROM {table}").fetchone()[0] for table in ("punches", "corrections", "audit"))
-    return _Mark(punch, correction, audit, day)
+    ids = (("punches", "id"), ("corrections", "id"), ("door_punches", "rowid"), ("audit", "id"))
+    return _Mark(*(db.execute(f"SELECT coalesce(max({column}), 0) FROM {table}").fetchone()[0] for table, column in ids), day)
 
 
 def _changed_people(db: Database, since: int) -> set[int] | None:
@@ -153,6 +154,7 @@ def _changed_people(db: Database, since: int) -> set[int] | None:
 
 
 def _recorded_people(db: Database, since: _Mark) -> set[int]:
-    """Ids of people who have a punch or a correction after the mark."""
-    sql = "SELECT person_id FROM punches WHERE id > ? UNION SELECT person_id FROM corrections WHERE id > ?"
-    return {row[0] for row in db.execute(sql, [since.punch, since.correction])}
+    """Ids of people who have a punch, at any door, or a correction after the mark."""
+    sql = """SELECT person_id FROM punches WHERE id > ? UNION SELECT person_id FROM corrections WHERE id > ?
+        UNION SELECT person_id FROM door_punches WHERE rowid > ?"""
+    return {row[0] for row in db.execute(sql, [since.punch, since.correction, since.door])}

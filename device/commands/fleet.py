@@ -16,8 +16,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from device.commands.options import add_json
+from device import config
+from device.commands.options import add_config, add_database, add_json
 from device.contract import ClockfaceError
+from device.storage.store import Store
 from device.system.files import Disk
 
 URL = "CLOCKFACE_FLEET_URL"
@@ -43,6 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     invite.add_argument("--ca", type=Path, metavar="PEM", help="certificate that signs the server's, where the terminals' systems do not know it")
     invite.add_argument("--minutes", type=int, default=60, help="how long it can be used (default 60)")
     invite.add_argument("--out", type=Path, metavar="FILE", help="default: NAME.join")
+    join = actions.add_parser("join", help="on the terminal: join with the file that `invite` made")
+    join.add_argument("file", type=Path)
+    leave = actions.add_parser("leave", help="on the terminal: forget the fleet; people and the log stay")
+    for parser_here in (join, leave):
+        add_config(parser_here)
+        add_database(parser_here)
     for name, words in (("status", "every device: last seen, queue, chains, open erasures"), ("verify", "compute the chains of all devices anew")):
         add_json(_owner(actions.add_parser(name, help=words)))
     revoke = _owner(actions.add_parser("revoke", help="lock a device out and delete the keys sealed for it"))
@@ -55,6 +63,8 @@ def _owner(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.action in ("join", "leave"):
+        return HERE[args.action](args)
     if not args.url:
         raise FleetUsageError(f"give the address of the database: --url postgresql://owner@HOST/DATABASE, or set {URL}")
     return int(ACTIONS[args.action](args) or 0)
@@ -141,4 +151,28 @@ def _revoke(args: argparse.Namespace) -> None:
     print(f"{args.name} is locked out; it had the keys of {people} people, which are made again by the terminals that still have them")
 
 
+def _join(args: argparse.Namespace) -> int:
+    from device.fleet import membership
+
+    invitation = membership.in_file(args.file)
+    settings = config.load(args.config)
+    with Store.open(config.database_path(settings, args.db), settings.store, actor="cli") as store:
+        member = membership.join(store, invitation)
+        people = len(store.people(active_only=True))
+    args.file.unlink(missing_ok=True)
+    print(f"joined as {member.name} in {member.site or 'all sites'}; {people} people and the whole log go up when the terminal runs: start it again")
+    return 0
+
+
+def _leave(args: argparse.Namespace) -> int:
+    from device.fleet import membership
+
+    settings = config.load(args.config)
+    with Store.open(config.database_path(settings, args.db), settings.store, must_exist=True, actor="cli") as store:
+        membership.leave(store)
+    print("this terminal stands alone again; lock its login with `python -m device fleet revoke`")
+    return 0
+
+
+HERE = {"join": _join, "leave": _leave}
 ACTIONS = {"init": _init, "migrate": _migrate, "sites": _sites, "invite": _invite, "status": _status, "verify": _verify, "revoke": _revoke}

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -64,6 +64,10 @@ def run(args: argparse.Namespace) -> int:
     with Store.open(database, settings.store, actor="terminal") as store:
         store.claim_terminal()
         settings = config.load(args.config, stored_settings.read(store))
+        if in_a_fleet(store):
+            from device.fleet.courier import catch_up  # needs psycopg: only here
+
+            catch_up(store, _say)
         recogniser = _recogniser(settings, store, demo=source == DEMO)
         with _background(settings, store, demo=source == DEMO), open_source(source, settings.camera, once=args.once, patient=supervised()) as camera:
             _say_parts(camera, recogniser)
@@ -111,8 +115,19 @@ def _recogniser(settings: Settings, store: Store, demo: bool) -> Recogniser:
 def _background(settings: Settings, store: Store, demo: bool) -> Iterator[None]:
     """Deliver punches and run periodic tasks while the block runs."""
     targets = () if demo else settings.connectors  # punches of a demo are nobody's working time
-    with delivering(store.path, dataclasses.replace(settings, connectors=targets), _say), upkeep(store.path, settings, _say):
+    with ExitStack() as parts:
+        parts.enter_context(delivering(store.path, dataclasses.replace(settings, connectors=targets), _say))
+        parts.enter_context(upkeep(store.path, settings, _say))
+        if in_a_fleet(store):
+            from device.fleet.courier import exchanging  # needs psycopg: only here
+
+            parts.enter_context(exchanging(store.path, settings.store, _say))
         yield
+
+
+def in_a_fleet(store: Store) -> bool:
+    with store.reading() as db:
+        return db.execute("SELECT 1 FROM fleet WHERE key = 'membership'").fetchone() is not None
 
 
 def _say(text: str) -> None:

@@ -62,6 +62,10 @@ class Action(str, enum.Enum):
     DEAD_LETTERS_REPLAYED = "dead letters replayed"
     DEAD_LETTERS_DISCARDED = "dead letters discarded"
 
+    # the fleet
+    FLEET_JOINED = "fleet joined"
+    FLEET_APPLIED = "fleet applied"  # a person changed, enrolled or erased elsewhere
+
     # the terminal
     SETTING_CHANGED = "setting changed"
     RESTART_ASKED = "restart asked"
@@ -91,11 +95,11 @@ CHANGES_NOBODY = frozenset({  # people, their plans and their punches stay the s
     Action.LOGGED_IN, Action.WRONG_PASSWORD, Action.WRONG_PIN, Action.ATTEMPTS_FORGIVEN, Action.USER_ADDED, Action.USER_CHANGED, Action.PASSWORD_SET,
     Action.TARGETS_SET, Action.OUTBOX_FILLED, Action.DEAD_LETTERS_REPLAYED, Action.DEAD_LETTERS_DISCARDED,
     Action.SETTING_CHANGED, Action.RESTART_ASKED, Action.BACKUP_MADE, Action.RESTORE_ASKED, Action.RESTORE_REFUSED,
-    Action.STORE_WORKS_AGAIN, Action.CHAINS_VERIFIED, Action.RETENTION_APPLIED,
+    Action.STORE_WORKS_AGAIN, Action.CHAINS_VERIFIED, Action.RETENTION_APPLIED, Action.FLEET_JOINED,
 })  # fmt: skip
 CHANGES_ONE_PERSON = frozenset({  # only the person whose `person_id` is in the details: who they are, whether they are active, their plan
     Action.PERSON_ADDED, Action.PERSON_RENAMED, Action.CODE_CHANGED, Action.PERSON_ACTIVATED, Action.PERSON_DEACTIVATED, Action.PERSON_ERASED,
-    Action.PLAN_ASSIGNED, Action.ABSENCE_ADDED,
+    Action.PLAN_ASSIGNED, Action.ABSENCE_ADDED, Action.FLEET_APPLIED,
 })  # fmt: skip
 
 

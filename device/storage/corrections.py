@@ -12,7 +12,7 @@ from sqlite_utils import Database
 
 from device.storage import hash_chain, outbox_rows
 from device.storage.database import StoreError
-from device.storage.effective import Correction, Entry, Recorded, effective
+from device.storage.effective import Correction, Entry, Recorded, effective, in_order
 from device.storage.records import LastPunch, clean_text
 from device.system.clock import to_ms
 
@@ -103,5 +103,15 @@ def entries(db: Database, since: float, until: float, person_id: int | None = No
         punches[person].append(Recorded(punch_id, at / 1000, direction))
     for correction_id, person, punch, amends, at, direction in db.execute(CORRECTIONS.format(mine=mine, mine_c=mine_c), values):
         changes[person].append(Correction(correction_id, punch, amends, None if at is None else at / 1000, direction))
-    counted = {person: effective(punches[person], changes[person]) for person in {*punches, *changes}}
+    doors = _doors(db, mine, values)
+    counted = {person: in_order([*effective(punches[person], changes[person]), *doors[person]]) for person in {*punches, *changes, *doors}}
     return {person: [entry for entry in counting if since <= entry.occurred_at < until] for person, counting in counted.items()}
+
+
+def _doors(db: Database, mine: str, values: dict[str, Any]) -> defaultdict[int, list[Entry]]:
+    """What other terminals of the fleet have recorded, by person."""
+    found = defaultdict[int, list[Entry]](list)
+    sql = f"SELECT person_id, occurred_at, direction, device FROM door_punches WHERE occurred_at >= :since AND occurred_at < :until {mine}"
+    for person, at, direction, device in db.execute(sql, values):
+        found[person].append(Entry(at / 1000, direction, door=device))
+    return found

@@ -37,6 +37,7 @@ class Entry:
     punch_id: int | None = None  # None: added by a correction
     correction_id: int | None = None  # the last correction about it; None: as recorded
     added_by: int | None = None  # the correction that added it
+    door: str = ""  # the other terminal of the fleet that recorded it; its own log holds it
 
 
 def effective(punches: Iterable[Recorded], corrections: Iterable[Correction]) -> list[Entry]:

@@ -45,11 +45,15 @@ class ChainReport:
     removed: int = 0  # rows removed by policy, whose hashes are kept
 
 
-def row_hash(row: Mapping[str, Value]) -> str:
-    """SHA-256, 64 hex digits, over all columns but `hash` and those of LATER that are null."""
+def hashed_text(row: Mapping[str, Value]) -> str:
+    """What the hash covers: all columns but `hash` and those of LATER that are null, as JSON."""
     fields = {key: value for key, value in row.items() if key != "hash" and not (key in LATER and value is None)}
-    text = json.dumps(fields, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return json.dumps(fields, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def row_hash(row: Mapping[str, Value]) -> str:
+    """SHA-256, 64 hex digits, of `hashed_text`."""
+    return hashlib.sha256(hashed_text(row).encode()).hexdigest()
 
 
 def append(db: Database, table: str, fields: Mapping[str, Value]) -> dict[str, Value]:

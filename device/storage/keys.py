@@ -11,7 +11,7 @@ import hashlib
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,6 +27,7 @@ from device.system.clock import to_ms
 from device.system.files import Disk
 from device.system.locks import FileLock
 
+OWN = 0  # in place of a person's id: this terminal's own secret in a fleet, which is wrapped and rotated as the keys of people are
 DEVICE_KEY, NEXT_KEY = "device.key", "device.key.next"
 SIZE = 32  # bytes: AES-256
 NONCE = 12  # bytes, random, in front of what is sealed
@@ -147,6 +148,24 @@ class PersonKeys:
             raise KeysError(f"the key of person {person_id} is erased; enrol as a new person", code="keys.erased")
         return key
 
+    def keep(self, keys: Mapping[int, bytes]) -> None:
+        """Store keys that came from elsewhere, in one transaction; they take the place of others, never that of an erased one.
+
+        A person's id below zero stands for the key that takes over once their templates are sealed with it, see `promote`.
+        """
+        with _locked(self.place), self._open() as db:
+            device = _device_key(self.place)
+            sql = "INSERT INTO keys (person_id, device_key, wrapped) VALUES (?, ?, ?)"
+            update = "ON CONFLICT DO UPDATE SET device_key = excluded.device_key, wrapped = excluded.wrapped WHERE erased_at IS NULL"
+            db.executemany(f"{sql} {update}", [(person, device.name, seal(device.key, key, self._context(person))) for person, key in keys.items()])
+
+    def promote(self, taken: Mapping[int, bool]) -> None:
+        """For each person: the key that was waiting takes over (True), or is dropped (False)."""
+        waiting = self.everyone()
+        self.keep({person: waiting[-person] for person, over in taken.items() if over})
+        with _locked(self.place), self._open() as db:
+            db.executemany("DELETE FROM keys WHERE person_id = ?", [(-person,) for person in taken])
+
     def erase(self, person_id: int) -> None:
         """Overwrite the key, and remember that this person is erased."""
         with _locked(self.place), self._open() as db:
@@ -170,7 +189,7 @@ class PersonKeys:
         if not self.file.exists():
             return 0, 0
         with self._open() as db:
-            have, erased = db.execute("SELECT count(wrapped), count(erased_at) FROM keys").fetchone()
+            have, erased = db.execute("SELECT count(wrapped), count(erased_at) FROM keys WHERE person_id > ?", [OWN]).fetchone()
         return have, erased
 
     def rewrap(self, new: DeviceKey) -> int:

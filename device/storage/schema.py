@@ -8,7 +8,7 @@ from __future__ import annotations
 from sqlite_utils import Database, Migrations
 
 APPLICATION_ID = 0x434C4B46  # "CLKF" in the header of the file: a database of Clockface
-SCHEMA_VERSION = 10  # the number of migrations; kept in the file as user_version
+SCHEMA_VERSION = 11  # the number of migrations; kept in the file as user_version
 
 TABLES = """
 CREATE TABLE people (
@@ -447,6 +447,40 @@ CREATE INDEX outbox_by_correction ON outbox (correction_id);
 CREATE INDEX outbox_by_alarm ON outbox (alarm_id);
 """
 
+UUID = (  # random, version 4
+    "lower(hex(randomblob(4)) || '-' || hex(randomblob(2)) || '-4' || substr(hex(randomblob(2)), 2) || '-a' || substr(hex(randomblob(2)), 2) || '-'"
+    " || hex(randomblob(6)))"
+)
+FLEET = """
+CREATE TABLE fleet (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;  -- what this terminal is in a fleet, and how far it has read and sent
+CREATE TABLE fleet_changes (id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, key TEXT NOT NULL) STRICT;  -- to be sent; the row itself is read then
+CREATE TABLE fleet_applying (now INTEGER NOT NULL) STRICT;  -- has a row within a transaction that stores what came from above
+CREATE TABLE fleet_waiting (template TEXT PRIMARY KEY) STRICT;  -- came before the key that opens it
+CREATE TABLE door_punches (  -- of other terminals' last days; their own chains hold them for good
+    device TEXT NOT NULL,
+    id INTEGER NOT NULL,
+    person_id INTEGER NOT NULL REFERENCES people (id),
+    occurred_at INTEGER NOT NULL,
+    direction TEXT NOT NULL,
+    method TEXT NOT NULL,
+    PRIMARY KEY (device, id)
+) STRICT;
+CREATE INDEX door_punches_by_person ON door_punches (person_id, occurred_at);
+CREATE INDEX door_punches_by_time ON door_punches (occurred_at);
+"""
+GLOBAL = """
+ALTER TABLE {table} ADD COLUMN uuid TEXT;
+UPDATE {table} SET uuid = {uuid};
+CREATE UNIQUE INDEX {table}_by_uuid ON {table} (uuid);
+CREATE TRIGGER {table}_get_a_uuid AFTER INSERT ON {table} WHEN NEW.uuid IS NULL
+BEGIN UPDATE {table} SET uuid = {uuid} WHERE id = NEW.id; END;
+"""
+SENT = """
+CREATE TRIGGER {table}_{event}_for_the_fleet AFTER {event} ON {table}
+WHEN EXISTS (SELECT 1 FROM fleet WHERE key = 'membership') AND NOT EXISTS (SELECT 1 FROM fleet_applying) AND {key} IS NOT NULL
+BEGIN INSERT INTO fleet_changes (kind, key) VALUES ('{kind}', {key}); END;
+"""
+
 MIGRATIONS = Migrations("clockface")
 
 
@@ -526,3 +560,16 @@ def punches_can_be_removed_by_policy(db: Database) -> None:
 def refused_attempts_are_counted(db: Database) -> None:
     """Refused attempts, and their alarms as a third kind of event in the outbox, for targets that take them."""
     db.executescript(REFUSALS)
+
+
+@MIGRATIONS()
+def join_a_fleet(db: Database) -> None:
+    """People, templates and consents get an identity that holds everywhere; what changes is noted for the company's database."""
+    db.executescript(FLEET)
+    for table, kind in (("people", "person"), ("templates", "template"), ("consents", "consent")):
+        db.executescript(GLOBAL.format(table=table, uuid=UUID))
+        for event, row in (("INSERT", "NEW"), ("UPDATE", "NEW"), ("DELETE", "OLD")):
+            db.executescript(SENT.format(table=table, event=event, kind=kind, key=f"{row}.uuid"))
+    for event, row in (("INSERT", "NEW"), ("UPDATE", "NEW"), ("DELETE", "OLD")):
+        owner = f"(SELECT uuid FROM people WHERE id = {row}.person_id)"
+        db.executescript(SENT.format(table="pins", event=event, kind="pin", key=owner))

@@ -260,13 +260,17 @@ class Store(StoreFile):
         return punch
 
     def last_punch(self, person_id: int) -> LastPunch | None:
-        """The last recorded punch of a person, as its newest correction states it: a punch of a wrong clock counts at its true time."""
+        """The last recorded punch of a person, as its newest correction states it: a punch of a wrong clock counts at its true time.
+
+        In a fleet, a later one at another door counts instead.
+        """
         sql = """SELECT coalesce(c.occurred_at, p.occurred_at) / 1000.0, coalesce(c.direction, p.direction) FROM punches p
             LEFT JOIN corrections c ON c.id = (SELECT max(id) FROM corrections WHERE punch_id = p.id)
             WHERE p.person_id = ? ORDER BY p.id DESC LIMIT 1"""
+        doors = "SELECT occurred_at / 1000.0, direction FROM door_punches WHERE person_id = ? ORDER BY occurred_at DESC LIMIT 1"
         with explained(self.path):
-            row = self._db.execute(sql, [person_id]).fetchone()
-        return LastPunch(*row) if row else None
+            found = [row for one in (sql, doors) if (row := self._db.execute(one, [person_id]).fetchone())]
+        return LastPunch(*max(found, key=lambda row: float(row[0] or 0))) if found else None
 
     def newest_punch(self) -> float:
         """Time of the newest punch, s since the epoch; 0 where there is none."""

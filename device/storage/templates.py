@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,56 @@ def insert(db: Database, key: bytes, person_id: int, draft: TemplateDraft) -> in
     return int(db.execute(sql, values).lastrowid or 0)
 
 
+@dataclass(frozen=True)
+class Opened:
+    """A template outside its seal, on its way to another terminal or from one."""
+
+    model_id: str
+    embedding: bytes  # (D,) float32, little endian
+    crop: bytes | None
+    quality: float
+    source: str
+    created_at: int  # ms
+
+
+def opened(db: Database, key: bytes, template_id: int) -> Opened:
+    """One template, opened with its person's key."""
+    columns = "person_id, model_id, embedding, crop, quality, source, created_at"
+    person_id, model_id, embedding, crop, quality, source, at = db.execute(f"SELECT {columns} FROM templates WHERE id = ?", [template_id]).fetchone()
+    plain = None if crop is None else unseal(key, crop, _context("crop", person_id, model_id))
+    return Opened(model_id, unseal(key, embedding, _context("embedding", person_id, model_id)), plain, quality, source, at)
+
+
+def keep(db: Database, key: bytes, person_id: int, uuid: str, given: Opened) -> None:
+    """Store a template that another terminal made; it takes the place of an earlier one of this uuid, whose crop stays where none is given."""
+    row = {"person": person_id, "model": given.model_id, "quality": given.quality, "source": given.source, "at": given.created_at, "uuid": uuid}
+    row["embedding"] = seal(key, given.embedding, _context("embedding", person_id, given.model_id))
+    row["crop"] = None if given.crop is None else seal(key, given.crop, _context("crop", person_id, given.model_id))
+    db.execute(
+        """INSERT INTO templates (person_id, model_id, embedding, quality, crop, source, created_at, uuid)
+        VALUES (:person, :model, :embedding, :quality, :crop, :source, :at, :uuid)
+        ON CONFLICT (uuid) DO UPDATE SET person_id = :person, embedding = :embedding, crop = coalesce(:crop, crop), quality = :quality""",
+        row,
+    )
+
+
+def keep_crop(db: Database, key: bytes, uuid: str, crop: bytes) -> None:
+    """Store the crop of a template that came without it."""
+    row = db.execute("SELECT person_id, model_id FROM templates WHERE uuid = ?", [uuid]).fetchone()
+    if row:
+        db.execute("UPDATE templates SET crop = ? WHERE uuid = ?", [seal(key, crop, _context("crop", *row)), uuid])
+
+
+def reseal(db: Database, person_id: int, old: bytes, new: bytes) -> None:
+    """Seal a person's templates with another key."""
+    for template_id, model_id, embedding, crop in db.execute(
+        "SELECT id, model_id, embedding, crop FROM templates WHERE person_id = ?", [person_id]
+    ).fetchall():
+        inside = _context("embedding", person_id, model_id)
+        outside = None if crop is None else seal(new, unseal(old, crop, _context("crop", person_id, model_id)), _context("crop", person_id, model_id))
+        db.execute("UPDATE templates SET embedding = ?, crop = ? WHERE id = ?", [seal(new, unseal(old, embedding, inside), inside), outside, template_id])
+
+
 def remove_unreadable(db: Database, key: bytes, person_id: int) -> None:
     """Remove what an earlier, lost key of this person sealed: nothing opens these rows any more."""
     for template_id, model_id, blob in db.execute("SELECT id, model_id, embedding FROM templates WHERE person_id = ?", [person_id]).fetchall():
@@ -57,8 +108,28 @@ def gallery(db: Database, keys: dict[int, bytes], model_id: str) -> Templates:
     matrix = np.empty((len(owners), size if owners else 0), np.float32)
     rows = (row for row in db.execute(f"SELECT t.person_id, t.embedding {chosen} ORDER BY t.person_id, t.id", [model_id]) if row[0] in keys)
     for i, (person_id, blob) in enumerate(rows):  # one row at a time, so that only the matrix is large
-        matrix[i] = np.frombuffer(unseal(keys[person_id], blob, _context("embedding", person_id, model_id)), "<f4")
+        matrix[i] = np.frombuffer(_unsealed(keys, person_id, blob, model_id), "<f4")
     return Templates(ids.copy(), person_ids.copy(), matrix)
+
+
+def _unsealed(keys: dict[int, bytes], person_id: int, blob: bytes, model_id: str) -> bytes:
+    """An embedding, while its person's key may just be replaced by another (`PersonKeys.promote`)."""
+    context = _context("embedding", person_id, model_id)
+    try:
+        return unseal(keys[person_id], blob, context)
+    except KeysError:
+        if -person_id not in keys:
+            raise
+        return unseal(keys[-person_id], blob, context)
+
+
+def sealed_with(db: Database, key: bytes, person_id: int) -> bool:
+    """Whether a person's templates are sealed with this key; True where there are none."""
+    row = db.execute("SELECT model_id, embedding FROM templates WHERE person_id = ? LIMIT 1", [person_id]).fetchone()
+    try:
+        return row is None or bool(unseal(key, row[1], _context("embedding", person_id, row[0])))
+    except KeysError:
+        return False
 
 
 def counts(db: Database) -> dict[str, int]:

@@ -286,6 +286,14 @@ BEGIN
     RETURN QUERY SELECT put.key;
 END $$;
 
+CREATE FUNCTION drop_state(kind text, key text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = clockface, pg_temp AS $$
+BEGIN
+    PERFORM me();
+    UPDATE state s SET deleted = true, sealed = NULL, sealed_crop = NULL, body = s.body - 'hash' - 'source', xid = pg_current_xact_id(), seq = nextval('arrivals')
+        WHERE s.kind = drop_state.kind AND s.key = drop_state.key AND NOT s.deleted AND s.kind IN ('template', 'pin') AND sees(s.sites);
+    PERFORM pg_notify('clockface_state', drop_state.kind);
+END $$;
+
 CREATE FUNCTION erase(person uuid) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = clockface, pg_temp AS $$
 DECLARE
     owner state;
@@ -326,8 +334,17 @@ BEGIN
         AND NOT EXISTS (SELECT 1 FROM wrapped_keys w WHERE w.person = wrap.person AND w.device_id = mine.id) THEN
         RAISE EXCEPTION 'another device has the key of person %', wrap.person USING ERRCODE = 'CF004';
     END IF;
-    INSERT INTO wrapped_keys (person, device_id, wrapped) VALUES (wrap.person, wrap.device, wrap.wrapped) ON CONFLICT DO NOTHING;
+    INSERT INTO wrapped_keys AS w (person, device_id, wrapped) VALUES (wrap.person, wrap.device, wrap.wrapped)
+        ON CONFLICT ON CONSTRAINT wrapped_keys_pkey DO UPDATE SET wrapped = excluded.wrapped, xid = pg_current_xact_id(), seq = nextval('arrivals');
     PERFORM pg_notify('clockface_state', 'key');
+END $$;
+
+CREATE FUNCTION claim_rotation(person uuid) RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = clockface, pg_temp AS $$
+BEGIN
+    PERFORM me();
+    UPDATE state s SET body = s.body - 'rotate', xid = pg_current_xact_id(), seq = nextval('arrivals')
+        WHERE s.kind = 'person' AND s.key = claim_rotation.person::text AND NOT s.deleted AND s.body ? 'rotate' AND sees(s.sites);
+    RETURN FOUND;
 END $$;
 
 CREATE FUNCTION missing_keys(most int) RETURNS TABLE (person uuid, device uuid, public_key bytea)
@@ -373,5 +390,5 @@ GRANT USAGE ON SCHEMA clockface TO clockface_terminal, clockface_desk;
 GRANT SELECT ON fleet, migrations, state, wrapped_keys, devices, sites TO clockface_terminal, clockface_desk;
 GRANT SELECT ON punches, corrections, chain_heads, chain_faults, confirmations TO clockface_desk;
 GRANT EXECUTE ON FUNCTION me(), sees(uuid[]), "join"(bytea), push(text, jsonb), head(text), report(jsonb),
-    put(text, text, uuid[], jsonb, bytea, bytea, boolean), erase(uuid), confirm(uuid), wrap(uuid, uuid, bytea), missing_keys(int), readers(uuid),
+    put(text, text, uuid[], jsonb, bytea, bytea, boolean), drop_state(text, text), erase(uuid), confirm(uuid), wrap(uuid, uuid, bytea), missing_keys(int), readers(uuid), claim_rotation(uuid),
     doors(xid8, bigint, bigint, int) TO clockface_terminal, clockface_desk;

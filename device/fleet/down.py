@@ -1,0 +1,275 @@
+"""From the company's database to this terminal: people, consents, PINs, templates and erasures, and what other doors have recorded.
+
+Each batch is stored together with the place up to which it was read, so that a terminal that is cut off goes on where it was. A row counts as
+read only when every earlier transaction of the server has ended: rows that were written early and committed late are not missed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlite_utils import Database
+
+from device.fleet.membership import Membership, private_key, set_value, value
+from device.fleet.sealed_box import box, unbox
+from device.fleet.server import Connection
+from device.storage import templates
+from device.storage.audit import Action
+from device.storage.keys import SIZE, KeysError, unseal
+from device.storage.store import Store
+from device.storage.templates import Opened
+
+BATCH = 1000  # rows of state in one transaction
+CROPS = 50  # in one round: they are large and wanted only for a change of model
+DAYS = 8  # of other doors' punches: a week's rest, and what Today shows
+START = "0:0"
+KEY = "person::text AS person, wrapped, xid, seq"
+WITHIN = "xid < pg_snapshot_xmin(pg_current_snapshot())"
+Row = dict[str, Any]
+
+
+def receive(store: Store, member: Membership, connection: Connection, now: float) -> int:
+    """One round; returns how many rows came down."""
+    finish_keys(store)
+    rows = receive_state(store, connection)
+    rows += receive_keys(store, connection)
+    rows += receive_waiting(store, connection) + receive_doors(store, connection, now)
+    return rows or receive_crops(store, connection)
+
+
+def finish_keys(store: Store) -> None:
+    """After a kill between sealing a person's templates with another key and taking that key over."""
+    waiting = {-number: key for number, key in store.keys.everyone().items() if number < 0}
+    if waiting:
+        with store.reading() as db:
+            taken = {person_id: templates.sealed_with(db, key, person_id) for person_id, key in waiting.items()}
+        store.keys.promote(taken)
+
+
+def receive_keys(store: Store, connection: Connection) -> int:
+    """Keys of people that were sealed for this terminal, as far as the people are known already."""
+    rows = _page(store, connection, "keys", f"SELECT {KEY} FROM wrapped_keys")
+    with store.reading() as db:
+        ids = dict(db.execute("SELECT uuid, id FROM people").fetchall())
+    known = [row["person"] in ids for row in rows]
+    rows = rows[: known.index(False)] if False in known else rows
+    _take_keys(store, rows, ids)
+    if rows:
+        with store.transaction() as db:
+            _note_place(db, "keys", rows)
+    return len(rows)
+
+
+def _take_keys(store: Store, rows: Sequence[Row], ids: Mapping[str, int]) -> None:
+    """Store keys; one that replaces another seals the person's templates anew, and neither is lost where that is cut off."""
+    if not rows:
+        return
+    private, held = private_key(store), store.keys.everyone()
+    fresh = {ids[row["person"]]: unbox(row["wrapped"], private, row["person"]) for row in rows}
+    replaced = {person_id: key for person_id, key in fresh.items() if held.get(person_id) not in (None, key)}
+    store.keys.keep({**{person_id: key for person_id, key in fresh.items() if person_id not in held}, **{-one: key for one, key in replaced.items()}})
+    with store.transaction() as db:
+        db.execute("INSERT INTO fleet_applying VALUES (1)")
+        for person_id, key in replaced.items():
+            templates.reseal(db, person_id, held[person_id], key)
+        for row in rows:
+            set_value(db, f"key.{row['person']}", "ours")
+        db.execute("DELETE FROM fleet_applying")
+    finish_keys(store)
+
+
+def receive_state(store: Store, connection: Connection) -> int:
+    """What the company has decided, in order; of the rows of a page, people and their keys come first."""
+    rows = _page(store, connection, "state", "SELECT kind, key, body, sealed, deleted, xid, seq FROM state")
+    if not rows:
+        return 0
+    people = [row for row in rows if row["kind"] == "person"]
+    _apply(store, [row for row in people if not row["deleted"]])
+    for row in people:
+        if row["deleted"]:  # each is a whole erasure, with key and write-ahead log
+            _erase(store, connection, row["key"])
+        elif row["body"].get("rotate"):
+            rotate(store, connection, row["key"])
+    _keys_for(store, connection, {row["body"].get("person") for row in rows if row["kind"] == "template"})
+    _apply(store, [row for row in rows if row["kind"] != "person"])
+    with store.transaction() as db:
+        _note_place(db, "state", rows)
+    return len(rows)
+
+
+def _keys_for(store: Store, connection: Connection, people: set[str]) -> None:
+    """The keys of these people, where this terminal has none yet: their templates can then be opened at once."""
+    held = store.keys.everyone()
+    with store.reading() as db:
+        ids = {uuid: number for uuid, number in db.execute("SELECT uuid, id FROM people") if uuid in people and number not in held}
+    rows = connection.execute(f"SELECT {KEY} FROM wrapped_keys WHERE person::text = ANY (%s)", [list(ids)]).fetchall() if ids else []
+    _take_keys(store, rows, ids)
+
+
+def _apply(store: Store, rows: Sequence[Row]) -> None:
+    """Store these rows; what was changed here meanwhile is sent, and counts."""
+    keys = store.keys.everyone() if any(row["kind"] == "template" for row in rows) else {}
+    with store.transaction() as db:
+        db.execute("INSERT INTO fleet_applying VALUES (1)")
+        changed = set(db.execute("SELECT kind, key FROM fleet_changes").fetchall())
+        for row in rows:
+            if (row["kind"], row["key"]) not in changed and row["kind"] in APPLY:
+                APPLY[row["kind"]](store, db, row, keys)
+        db.execute("DELETE FROM fleet_applying")
+
+
+def _person(store: Store, db: Database, row: Row, keys: Mapping[int, bytes]) -> None:
+    body = row["body"]
+    values = [body["name"], body.get("code"), int(body.get("active", True))]
+    found = db.execute("SELECT id, name, code, active FROM people WHERE uuid = ?", [row["key"]]).fetchone()
+    if found is None and body.get("code") is not None:
+        found = _same_code(store, db, row)
+    if found is None:
+        sql = "INSERT INTO people (name, code, active, created_at, uuid) VALUES (?, ?, ?, ?, ?)"
+        person_id = db.execute(sql, [*values, body["created_at"], row["key"]]).lastrowid
+        store.note_by("fleet", Action.PERSON_ADDED, person_id=person_id)
+    elif list(found[1:]) != values:
+        db.execute("UPDATE people SET name = ?, code = ?, active = ? WHERE id = ?", [*values, found[0]])
+        store.note_by("fleet", Action.FLEET_APPLIED, person_id=found[0])
+
+
+def _same_code(store: Store, db: Database, row: Row) -> Any:
+    """Somebody whom this terminal enrolled under the same code while it was alone: their record becomes that person's."""
+    found = db.execute("SELECT id, name, code, active, uuid FROM people WHERE code = ? AND erased_at IS NULL", [row["body"]["code"]]).fetchone()
+    if found is None:
+        return None
+    db.execute("UPDATE people SET uuid = ? WHERE id = ?", [row["key"], found[0]])
+    db.execute("DELETE FROM fleet_changes WHERE kind = 'person' AND key = ?", [found[4]])
+    db.execute("UPDATE fleet_changes SET key = ? WHERE kind = 'pin' AND key = ?", [row["key"], found[4]])
+    set_value(db, f"key.{row['key']}", "theirs")
+    return found[:4]
+
+
+def _erase(store: Store, connection: Connection, key: str) -> None:
+    with store.reading() as db:
+        row = db.execute("SELECT id FROM people WHERE uuid = ? AND erased_at IS NULL", [key]).fetchone()
+    if row:
+        store.erase(row[0])
+    connection.execute("SELECT confirm(%s::uuid)", [key])
+
+
+def _consent(store: Store, db: Database, row: Row, keys: Mapping[int, bytes]) -> None:
+    body, person_id = row["body"], _owner(db, row)
+    if person_id is None or row["deleted"]:
+        return
+    values = [body[name] for name in ("wording", "given_at", "withdrawn_at", "recorded_by", "version", "language", "way")]
+    sql = "INSERT INTO consents (person_id, wording, given_at, withdrawn_at, recorded_by, version, language, way, uuid) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    db.execute(f"{sql} ON CONFLICT (uuid) DO UPDATE SET withdrawn_at = excluded.withdrawn_at", [person_id, *values, row["key"]])
+
+
+def _template(store: Store, db: Database, row: Row, keys: Mapping[int, bytes]) -> None:
+    if row["deleted"]:
+        db.execute("DELETE FROM templates WHERE uuid = ?", [row["key"]])
+        db.execute("DELETE FROM fleet_waiting WHERE template = ?", [row["key"]])
+        return
+    body, person_id = row["body"], _owner(db, row)
+    if person_id is None:
+        return
+    try:
+        key = keys[person_id]
+        plain = unseal(key, row["sealed"], f"embedding of {body['person']} for {body['model_id']}")
+    except (KeyError, KeysError):
+        db.execute("INSERT INTO fleet_waiting VALUES (?) ON CONFLICT DO NOTHING", [row["key"]])
+        return
+    templates.keep(db, key, person_id, row["key"], Opened(body["model_id"], plain, None, body["quality"], body["source"], body["created_at"]))
+    db.execute("DELETE FROM fleet_waiting WHERE template = ?", [row["key"]])
+
+
+def _pin(store: Store, db: Database, row: Row, keys: Mapping[int, bytes]) -> None:
+    person_id = _owner(db, row)
+    if person_id is not None and row["deleted"]:
+        db.execute("DELETE FROM pins WHERE person_id = ?", [person_id])
+    elif person_id is not None:
+        sql = "INSERT INTO pins VALUES (?, ?, ?) ON CONFLICT (person_id) DO UPDATE SET hash = excluded.hash, set_at = excluded.set_at"
+        db.execute(sql, [person_id, row["body"]["hash"], row["body"]["set_at"]])
+
+
+APPLY: Mapping[str, Any] = {"person": _person, "consent": _consent, "template": _template, "pin": _pin}
+
+
+def _owner(db: Database, row: Row) -> int | None:
+    found = db.execute("SELECT id FROM people WHERE uuid = ? AND erased_at IS NULL", [row["body"].get("person")]).fetchone()
+    return int(found[0]) if found else None
+
+
+def receive_waiting(store: Store, connection: Connection) -> int:
+    """Templates that came before their key, as far as keys have come; returns how many were opened."""
+    with store.reading() as db:
+        waiting = [row[0] for row in db.execute(f"SELECT template FROM fleet_waiting ORDER BY random() LIMIT {BATCH}")]
+    if not waiting:
+        return 0
+    _apply(store, connection.execute("SELECT kind, key, body, sealed, deleted FROM state WHERE kind = 'template' AND key = ANY (%s)", [waiting]).fetchall())
+    with store.reading() as db:
+        left = db.execute("SELECT count(*) FROM fleet_waiting WHERE template IN (SELECT value FROM json_each(?))", [json.dumps(waiting)]).fetchone()[0]
+    return len(waiting) - int(left)
+
+
+def receive_doors(store: Store, connection: Connection, now: float) -> int:
+    """Other doors' punches of the last days, so that direction, refractory period and Today hold across doors."""
+    after, since = value(store, "at.doors", START).split(":"), int((now - DAYS * 86400) * 1000)
+    rows = connection.execute("SELECT * FROM doors(%s::xid8, %s, %s, %s)", [*after, since, BATCH]).fetchall()
+    with store.transaction() as db:
+        ids = dict(db.execute("SELECT uuid, id FROM people").fetchall()) if rows else {}
+        for row in rows:
+            if (person_id := ids.get(str(row["person"]))) is not None:
+                values = [row["device"], row["id"], person_id, row["occurred_at"], row["direction"], row["method"]]
+                db.execute("INSERT INTO door_punches VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", values)
+        if rows:
+            _note_place(db, "doors", rows)
+        db.execute("DELETE FROM door_punches WHERE occurred_at < ?", [since])
+    return len(rows)
+
+
+def receive_crops(store: Store, connection: Connection) -> int:
+    """Enrolment crops, when there is nothing else to do: a change of model needs them."""
+    sql = "SELECT key, body, sealed_crop, xid, seq FROM state"
+    rows = _page(store, connection, "crops", sql, CROPS, "kind = 'template' AND sealed_crop IS NOT NULL AND NOT deleted")
+    keys = store.keys.everyone() if rows else {}
+    with store.transaction() as db:
+        db.execute("INSERT INTO fleet_applying VALUES (1)")
+        for row in rows:
+            key = keys.get(_owner(db, row) or 0)
+            if key is not None:
+                crop = unseal(key, row["sealed_crop"], f"crop of {row['body']['person']} for {row['body']['model_id']}")
+                templates.keep_crop(db, key, row["key"], crop)
+        db.execute("DELETE FROM fleet_applying")
+        if rows:
+            _note_place(db, "crops", rows)
+    return len(rows)
+
+
+def rotate(store: Store, connection: Connection, person: str) -> None:
+    """Give a person another key after a terminal that knew the old one was revoked. One terminal does it; the others get the new key sealed for them."""
+    with store.reading() as db:
+        row = db.execute("SELECT id FROM people WHERE uuid = ?", [person]).fetchone()
+    old = store.keys.of(row[0]) if row else None
+    if old is None:
+        return
+    with connection.transaction():
+        claimed = connection.execute("SELECT claim_rotation(%s::uuid) AS claimed", [person]).fetchone()
+        if claimed is None or not claimed["claimed"]:
+            return
+        new = os.urandom(SIZE)
+        for reader in connection.execute("SELECT * FROM readers(%s::uuid)", [person]).fetchall():
+            connection.execute("SELECT wrap(%s::uuid, %s, %s)", [person, reader["device"], box(new, reader["public_key"], person)])
+    with store.transaction() as db:
+        db.execute("INSERT INTO fleet_changes (kind, key) SELECT 'template', uuid FROM templates WHERE person_id = ?", [row[0]])
+
+
+def _page(store: Store, connection: Connection, name: str, sql: str, most: int = BATCH, condition: str = "true") -> list[Row]:
+    """The next rows in the order in which they became visible."""
+    after = value(store, f"at.{name}", START).split(":")
+    return connection.execute(f"{sql} WHERE (xid, seq) > (%s::xid8, %s) AND {WITHIN} AND {condition} ORDER BY xid, seq LIMIT {most}", after).fetchall()
+
+
+def _note_place(db: Database, name: str, rows: list[Row]) -> None:
+    if rows:
+        set_value(db, f"at.{name}", f"{rows[-1]['xid']}:{rows[-1]['seq']}")

@@ -1,0 +1,160 @@
+"""What a terminal is in a fleet: which database, which login, which site; and how it joins.
+
+Its only secret is an X25519 private key, kept with the keys of people (wrapped by the device's key, in a TPM where there is one); the password of its
+login is derived from it. Everything else stands in the table `fleet` of its own database.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from psycopg import sql
+
+from device.fleet.owner import Invitation
+from device.fleet.sealed_box import password_of, public_of
+from device.fleet.server import Connection, FleetError, connect, explained
+from device.storage.audit import Action
+from device.storage.keys import OWN
+from device.storage.store import Store
+from device.system.files import Disk
+
+MEMBERSHIP = "membership"
+KEEPALIVE: Mapping[str, Any] = {"keepalives_idle": 20, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20000}  # s, s, -, ms
+
+
+@dataclass(frozen=True)
+class Membership:
+    """How the terminal reaches its company's database; no secrets."""
+
+    fleet: str
+    name: str  # of this terminal
+    site: str
+    host: str
+    port: int
+    database: str
+    sslmode: str
+    authority: str
+    role: str
+    device: str = ""  # uuid; "" while joining
+    site_id: str = ""
+
+
+def read(store: Store) -> Membership | None:
+    """The membership of a terminal that has joined; None for one that stands alone."""
+    found = value(store, MEMBERSHIP)
+    return Membership(**json.loads(found)) if found else None
+
+
+def value(store: Store, key: str, default: str = "") -> str:
+    """A value of the table `fleet`."""
+    with store.reading() as db:
+        row = db.execute("SELECT value FROM fleet WHERE key = ?", [key]).fetchone()
+    return str(row[0]) if row else default
+
+
+def set_value(db: Any, key: str, text: str) -> None:
+    """Store a value, inside the caller's transaction."""
+    db.execute("INSERT INTO fleet VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", [key, text])
+
+
+def private_key(store: Store) -> bytes:
+    """The terminal's own private key, made where there is none."""
+    return store.keys.ensure(OWN)
+
+
+@contextmanager
+def opened(store: Store, member: Membership) -> Iterator[Connection]:
+    """A connection with the terminal's own login.
+
+    Raises:
+        FleetError: not reachable, or this terminal was revoked.
+    """
+    with explained(), _login(store, member, password_of(private_key(store), member.role)) as connection:
+        yield connection
+
+
+def _login(store: Store, member: Membership, password: str) -> Connection:
+    tls: dict[str, Any] = {"sslmode": member.sslmode}
+    if member.authority:
+        tls["sslrootcert"] = str(_authority(store.path, member.authority))
+    elif member.sslmode == "verify-full":
+        tls["sslrootcert"] = "system"
+    return connect("", host=member.host, port=member.port, dbname=member.database, user=member.role, password=password, **tls, **KEEPALIVE)
+
+
+def _authority(database: Path, text: str) -> Path:
+    """The certificate that signs the server's, as a file beside the database: libpq reads files alone."""
+    file = database.with_name("fleet-ca.pem")
+    if not file.is_file() or file.read_text(encoding="utf-8") != text:
+        Disk().write(file, text.encode(), 0o600)
+    return file
+
+
+def join(store: Store, invitation: Invitation) -> Membership:
+    """Join a fleet; all people, templates and consents of this terminal are then sent, and its log from the beginning.
+
+    A join that was cut off is finished by calling it again with the same file, as long as that was this terminal.
+
+    Raises:
+        FleetError: the invitation was used or has expired, the database cannot be reached, or this terminal belongs to a fleet already.
+    """
+    if known := read(store):
+        raise FleetError(f"this terminal belongs to a fleet already, as {known.name!r} in {known.site!r}", code="fleet.joined")
+    fields = asdict(invitation)
+    password, _ = fields.pop("password"), fields.pop("until")
+    member = Membership(**fields)
+    with explained():
+        done = _joined(store, member, password)
+    with store.transaction() as db:
+        set_value(db, MEMBERSHIP, json.dumps(asdict(done)))
+        for table, kind in (("people", "person"), ("consents", "consent"), ("templates", "template")):
+            db.execute(f"INSERT INTO fleet_changes (kind, key) SELECT '{kind}', uuid FROM {table} ORDER BY id")
+        db.execute("INSERT INTO fleet_changes (kind, key) SELECT 'pin', p.uuid FROM pins JOIN people p ON p.id = person_id")
+        store.note(Action.FLEET_JOINED, fleet=done.fleet, device=done.device)
+    return done
+
+
+def _joined(store: Store, member: Membership, once: str) -> Membership:
+    """Use the invitation; or where this terminal has used it before and was cut off, take what it got."""
+    private = private_key(store)
+    own = password_of(private, member.role)
+    try:
+        connection = _login(store, member, once)
+    except Exception:
+        with _login(store, member, own) as connection:
+            row = connection.execute("SELECT id AS device, site_id AS site FROM me()").fetchone()
+        assert row is not None
+        return Membership(**{**asdict(member), "device": str(row["device"]), "site_id": str(row["site"] or "")})
+    with connection, connection.transaction():
+        row = connection.execute('SELECT * FROM "join"(%s)', [public_of(private)]).fetchone()
+        assert row is not None
+        verifier = connection.pgconn.encrypt_password(own.encode(), member.role.encode(), b"scram-sha-256").decode()
+        connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(member.role), sql.Literal(verifier)))
+    return Membership(**{**asdict(member), "device": str(row["device"]), "site_id": str(row["site"] or "")})
+
+
+def leave(store: Store) -> None:
+    """Forget the fleet on this terminal; people and the log stay. `fleet revoke` locks its login."""
+    with store.transaction() as db:
+        db.execute("DELETE FROM fleet")
+        db.execute("DELETE FROM fleet_changes")
+        db.execute("DELETE FROM door_punches")
+
+
+def in_file(path: Path) -> Invitation:
+    """The invitation in a file.
+
+    Raises:
+        FleetError: it cannot be read, or is none.
+    """
+    try:
+        return Invitation.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise FleetError(f"{path} cannot be read ({error}); give the file that `fleet invite` wrote", code="fleet.invitation") from error
+
+

@@ -1,0 +1,200 @@
+"""From this terminal to the company's database: its log, row by row as its hash chains cover it, and what was changed here.
+
+Everything is in order and can be sent again: the server knows how far each chain has come, and a person's state is sent as it is now, not as it was.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg
+from psycopg.types.json import Jsonb
+from sqlite_utils import Database
+
+from device.fleet.membership import Membership, set_value, value
+from device.fleet.sealed_box import box
+from device.fleet.server import Connection
+from device.storage import templates
+from device.storage.hash_chain import hashed_text
+from device.storage.keys import seal
+from device.storage.store import Store
+
+ROWS = 500  # of a chain, or changes, in one transaction
+KEYS = 500  # sealed for other terminals in one round
+GONE = ("CF003",)  # SQLSTATE: the person was erased, or belongs to another site: there is nothing to be sent any more
+OTHERS_KEY = "CF004"  # another terminal has given this person a key before
+
+
+def send(store: Store, member: Membership, connection: Connection) -> int:
+    """One round; returns how many rows went up."""
+    rows = sum(send_chain(store, connection, chain) for chain in ("punches", "corrections"))
+    return rows + send_changes(store, member, connection) + seal_for_others(store, connection)
+
+
+def send_chain(store: Store, connection: Connection, chain: str) -> int:
+    """Send the rows of a chain that the server does not have; a chain that it refuses waits until somebody has looked."""
+    sent = int(value(store, f"sent.{chain}", "-1"))
+    if sent < 0:  # after a start: the server may have lost rows, too
+        row = connection.execute("SELECT id FROM head(%s)", [chain]).fetchone()
+        sent = row["id"] if row else 0
+    sql = f"SELECT t.*, p.uuid AS person_uuid FROM {chain} t JOIN people p ON p.id = t.person_id WHERE t.id > ? ORDER BY t.id LIMIT {ROWS}"
+    with store.reading() as db:
+        rows = list(db.query(sql, [sent]))
+    if not rows or value(store, f"fault.{chain}"):
+        return 0
+    found = connection.execute("SELECT * FROM push(%s, %s)", [chain, Jsonb([_row(row) for row in rows])]).fetchone()
+    assert found is not None
+    with store.transaction() as db:
+        set_value(db, f"sent.{chain}", str(found["head"]))
+        if found["fault"]:
+            set_value(db, f"fault.{chain}", found["fault"])
+    return int(found["head"]) - sent if found["head"] > sent else 0
+
+
+def _row(row: dict[str, Any]) -> dict[str, str]:
+    person = row.pop("person_uuid")
+    return {"content": hashed_text(row), "hash": row["hash"], "person": person}
+
+
+def send_changes(store: Store, member: Membership, connection: Connection) -> int:
+    """Send the present state of what was changed here, in the order in which it was changed first."""
+    with store.reading() as db:
+        rows = db.execute(f"SELECT id, kind, key FROM fleet_changes ORDER BY id LIMIT {ROWS}").fetchall()
+    done: set[tuple[str, str]] = set()
+    for number, kind, key in rows:
+        if (kind, key) not in done and not _send_change(store, member, connection, kind, key):
+            return len(done)  # it waits for a key that is on its way, and what follows may need it
+        done.add((kind, key))
+        with store.transaction() as db:
+            db.execute("DELETE FROM fleet_changes WHERE id = ?", [number])
+    return len(done)
+
+
+def _send_change(store: Store, member: Membership, connection: Connection, kind: str, key: str) -> bool:
+    try:
+        return bool(SENDERS[kind](store, member, connection, key))
+    except psycopg.Error as error:
+        if error.sqlstate in GONE:
+            return True
+        if error.sqlstate == OTHERS_KEY:  # sealed for this terminal by the other one, soon
+            return False
+        raise
+
+
+def _person(store: Store, member: Membership, connection: Connection, key: str) -> bool:
+    with store.reading() as db:
+        row = db.execute("SELECT id, name, code, active, created_at, erased_at FROM people WHERE uuid = ?", [key]).fetchone()
+    if row is None:
+        return True
+    person_id, name, code, active, created_at, erased_at = row
+    if erased_at is not None:
+        connection.execute("SELECT erase(%s::uuid)", [key])
+        connection.execute("SELECT confirm(%s::uuid)", [key])
+        return True
+    body = {"name": name, "code": code, "active": bool(active), "created_at": created_at}
+    found = connection.execute("SELECT stored FROM put('person', %s, NULL, %s)", [key, Jsonb(body)]).fetchone()
+    assert found is not None
+    if found["stored"] != key:
+        take_over(store, key, found["stored"])
+    return True
+
+
+def take_over(store: Store, own: str, known: str) -> None:
+    """A person of this code exists elsewhere: this terminal's record becomes that person's. Where both are here already, HR must decide."""
+    with store.transaction() as db:
+        if db.execute("SELECT 1 FROM people WHERE uuid = ?", [known]).fetchone():
+            set_value(db, f"twins.{own}", known)
+            return
+        db.execute("INSERT INTO fleet_applying VALUES (1)")
+        db.execute("UPDATE people SET uuid = ? WHERE uuid = ?", [known, own])
+        db.execute("UPDATE fleet_changes SET key = ? WHERE key = ? AND kind IN ('person', 'pin')", [known, own])
+        db.execute("DELETE FROM fleet_applying")
+        set_value(db, f"key.{known}", "theirs")  # the person's key is that of the terminal which enrolled them first
+
+
+def _consent(store: Store, member: Membership, connection: Connection, key: str) -> bool:
+    columns = "wording, given_at, withdrawn_at, recorded_by, version, language, way"
+    with store.reading() as db:
+        row = next(db.query(f"SELECT p.uuid AS person, {columns} FROM consents c JOIN people p ON p.id = person_id WHERE c.uuid = ?", [key]), None)
+    if row:
+        connection.execute("SELECT put('consent', %s, NULL, %s)", [key, Jsonb(row)])
+    return True
+
+
+def _template(store: Store, member: Membership, connection: Connection, key: str) -> bool:
+    with store.reading() as db:
+        row = db.execute("SELECT t.id, p.id, p.uuid FROM templates t JOIN people p ON p.id = person_id WHERE t.uuid = ?", [key]).fetchone()
+        if row is None:
+            connection.execute("SELECT drop_state('template', %s)", [key])
+            return True
+        template_id, person_id, person = row
+        secret = store.keys.of(person_id)
+        if secret is None:
+            return True
+        opened = templates.opened(db, secret, template_id)
+    if value(store, f"key.{person}") == "theirs":
+        return False
+    if not value(store, f"key.{person}"):
+        for reader in connection.execute("SELECT * FROM readers(%s::uuid)", [person]).fetchall():
+            connection.execute("SELECT wrap(%s::uuid, %s, %s)", [person, reader["device"], box(secret, reader["public_key"], person)])
+        with store.transaction() as db:
+            set_value(db, f"key.{person}", "ours")
+    body = {"person": person, "model_id": opened.model_id, "quality": opened.quality, "source": opened.source, "created_at": opened.created_at}
+    sealed = seal(secret, opened.embedding, f"embedding of {person} for {opened.model_id}")
+    crop = None if opened.crop is None else seal(secret, opened.crop, f"crop of {person} for {opened.model_id}")
+    connection.execute("SELECT put('template', %s, NULL, %s, %s, %s)", [key, Jsonb(body), sealed, crop])
+    return True
+
+
+def _pin(store: Store, member: Membership, connection: Connection, key: str) -> bool:
+    with store.reading() as db:
+        row = db.execute("SELECT hash, set_at FROM pins JOIN people p ON p.id = person_id WHERE p.uuid = ?", [key]).fetchone()
+    if row is None:
+        connection.execute("SELECT drop_state('pin', %s)", [key])
+    else:
+        connection.execute("SELECT put('pin', %s, NULL, %s)", [key, Jsonb({"person": key, "hash": row[0], "set_at": row[1]})])
+    return True
+
+
+SENDERS: Mapping[str, Any] = {"person": _person, "consent": _consent, "template": _template, "pin": _pin}
+
+
+def seal_for_others(store: Store, connection: Connection) -> int:
+    """Seal keys that this terminal has for terminals that have joined since."""
+    missing = connection.execute("SELECT * FROM missing_keys(%s)", [KEYS]).fetchall()
+    if not missing:
+        return 0
+    keys, ids = store.keys.everyone(), {}
+    with store.reading() as db:
+        ids = dict(db.execute("SELECT uuid, id FROM people").fetchall())
+    rows = []
+    for one in missing:
+        person = str(one["person"])
+        if (secret := keys.get(ids.get(person, -1))) is not None:
+            rows.append((person, one["device"], box(secret, one["public_key"], person)))
+    with connection.cursor() as cursor:
+        cursor.executemany("SELECT wrap(%s::uuid, %s, %s)", rows)
+    return len(rows)
+
+
+def changed_since(db: Database) -> int:
+    """How many changes wait to be sent."""
+    return int(db.execute("SELECT count(*) FROM fleet_changes").fetchone()[0])
+
+
+def health(store: Store) -> dict[str, Any]:
+    """What `fleet status` shows of this terminal."""
+    with store.reading() as db:
+        waiting = {chain: db.execute(f"SELECT count(*) FROM {chain} WHERE id > ?", [_sent(db, chain)]).fetchone()[0] for chain in ("punches", "corrections")}
+        faults = {key.partition(".")[2]: text for key, text in db.execute("SELECT key, value FROM fleet WHERE key LIKE 'fault.%'")}
+        twins = db.execute("SELECT count(*) FROM fleet WHERE key LIKE 'twins.%'").fetchone()[0]
+        changes = changed_since(db)
+    told: dict[str, Any] = {"waiting": sum(waiting.values()) + changes}
+    return {**told, **({"chains": json.dumps(faults)} if faults else {}), **({"people under two names": twins} if twins else {})}
+
+
+def _sent(db: Database, chain: str) -> int:
+    row = db.execute("SELECT value FROM fleet WHERE key = ?", [f"sent.{chain}"]).fetchone()
+    return int(row[0]) if row else 0
