@@ -142,7 +142,8 @@ class Board:
 
 def _mark(db: Database, day: date) -> _Mark:
     ids = (("punches", "id"), ("corrections", "id"), ("door_punches", "rowid"), ("audit", "id"))
-    return _Mark(*(db.execute(f"SELECT coalesce(max({column}), 0) FROM {table}").fetchone()[0] for table, column in ids), day)
+    punch, correction, door, audit = (db.execute(f"SELECT coalesce(max({column}), 0) FROM {table}").fetchone()[0] for table, column in ids)
+    return _Mark(punch, correction, door, audit, day)
 
 
 def _changed_people(db: Database, since: int) -> set[int] | None:

@@ -20,7 +20,7 @@ from device.storage import templates
 from device.storage.audit import Action
 from device.storage.keys import SIZE, KeysError, unseal
 from device.storage.store import Store
-from device.storage.templates import Opened
+from device.storage.templates import PlainTemplate
 
 BATCH = 1000  # rows of state in one transaction
 CROPS = 50  # in one round: they are large and wanted only for a change of model
@@ -179,7 +179,7 @@ def _template(store: Store, db: Database, row: Row, keys: Mapping[int, bytes]) -
     except (KeyError, KeysError):
         db.execute("INSERT INTO fleet_waiting VALUES (?) ON CONFLICT DO NOTHING", [row["key"]])
         return
-    templates.keep(db, key, person_id, row["key"], Opened(body["model_id"], plain, None, body["quality"], body["source"], body["created_at"]))
+    templates.keep(db, key, person_id, row["key"], PlainTemplate(body["model_id"], plain, None, body["quality"], body["source"], body["created_at"]))
     db.execute("DELETE FROM fleet_waiting WHERE template = ?", [row["key"]])
 
 

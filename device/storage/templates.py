@@ -41,7 +41,7 @@ def insert(db: Database, key: bytes, person_id: int, draft: TemplateDraft) -> in
 
 
 @dataclass(frozen=True)
-class Opened:
+class PlainTemplate:
     """A template outside its seal, on its way to another terminal or from one."""
 
     model_id: str
@@ -52,15 +52,15 @@ class Opened:
     created_at: int  # ms
 
 
-def opened(db: Database, key: bytes, template_id: int) -> Opened:
+def opened(db: Database, key: bytes, template_id: int) -> PlainTemplate:
     """One template, opened with its person's key."""
     columns = "person_id, model_id, embedding, crop, quality, source, created_at"
     person_id, model_id, embedding, crop, quality, source, at = db.execute(f"SELECT {columns} FROM templates WHERE id = ?", [template_id]).fetchone()
     plain = None if crop is None else unseal(key, crop, _context("crop", person_id, model_id))
-    return Opened(model_id, unseal(key, embedding, _context("embedding", person_id, model_id)), plain, quality, source, at)
+    return PlainTemplate(model_id, unseal(key, embedding, _context("embedding", person_id, model_id)), plain, quality, source, at)
 
 
-def keep(db: Database, key: bytes, person_id: int, uuid: str, given: Opened) -> None:
+def keep(db: Database, key: bytes, person_id: int, uuid: str, given: PlainTemplate) -> None:
     """Store a template that another terminal made; it takes the place of an earlier one of this uuid, whose crop stays where none is given."""
     row = {"person": person_id, "model": given.model_id, "quality": given.quality, "source": given.source, "at": given.created_at, "uuid": uuid}
     row["embedding"] = seal(key, given.embedding, _context("embedding", person_id, given.model_id))

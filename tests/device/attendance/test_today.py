@@ -159,6 +159,21 @@ def test_everybody_is_read_after_an_action_of_another_version(store: Store) -> N
     assert board.whole_reads == 3
 
 
+def renamed_elsewhere(store: Store, person_id: int, name: str) -> None:
+    with store.transaction() as db:
+        db.execute("UPDATE people SET name = ? WHERE id = ?", [name, person_id])
+        store.note_by("fleet", Action.FLEET_APPLIED, person_id=person_id)
+
+
+def test_a_punch_at_another_door_is_seen(store: Store) -> None:
+    clock = Clock(at("09:00"))
+    board = Board(clock)
+    assert states(board, store)["Ann"] != "in"
+    with store.transaction() as db:
+        db.execute("INSERT INTO door_punches VALUES ('Gate B', 1, 1, ?, 'in', 'face')", [int(at("08:55") * 1000)])
+    assert states(board, store)["Ann"] == "in" and board.whole_reads == 1
+
+
 def test_one_person_is_read_after_a_change_of_one(store: Store) -> None:
     """Each such change, made by its own method, compared with a board that reads everybody."""
     clock = Clock(at("09:00"))
@@ -173,6 +188,7 @@ def test_one_person_is_read_after_a_change_of_one(store: Store) -> None:
         ("person activated", lambda: store.activate(6)),
         ("plan assigned", lambda: planning.assign(7, 1, DAY, "test")),
         ("absence added", lambda: planning.add_absence(2, Absence(DAY, DAY, "sick"), "test")),
+        ("fleet applied", lambda: renamed_elsewhere(store, 5, "Eve")),
         ("person erased", lambda: store.erase(3)),
     ]
     assert {action for action, _ in changes} == {action.value for action in CHANGES_ONE_PERSON}
@@ -184,8 +200,8 @@ def test_one_person_is_read_after_a_change_of_one(store: Store) -> None:
         after, fresh = board.picture(store), Board(clock).picture(store)
         assert after.lines == fresh.lines != before.lines and after.serial > before.serial
     assert board.whole_reads == 1
-    assert [line.name for line in board.picture(store).lines] == ["anton", "Bob", "Dora", "Eva", "Finn", "Zoe"]
-    assert states(board, store) == {"anton": "late", "Bob": "away", "Dora": "away", "Eva": "expected", "Finn": "in", "Zoe": "late"}
+    assert [line.name for line in board.picture(store).lines] == ["anton", "Bob", "Dora", "Eve", "Finn", "Zoe"]
+    assert states(board, store) == {"anton": "late", "Bob": "away", "Dora": "away", "Eve": "expected", "Finn": "in", "Zoe": "late"}
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -18,8 +18,8 @@ DEVICE = Path(__file__).resolve().parents[3] / "device"
 STORED = {  # as databases in the field hold them: texts may be added here, but never changed
     "absence added", "absence cancelled", "backup made", "biometrics read", "chains verified", "clock jumped", "code changed", "consent given",
     "consent withdrawn", "correction approved", "correction refused", "correction requested", "database restored", "dead letters discarded",
-    "dead letters replayed", "failed attempts forgiven", "holiday removed", "holiday set", "log exported", "logged in", "look-alike decided",
-    "look-alike found", "outbox filled", "password set", "period lock lifted", "period locked", "person activated", "person added",
+    "dead letters replayed", "failed attempts forgiven", "fleet applied", "fleet joined", "holiday removed", "holiday set", "log exported", "logged in",
+    "look-alike decided", "look-alike found", "outbox filled", "password set", "period lock lifted", "period locked", "person activated", "person added",
     "person deactivated", "person erased", "person renamed", "pin removed", "pin set", "plan added", "plan assigned", "punch time repaired",
     "punches removed", "restart asked", "restore asked", "restore refused", "retention applied", "setting changed", "shift added",
     "site rules changed", "store works again", "targets set", "templates added", "templates read", "timesheet exported", "user added",
