@@ -29,6 +29,7 @@ from device.storage.schema import SCHEMA_VERSION
 from device.vision import catalogue as models
 from device.vision.catalogue import Catalogue, ModelFile
 from device.vision.embedder import Embedder
+from device.vision.liveness import LivenessModel, check_measured
 from export import deb, wheels
 from export.keygen import read_private_key
 
@@ -58,11 +59,13 @@ def device_package(root: Path) -> Contents:
 
 
 def chosen_models(catalogue: Catalogue, settings: Settings, more: Iterable[str]) -> list[ModelFile]:
-    """The files of the configured embedder, the further models named, and the models other than embedders that every device needs."""
-    needed = [entry for entry in catalogue.entries.values() if entry.kind not in ("embedder", "source")]
-    named = [entry for name in (settings.embedder.model, *more) for entry in catalogue.family(name)]
-    if not named:
-        raise BundleBuildError(f"[embedder] model = {settings.embedder.model!r} is a file of this machine; give it an entry in device/vision/models.toml")
+    """The files of the configured embedder and liveness model, the further models named, and what every device needs."""
+    configured_models = {"embedder": settings.embedder.model, "liveness": settings.liveness.model}
+    for section, model in configured_models.items():
+        if not catalogue.family(model):
+            raise BundleBuildError(f"[{section}] model = {model!r} is a file of this machine; give it an entry in device/vision/models.toml")
+    needed = [entry for entry in catalogue.entries.values() if entry.kind not in ("embedder", "liveness", "source")]
+    named = [entry for name in (*configured_models.values(), *more) for entry in catalogue.family(name)]
     return list({entry.name: entry for entry in (*needed, *named)}.values())
 
 
@@ -72,12 +75,15 @@ def model_files(catalogue: Catalogue, entries: Iterable[ModelFile], settings: Se
     Raises:
         ModelError: a file is missing or not the expected one.
         ContractError: an embedder has no threshold for the configured FPIR, so no device could start with it.
+        LivenessError: a liveness model states no threshold or error rates and is to be enforced, likewise.
     """
     contents: Contents = {}
     for entry in entries:
         path = contents[f"models/{entry.file}"] = catalogue.path(entry.name)
         if entry.kind == "embedder":
             Embedder(path, "cpu").card.operating_point(settings.decision.at_least_templates, settings.decision.fpir)
+        if entry.kind == "liveness" and settings.liveness.mode == "enforce":
+            check_measured(LivenessModel(path).card)
     return {**contents, "device/vision/models.toml": model_list(entries).encode()}
 
 

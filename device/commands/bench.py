@@ -77,5 +77,7 @@ def _print(report: Report) -> None:
     for name, by_threads in report.crop_ms.items():
         times = ", ".join(f"{threads} thread{'s' * (threads > 1)} {p50:.2f} / {p95:.2f}" for threads, (p50, p95) in by_threads.items())
         print(f"  {name:<20} {times}")
+    if report.judged_ms:
+        print(f"one picture judged for liveness, 1 thread: {report.judged_ms[0]:.2f} / {report.judged_ms[1]:.2f} ms")
     print("search: " + ", ".join(f"{rows:,} people {ms:.2f} ms" for rows, ms in report.search_ms.items()))
     print("chosen: " + "; ".join(report.chose))

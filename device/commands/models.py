@@ -41,17 +41,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _used(catalogue: Catalogue, settings: Settings) -> list[str]:
-    """What comes with the program, and the embedder of the settings; a file outside the list needs nothing."""
-    embedder = settings.embedder.model
-    own = [] if embedder.endswith(".onnx") and embedder not in catalogue.entries else [entry.name for entry in catalogue.family(embedder)]
+    """What comes with the program, and the embedder and the liveness model of the settings; a file outside the list needs nothing."""
+    own = [entry.name for model in (settings.embedder.model, settings.liveness.model) for entry in catalogue.family(model)]
     return list(dict.fromkeys([*(entry.name for entry in catalogue.entries.values() if not entry.sources), *own]))
 
 
 def _uses(settings: Settings) -> dict[str, tuple[bool, float | None]]:
-    """Embedder -> (whether it is in use, ms per crop if this board has measured it). Nothing is measured here."""
+    """Model -> (whether it is in use, ms per crop if this board has measured it). Nothing is measured here."""
     from device.vision.precision import choices_file, read  # loads onnxruntime: `verify` does without
 
-    uses: dict[str, tuple[bool, float | None]] = {settings.embedder.model: (True, None)}
+    uses: dict[str, tuple[bool, float | None]] = {settings.embedder.model: (True, None), settings.liveness.model: (settings.liveness.mode != "off", None)}
     for family, choice in read(choices_file(settings)).items():
         in_force = family == settings.embedder.model
         uses |= {one.artefact: (in_force and one.artefact == choice.artefact, one.ms) for one in choice.measured}

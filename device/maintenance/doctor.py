@@ -54,7 +54,7 @@ def examine(settings: Settings, database: Path, source: str | None, skip: Collec
     embedder_checks = EmbedderChecks(settings, lambda: load_embedder(settings), lambda: count_people(database))
     checks: dict[str, Check] = {
         "camera": lambda: check_camera(source, settings.camera, settings.detector),
-        "models": lambda: check_models(Catalogue.load(), settings.embedder.model),
+        "models": lambda: check_models(Catalogue.load(), settings.embedder.model, settings.liveness.model),
         "artefact": embedder_checks.check_artefact,
         "card": embedder_checks.check_card,
         "provider": embedder_checks.check_provider,
@@ -116,10 +116,10 @@ def seen_turn(frames: Iterable[Frame], settings: DetectorSettings) -> int | None
     return None
 
 
-def check_models(catalogue: Catalogue, embedder: str) -> Finding:
-    """Compare every file that the terminal may load with its sha256; an embedder that the settings do not use need not have been pulled."""
+def check_models(catalogue: Catalogue, *named: str) -> Finding:
+    """Compare every file that the terminal may load with its sha256; of the embedders and liveness models only those that the settings name must be here."""
     loaded = (entry for entry in catalogue.entries.values() if entry.kind != "source")
-    entries = [entry for entry in loaded if _present(catalogue, entry) or embedder in (entry.name, entry.family)]
+    entries = [entry for entry in loaded if _present(catalogue, entry) or {entry.name, entry.family} & set(named)]
     faults = [fault for entry in entries if (fault := catalogue.fault(entry))]
     if faults:
         return Finding("models", "FAULT", "; ".join(faults))
@@ -127,7 +127,7 @@ def check_models(catalogue: Catalogue, embedder: str) -> Finding:
 
 
 def _present(catalogue: Catalogue, entry: ModelFile) -> bool:
-    return not entry.sources or entry.kind != "embedder" or catalogue.place(entry).exists()
+    return not entry.sources or entry.kind not in ("embedder", "liveness") or catalogue.place(entry).exists()
 
 
 def load_embedder(settings: Settings) -> Any:

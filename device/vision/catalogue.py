@@ -37,7 +37,7 @@ class ModelFile:
     """One file of the list."""
 
     name: str
-    kind: str  # "detector", "embedder", "portrait" or "source" (only the base of a patch)
+    kind: str  # "detector", "embedder", "liveness", "portrait" or "source" (only the base of a patch)
     file: str
     sha256: str
     size: int  # bytes
@@ -83,7 +83,7 @@ class Catalogue:
         return self.entries[name]
 
     def family(self, name: str) -> list[ModelFile]:
-        """The embedders of a family; for the name of an entry, the entry itself; for a path, nothing."""
+        """What a setting that names a model asks for: the embedders of a family; for the name of an entry, the entry itself; for a path, nothing."""
         members = [entry for entry in self.entries.values() if entry.kind == "embedder" and entry.family == name]
         if members or (name not in self.entries and name.endswith(".onnx")):
             return members
@@ -107,14 +107,17 @@ class Catalogue:
     def _refused(self, entry: ModelFile, fault: str) -> ModelError:
         return ModelError(fault, code="model.changed" if self.place(entry).is_file() else "model.missing")
 
-    def path(self, name: str, expected_sha256: str = "") -> Path:
+    def path(self, name: str, expected_sha256: str = "", section: str = "embedder") -> Path:
         """The verified file of an entry, or of an .onnx file outside the list whose sha256 the settings give.
+
+        Args:
+            section: of the settings, which an error names.
 
         Raises:
             ModelError: missing, or with another content; the message says what to do.
         """
         if name not in self.entries and name.endswith(".onnx"):
-            return _pinned(Path(name), expected_sha256)
+            return _pinned(Path(name), expected_sha256, section)
         entry = self.entry(name)
         if fault := self.fault(entry):
             raise self._refused(entry, fault)
@@ -179,14 +182,14 @@ def _clear_leftovers(folder: Path) -> None:
             shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _pinned(path: Path, expected: str) -> Path:
+def _pinned(path: Path, expected: str, section: str) -> Path:
     if not path.is_file():
-        raise ModelError(f"model {path} does not exist; correct [embedder] model", code="model.missing")
+        raise ModelError(f"model {path} does not exist; correct [{section}] model", code="model.missing")
     got = sha256(path)
     if not expected:
-        raise ModelError(f'model {path} is not in the list; if you trust it, pin it: set [embedder] sha256 = "{got}"', code="model.not_pinned")
+        raise ModelError(f'model {path} is not in the list; if you trust it, pin it: set [{section}] sha256 = "{got}"', code="model.not_pinned")
     if got != expected:
-        raise ModelError(f"model {path}: sha256 {got} is not the pinned {expected}; restore the right file or correct [embedder] sha256", code="model.pin")
+        raise ModelError(f"model {path}: sha256 {got} is not the pinned {expected}; restore the right file or correct [{section}] sha256", code="model.pin")
     return path
 
 
@@ -195,9 +198,9 @@ def entries() -> dict[str, ModelFile]:
     return Catalogue.load().entries
 
 
-def path(name: str, expected_sha256: str = "") -> Path:
+def path(name: str, expected_sha256: str = "", section: str = "embedder") -> Path:
     """See `Catalogue.path`."""
-    return Catalogue.load().path(name, expected_sha256)
+    return Catalogue.load().path(name, expected_sha256, section)
 
 
 def pull(names: Iterable[str] | None = None, progress: Progress = lambda name, done, total: None) -> list[Path]:

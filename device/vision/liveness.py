@@ -92,12 +92,22 @@ def open_liveness(settings: LivenessSettings) -> LivenessModel | None:
     """
     if settings.mode == "off":
         return None
-    model = LivenessModel(catalogue.path(settings.model, settings.sha256))
-    if settings.mode == "enforce" and (model.card.threshold is None or not model.card.measured):
-        wanted = 'measure it with `python -m device liveness-trial`, or set [liveness] mode = "observe"'
-        words = f"liveness model {model.card.name!r} states no threshold and error rates, so it cannot be enforced; {wanted}"
-        raise LivenessError(words, code="liveness.not_measured")
+    model = LivenessModel(catalogue.path(settings.model, settings.sha256, "liveness"))
+    if settings.mode == "enforce":
+        check_measured(model.card)
     return model
+
+
+def check_measured(card: LivenessCard) -> None:
+    """Refuse a model that cannot be enforced.
+
+    Raises:
+        LivenessError: its card states no threshold or no error rates.
+    """
+    if card.threshold is None or not card.measured:
+        wanted = 'measure it with `python -m device liveness-trial`, or set [liveness] mode = "observe"'
+        words = f"liveness model {card.name!r} states no threshold and error rates, so it cannot be enforced; {wanted}"
+        raise LivenessError(words, code="liveness.not_measured")
 
 
 def context(box: Box, width: int, height: int) -> float:

@@ -13,7 +13,7 @@ import onnx
 import pytest
 
 from device.__main__ import main as device
-from device.config import Settings
+from device.config import EmbedderSettings, LivenessSettings, Settings
 from device.contract import CARD_KEY
 from device.maintenance.update.bundle import Bundle
 from device.maintenance.update.manifest import Manifest
@@ -88,6 +88,23 @@ def test_a_bundle_holds_the_program_its_settings_and_models(pulled: None, key: P
     catalogue = Catalogue.load(tmp_path / "out/device/vision/models.toml", shipped=tmp_path / "out/models")
     assert {"yunet", Settings().embedder.model} <= set(catalogue.entries) and "sface-original" not in catalogue.entries
     assert all(catalogue.fault(entry) is None for entry in catalogue.entries.values())
+
+
+def test_only_the_models_of_the_settings_are_bundled() -> None:
+    """Another liveness model of the list stays out; a file of this machine is refused, since no board would have it."""
+    catalogue = Catalogue.load()
+    other = dataclasses.replace(catalogue.entry("liveness"), name="liveness-own")
+    catalogue.entries["liveness-own"] = other
+    names = {entry.name for entry in chosen_models(catalogue, Settings(), [])}
+    assert {"yunet", "liveness", Settings().embedder.model} <= names and not {"liveness-own", "sface"} & names
+    settings = dataclasses.replace(Settings(), liveness=LivenessSettings(model="liveness-own"))
+    assert {"liveness-own"} == {entry.name for entry in chosen_models(catalogue, settings, []) if entry.kind == "liveness"}
+    for settings in (
+        dataclasses.replace(Settings(), liveness=LivenessSettings(model="/data/own.onnx")),
+        dataclasses.replace(Settings(), embedder=EmbedderSettings(model="/data/own.onnx")),
+    ):
+        with refused("bundle", "/data/own.onnx"):
+            chosen_models(catalogue, settings, [])
 
 
 def test_from_this_checkout_to_a_running_terminal(pulled: None, key: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,8 +29,10 @@ from device.vision import catalogue as models
 from device.vision.camera.demo import RATE, DemoRound, Stage
 from device.vision.camera.frame import Frame
 from device.vision.camera.source import open_source
+from device.vision.detector import Face
 from device.vision.embedder import Embedder
 from device.vision.gallery import Gallery
+from device.vision.liveness import LivenessModel
 from device.vision.recogniser import Recogniser
 
 IDLE_SECONDS, IDLE_RATE = 6, 15  # frames a second
@@ -59,6 +61,7 @@ class Report:
     peak_memory_mb: float  # of that process, which plays the first clip to its end and serves the pages
     search_ms: dict[int, float]  # templates -> p50
     crop_ms: dict[str, dict[int, tuple[float, float]]]  # embedder -> threads -> p50 and p95 of one crop
+    judged_ms: tuple[float, float] | None  # p50 and p95 of one picture judged by the liveness model, one thread; None: none is in force
     idle_percent: float  # of one core, nobody in view, IDLE_RATE frames per second
     chose: tuple[str, ...]  # what the terminal uses on this machine
 
@@ -94,7 +97,7 @@ def measure(settings: Settings, clips: Sequence[Path]) -> Report:
     search = {rows: search_ms(rows, size) for rows in (1_000, 10_000, 50_000)}
     crops = {name: {threads: crop_ms(path, threads, settings.embedder.provider) for threads in thread_counts()} for name, path in embedders(settings)}
     rates = terminal.frames / terminal.seconds, terminal.frames / plain.seconds
-    return Report(terminal.frames, *rates, tuple(terminal.punches), stages, first, peak, search, crops, idle, chose(recogniser))
+    return Report(terminal.frames, *rates, tuple(terminal.punches), stages, first, peak, search, crops, judged_ms(recogniser.liveness), idle, chose(recogniser))
 
 
 def demo_clip(path: Path) -> Path:
@@ -203,10 +206,24 @@ def crop_ms(path: Path, threads: int, provider: str, rounds: int = 30) -> tuple[
     """p50 and p95 of one crop through one embedder, with a number of threads."""
     embedder = Embedder(path, provider, threads)
     crops = np.random.default_rng(0).integers(0, 256, (8, CROP_SIZE, CROP_SIZE, 3), dtype=np.uint8)
+    return _percentiles(lambda number: embedder.embed(crops[number % 8][None]), rounds)
+
+
+def judged_ms(model: LivenessModel | None, rounds: int = 30) -> tuple[float, float] | None:
+    """p50 and p95 of one picture of 640 x 480 with a face in its middle, its crops cut and judged; None without a model."""
+    if model is None:
+        return None
+    image = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
+    face = Face((270.0, 180.0, 100.0, 120.0), np.zeros((5, 2), np.float32), 1.0)
+    return _percentiles(lambda number: model.judge(image, face), rounds)
+
+
+def _percentiles(work: Callable[[int], object], rounds: int) -> tuple[float, float]:
+    """p50 and p95 in ms of some work, after WARM rounds."""
     taken = []
     for number in range(rounds + WARM):
         start = time.perf_counter()
-        embedder.embed(crops[number % 8][None])
+        work(number)
         taken.append((time.perf_counter() - start) * 1000)
     return float(np.percentile(taken[WARM:], 50)), float(np.percentile(taken[WARM:], 95))
 

@@ -225,3 +225,18 @@ def test_a_first_start_downloads_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     asked: list[str] = []
     command.run(parser.parse_args(["pull", "--config", str(tmp_path / "site.toml")]))
     assert "sface" in asked and "sface-plain" not in asked
+
+
+def test_the_liveness_model_of_the_settings_is_pulled_and_pinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    monkeypatch.setattr(Catalogue, "pull", lambda catalogue, names, progress: asked.extend(names))
+    asked: list[str] = []
+    command.run(parser.parse_args(["pull"]))
+    assert asked.count("liveness") == 1
+    own = tmp_path / "own.onnx"
+    own.write_bytes(DATA)
+    (tmp_path / "site.toml").write_text(f'[liveness]\nmodel = "{own}"\n')
+    command.run(parser.parse_args(["pull", "--config", str(tmp_path / "site.toml")]))  # a file outside the list is asked of nobody
+    with refused("model.not_pinned", "[liveness] sha256", digest(DATA)):
+        Catalogue([], tmp_path).path(str(own), section="liveness")

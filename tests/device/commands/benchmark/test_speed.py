@@ -7,9 +7,10 @@ from pathlib import Path
 import cv2
 import pytest
 
-from device.commands.benchmark.speed import measure, thread_counts
+from device.commands.benchmark.speed import judged_ms, measure, thread_counts
 from device.config import Settings
 from device.vision import catalogue
+from device.vision.liveness import LivenessModel
 
 
 def test_every_frame_of_the_clip_is_measured(shared: Path) -> None:
@@ -31,3 +32,9 @@ def test_every_frame_of_the_clip_is_measured(shared: Path) -> None:
     assert set(report.crop_ms) >= {"sface", "clockface-edge", "clockface-edge-int8"} and 0 < report.idle_percent < 100
     assert all(list(by_threads) == list(thread_counts()) for by_threads in report.crop_ms.values())
     assert "clockface-mobile-int8" in report.chose[0]
+
+
+def test_a_judged_picture_is_measured_where_a_model_judges() -> None:
+    assert judged_ms(None) is None
+    measured = judged_ms(LivenessModel(catalogue.path("liveness")), rounds=3)
+    assert measured is not None and 0 < measured[0] <= measured[1]
