@@ -17,6 +17,7 @@ from sqlite_utils import Database
 from device.config import HOME, ROOT, CameraSettings, DetectorSettings, Settings
 from device.contract import ClockfaceError
 from device.maintenance.database_check import Finding, check_database, read_only
+from device.maintenance.liveness_check import check_liveness
 from device.maintenance.update.manifest import MANIFEST, Manifest
 from device.storage import keys, outbox_rows
 from device.storage.database import explained
@@ -58,6 +59,7 @@ def examine(settings: Settings, database: Path, source: str | None, skip: Collec
         "artefact": embedder_checks.check_artefact,
         "card": embedder_checks.check_card,
         "provider": embedder_checks.check_provider,
+        "liveness": lambda: check_liveness(settings.liveness),
         "clock": lambda: check_clock(read_clock_state(), time.time()),
         "disk": lambda: check_disk(database),
         "database": lambda: check_database(database),
