@@ -26,6 +26,16 @@ class Scores:
     nearest_unknown: float | None  # 95th percentile
 
 
+@dataclass(frozen=True)
+class LivenessScores:
+    """Histograms over bins of `BIN`, as in `Scores`."""
+
+    punches: dict[int, int]  # scores stored with punches by face
+    below: int  # punches whose score is at or below the threshold: in observe mode those that would have been refused
+    refused: dict[int, int]  # scores of refused attempts
+    not_judged: int  # refused attempts without a score
+
+
 def presence_over_day(sheets: Iterable[Iterable[WorkDay]], day: date, site: Site, as_of: int) -> list[int]:
     """How many people are at work at the start of each quarter of an hour, on a day of 23, 24 or 25 hours.
 
@@ -84,6 +94,20 @@ WHERE occurred_at >= ? AND occurred_at < ? AND best_score IS NOT NULL GROUP BY 1
             thresholds.add(round(threshold, 3))
         unknown = Counter(dict(db.execute(unknown_sql, span).fetchall()))
     return Scores(dict(genuine), dict(unknown), tuple(sorted(thresholds)), percentile(genuine, 0.05), percentile(unknown, 0.95))
+
+
+def liveness_scores(store: Store, first: date, last: date, site: Site, threshold: float | None) -> LivenessScores:
+    """Histograms of the liveness scores of a period. `threshold`: of the model in force; None where there is none."""
+    span = [site.begins(first) * 60_000, site.begins(last + timedelta(days=1)) * 60_000]
+    where = "WHERE occurred_at >= ? AND occurred_at < ?"
+    sql = f"SELECT CAST({{column}} / {BIN} + 1e-9 AS INTEGER), count(*) FROM {{table}} {where} GROUP BY 1"  # scores are 0 to 1
+    with store.reading() as db:
+        punches = dict(db.execute(sql.format(column="liveness", table="punches"), span).fetchall())
+        refused = dict(db.execute(sql.format(column="score", table="refusals"), span).fetchall())
+        below = db.execute(f"SELECT count(*) FROM punches {where} AND liveness <= ?", [*span, threshold]).fetchone()[0]  # 0 without a threshold
+    not_judged = refused.pop(None, 0)
+    punches.pop(None, None)
+    return LivenessScores(punches, below, refused, not_judged)
 
 
 def percentile(histogram: Counter[int], share: float) -> float | None:

@@ -61,6 +61,7 @@ class _Mark:
     correction: int
     door: int  # a punch at another door of the fleet
     audit: int  # each change of plans, people or rules has a row there
+    refusal: int  # refused attempts are counted on the page
     day: date
 
 
@@ -101,7 +102,7 @@ class Board:
             for person in changed & self._names.keys():
                 self._read_days(db, person, old.day, moment)
         self._mark = _mark(db, self._site.day_of(moment))
-        return changed is None or bool(changed)
+        return old is None or changed is None or bool(changed) or self._mark.refusal != old.refusal
 
     def _read_all(self, db: Database, moment: int) -> None:
         self.whole_reads += 1
@@ -141,9 +142,9 @@ class Board:
 
 
 def _mark(db: Database, day: date) -> _Mark:
-    ids = (("punches", "id"), ("corrections", "id"), ("door_punches", "rowid"), ("audit", "id"))
-    punch, correction, door, audit = (db.execute(f"SELECT coalesce(max({column}), 0) FROM {table}").fetchone()[0] for table, column in ids)
-    return _Mark(punch, correction, door, audit, day)
+    ids = (("punches", "id"), ("corrections", "id"), ("door_punches", "rowid"), ("audit", "id"), ("refusals", "id"))
+    punch, correction, door, audit, refusal = (db.execute(f"SELECT coalesce(max({column}), 0) FROM {table}").fetchone()[0] for table, column in ids)
+    return _Mark(punch, correction, door, audit, refusal, day)
 
 
 def _changed_people(db: Database, since: int) -> set[int] | None:

@@ -1,9 +1,9 @@
 """Many terminals around one PostgreSQL (docs/fleet.md). The owner's commands take its address: --url, or CLOCKFACE_FLEET_URL.
 
-    python -m device fleet init postgresql://owner@db.example/clockface?sslmode=verify-full
-    python -m device fleet sites --add "Plant north"
-    python -m device fleet invite "Gate A" --site "Plant north" --out gate-a.join
-    python -m device fleet join gate-a.join                                               on the terminal
+python -m device fleet init postgresql://owner@db.example/clockface?sslmode=verify-full
+python -m device fleet sites --add "Plant north"
+python -m device fleet invite "Gate A" --site "Plant north" --out gate-a.join
+python -m device fleet join gate-a.join                                               on the terminal
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Install a signed bundle, list releases, go back, manage trusted keys.
 
-    update BUNDLE         verify, install beside the release in force, switch, examine, start; back by itself where that fails
-    update list           the releases on this device
-    update rollback       the release before
-    update trust KEY.pub  install bundles signed by this key from now on; `update distrust ID` ends that
-    update guard, confirm what the service calls before a start and after a good one
+update BUNDLE         verify, install beside the release in force, switch, examine, start; back by itself where that fails
+update list           the releases on this device
+update rollback       the release before
+update trust KEY.pub  install bundles signed by this key from now on; `update distrust ID` ends that
+update guard, confirm what the service calls before a start and after a good one
 """
 
 from __future__ import annotations

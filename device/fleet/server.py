@@ -25,6 +25,8 @@ OLDEST_SERVER = 150000  # PostgreSQL 15
 SCHEMA = Path(__file__).with_name("schema")
 GROUPS = ("clockface_terminal", "clockface_desk")  # roles that the logins of devices belong to
 CONNECT_SECONDS = 10
+
+
 class FleetError(ClockfaceError):
     """The company's database cannot be reached or refuses; the message says what to do."""
 

@@ -27,7 +27,7 @@ class Refusal:
     """One refused attempt."""
 
     occurred_at: float  # s since the epoch, UTC
-    reason: str  # one of REASONS
+    reason: RefusalReason
     score: float | None  # 0..1, 1 a living face; None: nothing was judged
     pictures: int  # that were judged
 
@@ -36,7 +36,7 @@ class Refusal:
 class Refusals:
     """The refused attempts of a period: how many for each reason, and the last one."""
 
-    counts: dict[str, int] = field(default_factory=dict)
+    counts: dict[RefusalReason, int] = field(default_factory=dict)
     latest: Refusal | None = None
 
     @property

@@ -23,7 +23,7 @@ from device.storage.corrections import CorrectionDraft
 from device.storage.database import StoreError, connect, explained
 from device.storage.hash_chain import ChainReport
 from device.storage.records import LONGEST_CODE, LONGEST_NAME, KeptCrop, LastPunch, Person, Punch, PunchDraft, TemplateDraft, Templates, clean_text
-from device.storage.refusals import Refusal, Refusals
+from device.storage.refusals import Refusal, RefusalReason, Refusals
 from device.storage.store_file import StoreFile
 from device.system.clock import to_ms
 
@@ -311,7 +311,7 @@ class Store(StoreFile):
 
     # refused attempts
 
-    def add_refusal(self, now: float, reason: str, score: float | None, pictures: int) -> None:
+    def add_refusal(self, now: float, reason: RefusalReason, score: float | None, pictures: int) -> None:
         """Record that a face that would have been recorded was not taken for a living one; no person, no picture.
 
         Args:

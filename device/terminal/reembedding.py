@@ -47,9 +47,7 @@ def renew(store: Store, recogniser: Recogniser) -> Renewal:
             to_enrol.append(person)
             continue
         embeddings = recogniser.embedder.embed(np.stack([crop for _, crop in usable]))
-        drafts = [
-            TemplateDraft(model_id, embedding, kept.quality, kept.crop, kept.source) for embedding, (kept, _) in zip(embeddings, usable, strict=True)
-        ]
+        drafts = [TemplateDraft(model_id, embedding, kept.quality, kept.crop, kept.source) for embedding, (kept, _) in zip(embeddings, usable, strict=True)]
         store.add_templates(person.id, drafts)
         renewed.append(person)
     return Renewal(tuple(renewed), tuple(to_enrol))

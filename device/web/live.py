@@ -69,6 +69,7 @@ class Live:
         self.camera: Callable[[], CameraState] = lambda: "ok"  # state of the camera, read by the pages
         self.trouble: Callable[[], str] = lambda: ""  # the same for recognition and store
         self.coarser: Callable[[], float] = lambda: 1.0  # factor on the smallest face searched for, on a slow board
+        self.picture_in_view: Callable[[], bool] = lambda: False  # whether a picture of somebody enrolled hangs in view
         self.hangs = ""  # what to set where the camera hangs turned, in words
         self.restart = threading.Event()  # requested by an admin: the camera loop ends and the terminal restarts
 

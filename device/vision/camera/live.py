@@ -110,9 +110,7 @@ class LiveSource(Source):
 
     live = True
 
-    def __init__(
-        self, name: str, open_reader: Callable[[], Reader], stall_seconds: float, backoff: Backoff | None = None, patient: bool = False
-    ) -> None:
+    def __init__(self, name: str, open_reader: Callable[[], Reader], stall_seconds: float, backoff: Backoff | None = None, patient: bool = False) -> None:
         """Open the camera and wait for its first picture.
 
         Args:

@@ -126,9 +126,7 @@ def has_gstreamer(build_information: str) -> bool:
     return any(line.split(":", 1)[1].strip().startswith("YES") for line in build_information.splitlines() if line.strip().startswith("GStreamer:"))
 
 
-def open_gstreamer(
-    source: str, settings: CameraSettings, build_information: str | None = None, capture: Capture = cv2.VideoCapture
-) -> CaptureReader:
+def open_gstreamer(source: str, settings: CameraSettings, build_information: str | None = None, capture: Capture = cv2.VideoCapture) -> CaptureReader:
     """Open "csi" (a Jetson's camera) or a GStreamer pipeline that ends in an appsink with BGR.
 
     Raises:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from markupsafe import Markup, escape
 
-from device.attendance.distributions import BIN, Scores
+from device.attendance.distributions import BIN
 from device.attendance.timesheet.workday import WorkDay
 from device.attendance.timesheet.worksite import Site
 
@@ -40,11 +40,15 @@ def over_day(counts: Sequence[int], labels: Sequence[str], title: str, unit: str
     return drawing(title, grid(top) + marks + axis(hours), f"{title}: at most {max(counts, default=0)} {unit}")
 
 
-def against_threshold(scores: Scores, title: str) -> Markup:
-    """Two histograms, each as a share of its own total, and the threshold between them."""
-    low, high = (round(edge / BIN) for edge in (-0.2, 1.0))
+def against_threshold(one: Mapping[int, int], two: Mapping[int, int], thresholds: Iterable[float], title: str, lowest: float = -0.2) -> Markup:
+    """Two histograms, each as a share of its own total, and the threshold between them.
+
+    Args:
+        one, two: histograms over bins of `BIN`; what lies beyond `lowest` and 1 is drawn at the edge.
+    """
+    low, high = (round(edge / BIN) for edge in (lowest, 1.0))
     x_of = {number: LEFT + (WIDTH - LEFT - RIGHT) * (number - low) / (high - low) for number in range(low, high + 1)}
-    series = [("1", scores.genuine), ("2", scores.unknown)]
+    series = [("1", one), ("2", two)]
     shares = [(name, {k: count / max(1, sum(found.values())) for k, count in found.items()}) for name, found in series]
     top = max((share for _, found in shares for share in found.values()), default=1.0) * 1.1
     parts = [grid_lines()]
@@ -54,7 +58,7 @@ def against_threshold(scores: Scores, title: str) -> Markup:
             x = x_of[min(high - 1, max(low, number))]
             at = y(share, top)
             parts.append(bar(f"bar-{name} see-through", x + 0.5, at, width - 1, y(0, top)))
-    for threshold in scores.thresholds:
+    for threshold in thresholds:
         x = LEFT + (WIDTH - LEFT - RIGHT) * (threshold - low * BIN) / ((high - low) * BIN)
         parts.append(f'<line class="limit" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{y(0, top):.1f}"/>')
         parts.append(f'<text class="limit-label" x="{x + 6:.1f}" y="{TOP + 10}">threshold {threshold:.3f}</text>')

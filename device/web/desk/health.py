@@ -13,6 +13,7 @@ from typing import Literal
 
 from starlette.responses import Response
 
+from device.attendance.planning import Planning
 from device.contract import ClockfaceError
 from device.maintenance.clock_repair import left_over
 from device.maintenance.doctor import check_clock, check_disk
@@ -21,6 +22,7 @@ from device.storage.audit import Action
 from device.storage.outbox_rows import DeadLetter, TargetHealth
 from device.system.clock import read_clock_state
 from device.system.hardware import temperature
+from device.web.desk.liveness import card_in_force, refused_today
 from device.web.pages import Call, get, post
 
 THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")  # Raspberry Pi
@@ -34,8 +36,14 @@ CLOCK_WORDS = {
     "warning": ("not in sync", "Each punch says so. Connect the network."),
     "FAULT": ("not set", "No time server was reached since the start. Connect the network, or set the clock."),
 }
+PICTURE_IN_VIEW = "A picture of somebody enrolled hangs in view. It holds nobody back; take it down, or turn the camera away."
 
 State = Literal["good", "warn", "bad", "off"]
+LIVENESS: dict[str, tuple[str, State, str]] = {  # mode -> value, state and hint
+    "enforce": ("enforced", "good", ""),
+    "observe": ("observed", "warn", "Scores are written, but a photo of an enrolled person is recorded all the same. Set [liveness] mode to enforce."),
+    "off": ("off", "warn", "A photo of an enrolled person is recorded. Set [liveness] mode to enforce."),
+}
 
 
 @dataclass(frozen=True)
@@ -65,7 +73,7 @@ def letters(call: Call) -> list[DeadLetter]:
 
 def facts(call: Call) -> dict[str, list[Fact]]:
     """Group -> its facts."""
-    return {"Camera and recognition": [*camera(call), *model(call)], "Board": board(call), "Data": data(call)}
+    return {"Camera and recognition": [*camera(call), *model(call), *liveness(call)], "Board": board(call), "Data": data(call)}
 
 
 def camera(call: Call) -> list[Fact]:
@@ -102,6 +110,20 @@ def model(call: Call) -> list[Fact]:
         threshold = Fact("Threshold", "none", "bad", str(error))
     waiting = Fact("Templates", str(here), "warn" if others else "good", f"{others} of other models" if others else "all of this model")
     return [Fact("Model", card.name, "good", f"{card.model_id[:12]} on {using.embedder.provider}"), threshold, waiting]
+
+
+def liveness(call: Call) -> list[Fact]:
+    """The mode in force, refused attempts, and a picture of somebody enrolled that hangs in view."""
+    value, state, hint = LIVENESS[call.terminal.settings.liveness.mode]
+    card = card_in_force(call)
+    facts = [Fact("Liveness", value, state, hint or (f"model {card.name} {card.model_id[:12]}" if card else "no model loaded"))]
+    refused = refused_today(call, Planning(call.store).site())
+    if refused:
+        last = f"last at {refused.last:%H:%M:%S}: {refused.why}" if refused.last else ""
+        facts.append(Fact("Refused attempts", f"{refused.number or 'none'} today", "warn" if refused.number else "good", last))
+    if call.terminal.live.picture_in_view():
+        facts.append(Fact("Picture in view", "yes", "warn", PICTURE_IN_VIEW))
+    return facts
 
 
 def board(call: Call) -> list[Fact]:

@@ -13,6 +13,7 @@ from device.attendance.timesheet.worksite import Site
 from device.storage.records import METHODS, Person
 from device.web import parameters
 from device.web.desk import charts
+from device.web.desk.liveness import threshold_in_force
 from device.web.pages import Call, Problem, get
 
 LONGEST_DAYS = 366
@@ -23,10 +24,12 @@ def log(call: Call) -> Response:
     chosen, person = asked_for(call, site)
     page = log_page(call.store, chosen, site, parameters.page(call))
     seen = sightings(call.store, chosen, site)
+    refused = call.store.refusals(site.begins(chosen.first) * 60.0, site.begins(chosen.until) * 60.0).total
     kept = {key: value for key, value in call.query.items() if key != "page" and value}
     return call.page(
         "log.html", chosen=chosen, person=person, page=page, size=PAGE, most=MOST_COUNTED, devices=devices(call.store), methods=METHODS, seen=seen,
-        seen_total=sum(seen.values()), directions=DIRECTIONS, meter=charts.meter, local=site.local, zone=site.zone,
+        seen_total=sum(seen.values()), refused=refused, liveness_bar=threshold_in_force(call),
+        directions=DIRECTIONS, meter=charts.meter, local=site.local, zone=site.zone,
         day_of=lambda punch: site.day_of(int(punch.occurred_at // 60)),
         address=lambda number: f"/log?{urlencode({**kept, 'page': number})}",
         export=f"/exports/log?{urlencode(kept)}",

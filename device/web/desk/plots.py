@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from starlette.responses import Response
 
 from device.attendance import distributions
-from device.attendance.distributions import Scores
+from device.attendance.distributions import LivenessScores, Scores
 from device.attendance.planning import Planning
 from device.attendance.sheets import company_sheets
 from device.attendance.timesheet.worksite import Site
 from device.storage.store import Store
 from device.web import parameters
 from device.web.desk import charts
+from device.web.desk.liveness import threshold_in_force
 from device.web.pages import Call, get
 
 SPANS = (7, 30, 90)  # days
@@ -32,7 +35,8 @@ def plots(call: Call) -> Response:
         presence = distributions.presence_over_day((line.days for line in call.terminal.board.picture(call.store).lines), day, site, moment)
     else:
         presence = presence_counts(call.terminal.database, moment // FRESH_MINUTES, site, day)
-    arrivals, scores = histograms(call.terminal.database, moment // FRESH_MINUTES, site, today - timedelta(days=span - 1), today)
+    bar = threshold_in_force(call)
+    arrivals, scores, liveness = histograms(call.terminal.database, moment // FRESH_MINUTES, site, today - timedelta(days=span - 1), today, bar)
     labels = [f"{k // 4:02}:{k % 4 * 15:02}" for k in range(96)]
     of_day = [f"{site.local(site.begins(day) + k * distributions.QUARTER):%H:%M}" for k in range(len(presence))]
     gone = (moment - site.begins(day)) / (len(presence) * distributions.QUARTER) if day == today else None
@@ -42,8 +46,19 @@ def plots(call: Call) -> Response:
         presence_numbers=charts.table(("time", "people"), charts.quarters(presence, of_day)),
         arrivals=charts.over_day(arrivals, labels, f"Arrivals by quarter of an hour, last {span} days", "arrivals", bars=True),
         arrival_numbers=charts.table(("from", "arrivals"), charts.quarters(arrivals, labels)), scores=scores, judged=verdict(scores),
-        score_plot=charts.against_threshold(scores, "Scores of recognised and of unknown faces against the threshold"), score_numbers=score_table(scores),
+        score_plot=charts.against_threshold(
+            scores.genuine, scores.unknown, scores.thresholds, "Scores of recognised and of unknown faces against the threshold"
+        ),
+        score_numbers=score_table(scores.genuine, scores.unknown, "recognised", "unknown"), **_liveness(liveness, bar),
     )  # fmt: skip
+
+
+def _liveness(scores: LivenessScores, bar: float | None) -> dict[str, Any]:
+    """The liveness scores of the period, and the threshold in force."""
+    title = "Liveness scores of punches and of refused attempts"
+    chart = charts.against_threshold(scores.punches, scores.refused, () if bar is None else (bar,), title, lowest=0.0)
+    numbers = score_table(scores.punches, scores.refused, "punches", "refused attempts")
+    return {"liveness": scores, "liveness_bar": bar, "liveness_plot": chart, "liveness_numbers": numbers}
 
 
 def verdict(scores: Scores) -> tuple[str, str]:
@@ -60,10 +75,11 @@ def verdict(scores: Scores) -> tuple[str, str]:
     return "warn", "Many recognised faces score just above the threshold: enrol these people again in the light of the terminal."
 
 
-def score_table(scores: Scores) -> str:
-    known, strange = charts.bins(scores.genuine), charts.bins(scores.unknown)
-    rows = [(start, str(known.get(start, 0)), str(strange.get(start, 0))) for start in sorted({*known, *strange}, key=float)]
-    return charts.table(("score from", "recognised", "unknown"), rows)
+def score_table(one: Mapping[int, int], two: Mapping[int, int], *names: str) -> str:
+    """The numbers of two histograms beside each other."""
+    first, second = charts.bins(one), charts.bins(two)
+    rows = [(start, str(first.get(start, 0)), str(second.get(start, 0))) for start in sorted({*first, *second}, key=float)]
+    return charts.table(("score from", *names), rows)
 
 
 @lru_cache(maxsize=16)
@@ -75,9 +91,10 @@ def presence_counts(database: Path, fresh: int, site: Site, day: date) -> list[i
 
 
 @lru_cache(maxsize=16)
-def histograms(database: Path, fresh: int, site: Site, first: date, last: date) -> tuple[list[int], Scores]:
+def histograms(database: Path, fresh: int, site: Site, first: date, last: date, bar: float | None) -> tuple[list[int], Scores, LivenessScores]:
     with Store.open(database, must_exist=True, actor="plots") as store:
-        return distributions.arrivals(store, first, last, site), distributions.scores(store, first, last, site)
+        span = (first, last, site)
+        return distributions.arrivals(store, *span), distributions.scores(store, *span), distributions.liveness_scores(store, *span, bar)
 
 
 ROUTES = (get("/plots", plots, "viewer"),)

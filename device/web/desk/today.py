@@ -11,6 +11,7 @@ from device.attendance.timesheet.presence import STATES
 from device.attendance.timesheet.sheet import hours
 from device.attendance.today import Line, Picture
 from device.web import parameters
+from device.web.desk.liveness import refused_today
 from device.web.pages import Call, get
 
 PAGE = 60  # people
@@ -46,6 +47,7 @@ def _values(call: Call, picture: Picture | None = None) -> dict[str, Any]:
         "number": number,
         "pages": max(1, -(-len(chosen) // PAGE)),
         "recent": _recent(call, since),
+        "refused": refused_today(call, picture.site),
         "local": picture.site.local,
         "hours": hours,
     }

@@ -127,9 +127,7 @@ def test_erasing_is_not_done_unasked(database: Path, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize(("answer", "code", "state"), [("", 1, "active"), ("\n", 1, "active"), ("no\n", 1, "active"), ("y\n", 0, "erased")])
-def test_erase_asks_first(
-    database: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, answer: str, code: int, state: str
-) -> None:
+def test_erase_asks_first(database: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, answer: str, code: int, state: str) -> None:
     monkeypatch.setattr(sys, "stdin", Terminal(answer))
     assert main(["people", "erase", "1", "--db", str(database)]) == code
     assert "cannot be undone" in capsys.readouterr().out

@@ -218,7 +218,7 @@ def test_a_face_that_is_enrolled_already_and_pictures_of_two_people_are_refused(
     assert [person.name for person in store.people()] == ["Hopper"]
 
 
-@pytest.mark.parametrize("name", ["O'Brien \"Bob\"", "Zoë 😀", "x'); DROP TABLE people; --"])
+@pytest.mark.parametrize("name", ['O\'Brien "Bob"', "Zoë 😀", "x'); DROP TABLE people; --"])
 def test_names_are_kept_as_they_are(recogniser: Recogniser, portraits: dict[str, Any], store: Store, name: str) -> None:
     person = enrol(store, recogniser, name, None, [sample_picture(recogniser, portraits["collins"], "a")], ["a"])
     assert store.person(person.id).name == name

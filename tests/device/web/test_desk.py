@@ -133,6 +133,15 @@ def test_today_answers_only_when_something_changed(staffed: Desk) -> None:
     assert browser.get(f"/today/part?seen={serial}").status_code == 200
 
 
+def test_today_has_a_refused_attempt_at_the_next_look(staffed: Desk) -> None:
+    browser = staffed.browser("viewer")
+    serial = browser.get("/today/part").text.partition('data-serial="')[2].partition('"')[0]
+    with staffed.store() as store:
+        store.add_refusal(staffed.clock.now, "picture", 0.02, 9)
+    answer = browser.get(f"/today/part?seen={serial}")
+    assert answer.status_code == 200 and "<b>1</b> today" in answer.text
+
+
 def test_schedule_by_its_forms(staffed: Desk) -> None:
     hr, admin = staffed.browser("hr"), staffed.browser("admin")
 

@@ -266,7 +266,7 @@ def test_the_threshold_in_force_is_that_for_the_people_who_are_searched_for(desk
     """Not for those who are inactive or wait for templates of this model, and each person once."""
     card = SimpleNamespace(model_id="m" * 64, name="net", embedding_size=2)
     desk.terminal.live.booth.recogniser = SimpleNamespace(  # type: ignore[assignment]
-        embedder=SimpleNamespace(card=card, provider="cpu"), settings=config.Settings(), threshold=lambda people: people / 10
+        embedder=SimpleNamespace(card=card, provider="cpu"), liveness=None, settings=config.Settings(), threshold=lambda people: people / 10
     )
     with desk.store() as store:
         for name, model in (("Ada", "m"), ("Bea", "m"), ("Cleo", "m"), ("Dora", "o")):
