@@ -36,11 +36,12 @@ ROOMS = {  # room of `device/` -> the rooms below it that it may import, beside 
 LEAF = {"numpy", "cv2"}  # all that the contract stands on, beside the standard library
 FROM_DEVICE = {
     "config", "contract", "delivery.connectors", "maintenance.update", "storage.schema",
-    "vision.catalogue", "vision.cohort", "vision.detector", "vision.downloads", "vision.embedder", "vision.images", "vision.liveness",
+    "vision.camera", "vision.catalogue", "vision.cohort", "vision.detector", "vision.downloads", "vision.embedder", "vision.error_rates", "vision.images",
+    "vision.liveness", "vision.trial_files",
 }  # fmt: skip
 MEASURES_THE_DEVICE = {  # what it finds is what a terminal would do
     ("export/search.py", "vision.recogniser"), ("export/search.py", "vision.evaluation"), ("export/search.py", "vision.visit_trial"),
-    ("export/shots.py", "vision.quality"), ("export/shots.py", "vision.camera"),
+    ("export/shots.py", "vision.quality"),
 }  # fmt: skip
 DEPENDENCIES = {
     "argon2", "cryptography", "cv2", "google", "httpx2", "hypothesis", "jinja2", "matplotlib", "mypy", "numpy", "onnx", "onnxruntime",

@@ -16,6 +16,7 @@ COMMANDS = {  # name -> one line; the module has add_arguments(parser) and run(a
     "train": "train an embedding model by a recipe",
     "prune": "prune trained weights to a smaller backbone",
     "export-weights": "write only the weights and the recipe of a checkpoint",
+    "liveness": "fine-tune the liveness nets on recordings of your own",
     "evaluate": "measure a model on pairs, galleries and groups",
     "visualize": "plot what each loss does to embeddings of digits in two dimensions",
     "partial_fc": "time a step over all classes and a step over a sample of them",
