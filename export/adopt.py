@@ -122,8 +122,10 @@ def _before(name: str, kind: int, preprocessing: Preprocessing) -> tuple[list[on
 
 
 def _constant(values: tuple[float, ...]) -> NDArray[np.float32]:
-    """One number where the channels are equal: onnxruntime turns int8 graphs to NHWC, where three numbers along the last axis cost a quarter of the time."""
-    return np.array(values[0], np.float32) if len(set(values)) == 1 else np.array(values, np.float32).reshape(1, 3, 1, 1)
+    """One number where the channels are equal, else a row of pixels: onnxruntime turns int8 graphs to NHWC, where three numbers on the last axis are slow."""
+    if len(set(values)) == 1:
+        return np.array(values[0], np.float32)
+    return np.repeat(np.array(values, np.float32).reshape(1, 3, 1, 1), CROP_SIZE, axis=3)  # (1, 3, 1, 112)
 
 
 def _after(name: str, opset: int) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
@@ -145,7 +147,7 @@ def _after(name: str, opset: int) -> tuple[list[onnx.NodeProto], list[onnx.Tenso
 def _make_batch_dynamic(model: onnx.ModelProto) -> None:
     """Remove stored shapes with a batch of one; turn a Reshape to (1, ...) into a Reshape to (N, ...)."""
     del model.graph.value_info[:]
-    produced = {output for node in model.graph.node for output in node.output} - _from_weights(model.graph)
+    produced = {output for node in model.graph.node for output in node.output} - from_weights(model.graph)
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
         if node.op_type == "Reshape" and node.input[0] in produced and node.input[1] in weights:
@@ -155,7 +157,7 @@ def _make_batch_dynamic(model: onnx.ModelProto) -> None:
                 weights[node.input[1]].CopyFrom(numpy_helper.from_array(target, node.input[1]))
 
 
-def _from_weights(graph: onnx.GraphProto) -> set[str]:
+def from_weights(graph: onnx.GraphProto) -> set[str]:
     """Names of tensors that depend on weights only, such as dequantized weights: their shapes have no batch."""
     fixed = {tensor.name for tensor in graph.initializer}
     for node in graph.node:
