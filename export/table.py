@@ -23,6 +23,7 @@ from device.contract import ClockfaceError
 from device.vision.embedder import Embedder
 from export import artefact, latency
 from export.build import build
+from export.macs import macs
 from export.quantize import Quantizer, write_like
 from training import backbones, pairs
 from training.config import BackboneSettings
@@ -37,6 +38,7 @@ class Row:
     name: str
     precision: str
     megabytes: float
+    mmacs: float  # million multiply-accumulates for one crop
     p50_ms: float
     to_first: float
     accuracy: float | None  # on the pairs; None for random weights or without pairs
@@ -76,7 +78,7 @@ def rows(models: list[Path], made: list[Path], crops: NDArray[np.uint8], data: p
     for path, ms in zip([*models, *made], taken, strict=True):
         embedder = Embedder(path, "cpu")
         accuracy = evaluate_pairs(embedder.embed, data)[0]["accuracy_mean"] if data is not None and path in models else None
-        found.append(Row(embedder.card.name, embedder.card.precision, path.stat().st_size / 1e6, ms, ms / taken[0], accuracy))
+        found.append(Row(embedder.card.name, embedder.card.precision, path.stat().st_size / 1e6, macs(path) / 1e6, ms, ms / taken[0], accuracy))
     return found
 
 
@@ -103,8 +105,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     about = latency.host()
     print(f"{about['cpu']}, {' '.join(about['flags'])}, {about['runtime']}; one thread, one crop, {args.rounds} rounds, models measured alternately\n")
-    print("| model | precision | MB | ms per crop | to the first | accuracy |\n|---|---|---|---|---|---|")
+    print("| model | precision | MB | MMACs | ms per crop | to the first | accuracy |\n|---|---|---|---|---|---|---|")
     for row in found:
         accuracy = "random weights" if row.accuracy is None else f"{100 * row.accuracy:.2f} %"
-        print(f"| {row.name} | {row.precision} | {row.megabytes:.2f} | {row.p50_ms:.2f} | {row.to_first:.3f} | {accuracy if data else ''} |")
+        print(f"| {row.name} | {row.precision} | {row.megabytes:.2f} | {row.mmacs:.0f} | {row.p50_ms:.2f} | {row.to_first:.3f} | {accuracy if data else ''} |")
     return 0

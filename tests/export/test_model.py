@@ -17,7 +17,8 @@ from export.__main__ import main
 from export.model import GOALS, Run, Step, relisted, steps
 from export.recipe import CropsTable, ModelRecipe, SearchTable, VerifyTable
 from tests.refused import refused
-from training import pairs
+from training import backbones, pairs
+from training.backbones.cost import cost
 from training.evaluate import evaluate_pairs
 
 RECIPE = ModelRecipe(
@@ -99,6 +100,8 @@ def test_the_table_has_the_accuracy_of_trained_models_only(float_model: Path, dr
     assert own["accuracy"] == pytest.approx(evaluate_pairs(Embedder(float_model, "cpu").embed, data)[0]["accuracy_mean"], abs=1e-9)
     assert [row["precision"] for row in (own, random, small)] == ["float32", "float32", "int8"] and random["accuracy"] is small["accuracy"] is None
     assert own["to_first"] == 1.0 and own["megabytes"] == pytest.approx(float_model.stat().st_size / 1e6) and small["megabytes"] < random["megabytes"] / 3
+    macs = cost(backbones.build("edge-slim", 192)).macs / 1e6  # counted layer by layer in torch
+    assert random["mmacs"] == small["mmacs"] == pytest.approx(macs)
     assert random["p50_ms"] / own["p50_ms"] == pytest.approx(random["to_first"]) and "cpu" in report["host"]
 
 
