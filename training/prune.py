@@ -1,10 +1,12 @@
-"""Prune trained weights to a smaller edge backbone: the most important channels of each layer are kept and then trained further.
+"""Prune trained weights to a smaller backbone: the most important channels of each layer are kept and then trained further.
 
     python -m training prune models/clockface-edge.pt edge-slim runs/slim.pt
     python -m training train default --init runs/slim.pt --set "backbone.name='edge-slim'" --out runs/slim
+    python -m training prune donor mobilefacenet-short runs/short.pt --rec faces/fairface.rec
 
-The importance of a channel is the sum of squares of the weights that read it, times the squared scale of its batch norm if it has one of its
-own. Source: H. Li et al., "Pruning Filters for Efficient ConvNets", ICLR 2017, https://arxiv.org/abs/1608.08710.
+A MobileFaceNet is pruned on crops (`training/channel_pruning.py`), an edge backbone by its weights: the importance of a channel is the sum of squares of the
+weights that read it, times the squared scale of its batch norm if it has one of its own. Source: H. Li et al., "Pruning Filters for Efficient ConvNets", ICLR
+2017, https://arxiv.org/abs/1608.08710.
 """
 
 from __future__ import annotations
@@ -14,12 +16,15 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from device.contract import ClockfaceError
-from training import backbones, checkpoint
+from training import backbones, channel_pruning, checkpoint, donor
 from training.backbones.edge import EdgeNet, Residual
+from training.backbones.mobilefacenet import MobileFaceNet
+from training.data import RecordReader
 from training.model import EmbedderNet
 
 
@@ -84,20 +89,45 @@ def copy(old: Any, new: Any, outputs: torch.Tensor, inputs: torch.Tensor) -> Non
         value.copy_(stored[outputs] if stored.ndim else stored)
 
 
+def prune_embedder(source: EmbedderNet, target: EmbedderNet, rec: Path | None, crops: int) -> None:
+    """Prune the backbone by the method for its kind.
+
+    Raises:
+        ClockfaceError: there is none for these two backbones, or the file of crops is missing.
+    """
+    old, new = source.backbone, target.backbone
+    if isinstance(old, EdgeNet) and isinstance(new, EdgeNet):
+        prune(old, new)
+    elif isinstance(old, MobileFaceNet) and isinstance(new, MobileFaceNet):
+        if rec is None:
+            raise ClockfaceError("a MobileFaceNet is pruned on crops; give a RecordIO file of them with --rec")
+        channel_pruning.prune(old, new, source.pixels(drawn(rec, crops)))
+    else:
+        raise ClockfaceError("only edge backbones and MobileFaceNets with batch norm can be pruned, and only to a backbone of the same kind")
+
+
+def drawn(rec: Path, count: int) -> torch.Tensor:
+    """(count, 112, 112, 3) uint8 RGB, drawn from a RecordIO file; the same ones each time."""
+    reader = RecordReader(rec)
+    chosen = np.random.default_rng(0).permutation(len(reader.names))[:count]
+    return torch.from_numpy(np.stack([reader.crop(int(number)) for number in chosen]))
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("weights", type=Path, help="a checkpoint or weights file")
+    parser.add_argument("weights", help="a checkpoint or weights file, or the name of a donor")
     parser.add_argument("backbone", choices=sorted(backbones.BACKBONES), help="the smaller backbone")
     parser.add_argument("out", type=Path, help="weights file to write, for `train --init`")
+    parser.add_argument("--rec", type=Path, help="RecordIO file of the crops on which a MobileFaceNet is pruned")
+    parser.add_argument("--crops", type=int, default=256, help="number of crops taken from --rec")
 
 
 def run(args: argparse.Namespace) -> int:
-    embedder, recipe = checkpoint.load_embedder(args.weights)
+    weights = donor.resolve(args.weights)
+    embedder, recipe = checkpoint.load_embedder(weights)
     recipe = dataclasses.replace(recipe, backbone=dataclasses.replace(recipe.backbone, name=args.backbone))
-    small = EmbedderNet(recipe.backbone)
-    if not isinstance(embedder.backbone, EdgeNet) or not isinstance(small.backbone, EdgeNet):
-        raise ClockfaceError(f"{args.weights}: only edge backbones can be pruned, and only to an edge backbone")
-    prune(embedder.backbone, small.backbone)
-    state = checkpoint.load(args.weights)
+    small = EmbedderNet(recipe.backbone).eval()
+    prune_embedder(embedder, small, args.rec, args.crops)
+    state = checkpoint.load(weights)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     checkpoint.save(args.out, {"embedder": small.state_dict(), "step": state["step"], "images": state["images"]}, recipe)
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB")

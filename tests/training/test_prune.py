@@ -65,4 +65,4 @@ def test_the_command_writes_weights_that_train_takes(tmp_path, capsys: pytest.Ca
     _, pruned = checkpoint.load_embedder(tmp_path / "out" / "slim.pt")
     assert pruned.backbone == dataclasses.replace(recipe.backbone, name="edge-slim")
     assert __main__.main(["prune", str(tmp_path / "edge.pt"), "mobilefacenet", str(tmp_path / "no.pt")]) == 1
-    assert "only edge backbones" in capsys.readouterr().err and not (tmp_path / "no.pt").exists()
+    assert "of the same kind" in capsys.readouterr().err and not (tmp_path / "no.pt").exists()

@@ -18,6 +18,7 @@ BACKBONES: dict[str, Callable[[int], nn.Module]] = {  # name -> build(embedding_
     "edge-hybrid": edge.hybrid,
     "mobilefacenet": mobilefacenet.MobileFaceNet,
     "mobilefacenet-relu6": mobilefacenet.relu6,
+    "mobilefacenet-short": mobilefacenet.short,
     "iresnet18": iresnet.iresnet18,
     "iresnet50": iresnet.iresnet50,
 }
@@ -33,7 +34,7 @@ class Normalisation:
 
 SIGNED = Normalisation((127.5,) * 3, (128.0,) * 3)  # about -1..1
 IMAGENET = Normalisation((0.485 * 255, 0.456 * 255, 0.406 * 255), (0.229 * 255, 0.224 * 255, 0.225 * 255))
-NORMALISATIONS = {"mobilefacenet-relu6": IMAGENET}  # by name of the backbone, which every checkpoint has; SIGNED for the others
+NORMALISATIONS = {"mobilefacenet-relu6": IMAGENET, "mobilefacenet-short": IMAGENET}  # by name of the backbone, in every checkpoint; SIGNED for the others
 
 
 def normalisation(name: str) -> Normalisation:

@@ -8,12 +8,22 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-# (expansion, output channels, repeats, stride of the first)
-TABLE = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
+
+@dataclass(frozen=True)
+class Shape:
+    """Channels and blocks of a MobileFaceNet; the default is that of the paper."""
+
+    stem: int = 64  # channels at 56 px
+    # (channels inside the blocks, output channels, repeats, stride of the first)
+    table: tuple[tuple[int, int, int, int], ...] = ((128, 64, 5, 2), (256, 128, 1, 2), (256, 128, 6, 1), (512, 128, 1, 2), (256, 128, 2, 1))
+    head: int = 512  # channels before the global depthwise layer
+
+
 ACTIVATIONS: dict[str, Callable[[int], nn.Module]] = {"prelu": nn.PReLU, "relu6": lambda width: nn.ReLU6(inplace=True)}
 
 
@@ -38,9 +48,8 @@ def stem(width: int, activation: str) -> nn.Sequential:
 class Bottleneck(nn.Module):
     """1 x 1 up, 3 x 3 depthwise, 1 x 1 linear; with a shortcut where shapes allow."""
 
-    def __init__(self, inputs: int, outputs: int, expansion: int, stride: int, activation: str) -> None:
+    def __init__(self, inputs: int, wide: int, outputs: int, stride: int, activation: str) -> None:
         super().__init__()
-        wide = inputs * expansion
         self.shortcut = stride == 1 and inputs == outputs
         up, across = convolution(inputs, wide, 1, activation), convolution(wide, wide, 3, activation, stride, wide)
         self.conv = nn.Sequential(up, across, nn.Conv2d(wide, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
@@ -56,16 +65,18 @@ class MobileFaceNet(nn.Module):
     Args:
         embedding_size: D.
         activation: a name in `ACTIVATIONS`; "prelu" is the published net, "relu6" foamliu's.
+        shape: channels and blocks; the shapes below are for the default.
     """
 
-    def __init__(self, embedding_size: int, activation: str = "prelu") -> None:
+    def __init__(self, embedding_size: int, activation: str = "prelu", shape: Shape | None = None) -> None:
         super().__init__()
-        self.conv1 = convolution(3, 64, 3, activation, 2)  # (N, 64, 56, 56)
-        self.dw_conv = stem(64, activation)
-        self.features = nn.Sequential(*bottlenecks(64, activation))  # (N, 128, 7, 7)
-        self.conv2 = convolution(128, 512, 1, activation)  # (N, 512, 7, 7)
-        self.gdconv = nn.Sequential(OrderedDict(depthwise=depthwise(512, 7, 0), bn=nn.BatchNorm2d(512)))  # (N, 512, 1, 1)
-        self.conv3 = nn.Conv2d(512, embedding_size, 1, bias=activation == "relu6")
+        shape = shape or Shape()
+        self.conv1 = convolution(3, shape.stem, 3, activation, 2)  # (N, 64, 56, 56)
+        self.dw_conv = stem(shape.stem, activation)
+        self.features = nn.Sequential(*bottlenecks(shape, activation))  # (N, 128, 7, 7)
+        self.conv2 = convolution(shape.table[-1][1], shape.head, 1, activation)  # (N, 512, 7, 7)
+        self.gdconv = nn.Sequential(OrderedDict(depthwise=depthwise(shape.head, 7, 0), bn=nn.BatchNorm2d(shape.head)))  # (N, 512, 1, 1)
+        self.conv3 = nn.Conv2d(shape.head, embedding_size, 1, bias=activation == "relu6")
         self.bn = nn.BatchNorm2d(embedding_size)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -74,15 +85,21 @@ class MobileFaceNet(nn.Module):
         return out
 
 
-def bottlenecks(width: int, activation: str) -> list[Bottleneck]:
-    """The blocks of the table, the first of which reads `width` channels."""
-    blocks = []
-    for expansion, outputs, repeats, stride in TABLE:
+def bottlenecks(shape: Shape, activation: str) -> list[Bottleneck]:
+    """The blocks of the table, the first of which reads the stem."""
+    blocks, width = [], shape.stem
+    for wide, outputs, repeats, stride in shape.table:
         for number in range(repeats):
-            blocks.append(Bottleneck(width, outputs, expansion, stride if number == 0 else 1, activation))
+            blocks.append(Bottleneck(width, wide, outputs, stride if number == 0 else 1, activation))
             width = outputs
     return blocks
 
 
 def relu6(embedding_size: int) -> MobileFaceNet:
     return MobileFaceNet(embedding_size, "relu6")
+
+
+def short(embedding_size: int) -> MobileFaceNet:
+    """Three quarters of the channels inside the deeper blocks, half of those before them, four blocks fewer."""
+    table = ((64, 64, 3, 2), (192, 128, 1, 2), (192, 128, 4, 1), (384, 128, 1, 2), (256, 128, 2, 1))
+    return MobileFaceNet(embedding_size, "relu6", Shape(32, table))
