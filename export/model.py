@@ -57,12 +57,13 @@ def steps(recipe: ModelRecipe, weights: Path, work: Path, pages: Path) -> list[S
     teacher = ("--visits-teacher", data.visits_teacher) if data.visits_teacher else ()
     cohort = ("--cohort", data.cohort) if data.cohort else ()
     people = ("--visits", data.visits, *teacher, *cohort) if data.visits else (*folders, *records, *other)
+    keep = ("--keep", *recipe.in_float) if recipe.in_float else ()
     ranges = folders or ("--rec", data.rec, "--people", "500")
 
     def int8(goal: float, source: str = base) -> tuple[tuple[str, ...], ...]:
         report = str(work / "quantize.json")
         return (
-            ("quantize", source, "--out", small, "--goal", str(goal), "--report", report, *ranges),
+            ("quantize", source, "--out", small, "--goal", str(goal), "--report", report, *keep, *ranges),
             ("verify", small, "--reference", base, *gate),
         )
 

@@ -4,7 +4,8 @@
     python -m export quantize own.onnx --out own-float16.onnx --to float16
 
 Activation ranges are set on aligned crops by MinMax, entropy and percentile; the method whose embeddings are nearest to the float model's is used. Then the
-loss of each layer is measured separately, and layers are kept in float, the worst first, until the mean cosine reaches the goal on crops that set no range.
+loss of each layer is measured separately, and layers are kept in float, the worst first, until the mean cosine reaches the goal on crops that set no range;
+layers given with --keep are in float from the start. Finally the biases are corrected (`export/bias_correction.py`).
 Half of the crops set the ranges, the other half judge. `verify` measures the gain.
 """
 
@@ -31,7 +32,7 @@ from rich.progress import track
 
 from device.contract import ClockfaceError, ModelCard
 from device.vision.embedder import Embedder
-from export import artefact, crops
+from export import artefact, bias_correction, crops
 from export.adopt import PREFIX
 from export.log_filter import errors_only
 
@@ -72,10 +73,11 @@ class QuantizeReport:
     crops: int  # number that set the ranges; as many judge
     methods: dict[str, float]
     chosen: str
-    layers: dict[str, float]  # with this layer alone in float, all others in int8
+    layers: dict[str, float]  # with this layer alone in float, all others in int8; empty if the goal was reached without
     kept: tuple[Kept, ...]
     mean_cosine: float
     lowest_cosine: float
+    corrected: float = 0.0  # mean cosine after bias correction
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
@@ -96,9 +98,10 @@ class Quantizer:
         source: float32 model that meets the contract.
         setting, judging: (N, 112, 112, 3) uint8 RGB each, of different people.
         workspace: folder for ranges and trial files.
+        always: names of layers that stay in float in every trial.
     """
 
-    def __init__(self, source: Path, setting: NDArray[np.uint8], judging: NDArray[np.uint8], workspace: Path) -> None:
+    def __init__(self, source: Path, setting: NDArray[np.uint8], judging: NDArray[np.uint8], workspace: Path, always: tuple[str, ...] = ()) -> None:
         self.source, self.workspace = source, workspace
         self._setting, self._judging, self.crops = setting, judging, len(setting)
         self._expected = Embedder(source, "cpu").embed(judging)
@@ -107,6 +110,9 @@ class Quantizer:
         self.layers = tuple(node.name for node in nodes if node.op_type in LAYERS and node.name not in self._around)
         if not self.layers:
             raise QuantizeError(f"{source} has no named {', '.join(LAYERS)}: nothing to quantize")
+        if missing := sorted(set(always) - set(self.layers)):
+            raise QuantizeError(f"--keep {' '.join(missing)}: {source} has no such layer; it has {', '.join(self.layers)}")
+        self.always = always
         self.pairs = tuple(_pairs(nodes, set(self.layers)))
 
     def _ranges(self, method: str) -> Path:
@@ -121,21 +127,33 @@ class Quantizer:
                 save_tensors_data(calibrator.compute_data(), cache)
         return cache
 
-    def make(self, method: str, kept: tuple[str, ...], target: Path) -> None:
-        """Write the int8 graph with some layers kept in float."""
+    def make(self, method: str, kept: tuple[str, ...], target: Path, source: Path | None = None) -> None:
+        """Write the int8 graph with some layers kept in float; `source` may be the model with other biases."""
         with errors_only():  # onnxruntime recommends a preprocessing that this graph does not need
             quantize_static(
-                self.source,
+                source or self.source,
                 target,
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=OPERATORS,
                 per_channel=True,
                 activation_type=QuantType.QUInt8,  # with int8 weights, depthwise layers are fast on x86 too
                 weight_type=QuantType.QInt8,
-                nodes_to_exclude=[*self._around, *kept],
+                nodes_to_exclude=[*self._around, *self.always, *kept],
                 calibrate_method=METHODS[method][0],
                 calibration_cache_path=self._ranges(method),
             )
+
+    def make_corrected(self, method: str, kept: tuple[str, ...], target: Path) -> float:
+        """Write the int8 graph with corrected biases if that is nearer to the float model, and return its mean cosine."""
+        self.make(method, kept, target)
+        before = float(self.cosines(target).mean())
+        source, trial = self.workspace / "corrected.onnx", self.workspace / "corrected-int8.onnx"
+        source.write_bytes(bias_correction.corrected(artefact.read(self.source), artefact.read(target), self._setting).SerializeToString())
+        self.make(method, kept, trial, source)
+        after = float(self.cosines(trial).mean())
+        if after > before:
+            trial.replace(target)
+        return max(before, after)
 
     def cosines(self, path: Path, precision: str = "int8") -> NDArray[np.float32]:
         """(N,) cosine of each judging crop's embedding to the float model's."""
@@ -160,9 +178,10 @@ def search(quantizer: Quantizer, goal: float, by: Sequence[str] = tuple(METHODS)
     methods = {method: quantizer.mean(method, ()) for method in by}
     failures = []
     for method in sorted(methods, key=lambda method: -methods[method]):
-        layers = {layer: quantizer.mean(method, (layer,)) for layer in _shown(quantizer.layers, f"{method}: layers")}
+        reached = methods[method] >= goal
+        layers = {} if reached else {layer: quantizer.mean(method, (layer,)) for layer in _shown(quantizer.layers, f"{method}: layers")}
         try:
-            kept = _keep(quantizer, method, methods[method], layers, goal) if methods[method] < goal else ()
+            kept = () if reached else _keep(quantizer, method, methods[method], layers, goal)
         except QuantizeError as error:
             failures.append(str(error))
             continue
@@ -248,6 +267,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--to", choices=("int8", "float16"), default="int8")
     parser.add_argument("--goal", type=float, default=GOAL, help="mean cosine to the float model on crops that set no range")
+    parser.add_argument("--keep", nargs="+", default=[], metavar="LAYER", help="layers that stay in float, by the names of their nodes")
     parser.add_argument("--most", type=int, default=400, help="largest number of crops used, half of them to judge")
     parser.add_argument("--report", type=Path, help="JSON file for everything that was tried")
     crops.add_arguments(parser)
@@ -264,9 +284,10 @@ def run(args: argparse.Namespace) -> int:
     drawn = np.random.default_rng(0).permutation(len(everything))[: args.most]
     half = len(drawn) // 2
     with tempfile.TemporaryDirectory() as folder:
-        quantizer = Quantizer(args.model, everything[drawn[:half]], everything[drawn[half:]], Path(folder))
+        quantizer = Quantizer(args.model, everything[drawn[:half]], everything[drawn[half:]], Path(folder), tuple(args.keep))
         report = search(quantizer, args.goal)
-        quantizer.make(report.chosen, in_float(report.kept), Path(folder) / "final.onnx")
+        corrected = quantizer.make_corrected(report.chosen, in_float(report.kept), Path(folder) / "final.onnx")
+        report = dataclasses.replace(report, corrected=corrected)
         write_like(args.model, artefact.read(Path(folder) / "final.onnx"), "int8", args.out)
     if args.report:
         args.report.write_text(json.dumps(dataclasses.asdict(report), indent=1), encoding="utf-8")
@@ -279,8 +300,9 @@ def as_text(report: QuantizeReport) -> str:
     """The report as lines of text."""
     lines = [f"ranges set on {report.crops} crops, judged on as many others; mean cosine to the float model:"]
     lines += [f"  {method:10} {mean:.5f}{'  chosen' if method == report.chosen else ''}" for method, mean in report.methods.items()]
-    lines.append("layers that lose most in int8 (mean cosine with only this one in float):")
+    if report.layers:
+        lines.append("layers that lose most in int8 (mean cosine with only this one in float):")
     lines += [f"  {mean:.5f}  {layer}" for layer, mean in sorted(report.layers.items(), key=lambda item: -item[1])[:5]]
     lines += [f"kept in float: {kept.layer}: {kept.reason}" for kept in report.kept] or ["kept in float: none"]
-    lines.append(f"result: mean cosine {report.mean_cosine:.5f}, lowest {report.lowest_cosine:.5f}")
+    lines.append(f"result: mean cosine {report.mean_cosine:.5f}, lowest {report.lowest_cosine:.5f}; with corrected biases mean {report.corrected:.5f}")
     return "\n".join(lines)

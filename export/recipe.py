@@ -66,6 +66,7 @@ class ModelRecipe:
     crops: CropsTable = CropsTable()
     verify: VerifyTable = VerifyTable()
     search: SearchTable = SearchTable()
+    in_float: tuple[str, ...] = ()  # layers that stay in float in the int8 file, by the names of their nodes
     qat_minutes: float = 4.0  # of quantization-aware training if quantizing alone does not pass `verify`; 0: none
 
 

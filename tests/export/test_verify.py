@@ -15,6 +15,7 @@ from onnx import numpy_helper
 from device.vision.embedder import Embedder
 from export import artefact, quantize
 from export.__main__ import main
+from tests.refused import refused as error
 from training.synthetic import draw
 
 GATE = ("--tar-loss", "0.1")  # with 60 mated pairs, TAR changes in steps of 1.7 points
@@ -133,6 +134,23 @@ def test_the_worst_layer_is_found_and_kept_in_float(float_model: Path, quantizer
     assert report.mean_cosine >= 0.98 and report.mean_cosine > plain
     assert set(both) <= set(quantize.in_float(report.kept)) and len(quantize.in_float(report.kept)) < 6
     assert all(kept.after > kept.before and "mean cosine" in kept.reason for kept in report.kept)
+
+
+def test_corrected_biases_come_nearer_to_the_float_model(quantizer: quantize.Quantizer, tmp_path: Path) -> None:
+    quantizer.make("minmax", (), tmp_path / "plain.onnx")
+    plain = float(quantizer.cosines(tmp_path / "plain.onnx").mean())
+    corrected = quantizer.make_corrected("minmax", (), tmp_path / "corrected.onnx")
+    assert corrected >= plain and corrected == pytest.approx(float(quantizer.cosines(tmp_path / "corrected.onnx").mean()))
+
+
+def test_a_layer_kept_from_the_start_is_in_float(float_model: Path, tmp_path: Path) -> None:
+    name = next(node.name for node in onnx.load(float_model).graph.node if node.op_type == "Conv" and node.name)
+    quantize.Quantizer(float_model, faces(range(4)), faces(range(4, 8)), tmp_path, (name,)).make("minmax", (), tmp_path / "graph.onnx")
+    [kept] = [node for node in onnx.load(tmp_path / "graph.onnx").graph.node if node.name == name]
+    weights = {tensor.name: tensor.data_type for tensor in onnx.load(tmp_path / "graph.onnx").graph.initializer}
+    assert weights[kept.input[1]] == onnx.TensorProto.FLOAT
+    with error("quantize", "no-such-layer", name):
+        quantize.Quantizer(float_model, faces(range(4)), faces(range(4)), tmp_path, ("no-such-layer",))
 
 
 def test_float16_agrees_and_is_half_as_large(float_model: Path, tmp_path: Path) -> None:
