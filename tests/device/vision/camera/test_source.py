@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import struct
 from pathlib import Path
 
 import cv2
@@ -44,6 +45,28 @@ def test_every_frame_in_order_with_its_time(tmp_path: Path, name: str, fourcc: s
     assert [round((f.image.mean() - 20) / 7) for f in got] == list(range(FRAMES))
     assert [f.index for f in got] == list(range(FRAMES))
     assert [f.time for f in got] == pytest.approx([1000 + i / RATE for i in range(FRAMES)])
+
+
+@pytest.mark.parametrize(("degrees", "corner"), [(0, (0, 0)), (90, (0, -1)), (180, (-1, -1)), (270, (-1, 0))])
+def test_a_clip_is_played_the_way_up_that_its_container_states(tmp_path: Path, degrees: int, corner: tuple[int, int]) -> None:
+    """A phone held upright writes a wide picture and the turn beside it: the matrix of the track header (ISO/IEC 14496-12, 8.3.2), here put in by hand."""
+    path = tmp_path / "phone.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), RATE, (160, 120))
+    image = np.zeros((120, 160, 3), np.uint8)
+    image[:40, :40] = 255
+    for _ in range(5):
+        writer.write(image)
+    writer.release()
+    data = bytearray(path.read_bytes())
+    matrix = data.index(b"tkhd") + 4 + 40  # version and flags, times, track, duration, layer and volume stand before it in version 0
+    cos, sin = round(np.cos(np.radians(degrees))), round(np.sin(np.radians(degrees)))
+    assert struct.unpack_from(">9i", data, matrix) == (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    struct.pack_into(">9i", data, matrix, cos << 16, sin << 16, 0, -sin << 16, cos << 16, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+    got = frames(path)
+    assert len(got) == 5 and got[0].image.shape == ((120, 160, 3) if degrees % 180 == 0 else (160, 120, 3))
+    row, column = (10 if place == 0 else -10 for place in corner)
+    assert got[-1].image[row, column].min() > 200 and (got[-1].image > 128).mean() < 0.15
 
 
 def test_a_clip_gives_the_same_frames_each_time(tmp_path: Path) -> None:
