@@ -49,7 +49,8 @@ class Presented:
         """One entry of `liveness-trial --json`."""
         said: dict[str, Any] = {"file": self.file.name, "species": self.file.species, "attack": self.file.attack}
         said |= {"judged": self.score is not None, "accepted": self.accepted, "score": _rounded(self.score)}
-        return {**said, "pictures": len(self.scores), "seconds": _rounded(self.seconds), "source": self.file.source, "reason": self.reason}
+        said |= {"pictures": len(self.scores), "scores": [_rounded(score) for score in self.scores]}
+        return {**said, "seconds": _rounded(self.seconds), "source": self.file.source, "reason": self.reason}
 
 
 @dataclass
