@@ -15,22 +15,23 @@ from rich.console import Console
 from rich.progress import track
 
 from device import config
+from device.commands.liveness_report import report
 from device.commands.options import add_config, add_json
-from device.config import Settings
 from device.contract import LivenessCard
 from device.system.files import Disk
 from device.vision.camera.readers import without_password
 from device.vision.camera.source import default_source
 from device.vision.det_picture import det
-from device.vision.error_rates import ErrorRate
 from device.vision.evaluation import TrialError
 from device.vision.liveness import LivenessModel
-from device.vision.liveness_recording import guide, plan, record
+from device.vision.liveness_recording import faces_seen, guide, plan, record
 from device.vision.liveness_trial import Presented, TrialRates, attacks_by_species, by_pictures, by_source, played, scores_of
 from device.vision.recogniser import Recogniser
 from device.vision.trial_files import listed
 
 PRIVATE = "They show faces and are personal data: ask everybody who is to be seen, keep them on this machine, and delete them after the trial:"
+
+FEW = "; r records it again, or it stays if the gate is to meet it so"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,33 +58,35 @@ def run(args: argparse.Namespace) -> int:
     assert model is not None  # it is opened in every mode but off
     card = tried(model, args.threshold, args.pictures)
     if args.record:
-        record_trial(args.folder, args.source or default_source(), settings, args.each, args.seconds)
+        record_trial(recogniser, args.folder, args.source or default_source(), args.each, args.seconds)
     files, left_out = listed(args.folder, args.table)
     if left_out:
         print(f"neither clips nor stills, left out: {', '.join(left_out)}", file=sys.stderr)
     presented, unreadable = played(recogniser, model, card, files, _progress)
     for reason in unreadable.values():
         print(f"error: {reason}", file=sys.stderr)
-    print(json.dumps(as_dict(card, presented, unreadable)) if args.json else "\n".join(lines(card, presented)))
+    print(json.dumps(as_dict(card, presented, unreadable)) if args.json else "\n".join(report(card, presented)))
     if args.det is not None:
         write_det(args.det, presented, card.threshold or 0.0)
     return 1 if unreadable else 0
 
 
-def record_trial(folder: Path, source: str, settings: Settings, each: int, seconds: float) -> None:
+def record_trial(recogniser: Recogniser, folder: Path, source: str, each: int, seconds: float) -> None:
     """Record what is missing, asking on standard input.
 
     Raises:
         CameraError: the source cannot be opened.
         RecordingError: a clip cannot be written.
     """
-    wanted = plan(each)
+    wanted, camera = plan(each), recogniser.settings.camera
     count = sum(kind.count for kind in wanted)
     print(f"{count} clips of {seconds:g} s from {without_password(source)} into {folder}. {PRIVATE} rm -r {folder}", file=sys.stderr)
 
     def clip(path: Path) -> None:
         print(f"recording {seconds:g} s ...", file=sys.stderr)
-        print(f"{path}: {record(source, settings.camera, path, seconds)} frames", file=sys.stderr)
+        record(source, camera, path, seconds)
+        seen, searched = faces_seen(recogniser.detector, camera, path)
+        print(f"{path}: a face in {seen} of {searched} pictures{FEW if 2 * seen < searched else ''}", file=sys.stderr)
 
     made = guide(folder, wanted, clip, _ask)
     print(f"{made} clips recorded; the same command goes on with the rest", file=sys.stderr)
@@ -139,48 +142,6 @@ def seconds(presented: Sequence[Presented]) -> float | None:
     """Median time from the first good picture of a living face until it was accepted."""
     taken = [found.seconds for found in presented if found.seconds is not None and not found.file.attack and not found.file.still]
     return statistics.median(taken) if taken else None
-
-
-def lines(card: LivenessCard, presented: Sequence[Presented]) -> list[str]:
-    """The report."""
-    about = f"{card.name} {card.model_id[:12]}: accepted where the median of at least {card.pictures} pictures exceeds {card.threshold:g}"
-    widths = [max(len(text) for text in column) for column in zip(*((found.file.name, found.file.species) for found in presented), strict=True)]
-    shown = [about, "", f"{'file':{widths[0]}}  {'species':{widths[1]}}  pictures  score  outcome"]
-    shown += [f"{f.file.name:{widths[0]}}  {f.file.species:{widths[1]}}  {len(f.scores):8}  {_score(f.score):5}  {outcome(f)}" for f in presented]
-    rates, frames = TrialRates.of(presented), by_pictures(presented, card.threshold or 0.0)
-    shown += ["", *rate_lines(rates)]
-    shown += [f"  by source {name}: {'; '.join(rate_lines(found))}" for name, found in by_source(presented).items()]
-    stills = sum(found.file.still for found in presented)
-    if stills:
-        shown.append(f"{stills} of {len(presented)} presentations are stills, judged by one picture each; the terminal asks for {card.pictures}")
-    return [*shown, "", "each picture by itself (pictures of one clip are alike, so there are no intervals)", *rate_lines(frames, intervals=False)]
-
-
-def rate_lines(rates: TrialRates, intervals: bool = True) -> list[str]:
-    """APCER by species, the worst, BPCER, non-response and EER."""
-    shown = [f"APCER {name}: {said(rate, 'accepted', intervals)}" for name, rate in rates.apcer.items()]
-    if rates.worst_species is not None:
-        shown.append(f"worst species: {rates.worst_species}")
-    shown += [f"BPCER: {said(rates.bpcer, 'refused', intervals)}", f"non-response: {said(rates.non_response, 'not judged', intervals)}"]
-    return [*shown, "EER: " + ("needs attacks and living faces" if rates.eer is None else f"{100 * rates.eer:.1f} %")]
-
-
-def said(rate: ErrorRate, what: str, interval: bool) -> str:
-    if rate.value is None:
-        return "nothing was judged"
-    low, high = rate.interval
-    ends = f"; 95 % interval {100 * low:.1f} to {100 * high:.1f} %" if interval else ""
-    return f"{100 * rate.value:.1f} % ({rate.count} of {rate.n} {what}{ends})"
-
-
-def outcome(found: Presented) -> str:
-    if found.score is None:
-        return f"not judged ({found.reason})"
-    return "refused" if found.seconds is None else f"accepted after {found.seconds:.1f} s"
-
-
-def _score(score: float | None) -> str:
-    return "-" if score is None else f"{score:.3f}"
 
 
 def _progress(paths: Sequence[Path], words: str) -> Iterable[Path]:

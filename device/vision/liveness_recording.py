@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -16,6 +16,7 @@ import cv2
 from device.config import CameraSettings
 from device.contract import ClockfaceError
 from device.vision.camera.source import Source, open_source
+from device.vision.detector import Detector
 
 RATE = 20.0  # frames/s of a clip, so that every second one is searched, as with a camera of 30 frames/s every third
 QUALITY = 95  # of its JPEG pictures, 0..100
@@ -68,10 +69,11 @@ def next_clip(folder: Path, species: str) -> Path:
 
 
 def record(source: str, settings: CameraSettings, clip: Path, seconds: float) -> int:
-    """Record one clip; a half recorded one is removed.
+    """Record one clip as the camera gives it; a half recorded one is removed.
 
     Args:
         source: as for `device.vision.camera.source.open_source`.
+        settings: its turn and mirror are left for when the clip is played.
         clip: with the suffix SUFFIX; its folder is made.
 
     Returns:
@@ -81,7 +83,7 @@ def record(source: str, settings: CameraSettings, clip: Path, seconds: float) ->
         CameraError: the source cannot be opened.
         RecordingError: it gives no picture, or the clip cannot be written.
     """
-    with open_source(source, settings) as opened, _draft(clip) as draft:
+    with open_source(source, replace(settings, rotate=0, mirror=False)) as opened, _draft(clip) as draft:
         frames = _write(opened, draft, seconds)
     return frames
 
@@ -135,6 +137,13 @@ def _check(draft: Path, written: int) -> None:
     if found != written:
         words = f"{found} of {written} frames could be written; name a folder on a disk with room"
         raise RecordingError(f"{draft.parent}: {words}", code="recording.not_written")
+
+
+def faces_seen(detector: Detector, settings: CameraSettings, clip: Path) -> tuple[int, int]:
+    """In how many pictures of a clip a face is found, and how many were searched: two a second."""
+    with open_source(str(clip), settings, once=True) as source:
+        found = [bool(detector.detect(frame.image)) for frame in source if frame.index % (RATE // 2) == 0]
+    return sum(found), len(found)
 
 
 Ask = Callable[[str], str]  # shows words and returns what was typed

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import Any, Protocol
 
 import numpy as np
@@ -45,11 +46,16 @@ class Presented:
     reason: str = ""  # why it was not judged
     seconds: float | None = None  # from the first good picture until it was accepted
 
+    @property
+    def median(self) -> float | None:
+        """Of all its pictures."""
+        return median(self.scores) if self.scores else None
+
     def as_dict(self) -> dict[str, Any]:
         """One entry of `liveness-trial --json`."""
         said: dict[str, Any] = {"file": self.file.name, "species": self.file.species, "attack": self.file.attack}
         said |= {"judged": self.score is not None, "accepted": self.accepted, "score": _rounded(self.score)}
-        said |= {"pictures": len(self.scores), "scores": [_rounded(score) for score in self.scores]}
+        said |= {"pictures": len(self.scores), "median": _rounded(self.median), "scores": [_rounded(score) for score in self.scores]}
         return {**said, "seconds": _rounded(self.seconds), "source": self.file.source, "reason": self.reason}
 
 

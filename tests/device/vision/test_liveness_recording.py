@@ -57,6 +57,16 @@ def test_a_slow_source_keeps_its_time_as_well(tmp_path: Path) -> None:
     assert record(str(pictures), CameraSettings(rate=5), tmp_path / "trial/real/001.avi", 10.0) == 21  # five pauses of 0.2 s and the last picture
 
 
+def test_the_turn_of_the_camera_is_left_for_when_the_clip_is_played(moving: Path, tmp_path: Path) -> None:
+    clip, hanging = tmp_path / "trial/real/001.avi", CameraSettings(rotate=90)
+    record(str(moving), hanging, clip, 0.5)
+    shapes = []
+    for settings in (CameraSettings(), hanging):
+        with open_source(str(clip), settings) as source:
+            shapes.append(next(iter(source)).image.shape)
+    assert shapes == [(120, 160, 3), (160, 120, 3)]
+
+
 def test_what_cannot_be_recorded_leaves_nothing(moving: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with refused("recording.not_written", "001.avi"):
@@ -126,6 +136,7 @@ def test_the_command_records_and_runs_the_trial(shared: Path, tmp_path: Path, mo
     printed = capsys.readouterr()
     found = json.loads(printed.out)["presentations"]
     assert [(one["file"], one["accepted"]) for one in found] == [("real/001.avi", True)]
+    assert "001.avi: a face in 4 of 4 pictures\n" in printed.err
     assert "personal data" in printed.err and f"rm -r {tmp_path}" in printed.err and "1 clips recorded" in printed.err
 
 

@@ -17,7 +17,11 @@ import pytest
 from device.__main__ import main
 from device.config import LivenessSettings, Settings
 from device.contract import LivenessCard
+from device.storage.store import Store
+from device.terminal.enrolment import capture, enrol
+from device.terminal.pipeline import Pipeline
 from device.vision import catalogue
+from device.vision.camera.source import open_source
 from device.vision.detector import Face
 from device.vision.liveness import STEP_BACK, Judgement, LivenessModel
 from device.vision.liveness_trial import Presented, TrialRates, by_pictures, by_source, played, present
@@ -214,3 +218,37 @@ def test_a_file_that_cannot_be_read_makes_the_command_fail_after_the_report(fold
 def test_real_clips_with_the_real_model(recogniser: Recogniser, card: LivenessCard, shared: Path, clip: str, accepted: bool) -> None:
     found = present(recogniser, LivenessModel(catalogue.path("liveness")), card, file(shared / "pad/clips" / clip))
     assert found.score is not None and found.accepted == accepted == (found.score > 0.5)
+
+
+class Noted(Script):
+    """Notes what it is shown."""
+
+    def judge(self, image: np.ndarray, face: Face) -> Judgement:
+        self.shown.append((*face.box, float(image.mean())))
+        return super().judge(image, face)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.shown: list[tuple[float, ...]] = []
+
+
+def test_the_trial_judges_the_pictures_that_the_terminal_judges(shared: Path, tmp_path: Path) -> None:
+    """Somebody enrolled who is taken for a picture to the end of the clip, so that the terminal goes on judging."""
+    settings = replace(Settings(), liveness=LivenessSettings(mode="enforce"))
+    recogniser, judge, again = Recogniser(settings), Noted([0.1]), Noted([0.1])
+    assert recogniser.liveness is not None
+    card = recogniser.liveness.card
+    clip = shared / "clips/again.mkv"
+    with Store.open(tmp_path / "clockface.db") as store, open_source(str(clip), settings.camera) as source:
+        samples = capture(recogniser, source)
+        enrol(store, recogniser, "A", None, samples, ["clip"] * len(samples))
+        recogniser.liveness = judge  # type: ignore[assignment]
+        judge.card = card  # type: ignore[attr-defined]
+        pipeline = Pipeline(settings, recogniser, store, "door", recording=True)
+        with open_source(str(clip), settings.camera, once=True, start=0.0) as played_again:
+            for frame in played_again:
+                pipeline.process(frame)
+        assert store.punches() == []
+    found = present(recogniser, again, card, file(clip))
+    assert not found.accepted and len(found.scores) == len(again.shown) > 20
+    assert again.shown == judge.shown
