@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ import onnx
 from onnx import helper
 
 from device.contract import LIVENESS_KEY, ClockfaceError, LivenessCard
+from device.vision.det_picture import det
 from export import artefact
 
+BONA_FIDE = "bona fide"
 RATES = ("apcer", "bpcer", "non_response", "eer", "worst_species", "seconds_to_accept", "threshold", "pictures")  # what the card keeps of a trial
 
 
@@ -49,18 +52,35 @@ def write_trial(path: Path, trial: Path, data: str) -> LivenessCard:
     judged = found["bpcer"]["n"], sum(rate["n"] for rate in found["apcer"].values())
     if not all(judged):
         raise LivenessCardError(f"{trial}: {judged[0]} living faces and {judged[1]} attacks were judged; a threshold needs both")
-    measured = {"data": data, "command": "python -m device liveness-trial", **{key: found[key] for key in RATES}}
+    about = {"data": data, "command": "python -m device liveness-trial", "scores": _scores(found["presentations"])}
+    measured = {**about, **{key: found[key] for key in RATES}}
     card = dataclasses.replace(card, threshold=found["threshold"], pictures=found["pictures"], measured=(measured,))
     replace_card(path, model, card)
     return card
 
 
+def _scores(presentations: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
+    """What the threshold was held against, by species; real faces are "bona fide". No names of files."""
+    scores: dict[str, list[float]] = {}
+    for one in presentations:
+        if one["score"] is not None:
+            scores.setdefault(one["species"] if one["attack"] else BONA_FIDE, []).append(one["score"])
+    return {name: sorted(found) for name, found in sorted(scores.items())}
+
+
+def trade_off(found: dict[str, Any]) -> str:
+    """The detection error trade-off of one trial as SVG."""
+    attacks = {name: scores for name, scores in found["scores"].items() if name != BONA_FIDE}
+    return det(attacks, found["scores"][BONA_FIDE], found["threshold"])
+
+
 def _read(trial: Path) -> dict[str, Any]:
     try:
         found = json.loads(trial.read_text(encoding="utf-8"))
-        if missing := [key for key in (*RATES, "model_id") if key not in found]:
+        if missing := [key for key in (*RATES, "model_id", "presentations") if key not in found]:
             raise ValueError(f"no {', '.join(missing)}")
-    except (OSError, ValueError, TypeError) as error:
+        _scores(found["presentations"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise LivenessCardError(f"{trial} is not what `python -m device liveness-trial --json` prints ({error}); run it again") from error
     return dict(found)
 

@@ -53,8 +53,9 @@ def liveness_page(card: LivenessCard) -> str:
     """The page of a liveness model as HTML."""
     about = f"{card.precision}; weights {card.model_id[:12]}"
     rates = [_table(("", "share and 95 % interval"), _escaped(liveness_card.rows(found))) + _measured_on(found) for found in card.measured]
+    drawn = [f"<figure><figcaption>Detection error trade-off</figcaption>{liveness_card.trade_off(found)}</figure>" for found in card.measured]
     facts = _listed({**liveness_card.facts(card), "model id": card.model_id})
-    return _document(card.name, about, "", {"Error rates": "".join(rates) or "<p>None yet.</p>", "How it judges, and where it comes from": facts})
+    return _document(card.name, about, "", {"Error rates": "".join(rates + drawn) or "<p>None yet.</p>", "How it judges, and where it comes from": facts})
 
 
 def _measured_on(found: dict[str, Any]) -> str:

@@ -41,7 +41,7 @@ FROM_DEVICE = {
 }  # fmt: skip
 MEASURES_THE_DEVICE = {  # what it finds is what a terminal would do
     ("export/search.py", "vision.recogniser"), ("export/search.py", "vision.evaluation"), ("export/search.py", "vision.visit_trial"),
-    ("export/shots.py", "vision.quality"),
+    ("export/liveness_card.py", "vision.det_picture"), ("export/shots.py", "vision.quality"),
 }  # fmt: skip
 DEPENDENCIES = {
     "argon2", "cryptography", "cv2", "google", "httpx2", "hypothesis", "jinja2", "matplotlib", "mypy", "numpy", "onnx", "onnxruntime",

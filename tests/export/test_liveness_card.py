@@ -33,7 +33,9 @@ def found(model: Path) -> dict[str, Any]:
     """What `liveness-trial --json` prints."""
     rates = {"apcer": {"print": rate(0.25, 8), "phone <x>": rate(None, 0)}, "bpcer": rate(0.02, 50), "non_response": rate(0.0, 58), "eer": 0.03}
     about = {"worst_species": "print", "seconds_to_accept": 0.4, "threshold": 0.625, "pictures": 7, "model_id": LivenessModel(model).card.model_id}
-    return {"presentations": [{"file": "print/somebody.mp4"}], **rates, "frames": {}, **about}
+    clips = [("print", True, 0.7), ("print", True, 0.2), ("real", False, 0.9), ("phone <x>", True, None)]
+    presentations = [{"file": "somebody.mp4", "species": name, "attack": attack, "score": score} for name, attack, score in clips]
+    return {"presentations": presentations, **rates, "frames": {}, **about}
 
 
 def written(folder: Path, trial: dict[str, Any]) -> Path:
@@ -47,11 +49,13 @@ def test_figures_and_threshold_go_into_the_card_together(model: Path, found: dic
     card = LivenessModel(model).card
     assert (card.threshold, card.pictures, len(card.measured)) == (0.625, 7, 1)
     assert card.measured[0]["apcer"] == found["apcer"] and card.measured[0]["bpcer"] == found["bpcer"] and card.measured[0]["data"] == "our door"
+    assert card.measured[0]["scores"] == {"bona fide": [0.9], "print": [0.2, 0.7]}
     assert "presentations" not in card.measured[0] and "somebody" not in card.to_json()
     assert artefact.model_id(artefact.read(model)) == weights == card.model_id
     assert open_liveness(LivenessSettings(mode="enforce", model=str(model), sha256=sha256(model))) is not None
     page = (tmp_path / "card.html").read_text(encoding="utf-8")
     assert "our door" in page and "25.0 % of 8 (0.0 to 50.0)" in page and "phone &lt;x&gt;" in page and "0.625" in page
+    assert page.count("<polyline") == 1 and "print (2)" in page and "somebody" not in page
 
 
 def test_the_card_is_printed(model: Path, found: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,6 +74,7 @@ def test_what_does_not_belong_to_the_model_is_refused(model: Path, found: dict[s
         {key: value for key, value in found.items() if key != "threshold"},
         {**found, "apcer": {"print": rate(None, 0)}},
         {**found, "bpcer": rate(None, 0)},
+        {**found, "presentations": [{"file": "a.mp4"}]},
     ]
     for other in others:
         with refused("liveness_card", "trial.json"):

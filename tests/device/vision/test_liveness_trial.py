@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from itertools import cycle
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from device.__main__ import main
+from device.commands.liveness_trial import tried, write_det
 from device.config import LivenessSettings, Settings
 from device.contract import LivenessCard
 from device.storage.store import Store
@@ -27,6 +29,7 @@ from device.vision.liveness import STEP_BACK, Judgement, LivenessModel
 from device.vision.liveness_trial import Presented, TrialRates, by_pictures, by_source, played, present
 from device.vision.recogniser import Recogniser
 from device.vision.trial_files import TrialFile
+from tests.refused import refused
 
 RATE = 25.0  # frames/s; every third is searched, as 90 ms ask
 
@@ -180,7 +183,9 @@ def test_the_command_on_folders(folder: Path, tmp_path: Path, capsys: pytest.Cap
         (tmp_path / species).mkdir(exist_ok=True)
         (tmp_path / species / name).write_bytes((folder / name).read_bytes())
     (tmp_path / "print/notes.txt").touch()
-    assert main(["liveness-trial", str(tmp_path), "--threshold", "0.5", "--pictures", "3", "--json"]) == 0
+    options = ["--threshold", "0.5", "--pictures", "3", "--json", "--det", str(tmp_path / "det.svg")]
+    assert main(["liveness-trial", str(tmp_path), *options]) == 0
+    assert "print (1)" in (tmp_path / "det.svg").read_text(encoding="utf-8")
     printed = capsys.readouterr()
     assert "notes.txt" in printed.err
     found = json.loads(printed.out)
@@ -194,6 +199,26 @@ def test_the_command_on_folders(folder: Path, tmp_path: Path, capsys: pytest.Cap
     assert set(found["apcer"]["print"]) == set(found["bpcer"]) == set(found["non_response"]) == {"value", "low", "high", "n"}
     assert (found["non_response"]["n"], found["bpcer"]["n"], found["threshold"], found["pictures"]) == (3, 1, 0.5, 3)
     assert all(one["accepted"] == (one["score"] > 0.5) for one in found["presentations"] if one["judged"])
+
+
+def test_a_picture_of_the_trade_off_needs_both_sides(tmp_path: Path) -> None:
+    with refused("trial.too_few", "det.svg"):
+        write_det(tmp_path / "det.svg", [outcome("real", 0.9), outcome("print", None)], 0.5)
+    with refused("trial.not_written", "det.svg"):
+        write_det(tmp_path / "none/det.svg", PRESENTED, 0.5)
+
+
+def test_what_is_tried_in_place_of_the_card(recogniser: Recogniser) -> None:
+    model = copy(recogniser.liveness)
+    assert model is not None
+    model.card = replace(model.card, threshold=None, pictures=5)
+    with refused("trial.no_threshold", "--threshold"):
+        tried(model, None, None)
+    with refused("contract.card", "threshold"):
+        tried(model, 1.0, None)
+    with refused("contract.card", "pictures"):
+        tried(model, 0.5, 0)
+    assert tried(model, 0.4, 8) == replace(model.card, threshold=0.4, pictures=8)
 
 
 def test_the_command_prints_each_presentation_and_the_rates(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
