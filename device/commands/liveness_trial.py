@@ -53,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
         print("usage: liveness-trial FOLDER --record [--each 1..1000] [--seconds 1..60]: into sub-folders, so without --table", file=sys.stderr)
         return 2
     settings = config.load(args.config)
-    recogniser = Recogniser(dataclasses.replace(settings, liveness=dataclasses.replace(settings.liveness, mode="observe")))
+    measured = dataclasses.replace(settings.liveness, mode="observe", challenge="none")  # whatever the terminal does with it
+    recogniser = Recogniser(dataclasses.replace(settings, liveness=measured))
     model = recogniser.liveness
     assert model is not None  # it is opened in every mode but off
     card = tried(model, args.threshold, args.pictures)

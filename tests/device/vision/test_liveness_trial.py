@@ -224,8 +224,9 @@ def test_what_is_tried_in_place_of_the_card(recogniser: Recogniser) -> None:
 def test_the_command_prints_each_presentation_and_the_rates(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = tmp_path / "clips.tsv"
     table.write_text("file\tspecies\tsource\nshort.avi\treal\thall\nstill.png\tprint\thall\n", encoding="utf-8")
-    (tmp_path / "broken.mp4").touch()
-    assert main(["liveness-trial", str(folder), "--table", str(table), "--threshold", "0.5"]) == 0
+    (tmp_path / "site.toml").write_text('[liveness]\nmode = "enforce"\nchallenge = "turn"\n', encoding="utf-8")
+    options = ["--table", str(table), "--threshold", "0.5", "--config", str(tmp_path / "site.toml")]
+    assert main(["liveness-trial", str(folder), *options]) == 0
     said = capsys.readouterr().out
     assert "not judged (4 of 5 pictures without a break)" in said and "worst species: print" in said and "1 of 2 presentations are stills" in said
 
