@@ -161,6 +161,7 @@ class CameraLoop:
         self._recognition = Recognition(pipeline, live.booth, lambda: Recogniser(pipeline.settings), status.say, damaged, hanging=self._hanging)
         live.camera, live.trouble, camera.on_try = (lambda: camera.state), (lambda: self._recognition.trouble), self._watchdog.tried
         live.coarser = lambda: self._pace.coarser
+        live.picture_in_view = lambda: pipeline.picture_in_view
         self._healthy = False
 
     def run(self) -> None:

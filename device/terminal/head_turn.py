@@ -31,7 +31,7 @@ class HeadTurn:
     def __init__(self, side: Side, until: float, mirrored: bool = False) -> None:
         self.side = side
         self.state: Literal["asked", "turned", "passed", "failed"] = "asked"
-        self._until = until
+        self.until = until
         self._sign = 1.0 if (side == "left") != mirrored else -1.0  # of the yaw: the nose goes to the right of the picture for the person's left
 
     @property
@@ -40,7 +40,7 @@ class HeadTurn:
 
     def see(self, yaw: float, now: float) -> None:
         """Take in the yaw of one frame, in eye distances as `device.vision.quality.pose` gives it."""
-        if self.open and not now < self._until:
+        if self.open and not now < self.until:
             self.state = "failed"
         elif self.state == "asked" and yaw * self._sign >= TURNED:
             self.state = "turned"

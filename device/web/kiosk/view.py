@@ -22,6 +22,8 @@ State = Literal[
     "idle",
     "looking",
     "guidance",
+    "challenge",
+    "unclear",
     "recognised",
     "already",
     "asked",
@@ -38,6 +40,7 @@ State = Literal[
 CARD_SECONDS = 5.0  # how long a card stays
 CLOCK_BACK_SECONDS = 3600.0  # a clock this far behind the newest punch is wrong
 MOST_CARDS = 3
+LONG_SECONDS = 2.0  # somebody who is recognised but not judged yet is then asked to go on looking
 
 
 @dataclass(frozen=True)
@@ -66,9 +69,10 @@ class Box:
 @dataclass(frozen=True)
 class View:
     state: State
-    reason: str  # key of a message, for guidance and refusals; for a camera that hangs turned what to set, in words
+    reason: str  # key of a message that says more than the state; for a camera that hangs turned what to set, in words
     cards: tuple[Card, ...]
     question: dict[str, Any] | None
+    challenge: dict[str, Any] | None  # until when a turn of the head is waited for
     boxes: tuple[Box, ...]
     clock: Literal["ok", "unsynchronised", "not_set"]
     ratio: float  # width / height of the picture
@@ -77,8 +81,8 @@ class View:
         return asdict(self)
 
 
-def kind(subject: Subject) -> State:
-    """The state of one person in view."""
+def kind(subject: Subject, now: float) -> State:
+    """The state of one person in view. `now`: s since the epoch, of the frame."""
     if isinstance(subject.result, Punch):
         return "recognised"
     if isinstance(subject.result, NotRecorded):
@@ -87,7 +91,28 @@ def kind(subject: Subject) -> State:
         return "asked"
     if subject.outcome.state == "unknown":
         return "unknown"
-    return "guidance" if subject.advice else "looking"
+    return _held_up(subject, now) or ("guidance" if subject.advice else "looking")
+
+
+def _held_up(subject: Subject, now: float) -> Literal["challenge", "unclear"] | None:
+    """The state of somebody recognised who is to turn the head, or is not taken for a living person; None while that is open."""
+    gate = subject.gate
+    if subject.outcome.state != "known" or not gate.enforced:
+        return None
+    if gate.turn is not None and gate.turn.open:
+        return "challenge"
+    return "unclear" if gate.refusal(now) else None
+
+
+def _reason(subject: Subject, state: State, now: float) -> str:
+    """What is said beyond the state: the key of a message, or an empty text."""
+    if state == "challenge":
+        return "look_back" if subject.challenge is None else subject.advice
+    if state == "unclear":
+        return "come_again" if subject.advice == "come_again" else ""
+    if state == "looking" and subject.outcome.state == "known" and now - subject.since >= LONG_SECONDS:
+        return "a_moment"
+    return subject.advice if state == "guidance" else ""
 
 
 def recorded(person: Person, punch: Punch, now: float) -> Card:
@@ -131,14 +156,18 @@ def seen(
     shown = {card.name for card in fresh}
     held = [card for subject in subjects if (card := _held(subject)) and card.name not in shown]
     asked = None if lost or not questions else _question(questions[0], now)
-    state, reason = _state(subjects, [*fresh[::-1], *held], asked is not None)
+    at = scene.frame.time if scene else now
+    nearest = max(subjects, key=lambda subject: subject.track.face.eye_distance, default=None)
+    state, reason = _state(nearest, [*fresh[::-1], *held], asked is not None, at)
     wrong = _wrong(camera, trouble, clock, state == "idle")
     state, reason = (wrong, "") if wrong else (state, reason)
     if hangs and state in ("idle", "looking", "guidance"):  # whoever is recognised all the same sees it
         state, reason = "camera_turned", hangs
     height, width = scene.frame.image.shape[:2] if scene else (3, 4)
-    boxes = tuple(_box(subject, width, height) for subject in subjects)
-    return View(state, reason, tuple([*fresh[::-1], *held][:MOST_CARDS]), asked, boxes, clock, round(width / height, 4))
+    boxes = tuple(_box(subject, width, height, at) for subject in subjects)
+    turn = nearest.gate.turn if nearest and state == "challenge" else None
+    challenge = {"until": turn.until, "seconds": round(max(0.0, turn.until - now), 1)} if turn else None
+    return View(state, reason, tuple([*fresh[::-1], *held][:MOST_CARDS]), asked, challenge, boxes, clock, round(width / height, 4))
 
 
 def _wrong(camera: CameraState, trouble: str, clock: str, idle: bool) -> State | None:
@@ -152,17 +181,16 @@ def _wrong(camera: CameraState, trouble: str, clock: str, idle: bool) -> State |
     return None if not idle or camera == "ok" else "camera_black" if camera == "black" else "camera_slow"
 
 
-def _state(subjects: Sequence[Subject], cards: Sequence[Card], asked: bool) -> tuple[State, str]:
+def _state(nearest: Subject | None, cards: Sequence[Card], asked: bool, now: float) -> tuple[State, str]:
     """The state of the screen: an open question first, then people just recorded, else the nearest person."""
     if asked:
         return "asked", ""
     if cards:
         return cards[0].kind, ""
-    if not subjects:
+    if nearest is None:
         return "idle", ""
-    nearest = max(subjects, key=lambda subject: subject.track.face.eye_distance)
-    state = kind(nearest)
-    return state, nearest.advice if state == "guidance" else ""
+    state = kind(nearest, now)
+    return state, _reason(nearest, state, now)
 
 
 def _held(subject: Subject) -> Card | None:
@@ -181,6 +209,6 @@ def _question(question: Question, now: float) -> dict[str, Any]:
     return {"token": question.token, "name": question.person.name, "suggested": question.draft.direction, "seconds": seconds}
 
 
-def _box(subject: Subject, width: int, height: int) -> Box:
+def _box(subject: Subject, width: int, height: int, now: float) -> Box:
     x, y, w, h = subject.track.face.box
-    return Box(round(x / width, 3), round(y / height, 3), round(w / width, 3), round(h / height, 3), kind(subject))
+    return Box(round(x / width, 3), round(y / height, 3), round(w / width, 3), round(h / height, 3), kind(subject, now))

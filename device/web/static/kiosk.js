@@ -12,7 +12,7 @@ function say(key, values = {}) {
 }
 
 // sound: short tones, no files; a browser allows them after the first touch or with --autoplay-policy=no-user-gesture-required
-const TONES = { recognised: [[660, 0], [990, 0.11]], already: [[520, 0]], unknown: [[240, 0], [200, 0.16]], asked: [[740, 0]] };
+const TONES = { recognised: [[660, 0], [990, 0.11]], already: [[520, 0]], unknown: [[240, 0], [200, 0.16]], unclear: [[330, 0], [280, 0.16]], asked: [[740, 0]], challenge: [[740, 0]] };
 let audio = null;
 function play(name) {
   audio = audio || new AudioContext();
@@ -71,7 +71,7 @@ function showQuestion(question) {
   play("asked");
   const suggested = question.suggested.startsWith("break") ? "break" : question.suggested;
   for (const button of document.querySelectorAll("#question [data-direction]")) button.classList.toggle("suggested", button.dataset.direction === suggested);
-  byId("countdown").animate([{ transform: "scaleX(1)" }, { transform: "scaleX(0)" }], { duration: question.seconds * 1000, fill: "forwards" });
+  countDown(byId("countdown"), question.seconds);
 }
 for (const button of document.querySelectorAll("#question [data-direction]")) {
   button.addEventListener("click", () => asked && send("/kiosk/answer", { token: asked.token, direction: button.dataset.direction }).then(() => { byId("question").hidden = true; }));
@@ -82,12 +82,28 @@ async function send(path, values) {
   return { status: answer.status, ...(await answer.json().catch(() => ({}))) };
 }
 
+// a turn of the head: an arrow to the person's own side, and the time left
+let turnUntil = null;
+function showTurn(view) {
+  byId("turn").hidden = !view.challenge;
+  if (!view.challenge) { turnUntil = null; return; }
+  body.dataset.turn = view.reason;
+  if (turnUntil === view.challenge.until) return;
+  turnUntil = view.challenge.until;
+  countDown(byId("turn-time"), view.challenge.seconds);
+}
+function countDown(bar, seconds) {
+  bar.animate([{ transform: "scaleX(1)" }, { transform: "scaleX(0)" }], { duration: seconds * 1000, fill: "forwards" });
+}
+
 // the state as text
+const CALLS = ["unknown", "unclear", "challenge"]; // states that are heard as well
+const SAID_BY_REASON = ["guidance", "challenge", "looking"];
 function showState(view) {
-  if (view.state !== body.dataset.state && view.state === "unknown") play("unknown");
+  if (view.state !== body.dataset.state && CALLS.includes(view.state)) play(view.state);
   body.dataset.state = view.state;
-  byId("words").textContent = say(view.state === "guidance" ? view.reason : view.state) || say("idle");
-  const hint = say(view.state + "_hint", { reason: view.reason });
+  byId("words").textContent = (SAID_BY_REASON.includes(view.state) && say(view.reason)) || say(view.state) || say("idle");
+  const hint = say(`${view.state}_${view.reason}_hint`) || say(view.state + "_hint", { reason: view.reason });
   byId("hint").textContent = hint;
   byId("hint").hidden = !hint;
   for (const icon of document.querySelectorAll("[data-icon]")) icon.hidden = icon.dataset.icon !== view.state;
@@ -111,6 +127,7 @@ function show(view) {
   showState(view);
   showCards(view.cards);
   showQuestion(view.question);
+  showTurn(view);
   showBoxes(view);
   const picture = byId("picture");
   const wanted = !["camera_lost", "camera_frozen", "no_answer"].includes(view.state);
@@ -126,7 +143,7 @@ function show(view) {
 // the stream; a terminal that does not respond is reported, and the connection is retried
 let silence = null;
 function silent() {
-  show({ state: "no_answer", reason: "", cards: [], question: null, boxes: [], clock: "ok", ratio: 1.333 });
+  show({ state: "no_answer", reason: "", cards: [], question: null, challenge: null, boxes: [], clock: "ok", ratio: 1.333 });
 }
 function listen() {
   const source = new EventSource("/kiosk/events");

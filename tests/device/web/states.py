@@ -8,24 +8,30 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Literal
 
 from device.attendance.policy import NotRecorded
-from device.config import Settings
+from device.config import LivenessSettings, Settings
 from device.contract import align
 from device.storage.consents import ConsentDraft
 from device.storage.records import Person, Punch, PunchDraft
 from device.system.clock import ClockState
-from device.terminal.liveness_gate import LivenessGate
+from device.terminal.head_turn import Side
+from device.terminal.liveness_gate import MOST_PICTURES, LivenessGate
 from device.terminal.pipeline import Scene
 from device.terminal.subject import Subject
+from device.vision import catalogue
 from device.vision.camera.demo import COLLINS, HOPPER, Stage
 from device.vision.camera.source import Frame
 from device.vision.decision import Outcome
+from device.vision.liveness import STEP_BACK, Judgement, LivenessModel
 from device.vision.quality import assess
 from device.vision.recogniser import Recogniser
 from device.vision.tracker import Tracker
 from device.vision.visit import Visit
 from device.web.live import Live
+
+TurnState = Literal["asked", "turned", "passed", "failed"]
 
 CLOCK = ClockState(True, "boot", 1)
 CONSENT = ConsentDraft("2026-11", "en", "as it is shown", "screen", 1.79e9)
@@ -79,6 +85,44 @@ def unknown(index: int, subject: Subject) -> None:
 def too_small(index: int, subject: Subject) -> None:
     assert subject.quality is not None
     subject.quality = replace(subject.quality, reasons=("too_small",))
+
+
+def _known(subject: Subject, side: Side | None = None) -> LivenessGate:
+    """Somebody enrolled before the gate, which takes a face for a living one or not after one picture; `side`: a turn of the head is asked for."""
+    card = replace(LivenessModel(catalogue.path("liveness")).card, pictures=1, threshold=0.5)
+    rules = LivenessSettings(mode="enforce", challenge="turn" if side else "none", challenge_seconds=10.0)
+    subject.outcome, subject.gate = Outcome("known", "", 1), LivenessGate(Settings(liveness=rules), card, lambda: side or "left")
+    return subject.gate
+
+
+def step_back(index: int, subject: Subject) -> None:
+    _known(subject).add(STEP_BACK, 0.0)
+
+
+def a_moment(index: int, subject: Subject) -> None:
+    _known(subject)
+    subject.since -= 3.0
+
+
+def unclear(index: int, subject: Subject) -> None:
+    _known(subject).add(Judgement(0.01), 0.0)
+
+
+def come_again(index: int, subject: Subject) -> None:
+    gate = _known(subject)
+    for _ in range(MOST_PICTURES):
+        gate.add(Judgement(0.01), 0.0)
+
+
+def asked_to_turn(side: Side, state: TurnState = "asked") -> Callable[[int, Subject], None]:
+    def change(index: int, subject: Subject) -> None:
+        gate = _known(subject, side)
+        gate.add(Judgement(0.99), 0.0)
+        gate.passes(time.time())
+        assert gate.turn is not None
+        gate.turn.state = state
+
+    return change
 
 
 def ask(live: Live) -> None:

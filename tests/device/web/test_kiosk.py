@@ -172,7 +172,7 @@ def test_who_is_not_taken_for_living_is_told_what_to_do_and_not_named(tmp_path: 
         live.show(door.see(1, drawn.Shown("A", live=STEP_BACK))[-1])
         assert (live.view().state, live.view().reason, live.view().boxes[0].kind) == ("guidance", "step_back", "guidance")
         live.show(door.see(2, drawn.Shown("A", live=0.01))[-1])
-        assert (live.view().state, live.view().reason, live.view().cards) == ("guidance", "turn_to_light", ())
+        assert (live.view().state, live.view().reason, live.view().cards) == ("unclear", "", ())
         live.show(door.see(61, drawn.Shown("A", live=0.01))[-1])
         assert (live.view().state, live.view().boxes) == ("idle", ())  # a poster is not spoken to
 
