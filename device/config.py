@@ -241,6 +241,7 @@ class SignalSettings:
     lamp_ms: int = ranged(1500, 50, 30000, "ms", "How long the lamp is lit after an accepted punch")
     buzzer: int = ranged(-1, -1, 1023, "line number", "Line of the buzzer on that chip; -1 for none")
     buzzer_ms: int = ranged(120, 20, 5000, "ms", "How long the buzzer sounds after an accepted punch")
+    refused_ms: int = ranged(0, 0, 5000, "ms", "How long lamp and buzzer are active after a refused attempt ([liveness]), the door never; 0 for no signal")
     active_low: bool = switched(False, "For relay boards that switch on at 0 V")
 
     def __post_init__(self) -> None:
@@ -250,9 +251,14 @@ class SignalSettings:
 
     @property
     def lengths(self) -> dict[int, float]:
-        """Line -> s that it is active."""
+        """Line -> s that it is active after an accepted punch."""
         pairs = ((self.door, self.door_ms), (self.lamp, self.lamp_ms), (self.buzzer, self.buzzer_ms))
         return {line: ms / 1000 for line, ms in pairs if line >= 0}
+
+    @property
+    def refused_lengths(self) -> dict[int, float]:
+        """Line -> s that it is active after a refused attempt."""
+        return {line: self.refused_ms / 1000 for line in (self.lamp, self.buzzer) if line >= 0 and self.refused_ms}
 
 
 @dataclass(frozen=True)

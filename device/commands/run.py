@@ -76,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
             status = Status(args.headless)
             signals = signalling(settings.signals, camera.live and source != DEMO, _say)
             with signals as signs, serving(args, settings, pipeline, signs) as live:
+                live.refused = signs.refused
                 CameraLoop(camera, pipeline, live, status, args.annotate).run()
             status.end()
     if live.restart.is_set():

@@ -1,4 +1,4 @@
-"""Door contact, lamp and buzzer: short pulses on GPIO lines after each accepted punch.
+"""Door contact, lamp and buzzer: short pulses on GPIO lines after each accepted punch; lamp and buzzer after a refused attempt, too.
 
 A line is active for its configured time and never longer: a separate thread switches it off, whatever the camera does,
 and the kernel releases the lines when the process ends. Wiring: docs/device-setup.md.
@@ -74,20 +74,19 @@ class GpioLines:
 
 
 class Pulses:
-    """Which lines are active, and until when. Pure; the time is passed in.
+    """Which lines are active, and until when. Pure; the time is passed in."""
 
-    Args:
-        lengths: line -> length of its pulse in s.
-    """
-
-    def __init__(self, lengths: Mapping[int, float]) -> None:
-        self._lengths = lengths
+    def __init__(self) -> None:
         self._until: dict[int, float] = {}
 
-    def begin(self, now: float) -> list[int]:
-        """The lines to switch on. A line that is active already stays so for its full time from now on."""
-        self._until = {line: now + length for line, length in self._lengths.items()}
-        return list(self._until)
+    def begin(self, lengths: Mapping[int, float], now: float) -> list[int]:
+        """The lines to switch on. A line that is active already stays so for its full time, at least from now on; others stay as they are.
+
+        Args:
+            lengths: line -> length of its pulse in s.
+        """
+        self._until |= {line: max(now + length, self._until.get(line, now)) for line, length in lengths.items()}
+        return list(lengths)
 
     def expired(self, now: float) -> list[int]:
         """The lines to switch off; each is returned once."""
@@ -106,25 +105,33 @@ class Pulses:
 
 
 class Signals:
-    """Signals outside the terminal that a punch is on disk. `accepted` may be called from any thread and never waits for a line.
+    """Signals outside the terminal that a punch is on disk, or an attempt refused. Both may be called from any thread and never wait for a line.
 
     Args:
-        lengths: line -> length of its pulse in s.
+        settings: which lines are active for how long.
         lines: None where nothing is wired.
         say: reports a fault of a line; the punch is kept in any case.
     """
 
-    def __init__(self, lengths: Mapping[int, float], lines: Lines | None, say: Callable[[str], None]) -> None:
-        self._lines, self._say = lines, say
-        self._pulses = Pulses(lengths)
-        self._requested = self._closed = False
+    def __init__(self, settings: SignalSettings, lines: Lines | None, say: Callable[[str], None]) -> None:
+        self._settings, self._lines, self._say = settings, lines, say
+        self._pulses = Pulses()
+        self._requested: dict[int, float] = {}  # line -> s
+        self._closed = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._work, name="signals", daemon=True)
 
     def accepted(self) -> None:
         """A punch was recorded."""
+        self._request(self._settings.lengths)
+
+    def refused(self) -> None:
+        """A face that would have been recorded was refused."""
+        self._request(self._settings.refused_lengths)
+
+    def _request(self, lengths: Mapping[int, float]) -> None:
         with self._changed:
-            self._requested = True
+            self._requested |= lengths
             self._changed.notify()
 
     def open(self) -> None:
@@ -151,14 +158,14 @@ class Signals:
             self._set(line, False)
 
     def _next(self) -> bool:
-        """Wait for a punch or for the end of a pulse; a punch starts the pulses. False once closed."""
+        """Wait for a request or for the end of a pulse; a request starts its pulses. False once closed."""
         with self._changed:
             if not (self._requested or self._closed):
                 self._changed.wait(self._pulses.wait(time.monotonic()))
-            requested, self._requested = self._requested, False
+            requested, self._requested = self._requested, {}
             closed = self._closed
         if requested and not closed:
-            for line in self._pulses.begin(time.monotonic()):
+            for line in self._pulses.begin(requested, time.monotonic()):
                 self._set(line, True)
         return not closed
 
@@ -182,7 +189,7 @@ def signalling(settings: SignalSettings, live: bool, say: Callable[[str], None],
     wired = bool(settings.lengths)
     if wired and not live:
         say("signals: off, this is a recording")
-    signals = Signals(settings.lengths, opened(settings) if wired and live else None, say)
+    signals = Signals(settings, opened(settings) if wired and live else None, say)
     signals.open()
     try:
         yield signals

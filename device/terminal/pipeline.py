@@ -40,6 +40,7 @@ class Scene:
     frame: Frame
     subjects: tuple[Subject, ...]
     punches: tuple[tuple[Person, Punch], ...]  # committed to disk
+    refused: int = 0  # attempts that were refused with it
 
 
 class Pipeline:
@@ -70,6 +71,7 @@ class Pipeline:
         self._whereabouts = Whereabouts()
         self._without_score = 0  # pictures in a row to which the liveness model gave none
         self._recorded: list[tuple[Person, Punch]] = []  # on disk, but not yet in a scene because the store failed in between
+        self._refused = 0  # attempts that are not in a scene yet
         self._searched = float("-inf")  # time of the last frame that was searched for faces
         self._shown: tuple[Subject, ...] = ()  # what it showed
         self._version = -1
@@ -97,7 +99,8 @@ class Pipeline:
         self._forget(frame.time)
         self._shown = tuple(subjects)
         punches, self._recorded = tuple(self._recorded), []
-        return Scene(frame, self._shown, punches)
+        refused, self._refused = self._refused, 0
+        return Scene(frame, self._shown, punches, refused)
 
     def searched(self, frame: Frame) -> bool:
         """Whether this frame was searched, not only shown."""
@@ -273,6 +276,7 @@ class Pipeline:
         if subject.attempts.due(now):
             self.store.add_refusal(now, reason, subject.gate.score, subject.gate.pictures)
             subject.attempts.counted(now)
+            self._refused += 1
         if several := subject.attempts.alarm():
             self.store.add_refusal_alarm(now, several, self.device)
             subject.attempts.alarmed()

@@ -66,6 +66,7 @@ class Live:
         self._jpeg: tuple[Scene | None, bytes] = (None, b"")
         self._encoding = threading.Lock()
         self.closed = False
+        self.refused: Callable[[], None] = lambda: None  # called after a refused attempt; must not wait
         self.camera: Callable[[], CameraState] = lambda: "ok"  # state of the camera, read by the pages
         self.trouble: Callable[[], str] = lambda: ""  # the same for recognition and store
         self.coarser: Callable[[], float] = lambda: 1.0  # factor on the smallest face searched for, on a slow board
@@ -80,6 +81,8 @@ class Live:
         self._times.append(at)
         if scene.punches:
             self.accepted()
+        if scene.refused:
+            self.refused()
         for person, punch in scene.punches:
             self._newest_punch = max(self._newest_punch, punch.occurred_at)
             self._cards.append(recorded(person, punch, self._now()))

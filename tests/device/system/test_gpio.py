@@ -46,19 +46,19 @@ class Wired:
 
 
 def test_each_line_has_its_own_time() -> None:
-    pulses = Pulses({5: 3.0, 6: 0.5})
+    pulses, lengths = Pulses(), {5: 3.0, 6: 0.5}
     assert pulses.wait(0.0) is None and pulses.expired(100.0) == []
-    assert sorted(pulses.begin(10.0)) == [5, 6]
+    assert sorted(pulses.begin(lengths, 10.0)) == [5, 6]
     assert pulses.wait(10.0) == 0.5 and pulses.expired(10.4) == []
     assert pulses.expired(10.5) == [6] and pulses.expired(10.5) == []
     assert pulses.wait(11.0) == 2.0
-    pulses.begin(12.0)  # the next person: the door stays open for its full time again
+    pulses.begin(lengths, 12.0)  # the next person: the door stays open for its full time again
     assert pulses.expired(13.0) == [6] and pulses.expired(14.9) == [] and pulses.expired(15.0) == [5]
 
 
 def test_a_line_that_stays_active_is_tried_again() -> None:
-    pulses = Pulses({5: 1.0})
-    pulses.begin(0.0)
+    pulses = Pulses()
+    pulses.begin({5: 1.0}, 0.0)
     assert pulses.expired(1.0) == [5]
     pulses.retry(5, 2.0)
     assert pulses.expired(1.5) == [] and pulses.expired(2.0) == [5] and pulses.wait(2.0) is None
@@ -75,6 +75,29 @@ def test_a_punch_pulses_the_lines_even_without_frames() -> None:
     assert lines.closed
 
 
+def test_a_refused_attempt_has_a_signal_of_its_own_and_opens_no_door() -> None:
+    lines = Wired()
+    settings = SignalSettings(chip="/dev/gpiochip0", door=17, door_ms=30000, lamp=27, lamp_ms=20_000, buzzer=22, refused_ms=60)
+    with signalling(settings, True, pytest.fail, lambda given: lines) as signals:
+        signals.refused()
+        lines.until(lambda lines: sorted(lines.done) == [(22, False), (22, True), (27, False), (27, True)])
+        signals.accepted()
+        lines.until(lambda lines: {17, 27} <= lines.active)
+        lines.until(lambda lines: 22 not in lines.active)
+        before = len(lines.done)
+        signals.refused()  # door and lamp stay as they are for who was recorded
+        lines.until(lambda lines: (22, False) in lines.done[before:])
+        assert lines.active == {17, 27} and (17, True) not in lines.done[before:]
+
+
+def test_without_a_length_a_refused_attempt_switches_nothing() -> None:
+    lines = Wired()
+    with signalling(SignalSettings(chip="/dev/gpiochip0", door=17, door_ms=50, lamp=27, lamp_ms=50), True, pytest.fail, lambda given: lines) as signals:
+        signals.refused()
+        signals.accepted()
+        lines.until(lambda lines: lines.done[-2:] != [] and not lines.active and len(lines.done) == 4)
+
+
 def test_stopping_switches_the_door_off() -> None:
     lines = Wired()
     with signalling(SignalSettings(chip="/dev/gpiochip0", door=17, door_ms=30000), True, pytest.fail, lambda given: lines) as signals:
@@ -85,7 +108,7 @@ def test_stopping_switches_the_door_off() -> None:
 
 def test_a_dead_line_is_reported_and_tried_again() -> None:
     lines, messages = Wired(failures=1), []
-    signals = Signals({17: 0.05}, lines, messages.append)
+    signals = Signals(SignalSettings(door=17, door_ms=50), lines, messages.append)
     signals.open()
     signals.accepted()
     lines.until(lambda lines: (17, False) in lines.done)
@@ -160,3 +183,16 @@ def test_each_recorded_punch_is_reported_to_the_signals() -> None:
     punch = SimpleNamespace(id=1, occurred_at=1.0, direction="in")
     live.show(Scene(frame, (), ((SimpleNamespace(id=1, name="A"), punch),)))  # type: ignore[arg-type]
     assert len(accepted) == 1
+
+
+def test_each_refused_attempt_is_reported_to_the_signals() -> None:
+    from device.terminal.pipeline import Scene
+    from device.web.live import Live
+
+    refusals: list[int] = []
+    live = Live()
+    live.refused = lambda: refusals.append(1)
+    frame = SimpleNamespace(image=None, time=0.0)
+    for count in (0, 1, 0):
+        live.show(Scene(frame, (), (), count))  # type: ignore[arg-type]
+    assert refusals == [1]
