@@ -22,7 +22,8 @@ from device.config import DecisionSettings, EmbedderSettings, Settings
 from device.vision.catalogue import sha256
 from device.vision.evaluation import Rate, Trial, run_trial
 from device.vision.recogniser import Recogniser
-from device.vision.visit_trial import run_visits
+from device.vision.visit_looks import read_looks
+from device.vision.visit_trial import VisitTrial, run_visits
 from export import artefact
 
 VISIT, TEMPLATES = 3, 3  # pictures of a visit, templates per person
@@ -45,9 +46,13 @@ def measured(model: Path, people: Path, strangers: Path, gallery: int, fpir: flo
 
 def measured_visits(model: Path, people: Path, strangers: Path, data: str) -> dict[str, Any]:
     """The card's entry on visits, at the terminal's own settings."""
+    return {"measure": "visits", "data": data, **visit_trial(model, people, strangers).as_dict()["visit"]}
+
+
+def visit_trial(model: Path, people: Path, strangers: Path) -> VisitTrial:
+    """What `python -m device trial --visit` measures, with the terminal's own settings but for the model."""
     recogniser = Recogniser(Settings(embedder=EmbedderSettings(model=str(model.resolve()), provider="cpu", sha256=sha256(model))))
-    found = run_visits(recogniser, people, strangers, VISIT, TEMPLATES, _progress).as_dict()["visit"]
-    return {"measure": "visits", "data": data, **found}
+    return run_visits(recogniser, read_looks(recogniser, people, strangers, _progress), VISIT, TEMPLATES)
 
 
 def visits_text(found: dict[str, Any]) -> str:

@@ -20,15 +20,17 @@ from device.commands.options import add_config, add_json
 from device.contract import ModelCard
 from device.vision.evaluation import Rate, Trial, TrialError, run_trial
 from device.vision.recogniser import Recogniser
+from device.vision.visit_looks import read_looks
 from device.vision.visit_trial import Share, VisitTrial, run_visits
 
 TEMPLATES = 3
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) <= 50:
-        raise argparse.ArgumentTypeError(f"{text}: expected a number from 1 to 50")
-    return int(text)
+def _numbers(text: str) -> list[int]:
+    parts = text.split(",")
+    if not all(part.isdecimal() and 0 < int(part) <= 50 for part in parts):
+        raise argparse.ArgumentTypeError(f"{text}: expected a number from 1 to 50, or several such as 1,2,3")
+    return [int(part) for part in parts]
 
 
 def _share_of_visits(text: str) -> float:
@@ -46,8 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strangers", type=Path, metavar="DIR", required=True, help="photos of people who are not in FOLDER")
     parser.add_argument("--model", action="append", default=[], metavar="NAME", help="instead of the setting; several models are compared")
     parser.add_argument("--gallery", type=int, default=0, metavar="N", help="fill the gallery up to N people with strangers, who are then not searched")
-    parser.add_argument("--visit", type=_positive, metavar="K", help="visits of K photos instead of single photos; each clip in FOLDER is a visit as well")
-    parser.add_argument("--templates", type=_positive, metavar="T", help=f"templates per person, with --visit (default: {TEMPLATES})")
+    parser.add_argument("--visit", type=_numbers, metavar="K", help="visits of K photos (or 1,2,3: several lengths), and clips, instead of single photos")
+    parser.add_argument("--templates", type=_numbers, metavar="T", help=f"templates per person, with --visit (default: {TEMPLATES}); 1,3 compares numbers")
     parser.add_argument("--fpir", type=_share_of_visits, metavar="P", help="target FPIR instead of the setting")
     add_config(parser)
     add_json(parser)
@@ -75,9 +77,25 @@ def run(args: argparse.Namespace) -> int:
             trial = run_trial(recogniser, args.enrolled, args.strangers, _progress, args.gallery)
             print(_json(card, trial) if args.json else _text(card, trial, chosen.decision.fpir))
             continue
-        visits = run_visits(recogniser, args.enrolled, args.strangers, args.visit, args.templates or TEMPLATES, _progress)
-        print(json.dumps({"model": card.name, "model_id": card.model_id, **visits.as_dict()}) if args.json else _visits_text(card, visits))
+        looks = read_looks(recogniser, args.enrolled, args.strangers, _progress)
+        found = [run_visits(recogniser, looks, crops, templates) for templates in args.templates or [TEMPLATES] for crops in args.visit]
+        if args.json:
+            print("\n".join(json.dumps({"model": card.name, "model_id": card.model_id, **visits.as_dict()}) for visits in found))
+        else:
+            print(_visits_text(card, found[0]) if len(found) == 1 else _compared(card, found))
     return 0
+
+
+def _compared(card: ModelCard, found: Sequence[VisitTrial]) -> str:
+    """Visits of several lengths, as a table."""
+    lines = [
+        f"{card.name} {card.model_id[:12]}: visits decided by their mean, FPIR {found[0].fpir_target:g} wanted per visit\n",
+        "| templates | pictures | people | FNIR at the card's threshold | FPIR | FNIR at equal FPIR |\n|---|---|---|---|---|---|",
+    ]
+    for each in found:
+        way = each.rules["visit"]
+        lines.append(f"| {each.templates} | {each.crops} | {each.people} | {_share(way.fnir)} | {_share(way.fpir)} | {_share(way.equal_fnir)} |")
+    return "\n".join(lines)
 
 
 def _visits_text(card: ModelCard, found: VisitTrial) -> str:

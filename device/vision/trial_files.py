@@ -8,7 +8,7 @@ from pathlib import Path
 
 from device.vision.evaluation import TrialError
 from device.vision.images import IMAGE_SUFFIXES
-from device.vision.visit_trial import CLIP_SUFFIXES
+from device.vision.visit_looks import CLIP_SUFFIXES
 
 BONA_FIDE = ("real", "bonafide", "bona-fide")  # names of folders and species for living faces
 COLUMNS = ("file", "species", "source")

@@ -8,37 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from device.config import DecisionSettings
-from device.vision.camera.source import open_source
 from device.vision.decision import Bar, Decision, judge
 from device.vision.embedder import Embedder
-from device.vision.evaluation import Progress, TrialError
+from device.vision.evaluation import TrialError
 from device.vision.gallery import Gallery, Match
-from device.vision.images import IMAGE_SUFFIXES, ImageError, read_image
 from device.vision.recogniser import Recogniser
-from device.vision.tracker import Tracker
 from device.vision.visit import NOVEL_SECONDS, Evidence
+from device.vision.visit_looks import Looks, VisitPicture
 
-CLIP_SUFFIXES = (".mkv", ".mp4", ".avi", ".mov", ".webm", ".gif")
 ROUNDS = 10  # random splits of the photos
 DRAWS = 400  # of the bootstrap over people
 APART_SECONDS = 1.0  # between photos of a visit: each counts in full
 VOTES = 3  # pictures that had to agree before visits were decided as a whole
-
-
-@dataclass(frozen=True)
-class VisitPicture:
-    """One good picture."""
-
-    time: float  # s
-    embedding: NDArray[np.float32]  # (D,)
-    quality: float
 
 
 @dataclass(frozen=True)
@@ -174,13 +161,18 @@ def rule(name: Naming, visits: Sequence[Searched], threshold: float, fpir: float
 def share(events: Sequence[tuple[int, bool]], seed: int = 0) -> Share:
     """A share of (person, event) pairs; events of one person are not independent."""
     people, rows = np.unique([person for person, _ in events], return_inverse=True)
-    counts = np.bincount(rows, [event for _, event in events], len(people)), np.bincount(rows, minlength=len(people))
-    value = float(counts[0].sum() / counts[1].sum())
-    if counts[0].sum() == 0:
-        return Share(0.0, 0.0, min(1.0, 3 / len(people)), len(events))
-    drawn = np.random.default_rng(seed).integers(0, len(people), (DRAWS, len(people)))
-    low, high = np.percentile(counts[0][drawn].sum(axis=1) / counts[1][drawn].sum(axis=1), [2.5, 97.5])
-    return Share(value, float(low), float(high), len(events))
+    return pooled(np.bincount(rows, [event for _, event in events], len(people)), np.bincount(rows, minlength=len(people)), seed)
+
+
+def pooled(events: NDArray[Any], trials: NDArray[Any], seed: int = 0) -> Share:
+    """A share from the events and the trials of each person, (P,) and (P,); people without trials do not count."""
+    events, trials = events[trials > 0], trials[trials > 0]
+    value, people = float(events.sum() / trials.sum()), len(trials)
+    if events.sum() == 0:
+        return Share(0.0, 0.0, min(1.0, 3 / people), int(trials.sum()))
+    drawn = np.random.default_rng(seed).integers(0, people, (DRAWS, people))
+    low, high = np.percentile(events[drawn].sum(axis=1) / trials[drawn].sum(axis=1), [2.5, 97.5])
+    return Share(value, float(low), float(high), int(trials.sum()))
 
 
 class Splits:
@@ -237,58 +229,30 @@ def galleries(embedder: Embedder, templates: Sequence[Sequence[VisitPicture]]) -
     return gallery([(who, look) for who, looks in enumerate(templates) for look in looks]), [gallery(rows) for rows in numbered]
 
 
-def run_visits(recogniser: Recogniser, enrolled: Path, strangers: Path, crops: int, templates: int, progress: Progress) -> VisitTrial:
+def run_visits(recogniser: Recogniser, looks: Looks, crops: int, templates: int) -> VisitTrial:
     """Run it.
 
     Args:
-        enrolled: one sub-folder per person with photos, clips or both.
-        strangers: photos of people who are in none of these folders: one photo or one sub-folder each.
+        looks: of this recogniser.
         crops: photos of a visit.
         templates: per person.
-        progress: wraps a list of paths and shows how far it is.
 
     Raises:
         TrialError: too few people with enough usable photos or clips.
     """
-    folders = sorted(path for path in enrolled.iterdir() if path.is_dir()) if enrolled.is_dir() else []
-    photos, clips = [], []
-    for folder in progress(folders, "people"):
-        photos.append(_photo_looks(recogniser, folder))
-        clips.append([looks for path in sorted(folder.iterdir()) if path.suffix.lower() in CLIP_SUFFIXES and (looks := clip_looks(recogniser, path))])
-    enough, filmed = [looks for looks in photos if len(looks) > templates], [own for own in clips if own]
+    enough, filmed = [own for own in looks.photos if len(own) > templates], [own for own in looks.clips if own]
     several = len(filmed) > 1 and any(len(own) > 1 for own in filmed)
     if len(enough) < 2 and not several:
         words = f"{len(enough)} people with more than {templates} usable photos, {len(filmed)} with clips"
-        raise TrialError(f"{enrolled}: {words}; two are needed, one of them with two clips", code="trial.too_few")
-    splits, visits = Splits(recogniser, crops, templates), []
-    if len(enough) > 1:
-        outside = sorted(strangers.iterdir()) if strangers.is_dir() else []
-        others = [looks for path in progress(outside, "strangers") if (looks := _photo_looks(recogniser, path))]
-        visits += splits.photos(enough, others)
-    if several:
-        visits += splits.clips(filmed)
+        raise TrialError(f"{looks.folder}: {words}; two are needed, one of them with two clips", code="trial.too_few")
+    splits = Splits(recogniser, crops, templates)
+    visits = splits.photos(enough, looks.strangers) if len(enough) > 1 else []
+    visits += splits.clips(filmed) if several else []
     people, decision = max(len(enough), len(filmed)), recogniser.settings.decision
     bar = recogniser.bar(people)
     ways = {"visit": by_visit(bar, decision), "votes": by_votes(decision), "single": by_single(decision)}
     rules = {name: rule(way, visits, bar.threshold, decision.fpir, several and len(enough) < 2) for name, way in ways.items()}
     return VisitTrial(people, crops, templates, decision.fpir, rules)
-
-
-def _photo_looks(recogniser: Recogniser, path: Path) -> list[VisitPicture]:
-    """The usable photos of a folder, or the one photo."""
-    photos = sorted(path.iterdir()) if path.is_dir() else [path]
-    found = [_usable(recogniser, photo) for photo in photos if photo.suffix.lower() in IMAGE_SUFFIXES and photo.suffix.lower() not in CLIP_SUFFIXES]
-    return [look for look in found if look is not None]
-
-
-def _usable(recogniser: Recogniser, photo: Path) -> VisitPicture | None:
-    try:
-        samples = recogniser.still(read_image(photo))
-    except ImageError:
-        return None
-    if not samples or not samples[0].quality.acceptable:
-        return None
-    return VisitPicture(0.0, recogniser.embed(samples[:1])[0], samples[0].quality.score)
 
 
 def spread_out(looks: Sequence[VisitPicture], most: int) -> list[VisitPicture]:
@@ -302,21 +266,3 @@ def spread_out(looks: Sequence[VisitPicture], most: int) -> list[VisitPicture]:
 
 def _spread(looks: Sequence[VisitPicture]) -> list[VisitPicture]:
     return [replace(look, time=number * APART_SECONDS) for number, look in enumerate(looks)]
-
-
-def clip_looks(recogniser: Recogniser, path: Path) -> list[VisitPicture]:
-    """The looks that the terminal takes at the largest face of a clip: the best good picture of each interval."""
-    tracker, interval = Tracker(recogniser.settings.tracker), recogniser.settings.decision.interval_ms / 1000
-    looks: dict[int, list[VisitPicture]] = {}
-    size: dict[int, float] = {}
-    with open_source(str(path), recogniser.settings.camera, once=True, start=0.0) as source:
-        for frame in source:
-            for track in tracker.update(recogniser.detector.detect(frame.image), frame.time):
-                size[track.id] = size.get(track.id, 0.0) + track.face.eye_distance
-                taken = looks.setdefault(track.id, [])
-                if taken and frame.time < taken[-1].time + interval:
-                    continue
-                sample = recogniser.sample(frame.image, track.face)
-                if sample.quality.acceptable:
-                    taken.append(VisitPicture(frame.time, recogniser.embed([sample])[0], sample.quality.score))
-    return looks.get(max(size, key=lambda key: size[key]), []) if size else []

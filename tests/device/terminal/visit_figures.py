@@ -19,7 +19,8 @@ from device.config import Settings
 from device.vision.gallery import Gallery
 from device.vision.recogniser import Recogniser
 from device.vision.visit import Visit
-from device.vision.visit_trial import VisitPicture, by_visit, by_votes, clip_looks, galleries, searches, spread_out
+from device.vision.visit_looks import VisitPicture, clip_looks
+from device.vision.visit_trial import by_visit, by_votes, galleries, searches, spread_out
 
 CLIPS = {"A": ("again", "brother", "help"), "B": ("bird", "milk", "please"), "C": ("book", "learn"), "D": ("eat", "night"), "E": ("hungry",)}
 ENROLLED = 3  # people
