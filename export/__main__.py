@@ -23,6 +23,7 @@ COMMANDS = {  # name -> one line; the module has add_arguments(parser) and run(a
     "calibrate": "set thresholds from non-mated scores; write them into the card",
     "search": "measure FNIR and FPIR of the whole device; write them into the card",
     "groups": "compare the false matches of groups, with the cohort and without",
+    "conditions": "measure which light, camera or covering makes a model miss people",
     "quality": "measure which quality of a crop foretells its score",
     "card": "print a model card, or write it as a page with pictures",
     "keygen": "make a key pair to sign bundles with",

@@ -21,14 +21,19 @@ BULGE = 0.6  # standard deviation of the part of the face that moves with it, in
 def spoilt(image: Image, face: Face, kind: str, rng: np.random.Generator) -> Image:
     """A worse picture of one kind; how much worse is drawn at random."""
     if kind == "small":
-        scale = min(1.0, rng.uniform(*EYES_PX) / face.eye_distance)
-        return np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+        return smaller(image, face, rng.uniform(*EYES_PX))
     if kind == "blurred":
         across, down = rng.uniform(*BLUR, 2) * face.eye_distance
         return np.asarray(cv2.GaussianBlur(image, (0, 0), across, sigmaY=down), np.uint8)
     if kind == "dark":
         return np.clip(image * rng.uniform(*LIGHT) + rng.normal(0, rng.uniform(*NOISE), image.shape), 0, 255).astype(np.uint8)
     return turned(image, face, rng.choice([-1, 1]) * rng.uniform(*TURN) * face.eye_distance)
+
+
+def smaller(image: Image, face: Face, eyes: float) -> Image:
+    """The picture scaled so that the eyes are at most this many px apart."""
+    scale = min(1.0, eyes / face.eye_distance)
+    return np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def turned(image: Image, face: Face, shift: float) -> Image:

@@ -42,6 +42,7 @@ FROM_DEVICE = {
 MEASURES_THE_DEVICE = {  # what it finds is what a terminal would do
     ("export/search.py", "vision.recogniser"), ("export/search.py", "vision.evaluation"), ("export/search.py", "vision.visit_trial"),
     ("export/search.py", "vision.visit_looks"), ("export/choose.py", "vision.visit_trial"),
+    ("export/conditions.py", "vision.quality"), ("export/conditions.py", "vision.visit_trial"),
     ("export/liveness_card.py", "vision.det_picture"), ("export/shots.py", "vision.quality"),
 }  # fmt: skip
 DEPENDENCIES = {
