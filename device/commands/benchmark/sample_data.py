@@ -14,9 +14,10 @@ from device.attendance.planning import Planning
 from device.attendance.review import Desk
 from device.attendance.timesheet.shifts import Absence, Shift
 from device.attendance.timesheet.worksite import Site
-from device.storage import hash_chain
+from device.storage import hash_chain, refusals
 from device.storage.corrections import CorrectionDraft
 from device.storage.records import Direction, LastPunch, PunchDraft
+from device.storage.refusals import Refusal
 from device.storage.store import Store
 from device.system.clock import ClockState, to_ms
 
@@ -54,12 +55,15 @@ def fill(path: Path, people: int, punches: int, now: float, zone: str = "Europe/
         crews = _plans(store, people, site, site.day_of(int(now // 60)))
         stamps = _stamps(crews, punches, site, now, dice)
         with store.transaction() as db:
+            living = random.Random(seed)
             for stamp in stamps:
-                _record(db, stamp, dice)
+                _record(db, stamp, dice, 1 - min(1.0, living.expovariate(20)))
             for _ in range(max(10, punches // 200)):
                 sighted = now - dice.random() * 20 * 86400
                 sql = "INSERT INTO sightings (occurred_at, count, best_score) VALUES (?, 1, ?)"
                 db.execute(sql, [to_ms(sighted), min(0.41, max(-0.2, dice.gauss(0.19, 0.08)))])
+            for _ in range(max(3, punches // 500)):
+                refusals.add(db, Refusal(now - living.random() * 20 * 86400, "picture", min(0.45, living.expovariate(30)), living.randint(5, 60)))
         _requests(store, stamps, now, dice)
 
 
@@ -122,14 +126,14 @@ def _one_day(person: int, shift: Shift, day: date, site: Site, dice: random.Rand
         yield SamplePunch(person, leave, "out")
 
 
-def _record(db: Database, stamp: SamplePunch, dice: random.Random) -> None:
+def _record(db: Database, stamp: SamplePunch, dice: random.Random, liveness: float) -> None:
     clock = ClockState(dice.random() > 0.002, "invented", stamp.at * 60_000)
     at, device = stamp.at * 60.0 + dice.randrange(60), dice.choices(("Front door", "Workshop", "Gate 2"), (6, 3, 1))[0]
     if dice.random() < 0.02:
         draft = PunchDraft(stamp.person, at, stamp.direction, device, "pin", clock)
     else:
         score = min(0.97, max(THRESHOLD + 0.004, dice.gauss(0.72, 0.085)))
-        draft = PunchDraft(stamp.person, at, stamp.direction, device, "face", clock, score, score - 0.25, THRESHOLD, None, MODEL)
+        draft = PunchDraft(stamp.person, at, stamp.direction, device, "face", clock, score, score - 0.25, THRESHOLD, liveness, MODEL)
     hash_chain.append(db, "punches", draft.row())
 
 

@@ -82,7 +82,8 @@ DESK = {
 }  # fmt: skip
 ENROLMENT = {"enrol-consent": "/kiosk/enrol/consent", "enrol-capture": "/kiosk/enrol/capture"}
 PIN = "pin"
-SHOWN = (*SHOTS, PIN, *ENROLMENT, "people", "health", "settings")
+VARIANTS = ("a-moment", "come-again", "turn-right", "look-back")  # not in the documentation
+SHOWN = (*(name for name in SHOTS if name not in VARIANTS), PIN, *ENROLMENT, "people", "health", "settings")
 
 
 @contextmanager
