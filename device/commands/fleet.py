@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from device import config
-from device.commands.options import add_config, add_database, add_json
+from device.commands.options import add_config, add_database, add_json, add_out
 from device.contract import ClockfaceError
 from device.storage.store import Store
 from device.system.files import Disk
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     invite.add_argument("--desk", action="store_true", help="not a terminal: the pages alone, without camera and faces")
     invite.add_argument("--ca", type=Path, metavar="PEM", help="certificate that signs the server's, where the terminals' systems do not know it")
     invite.add_argument("--minutes", type=int, default=60, help="how long it can be used (default 60)")
-    invite.add_argument("--out", type=Path, metavar="FILE", help="default: NAME.join")
+    add_out(invite, "default: NAME.join")
     join = actions.add_parser("join", help="on the terminal: join with the file that `invite` made")
     join.add_argument("file", type=Path)
     leave = actions.add_parser("leave", help="on the terminal: forget the fleet; people and the log stay")

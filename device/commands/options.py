@@ -22,8 +22,13 @@ def add_json(parser: argparse.ArgumentParser, printed: str = "JSON") -> None:
     parser.add_argument("--json", action="store_true", help=f"print {printed}")
 
 
+def add_out(parser: argparse.ArgumentParser, words: str) -> None:
+    """`--out`: the file that is written."""
+    parser.add_argument("--out", type=Path, metavar="FILE", help=words)
+
+
 def add_export(parser: argparse.ArgumentParser) -> None:
     """`--format`, with `--json` short for one of them, and `--out`: of a command that prints a table or writes it into a file."""
     parser.add_argument("--format", choices=FORMATS, default="table")
     parser.add_argument("--json", dest="format", action="store_const", const="json", help="the same as --format json")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write to a file instead of printing")
+    add_out(parser, "write to a file instead of printing")

@@ -26,7 +26,7 @@ def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_shared_option_has_one_form(command: str) -> None:
     parser = argparse.ArgumentParser()
-    importlib.import_module(f"device.commands.{command}").add_arguments(parser)
+    importlib.import_module(f"device.commands.{command.replace('-', '_')}").add_arguments(parser)
     found = {action.option_strings[0]: action for one in parsers(parser) for action in one._actions if action.option_strings}
     forms = {name: (action.dest, action.type, action.metavar, action.default) for name, action in found.items()}
     assert forms.get("--db", ("db", None, "FILE", None)) == ("db", None, "FILE", None)
