@@ -22,6 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 from device.contract import CROP_SIZE, ClockfaceError
 from device.vision.embedder import Embedder
 from export import artefact, prelu
+from export.centre import mean_embedding
 
 PARITY = 0.99999  # lowest cosine to the original
 PREFIX = "clockface_"  # of the names added to the graph
@@ -62,8 +63,11 @@ def drop_weights_from_inputs(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def adopt(original: onnx.ModelProto, preprocessing: Preprocessing) -> tuple[onnx.ModelProto, int]:
+def adopt(original: onnx.ModelProto, preprocessing: Preprocessing, centre: NDArray[np.float32] | None = None) -> tuple[onnx.ModelProto, int]:
     """The model converted to the contract, without its card, and its embedding size D.
+
+    Args:
+        centre: (D,) is taken off each embedding of unit length, which then gets unit length again.
 
     Raises:
         AdoptError: the model has more than one input or output, or is not float (N, 3, 112, 112) -> (N, D).
@@ -80,7 +84,7 @@ def adopt(original: onnx.ModelProto, preprocessing: Preprocessing) -> tuple[onnx
     size = result.type.tensor_type.shape.dim[-1].dim_value
     _make_batch_dynamic(model)
     before, constants = _before(source.name, kind, preprocessing)
-    after, more = _after(result.name, artefact.opset(model))
+    after, more = _after(result.name, artefact.opset(model), centre)
     nodes = [*before, *graph.node, *after]
     del graph.node[:]
     graph.node.extend(nodes)
@@ -128,20 +132,32 @@ def _constant(values: tuple[float, ...]) -> NDArray[np.float32]:
     return np.repeat(np.array(values, np.float32).reshape(1, 3, 1, 1), CROP_SIZE, axis=3)  # (1, 3, 1, 112)
 
 
-def _after(name: str, opset: int) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-    norm = [helper.make_node("Cast", [name], [PREFIX + "out"], to=TensorProto.FLOAT), helper.make_node("Mul", [PREFIX + "out"] * 2, [PREFIX + "squares"])]
+def _after(name: str, opset: int, centre: NDArray[np.float32] | None) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+    nodes = [helper.make_node("Cast", [name], [PREFIX + "out"], to=TensorProto.FLOAT)]
     constants = [numpy_helper.from_array(np.array([1e-12], dtype=np.float32), PREFIX + "tiny")]
     if opset >= 13:
         constants.append(numpy_helper.from_array(np.array([1], dtype=np.int64), PREFIX + "axes"))
-        norm.append(helper.make_node("ReduceSum", [PREFIX + "squares", PREFIX + "axes"], [PREFIX + "sum"], keepdims=1))
+    if centre is None:
+        return [*nodes, *_unit_length("out", "embeddings", opset)], constants
+    constants.append(numpy_helper.from_array(centre, PREFIX + "centre"))
+    off = helper.make_node("Sub", [PREFIX + "unit", PREFIX + "centre"], [PREFIX + "centred"])
+    return [*nodes, *_unit_length("out", PREFIX + "unit", opset), off, *_unit_length("centred", "embeddings", opset)], constants
+
+
+def _unit_length(source: str, target: str, opset: int) -> list[onnx.NodeProto]:
+    """Nodes that divide each row of `source`, a name without its prefix, by its length."""
+    names = {part: f"{PREFIX}{part}" if source == "out" else f"{PREFIX}{source}_{part}" for part in ("squares", "sum", "safe", "norm")}
+    if opset >= 13:
+        total = helper.make_node("ReduceSum", [names["squares"], PREFIX + "axes"], [names["sum"]], keepdims=1)
     else:
-        norm.append(helper.make_node("ReduceSum", [PREFIX + "squares"], [PREFIX + "sum"], axes=[1], keepdims=1))
-    norm += [
-        helper.make_node("Max", [PREFIX + "sum", PREFIX + "tiny"], [PREFIX + "safe"]),
-        helper.make_node("Sqrt", [PREFIX + "safe"], [PREFIX + "norm"]),
-        helper.make_node("Div", [PREFIX + "out", PREFIX + "norm"], ["embeddings"]),
+        total = helper.make_node("ReduceSum", [names["squares"]], [names["sum"]], axes=[1], keepdims=1)
+    return [
+        helper.make_node("Mul", [PREFIX + source] * 2, [names["squares"]]),
+        total,
+        helper.make_node("Max", [names["sum"], PREFIX + "tiny"], [names["safe"]]),
+        helper.make_node("Sqrt", [names["safe"]], [names["norm"]]),
+        helper.make_node("Div", [PREFIX + source, names["norm"]], [target]),
     ]
-    return norm, constants
 
 
 def _make_batch_dynamic(model: onnx.ModelProto) -> None:
@@ -173,8 +189,14 @@ def _set_signature(graph: onnx.GraphProto, size: int) -> None:
     graph.output.append(helper.make_tensor_value_info("embeddings", TensorProto.FLOAT, ["N", size]))
 
 
-def check_parity(written: Path, original: onnx.ModelProto, preprocessing: Preprocessing, batches: Sequence[int] = (1, 3, 32)) -> float:
-    """The lowest cosine between the written file and the original, run crop by crop, on smooth random crops.
+def check_parity(
+    written: Path,
+    original: onnx.ModelProto,
+    preprocessing: Preprocessing,
+    batches: Sequence[int] = (1, 3, 32),
+    centre: NDArray[np.float32] | None = None,
+) -> float:
+    """The lowest cosine between the written file and the original, run crop by crop and minus the centre, on smooth random crops.
 
     Raises:
         AdoptError: the cosine is below PARITY.
@@ -189,6 +211,9 @@ def check_parity(written: Path, original: onnx.ModelProto, preprocessing: Prepro
         ready = preprocessing.apply(crops).astype(np.float16 if "float16" in source.type else np.float32)
         expected = np.concatenate([session.run(None, {source.name: one[None]})[0] for one in ready]).astype(np.float64)
         expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+        if centre is not None:
+            expected -= centre
+            expected /= np.linalg.norm(expected, axis=1, keepdims=True)
         lowest = min(lowest, float(np.sum(in_one_run(written, crops) * expected, axis=1).min()))
     if not lowest >= PARITY:
         raise AdoptError(f"the result does not agree with the original (cosine {lowest:.6f}, at least {PARITY} needed); check colour order, mean and std")
@@ -222,21 +247,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mean", type=float, nargs=3, default=(0.0, 0.0, 0.0))
     parser.add_argument("--std", type=float, nargs=3, default=(1.0, 1.0, 1.0))
     parser.add_argument("--precision", choices=("float32", "float16", "int8"), default="float32")
+    parser.add_argument(
+        "--centre", type=Path, metavar="REC", help="InsightFace .rec file of different people: the mean embedding of its crops is taken off inside the graph"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     original = artefact.read(args.original)
     preprocessing = Preprocessing(args.colour, tuple(args.mean), tuple(args.std))
-    model, size = adopt(original, preprocessing)
+    mean, about = (None, args.training_data) if args.centre is None else measured_centre(original, preprocessing, args.centre, args.training_data)
+    model, size = adopt(original, preprocessing, mean)
     prelu.spell_out(model.graph)
-    artefact.set_card(model, artefact.first_card(model, args.name, args.precision, args.training_data, args.licence, "not trained here"))
+    artefact.set_card(model, artefact.first_card(model, args.name, args.precision, about, args.licence, "not trained here"))
     lowest = 1.0
 
     def check(part: Path) -> None:
         nonlocal lowest
-        lowest = check_parity(part, original, preprocessing)
+        lowest = check_parity(part, original, preprocessing, centre=mean)
 
     artefact.write(model, args.out, check)
     artefact.add_agreement(args.out, args.original.name, lowest)
     print(f"{args.out}: {size}-D, agrees with the original (lowest cosine {lowest:.7f}); next: python -m export verify, then calibrate {args.out}")
     return 0
+
+
+def measured_centre(original: onnx.ModelProto, preprocessing: Preprocessing, records: Path, training_data: str) -> tuple[NDArray[np.float32], str]:
+    """The centre that the crops of a RecordIO file give, (D,), and the training data for the card, which names them."""
+    plain, _ = adopt(original, preprocessing)
+    prelu.spell_out(plain.graph)
+    mean, count = mean_embedding(plain, records)
+    return mean, f"{training_data}; the mean embedding of {count} faces of {records.stem} is taken off"

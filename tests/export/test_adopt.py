@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -12,16 +14,19 @@ from onnx import TensorProto, helper, numpy_helper
 from device.vision.downloads import apply_patch
 from device.vision.embedder import Embedder
 from export.__main__ import main
-from export.adopt import Preprocessing, smooth_crops
+from export.adopt import Preprocessing, in_one_run, smooth_crops
+from export.adopt import adopt as converted
+from export.centre import FEWEST, mean_embedding
 from export.patch import check, make_patch
 from tests.refused import refused
+from training.recordio import Record, write_records
 
 D = 8
 WEIGHTS = np.random.default_rng(0).normal(size=(3, D)).astype(np.float32)
 MEAN, STD = (10.0, 20.0, 30.0), (50.0, 60.0, 70.0)
 
 
-def original(path: Path, kind: int = TensorProto.FLOAT, batch: object = 1, listed: bool = True, side: int = 112, reshape: bool = True) -> Path:
+def original(path: Path, kind: int = TensorProto.FLOAT, batch: object = 1, listed: bool = True, side: int = 112, reshape: bool = True, opset: int = 13) -> Path:
     """Mean colour times a matrix, with a batch of one in its Reshape and the weights listed as inputs, as old exporters write it."""
     weights = numpy_helper.from_array(WEIGHTS.astype(helper.tensor_dtype_to_np_dtype(kind)), "weights")
     shape = numpy_helper.from_array(np.array([1, 3]), "shape")
@@ -34,7 +39,7 @@ def original(path: Path, kind: int = TensorProto.FLOAT, batch: object = 1, liste
     if listed:
         inputs.append(helper.make_tensor_value_info("weights", kind, [3, D]))
     graph = helper.make_graph(steps, "net", inputs, [helper.make_tensor_value_info("embedding", kind, [batch, D])], [weights, shape])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8), path)
     return path
 
 
@@ -55,6 +60,55 @@ def test_embeddings_equal_the_formula(kind: int, batch: object, listed: bool, re
     embedder = Embedder(out, "cpu")
     np.testing.assert_allclose(embedder.embed(crops), expected, atol=1e-5 if kind == TensorProto.FLOAT else 5e-3)
     assert (embedder.card.name, embedder.card.embedding_size, embedder.card.operating_points) == ("net", D, ())
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As many crops of one colour each as a centre needs, some with a black border; losslessly encoded."""
+    path = tmp_path_factory.mktemp("records") / "people.rec"
+    shades = np.random.default_rng(2).integers(60, 256, (FEWEST, 3))
+    crops = np.broadcast_to(shades[:, None, None].astype(np.uint8), (FEWEST, 112, 112, 3)).copy()
+    crops[::3, :, :40] = 0
+    encoded = [cv2.imencode(".png", crop[:, :, ::-1])[1].tobytes() for crop in crops]
+    header = Record((FEWEST + 1.0, FEWEST + 1.0), b"")
+    write_records(path, [(0, header), *((key, Record((-1.0,), data)) for key, data in enumerate(encoded, 1))])
+    np.save(path.with_suffix(".npy"), shades)
+    return path
+
+
+def unit(rows: Any) -> Any:
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def test_the_centre_is_the_mean_of_the_faces_without_their_black_borders(records: Path, tmp_path: Path) -> None:
+    source = original(tmp_path / "in.onnx")
+    for name, options in (("plain", []), ("centred", ["--centre", str(records)])):
+        assert adopt(source, tmp_path / f"{name}.onnx", *options) == 0
+    plain, centred = (Embedder(tmp_path / f"{name}.onnx", "cpu") for name in ("plain", "centred"))
+    centre = unit(np.load(records.with_suffix(".npy")).astype(np.float64) @ WEIGHTS).mean(axis=0)  # filled crops are of one colour
+    crops = smooth_crops(5)
+    np.testing.assert_allclose(centred.embed(crops), unit(unit(crops.astype(np.float64).mean(axis=(1, 2)) @ WEIGHTS) - centre), atol=2e-4)
+    assert centred.card.training_data == f"none; the mean embedding of {FEWEST} faces of people is taken off"
+    assert plain.card.training_data == "none" and plain.card.model_id != centred.card.model_id
+
+
+@pytest.mark.parametrize("opset", [11, 13])
+def test_a_centre_is_taken_off_embeddings_of_unit_length(opset: int, tmp_path: Path) -> None:
+    model, _ = converted(onnx.load(original(tmp_path / "in.onnx", opset=opset)), Preprocessing(), np.full(D, 0.25, np.float32))
+    onnx.save(model, tmp_path / "out.onnx")
+    crops = smooth_crops(5)
+    expected = unit(unit(crops.astype(np.float64).mean(axis=(1, 2)) @ WEIGHTS) - 0.25)
+    np.testing.assert_allclose(in_one_run(tmp_path / "out.onnx", crops), expected, atol=1e-5)
+
+
+def test_a_centre_needs_many_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "few.rec"
+    crop = cv2.imencode(".png", np.full((112, 112, 3), 90, np.uint8))[1].tobytes()
+    write_records(path, [(0, Record((3.0, 3.0), b"")), (1, Record((-1.0,), crop)), (2, Record((-1.0,), crop))])
+    assert adopt(original(tmp_path / "in.onnx"), tmp_path / "out.onnx", "--centre", str(path)) == 1
+    assert "2 crops" in capsys.readouterr().err and not (tmp_path / "out.onnx").exists()
+    with refused("adopt.centre"):
+        mean_embedding(onnx.load(tmp_path / "in.onnx"), path)
 
 
 def test_model_id_depends_on_weights_and_preprocessing_only(tmp_path: Path) -> None:
