@@ -16,8 +16,9 @@ from device.vision import catalogue
 from device.vision.camera.frame import turned
 from device.vision.decision import Bar
 from device.vision.detector import Detector, Face
+from device.vision.embedder import Embedder
 from device.vision.liveness import LivenessModel, open_liveness
-from device.vision.precision import open_embedder
+from device.vision.precision import Opened, open_embedder
 from device.vision.quality import NOT_UPRIGHT, Quality, assess
 from device.vision.upright import TURNS, UNCLEAR, placed_back, turn_of
 
@@ -42,6 +43,8 @@ class Recogniser:
 
     Args:
         settings: of the terminal.
+        opened: the embedder; None: the one that the settings name.
+        coming: the embedder that will take over after a change of model: whoever is enrolled meanwhile gets templates of both.
 
     Raises:
         ModelError: a model file is missing or is not the expected one.
@@ -50,10 +53,10 @@ class Recogniser:
         LivenessError: the liveness model has no threshold to enforce.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, opened: Opened | None = None, coming: Embedder | None = None) -> None:
+        self.settings, self.coming = settings, coming
         self.detector = Detector(catalogue.path("yunet"), settings.detector)
-        opened = open_embedder(settings)
+        opened = opened or open_embedder(settings)
         self.embedder, self.choice = opened.embedder, opened.words
         self.liveness: LivenessModel | None = open_liveness(settings.liveness)
         keep_working_blocks()
@@ -62,6 +65,12 @@ class Recogniser:
         """This recogniser with a detector of its own: OpenCV's detector must not be used by two threads at once, the embedder may be."""
         twin = copy.copy(self)
         twin.detector = Detector(catalogue.path("yunet"), self.settings.detector)
+        return twin
+
+    def with_embedder(self, opened: Opened) -> Recogniser:
+        """This recogniser with another embedder; detector and liveness model stay those of this one, so it takes its place."""
+        twin = copy.copy(self)
+        twin.embedder, twin.choice, twin.coming = opened.embedder, opened.words, None
         return twin
 
     def sample(self, image: NDArray[np.uint8], face: Face) -> Sample:

@@ -48,14 +48,15 @@ def open_source(source: str, settings: CameraSettings, once: bool = False, start
 def _opened(source: str, settings: CameraSettings, once: bool, start: float, patient: bool) -> Source:
     if source == "demo" and once:
         return demo.DemoRound(start)
-    if _is_live(source):
+    if is_live(source):
         if once:
             raise CameraError(f"camera {without_password(source)} never ends by itself: omit --once, or give a clip or a folder", code="camera.endless")
         return LiveSource(without_password(source), lambda: _open_reader(source, settings), settings.stall_seconds, patient=patient)
     return open_file(Path(source), start, settings.rate)
 
 
-def _is_live(source: str) -> bool:
+def is_live(source: str) -> bool:
+    """Whether a source goes on by itself; clips and pictures are recordings."""
     by_name = source in ("demo", "picamera2", "csi") or source.isdecimal()
     return by_name or source.startswith(("/dev/", *NETWORK)) or " ! " in source
 
