@@ -115,6 +115,12 @@ class EmbedderSettings:
     sha256: str = written("", "SHA-256", "Checksum that pins a model file which is not in the list")
     provider: str = chosen("auto", "auto", "tensorrt", "cuda", "cpu", help="What computes the embeddings; auto takes the fastest that is there")
     threads: int = ranged(0, 0, 64, "threads", "Processor threads for the embeddings; 0 takes as many as there are cores, at most 4")
+    change: str = chosen(
+        "made",
+        "made",
+        "everybody",
+        help="When another model takes over: once templates are made for all whose pictures are kept, or once everybody has some, enrolled again if needed",
+    )
 
 
 @dataclass(frozen=True)

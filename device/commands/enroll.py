@@ -21,7 +21,7 @@ from device.storage.consents import ConsentDraft
 from device.storage.records import Person
 from device.storage.store import Store
 from device.terminal.enrolment import EnrolmentError, capture, enrol, sample_picture
-from device.terminal.reembedding import renew
+from device.terminal.model_in_force import make_all, recogniser_in_force
 from device.vision.camera.source import open_source
 from device.vision.images import IMAGE_SUFFIXES, read_image
 from device.vision.recogniser import Recogniser, Sample
@@ -53,9 +53,7 @@ def run(args: argparse.Namespace) -> int:
     with open_store(args, "enroll", must_exist=False) as store:
         settings = config.load(args.config, stored_settings.read(store))
         consent = _wording(settings).given("declared", time.time())
-        recogniser = Recogniser(settings)
-        for line in renew(store, recogniser).lines(recogniser.embedder.card.name):  # otherwise a person who is already enrolled would not be noticed
-            print(line, file=sys.stderr)
+        recogniser = _recogniser(store, settings)
         if args.folder is not None:
             return _enrol_folder(store, recogniser, args.folder, consent)
         if args.camera is not None:
@@ -69,6 +67,14 @@ def run(args: argparse.Namespace) -> int:
     _say(person, len(samples), args.json)
     _say_consent(consent)
     return 0
+
+
+def _recogniser(store: Store, settings: config.Settings) -> Recogniser:
+    """The recogniser in force. Without a former model, missing templates are made first: otherwise a person who is already enrolled would not be noticed."""
+    recogniser = recogniser_in_force(store, settings, _note)
+    if recogniser.coming is None:
+        make_all(store, recogniser, _note)
+    return recogniser
 
 
 def _enrol_folder(store: Store, recogniser: Recogniser, folder: Path, consent: ConsentDraft) -> int:

@@ -13,10 +13,11 @@ from device.commands.database import open_store
 from device.commands.options import add_config, add_database, add_json
 from device.storage import settings as stored_settings
 from device.terminal.enrolled import gallery_of
-from device.terminal.reembedding import waiting
+from device.terminal.model_in_force import recogniser_in_force
+from device.terminal.reembedding import waiting_words
 from device.vision.decision import Outcome, judge
 from device.vision.images import ImageError, read_image
-from device.vision.recogniser import Recogniser, Sample
+from device.vision.recogniser import Sample
 from device.vision.upright import turned_words
 
 
@@ -31,9 +32,9 @@ def run(args: argparse.Namespace) -> int:
     failed = False
     with open_store(args, "local") as store:
         settings = config.load(args.config, stored_settings.read(store))
-        recogniser = Recogniser(settings)
-        if line := waiting(store, recogniser):
-            print(line, file=sys.stderr)
+        recogniser = recogniser_in_force(store, settings, _note)
+        if line := waiting_words(store, recogniser.embedder.card):
+            _note(line)
         gallery = gallery_of(store, recogniser)
         threshold = recogniser.threshold(len(gallery))
         names = {person.id: person.name for person in store.people()}
@@ -50,6 +51,10 @@ def run(args: argparse.Namespace) -> int:
                 found.append(described(sample, outcome, names))
             print(json.dumps({"image": str(path), "faces": found}) if args.json else _lines(path, found))
     return 1 if failed else 0
+
+
+def _note(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def described(sample: Sample, outcome: Outcome, names: dict[int, str]) -> dict[str, Any]:

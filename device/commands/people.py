@@ -95,9 +95,9 @@ def _nearest(store: Store, person: Person, args: argparse.Namespace) -> dict[str
     """Whoever is most alike among all others who are recognised; None if nobody is, or if there is no model to compare with."""
     try:
         from device.terminal.enrolled import gallery_of  # here, because no other action needs the model
-        from device.vision.recogniser import Recogniser
+        from device.terminal.model_in_force import recogniser_in_force
 
-        recogniser = Recogniser(config.load(args.config, stored_settings.read(store)))
+        recogniser = recogniser_in_force(store, config.load(args.config, stored_settings.read(store)), lambda line: None)
         match = gallery_of(store, recogniser).nearest(person.id)
     except (ClockfaceError, OSError, ImportError) as error:
         print(f"note: nobody is compared with {person.name}: {' '.join(str(error).split())}", file=sys.stderr)

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -31,13 +30,15 @@ from device.system.clock import why_silent
 from device.system.gpio import Signals, signalling
 from device.system.systemd import Watchdog, ready, supervised
 from device.terminal.annotate import annotate
+from device.terminal.background_reembedding import BackgroundReembedding, reembedding_of
 from device.terminal.enrolment import enrol, sample_picture
+from device.terminal.model_in_force import ModelInForce
 from device.terminal.pipeline import Pipeline, Scene
-from device.terminal.reembedding import renew
+from device.terminal.status_line import Status
 from device.terminal.supervisor import Recognition
 from device.terminal.throttle import Pace
 from device.vision.camera.demo import demo_enrolment
-from device.vision.camera.source import Source, default_source, open_source
+from device.vision.camera.source import Source, default_source, is_live, open_source
 from device.vision.recogniser import Recogniser
 from device.vision.upright import Hanging, remedy
 from device.web.live import Live
@@ -68,16 +69,18 @@ def run(args: argparse.Namespace) -> int:
             from device.fleet.courier import catch_up  # needs psycopg: only here
 
             catch_up(store, _say)
-        recogniser = _recogniser(settings, store, demo=source == DEMO)
+        model = ModelInForce(store, settings, _say, recording=args.once or not is_live(source))
+        if source == DEMO:
+            _enrol_demo(store, model.recogniser)
         with _background(settings, store, demo=source == DEMO), open_source(source, settings.camera, once=args.once, patient=supervised()) as camera:
-            _say_parts(camera, recogniser)
-            pipeline = Pipeline(settings, recogniser, store, platform.node() or "terminal", recording=not camera.live)
+            _say_parts(camera, model.recogniser)
+            pipeline = Pipeline(settings, model.recogniser, store, platform.node() or "terminal", recording=not camera.live)
             _say_clock()
             status = Status(args.headless)
             signals = signalling(settings.signals, camera.live and source != DEMO, _say)
-            with signals as signs, serving(args, settings, pipeline, signs) as live:
+            with signals as signs, serving(args, settings, pipeline, signs) as live, _reembedding(model, store, settings, camera.live, status) as making:
                 live.refused = signs.refused
-                CameraLoop(camera, pipeline, live, status, args.annotate).run()
+                CameraLoop(camera, pipeline, live, status, model, making, args.annotate).run()
             status.end()
     if live.restart.is_set():
         start_again()
@@ -102,14 +105,14 @@ def _restored(settings: Settings, given: str | None, demo: bool) -> Path:
     return database
 
 
-def _recogniser(settings: Settings, store: Store, demo: bool) -> Recogniser:
-    """Load the recogniser, and make templates again for people enrolled with another model."""
-    recogniser = Recogniser(settings)
-    if demo:
-        _enrol_demo(store, recogniser)
-    for line in renew(store, recogniser).lines(recogniser.embedder.card.name):
-        print(line, flush=True)
-    return recogniser
+@contextmanager
+def _reembedding(model: ModelInForce, store: Store, settings: Settings, live: bool, status: Status) -> Iterator[BackgroundReembedding | None]:
+    """Make templates while the camera runs; not during a recording, which is to play the same each time."""
+    if not live:
+        yield None
+        return
+    with reembedding_of(store.path, settings, model.recogniser, status.say) as making:
+        yield making
 
 
 @contextmanager
@@ -151,18 +154,26 @@ class CameraLoop:
     """Every frame of the source: recognised, shown and reported to systemd, until it ends or the terminal is to start again.
 
     Args:
+        model: the recogniser in force, and the one that takes over.
+        making: makes templates in the background; None while a recording is played.
         annotated: the folder for the frames with box, name and state, where they are asked for.
     """
 
-    def __init__(self, camera: Source, pipeline: Pipeline, live: Live, status: Status, annotated: Path | None) -> None:
+    def __init__(
+        self, camera: Source, pipeline: Pipeline, live: Live, status: Status, model: ModelInForce, making: BackgroundReembedding | None, annotated: Path | None
+    ) -> None:
         self._camera, self._pipeline, self._live, self._status, self._annotated = camera, pipeline, live, status, annotated
+        self._model, self._making = model, making
         self._watchdog, self._pace = Watchdog(), Pace()
         damaged = partial(restored_by_start, pipeline.store, live)
         self._hanging = Hanging()
-        self._recognition = Recognition(pipeline, live.booth, lambda: Recogniser(pipeline.settings), status.say, damaged, hanging=self._hanging)
+        self._recognition = Recognition(
+            pipeline, live.booth, model.loaded_again, status.say, damaged, hanging=self._hanging, between_frames=self._let_coming_model_take_over
+        )
         live.camera, live.trouble, camera.on_try = (lambda: camera.state), (lambda: self._recognition.trouble), self._watchdog.tried
         live.coarser = lambda: self._pace.coarser
         live.picture_in_view = lambda: pipeline.picture_in_view
+        live.reembedded = lambda: self._making.state if self._making else None
         self._healthy = False
 
     def run(self) -> None:
@@ -178,12 +189,18 @@ class CameraLoop:
             if self._live.restart.is_set():
                 break
 
+    def _let_coming_model_take_over(self) -> None:
+        making = self._making
+        if making is not None and making.ready and making.state is not None and self._model.take_over(making.state, self._pipeline, self._live.booth):
+            making.taken_over()
+
     def _show(self, scene: Scene) -> None:
         self._status.camera(self._camera.state)
         self._live.hangs = remedy(self._hanging.turn(scene.frame.time), self._pipeline.settings.camera)
         self._status.hanging(self._live.hangs)
         self._live.show(scene)
-        self._status.show(scene)
+        state = self._making.state if self._making else None
+        self._status.show(scene, "" if state is None or state.complete else state.words)
         if not self._healthy and not self._recognition.trouble:
             self._healthy = True
             say_healthy()
@@ -251,47 +268,3 @@ def _enrol_demo(store: Store, recogniser: Recogniser) -> None:
     name, image = demo_enrolment()
     if all(person.name != name for person in store.people(active_only=True)):
         enrol(store, recogniser, name, None, [sample_picture(recogniser, image, "portrait")], ["portrait"])
-
-
-class Status:
-    """Prints punches as lines, and the people in view on one line that is updated, unless headless."""
-
-    def __init__(self, headless: bool) -> None:
-        self.headless = headless
-        self._started = self._drawn = time.monotonic()
-        self._frames = 0
-        self._camera, self._hangs = "ok", ""
-
-    def show(self, scene: Scene) -> None:
-        self._frames += 1
-        if self._frames == 1:
-            self._line("first frame seen; stop with Ctrl-C")
-        for person, punch in scene.punches:
-            at = datetime.fromtimestamp(punch.occurred_at).strftime("%H:%M:%S")
-            self._line(f"recorded {at} {person.name} {punch.direction} (score {punch.score:.2f}, threshold {punch.threshold:.2f})")
-        now = time.monotonic()
-        if not self.headless and now - self._drawn > 0.2:
-            self._drawn = now
-            faces = ", ".join(subject.words for subject in scene.subjects) or "nobody in view"
-            print(f"\r\033[K{self._frames / (now - self._started):5.1f} frames/s  {faces}", end="", flush=True)
-
-    def end(self) -> None:
-        self._line(f"end: {self._frames} frames in {time.monotonic() - self._started:.1f} s")
-
-    def camera(self, state: str) -> None:
-        """Report when the camera becomes black or slow, and when it recovers."""
-        if state != self._camera:
-            self._camera = state
-            self._line(f"camera: {state}")
-
-    def hanging(self, words: str) -> None:
-        """Report when the camera is found to hang turned, and when it no longer does."""
-        if words != self._hangs:
-            self._hangs = words
-            self._line(words or "the camera hangs upright")
-
-    def say(self, text: str) -> None:
-        self._line(text)
-
-    def _line(self, text: str) -> None:
-        print(text if self.headless else f"\r\033[K{text}", flush=True)

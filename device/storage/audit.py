@@ -74,6 +74,7 @@ class Action(str, enum.Enum):
     RESTORE_REFUSED = "restore refused"  # the file was no backup, damaged, or the passphrase wrong
     DATABASE_RESTORED = "database restored"  # a damaged database, from the last good copy
     STORE_WORKS_AGAIN = "store works again"  # after punches could not be recorded
+    MODEL_IN_FORCE = "model in force"  # another model, or another file of it, recognises from now on; its file, and who must be enrolled again
     CHAINS_VERIFIED = "chains verified"
     RETENTION_APPLIED = "retention applied"  # how much of each kind was removed by age
     PUNCHES_REMOVED = "punches removed"  # one batch; its details prove the removal to the hash chain
@@ -95,7 +96,7 @@ CHANGES_NOBODY = frozenset({  # people, their plans and their punches stay the s
     Action.LOGGED_IN, Action.WRONG_PASSWORD, Action.WRONG_PIN, Action.ATTEMPTS_FORGIVEN, Action.USER_ADDED, Action.USER_CHANGED, Action.PASSWORD_SET,
     Action.TARGETS_SET, Action.OUTBOX_FILLED, Action.DEAD_LETTERS_REPLAYED, Action.DEAD_LETTERS_DISCARDED,
     Action.SETTING_CHANGED, Action.RESTART_ASKED, Action.BACKUP_MADE, Action.RESTORE_ASKED, Action.RESTORE_REFUSED,
-    Action.STORE_WORKS_AGAIN, Action.CHAINS_VERIFIED, Action.RETENTION_APPLIED, Action.FLEET_JOINED,
+    Action.STORE_WORKS_AGAIN, Action.MODEL_IN_FORCE, Action.CHAINS_VERIFIED, Action.RETENTION_APPLIED, Action.FLEET_JOINED,
 })  # fmt: skip
 CHANGES_ONE_PERSON = frozenset({  # only the person whose `person_id` is in the details: who they are, whether they are active, their plan
     Action.PERSON_ADDED, Action.PERSON_RENAMED, Action.CODE_CHANGED, Action.PERSON_ACTIVATED, Action.PERSON_DEACTIVATED, Action.PERSON_ERASED,

@@ -78,6 +78,7 @@ class TemplateDraft:
     quality: float
     crop: bytes | None = None
     source: str = ""
+    taken_at: float | None = None  # s since the epoch; None: now
 
     def __post_init__(self) -> None:
         e = self.embedding
@@ -107,6 +108,7 @@ class KeptCrop(NamedTuple):
     crop: bytes  # encoded image; never logged or exported
     quality: float
     source: str
+    taken_at: float  # s since the epoch: retention counts from here, also after a change of model
 
 
 @dataclass(frozen=True)

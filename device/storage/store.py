@@ -8,7 +8,7 @@ processes may have the same file open at the same time.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from device.storage.database import StoreError, connect, explained
 from device.storage.hash_chain import ChainReport
 from device.storage.records import LONGEST_CODE, LONGEST_NAME, KeptCrop, LastPunch, Person, Punch, PunchDraft, TemplateDraft, Templates, clean_text
 from device.storage.refusals import Refusal, RefusalReason, Refusals
-from device.storage.store_file import StoreFile
+from device.storage.template_reads import TemplateReads
 from device.system.clock import to_ms
 
 __all__ = ["ChainReport", "KeptCrop", "NotActive", "Person", "Punch", "PunchDraft", "Store", "StoreError", "TemplateDraft", "Templates"]
@@ -40,7 +40,7 @@ DEFAULTS = StoreSettings()
 LARGEST_ID = 2**63 - 1  # of SQLite
 
 
-class Store(StoreFile):
+class Store(TemplateReads):
     """The store: people, templates and punches, and the operations on them."""
 
     @classmethod
@@ -209,36 +209,17 @@ class Store(StoreFile):
             self._add_consent(person_id, consent)
             return self._insert_templates(person_id, drafts)
 
-    def templates(self, model_id: str) -> Templates:
-        """The gallery of one model: every template of active people, as one matrix."""
-        with explained(self.path), self._snapshot():
-            return templates.gallery(self._db, self.keys.everyone(), model_id)
+    def renew_templates(self, model_id: str, made: Mapping[int, Sequence[TemplateDraft]]) -> list[int]:
+        """Add templates of another model that were made from kept crops, in one transaction; the crops are then kept with these alone.
 
-    def template_counts(self) -> dict[str, int]:
-        """Model id -> number of templates of active people."""
-        with explained(self.path):
-            return templates.counts(self._db)
-
-    def template_counts_by_person(self) -> dict[int, dict[str, int]]:
-        """Person id -> model id -> number of templates, of everybody who has any."""
-        with explained(self.path):
-            return templates.counts_by_person(self._db)
-
-    def people_without_templates(self, model_id: str) -> list[Person]:
-        """Active people whom this model cannot recognise, for lack of a template or of their key: enrol them again, or from `kept_crops`."""
-        with explained(self.path):
-            enrolled = {row[0] for row in self._db.execute("SELECT DISTINCT person_id FROM templates WHERE model_id = ?", [model_id])}
-            return [person for person in self._people("active = 1", []) if person.id not in enrolled & self.keys.everyone().keys()]
-
-    def kept_crops(self, person_id: int) -> list[KeptCrop]:
-        """The crops kept with a person's templates, of the model they were last enrolled with."""
-        with explained(self.path):
-            return templates.kept_crops(self._db, self.keys.of(person_id), person_id)
-
-    def data_version(self) -> int:
-        """A number that grows whenever any process changes people or templates; punches do not count."""
-        with explained(self.path):
-            return int(self._db.execute("SELECT version FROM gallery_version").fetchone()[0])
+        Returns the ids of the people who got some: not of those who were erased, withdrew their consent, lost their pictures or got such templates meanwhile.
+        """
+        with self._writing():
+            renewed = [person_id for person_id in made if templates.awaits(self._db, person_id, model_id)]
+            for person_id in renewed:
+                self._insert_templates(person_id, made[person_id])
+                templates.keep_crops_only_with(self._db, person_id, model_id)
+        return renewed
 
     # punches
 

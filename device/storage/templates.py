@@ -6,6 +6,8 @@ Embedding and crop are sealed with the key of their person (`device/storage/keys
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,8 @@ from sqlite_utils import Database
 
 from device.storage.database import StoreError, explained, writing
 from device.storage.keys import OVERHEAD, KeysError, PersonKeys, seal, unseal
-from device.storage.records import KeptCrop, TemplateDraft, Templates
+from device.storage.records import KeptCrop, Person, TemplateDraft, Templates
+from device.storage.standing import Standing
 from device.system.clock import to_ms
 
 FLOATS = f"(length(embedding) - {OVERHEAD}) / 4"  # number of values of a sealed embedding
@@ -36,7 +39,8 @@ def insert(db: Database, key: bytes, person_id: int, draft: TemplateDraft) -> in
     sql = "INSERT INTO templates (person_id, model_id, embedding, quality, crop, source, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
     blob = seal(key, draft.embedding.astype("<f4").tobytes(), _context("embedding", person_id, draft.model_id))
     crop = None if draft.crop is None else seal(key, draft.crop, _context("crop", person_id, draft.model_id))
-    values = [person_id, draft.model_id, blob, float(draft.quality), crop, draft.source, to_ms(time.time())]
+    taken_at = time.time() if draft.taken_at is None else draft.taken_at
+    values = [person_id, draft.model_id, blob, float(draft.quality), crop, draft.source, to_ms(taken_at)]
     return int(db.execute(sql, values).lastrowid or 0)
 
 
@@ -130,6 +134,41 @@ def sealed_with(db: Database, key: bytes, person_id: int) -> bool:
         return row is None or bool(unseal(key, row[1], _context("embedding", person_id, row[0])))
     except KeysError:
         return False
+def owners(db: Database, model_id: str) -> list[tuple[int, int]]:
+    """(id, person id) of one model's templates of active people, in order. Its embedding is never changed, so equal lists mean an equal gallery."""
+    sql = "SELECT t.id, t.person_id FROM templates t JOIN people p ON p.id = t.person_id WHERE t.model_id = ? AND p.active = 1 ORDER BY 1"
+    return [(row[0], row[1]) for row in db.execute(sql, [model_id])]
+
+
+def standing(db: Database, readable: Collection[int], model_id: str) -> Standing:
+    """See `Standing`; `readable` are the people whose key is available."""
+    own = "SELECT 1 FROM templates WHERE person_id = p.id"
+    sql = f"""SELECT p.*, CASE WHEN EXISTS ({own} AND model_id = ?) THEN 'known' WHEN EXISTS ({own} AND crop IS NOT NULL) THEN 'to_make' ELSE 'to_enrol' END
+        AS standing FROM people p WHERE p.active = 1 AND EXISTS ({own}) ORDER BY p.id"""
+    groups: dict[str, list[Person]] = {"known": [], "to_make": [], "to_enrol": []}
+    for row in db.query(sql, [model_id]):
+        groups[row["standing"] if row["id"] in readable else "to_enrol"].append(Person.from_row(row))
+    return Standing(**{group: tuple(people) for group, people in groups.items()})
+
+
+def people_by_model(db: Database, readable: Collection[int]) -> dict[str, int]:
+    """Model id -> how many active people it can recognise."""
+    found: Counter[str] = Counter()
+    for model_id, person_id in db.execute("SELECT DISTINCT model_id, person_id FROM templates JOIN people p ON p.id = person_id WHERE p.active = 1"):
+        found[model_id] += person_id in readable
+    return dict(found)
+
+
+def awaits(db: Database, person_id: int, model_id: str) -> bool:
+    """Whether a person has kept pictures and no template of this model."""
+    own = "SELECT 1 FROM templates WHERE person_id = :person"
+    sql = f"SELECT EXISTS ({own} AND crop IS NOT NULL) AND NOT EXISTS ({own} AND model_id = :model)"
+    return bool(db.execute(sql, {"person": person_id, "model": model_id}).fetchone()[0])
+
+
+def keep_crops_only_with(db: Database, person_id: int, model_id: str) -> None:
+    """Remove a person's pictures from the templates of other models: they are kept once."""
+    db.execute("UPDATE templates SET crop = NULL WHERE person_id = ? AND model_id <> ? AND crop IS NOT NULL", [person_id, model_id])
 
 
 def counts(db: Database) -> dict[str, int]:
@@ -151,9 +190,12 @@ def kept_crops(db: Database, key: bytes | None, person_id: int) -> list[KeptCrop
     if key is None:
         return []
     kept = "FROM templates WHERE person_id = :id AND crop IS NOT NULL"
-    sql = f"SELECT crop, quality, source, model_id {kept} AND model_id = (SELECT model_id {kept} ORDER BY id DESC LIMIT 1) ORDER BY id"
+    sql = f"SELECT crop, quality, source, created_at, model_id {kept} AND model_id = (SELECT model_id {kept} ORDER BY id DESC LIMIT 1) ORDER BY id"
     rows = db.execute(sql, {"id": person_id})
-    return [KeptCrop(unseal(key, crop, _context("crop", person_id, model_id)), quality, source) for crop, quality, source, model_id in rows]
+    return [
+        KeptCrop(unseal(key, crop, _context("crop", person_id, model_id)), quality, source, taken_at / 1000)
+        for crop, quality, source, taken_at, model_id in rows
+    ]
 
 
 def seal_older(db: Database, path: Path, keys: PersonKeys) -> None:

@@ -166,13 +166,13 @@ def enrol_one(store: Store, recogniser: Recogniser, name: str, code: str, photos
     threshold = recogniser.threshold(len(gallery))
     check_new(store, gallery, embeddings, threshold, sources)
     alike = look_alike_words(store, gallery, embeddings, threshold)
-    drafts = template_drafts(recogniser.embedder.card.model_id, embeddings, [samples[source] for source in sources], sources)
+    drafts = template_drafts(recogniser, embeddings, [samples[source] for source in sources], sources)
     if known is None:
         person = store.add_person_with_templates(name, code or None, drafts, consent)
     else:
         store.add_templates(known.id, drafts, consent)
         person = known
-    return Enrolled(person, len(drafts), (*left_out, *odd), tuple(alike))
+    return Enrolled(person, len(sources), (*left_out, *odd), tuple(alike))
 
 
 def _good_ones(recogniser: Recogniser, photos: Mapping[str, bytes]) -> tuple[dict[str, Sample], list[str]]:

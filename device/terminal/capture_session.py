@@ -10,10 +10,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from device.storage.consents import ConsentDraft
+from device.storage.records import TemplateDraft
 from device.terminal.guided_capture import SECONDS_A_VIEW, GuidedCapture, Progress
 from device.terminal.pipeline import Scene
 from device.vision.camera.source import Frame
@@ -35,7 +33,7 @@ class Draft:
     person_id: int | None = None  # of a person who exists already, without templates
     consent: ConsentDraft | None = None
     samples: tuple[Sample, ...] = ()
-    embeddings: NDArray[np.float32] | None = None  # (N, D)
+    templates: tuple[TemplateDraft, ...] = ()  # of the samples, by the models at the time: another one may take over before they are stored
     stored_id: int | None = None  # the person once stored
     look_alike: tuple[int, float] | None = field(default=None)  # person id and score of a similar person who is enrolled
 
@@ -104,12 +102,11 @@ class Booth:
                 self._capture = None
             return progress
 
-    def begin_trial(self, gallery: Gallery) -> None:
-        """Start a test recognition, which records nothing."""
+    def begin_trial(self, recogniser: Recogniser, gallery: Gallery) -> None:
+        """Start a test recognition, which records nothing; the gallery is of the recogniser's model."""
         with self._lock:
-            assert self.recogniser is not None
             self._looked_at = self._monotonic()
-            self._capture, self._trial = None, _Trial(self.recogniser, gallery)
+            self._capture, self._trial = None, _Trial(recogniser, gallery)
 
     def trial(self) -> Outcome | None:
         with self._lock:

@@ -118,8 +118,7 @@ def enrol(
     check_new(store, gallery, embeddings, threshold, sources)
     for line in look_alike_words(store, gallery, embeddings, threshold):
         say(f"{name} {line}")
-    model_id = recogniser.embedder.card.model_id
-    return store.add_person_with_templates(name, code, template_drafts(model_id, embeddings, samples, sources), consent)
+    return store.add_person_with_templates(name, code, template_drafts(recogniser, embeddings, samples, sources), consent)
 
 
 def look_alike_words(store: Store, gallery: Gallery, embeddings: NDArray[np.float32], threshold: float) -> list[str]:
@@ -131,10 +130,23 @@ def look_alike_words(store: Store, gallery: Gallery, embeddings: NDArray[np.floa
     return [f"looks much like {other.name} (id {other.id}, score {near.score:.2f}, threshold {threshold:.2f}); each needs a larger lead over the other"]
 
 
-def template_drafts(model_id: str, embeddings: NDArray[np.float32], samples: Sequence[Sample], sources: Sequence[str]) -> list[TemplateDraft]:
-    """The template drafts of N samples; embeddings are (N, D) float32."""
+def template_drafts(recogniser: Recogniser, embeddings: NDArray[np.float32], samples: Sequence[Sample], sources: Sequence[str]) -> list[TemplateDraft]:
+    """The template drafts of N samples, of the model in force and of the coming one if there is one; the crops are kept with the latter.
+
+    Args:
+        embeddings: (N, D) float32, of the model in force.
+    """
+    coming = recogniser.coming
+    if coming is None:
+        return _drafts(recogniser.embedder.card.model_id, embeddings, samples, sources, with_crops=True)
+    theirs = coming.embed(np.stack([sample.crop for sample in samples]))
+    former = _drafts(recogniser.embedder.card.model_id, embeddings, samples, sources, with_crops=False)
+    return former + _drafts(coming.card.model_id, theirs, samples, sources, with_crops=True)
+
+
+def _drafts(model_id: str, embeddings: NDArray[np.float32], samples: Sequence[Sample], sources: Sequence[str], with_crops: bool) -> list[TemplateDraft]:
     return [
-        TemplateDraft(model_id, embedding, sample.quality.score, encoded(sample.crop), source)
+        TemplateDraft(model_id, embedding, sample.quality.score, encoded(sample.crop) if with_crops else None, source)
         for embedding, sample, source in zip(embeddings, samples, sources, strict=True)
     ]
 

@@ -75,6 +75,7 @@ class Pipeline:
         self._searched = float("-inf")  # time of the last frame that was searched for faces
         self._shown: tuple[Subject, ...] = ()  # what it showed
         self._version = -1
+        self._templates: list[tuple[int, int]] = []  # ids and owners of those in the gallery
         self.gallery = empty_gallery(recogniser)
         self.reload()
 
@@ -118,13 +119,31 @@ class Pipeline:
         return max(detector.interval_ms, detector.settled_ms) if settled else detector.interval_ms
 
     def reload(self) -> None:
-        """Read the gallery again if any process has changed it, and at the start."""
+        """Read people again if any process has changed them, and the gallery if it is another one; and both at the start."""
         version = self.store.data_version()
         if version != self._version:
-            gallery, people = gallery_of(self.store, self.recogniser, self.gallery), self.store.people(active_only=True)
-            self.gallery, self.bar = gallery, self.recogniser.bar(len(gallery))
+            templates, people = self.store.template_owners(self.recogniser.embedder.card.model_id), self.store.people(active_only=True)
+            if self._version < 0 or templates != self._templates:
+                self.gallery = gallery_of(self.store, self.recogniser, self.gallery)
+                self.bar = self.recogniser.bar(len(self.gallery))
             self._people = {person.id: person for person in people}
-            self._version = version  # set last, so that a failed reading is repeated
+            self._version, self._templates = version, templates  # set last, so that a failed reading is repeated
+
+    def recognise_with(self, recogniser: Recogniser) -> None:
+        """Let another model recognise from the next frame on. Pictures that the former one embedded count no longer; what is recorded stays.
+
+        Raises:
+            ClockfaceError: its gallery cannot be read, or it has no threshold for so many people; the former one stays in force.
+        """
+        templates = self.store.template_owners(recogniser.embedder.card.model_id)
+        gallery = gallery_of(self.store, recogniser)
+        bar = recogniser.bar(len(gallery))
+        self.recogniser, self.gallery, self.bar, self._templates = recogniser, gallery, bar, templates
+        self._gone = []
+        for subject in self._subjects.values():
+            if subject.result is None:
+                self._start_anew(subject)
+            subject.visit = Visit(self.settings.decision)
 
     def _subject(self, track: Track, now: float) -> Subject:
         """The subject of a track; a new one if the track is new or may show another person now."""

@@ -25,6 +25,7 @@ class Recognition:
         damaged: told when the database is damaged: only a start can restore it.
         monotonic: s.
         hanging: told what is seen of faces' turns, to find a camera that hangs turned.
+        between_frames: called before each frame; may replace the recogniser.
     """
 
     def __init__(
@@ -36,9 +37,10 @@ class Recognition:
         damaged: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
         hanging: Hanging | None = None,
+        between_frames: Callable[[], None] = lambda: None,
     ) -> None:
         self._pipeline, self._booth, self._load, self._say, self._damaged, self._monotonic = pipeline, booth, load, say, damaged, monotonic
-        self._hanging = hanging
+        self._hanging, self._between_frames = hanging, between_frames
         self._backoff, self._failures = Backoff(), 0
         self._again_at = float("-inf")
         self.trouble = ""  # "" works, "store" nothing can be recorded, "recogniser" nobody is recognised
@@ -54,6 +56,7 @@ class Recognition:
                 self._pipeline.recogniser = self._booth.recogniser = self._load()
             if self.trouble == "store":
                 self._pipeline.store.audit("terminal", Action.STORE_WORKS_AGAIN, {})  # this write proves it
+            self._between_frames()
             scene = self.look(frame)
         except DamagedError as error:
             self._damaged()

@@ -18,6 +18,7 @@ from device.system.clock import ClockState, read_clock_state
 from device.terminal.capture_session import Booth
 from device.terminal.pipeline import Scene
 from device.terminal.prompts import Questions
+from device.terminal.reembedding import Reembedded
 from device.vision.camera.health import CameraState
 from device.web.kiosk.view import Card, View, clock_state, recorded, seen
 
@@ -71,6 +72,7 @@ class Live:
         self.trouble: Callable[[], str] = lambda: ""  # the same for recognition and store
         self.coarser: Callable[[], float] = lambda: 1.0  # factor on the smallest face searched for, on a slow board
         self.picture_in_view: Callable[[], bool] = lambda: False  # whether a picture of somebody enrolled hangs in view
+        self.reembedded: Callable[[], Reembedded | None] = lambda: None  # how far templates are made for the model that the settings name
         self.hangs = ""  # what to set where the camera hangs turned, in words
         self.restart = threading.Event()  # requested by an admin: the camera loop ends and the terminal restarts
 

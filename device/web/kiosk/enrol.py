@@ -130,7 +130,8 @@ def check(call: Call) -> Response:
     threshold = using.threshold(len(gallery))
     found = look_alike(gallery, embeddings, threshold)
     near = None if found is None or found.person_id == draft.person_id else (found.person_id, found.score)
-    draft = replace(draft, samples=tuple(kept), embeddings=embeddings, look_alike=near)
+    drafts = template_drafts(using, embeddings, kept, ["kiosk"] * len(kept))
+    draft = replace(draft, samples=tuple(kept), templates=tuple(drafts), look_alike=near)
     booth(call).keep(draft)
     if near is None:
         return stored(call, draft)
@@ -142,7 +143,7 @@ def check(call: Call) -> Response:
 def decide(call: Call) -> Response:
     """Take the operator's decision on whether it is the same person; both answers are audited."""
     draft = consented(call)
-    if draft.look_alike is None or draft.embeddings is None:
+    if draft.look_alike is None or not draft.templates:
         return call.goto("/kiosk/enrol/capture")
     same = call.field("same") == "yes"
     details = {"person_id": draft.look_alike[0], "score": round(draft.look_alike[1], 3), "same": same}
@@ -155,17 +156,14 @@ def decide(call: Call) -> Response:
 
 def stored(call: Call, draft: Draft) -> Response:
     """Store person, consent and templates in one transaction."""
-    using = recogniser(call)
-    if draft.embeddings is None or draft.consent is None:
+    if not draft.templates or draft.consent is None:
         raise Problem(call.texts.text("enrol.start_again"), 409)
-    sources = ["kiosk"] * len(draft.samples)
-    drafts = template_drafts(using.embedder.card.model_id, draft.embeddings, draft.samples, sources)
     if draft.person_id is None:
-        person_id = call.store.add_person_with_templates(draft.name, draft.code or None, drafts, draft.consent).id
+        person_id = call.store.add_person_with_templates(draft.name, draft.code or None, draft.templates, draft.consent).id
     else:
         person_id = draft.person_id
-        call.store.add_templates(person_id, drafts, draft.consent)
-    booth(call).keep(replace(draft, samples=(), embeddings=None, stored_id=person_id))
+        call.store.add_templates(person_id, draft.templates, draft.consent)
+    booth(call).keep(replace(draft, samples=(), templates=(), stored_id=person_id))
     return call.goto("/kiosk/enrol/test")
 
 
@@ -174,7 +172,7 @@ def test_page(call: Call) -> Response:
     if draft.stored_id is None:
         return call.goto("/kiosk/enrol")
     gallery = gallery_of(call.store, using)
-    booth(call).begin_trial(gallery)
+    booth(call).begin_trial(using, gallery)
     return call.page("kiosk/test.html", draft=draft, has_pin=draft.stored_id in pins.who_have_one(call.store))
 
 

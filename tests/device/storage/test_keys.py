@@ -122,7 +122,7 @@ def test_an_id_is_not_given_again_after_an_older_copy_is_restored(database: Path
 def test_withdrawn_consent_removes_the_key_and_may_be_given_again(database: Path) -> None:
     with Store.open(database) as store:
         store.withdraw_consent(2)
-        assert store.keys.of(2) is None and [person.name for person in store.people_without_templates("m1")] == ["Bob"]
+        assert store.keys.of(2) is None and [person.name for person in store.standing("m1").known] == ["Ann", "Cem"]
         store.add_templates(2, [TemplateDraft("m1", unit(5), 0.5)])
         assert store.templates("m1").person_ids.tolist() == [1, 1, 2, 3, 3]
 
@@ -131,7 +131,7 @@ def test_without_keys_nobody_is_read_and_all_are_listed(database: Path, place: P
     shutil.rmtree(place)
     with Store.open(database) as store:
         assert len(store.templates("m1").ids) == 0 and store.kept_crops(2) == []
-        assert [person.name for person in store.people_without_templates("m1")] == ["Ann", "Bob", "Cem"]
+        assert [person.name for person in store.standing("m1").to_enrol] == ["Ann", "Bob", "Cem"]
 
 
 def test_a_person_enrolled_again_after_the_keys_were_lost_is_read(database: Path, place: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_person_enrolled_again_after_the_keys_were_lost_is_read(database: Path
         store.add_templates(2, [TemplateDraft("m1", unit(6), 0.5)])
         found = store.templates("m1")
         assert found.person_ids.tolist() == [2, 2] and (found.matrix == [unit(5), unit(6)]).all()
-        assert [person.name for person in store.people_without_templates("m1")] == ["Ann", "Cem"]
+        assert [person.name for person in store.standing("m1").to_enrol] == ["Ann", "Cem"]
 
 
 def test_a_lost_or_wrong_device_key_is_reported(database: Path, place: Path) -> None:

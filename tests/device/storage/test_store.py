@@ -153,7 +153,18 @@ def test_templates_are_read_back_exactly_and_ordered_by_person(store: Store) -> 
     assert np.array_equal(matrix, np.stack([unit(2), unit(1), unit(3)]))
     assert store.template_counts() == {"m1": 3, "m2": 1}
     assert store.template_counts_by_person() == {1: {"m1": 1, "m2": 1}, 2: {"m1": 2}, 3: {"m1": 1}}
-    assert [p.name for p in store.people_without_templates("m2")] == ["Bob"]
+    assert [store.template_owners(model) for model in ("m1", "m2", "m3")] == [[(1, 2), (2, 1), (3, 2)], [(5, 1)], []]
+    assert store.people_by_model() == {"m1": 2, "m2": 1}
+
+
+def test_whom_a_model_knows(store: Store) -> None:
+    known, kept, bare, never, gone = (store.add_person(name) for name in ("known", "kept", "bare", "never", "gone"))
+    for person, model, crop in [(known, "m2", None), (known, "m1", b"x"), (kept, "m1", None), (kept, "m1", b"x"), (bare, "m1", None), (gone, "m1", b"x")]:
+        store.add_template(person.id, model, unit(1), 0.5, crop, "x")
+    store.deactivate(gone.id)
+    standing = store.standing("m2")
+    assert (standing.known, standing.to_make, standing.to_enrol) == ((known,), (kept,), (bare,)), never
+    assert store.standing("m1").known == (known, kept, bare) and store.people_by_model() == {"m1": 3, "m2": 1}
 
 
 def test_no_templates_give_an_empty_matrix(store: Store) -> None:

@@ -41,6 +41,7 @@ class Recogniser:
     def __init__(self, *faces: np.ndarray) -> None:
         self.faces, self.settings = faces, Settings()
         self.embedder = SimpleNamespace(card=SimpleNamespace(model_id=MODEL, embedding_size=8), cohort=None)
+        self.coming = None
         self.detector = SimpleNamespace(detect=lambda image: [FACE])
         self.shown = 0
 
@@ -114,7 +115,7 @@ def test_nobody_is_alike_in_an_empty_gallery(store: Store) -> None:
 def tried(recogniser: Recogniser, store: Store, seconds: float) -> list[str]:
     """States of a test recognition at the kiosk, one a frame."""
     booth, states = Booth(lambda: 0.0, recogniser), list[str]()  # type: ignore[arg-type]
-    booth.begin_trial(gallery_of(store, recogniser))  # type: ignore[arg-type]
+    booth.begin_trial(recogniser, gallery_of(store, recogniser))  # type: ignore[arg-type]
     for number in range(round(seconds * 10)):
         booth.process(Frame(np.zeros((48, 64, 3), np.uint8), 100.0 + number / 10, number, live=True))
         outcome = booth.trial()

@@ -7,6 +7,8 @@ import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,8 +20,9 @@ from device.system.clock import ClockState
 from device.terminal.annotate import annotate
 from device.terminal.pipeline import Scene
 from device.vision.camera.frame import Frame
+from device.vision.decision import Bar
 from device.vision.visit import GONE_SECONDS
-from tests.device.terminal.drawn import FAR, GOOD, MODEL, OFF, POOR_LIGHT, START, VECTORS, Shown, Terminal, recorded, two_people
+from tests.device.terminal.drawn import FAR, GOOD, MODEL, OFF, POOR_LIGHT, START, VECTORS, Recogniser, Shown, Terminal, recorded, two_people
 
 
 @pytest.fixture
@@ -189,15 +192,76 @@ def test_who_is_deactivated_while_in_view_is_not_recorded(terminal: Terminal, st
     assert recorded(store) == []
 
 
+def test_templates_of_another_model_do_not_read_the_gallery_again(terminal: Terminal, store: Store) -> None:
+    """While thousands of templates are made for a coming model, each transaction would."""
+    terminal.see(1, Shown("A"))
+    before = terminal.pipeline.gallery
+    store.add_template(1, "d" * 64, np.array([1, 0], np.float32), 0.5, None, "")
+    terminal.pipeline.reload()
+    assert terminal.pipeline.gallery is before
+    store.rename(2, "B2")
+    terminal.see(2, Shown("B"))
+    assert terminal.pipeline.gallery is before and [person_id for person_id, _ in recorded(store)] == [1, 2]
+    store.deactivate(1)
+    terminal.pipeline.reload()
+    assert len(terminal.pipeline.gallery) == 1
+    store.activate(1)
+    store.deactivate(2)
+    terminal.pipeline.reload()
+    assert terminal.pipeline.gallery.search(np.array(VECTORS["A"], np.float32)).person_id == 1  # type: ignore[union-attr]
+
+
+class OtherModel(Recogniser):
+    """Gives embeddings of another size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedder = SimpleNamespace(card=SimpleNamespace(model_id="d" * 64, embedding_size=2), cohort=None)
+
+    def embed(self, samples: Any) -> Any:
+        return np.ascontiguousarray(super().embed(samples)[:, :2])
+
+
+def test_another_model_takes_over_between_two_pictures_of_a_visit(terminal: Terminal, store: Store) -> None:
+    """Pictures that the former model embedded do not count, nor are they compared with the new one's."""
+    for person_id in (1, 2):
+        store.add_template(person_id, "d" * 64, np.array(VECTORS["AB"[person_id - 1]][:2], np.float32), 0.5, None, "")
+    terminal.see(0.2, Shown("A"))  # not decided yet
+    terminal.see(3, Shown("B", 300.0), Shown("A"))
+    terminal.see(0.8, Shown("A"))  # B is lost from view and might come back
+    terminal.recogniser = OtherModel()
+    terminal.pipeline.recognise_with(terminal.recogniser)  # type: ignore[arg-type]
+    scenes = terminal.see(3, Shown("A"), Shown("B", 300.0))
+    assert [subject.outcome.person_id for subject in scenes[-1].subjects] == [1, 2] and len(recorded(store)) == 2
+    terminal.see(61)
+    terminal.see(2, Shown("B"))
+    assert [punch.model_id for punch in store.punches()] == [MODEL, MODEL, "d" * 64]
+
+
+def test_a_model_whose_gallery_cannot_be_read_does_not_take_over(terminal: Terminal, store: Store) -> None:
+    other, before = OtherModel(), terminal.pipeline.recogniser
+
+    def fails(people: int) -> Bar:
+        raise StoreError("no threshold")
+
+    other.bar = fails  # type: ignore[method-assign]
+    with pytest.raises(StoreError):
+        terminal.pipeline.recognise_with(other)  # type: ignore[arg-type]
+    assert terminal.pipeline.recogniser is before
+    terminal.see(2, Shown("A"))
+    assert recorded(store) == [(1, "in")]
+
+
 def test_an_earlier_gallery_does_not_stay_in_memory(terminal: Terminal, store: Store) -> None:
     """It may hold people who have been erased since, also where nobody is left."""
-    for change in (lambda: store.erase(2), lambda: store.erase(1), lambda: store.add_person("C")):
+    new = TemplateDraft(MODEL, np.array(VECTORS["A"], np.float32), 0.9)
+    for change in (lambda: store.erase(2), lambda: store.erase(1), lambda: store.add_person_with_templates("C", None, [new])):
         earlier = weakref.ref(terminal.pipeline.gallery)
         change()
         terminal.pipeline.reload()
         gc.collect()
         assert earlier() is None
-    assert len(terminal.pipeline.gallery) == 0
+    assert len(terminal.pipeline.gallery) == 1
 
 
 def test_who_is_enrolled_while_in_view_is_recorded(terminal: Terminal, store: Store, tmp_path: Path) -> None:

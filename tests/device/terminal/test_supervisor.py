@@ -101,6 +101,20 @@ def test_a_recogniser_that_fails_is_loaded_anew_after_a_pause() -> None:
     assert recognition.process(frame(5)).subjects == () and "in 1 s" in said[-1]  # the pauses begin anew
 
 
+def test_what_happens_between_frames_is_supervised() -> None:
+    """A model that takes over reads the database: if that fails, the loop goes on."""
+    pipeline, said, now, tries = Failing(), [], [0.0], iter([StoreError("locked"), None, None])
+
+    def between() -> None:
+        if error := next(tries):
+            raise error
+
+    recognition = Recognition(pipeline, Booth(lambda: now[0]), lambda: pytest.fail("loaded"), said.append, monotonic=lambda: now[0], between_frames=between)  # type: ignore[arg-type]
+    assert recognition.process(frame(0)).subjects == () and recognition.trouble == "store" and pipeline.frames == []
+    now[0] = 2.0
+    assert recognition.process(frame(1)).subjects and recognition.trouble == ""
+
+
 def test_a_full_disk_is_tried_again_and_no_recogniser_is_loaded() -> None:
     pipeline, said, now = Failing(), [], [0.0]
     recognition = Recognition(pipeline, Booth(lambda: now[0]), lambda: pytest.fail("loaded"), said.append, monotonic=lambda: now[0])  # type: ignore[arg-type]

@@ -31,6 +31,7 @@ class Recogniser:
 
     def __init__(self) -> None:
         self.embedder: Any = type("Embedder", (), {"card": type("Card", (), {"model_id": "m" * 64, "embedding_size": 128}), "cohort": None})
+        self.coming = None
         self._random = np.random.default_rng(1)
 
     def still(self, image: Any) -> list[Sample]:

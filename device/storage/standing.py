@@ -1,0 +1,35 @@
+"""Whom a model can recognise, and who must be enrolled again for it; in words for the log, `doctor` and the pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from device.storage.records import Person
+
+NAMED = 10  # people that one line names
+AGAIN = "withdraw their consent on their page under People, then enrol them at the kiosk with the same name and code"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Which of the active people who have templates one model can recognise; people without any template are in none of the groups."""
+
+    known: tuple[Person, ...]
+    to_make: tuple[Person, ...]  # not known, but pictures of their enrolment are kept, from which templates can be made
+    to_enrol: tuple[Person, ...]  # not known, and their pictures or their key are missing: they must be enrolled again
+
+
+def counted(number: int) -> str:
+    return f"{number} {'person' if number == 1 else 'people'}"
+
+
+def named(people: Sequence[Person]) -> str:
+    """The first people by name and id, and how many more there are."""
+    names = ", ".join(f"{person.name} (id {person.id})" for person in people[:NAMED])
+    return names + (f" and {len(people) - NAMED} more" if len(people) > NAMED else "")
+
+
+def to_enrol_words(model: str, people: Sequence[Person]) -> str:
+    """Who must come to the camera again, and how."""
+    return f"{counted(len(people))} cannot be recognised by {model}, no picture of their enrolment is kept: {named(people)}. To enrol them again, {AGAIN}"
