@@ -1,6 +1,6 @@
-"""Check camera, models, card, provider, clock, disk, database, keys, outbox and, in an installation, the release: one line per check, exit 1 on a fault.
+"""Check camera, models, card, provider, clock, disk, database, keys, templates, outbox and, in an installation, the release.
 
-Nothing is changed.
+One line per check, exit 1 on a fault; nothing is changed.
 """
 
 from __future__ import annotations

@@ -15,11 +15,12 @@ from typing import Any
 from sqlite_utils import Database
 
 from device.config import HOME, ROOT, CameraSettings, DetectorSettings, Settings
-from device.contract import ClockfaceError
+from device.contract import ClockfaceError, ModelCard
 from device.maintenance.database_check import Finding, check_database, read_only
 from device.maintenance.liveness_check import check_liveness
+from device.maintenance.people_check import check_keys, check_templates
 from device.maintenance.update.manifest import MANIFEST, Manifest
-from device.storage import keys, outbox_rows
+from device.storage import outbox_rows
 from device.storage.database import explained
 from device.storage.outbox_rows import TargetHealth
 from device.storage.schema import SCHEMA_VERSION
@@ -64,6 +65,7 @@ def examine(settings: Settings, database: Path, source: str | None, skip: Collec
         "disk": lambda: check_disk(database),
         "database": lambda: check_database(database),
         "keys": lambda: check_keys(database),
+        "templates": lambda: check_templates(database, embedder_checks.card),
         "outbox": lambda: check_outbox(settings, database, time.time()),
     }
     if HOME != ROOT:
@@ -151,6 +153,11 @@ class EmbedderChecks:
         self._opened = self._opened or self._load()
         return self._opened
 
+    def card(self) -> ModelCard:
+        """Of the model that the settings name."""
+        card: ModelCard = self._loaded().embedder.card
+        return card
+
     def check_artefact(self) -> Finding:
         """Which artefact of the model family runs on this board, with the measurement behind the choice."""
         return Finding("artefact", "ok", self._loaded().words)
@@ -191,34 +198,6 @@ def check_disk(database: Path) -> Finding:
     if free < LITTLE_DISK:
         return Finding("disk", "FAULT" if free < NO_DISK else "warning", f"{words}: free some space")
     return Finding("disk", "ok", words)
-
-
-def check_keys(database: Path) -> Finding:
-    """Whether the device's key opens and is private, and everybody with templates has a key."""
-    place = keys.folder()
-    if exposed := keys.open_to_others(place):
-        words = f"others on this machine may access {exposed[0]}: the next start closes it; then run `python -m device keys rotate`, as it may have been read"
-        return Finding("keys", "warning", words)
-    device = keys.opened(place)
-    identity, owners = _identity_and_owners(database)
-    known = keys.PersonKeys(identity, place).everyone() if identity else {}
-    if without := sorted(owners - known.keys()):
-        words = f"{len(without)} people have templates and no key here (id {', '.join(map(str, without[:5]))}): put back {place}, or enrol them again"
-        return Finding("keys", "warning", words)
-    if device is None:
-        return Finding("keys", "ok", f"none yet: the first enrolment makes them in {place}")
-    return Finding("keys", "ok", f"{place}: the device's key is {device.kind}, {len(known)} people have keys that open")
-
-
-def _identity_and_owners(database: Path) -> tuple[str | None, set[int]]:
-    """The identity of a database of this version, and the ids of people who have templates."""
-    if not database.exists():
-        return None, set()
-    with explained(database), closing(read_only(database)) as connection:
-        if connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
-            return None, set()
-        identity = connection.execute("SELECT id FROM identity").fetchone()[0]
-        return identity, {row[0] for row in connection.execute("SELECT DISTINCT person_id FROM templates")}
 
 
 def check_release(release: Path) -> Finding:

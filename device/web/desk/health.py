@@ -20,8 +20,10 @@ from device.maintenance.doctor import check_clock, check_disk
 from device.storage import hash_chain
 from device.storage.audit import Action
 from device.storage.outbox_rows import DeadLetter, TargetHealth
+from device.storage.standing import AGAIN, counted, named
 from device.system.clock import read_clock_state
 from device.system.hardware import temperature
+from device.terminal.reembedding import Reembedded
 from device.web.desk.liveness import card_in_force, refused_today
 from device.web.pages import Call, get, post
 
@@ -108,8 +110,23 @@ def model(call: Call) -> list[Fact]:
         threshold = Fact("Threshold", f"{using.threshold(people):.3f}", "good", f"for {people} people, FPIR {using.settings.decision.fpir:g} wanted")
     except ClockfaceError as error:
         threshold = Fact("Threshold", "none", "bad", str(error))
-    waiting = Fact("Templates", str(here), "warn" if others else "good", f"{others} of other models" if others else "all of this model")
-    return [Fact("Model", card.name, "good", f"{card.model_id[:12]} on {using.embedder.provider}"), threshold, waiting]
+    templates = Fact("Templates", str(here), "good", f"{others} of other models are kept" if others else "all of this model")
+    in_force = Fact("Model", card.name, "good", f"{card.model_id[:12]} on {using.embedder.provider}")
+    state = call.terminal.live.reembedded()
+    return [in_force, threshold, templates, *([] if state is None else change_of_model(state, card.name, coming=using.coming is not None))]
+
+
+def change_of_model(state: Reembedded, in_force: str, coming: bool) -> list[Fact]:
+    """How far templates are made for the model that the settings name, and who must be enrolled again."""
+    facts = []
+    if coming or not state.complete:
+        words = f"{in_force} recognises until {state.model} can take over." if coming else "People are recognised as soon as their templates are made."
+        facts.append(Fact("Templates being made", f"{state.made} of {state.of} people", "warn", words))
+    if state.to_enrol:
+        until = f"{in_force} recognises them until {state.model} takes over. " if coming else ""
+        words = f"{named(state.to_enrol)}: no picture of their enrolment is kept. {until}{AGAIN.capitalize()}."
+        facts.append(Fact("To enrol again", counted(len(state.to_enrol)), "warn" if coming else "bad", words))
+    return facts
 
 
 def liveness(call: Call) -> list[Fact]:

@@ -15,7 +15,7 @@ from device.web.access import pins
 from device.web.pages import Call, Problem, get, post
 
 PER_PAGE = 50
-SHOWN = ("active", "all", "no_face", "inactive")
+SHOWN = ("active", "all", "no_face", "again", "inactive")
 
 
 def people_page(call: Call, status: int = 200, problem: str = "") -> Response:
@@ -32,16 +32,23 @@ def people_page(call: Call, status: int = 200, problem: str = "") -> Response:
 
 def rows(call: Call, search: str, show: str) -> list[dict[str, Any]]:
     """People who match the search, by name; erased people only under "all"."""
-    templates, have_pin = call.store.template_counts_by_person(), pins.who_have_one(call.store)
+    templates, have_pin, again = call.store.template_counts_by_person(), pins.who_have_one(call.store), to_enrol_again(call)
     with call.store.reading() as db:
         agreed = consents.in_force(db)
     found = []
     for person in call.store.people():
         count = sum(templates.get(person.id, {}).values())
-        fits = {"active": person.active, "all": True, "no_face": person.active and not count, "inactive": not person.active and not person.erased}[show]
+        active, here = person.active, person.id in again
+        fits = {"active": active, "all": True, "no_face": active and not count, "again": active and here, "inactive": not active and not person.erased}[show]
         if fits and (search in person.name.casefold() or search in (person.code or "").casefold()):
-            found.append({"person": person, "templates": count, "pin": person.id in have_pin, "consent": person.id in agreed})
+            found.append({"person": person, "templates": count, "again": here, "pin": person.id in have_pin, "consent": person.id in agreed})
     return sorted(found, key=lambda row: row["person"].name.casefold())
+
+
+def to_enrol_again(call: Call) -> set[int]:
+    """Ids of the people whom the model that the settings name cannot recognise, and for whom no templates can be made."""
+    state = call.terminal.live.reembedded()
+    return set() if state is None else {person.id for person in state.to_enrol}
 
 
 def add_person(call: Call) -> Response:
@@ -60,7 +67,8 @@ def person_page(call: Call, status: int = 200, problem: str = "", fresh_pin: str
     models = call.store.template_counts_by_person().get(person.id, {})
     have_pin = person.id in pins.who_have_one(call.store)
     last = call.store.last_punch(person.id)
-    values = {"person": person, "consents": given, "models": models, "has_pin": have_pin, "last": last}
+    again = call.terminal.live.reembedded() if person.id in to_enrol_again(call) else None
+    values = {"person": person, "consents": given, "models": models, "has_pin": have_pin, "last": last, "again": again and again.model}
     return call.page("person.html", status, **values, problem=problem, fresh_pin=fresh_pin, pictures=pictures)
 
 

@@ -21,6 +21,7 @@ from device.config import CameraSettings, Settings, StoreSettings
 from device.contract import ContractError, ModelCard, OperatingPoint
 from device.maintenance import doctor
 from device.maintenance.database_check import check_database
+from device.maintenance.people_check import check_templates
 from device.storage.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
 from device.storage.store import Store, TemplateDraft
 from device.system.clock import ClockState
@@ -212,14 +213,14 @@ def test_command(database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     arguments = ["doctor", "--db", str(database), "--source", str(tmp_path / "light.png")]
     code = main([*arguments, "--json"])
     report = json.loads(capsys.readouterr().out)
-    expected = ["camera", "models", "artefact", "card", "provider", "liveness", "clock", "disk", "database", "keys", "outbox"]
+    expected = ["camera", "models", "artefact", "card", "provider", "liveness", "clock", "disk", "database", "keys", "templates", "outbox"]
     assert [check["check"] for check in report["checks"]] == expected
     states = {check["check"]: check["state"] for check in report["checks"]}
     assert states["camera"] == states["database"] == "ok"
     assert code == (0 if report["ok"] else 1) and report["ok"] == ("FAULT" not in states.values())
     assert main(arguments) == code
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 11 and all(line.split()[0] in ("ok", "warning", "FAULT") for line in lines)
+    assert len(lines) == 12 and all(line.split()[0] in ("ok", "warning", "FAULT") for line in lines)
     assert main(["doctor", "--db", str(database), "--source", str(tmp_path / "none.png")]) == 1
 
 
@@ -236,8 +237,30 @@ def test_a_database_that_waits_for_its_migration_is_no_fault(version: int, tmp_p
     assert {finding.check: finding.state for finding in doctor.examine(Settings(), path, None, skipped)} == {
         "database": "warning",
         "keys": "ok",
+        "templates": "ok",
         "outbox": "ok",
     }
+
+
+def test_templates_after_a_change_of_model(tmp_path: Path) -> None:
+    def found() -> tuple[str, str]:
+        finding = check_templates(tmp_path / "own.db", lambda: dataclasses.replace(card(), model_id="b" * 64))
+        return finding.state, finding.words
+
+    assert found() == ("ok", "no database of this version yet")
+    with Store.open(tmp_path / "own.db", StoreSettings()) as store:
+        store.add_person("with code and PIN")
+        assert found() == ("ok", "nobody is enrolled yet")
+        for name, kept in (("Ada", b"picture"), ("Bea", None), ("Cleo", b"picture")):
+            store.add_person_with_templates(name, None, [TemplateDraft("a" * 64, np.array([1, 0], np.float32), 0.5, kept)])
+        store.add_template(2, "b" * 64, np.array([1, 0], np.float32), 0.5, None, "")
+        version = store.data_version()
+        making = "1 of 2 people with templates of small: the terminal makes the others from kept pictures while it runs; 1 person cannot be recognised by small"
+        assert found()[0] == "warning" and found()[1].startswith(making) and "Bea (id 3)" in found()[1] and "withdraw" in found()[1]
+        store.withdraw_consent(3)
+        assert store.data_version() == version + 1, "the check changed nothing"
+        store.renew_templates("b" * 64, {4: [TemplateDraft("b" * 64, np.array([1, 0], np.float32), 0.5, b"picture")]})
+        assert found() == ("ok", "2 people with templates of small")
 
 
 def test_keys(database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

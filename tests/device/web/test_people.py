@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import cv2
 import numpy as np
+import pytest
 
 from device import config
 from device.__main__ import main
@@ -24,6 +25,7 @@ from device.storage.audit import Action
 from device.storage.consents import ConsentDraft
 from device.storage.events import Event
 from device.storage.records import Person, TemplateDraft
+from device.terminal.reembedding import Reembedded
 from device.web.access import pins
 from device.web.desk import health
 from tests.device.fakes.terminal import courier, punch
@@ -266,7 +268,11 @@ def test_the_threshold_in_force_is_that_for_the_people_who_are_searched_for(desk
     """Not for those who are inactive or wait for templates of this model, and each person once."""
     card = SimpleNamespace(model_id="m" * 64, name="net", embedding_size=2)
     desk.terminal.live.booth.recogniser = SimpleNamespace(  # type: ignore[assignment]
-        embedder=SimpleNamespace(card=card, provider="cpu"), liveness=None, settings=config.Settings(), threshold=lambda people: people / 10
+        coming=None,
+        embedder=SimpleNamespace(card=card, provider="cpu"),
+        liveness=None,
+        settings=config.Settings(),
+        threshold=lambda people: people / 10,
     )
     with desk.store() as store:
         for name, model in (("Ada", "m"), ("Bea", "m"), ("Cleo", "m"), ("Dora", "o")):
@@ -274,6 +280,50 @@ def test_the_threshold_in_force_is_that_for_the_people_who_are_searched_for(desk
         store.deactivate(3)
     page = desk.browser("viewer").get("/health").text
     assert "for 2 people" in page and "0.200" in page
+
+
+@pytest.fixture
+def change(desk: Desk) -> Person:
+    """A change of model: templates of 120 of 500 people are made, and of one, who is returned, no picture is kept."""
+    card, coming = (SimpleNamespace(model_id=name[0] * 64, name=name, embedding_size=2) for name in ("former", "coming"))
+    desk.terminal.live.booth.recogniser = SimpleNamespace(  # type: ignore[assignment]
+        embedder=SimpleNamespace(card=card, provider="cpu"),
+        coming=SimpleNamespace(card=coming),
+        liveness=None,
+        settings=config.Settings(),
+        threshold=lambda people: 0.5,
+    )
+    person = face(desk, "<b>Bo</b>", "E18")
+    desk.terminal.live.reembedded = lambda: Reembedded("coming", 120, 500, (person,))
+    return person
+
+
+def test_health_shows_how_far_templates_are_made_and_who_must_be_enrolled_again(desk: Desk, change: Person) -> None:
+    def text() -> str:
+        return html.unescape(re.sub(r"<[^>]*>", " ", desk.browser("viewer").get("/health").text))
+
+    during = text()
+    assert "120 of 500 people" in during and "former recognises until coming can take over." in during
+    named = f"<b>Bo</b> (id {change.id}): no picture of their enrolment is kept. former recognises them until coming takes over."
+    assert "1 person" in during and named in during
+    assert "then enrol them at the kiosk with the same name and code" in during and "<b>Bo" not in desk.browser("viewer").get("/health").text
+    desk.terminal.live.booth.recogniser.coming = None  # type: ignore[union-attr]
+    desk.terminal.live.reembedded = lambda: Reembedded("coming", 500, 500, (change,))
+    after = text()
+    assert "of 500 people" not in after and "no picture of their enrolment is kept. Withdraw their consent" in after
+    desk.terminal.live.reembedded = lambda: Reembedded("coming", 501, 501, ())
+    assert "enrol again" not in text().lower()
+
+
+def test_people_who_must_be_enrolled_again_are_marked_and_listed(desk: Desk, change: Person) -> None:
+    face(desk, "Ada Kern", "E17")
+    browser = desk.browser("viewer")
+    assert browser.get("/people").text.count("enrol again</span>") == 1
+    again = browser.get("/people?show=again").text
+    assert "&lt;b&gt;Bo" in again and "Ada Kern" not in again
+    assert "The model coming cannot recognise" in browser.get(f"/people/{change.id}").text
+    desk.terminal.live.reembedded = lambda: None
+    assert "enrol again</span>" not in browser.get("/people").text and "Ada Kern" not in browser.get("/people?show=again").text
 
 
 def test_the_plan_of_a_bulk_enrolment_gives_each_person_their_own_photo(desk: Desk) -> None:

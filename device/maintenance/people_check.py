@@ -1,0 +1,64 @@
+"""The checks of people's keys and templates. Nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from device.contract import ModelCard
+from device.maintenance.database_check import Finding, read_only
+from device.storage import keys, templates
+from device.storage.database import explained
+from device.storage.schema import SCHEMA_VERSION
+from device.storage.standing import counted, to_enrol_words
+
+
+def check_keys(database: Path) -> Finding:
+    """Whether the device's key opens and is private, and everybody with templates has a key."""
+    place = keys.folder()
+    if exposed := keys.open_to_others(place):
+        words = f"others on this machine may access {exposed[0]}: the next start closes it; then run `python -m device keys rotate`, as it may have been read"
+        return Finding("keys", "warning", words)
+    device = keys.opened(place)
+    identity, owners = _identity_and_owners(database)
+    known = keys.PersonKeys(identity, place).everyone() if identity else {}
+    if without := sorted(owners - known.keys()):
+        words = f"{len(without)} people have templates and no key here (id {', '.join(map(str, without[:5]))}): put back {place}, or enrol them again"
+        return Finding("keys", "warning", words)
+    if device is None:
+        return Finding("keys", "ok", f"none yet: the first enrolment makes them in {place}")
+    return Finding("keys", "ok", f"{place}: the device's key is {device.kind}, {len(known)} people have keys that open")
+
+
+def check_templates(database: Path, load_card: Callable[[], ModelCard]) -> Finding:
+    """Whether the model that the settings name knows everybody who was enrolled; after a change of model it does not at first."""
+    identity, owners = _identity_and_owners(database)
+    if identity is None:
+        return Finding("templates", "ok", "no database of this version yet")
+    if not owners:
+        return Finding("templates", "ok", "nobody is enrolled yet")
+    card = load_card()
+    readable = keys.PersonKeys(identity, keys.folder()).everyone().keys()
+    with explained(database), closing(read_only(database)) as connection:
+        standing = templates.standing(Database(connection, execute_plugins=False), readable, card.model_id)
+    known, to_make = len(standing.known), len(standing.to_make)
+    words = [f"{counted(known)} with templates of {card.name}"]
+    if to_make:
+        words = [f"{known} of {counted(known + to_make)} with templates of {card.name}: the terminal makes the others from kept pictures while it runs"]
+    if standing.to_enrol:
+        words.append(to_enrol_words(card.name, standing.to_enrol))
+    return Finding("templates", "warning" if to_make or standing.to_enrol else "ok", "; ".join(words))
+
+
+def _identity_and_owners(database: Path) -> tuple[str | None, set[int]]:
+    """The identity of a database of this version, and the ids of people who have templates."""
+    if not database.exists():
+        return None, set()
+    with explained(database), closing(read_only(database)) as connection:
+        if connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
+            return None, set()
+        identity = connection.execute("SELECT id FROM identity").fetchone()[0]
+        return identity, {row[0] for row in connection.execute("SELECT DISTINCT person_id FROM templates")}
