@@ -41,8 +41,8 @@ def _more_outputs(unit: Unit, channels: int) -> None:
     norm = unit.bn
     norm.weight, norm.bias, norm.num_features = _longer(norm.weight, channels), _longer(norm.bias, channels), channels
     norm.running_mean = _longer(norm.running_mean, channels).data
+    assert norm.running_var is not None and isinstance(unit.prelu, nn.PReLU)
     norm.running_var = torch.cat([norm.running_var, torch.ones(channels - len(norm.running_var))])  # a variance of zero would divide by almost nothing
-    assert isinstance(unit.prelu, nn.PReLU)
     unit.prelu.weight, unit.prelu.num_parameters = _longer(unit.prelu.weight, channels), channels
 
 
