@@ -28,7 +28,7 @@ async function follow() {
   if (progress.state) showProgress(progress);
   if (progress.state === "done") { byId("check").submit(); return; }
   if (progress.state === "failed") {
-    byId("failed").textContent = say("capture_failed", { reason: say(progress.reason) });
+    byId("failed").textContent = say(`${progress.reason}_failed`) || say("capture_failed", { reason: say(progress.reason) });
     byId("failed").hidden = byId("again").hidden = false;
     byId("reason").textContent = "";
     return;
