@@ -13,8 +13,8 @@ from device.storage.audit import Action
 from device.web.pages import Call, get, post
 
 LABELS = {
-    "attendance": "Attendance", "camera": "Camera", "web": "Web pages", "decision": "Recognition", "quality": "Picture quality",
-    "detector": "Face detector", "tracker": "Tracker", "embedder": "Embedding model",
+    "attendance": "Attendance", "camera": "Camera", "web": "Web pages", "decision": "Recognition", "liveness": "Liveness",
+    "quality": "Picture quality", "detector": "Face detector", "tracker": "Tracker", "embedder": "Embedding model",
 }  # fmt: skip
 
 

@@ -125,3 +125,4 @@ def test_the_settings_page_has_liveness(site: Callable[[str], Desk]) -> None:
     page = site("observe").browser("admin").get("/settings").text
     for name in ("liveness.mode", "liveness.challenge", "liveness.challenge_seconds"):
         assert name in page
+    assert page.index("<h2>Recognition</h2>") < page.index("<h2>Liveness</h2>") < page.index("<h2>Picture quality</h2>")
