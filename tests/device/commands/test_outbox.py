@@ -73,6 +73,25 @@ def test_fill_drain_dead_replay(database: Path, settings: Path, receiver: Receiv
     assert (target["connector"], target["waiting"], target["dead"], target["active"]) == ("payroll", 0, 0, True)
 
 
+def test_an_alarm_that_a_target_refuses_is_a_dead_letter_of_nobody(
+    database: Path, settings: Path, receiver: Receiver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert outbox(database, settings, "drain", "--once") == 0  # from now on the target is told
+    with Store.open(database) as store:
+        store.add_refusal_alarm(START, 3, "front door")
+    receiver.faults.append(lambda handler: handler.reply(site.Reply(422, b"unknown event")))
+    assert outbox(database, settings, "drain", "--once") == 0
+    capsys.readouterr()
+    assert outbox(database, settings, "dead") == 0
+    shown = capsys.readouterr().out
+    assert "refused_attempts 1" in shown and "None" not in shown and "does not count" not in shown
+    assert outbox(database, settings, "dead", "--json") == 0
+    [letter] = json.loads(capsys.readouterr().out)
+    assert (letter["kind"], letter["person_id"], letter["occurred_at"]) == ("refused_attempts", None, "2026-11-18T11:06:40.000Z")
+    assert outbox(database, settings, "replay") == 0 and outbox(database, settings, "drain", "--once") == 0
+    assert [event["event"] for event in receiver.events.values()] == ["refused_attempts"]
+
+
 def test_drain_once_says_what_is_left(database: Path, settings: Path, receiver: Receiver, capsys: pytest.CaptureFixture[str]) -> None:
     receiver.always = site.status(503, b"closed on Sundays")
     outbox(database, settings, "fill", "payroll", "--from", "2026-11-18")
