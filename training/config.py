@@ -44,6 +44,7 @@ class DataSettings:
     workers: int = ranged(2, 1, 256)  # threads that decode and augment
     ahead: int = ranged(4, 1, 64)  # batches prepared in advance
     cache: bool = False  # keep decoded crops in memory, 37 kB each
+    resident: bool = False  # keep decoded crops on the device and augment them there in batches (training/resident.py)
     max_corrupted: int = ranged(100, 0, 1_000_000)  # records that may be skipped before the run stops
     validation_identities: int = ranged(100, 2, 100_000)  # labelled identities held out of training if `validation` is empty
     validation: str = ""  # a folder with one sub-folder per person, not trained on: all pairs of its crops select the best checkpoint
@@ -125,6 +126,9 @@ class RunSettings:
     threads: int = ranged(0, 0, 512)  # of torch on the CPU; 0: torch's default
     precision: str = chosen("float32", "float32", "bfloat16", "float16")
     validate_steps: int = ranged(500, 1, 10_000_000)  # a checkpoint is written at each validation
+    check_steps: int = ranged(1, 1, 10_000)  # steps between checks that loss and gradient are finite; 1: before each step is taken. A GPU waits at each check
+    log_steps: int = ranged(50, 1, 10_000)  # steps between rows of the log
+    compile: bool = False  # torch.compile for the backbone
     patience: int = ranged(0, 0, 1000)  # validations without improvement before an early stop; 0: never
     ema: float = ranged(0.0, 0.0, 0.99999)  # decay of the averaged weights per step; 0: no averaging
     halfway_steps: int = ranged(0, 0, 10_000_000)  # steps per stage; each stage starts from the midpoint of the stage before (averaging.py); 0: off

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,7 +18,7 @@ from device.contract import CROP_SIZE, ClockfaceError
 from training import synthetic, teacher
 from training.borders import fill_black
 from training.config import DataSettings, SourceSettings, expanded
-from training.recordio import RecordError, RecordFile
+from training.recordio import Record, RecordError, RecordFile
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 Crop = NDArray[np.uint8]  # (112, 112, 3) RGB
@@ -48,7 +49,10 @@ class RecordReader:
         self.labels = np.array([self._file.record(key).label for key in self._keys], np.int64)
 
     def crop(self, position: int) -> Crop:
-        return decode(self._file.record(self._keys[position]).payload, self.names[position])
+        return decode(self.record(position).payload, self.names[position])
+
+    def record(self, position: int) -> Record:
+        return self._file.record(self._keys[position])
 
 
 def chosen_keys(table: Path, rows: str, keys: list[int]) -> list[int]:
@@ -170,6 +174,14 @@ class Crops:
             self._cached[index] = True
         return crop
 
+    def decoded(self, workers: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """(N, 112, 112, 3) all crops, kept in memory from now on, and (N,) which of them can be used: the others are corrupted."""
+        if self._cache is None:
+            self._cache = np.empty((len(self), CROP_SIZE, CROP_SIZE, 3), np.uint8)
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(lambda numbers: [self.crop(int(number)) is None for number in numbers], np.array_split(np.arange(len(self)), 100 * workers)))
+        return self._cache, self._cached
+
     def _skip(self, index: int, message: str) -> None:
         with self._lock:
             self._bad[index] = message
@@ -180,11 +192,12 @@ class Crops:
 
 def reader(source: SourceSettings) -> CropReader:
     """The reader of a source, with the settings of the recipe."""
-    plain = _plain_reader(source)
+    plain = plain_reader(source)
     return FilledReader(plain) if source.fill_black else plain
 
 
-def _plain_reader(source: SourceSettings) -> CropReader:
+def plain_reader(source: SourceSettings) -> CropReader:
+    """The reader of a source that leaves black edges as they are."""
     path = Path(expanded(source.path))
     if source.kind == "recordio":
         return RecordReader(path, source.rows)

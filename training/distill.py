@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from training.config import DistillSettings
+from training.distributed import to_device
 
 
 class DistillLoss(nn.Module):
@@ -39,36 +40,34 @@ class DistillLoss(nn.Module):
         self.register_buffer("bank_half", bank.to(torch.bfloat16), persistent=False)  # precise enough for the large products
 
     def forward(self, embeddings: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-        teacher = self.bank[index]  # (N, D)
-        known = teacher.norm(dim=1) > 0.5
-        student, teacher, index = F.normalize(embeddings.float())[known], teacher[known], index[known]
-        if len(index) == 0:
-            return embeddings.sum() * 0.0
+        student, teacher = F.normalize(embeddings.float()), self.bank[index]  # (N, D)
+        known = (teacher.norm(dim=1) > 0.5).float()
+        share = known / known.sum().clamp(min=1)  # (N,) weights of a mean; a mask would make a GPU wait
         loss = student.new_zeros(())
         weights = self.settings
         if weights.cosine:
-            loss = loss + weights.cosine * (1 - (student * teacher).sum(1)).mean()
+            loss = loss + weights.cosine * (share * (1 - (student * teacher).sum(1))).sum()
         if weights.relations:
-            loss = loss + weights.relations * (student @ student.T - teacher @ teacher.T).square().mean()
+            loss = loss + weights.relations * (share[:, None] * share * (student @ student.T - teacher @ teacher.T).square()).sum()
         if weights.bank:
-            loss = loss + weights.bank * self._bank_term(student, teacher)
+            loss = loss + weights.bank * (share * self._bank_term(student, teacher)).sum()
         if weights.instance:
-            loss = loss + weights.instance * self._instance_term(student, index)
+            loss = loss + weights.instance * (share * self._instance_term(student, index)).sum()
         return loss
 
     def _similarities(self, rows: torch.Tensor) -> torch.Tensor:
         return (rows.to(torch.bfloat16) @ self.bank_half.T).float()  # (N, B)
 
-    def _bank_term(self, student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+    def _bank_term(self, student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:  # (N,)
         heat = self.settings.temperature
-        chosen = torch.randint(len(self.bank), (min(self.settings.bank_rows, len(self.bank)),), device=self.bank.device)
-        bank = self.bank_half[chosen]  # (R, D)
+        chosen = torch.randint(len(self.bank), (min(self.settings.bank_rows, len(self.bank)),))  # on the CPU: every device gets the same
+        bank = self.bank_half[to_device(chosen, self.bank.device)]  # (R, D)
         with torch.no_grad():
             wanted = F.softmax((teacher.to(bank.dtype) @ bank.T).float() / heat, dim=1)  # (N, R)
         seen = F.log_softmax((student.to(bank.dtype) @ bank.T).float() / heat, dim=1)
-        return -(wanted * seen).sum(1).mean()
+        return -(wanted * seen).sum(1)
 
-    def _instance_term(self, student: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    def _instance_term(self, student: torch.Tensor, index: torch.Tensor) -> torch.Tensor:  # (N,)
         logits = self._similarities(student)
         own = F.one_hot(index, logits.shape[1])
-        return F.cross_entropy((logits - self.settings.margin * own) / self.settings.temperature, index)
+        return F.cross_entropy((logits - self.settings.margin * own) / self.settings.temperature, index, reduction="none")

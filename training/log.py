@@ -10,20 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from training.validation import ValidationReport
 
-EVERY_STEPS = 50
 COLUMNS = ("time", "step", "epoch", "images", "progress", "images_per_second", "learning_rate", "loss", "parts", "gradient_norm", "corrupted", "validation")
 
 
 class Log:
     """Written by the first process only; opened and closed with the run."""
 
-    def __init__(self, out: Path, resume: bool, active: bool) -> None:
-        self._active = active
-        self._begin, self._images, self._sums, self._count = time.time(), 0, 0.0, 0
+    def __init__(self, out: Path, resume: bool, active: bool, every_steps: int) -> None:
+        self._active, self._every = active, every_steps
+        self._begin, self._images, self._count = time.time(), 0, 0
+        self._sum: Any = 0.0
         columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
         self._bar = Progress(*columns) if active and sys.stdout.isatty() else None
         if active:
@@ -46,18 +47,18 @@ class Log:
             self._file.close()
             self._board.close()
 
-    def step(self, position: Any, rate: float, losses: dict[str, float], norm: float, corrupted: int) -> None:
-        """Count a step; every 50 steps write a row."""
-        self._sums, self._count = self._sums + losses["loss"], self._count + 1
-        if not self._active or position.step % EVERY_STEPS:
+    def step(self, position: Any, rate: float, losses: dict[str, Tensor], norm: Tensor, corrupted: int) -> None:
+        """Count a step; every `every_steps` steps read the losses from the device and write a row."""
+        self._sum, self._count = self._sum + losses["loss"], self._count + 1
+        if not self._active or position.step % self._every:
             return
+        mean, self._sum, self._count = float(self._sum) / self._count, 0.0, 0  # waits for the device, so that the speed is that of finished steps
         now = time.time()
         speed = (position.images - self._images) / (now - self._begin) if self._images else 0.0
         self._begin, self._images = now, position.images
-        mean, self._sums, self._count = self._sums / self._count, 0.0, 0
-        parts = " ".join(f"{name}={value:.4f}" for name, value in losses.items() if name != "loss")
+        parts = " ".join(f"{name}={float(value):.4f}" for name, value in losses.items() if name != "loss")
         values = {"images_per_second": round(speed, 1), "learning_rate": f"{rate:.3g}", "loss": round(mean, 5), "parts": parts}
-        self._row(position, **values, gradient_norm=round(norm, 3), corrupted=corrupted)
+        self._row(position, **values, gradient_norm=round(float(norm), 3), corrupted=corrupted)
         self._board.add_scalar("loss", mean, position.step)
         self._board.add_scalar("images_per_second", speed, position.step)
         self._say(position, f"step {position.step} epoch {position.epoch} {100 * position.progress:.1f} % loss {mean:.4f} {speed:.0f} images/s")

@@ -19,14 +19,15 @@ class Objective(nn.Module):
         recipe: names and weights.
         classes: number of labelled identities.
         bank: (B, D) float32 teacher embeddings of the whole set, or None.
+        labelled: whether every crop has a label; if not, those without one are sorted out in each step, for which a GPU waits.
 
     Raises:
         ClockfaceError: the recipe has no loss, or its distillation does not fit the teacher.
     """
 
-    def __init__(self, recipe: Recipe, classes: int, bank: torch.Tensor | None) -> None:
+    def __init__(self, recipe: Recipe, classes: int, bank: torch.Tensor | None, labelled: bool = False) -> None:
         super().__init__()
-        self.weight = recipe.loss.weight
+        self.weight, self.labelled = recipe.loss.weight, labelled
         size, weights = recipe.backbone.embedding_size, recipe.distill
         distilled = any((weights.cosine, weights.relations, weights.bank, weights.instance))
         if not distilled and not recipe.loss.name:
@@ -50,9 +51,9 @@ class Objective(nn.Module):
 
     def _classified(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         assert self.classify is not None
-        known = labels >= 0
-        if isinstance(self.classify, PartialFC):  # skips unknown labels itself: its processes exchange batches of equal size
+        if self.labelled or isinstance(self.classify, PartialFC):  # which skips unknown labels itself: its processes exchange batches of equal size
             return torch.as_tensor(self.classify(embeddings, labels))
+        known = labels >= 0
         return torch.as_tensor(self.classify(embeddings[known], labels[known])) if known.any() else embeddings.sum() * 0.0
 
 

@@ -49,7 +49,7 @@ def bare_step(recipe: Recipe, seconds: float) -> float:
     crops = torch.randint(0, 256, (size, 112, 112, 3), dtype=torch.uint8)
     labels, index = torch.arange(size) % 10, torch.arange(size)
     embedder = EmbedderNet(recipe.backbone)
-    module = TrainStep(embedder, objective.Objective(recipe, 60, None), recipe.run.precision, "cpu")
+    module = TrainStep(embedder, objective.Objective(recipe, 60, None), recipe.run, "cpu")
     optimiser = build_optimiser(module, recipe)
 
     def step() -> int:

@@ -20,7 +20,7 @@ from torch import nn
 from device.contract import ClockfaceError
 from training import averaging, checkpoint, config, distributed, donor, sampler, schedule, validation
 from training.averaging import Average, HalfWay
-from training.config import Recipe
+from training.config import Recipe, RunSettings
 from training.data import Crops
 from training.loader import Batch, Loader
 from training.log import Log
@@ -28,6 +28,7 @@ from training.model import EmbedderNet
 from training.muon import Muon
 from training.objective import Objective
 from training.partial_fc import PartialFC
+from training.resident import ResidentLoader
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -54,15 +55,16 @@ class Position:
 class TrainStep(nn.Module):
     """Embedder and objective as one module, so that DistributedDataParallel sees every parameter in one forward pass."""
 
-    def __init__(self, embedder: EmbedderNet, objective: Objective, precision: str, device: str) -> None:
+    def __init__(self, embedder: EmbedderNet, objective: Objective, settings: RunSettings, device: str) -> None:
         super().__init__()
-        self.embedder, self.objective, self.dtype, self.device = embedder, objective, DTYPES[precision], device
+        self.embedder, self.objective, self.dtype, self.device = embedder, objective, DTYPES[settings.precision], device
+        self.embed: Callable[[torch.Tensor], torch.Tensor] = torch.compile(embedder.forward) if settings.compile else embedder.forward
         sharded = isinstance(objective.classify, PartialFC)
         self.own = [name for name, _ in self.named_parameters() if sharded and name.startswith("objective.classify.")]  # parameters of this process alone
 
     def forward(self, crops: torch.Tensor, labels: torch.Tensor, index: torch.Tensor) -> dict[str, torch.Tensor]:
         with torch.autocast(self.device, self.dtype, enabled=self.dtype != torch.float32):
-            embeddings = self.embedder(crops)  # (N, D)
+            embeddings = self.embed(crops)  # (N, D)
         losses: dict[str, torch.Tensor] = self.objective(embeddings.float(), labels, index)
         return losses
 
@@ -76,15 +78,10 @@ def train(recipe: Recipe, out: Path, resume: bool = False, initial: Path | None 
 
     crops = Crops(recipe.data)
     parts = validation.parts(crops, recipe)
-    loader = Loader(crops, recipe.data, recipe.augment, recipe.run.seed)
-    bank = None if crops.teacher is None else torch.from_numpy(crops.teacher)
+    loader = build_loader(recipe, crops, group.device)
 
-    embedder = EmbedderNet(recipe.backbone).to(group.device)
-    if initial is not None:
-        embedder.load_state_dict(checkpoint.initial(initial, recipe.backbone))
-    elif recipe.backbone.folded and not resume:
-        raise ClockfaceError("backbone.folded = true: without batch norm, training must start from trained weights; give them with --init")
-    module = TrainStep(embedder, Objective(recipe, crops.classes, bank), recipe.run.precision, group.kind).to(group.device)
+    module = build_step(recipe, crops, group, initial, resume)
+    embedder = module.embedder
     optimiser = build_optimiser(module, recipe)
     if isinstance(module.objective.classify, PartialFC) and recipe.loss.sample_rate < 1:
         module.objective.classify.attach(optimiser)
@@ -95,8 +92,9 @@ def train(recipe: Recipe, out: Path, resume: bool = False, initial: Path | None 
         position = restore(out / group.file("last.pt"), recipe, embedder, module, optimiser, scaler, average)
     wrapped = group.wrap(module, module.own)
     progress = plan(recipe, position, len(parts.train), group.world, budget_minutes)
+    unchecked: dict[str, torch.Tensor] = {}  # sums since the last check, on the device
 
-    with Log(out, resume, group.first) as log:
+    with Log(out, resume, group.first, recipe.run.log_steps) as log:
         while (position.progress < 1.0) and not stopped_early(recipe, position):
             lists = sampler.epoch_batches(parts.train, crops, recipe, group.world, position.epoch)
             for batch in loader.batches(sampler.shard(lists, group.rank, group.world), position.epoch, position.batch):
@@ -104,16 +102,20 @@ def train(recipe: Recipe, out: Path, resume: bool = False, initial: Path | None 
                 for settings in optimiser.param_groups:
                     settings["lr"] = rate
                 losses = accumulate(wrapped, batch, recipe.schedule.accumulate, scaler, group)
-                norm = update(module, optimiser, scaler, recipe.optimiser.clip_norm)
-                stop_if_diverged(module, losses, norm, position, batch)
+                norm = update(module, optimiser, scaler, recipe.optimiser.clip_norm, recipe.run.check_steps == 1)
                 average.update(embedder)
 
                 position.step += 1
                 position.batch += 1
                 position.images += len(batch.labels) * group.world
                 position.progress = group.agree(progress(position.step, time.time()))
+                unchecked = {name: unchecked.get(name, 0.0) + value for name, value in {**losses, "gradient": norm}.items()}
+                saving = position.step % recipe.run.validate_steps == 0 or position.progress >= 1.0
+                if saving or position.step % recipe.run.check_steps == 0:
+                    stop_if_diverged(module, unchecked, position, batch)
+                    unchecked = {}
                 log.step(position, rate, losses, norm, crops.corruption.count)
-                if position.step % recipe.run.validate_steps == 0 or position.progress >= 1.0:
+                if saving:
                     report = validation.validate(average.of(embedder), parts.watched, parts.validation, recipe) if group.first else None
                     score = group.agree(report.score if report else 0.0)
                     better = score > position.best
@@ -130,6 +132,25 @@ def train(recipe: Recipe, out: Path, resume: bool = False, initial: Path | None 
                 position.epoch, position.batch = position.epoch + 1, 0
     group.stop()
     return position
+
+
+def build_loader(recipe: Recipe, crops: Crops, device: torch.device) -> Loader | ResidentLoader:
+    """Batches by threads on the CPU, or on the device itself with `data.resident`."""
+    if recipe.data.resident:
+        return ResidentLoader(crops, recipe.data.workers, recipe.augment, recipe.run.seed, device)
+    return Loader(crops, recipe.data, recipe.augment, recipe.run.seed)
+
+
+def build_step(recipe: Recipe, crops: Crops, group: distributed.Group, initial: Path | None, resume: bool = False) -> TrainStep:
+    """Embedder, with the weights of `initial` if given, and objective on the device."""
+    embedder = EmbedderNet(recipe.backbone)
+    if initial is not None:
+        embedder.load_state_dict(checkpoint.initial(initial, recipe.backbone))
+    elif recipe.backbone.folded and not resume:
+        raise ClockfaceError("backbone.folded = true: without batch norm, training must start from trained weights; give them with --init")
+    bank = None if crops.teacher is None else torch.from_numpy(crops.teacher)
+    objective = Objective(recipe, crops.classes, bank, bool((crops.labels >= 0).all()))
+    return TrainStep(embedder, objective, recipe.run, group.kind).to(group.device)
 
 
 def plan(recipe: Recipe, position: Position, crops: int, world: int, budget_minutes: float) -> schedule.Progress:
@@ -152,12 +173,15 @@ def build_optimiser(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum, nesterov=settings.momentum > 0)
     if settings.name == "muon":
         return Muon(groups, settings.learning_rate)
-    return torch.optim.AdamW(groups, lr=settings.learning_rate)
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True if trained[0].is_cuda else None)
 
 
-def accumulate(wrapped: nn.Module, batch: Batch, equal_parts: int, scaler: Any, group: distributed.Group) -> dict[str, float]:
-    """Forward and backward pass over the batch in parts; the gradients are those of the mean over the whole batch."""
-    sums: dict[str, float] = {}
+def accumulate(wrapped: nn.Module, batch: Batch, equal_parts: int, scaler: Any, group: distributed.Group) -> dict[str, torch.Tensor]:
+    """Forward and backward pass over the batch in parts; the gradients are those of the mean over the whole batch.
+
+    Returns the losses as scalars on the device: reading them would make a GPU wait.
+    """
+    sums: dict[str, torch.Tensor] = {}
     pieces = [t.tensor_split(equal_parts) for t in (batch.crops, batch.labels, batch.index)]
     for number, piece in enumerate(zip(*pieces, strict=True)):
         share = len(piece[1]) / len(batch.labels)
@@ -167,35 +191,38 @@ def accumulate(wrapped: nn.Module, batch: Batch, equal_parts: int, scaler: Any, 
             losses = wrapped(*(tensor.to(group.device, non_blocking=True) for tensor in piece))
             scaler.scale(losses["loss"] * share).backward()
         for name, value in losses.items():
-            sums[name] = sums.get(name, 0.0) + float(value.detach()) * share
+            sums[name] = sums.get(name, 0.0) + value.detach().double() * share
     return sums
 
 
-def update(module: TrainStep, optimiser: torch.optim.Optimizer, scaler: Any, clip_norm: float) -> float:
-    """Clip the gradient, step, clear it; returns its norm before clipping. The scaler itself skips a step that overflowed in float16."""
+def update(module: TrainStep, optimiser: torch.optim.Optimizer, scaler: Any, clip_norm: float, check: bool) -> torch.Tensor:
+    """Clip the gradient, step, clear it; returns its norm before clipping.
+
+    With `check`, a step whose gradient is not finite is not taken, and its gradient stays. In float16 the scaler itself skips a step that overflowed.
+    """
     scaler.unscale_(optimiser)
     own = set(module.own)
     norm = nn.utils.clip_grad_norm_([p for name, p in module.named_parameters() if name not in own], clip_norm or float("inf"))  # equal in all processes
-    if scaler.is_enabled() or torch.isfinite(norm):
+    if scaler.is_enabled() or not check or torch.isfinite(norm):
         scaler.step(optimiser)
         scaler.update()
         optimiser.zero_grad()
-    return 0.0 if scaler.is_enabled() else float(norm)
+    return torch.zeros_like(norm).double() if scaler.is_enabled() else norm.detach().double()
 
 
-def stop_if_diverged(module: nn.Module, losses: dict[str, float], norm: float, position: Position, batch: Batch) -> None:
-    """Stop the run if the loss or the gradient is not finite; the step has not been taken.
+def stop_if_diverged(module: nn.Module, sums: dict[str, torch.Tensor], position: Position, batch: Batch) -> None:
+    """Stop the run if a loss or gradient norm was not finite; `sums` adds up those of all steps since the last check.
 
     Raises:
         DivergedError: with the parts of the loss, the parameters and the crops concerned.
     """
-    finite = all(abs(v) < float("inf") for v in losses.values()) and abs(norm) < float("inf")
-    if finite:
+    bad = [name for name, value in zip(sums, torch.stack(list(sums.values())).tolist(), strict=True) if not abs(value) < float("inf")]
+    if not bad:
         return
-    parts = [name for name, value in losses.items() if not abs(value) < float("inf") and name != "loss"]
+    parts = [name for name in bad if name not in ("loss", "gradient")]
     gradients = [n for n, p in module.named_parameters() if p.grad is not None and not torch.isfinite(p.grad).all()]
     raise DivergedError(
-        f"step {position.step}: not finite: loss parts {parts or 'none'}, gradients of {gradients[:5] or 'none'}, "
+        f"at or before step {position.step - 1}: not finite: loss parts {parts or 'none'}, gradients of {gradients[:5] or 'none'}, "
         f"crops {batch.index[:8].tolist()}; resume with a lower optimiser.learning_rate or another loss"
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import os
 import signal
 import socket
@@ -70,7 +71,7 @@ def test_the_smoke_recipe_learns(tmp_path: Path) -> None:
     assert embedder.unit(torch.zeros(2, 112, 112, 3, dtype=torch.uint8)).norm(dim=1).tolist() == pytest.approx([1, 1])
 
 
-@pytest.mark.parametrize("more", ["loss.sample_rate = 0.0", "loss.sample_rate = 0.75", "optimiser.name = 'muon'", "run.halfway_steps = 6\nrun.ema = 0.0"])
+@pytest.mark.parametrize("more", ["loss.sample_rate = 0.0", "loss.sample_rate = 0.75", "optimiser.name = 'muon'", "run.halfway_steps = 6\nrun.ema = 0.0", "data.resident = true\nrun.check_steps = 3"])
 def test_resumes_bit_for_bit_after_kill_9(more: str, tmp_path: Path) -> None:
     lines = (*SMALL, "schedule.epochs = 10", more)
     command = [sys.executable, "-m", "training", "train", "smoke", *(word for line in lines for word in ("--set", line))]
@@ -88,20 +89,21 @@ def test_resumes_bit_for_bit_after_kill_9(more: str, tmp_path: Path) -> None:
     assert all(torch.equal(expected[name], got[name]) for name in expected)
 
 
-def _one_of_two(rank: int, port: int, out: str) -> None:
+def _one_of_two(rank: int, port: int, out: str, more: str) -> None:
     os.environ.update(RANK=str(rank), WORLD_SIZE="2", LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     backbones.BACKBONES["tiny"] = Tiny
-    train(small("schedule.batch_size = 4"), Path(out))
+    train(small("schedule.batch_size = 4", more), Path(out))
 
 
-def test_two_processes_equal_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", ["data.resident = false", "data.resident = true"])
+def test_two_processes_equal_one(more: str, tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
-    train(small("schedule.batch_size = 8"), tmp_path / "one")
+    train(small("schedule.batch_size = 8", more), tmp_path / "one")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    multiprocessing.spawn(_one_of_two, (port, str(tmp_path / "two")), nprocs=2)
+    multiprocessing.spawn(_one_of_two, (port, str(tmp_path / "two"), more), nprocs=2)
     expected, got = weights(tmp_path / "one" / "last.pt"), weights(tmp_path / "two" / "last.pt")
     assert all(torch.allclose(expected[name], got[name], atol=1e-5, rtol=0) for name in expected)
 
@@ -147,6 +149,26 @@ def test_a_nan_stops_the_run_and_names_the_culprit(tmp_path: Path, monkeypatch: 
     monkeypatch.setitem(backbones.BACKBONES, "tiny", Poisoned)
     with refused("diverged", "step 2: ", "classify", "embedder.backbone.layers"):
         train(small(), tmp_path)
+
+
+def test_a_nan_between_checks_reaches_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The third step is not checked; its weights would be saved after the fourth."""
+    monkeypatch.setitem(backbones.BACKBONES, "tiny", Poisoned)
+    with refused("diverged", "at or before step 3: ", "classify"):
+        train(small("run.check_steps = 100"), tmp_path)
+    assert not (tmp_path / "last.pt").exists()
+
+
+def test_a_compiled_net_learns_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the compiler's front end alone, which needs no C++ compiler."""
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    for name, more in (("plain", "run.compile = false"), ("compiled", "run.compile = true")):
+        (tmp_path / name).mkdir()
+        train(small("data.resident = true", "run.precision = 'bfloat16'", "schedule.steps = 4", more), tmp_path / name)
+    expected, got = weights(tmp_path / "plain" / "last.pt"), weights(tmp_path / "compiled" / "last.pt")
+    assert expected.keys() == got.keys()
+    assert all(torch.allclose(expected[name].float(), got[name].float(), atol=1e-3, rtol=0) for name in expected)
+    assert all(value.dtype != torch.bfloat16 for value in got.values())  # weights and averages stay float32
 
 
 def test_early_stop(tmp_path: Path) -> None:

@@ -49,9 +49,8 @@ class Margin(nn.Module):
             embeddings (N, D), weight (C, ...), labels (N,) int64 in -1..C-1 -> (N, C)
         """
         cosine = self.cosine(embeddings, weight)  # (N, C)
-        rows = (labels >= 0).nonzero().squeeze(1)  # (M,)
-        own = (rows, labels[rows])
-        target = self.target_logit(cosine[own], widen(embeddings).norm(dim=1)[rows])  # (M,)
+        own = (torch.arange(len(labels), device=labels.device), labels.clamp(min=0))  # selecting rows by a mask would make a GPU wait
+        target = torch.where(labels >= 0, self.target_logit(cosine[own], widen(embeddings).norm(dim=1)), cosine[own])  # (N,)
         return self.scale * cosine.index_put(own, target)
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
