@@ -154,18 +154,23 @@ def load(name: str, overrides: tuple[str, ...] = ()) -> Recipe:
     Raises:
         ConfigError: the recipe is missing or no TOML, or has a setting that is not allowed.
     """
-    path = Path(name) if name.endswith(".toml") else CONFIGS / f"{name}.toml"
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = _read(name)
         for line in overrides:
-            _merge(table, tomllib.loads(line))
+            table = _merged(table, tomllib.loads(line))
     except FileNotFoundError as error:
         have = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.toml")))
-        raise ConfigError(f"recipe {name} does not exist ({path}); give a path or one of {have}") from error
+        raise ConfigError(f"recipe {Path(error.filename).stem} does not exist ({error.filename}); give a path or one of {have}") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"recipe {name} cannot be read: {error}") from error
-    table.setdefault("name", path.stem)
     return from_table(table)
+
+
+def _read(name: str) -> dict[str, Any]:
+    """The table of a recipe; with a `base`, that of another recipe with the settings that differ."""
+    path = Path(name) if name.endswith(".toml") else CONFIGS / f"{name}.toml"
+    table = {"name": path.stem, **tomllib.loads(path.read_text(encoding="utf-8"))}
+    return _merged(_read(table.pop("base")), table) if "base" in table else table
 
 
 def from_table(table: dict[str, Any]) -> Recipe:
@@ -192,12 +197,9 @@ def expanded(path: str) -> str:
     return os.path.expandvars(path)
 
 
-def _merge(table: dict[str, Any], more: dict[str, Any]) -> None:
-    for key, value in more.items():
-        if isinstance(value, dict) and isinstance(table.get(key), dict):
-            _merge(table[key], value)
-        else:
-            table[key] = value
+def _merged(table: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    deeper = {key: _merged(table[key], value) for key, value in more.items() if isinstance(value, dict) and isinstance(table.get(key), dict)}
+    return {**table, **more, **deeper}
 
 
 def _build(kind: Any, where: str, table: Any) -> Any:

@@ -39,8 +39,17 @@ def test_sampled_classes_and_accumulation_exclude_each_other() -> None:
         config.load("smoke", ("loss.sample_rate = 0.5", "schedule.accumulate = 2"))
 
 
+def test_a_recipe_changes_another(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("base = 'everyday'\nrun.seed = 7\n")
+    (tmp_path / "orphan.toml").write_text("base = 'parent'\n")
+    base, mine = config.load("everyday"), config.load(str(tmp_path / "mine.toml"))
+    assert mine == dataclasses.replace(base, name="mine", run=dataclasses.replace(base.run, seed=7))
+    with refused("config", "recipe parent does not exist"):
+        config.load(str(tmp_path / "orphan.toml"))
+
+
 def test_an_unknown_recipe_lists_the_known() -> None:
-    with refused("config", "default, everyday, finetune"):
+    with refused("config", "default, everyday, everyday-gpu, finetune"):
         config.load("nothing")
 
 
