@@ -12,6 +12,7 @@ MODULES = {"export-weights": "export_weights"}  # command -> its module, where t
 OLD_NAMES = {"ship": "export-weights"}  # earlier name, which still works -> the command
 COMMANDS = {  # name -> one line; the module has add_arguments(parser) and run(args) -> exit code
     "prepare": "cut aligned crops out of folders of photos",
+    "pack": "pack the crops and embeddings of a recipe into a small folder",
     "join": "join two teachers into one, in the embedding space of the second",
     "train": "train an embedding model by a recipe",
     "prune": "prune trained weights to a smaller backbone",
