@@ -71,7 +71,13 @@ def test_the_smoke_recipe_learns(tmp_path: Path) -> None:
     assert embedder.unit(torch.zeros(2, 112, 112, 3, dtype=torch.uint8)).norm(dim=1).tolist() == pytest.approx([1, 1])
 
 
-@pytest.mark.parametrize("more", ["loss.sample_rate = 0.0", "loss.sample_rate = 0.75", "optimiser.name = 'muon'", "run.halfway_steps = 6\nrun.ema = 0.0", "data.resident = true\nrun.check_steps = 3"])
+KINDS = (
+    "loss.sample_rate = 0.0", "loss.sample_rate = 0.75", "optimiser.name = 'muon'",
+    "run.halfway_steps = 6\nrun.ema = 0.0", "data.resident = true\nrun.check_steps = 3",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("more", KINDS)
 def test_resumes_bit_for_bit_after_kill_9(more: str, tmp_path: Path) -> None:
     lines = (*SMALL, "schedule.epochs = 10", more)
     command = [sys.executable, "-m", "training", "train", "smoke", *(word for line in lines for word in ("--set", line))]
