@@ -126,7 +126,7 @@ class EmbedderSettings:
 @dataclass(frozen=True)
 class LivenessSettings:
     mode: str = chosen(
-        "off",
+        "enforce",
         "enforce",
         "observe",
         "off",
@@ -308,6 +308,11 @@ class Settings:
     signals: SignalSettings = SignalSettings()
     outbox: OutboxSettings = OutboxSettings()
     connectors: tuple[ConnectorTable, ...] = ()
+
+
+def without_liveness(settings: Settings) -> Settings:
+    """The same for what shows photos or judges nobody."""
+    return dataclasses.replace(settings, liveness=LivenessSettings(mode="off"))
 
 
 def database_path(settings: Settings, given: str | None) -> Path:

@@ -18,7 +18,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from device.config import DecisionSettings, EmbedderSettings, Settings
+from device.config import DecisionSettings, EmbedderSettings, Settings, without_liveness
 from device.vision.catalogue import sha256
 from device.vision.evaluation import Rate, Trial, run_trial
 from device.vision.recogniser import Recogniser
@@ -40,7 +40,7 @@ def measured(model: Path, people: Path, strangers: Path, gallery: int, fpir: flo
         data: the name of the photos for the card.
     """
     embedder = EmbedderSettings(model=str(model.resolve()), provider="cpu", sha256=sha256(model))
-    trial = run_trial(Recogniser(Settings(embedder=embedder, decision=DecisionSettings(fpir=fpir))), people, strangers, _progress, gallery)
+    trial = run_trial(Recogniser(without_liveness(Settings(embedder=embedder, decision=DecisionSettings(fpir=fpir)))), people, strangers, _progress, gallery)
     return {"measure": "device", "data": data, "people": trial.people, "target_fpir": fpir, "threshold": trial.threshold, **_rates(trial)}
 
 
@@ -51,7 +51,7 @@ def measured_visits(model: Path, people: Path, strangers: Path, data: str) -> di
 
 def visit_trial(model: Path, people: Path, strangers: Path) -> VisitTrial:
     """What `python -m device trial --visit` measures, with the terminal's own settings but for the model."""
-    recogniser = Recogniser(Settings(embedder=EmbedderSettings(model=str(model.resolve()), provider="cpu", sha256=sha256(model))))
+    recogniser = Recogniser(without_liveness(Settings(embedder=EmbedderSettings(model=str(model.resolve()), provider="cpu", sha256=sha256(model)))))
     return run_visits(recogniser, read_looks(recogniser, people, strangers, _progress), VISIT, TEMPLATES)
 
 

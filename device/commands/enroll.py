@@ -54,6 +54,8 @@ def run(args: argparse.Namespace) -> int:
         settings = config.load(args.config, stored_settings.read(store))
         consent = _wording(settings).given("declared", time.time())
         recogniser = _recogniser(store, settings)
+        if args.camera is None and settings.liveness.mode != "off":
+            _note("from files it cannot be judged whether a person or a picture was in front of the camera")
         if args.folder is not None:
             return _enrol_folder(store, recogniser, args.folder, consent)
         if args.camera is not None:

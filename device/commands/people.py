@@ -97,7 +97,8 @@ def _nearest(store: Store, person: Person, args: argparse.Namespace) -> dict[str
         from device.terminal.enrolled import gallery_of  # here, because no other action needs the model
         from device.terminal.model_in_force import recogniser_in_force
 
-        recogniser = recogniser_in_force(store, config.load(args.config, stored_settings.read(store)), lambda line: None)
+        settings = config.without_liveness(config.load(args.config, stored_settings.read(store)))
+        recogniser = recogniser_in_force(store, settings, lambda line: None)
         match = gallery_of(store, recogniser).nearest(person.id)
     except (ClockfaceError, OSError, ImportError) as error:
         print(f"note: nobody is compared with {person.name}: {' '.join(str(error).split())}", file=sys.stderr)

@@ -18,7 +18,7 @@ import cv2
 
 from device import config
 from device.commands.options import add_config, add_database
-from device.config import ConfigError, Settings, database_path
+from device.config import ConfigError, Settings, database_path, without_liveness
 from device.delivery.couriers import delivering
 from device.maintenance.backup import apply_staged
 from device.maintenance.scheduler import upkeep
@@ -65,16 +65,17 @@ def run(args: argparse.Namespace) -> int:
     with Store.open(database, settings.store, actor="terminal") as store:
         store.claim_terminal()
         settings = config.load(args.config, stored_settings.read(store))
+        played = _played(settings, demo=source == DEMO)
         if in_a_fleet(store):
             from device.fleet.courier import catch_up  # needs psycopg: only here
 
             catch_up(store, _say)
-        model = ModelInForce(store, settings, _say, recording=args.once or not is_live(source))
+        model = ModelInForce(store, played, _say, recording=args.once or not is_live(source))
         if source == DEMO:
             _enrol_demo(store, model.recogniser)
         with _background(settings, store, demo=source == DEMO), open_source(source, settings.camera, once=args.once, patient=supervised()) as camera:
             _say_parts(camera, model.recogniser)
-            pipeline = Pipeline(settings, model.recogniser, store, platform.node() or "terminal", recording=not camera.live)
+            pipeline = Pipeline(played, model.recogniser, store, platform.node() or "terminal", recording=not camera.live)
             _say_clock()
             status = Status(args.headless)
             signals = signalling(settings.signals, camera.live and source != DEMO, _say)
@@ -113,6 +114,16 @@ def _reembedding(model: ModelInForce, store: Store, settings: Settings, live: bo
         return
     with reembedding_of(store.path, settings, model.recogniser, status.say) as making:
         yield making
+
+
+def _played(settings: Settings, demo: bool) -> Settings:
+    """The settings for what the source shows; where liveness is not enforced, it is said."""
+    if demo:
+        print("liveness is not judged: the demo shows photographs", flush=True)
+        return without_liveness(settings)
+    if settings.liveness.mode != "enforce":
+        print(f'liveness is not enforced ([liveness] mode = "{settings.liveness.mode}"): a photo of an enrolled person is recorded', flush=True)
+    return settings
 
 
 @contextmanager

@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     for folder in (args.enrolled, args.strangers):
         if not folder.is_dir():
             raise TrialError(f"{folder}: there is no such folder; name one with photos", code="trial.no_folder")
-    settings = config.load(args.config)
+    settings = config.without_liveness(config.load(args.config))
     if args.fpir is not None:
         settings = dataclasses.replace(settings, decision=dataclasses.replace(settings.decision, fpir=args.fpir))
     for model in args.model or [settings.embedder.model]:

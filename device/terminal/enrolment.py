@@ -17,6 +17,7 @@ from device.terminal.same_person import agreeing, no_majority, odd_ones
 from device.vision.camera.source import Frame
 from device.vision.decision import judge, look_alikes
 from device.vision.gallery import Gallery, Match
+from device.vision.liveness import LivenessModel, Presentation
 from device.vision.quality import GUIDANCE, NOT_UPRIGHT
 from device.vision.recogniser import Recogniser, Sample
 from device.vision.tracker import Tracker
@@ -59,8 +60,10 @@ def capture(recogniser: Recogniser, frames: Iterable[Frame]) -> list[Sample]:
     """The best crops of the person nearest to the camera, at least `APART_SECONDS` apart.
 
     Raises:
-        EnrolmentError: fewer than two good crops; it says what was wrong most often.
+        EnrolmentError: fewer than two good crops, it says what was wrong most often; or liveness is enforced, and this is not taken for a living face.
     """
+    model = enforced(recogniser)
+    presentations: dict[int, Presentation] = {}
     tracker = Tracker(recogniser.settings.tracker)
     found: dict[int, list[tuple[float, Sample]]] = {}
     sizes: dict[int, float] = {}
@@ -75,6 +78,8 @@ def capture(recogniser: Recogniser, frames: Iterable[Frame]) -> list[Sample]:
             sizes[track.id] = sizes.get(track.id, 0.0) + sample.face.eye_distance
             if sample.quality.acceptable:
                 found.setdefault(track.id, []).append((frame.time, sample))
+                if model is not None:
+                    presentations.setdefault(track.id, Presentation(model.card)).add(model.judge(frame.image, sample.face))
             else:
                 faults.append(sample.quality.guidance)
     nearest = max(sizes, key=lambda key: sizes[key], default=None)
@@ -82,7 +87,28 @@ def capture(recogniser: Recogniser, frames: Iterable[Frame]) -> list[Sample]:
     if len(chosen) < 2:
         advice = max(set(faults), key=faults.count) if faults else "stand in front of the camera"
         raise EnrolmentError(f"{len(chosen)} good pictures of one person, at least 2 are needed: {advice}, and try again", code="enrolment.too_few")
+    if model is not None:
+        check_living(presentations[nearest or -1])
     return [sample for _, sample in chosen]
+
+
+def enforced(recogniser: Recogniser) -> LivenessModel | None:
+    """The liveness model that whoever is enrolled by a camera must satisfy; None where it is not enforced."""
+    return recogniser.liveness if recogniser.liveness is not None and recogniser.settings.liveness.mode == "enforce" else None
+
+
+def check_living(presentation: Presentation) -> None:
+    """Refuse a face that is not taken for a living one.
+
+    Raises:
+        EnrolmentError: it is taken for a picture, or too few pictures could be judged.
+    """
+    if presentation.state == "refused":
+        words = "the camera takes this face for a picture; stand before it in person, turn to the light and try again"
+        raise EnrolmentError(words, code="enrolment.not_living")
+    if presentation.state != "live":
+        words = f"only {presentation.pictures} pictures could be judged for liveness; step back a little, look at the camera longer and try again"
+        raise EnrolmentError(words, code="enrolment.not_judged")
 
 
 def best_apart(found: Sequence[tuple[float, Sample]], most: int, already: Sequence[tuple[float, Sample]] = ()) -> list[tuple[float, Sample]]:

@@ -1,4 +1,4 @@
-"""Guided capture of front, left and right views: it gives guidance and selects good crops automatically.
+"""Guided capture of front, left and right views: it gives guidance and selects good crops automatically, but takes no picture for a person.
 
 Pure but for the recogniser it is given: frames come in, progress comes out, time is the frames' own.
 """
@@ -9,8 +9,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
-from device.terminal.enrolment import BYSTANDER, best_apart
+from device.terminal.enrolment import BYSTANDER, best_apart, enforced
 from device.vision.camera.source import Frame
+from device.vision.liveness import Presentation, State
 from device.vision.recogniser import Recogniser, Sample
 
 View = Literal["front", "left", "right"]
@@ -21,6 +22,8 @@ TURNED = 0.12  # yaw, eye distances: more is a side view, less a front view
 SECONDS_A_VIEW = 8.0  # longest time for one view; a side view may stay empty
 SETTLE_SECONDS = 1.0  # shortest time for one view, so that there is a choice of crops
 LONGEST_SECONDS = 45.0
+REFUSED = "turn_to_light"  # what helps somebody whose face is taken for a picture
+UNLIKE_A_PERSON = ("step_back", "not_judged", REFUSED)
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Progress:
     view: View  # view requested now
     taken: int  # good crops so far, at most `wanted`
     wanted: int
-    reason: str  # a key of quality.GUIDANCE, "nobody", "two_people", or "" if nothing is wrong
+    reason: str  # a key of quality.GUIDANCE or of UNLIKE_A_PERSON, "nobody", "two_people", or "" if nothing is wrong
 
 
 class GuidedCapture:
@@ -45,6 +48,8 @@ class GuidedCapture:
     def __init__(self, recogniser: Recogniser, seconds_a_view: float = SECONDS_A_VIEW) -> None:
         self._recogniser = recogniser
         self._seconds_a_view = seconds_a_view
+        self._model = enforced(recogniser)
+        self._presentation = Presentation(self._model.card) if self._model else None
         self._pools: dict[View, list[tuple[float, Sample]]] = {view: [] for view in VIEWS}
         self._faults: Counter[str] = Counter()
         self._index = 0  # of the requested view
@@ -74,8 +79,21 @@ class GuidedCapture:
         sample = self._recogniser.sample(frame.image, faces[0])
         if not sample.quality.acceptable:
             return sample.quality.reasons[0]
+        if unclear := self._judge(frame, sample):
+            return unclear
         self._pools[view_of(sample.quality.yaw)].append((frame.time, sample))
-        return ""
+        return REFUSED if self._state == "refused" else ""
+
+    def _judge(self, frame: Frame, sample: Sample) -> str:
+        """Judge a good picture; returns the reason if that is not possible, else an empty text."""
+        if self._model is None or self._presentation is None:
+            return ""
+        self._presentation.add(self._model.judge(frame.image, sample.face))
+        return self._presentation.hint
+
+    @property
+    def _state(self) -> State:
+        return self._presentation.state if self._presentation else "live"
 
     def _move_on(self, now: float) -> None:
         """Go on to the next view when this one has enough crops or takes too long."""
@@ -89,10 +107,11 @@ class GuidedCapture:
     def _progress(self, now: float, reason: str) -> Progress:
         assert self._began is not None
         chosen, finished = len(self.samples()), self._index >= len(VIEWS)
-        failed = now - self._began > LONGEST_SECONDS and chosen < FEWEST
-        state: Literal["capturing", "done", "failed"] = "done" if finished and chosen >= FEWEST else "failed" if failed else "capturing"
+        enough = finished and chosen >= FEWEST
+        failed = now - self._began > LONGEST_SECONDS or (enough and self._state == "refused")
+        state: Literal["capturing", "done", "failed"] = "done" if enough and self._state == "live" else "failed" if failed else "capturing"
         if state == "failed":
-            reason = self.worst()
+            reason = REFUSED if self._state == "refused" else self.worst()
         wanted = sum(WANTED.values())
         return Progress(state, VIEWS[min(self._index, len(VIEWS) - 1)] if not finished else "front", min(chosen, wanted), wanted, reason)
 

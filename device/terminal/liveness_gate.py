@@ -76,12 +76,15 @@ class LivenessGate:
         turns = self.turn is not None and self.turn.open
         return self.enforced and not self.failed and (turns or not self.full)
 
-    def add(self, judgement: Judgement | None, yaw: float) -> None:
-        """Take in a good picture of the face: what it was judged, and its yaw as `device.vision.quality.pose` gives it."""
+    def add(self, judgement: Judgement) -> None:
+        """Take in what a picture of the face was judged."""
+        if self.presentation is not None:
+            self.presentation.add(judgement)
+
+    def turned_back(self, yaw: float) -> None:
+        """Take in the yaw of a good picture of the same face, as `device.vision.quality.pose` gives it."""
         if self.turn is not None:
             self.turn.back(yaw)
-        if self.presentation is not None and judgement is not None:
-            self.presentation.add(judgement)
 
     def passes(self, now: float) -> bool:
         """Whether a known face may be recorded at this moment; asks for the turn of the head once everything else is right."""

@@ -22,12 +22,12 @@ from device.terminal.whereabouts import Whereabouts
 from device.vision.camera.source import Frame
 from device.vision.decision import Outcome
 from device.vision.detector import Face
-from device.vision.liveness import NOT_JUDGED, Judgement, LivenessError
+from device.vision.liveness import NOT_JUDGED, LivenessError
 from device.vision.quality import NOT_UPRIGHT
 from device.vision.recogniser import Recogniser, Sample
 from device.vision.tracker import Track, Tracker
 from device.vision.upright import Look
-from device.vision.visit import GONE_SECONDS, Visit
+from device.vision.visit import InterruptedVisits, Visit
 
 BROKEN_PICTURES = 5  # in a row without a score: the liveness model does not work
 TURN_PATIENCE = 2.0  # s; a head that turns may be lost from view for so much longer
@@ -66,7 +66,7 @@ class Pipeline:
         self.policy = AttendancePolicy(settings.attendance)
         self.questions = Questions()
         self._subjects: dict[int, Subject] = {}  # by track id
-        self._gone: list[tuple[float, Visit]] = []  # s and visits that ended a moment ago with nobody recognised
+        self._interrupted = InterruptedVisits()
         self._visits: dict[int, LastPunch] = {}  # by person id: punches of this run
         self._whereabouts = Whereabouts()
         self._without_score = 0  # pictures in a row to which the liveness model gave none
@@ -139,7 +139,7 @@ class Pipeline:
         gallery = gallery_of(self.store, recogniser)
         bar = recogniser.bar(len(gallery))
         self.recogniser, self.gallery, self.bar, self._templates = recogniser, gallery, bar, templates
-        self._gone = []
+        self._interrupted = InterruptedVisits()
         for subject in self._subjects.values():
             if subject.result is None:
                 self._start_anew(subject)
@@ -175,72 +175,66 @@ class Pipeline:
     def _recognise(self, due: Sequence[Subject], now: float) -> None:
         """Take the best crops into the visits of their subjects, and judge whether they show a living face."""
         pictures = [(subject, subject.best[1], subject.best[0].face) for subject in due if subject.best]
+        for subject in due:
+            subject.best = None  # even if a part fails below, no picture is taken twice
         with self.stopwatch("refine"):
-            looks = [(subject, image, self.recogniser.sample(image, face)) for subject, image, face in pictures]
+            looks = [(subject, image, self.recogniser.sample(image, face, subject.upright)) for subject, image, face in pictures]
         for subject, _, sample in looks:
             subject.look = subject.look if sample.turn is None else Look(sample.turn, sample.face.box, now, sample.face.score)
         usable = [look for look in looks if look[2].quality.acceptable]
-        judgements = [self._judgement(*look) for look in usable]
         if usable:
             self.reload()
             with self.stopwatch("embed"):
                 embeddings = self.recogniser.embed([sample for _, _, sample in usable])
-            for (subject, _, sample), embedding, judgement in zip(usable, embeddings, judgements, strict=True):
-                self._look(subject, sample, embedding, judgement, now)
+            for (subject, image, sample), embedding in zip(usable, embeddings, strict=True):
+                self._look(subject, sample, embedding, now)
+                self._judge(subject, sample, image)
         for subject in due:
             settings = self.settings.decision
             pause_ms = settings.recheck_ms if subject.settled and not subject.visit.doubtful else settings.interval_ms
-            subject.best, subject.next_look = None, now + pause_ms / 1000
+            subject.next_look = now + pause_ms / 1000
 
-    def _judgement(self, subject: Subject, image: NDArray[np.uint8], sample: Sample) -> Judgement | None:
-        """Whether a picture, with its surroundings, shows a living face; None where nothing is judged.
-
-        Raises:
-            LivenessError: the model gives no scores.
-        """
-        if self.recogniser.liveness is None or not subject.judged:
-            return None
-        with self.stopwatch("liveness"):
-            judgement = self.recogniser.liveness.judge(image, sample.face)
-        self._without_score = self._without_score + (judgement == NOT_JUDGED) if judgement.score is None else 0
-        if self._without_score >= BROKEN_PICTURES:
-            self._without_score = 0
-            raise LivenessError("the liveness model gives no score; check it with `python -m device doctor`", code="liveness.no_score")
-        return judgement
-
-    def _look(self, subject: Subject, sample: Sample, embedding: NDArray[np.float32], judgement: Judgement | None, now: float) -> None:
+    def _look(self, subject: Subject, sample: Sample, embedding: NDArray[np.float32], now: float) -> None:
         """Take one picture into the visit; a subject who was known and now looks like somebody else starts anew."""
         if not subject.outcome.pictures:
-            self._resume(subject, embedding, now)
+            subject.visit = self._interrupted.resumed(embedding, now, self.bar) or subject.visit
         faces = subject.visit.faces
         with self.stopwatch("search"):
             subject.outcome = subject.visit.look(embedding, sample.quality.score, now, self.gallery.search, self.bar)
         if subject.visit.faces != faces:
             subject.gate = self._gate()
-        if not subject.visit.doubtful:  # otherwise it may show another face than the one that is recognised
-            subject.gate.add(judgement, sample.quality.yaw)
         if subject.person is not None and subject.outcome.person_id != subject.person.id:
             subject.person, subject.result = None, None
         if subject.person is not None and subject.recorded and self._comes_nearer(subject.person, sample.face, now):
             subject.person, subject.result, subject.gate = None, None, self._gate()
+
+    def _judge(self, subject: Subject, sample: Sample, image: NDArray[np.uint8]) -> None:
+        """Judge whether a picture of the visit's face, with its surroundings, shows a living one.
+
+        Raises:
+            LivenessError: the model gives no scores.
+        """
+        if subject.visit.doubtful:  # it may show another face than the one that is recognised
+            return
+        subject.gate.turned_back(sample.quality.yaw)
+        if self.recogniser.liveness is None or not subject.judged:
+            return
+        with self.stopwatch("liveness"):
+            judgement = self.recogniser.liveness.judge(image, sample.face)
+        subject.gate.add(judgement)
+        self._without_score = self._without_score + (judgement == NOT_JUDGED) if judgement.score is None else 0
+        if self._without_score >= BROKEN_PICTURES:
+            self._without_score = 0
+            raise LivenessError("the liveness model gives no score; check it with `python -m device doctor`", code="liveness.no_score")
 
     def _comes_nearer(self, person: Person, face: Face, now: float) -> bool:
         """Whether somebody who was recorded, stayed in view and now comes to the terminal may be recorded again."""
         nearer = self._whereabouts.nearer(person.id, face.eye_distance, now)
         return nearer and not isinstance(self.policy.decide(self._last_punch(person.id, now), now), NotRecorded)
 
-    def _resume(self, subject: Subject, embedding: NDArray[np.float32], now: float) -> None:
-        """Go on with the visit of a face that was lost from view for a moment."""
-        self._gone = [(left, visit) for left, visit in self._gone if 0 <= now - left <= GONE_SECONDS]
-        for entry in self._gone:
-            if entry[1].continues(embedding, self.bar):
-                subject.visit = entry[1]
-                self._gone.remove(entry)
-                return
-
     def _leave(self, subject: Subject, now: float) -> None:
         if subject.outcome.pictures and subject.outcome.state != "known":
-            self._gone.append((now, subject.visit))
+            self._interrupted.add(subject.visit, now)
 
     def _conclude(self, subject: Subject, now: float) -> None:
         """Record a known person once per visit, count an unknown one. If the store fails, the next frame retries."""

@@ -60,8 +60,14 @@ class Subject:
 
     @property
     def judged(self) -> bool:
-        """Whether its pictures are to be judged: until it is recorded or unknown, and where it was recorded first until enough is known."""
-        return self.outcome.state != "unknown" and not self.gate.full and (self.result is None or self.gate.state == "undecided")
+        """Whether its pictures are to be judged: if it may be somebody enrolled, until it is recorded, or was recorded and enough is known."""
+        alike = self.outcome.state != "unknown" and self.outcome.score >= self.outcome.threshold
+        return alike and not self.gate.full and (self.result is None or self.gate.state == "undecided")
+
+    @property
+    def upright(self) -> bool:
+        """Whether its turn need not be looked at again: it is known by upright pictures and waits for the gate."""
+        return self.outcome.state == "known" and not self.settled and self.look is not None and self.look.turn == 0
 
     @property
     def challenge(self) -> Side | None:

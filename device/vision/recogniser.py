@@ -73,10 +73,10 @@ class Recogniser:
         twin.embedder, twin.choice, twin.coming = opened.embedder, opened.words, None
         return twin
 
-    def sample(self, image: NDArray[np.uint8], face: Face) -> Sample:
-        """Read the landmarks again, align and assess one face of an image (H, W, 3) uint8 BGR; a good one must be upright as well."""
+    def sample(self, image: NDArray[np.uint8], face: Face, upright: bool = False) -> Sample:
+        """Read the landmarks again, align and assess one face of an image (H, W, 3) uint8 BGR; a good one must be upright as well, unless that is known."""
         sample = self.quick(image, self.detector.refine(image, face))
-        return self.upright(image, sample) if sample.quality.acceptable else sample
+        return self.upright(image, sample) if sample.quality.acceptable and not upright else sample
 
     def upright(self, image: NDArray[np.uint8], sample: Sample) -> Sample:
         """The sample with its turn; a face that is not clearly upright is not acceptable."""

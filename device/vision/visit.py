@@ -94,3 +94,21 @@ class Visit:
     def _start(self) -> None:
         self.faces += 1
         self._evidence, self._decision = Evidence(), Decision(self._settings)
+
+
+class InterruptedVisits:
+    """Visits whose face was lost from view a moment ago."""
+
+    def __init__(self) -> None:
+        self._lost: list[tuple[float, Visit]] = []  # s and the visit
+
+    def add(self, visit: Visit, time: float) -> None:
+        self._lost.append((time, visit))
+
+    def resumed(self, embedding: Embedding, time: float, bar: Bar) -> Visit | None:
+        """The visit that goes on with a face that has just appeared; None where it is another one, or too long ago."""
+        self._lost = [(lost, visit) for lost, visit in self._lost if 0 <= time - lost <= GONE_SECONDS]
+        found = next((entry for entry in self._lost if entry[1].continues(embedding, bar)), None)
+        if found is not None:
+            self._lost.remove(found)
+        return found[1] if found else None

@@ -45,6 +45,7 @@ LIVENESS: dict[str, tuple[str, State, str]] = {  # mode -> value, state and hint
     "enforce": ("enforced", "good", ""),
     "observe": ("observed", "warn", "Scores are written, but a photo of an enrolled person is recorded all the same. Set [liveness] mode to enforce."),
     "off": ("off", "warn", "A photo of an enrolled person is recorded. Set [liveness] mode to enforce."),
+    "demo": ("off", "warn", "Nothing is judged here: the demo shows photographs."),
 }
 
 
@@ -131,8 +132,9 @@ def change_of_model(state: Reembedded, in_force: str, coming: bool) -> list[Fact
 
 def liveness(call: Call) -> list[Fact]:
     """The mode in force, refused attempts, and a picture of somebody enrolled that hangs in view."""
-    value, state, hint = LIVENESS[call.terminal.settings.liveness.mode]
-    card = card_in_force(call)
+    card, using = card_in_force(call), call.terminal.live.booth.recogniser
+    mode = call.terminal.settings.liveness.mode
+    value, state, hint = LIVENESS["demo" if using and not card and mode != "off" else mode]
     facts = [Fact("Liveness", value, state, hint or (f"model {card.name} {card.model_id[:12]}" if card else "no model loaded"))]
     refused = refused_today(call, Planning(call.store).site())
     if refused:

@@ -177,7 +177,7 @@ def test_every_punch_announced_survives_a_kill(clip: Path, database: Path, tmp_p
     assert played(clip, database) == 0  # it starts again without a repair
 
 
-def test_the_demo_is_recorded_beside_the_database_not_in_it(tmp_path: Path) -> None:
+def test_the_demo_is_recorded_beside_the_database_not_in_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     try:
         [catalogue.path(name) for name in ("yunet", "sface", "portrait-hopper", "portrait-collins")]
     except catalogue.ModelError as error:
@@ -187,4 +187,5 @@ def test_the_demo_is_recorded_beside_the_database_not_in_it(tmp_path: Path) -> N
     assert not (tmp_path / "site.db").exists()
     with Store.open(tmp_path / "demo.db", must_exist=True) as store:
         names = {person.id: person.name for person in store.people()}
-        assert {names[punch.person_id] for punch in store.punches()} == {"Grace Hopper"}
+        assert {(names[punch.person_id], punch.liveness) for punch in store.punches()} == {("Grace Hopper", None)}
+    assert "liveness is not judged: the demo shows photographs" in capsys.readouterr().out

@@ -74,7 +74,7 @@ class Recogniser:
         crop = np.full((112, 112, 3), list(VECTORS).index(shown.who), np.uint8)
         return Sample(face, crop, shown.quality)
 
-    def sample(self, image: Any, face: Face) -> Sample:
+    def sample(self, image: Any, face: Face, upright: bool = False) -> Sample:
         shown = self.shown(face)
         reasons = ("not_upright",) if shown.turn else ()
         return replace(self.quick(image, face), quality=replace(shown.quality, reasons=(*shown.quality.reasons, *reasons)), turn=shown.turn)

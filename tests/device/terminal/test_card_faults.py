@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from device.config import AttendanceSettings, Settings
+from device.config import AttendanceSettings, Settings, without_liveness
 from device.storage.store import Store
 from device.terminal.capture_session import Booth
 from device.terminal.enrolment import enrol, sample_picture
@@ -83,7 +83,7 @@ class Terminal:
             name, image = demo_enrolment()
             enrol(self.store, recogniser, name, None, [sample_picture(recogniser, image, "portrait")], ["portrait"])
         self.now, self.said = START, list[str]()
-        settings = Settings(attendance=AttendanceSettings(refractory_seconds=2.0))
+        settings = without_liveness(Settings(attendance=AttendanceSettings(refractory_seconds=2.0)))  # the demo shows photographs
         pipeline = Pipeline(settings, recogniser, self.store, "terminal")
         self.recognition = Recognition(pipeline, Booth(lambda: self.now), lambda: recogniser, self.said.append, monotonic=lambda: self.now)
         self.stage = stage

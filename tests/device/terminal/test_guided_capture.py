@@ -11,26 +11,32 @@ from typing import Any
 import numpy as np
 import pytest
 
-from device.config import Settings
+from device.config import LivenessSettings, Settings
 from device.terminal.enrolment import APART_SECONDS, alike, best_apart
 from device.terminal.guided_capture import FEWEST, MOST, GuidedCapture
 from device.vision import catalogue
 from device.vision.camera.frame import Frame
 from device.vision.camera.source import open_source
 from device.vision.detector import Face
+from device.vision.liveness import NOT_JUDGED, STEP_BACK, Judgement
 from device.vision.quality import Quality
 from device.vision.recogniser import Recogniser, Sample
+from tests.device.terminal import drawn
 from tests.refused import refused
 
 GOOD = Quality(0.9, (), 40.0, 0.0, 0.0, 0.0, 0.2, 120.0, 40.0)
+LIVING = Judgement(0.9)
 IMAGE = np.zeros((48, 64, 3), np.uint8)
 
 
 class Sees:
     """A recogniser that sees faces of these qualities, the largest first."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.faces: list[Quality] = [GOOD]
+        self.live = LIVING
+        self.settings = settings
+        self.liveness = SimpleNamespace(card=drawn.CARD, judge=lambda image, face: self.live)
         self.detector = SimpleNamespace(detect=self.detect)
 
     def detect(self, image: Any) -> list[Face]:
@@ -46,13 +52,13 @@ class Sees:
 
 
 class Kiosk:
-    def __init__(self) -> None:
-        self.sees = Sees()
+    def __init__(self, liveness: LivenessSettings = drawn.OFF) -> None:
+        self.sees = Sees(Settings(liveness=liveness))
         self.capture = GuidedCapture(self.sees)  # type: ignore[arg-type]
         self.now, self.index = 100.0, 0
 
-    def show(self, seconds: float, *faces: Quality) -> Any:
-        self.sees.faces = list(faces)
+    def show(self, seconds: float, *faces: Quality, live: Judgement = LIVING) -> Any:
+        self.sees.faces, self.sees.live = list(faces), live
         for _ in range(round(seconds * 10)):
             progress = self.capture.add(Frame(IMAGE, self.now, self.index, live=True))
             self.now, self.index = self.now + 0.1, self.index + 1
@@ -86,6 +92,22 @@ def test_what_is_wrong_is_said_and_nothing_is_taken(faces: tuple[Quality, ...], 
     assert (progress.state, progress.taken, progress.reason) == ("capturing", 0, reason)
     progress = kiosk.show(60.0, *faces)
     assert (progress.state, progress.reason) == ("failed", reason) and kiosk.capture.samples() == []
+
+
+@pytest.mark.parametrize(("live", "reason"), [(Judgement(0.1), "turn_to_light"), (STEP_BACK, "step_back"), (NOT_JUDGED, "not_judged")])
+def test_nobody_is_taken_who_is_not_taken_for_a_living_person(live: Judgement, reason: str) -> None:
+    kiosk = Kiosk(drawn.ENFORCE)
+    assert kiosk.show(2.0, GOOD, live=live).reason == reason
+    assert (progress := kiosk.show(60.0, GOOD, live=live)).state == "failed" and progress.reason == reason
+    for liveness in (drawn.OBSERVE, drawn.OFF):
+        assert Kiosk(liveness).show(30.0, GOOD, live=live).state == "done"
+
+
+def test_a_living_person_is_taken_though_one_picture_in_three_is_doubtful() -> None:
+    kiosk = Kiosk(drawn.ENFORCE)
+    for live in itertools.islice(itertools.cycle([0.9, 0.1, 0.8]), 250):
+        progress = kiosk.show(0.1, GOOD, live=Judgement(live))
+    assert progress.state == "done"
 
 
 def test_a_bystander_far_behind_does_not_matter() -> None:

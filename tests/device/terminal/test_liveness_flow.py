@@ -21,7 +21,8 @@ from device.terminal.liveness_gate import MOST_PICTURES
 from device.terminal.pipeline import BROKEN_PICTURES, Scene
 from device.terminal.supervisor import Recognition
 from device.vision.liveness import NOT_JUDGED, STEP_BACK, Judgement, LivenessError
-from tests.device.terminal.drawn import ENFORCE, GOOD, OBSERVE, OFF, START, Shown, Terminal, recorded, two_people
+from device.vision.visit import GONE_SECONDS
+from tests.device.terminal.drawn import ENFORCE, GOOD, OBSERVE, OFF, POOR_LIGHT, START, Shown, Terminal, recorded, two_people
 from tests.refused import refused
 
 PICTURE, LIVING = 0.02, 0.95
@@ -174,9 +175,11 @@ def test_off_judges_nothing(store: Store) -> None:
     assert terminal.recogniser.judged == 0 and store.punches()[0].liveness is None
 
 
-def test_strangers_are_not_judged_once_they_are_unknown(terminal: Terminal) -> None:
-    terminal.see(30, Shown("stranger", live=PICTURE))
-    assert 2 <= terminal.recogniser.judged <= 6
+def test_only_who_may_be_somebody_enrolled_is_judged(terminal: Terminal, store: Store) -> None:
+    terminal.see(30, Shown("stranger", live=RuntimeError()))
+    assert terminal.recogniser.judged == 0
+    terminal.see(GONE_SECONDS + 2)
+    assert frames_until_recorded(terminal.see(2, replace(POOR_LIGHT, x=400.0))) == 5, "judged from the first picture on, though known by the fourth"
 
 
 # a poster, a spectator
@@ -186,7 +189,7 @@ def test_a_poster_does_not_hold_back_its_person_and_is_reported(terminal: Termin
     for _ in range(3):
         terminal.see(70, POSTER)
         assert terminal.pipeline.picture_in_view
-        scenes = terminal.see(3, POSTER, Shown("A", 300.0))
+        scenes = terminal.see(3, POSTER, Shown("A", 300.0, size=0.6))
         assert [person.name for scene in scenes for person, _ in scene.punches] == ["A"]
         terminal.see(2, Shown("B", 90.0, size=1.5), POSTER)  # somebody passes before it
     assert [person for person, _ in recorded(store)].count(1) == 3
@@ -200,7 +203,7 @@ def test_a_poster_does_not_hold_back_its_person_where_nothing_is_enforced(store:
     terminal = terminal_with(store, liveness)
     terminal.see(70, POSTER)
     assert recorded(store) == [(1, "in")]  # nobody can tell
-    terminal.see(3, POSTER, Shown("A", 300.0))
+    terminal.see(3, POSTER, Shown("A", 300.0, size=0.6))
     assert recorded(store) == [(1, "in"), (1, "out")] and terminal.pipeline.picture_in_view
     for _ in range(10):
         terminal.see(30, POSTER)

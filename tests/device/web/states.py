@@ -96,7 +96,7 @@ def _known(subject: Subject, side: Side | None = None) -> LivenessGate:
 
 
 def step_back(index: int, subject: Subject) -> None:
-    _known(subject).add(STEP_BACK, 0.0)
+    _known(subject).add(STEP_BACK)
 
 
 def a_moment(index: int, subject: Subject) -> None:
@@ -105,19 +105,19 @@ def a_moment(index: int, subject: Subject) -> None:
 
 
 def unclear(index: int, subject: Subject) -> None:
-    _known(subject).add(Judgement(0.01), 0.0)
+    _known(subject).add(Judgement(0.01))
 
 
 def come_again(index: int, subject: Subject) -> None:
     gate = _known(subject)
     for _ in range(MOST_PICTURES):
-        gate.add(Judgement(0.01), 0.0)
+        gate.add(Judgement(0.01))
 
 
 def asked_to_turn(side: Side, state: TurnState = "asked") -> Callable[[int, Subject], None]:
     def change(index: int, subject: Subject) -> None:
         gate = _known(subject, side)
-        gate.add(Judgement(0.99), 0.0)
+        gate.add(Judgement(0.99))
         gate.passes(time.time())
         assert gate.turn is not None
         gate.turn.state = state

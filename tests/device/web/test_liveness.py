@@ -64,6 +64,12 @@ def test_health_shows_the_mode_in_force(site: Callable[[str], Desk], mode: str, 
     assert f"<b>{value}</b>" in shown and hint in shown
 
 
+def test_health_says_that_the_demo_judges_nothing(site: Callable[[str], Desk]) -> None:
+    desk = site("enforce")
+    desk.terminal.live.booth.recogniser.liveness = None  # type: ignore[union-attr]
+    assert "the demo shows photographs" in tile(desk.browser("viewer").get("/health").text, "Liveness")
+
+
 def test_attempts_of_today_with_the_last_and_its_reason(site: Callable[[str], Desk]) -> None:
     desk = site("enforce")
     refuse(desk, (DAY, "picture", 0.1), (120, "picture", 0.02), (61, "not_judged", None))

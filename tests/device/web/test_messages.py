@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from device.terminal.guided_capture import UNLIKE_A_PERSON
 from device.terminal.subject import ADVICE
 from device.vision.quality import GUIDANCE
 from device.web.appearance import HERE
@@ -48,6 +49,7 @@ def test_every_key_a_script_says_exists() -> None:
 
 def test_every_advice_has_words() -> None:
     assert set(GUIDANCE) < set(ADVICE) <= Messages.load("en").area("kiosk").keys()
+    assert {*GUIDANCE, *UNLIKE_A_PERSON} <= Messages.load("en").area("enrol").keys()
 
 
 def test_a_missing_key_or_language_is_an_error() -> None:
