@@ -24,8 +24,9 @@ from device.web.server import Address, WebServer
 from tests.device.terminal.drawn import ENFORCE, GOOD, OBSERVE, OFF, Shown, Terminal, two_people
 from tests.device.web import browser, states
 from tests.device.web.browser import Running, chromium, complaints, resize, wait
+from tests.device.web.conftest import PASSWORD
 from tests.device.web.kiosk_pictures import SHOTS, playing
-from tests.device.web.test_browser import SIZES, fits, press, state
+from tests.device.web.test_browser import SIZES, fill, fits, go, press, state
 
 PICTURE = 0.02
 NEW = ("step-back", "a-moment", "unclear", "come-again", "turn-left", "turn-right", "look-back")
@@ -157,41 +158,65 @@ def _check(page: Any, name: str, texts: dict[str, str]) -> None:
     assert page.find_element("css selector", "#turn .countdown").is_displayed() == (name.startswith("turn") or name == "look-back")
 
 
-# a phone with somebody's face, their PIN, then they themselves
+# a phone with somebody's face: no punch, no enrolment; then their PIN, and they themselves
 
 
-@pytest.fixture
-def running(shared: Path, tmp_path: Path) -> Iterator[Running]:
+@pytest.fixture(scope="module")
+def running(shared: Path, tmp_path_factory: pytest.TempPathFactory, stored_password: str) -> Iterator[Running]:
     browser.needed()
     settings = Settings(attendance=AttendanceSettings(refractory_seconds=2), liveness=LivenessSettings(mode="enforce"))
-    with Running(tmp_path / "clockface.db", settings) as terminal:
+    with Running(tmp_path_factory.mktemp("kiosk") / "clockface.db", settings) as terminal:
         with Store.open(terminal.database) as store, open_source(str(shared / "pad/clips/a_real.webm"), settings.camera) as clip:
             frames = [frame for number, frame in enumerate(clip) if number < 60 and number % 10 == 0]
             using = terminal.recogniser.for_thread()
             samples = [using.sample(frame.image, using.detector.detect(frame.image)[0]) for frame in frames]
             person = enrol(store, using, "Person A", "E17", samples, ["clip"] * len(samples))
             pins.set_pin(store, person.id, "270819")
+            with store.transaction() as db:
+                sql = "INSERT INTO users (login, role, password_hash, must_change, created_at) VALUES ('operator', 'operator', ?, 0, 0)"
+                db.execute(sql, [stored_password])
         yield terminal
 
 
-def test_a_phone_is_not_recorded_the_pin_is_and_then_the_face(running: Running, shared: Path) -> None:
-    with chromium(*SIZES[0]) as page:
-        page.get(f"{running.url}/kiosk")
-        running.camera.show(shared / "pad/clips/a_phone.webm")
-        wait(lambda: state(page) == "unclear", 40, "the phone is refused")
-        assert page.find_element("id", "words").text == "I cannot see you well enough to record you" and fits(page)
-        with Store.open(running.database) as store:
-            assert store.punches() == [] and store.refusals().counts == {"picture": 1}
-        press(page, "#open-pin")
-        for field, keys in (("pin-code", "E17"), ("pin-digits", "270819")):
-            page.find_element("id", field).send_keys(keys)
-        press(page, "#pin-done")
-        wait(lambda: "Person A" in page.find_element("id", "cards").text, words="recorded by PIN")
-        running.camera.show(None)
-        time.sleep(2.5)  # the refractory period
-        running.camera.show(shared / "pad/clips/a_real.webm")
-        wait(lambda: state(page) == "recognised" and "Out" in page.find_element("id", "cards").text, 40, "the person is recorded")
-        assert complaints(page) == []
+@pytest.fixture(scope="module")
+def page(running: Running) -> Iterator[Any]:
+    with chromium(*SIZES[0]) as driver:
+        yield driver
+
+
+def test_a_phone_is_not_recorded_the_pin_is_and_then_the_face(running: Running, page: Any, shared: Path) -> None:
+    page.get(f"{running.url}/kiosk")
+    running.camera.show(shared / "pad/clips/a_phone.webm")
+    wait(lambda: state(page) == "unclear", 40, "the phone is refused")
+    assert page.find_element("id", "words").text == "I cannot see you well enough to record you" and fits(page)
+    with Store.open(running.database) as store:
+        assert store.punches() == [] and store.refusals().counts == {"picture": 1}
+    press(page, "#open-pin")
+    for field, keys in (("pin-code", "E17"), ("pin-digits", "270819")):
+        page.find_element("id", field).send_keys(keys)
+    press(page, "#pin-done")
+    wait(lambda: "Person A" in page.find_element("id", "cards").text, words="recorded by PIN")
+    running.camera.show(None)
+    time.sleep(2.5)  # the refractory period
+    running.camera.show(shared / "pad/clips/a_real.webm")
+    wait(lambda: state(page) == "recognised" and "Out" in page.find_element("id", "cards").text, 40, "the person is recorded")
+    assert complaints(page) == []
     with Store.open(running.database) as store:
         pin, face = store.punches()
     assert (pin.method, pin.liveness, face.method) == ("pin", None, "face") and face.liveness is not None and face.liveness > 0.5
+
+
+def test_nobody_is_enrolled_from_a_phone(running: Running, page: Any, shared: Path) -> None:
+    running.camera.show(shared / "pad/clips/d_phone.mp4")
+    page.get(f"{running.url}/kiosk/unlock")
+    fill(page, login="operator", password=PASSWORD)
+    go(page, "button.go")
+    fill(page, name="Person D", code="E18")
+    go(page, "button.go")
+    go(page, ".grow button")
+    wait(lambda: page.find_element("id", "failed").is_displayed(), 60, "the capture ends")
+    assert "The person must stand here themselves" in page.find_element("id", "failed").text and fits(page)
+    assert page.find_element("id", "again").is_displayed() and complaints(page) == []
+    running.camera.show(None)
+    with Store.open(running.database) as store:
+        assert [person.name for person in store.people()] == ["Person A"]
