@@ -23,14 +23,20 @@ function showProgress(progress) {
   byId("reason").textContent = progress.reason ? say(progress.reason) : say("good");
   byId("dots").replaceChildren(...Array.from({ length: progress.wanted }, (_, index) => { const dot = document.createElement("i"); dot.classList.toggle("on", index < progress.taken); return dot; }));
 }
+function fail(words) {
+  const place = document.querySelector(".capture");
+  place.dataset.view = "front"; // no arrow
+  place.classList.remove("good");
+  byId("failed").textContent = words;
+  byId("view").hidden = byId("reason").hidden = byId("dots").hidden = true;
+  byId("failed").hidden = byId("again").hidden = false;
+}
 async function follow() {
   const progress = await ask("/kiosk/enrol/progress").catch(() => ({}));
   if (progress.state) showProgress(progress);
   if (progress.state === "done") { byId("check").submit(); return; }
   if (progress.state === "failed") {
-    byId("failed").textContent = say(`${progress.reason}_failed`) || say("capture_failed", { reason: say(progress.reason) });
-    byId("failed").hidden = byId("again").hidden = false;
-    byId("reason").textContent = "";
+    fail(say(`${progress.reason}_failed`) || say("capture_failed", { reason: say(progress.reason) }));
     return;
   }
   setTimeout(follow, ASK_MS);
