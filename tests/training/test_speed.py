@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
 import pytest
 import torch
 
 from tests.training.test_train import SMALL, Tiny
-from training import backbones, config, speed
+from training import backbones, config, resident, speed
 from training.__main__ import main
+from training.batch_augment import draw
 
 WORDS = [word for line in (*SMALL, "backbone.name = 'tiny'", "run.log_steps = 2", "schedule.steps = 8") for word in ("--set", line)]
 
@@ -42,14 +44,22 @@ def test_the_loop_is_measured(resident: str, capsys: pytest.CaptureFixture[str])
 
 def test_the_cpu_agrees_with_itself(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["speed", "agree", "--device", "cpu", *WORDS, "--set", "run.log_steps = 1"]) == 0
-    assert "largest difference of a loss: 0.00000" in capsys.readouterr().out
+    assert "largest difference of a loss: 0.000 %" in capsys.readouterr().out
+
+
+def test_other_dice_are_no_agreement(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A device that draws other augmentations is found by the first losses."""
+    seeds = iter((1, 2))
+    monkeypatch.setattr(resident, "draw", lambda count, settings, rng: draw(count, settings, np.random.default_rng(next(seeds))))
+    assert main(["speed", "agree", "--device", "cpu", *WORDS, "--set", "run.log_steps = 1", "--set", "schedule.steps = 4"]) == 1
+    assert "do not train there" in capsys.readouterr().err
 
 
 def test_a_device_with_other_losses_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    losses = {"cpu": ["2.0", "1.0"], "cuda": ["2.0", "1.002"]}
+    losses = {"cpu": ["2.0", "1.0"], "cuda": ["2.0", "1.0015"]}
     monkeypatch.setattr(speed, "log_of", lambda recipe, initial: [{"loss": loss} for loss in [*losses[recipe.run.device], ""]])
     assert main(["speed", "agree"]) == 1
-    assert "differ by 0.00200" in capsys.readouterr().err
+    assert "differ by 0.150 %, more than 0.1 %" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
