@@ -11,16 +11,24 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from device import config
 from device.commands.options import add_config, add_database, add_json, add_out
 from device.contract import ClockfaceError
 from device.storage.store import Store
 from device.system.files import Disk
+from device.vision.camera.source import open_source
+from device.vision.images import IMAGE_SUFFIXES, read_image
+
+if TYPE_CHECKING:
+    from device.fleet.invitation_code import CodeReader
+    from device.fleet.owner import Invitation
 
 URL = "CLOCKFACE_FLEET_URL"
 
@@ -44,9 +52,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     invite.add_argument("--desk", action="store_true", help="not a terminal: the pages alone, without camera and faces")
     invite.add_argument("--ca", type=Path, metavar="PEM", help="certificate that signs the server's, where the terminals' systems do not know it")
     invite.add_argument("--minutes", type=int, default=60, help="how long it can be used (default 60)")
+    invite.add_argument("--qr", action="store_true", help="show it as QR codes here instead of writing a file; with --out NAME.png as a picture")
     add_out(invite, "default: NAME.join")
     join = actions.add_parser("join", help="on the terminal: join with the file that `invite` made")
-    join.add_argument("file", type=Path)
+    join.add_argument("file", type=Path, nargs="?", help="the file, or a picture of the codes")
+    join.add_argument("--camera", metavar="SOURCE", help="read the codes with a camera (0)")
     leave = actions.add_parser("leave", help="on the terminal: forget the fleet; people and the log stay")
     for parser_here in (join, leave):
         add_config(parser_here)
@@ -93,16 +103,30 @@ def _sites(args: argparse.Namespace) -> None:
 
 
 def _invite(args: argparse.Namespace) -> None:
-    from device.fleet import owner
+    from device.fleet import invitation_code, owner
 
     if not args.site and not args.desk:
         raise FleetUsageError("a terminal belongs to a site: give --site; `fleet sites` lists them")
     authority = args.ca.read_text(encoding="utf-8") if args.ca else ""
     made = owner.invite(args.url, args.name, args.site, "desk" if args.desk else "terminal", authority, timedelta(minutes=args.minutes))
+    if args.qr and not args.out:
+        _show(made)
+        return
     out = args.out or Path(f"{args.name}.join")
-    Disk().write(out, made.to_json().encode(), 0o600)
+    Disk().write(out, invitation_code.picture(invitation_code.parts(made)) if args.qr else made.to_json().encode(), 0o600)
     print(f"{out}: for {args.name}, until {made.until}; whoever has this file can join, once.")
-    print(f"bring it to the terminal and run there: python -m device fleet join {out}")
+    print(f"bring it to the terminal and run there: python -m device fleet join {shlex.quote(str(out))}")
+
+
+def _show(made: Invitation) -> None:
+    """Draw the codes in this window."""
+    from device.fleet import invitation_code
+
+    texts = invitation_code.parts(made)
+    for number, text in enumerate(texts, 1):
+        print(invitation_code.drawn(text))
+        print(f"code {number} of {len(texts)} for {made.name}, until {made.until}; whoever has read them all can join, once.")
+    print("hold the terminal's camera to them, and run there: python -m device fleet join --camera 0")
 
 
 def _status(args: argparse.Namespace) -> None:
@@ -154,14 +178,50 @@ def _revoke(args: argparse.Namespace) -> None:
 def _join(args: argparse.Namespace) -> int:
     from device.fleet import membership
 
-    invitation = membership.in_file(args.file)
+    if (args.file is None) == (args.camera is None):
+        raise FleetUsageError("give the file or picture that `fleet invite` made, or --camera 0 to read its codes")
     settings = config.load(args.config)
+    invitation = _seen(args.camera, settings) if args.camera is not None else _in_file(args.file)
     with Store.open(config.database_path(settings, args.db), settings.store, actor="cli") as store:
         member = membership.join(store, invitation)
         people = len(store.people(active_only=True))
-    args.file.unlink(missing_ok=True)
+    if args.file:
+        args.file.unlink(missing_ok=True)
     print(f"joined as {member.name} in {member.site or 'all sites'}; {people} people and the whole log go up when the terminal runs: start it again")
     return 0
+
+
+def _in_file(path: Path) -> Invitation:
+    from device.fleet import membership
+    from device.fleet.invitation_code import CodeReader
+
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        return membership.in_file(path)
+    reader = CodeReader()
+    return reader.take(read_image(path)) or _incomplete(reader, str(path))
+
+
+def _seen(name: str, settings: config.Settings) -> Invitation:
+    """The invitation whose codes a camera sees."""
+    from device.fleet.invitation_code import CodeReader
+
+    reader, found = CodeReader(), 0
+    with open_source(name, replace(settings.camera, mirror=False)) as source:
+        print("hold the codes of the invitation in front of the camera; Ctrl-C ends", flush=True)
+        for frame in source:
+            if invitation := reader.take(frame.image):
+                return invitation
+            if reader.found > found:
+                found = reader.found
+                print(f"{found} read; show the next one", flush=True)
+    return _incomplete(reader, name)
+
+
+def _incomplete(reader: CodeReader, name: str) -> NoReturn:
+    from device.fleet.server import FleetError
+
+    words = f"only {reader.found} of the invitation's codes" if reader.found else "no code of an invitation"
+    raise FleetError(f"{name}: there is {words}; `python -m device fleet invite --qr` makes them", code="fleet.invitation")
 
 
 def _leave(args: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from psycopg import sql
 
 from device.fleet.owner import Invitation
@@ -109,7 +110,7 @@ def join(store: Store, invitation: Invitation) -> Membership:
     password, _ = fields.pop("password"), fields.pop("until")
     member = Membership(**fields)
     with explained():
-        done = _joined(store, member, password)
+        done = _joined(store, member, password, invitation.until)
     with store.transaction() as db:
         set_value(db, MEMBERSHIP, json.dumps(asdict(done)))
         for table, kind in (("people", "person"), ("consents", "consent"), ("templates", "template")):
@@ -119,14 +120,14 @@ def join(store: Store, invitation: Invitation) -> Membership:
     return done
 
 
-def _joined(store: Store, member: Membership, once: str) -> Membership:
+def _joined(store: Store, member: Membership, once: str, until: str) -> Membership:
     """Use the invitation; or where this terminal has used it before and was cut off, take what it got."""
     private = private_key(store)
     own = password_of(private, member.role)
     try:
         connection = _login(store, member, once)
-    except Exception:
-        with _login(store, member, own) as connection:
+    except psycopg.OperationalError as first:
+        with _spent(first, until), _login(store, member, own) as connection:
             row = connection.execute("SELECT id AS device, site_id AS site FROM me()").fetchone()
         assert row is not None
         return Membership(**{**asdict(member), "device": str(row["device"]), "site_id": str(row["site"] or "")})
@@ -136,6 +137,18 @@ def _joined(store: Store, member: Membership, once: str) -> Membership:
         verifier = connection.pgconn.encrypt_password(own.encode(), member.role.encode(), b"scram-sha-256").decode()
         connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(member.role), sql.Literal(verifier)))
     return Membership(**{**asdict(member), "device": str(row["device"]), "site_id": str(row["site"] or "")})
+
+
+@contextmanager
+def _spent(first: psycopg.OperationalError, until: str) -> Iterator[None]:
+    """Say what it means that the server takes neither the invitation's password nor this terminal's own."""
+    try:
+        yield
+    except psycopg.OperationalError as error:
+        if not (error.pgconn and error.pgconn.used_password):
+            raise first from error
+        message = f"the invitation was used already or has expired (it was good until {until}); make another with `python -m device fleet invite`"
+        raise FleetError(message, code="fleet.invitation") from error
 
 
 def leave(store: Store) -> None:

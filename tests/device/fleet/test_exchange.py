@@ -244,7 +244,7 @@ def test_a_cut_join_is_finished_with_the_same_file(company: str, tmp_path: Path)
         assert again.device and membership.read(store) == again
         with refused("fleet.joined"):
             membership.join(store, invitation)
-    with Store.open(tmp_path / "other.db") as other, refused("fleet.login"):
+    with Store.open(tmp_path / "other.db") as other, refused("fleet.invitation", "used already", "fleet invite"):
         membership.join(other, invitation)
 
 
