@@ -14,11 +14,12 @@ WORKSTATION := $(VENV)/workstation.stamp
 DOCS := $(VENV)/docs.stamp
 
 .NOTPARALLEL:
-.PHONY: help setup run test check bench model docs environment
+.PHONY: help setup run fleet-demo test check bench model docs environment
 
 help:
 	@echo "make run     start the terminal (without a camera: the demo)"
 	@echo "make setup   prepare the environment and the models only"
+	@echo "make fleet-demo  three terminals around a PostgreSQL of their own, in a temporary folder"
 	@echo "make test    run the test suite"
 	@echo "make check   lint, types, import rule"
 	@echo "make bench   measure this machine"
@@ -64,6 +65,9 @@ run: setup
 	@echo "      stop with Ctrl-C; what is wrong here: $(PY) -m device doctor"
 	@echo
 	@$(PY) -m device run $(ARGS)
+
+fleet-demo: setup
+	@$(PY) -m tests.device.fleet.demo $(ARGS)
 
 bench: setup
 	@$(PY) -m device models pull --all

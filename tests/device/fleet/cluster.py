@@ -78,8 +78,10 @@ def cluster(safe: bool = False) -> Iterator[Cluster]:
             with (folder / "data" / "postgresql.conf").open("a") as settings:
                 settings.write("fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n")
         made.start()
-        made.psql("CREATE ROLE owner LOGIN CREATEROLE CREATEDB PASSWORD 'owner'; GRANT pg_signal_backend TO owner", ACCOUNT)
-        yield made
-        made.stop()
+        try:
+            made.psql("CREATE ROLE owner LOGIN CREATEROLE CREATEDB PASSWORD 'owner'; GRANT pg_signal_backend TO owner", ACCOUNT)
+            yield made
+        finally:
+            made.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
