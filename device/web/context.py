@@ -17,6 +17,7 @@ from device.web.access.kiosk_sessions import Tickets
 from device.web.live import Live
 
 WORKERS = 4  # pages processed at the same time; more would only slow the camera loop down
+KIOSK_WORKERS = 2  # ... for the terminal's own screen, which waits behind nobody else's page
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Terminal:
     config_file: Path | None = None  # as given to `run`; None: the one of the installation, if any
     bound_to: str = "127.0.0.1"  # the address it listens on, a name a browser may use
     workers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(WORKERS))
+    kiosk_workers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(KIOSK_WORKERS))
 
     @cached_property
     def board(self) -> Board:

@@ -14,7 +14,6 @@ A page without a role cannot be written down: `None` says that it needs no login
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import logging
 import secrets
 from collections.abc import Callable, Mapping
@@ -37,7 +36,8 @@ from device.web.access import sessions
 from device.web.access.accounts import Role, User
 from device.web.access.sessions import Place
 from device.web.appearance import rendered
-from device.web.body_limit import TooLarge, limited
+from device.web.body_limit import TooLarge, TooSlow, limited
+from device.web.connections import own_machine
 from device.web.context import Terminal
 from device.web.messages import LANGUAGES, Messages
 
@@ -90,7 +90,7 @@ class Call:
     @property
     def address(self) -> str:
         """The address that the request came from."""
-        return self.request.client.host if self.request.client else "unknown"
+        return came_from(self.request)
 
     def field(self, name: str, default: str | None = None) -> str:
         """A text field of the form.
@@ -179,6 +179,8 @@ class Endpoint:
                 response = await self._in_worker(self._answer, request, form)
         except TooLarge:
             response = as_json(Problem("too large", 413, code="request.too_large"), {"connection": "close"})
+        except TooSlow:
+            response = as_json(Problem("too slow", 408, code="request.too_slow"), {"connection": "close"})
         except (HTTPException, UnicodeDecodeError, ValueError, KeyError):  # raised by the form parsers for malformed input
             response = as_json(Problem("the form cannot be read", code="request.form"))
         except ClientDisconnect:
@@ -187,7 +189,9 @@ class Endpoint:
         await form.close()
 
     async def _in_worker(self, work: Callable[[Request, FormData], Any], request: Request, form: FormData) -> Any:
-        return await anyio.to_thread.run_sync(work, request, form, limiter=self.terminal.workers)
+        screen = self.spec.place == "kiosk" and own_machine(came_from(request))
+        limiter = self.terminal.kiosk_workers if screen else self.terminal.workers
+        return await anyio.to_thread.run_sync(work, request, form, limiter=limiter)
 
     def _refusal(self, request: Request, form: FormData) -> Response | None:
         """Checks that come before the body is read."""
@@ -251,7 +255,7 @@ def guarded(call: Call, work: Callable[[Call], Response | None]) -> Response | N
 
 def refusal(call: Call, page: Page) -> Response | None:
     """None if this request may proceed, else the response to send instead."""
-    if page.place == "kiosk" and call.terminal.settings.web.kiosk == "local" and not local(call.address):
+    if page.place == "kiosk" and call.terminal.settings.web.kiosk == "local" and not own_machine(call.address):
         return error_page(call, Problem(call.common.text("problem.only_here"), 403, code="request.only_here"))
     if page.role is None:
         return None
@@ -268,12 +272,9 @@ def refusal(call: Call, page: Page) -> Response | None:
     return None
 
 
-def local(address: str) -> bool:
-    """Whether a request came from this machine itself."""
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
+def came_from(request: Request) -> str:
+    """The address that a request came from."""
+    return request.client.host if request.client else "unknown"
 
 
 def token_fits(call: Call) -> bool:

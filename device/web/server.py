@@ -17,12 +17,13 @@ import uvicorn
 from device.contract import ClockfaceError
 from device.system.restart import kept_running
 from device.web.app import create_app
+from device.web.connections import Connections
 from device.web.context import Terminal
+from device.web.listener import PageServer
 
 log = logging.getLogger(__name__)
 
 DEFAULT = "127.0.0.1:8080"
-MOST_CONNECTIONS = 200
 PATIENCE_SECONDS = 10.0  # longest wait for its start, and for its end
 
 
@@ -69,13 +70,6 @@ class Certificate:
     key: Path
 
 
-class _Quiet(uvicorn.Server):
-    """Handles no signals: the terminal handles them and ends the server."""
-
-    def install_signal_handlers(self) -> None:
-        return None
-
-
 class WebServer:
     """Serves the pages while the block runs: `with WebServer(terminal, [Address.parsed("127.0.0.1:8080")]) as server:`.
 
@@ -88,6 +82,7 @@ class WebServer:
         self._tls = tls
         self._sockets = [_listening(address) for address in addresses]
         self.addresses = [replace(a, port=s.getsockname()[1]) for a, s in zip(addresses, self._sockets, strict=True)]
+        self.connections = Connections()  # of all addresses
         self.servers: list[uvicorn.Server] = []  # one for each address; others after a restart
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
@@ -106,10 +101,10 @@ class WebServer:
         tls = self._tls if self._secure(address) else None
         config = uvicorn.Config(
             app, log_level="error", access_log=False, server_header=False, lifespan="off", timeout_graceful_shutdown=1, proxy_headers=False,
-            limit_concurrency=MOST_CONNECTIONS, ws="none",
+            http="h11", ws="none",
             ssl_certfile=tls.certificate if tls else None, ssl_keyfile=tls.key if tls else None,
         )  # fmt: skip
-        return _Quiet(config)
+        return PageServer(config, self.connections)
 
     def __enter__(self) -> WebServer:
         self._thread.start()
