@@ -217,6 +217,10 @@ class ModelCard:
             )
         return point
 
+    def capacity(self, fpir: float) -> int:
+        """The largest number of people that the card has a threshold for at this FPIR; 0 if it has none at all."""
+        return max((p.gallery_size for p in self.operating_points if abs(p.fpir - fpir) < 1e-12 and p.threshold is not None), default=0)
+
     def loosest_threshold(self, fpir: float = 0.01) -> float:
         """The threshold for the smallest gallery at this FPIR, or where it has none, the lowest of all.
 

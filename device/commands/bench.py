@@ -1,4 +1,7 @@
-"""Measure this machine: stages, frames per second compared with the plain way, memory, start, search; with --desk the pages under load."""
+"""Measure this machine: stages, frames per second compared with the plain way, memory, start, search; with --desk the pages under load.
+
+With --people and without --desk: start and enrolment with so many people, a half and a quarter of them.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,20 @@ import tempfile
 from pathlib import Path
 
 from device import config
+from device.commands.benchmark import scale
 from device.commands.benchmark.speed import IDLE_RATE, Report, demo_clip, measure
 from device.commands.options import add_config, add_json
 from device.config import Settings
 from device.system import hardware
 
+COMPANY = 2_000  # people
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("clips", nargs="*", type=Path, metavar="CLIP", help="clips; the person of the first is enrolled (without any: one round of the demo)")
     parser.add_argument("--desk", action="store_true", help="measure the review pages while the first clip plays as the camera, with an invented company")
+    parser.add_argument("--people", type=whole, metavar="N", help=f"measure start and enrolment with so many; with --desk: in the invented company ({COMPANY})")
     for name, default, words in (
-        ("people", 2_000, "in the invented company"),
         ("punches", 100_000, "in its log"),
         ("clients", 20, "browsers that ask for pages"),
         ("seconds", 60, "so long they do"),
@@ -40,6 +46,8 @@ def whole(text: str) -> int:
 def run(args: argparse.Namespace) -> int:
     if args.desk:
         return _desk(args)
+    if args.people:
+        return _people(args)
     report = measure(_settings(args), args.clips)
     if args.json:
         print(json.dumps({**dataclasses.asdict(report), "ratio": report.ratio}))
@@ -53,12 +61,22 @@ def _desk(args: argparse.Namespace) -> int:
 
     with tempfile.TemporaryDirectory() as folder:
         clip = args.clips[0] if args.clips else demo_clip(Path(folder) / "demo.avi")
-        report = load.measure(_settings(args), clip, args.people, args.punches, args.clients, args.seconds, lambda text: print(text, file=sys.stderr))
+        people = args.people or COMPANY
+        report = load.measure(_settings(args), clip, people, args.punches, args.clients, args.seconds, lambda text: print(text, file=sys.stderr))
     if args.json:
         print(json.dumps({**dataclasses.asdict(report), "kept": report.kept}))
     else:
         print(_host())
         print("\n".join(report.lines()))
+    return 0
+
+
+def _people(args: argparse.Namespace) -> int:
+    found = scale.measure(_settings(args), args.people)
+    if args.json:
+        print(json.dumps([dataclasses.asdict(one) for one in found]))
+    else:
+        print("\n".join([_host(), *scale.lines(found)]))
     return 0
 
 

@@ -20,6 +20,7 @@ from device.storage import settings as stored_settings
 from device.storage.consents import ConsentDraft
 from device.storage.records import Person
 from device.storage.store import Store
+from device.terminal.enrolled import EnrolledGallery
 from device.terminal.enrolment import EnrolmentError, capture, enrol, sample_picture
 from device.terminal.model_in_force import make_all, recogniser_in_force
 from device.vision.camera.source import open_source
@@ -87,11 +88,11 @@ def _enrol_folder(store: Store, recogniser: Recogniser, folder: Path, consent: C
     people = list(_people_in(folder))
     if not people:
         raise EnrolmentError(f"{folder}: no sub-folder with pictures; make one for each person, named like the person", code="enrolment.no_photo")
-    refused = 0
+    refused, enrolled = 0, EnrolledGallery(recogniser)
     for name, paths in track(people, "enrolling", console=Console(stderr=True)):
         try:
             samples = [_sampled(recogniser, path, f"{name}/{path.name}") for path in paths]
-            enrol(store, recogniser, name, None, samples, [path.name for path in paths], consent, _note)
+            enrol(store, recogniser, name, None, samples, [path.name for path in paths], consent, _note, enrolled)
         except ClockfaceError as error:
             refused += 1
             print(f"refused: {error}", file=sys.stderr)

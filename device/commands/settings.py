@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from functools import partial
 
 from device.commands import settings_table
 from device.commands.database import open_store
@@ -44,6 +45,8 @@ def run(args: argparse.Namespace) -> int:
         if args.action == "unset":
             stored_settings.forget(store, args.name)
         else:
-            stored_settings.change(store, args.config, {args.name: value})
+            from device.terminal.model_in_force import check_covered  # needs OpenCV and ONNX Runtime: only here
+
+            stored_settings.change(store, args.config, {args.name: value}, partial(check_covered, store))
         print(f"{args.name} is {'set' if args.action == 'set' else 'back to the file or the default'}, from the next start on")
     return 0

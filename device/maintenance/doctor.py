@@ -24,6 +24,7 @@ from device.storage import outbox_rows
 from device.storage.database import explained
 from device.storage.outbox_rows import TargetHealth
 from device.storage.schema import SCHEMA_VERSION
+from device.storage.standing import MORE_ROOM, room_words
 from device.system.clock import ClockState, iso_utc, read_clock_state
 from device.vision.camera.source import Frame, default_source, open_source
 from device.vision.catalogue import Catalogue, ModelFile, sha256
@@ -163,12 +164,15 @@ class EmbedderChecks:
         return Finding("artefact", "ok", self._loaded().words)
 
     def check_card(self) -> Finding:
-        """Whether the card has a threshold for the people in the gallery."""
-        card = self._loaded().embedder.card
-        people = max(self._settings.decision.at_least_templates, self._people())
-        point = card.operating_point(people, self._settings.decision.fpir)
+        """Whether the card has a threshold for the people in the gallery, and room for more."""
+        card, fpir, people = self._loaded().embedder.card, self._settings.decision.fpir, self._people()
+        capacity = card.capacity(fpir)
+        point = card.operating_point(max(self._settings.decision.at_least_templates, min(people, capacity)), fpir)
         words = f"{card.name} {card.embedding_size}-D {card.precision} {card.model_id[:12]}, threshold {point.threshold:.3f}"
-        return Finding("card", "ok", f"{words} for up to {point.gallery_size} people at FPIR {point.fpir:g} ({point.method})")
+        words = f"{words} for up to {point.gallery_size} people at FPIR {point.fpir:g} ({point.method})"
+        if full := room_words(people, capacity, card.name):
+            return Finding("card", "FAULT" if people > capacity else "warning", f"{words}; {full}: {MORE_ROOM}")
+        return Finding("card", "ok", words)
 
     def check_provider(self) -> Finding:
         """Which provider the embedder runs on, and why not a faster one."""

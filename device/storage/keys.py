@@ -8,14 +8,16 @@ or sealed there by a TPM (`device/system/tpm.py`). The file is read for every op
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -130,6 +132,17 @@ class PersonKeys:
         """Person id -> key, of all people who have one."""
         return self._all("WHERE wrapped IS NOT NULL", [])
 
+    def holders(self) -> set[int]:
+        """Ids of the people who have a key, without opening any."""
+        if not self.file.exists():
+            return set()
+        with self._open() as db:
+            return {row[0] for row in db.execute("SELECT person_id FROM keys WHERE wrapped IS NOT NULL AND person_id > ?", [OWN])}
+
+    def of_each(self, person_ids: Collection[int]) -> dict[int, bytes]:
+        """Person id -> key, of those people who have one; below zero the key that takes over, see `promote`."""
+        return self._all("WHERE wrapped IS NOT NULL AND abs(person_id) IN (SELECT value FROM json_each(?))", [json.dumps(sorted(person_ids))])
+
     def ensure(self, person_id: int) -> bytes:
         """The key of a person, made if there is none; on disk when it returns.
 
@@ -202,7 +215,7 @@ class PersonKeys:
                 )
         return len(keys)
 
-    def _all(self, where: str, values: list[int]) -> dict[int, bytes]:
+    def _all(self, where: str, values: list[Any]) -> dict[int, bytes]:
         if not self.file.exists():
             return {}
         with self._open() as db:

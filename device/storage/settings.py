@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -91,8 +92,11 @@ def read(store: Store) -> dict[str, dict[str, Any]]:
     return tables
 
 
-def change(store: Store, file: Path | None, values: dict[str, Any]) -> list[str]:
+def change(store: Store, file: Path | None, values: dict[str, Any], check: Callable[[Settings, Collection[str]], None] | None = None) -> list[str]:
     """Set several settings ("attendance.direction" -> value; None restores the default), all or none; returns the names of those changed.
+
+    Args:
+        check: is given the settings that would be in force and the names of those changed; it raises where this terminal could not work with them.
 
     Raises:
         ConfigError: a name is unknown, not editable here or set in the file, or the settings are not valid together.
@@ -112,7 +116,9 @@ def change(store: Store, file: Path | None, values: dict[str, Any]) -> list[str]
             now[section][key] = value
         if before != now[section].get(key):
             changed.append(name)
-    config.load(file, now)
+    following = config.load(file, now)
+    if check is not None:
+        check(following, changed)
     with store.transaction() as db:
         for name in changed:
             section, _, key = name.partition(".")

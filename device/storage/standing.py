@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from device.storage.records import Person
 
+MORE_ROOM = "deactivate those who have left, or choose a larger [decision] fpir"
+FULL = 0.8  # of a limit: from here on it is warned of
 NAMED = 10  # people that one line names
 AGAIN = "withdraw their consent on their page under People, then enrol them at the kiosk with the same name and code"
 
@@ -28,6 +30,14 @@ def named(people: Sequence[Person]) -> str:
     """The first people by name and id, and how many more there are."""
     names = ", ".join(f"{person.name} (id {person.id})" for person in people[:NAMED])
     return names + (f" and {len(people) - NAMED} more" if len(people) > NAMED else "")
+
+
+def room_words(enrolled: int, capacity: int, model: str) -> str:
+    """How near the number of enrolled people is to what the model's card has a threshold for; "" where there is much room."""
+    if enrolled > capacity:
+        beyond = f"the last {enrolled - capacity:,} to be enrolled cannot be recognised"
+        return f"{enrolled:,} people are enrolled and {model} has a threshold for {capacity:,}: {beyond}"
+    return f"{enrolled:,} of at most {capacity:,} people that {model} has a threshold for" if enrolled >= FULL * capacity else ""
 
 
 def to_enrol_words(model: str, people: Sequence[Person]) -> str:

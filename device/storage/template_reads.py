@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from device.storage import templates
 from device.storage.database import explained
 from device.storage.records import KeptCrop, Templates
@@ -12,10 +14,11 @@ from device.storage.store_file import StoreFile
 class TemplateReads(StoreFile):
     """The gallery, whom it holds, and the crops it can be made from."""
 
-    def templates(self, model_id: str) -> Templates:
-        """The gallery of one model: every template of active people, as one matrix."""
+    def templates(self, model_id: str, person_ids: Collection[int] | None = None) -> Templates:
+        """The gallery of one model: every template of active people, or of some of them, as one matrix."""
         with explained(self.path), self._snapshot():
-            return templates.gallery(self._db, self.keys.everyone(), model_id)
+            keys = self.keys.everyone() if person_ids is None else self.keys.of_each(person_ids)
+            return templates.gallery(self._db, keys, model_id, person_ids)
 
     def template_counts(self) -> dict[str, int]:
         """Model id -> number of templates of active people."""
@@ -35,12 +38,12 @@ class TemplateReads(StoreFile):
     def standing(self, model_id: str) -> Standing:
         """Whom of the people with templates this model can recognise, and for whom of the others templates can be made from `kept_crops`."""
         with explained(self.path), self._snapshot():
-            return templates.standing(self._db, self.keys.everyone().keys(), model_id)
+            return templates.standing(self._db, self.keys.holders(), model_id)
 
     def people_by_model(self) -> dict[str, int]:
         """Model id -> how many active people it can recognise."""
         with explained(self.path), self._snapshot():
-            return templates.people_by_model(self._db, self.keys.everyone().keys())
+            return templates.people_by_model(self._db, self.keys.holders())
 
     def kept_crops(self, person_id: int) -> list[KeptCrop]:
         """The crops kept with a person's templates, of the model they were last enrolled with."""

@@ -5,6 +5,7 @@ Embedding and crop are sealed with the key of their person (`device/storage/keys
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Collection
@@ -103,17 +104,20 @@ def remove_unreadable(db: Database, key: bytes, person_id: int) -> None:
             db.execute("DELETE FROM templates WHERE id = ?", [template_id])
 
 
-def gallery(db: Database, keys: dict[int, bytes], model_id: str) -> Templates:
-    """Every template of one model and of active people whose key is available, as one matrix."""
-    chosen = "FROM templates t JOIN people p ON p.id = t.person_id WHERE t.model_id = ? AND p.active = 1"
-    size = db.execute(f"SELECT coalesce(max({FLOATS}), 0) {chosen}", [model_id]).fetchone()[0]
-    owners = [row for row in db.execute(f"SELECT t.id, t.person_id {chosen} ORDER BY t.person_id, t.id", [model_id]) if row[1] in keys]
-    ids, person_ids = np.array(owners, np.int64).reshape(-1, 2).T
+def gallery(db: Database, keys: dict[int, bytes], model_id: str, person_ids: Collection[int] | None = None) -> Templates:
+    """Every template of one model and of active people whose key is available, as one matrix; None: of all of them."""
+    chosen = "FROM templates t JOIN people p ON p.id = t.person_id WHERE t.model_id = :model AND p.active = 1"
+    values = {"model": model_id}
+    if person_ids is not None:
+        chosen, values["people"] = f"{chosen} AND p.id IN (SELECT value FROM json_each(:people))", json.dumps(sorted(person_ids))
+    size = db.execute(f"SELECT coalesce(max({FLOATS}), 0) {chosen}", values).fetchone()[0]
+    owners = [row for row in db.execute(f"SELECT t.id, t.person_id {chosen} ORDER BY t.person_id, t.id", values) if row[1] in keys]
+    ids, owner_ids = np.array(owners, np.int64).reshape(-1, 2).T
     matrix = np.empty((len(owners), size if owners else 0), np.float32)
-    rows = (row for row in db.execute(f"SELECT t.person_id, t.embedding {chosen} ORDER BY t.person_id, t.id", [model_id]) if row[0] in keys)
+    rows = (row for row in db.execute(f"SELECT t.person_id, t.embedding {chosen} ORDER BY t.person_id, t.id", values) if row[0] in keys)
     for i, (person_id, blob) in enumerate(rows):  # one row at a time, so that only the matrix is large
         matrix[i] = np.frombuffer(_unsealed(keys, person_id, blob, model_id), "<f4")
-    return Templates(ids.copy(), person_ids.copy(), matrix)
+    return Templates(ids.copy(), owner_ids.copy(), matrix)
 
 
 def _unsealed(keys: dict[int, bytes], person_id: int, blob: bytes, model_id: str) -> bytes:
@@ -134,6 +138,8 @@ def sealed_with(db: Database, key: bytes, person_id: int) -> bool:
         return row is None or bool(unseal(key, row[1], _context("embedding", person_id, row[0])))
     except KeysError:
         return False
+
+
 def owners(db: Database, model_id: str) -> list[tuple[int, int]]:
     """(id, person id) of one model's templates of active people, in order. Its embedding is never changed, so equal lists mean an equal gallery."""
     sql = "SELECT t.id, t.person_id FROM templates t JOIN people p ON p.id = t.person_id WHERE t.model_id = ? AND p.active = 1 ORDER BY 1"

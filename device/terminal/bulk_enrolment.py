@@ -14,8 +14,8 @@ from device.contract import ClockfaceError
 from device.storage.consents import ConsentDraft
 from device.storage.records import LONGEST_CODE, LONGEST_NAME, Person, clean_text
 from device.storage.store import Store
-from device.terminal.enrolled import gallery_of
-from device.terminal.enrolment import EnrolmentError, check_new, check_same, look_alike_words, sample_picture, template_drafts
+from device.terminal.enrolled import EnrolledGallery
+from device.terminal.enrolment import EnrolmentError, check_new, check_room, check_same, look_alike_words, sample_picture, template_drafts
 from device.terminal.photo_names import PhotoNames, unclear
 from device.vision.images import IMAGE_SUFFIXES, picture
 from device.vision.recogniser import Recogniser, Sample
@@ -148,21 +148,33 @@ class Enrolled:
     remarks: tuple[str, ...] = ()  # somebody enrolled who looks much like them
 
 
-def enrol_one(store: Store, recogniser: Recogniser, name: str, code: str, photos: Mapping[str, bytes], consent: ConsentDraft) -> Enrolled:
+def enrol_one(
+    store: Store,
+    recogniser: Recogniser,
+    name: str,
+    code: str,
+    photos: Mapping[str, bytes],
+    consent: ConsentDraft,
+    enrolled: EnrolledGallery | None = None,
+) -> Enrolled:
     """Enrol one person from photos; poor photos are left out if at least one is good, and photos of somebody else if most show the person.
 
     A code that is there already names somebody who gets templates now, if the name is the same and there are none yet.
 
+    Args:
+        enrolled: kept from one person of a list to the next.
+
     Raises:
-        EnrolmentError: no good photo, different people in them, the face or the person is enrolled already.
+        EnrolmentError: no good photo, different people in them, the face or the person is enrolled already, or nobody more can be recognised.
         StoreError: name or code cannot be kept.
     """
+    gallery = (enrolled or EnrolledGallery(recogniser)).current(store)
+    check_room(recogniser, gallery)
     samples, left_out = _good_ones(recogniser, photos)
     known = _known(store, name, code)
     embeddings, sources = recogniser.embed(list(samples.values())), list(samples)
     kept, odd = check_same(embeddings, recogniser.same_person(), sources)
     embeddings, sources = embeddings[kept], [sources[index] for index in kept]
-    gallery = gallery_of(store, recogniser)
     threshold = recogniser.threshold(len(gallery))
     check_new(store, gallery, embeddings, threshold, sources)
     alike = look_alike_words(store, gallery, embeddings, threshold)

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field, replace
 
 from device.storage.consents import ConsentDraft
 from device.storage.records import TemplateDraft
+from device.terminal.enrolled import EnrolledGallery
 from device.terminal.guided_capture import SECONDS_A_VIEW, GuidedCapture, Progress
 from device.terminal.pipeline import Scene
 from device.vision.camera.source import Frame
 from device.vision.decision import Outcome
+from device.vision.embedder import Embedder
 from device.vision.gallery import Gallery
 from device.vision.recogniser import Recogniser, Sample
 from device.vision.visit import Visit
@@ -54,6 +56,7 @@ class Booth:
         self._draft: Draft | None = None
         self._capture: GuidedCapture | None = None
         self._trial: _Trial | None = None
+        self._enrolled: tuple[Embedder, EnrolledGallery] | None = None
         self._looked_at = float("-inf")
 
     # the camera loop
@@ -73,6 +76,14 @@ class Booth:
         return Scene(frame, (), ())
 
     # the pages
+
+    def enrolled(self) -> EnrolledGallery:
+        """Everybody enrolled, for the recogniser of the camera loop; kept from one enrolment to the next."""
+        with self._lock:
+            assert self.recogniser is not None
+            if self._enrolled is None or self._enrolled[0] is not self.recogniser.embedder:
+                self._enrolled = self.recogniser.embedder, EnrolledGallery(self.recogniser)
+            return self._enrolled[1]
 
     def draft(self, operator_id: int) -> Draft | None:
         """The draft of this operator."""

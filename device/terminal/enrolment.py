@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from device.contract import ClockfaceError
 from device.storage.consents import ConsentDraft
 from device.storage.records import Person, TemplateDraft
+from device.storage.standing import MORE_ROOM
 from device.storage.store import Store
-from device.terminal.enrolled import gallery_of
+from device.terminal.enrolled import EnrolledGallery
 from device.terminal.same_person import agreeing, no_majority, odd_ones
 from device.vision.camera.source import Frame
 from device.vision.decision import judge, look_alikes
@@ -129,15 +130,21 @@ def enrol(
     sources: Sequence[str],
     consent: ConsentDraft | None = None,
     say: Callable[[str], None] = lambda line: None,
+    enrolled: EnrolledGallery | None = None,
 ) -> Person:
-    """Store a person with one template per sample, all or nothing; `say` is told of somebody enrolled who looks much like them.
+    """Store a person with one template per sample, all or nothing.
+
+    Args:
+        say: is told of somebody enrolled who looks much like them.
+        enrolled: kept from one enrolment to the next, so that only what has changed is read again.
 
     Raises:
-        EnrolmentError: the face already belongs to somebody else, or the pictures show different people.
+        EnrolmentError: the face already belongs to somebody else, the pictures show different people, or nobody more can be recognised.
         StoreError: the name or code cannot be kept.
     """
+    gallery = (enrolled or EnrolledGallery(recogniser)).current(store)
+    check_room(recogniser, gallery)
     embeddings = recogniser.embed(samples)
-    gallery = gallery_of(store, recogniser)
     threshold = recogniser.threshold(len(gallery))
     if odd := check_same(embeddings, recogniser.same_person(), sources)[1]:
         raise EnrolmentError(f"{'; '.join(odd)}; leave it out", code="enrolment.another_person")
@@ -145,6 +152,20 @@ def enrol(
     for line in look_alike_words(store, gallery, embeddings, threshold):
         say(f"{name} {line}")
     return store.add_person_with_templates(name, code, template_drafts(recogniser, embeddings, samples, sources), consent)
+
+
+def check_room(recogniser: Recogniser, gallery: Gallery) -> None:
+    """Refuse one person more than the model's card has a threshold for.
+
+    Raises:
+        EnrolmentError: it says how many that are, and what to do.
+    """
+    if len(gallery) >= recogniser.capacity:
+        raise EnrolmentError(
+            f"{recogniser.embedder.card.name} recognises at most {recogniser.capacity:,} people at [decision] fpir = {recogniser.settings.decision.fpir:g}, "
+            f"and so many are enrolled: {MORE_ROOM}",
+            code="enrolment.full",
+        )
 
 
 def look_alike_words(store: Store, gallery: Gallery, embeddings: NDArray[np.float32], threshold: float) -> list[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from device.config import Settings
@@ -37,6 +37,18 @@ def recogniser_in_force(store: Store, settings: Settings, say: Say) -> Recognise
     wanted = open_embedder(settings)
     former = former_model(store, settings, wanted.embedder.card, say)
     return Recogniser(settings, wanted) if former is None else Recogniser(settings, former, one_thread(wanted.embedder, settings))
+
+
+def check_covered(store: Store, settings: Settings, changed: Collection[str]) -> None:
+    """Refuse changed settings for which the model's card has no threshold, or none for so many people.
+
+    Raises:
+        ContractError: it says which thresholds there are.
+    """
+    if {"decision.fpir", "decision.at_least_templates"} & set(changed):
+        card = open_embedder(settings, remember=False).embedder.card
+        people = store.people_by_model().get(card.model_id, 0)
+        card.operating_point(max(people, settings.decision.at_least_templates), settings.decision.fpir)
 
 
 def one_thread(embedder: Embedder, settings: Settings) -> Embedder:

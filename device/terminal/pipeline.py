@@ -14,7 +14,7 @@ from device.storage.records import Direction, LastPunch, Person, Punch, PunchDra
 from device.storage.store import NotActive, Store
 from device.system.clock import read_clock_state
 from device.system.stopwatch import Stopwatch
-from device.terminal.enrolled import empty_gallery, gallery_of
+from device.terminal.enrolled import EnrolledGallery
 from device.terminal.liveness_gate import LivenessGate
 from device.terminal.prompts import Question, Questions
 from device.terminal.subject import Subject
@@ -75,8 +75,7 @@ class Pipeline:
         self._searched = float("-inf")  # time of the last frame that was searched for faces
         self._shown: tuple[Subject, ...] = ()  # what it showed
         self._version = -1
-        self._templates: list[tuple[int, int]] = []  # ids and owners of those in the gallery
-        self.gallery = empty_gallery(recogniser)
+        self._enrolled = EnrolledGallery(recogniser)
         self.reload()
 
     def process(self, frame: Frame) -> Scene:
@@ -119,15 +118,13 @@ class Pipeline:
         return max(detector.interval_ms, detector.settled_ms) if settled else detector.interval_ms
 
     def reload(self) -> None:
-        """Read people again if any process has changed them, and the gallery if it is another one; and both at the start."""
+        """Read people and gallery again if any process has changed them, and at the start."""
         version = self.store.data_version()
         if version != self._version:
-            templates, people = self.store.template_owners(self.recogniser.embedder.card.model_id), self.store.people(active_only=True)
-            if self._version < 0 or templates != self._templates:
-                self.gallery = gallery_of(self.store, self.recogniser, self.gallery)
-                self.bar = self.recogniser.bar(len(self.gallery))
-            self._people = {person.id: person for person in people}
-            self._version, self._templates = version, templates  # set last, so that a failed reading is repeated
+            self.gallery = self._enrolled.current(self.store)
+            self.bar = self.recogniser.bar(len(self.gallery))
+            self._people = {person.id: person for person in self.store.people(active_only=True)}
+            self._version = version  # set last, so that a failed reading is repeated
 
     def recognise_with(self, recogniser: Recogniser) -> None:
         """Let another model recognise from the next frame on. Pictures that the former one embedded count no longer; what is recorded stays.
@@ -135,10 +132,10 @@ class Pipeline:
         Raises:
             ClockfaceError: its gallery cannot be read, or it has no threshold for so many people; the former one stays in force.
         """
-        templates = self.store.template_owners(recogniser.embedder.card.model_id)
-        gallery = gallery_of(self.store, recogniser)
+        enrolled = EnrolledGallery(recogniser)
+        gallery = enrolled.current(self.store)
         bar = recogniser.bar(len(gallery))
-        self.recogniser, self.gallery, self.bar, self._templates = recogniser, gallery, bar, templates
+        self.recogniser, self._enrolled, self.gallery, self.bar = recogniser, enrolled, gallery, bar
         self._interrupted = InterruptedVisits()
         for subject in self._subjects.values():
             if subject.result is None:

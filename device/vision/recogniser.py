@@ -131,6 +131,11 @@ class Recogniser:
         assert threshold is not None  # operating_point raises otherwise
         return threshold
 
+    @property
+    def capacity(self) -> int:
+        """The largest number of people that the card has a threshold for at the wanted FPIR."""
+        return self.embedder.card.capacity(self.settings.decision.fpir)
+
     def same_person(self) -> float:
         """Score above which two pictures are taken to show one person: a comparison, not a search. The card's threshold for its smallest gallery."""
         return self.embedder.card.loosest_threshold()

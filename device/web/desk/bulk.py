@@ -50,7 +50,8 @@ def enrol_person(call: Call) -> Response:
         raise Problem(f"at most {bulk_enrolment.MOST_PHOTOS} photos of one person are taken")
     photos = {f"{index}: {PurePosixPath(file.filename or '').name[:100]}": file.file.read() for index, file in enumerate(files, 1)}
     try:
-        done = bulk_enrolment.enrol_one(call.store, using.for_thread(), call.field("name").strip(), call.field("code", "").strip(), photos, consent)
+        enrolled, name, code = call.terminal.live.booth.enrolled(), call.field("name").strip(), call.field("code", "").strip()
+        done = bulk_enrolment.enrol_one(call.store, using.for_thread(), name, code, photos, consent, enrolled)
     except ClockfaceError as error:
         return JSONResponse({"state": "refused", "reason": str(error), "code": error.code})
     return JSONResponse({"state": "enrolled", "person_id": done.person.id, "templates": done.templates, "left_out": done.left_out, "remarks": done.remarks})

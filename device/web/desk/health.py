@@ -20,10 +20,11 @@ from device.maintenance.doctor import check_clock, check_disk
 from device.storage import hash_chain
 from device.storage.audit import Action
 from device.storage.outbox_rows import DeadLetter, TargetHealth
-from device.storage.standing import AGAIN, counted, named
+from device.storage.standing import AGAIN, MORE_ROOM, counted, named, room_words
 from device.system.clock import read_clock_state
 from device.system.hardware import temperature
 from device.terminal.reembedding import Reembedded
+from device.vision.recogniser import Recogniser
 from device.web.desk.liveness import card_in_force, refused_today
 from device.web.pages import Call, get, post
 
@@ -108,13 +109,20 @@ def model(call: Call) -> list[Fact]:
     try:
         active = {person.id for person in call.store.people(active_only=True)}
         people = sum(card.model_id in own for person_id, own in call.store.template_counts_by_person().items() if person_id in active)
-        threshold = Fact("Threshold", f"{using.threshold(people):.3f}", "good", f"for {people} people, FPIR {using.settings.decision.fpir:g} wanted")
+        threshold = _threshold(using, people)
     except ClockfaceError as error:
         threshold = Fact("Threshold", "none", "bad", str(error))
     templates = Fact("Templates", str(here), "good", f"{others} of other models are kept" if others else "all of this model")
     in_force = Fact("Model", card.name, "good", f"{card.model_id[:12]} on {using.embedder.provider}")
     state = call.terminal.live.reembedded()
     return [in_force, threshold, templates, *([] if state is None else change_of_model(state, card.name, coming=using.coming is not None))]
+
+
+def _threshold(using: Recogniser, people: int) -> Fact:
+    value = f"{using.threshold(min(people, using.capacity)):.3f}"
+    if full := room_words(people, using.capacity, using.embedder.card.name):
+        return Fact("Threshold", value, "bad" if people > using.capacity else "warn", f"{full}. {MORE_ROOM.capitalize()}.")
+    return Fact("Threshold", value, "good", f"for {people} people, FPIR {using.settings.decision.fpir:g} wanted")
 
 
 def change_of_model(state: Reembedded, in_force: str, coming: bool) -> list[Fact]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from starlette.responses import Response
 
 from device import config
 from device.config import ConfigError
+from device.contract import ClockfaceError
 from device.storage import settings as stored_settings
 from device.storage.audit import Action
+from device.terminal.model_in_force import check_covered
 from device.web.pages import Call, get, post
 
 LABELS = {
@@ -47,8 +50,9 @@ def save_settings(call: Call) -> Response:
         unknown = [name for name in typed if name not in known]
         if unknown:
             raise ConfigError(f"{unknown[0][:80]}: is not a setting of this page", code="config.unknown")
-        changed = stored_settings.change(call.store, call.terminal.config_file, {n: stored_settings.parsed(known[n], v) for n, v in typed.items()})
-    except ConfigError as error:
+        values = {name: stored_settings.parsed(known[name], value) for name, value in typed.items()}
+        changed = stored_settings.change(call.store, call.terminal.config_file, values, partial(check_covered, call.store))
+    except ClockfaceError as error:
         return settings_page(call, 400, str(error), typed)
     return call.goto("/settings", f"{', '.join(changed)} saved; in force from the next start." if changed else "Nothing was changed.")
 

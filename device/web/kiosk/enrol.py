@@ -10,8 +10,7 @@ from device.storage.audit import Action
 from device.storage.records import LONGEST_CODE, LONGEST_NAME, clean_text
 from device.storage.store import StoreError
 from device.terminal.capture_session import Booth, Draft
-from device.terminal.enrolled import gallery_of
-from device.terminal.enrolment import alike, look_alike, template_drafts
+from device.terminal.enrolment import EnrolmentError, alike, check_room, look_alike, template_drafts
 from device.vision.recogniser import Recogniser
 from device.web.access import pins, sessions
 from device.web.access.login import checked
@@ -65,11 +64,20 @@ def take_person(call: Call) -> Response:
         known = [person for person in call.store.people() if code and person.code and person.code.casefold() == code.casefold()]
         if known:
             draft = _of_known(call, draft, known[0].id)
+        _check_room(call)
     except Problem as problem:
         return call.page("kiosk/person.html", 400, problem=str(problem), name=name, code=code)
     booth(call).end()
     booth(call).keep(draft)
     return call.goto("/kiosk/enrol/consent")
+
+
+def _check_room(call: Call) -> None:
+    using = recogniser(call)
+    try:
+        check_room(using, booth(call).enrolled().current(call.store))
+    except EnrolmentError:
+        raise Problem(call.texts.text("enrol.full", most=using.capacity)) from None
 
 
 def cleaned(call: Call, what: str, text: str, most: int) -> str:
@@ -126,7 +134,8 @@ def check(call: Call) -> Response:
     if not draft.samples:
         return call.goto("/kiosk/enrol/capture")
     kept, embeddings = alike(draft.samples, using.embed(draft.samples), using.same_person())
-    gallery = gallery_of(call.store, using)
+    gallery = booth(call).enrolled().current(call.store)
+    check_room(using, gallery)
     threshold = using.threshold(len(gallery))
     found = look_alike(gallery, embeddings, threshold)
     near = None if found is None or found.person_id == draft.person_id else (found.person_id, found.score)
@@ -171,7 +180,7 @@ def test_page(call: Call) -> Response:
     draft, using = drafted(call), recogniser(call)
     if draft.stored_id is None:
         return call.goto("/kiosk/enrol")
-    gallery = gallery_of(call.store, using)
+    gallery = booth(call).enrolled().current(call.store)
     booth(call).begin_trial(using, gallery)
     return call.page("kiosk/test.html", draft=draft, has_pin=draft.stored_id in pins.who_have_one(call.store))
 

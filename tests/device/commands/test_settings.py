@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,10 @@ from device.commands.settings_table import rows
 from device.config import Settings, chosen, ranged
 from device.delivery.connectors import KINDS, described_kinds
 from device.storage.settings import ONLY_IN_FILE, Setting, described, editable, every_setting
+from device.storage.store import Store
+from device.vision import catalogue
+from device.vision.catalogue import ModelError
+from device.vision.embedder import card_in
 from tests.device.commands.settings_page import PAGE, renewed
 
 EVERY = [("", setting) for setting in every_setting()] + [(kind, setting) for kind, settings in described_kinds().items() for setting in settings]
@@ -93,3 +98,18 @@ def test_the_page_has_the_tables_of_the_code(capsys: pytest.CaptureFixture[str])
     assert page == renewed(page), "write it anew: python -m tests.device.commands.settings_page"
     assert main(["settings", "--help-all", "--format", "markdown"]) == 0
     assert capsys.readouterr().out in page
+
+
+def test_a_setting_that_the_models_card_has_no_threshold_for_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        card = card_in(catalogue.path(Settings().embedder.model))
+    except ModelError as error:
+        pytest.skip(f"models not pulled: {error}")
+    database = str(tmp_path / "clockface.db")
+    Store.open(Path(database)).close()
+    assert main(["settings", "set", "decision.fpir", "0.0123", "--db", database]) == 1
+    assert f"model card of {card.name!r}" in capsys.readouterr().err
+    assert main(["settings", "set", "decision.at_least_templates", str(card.capacity(Settings().decision.fpir) + 1), "--db", database]) == 1
+    assert main(["settings", "set", "decision.fpir", "0.01", "--db", database]) == 0
+    capsys.readouterr()
+    assert main(["settings", "list", "--db", database]) == 0 and capsys.readouterr().out == "decision.fpir = 0.01\n"

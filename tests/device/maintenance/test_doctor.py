@@ -195,7 +195,14 @@ def test_a_card_without_a_threshold_for_so_many_people() -> None:
     point = OperatingPoint(FEWEST, Settings().decision.fpir, 0.4567, 0.44, 0.47, "measured", "made up for this test")
     embedder_checks, _ = checks((point,), FEWEST + 1)
     finding = doctor.guarded("card", embedder_checks.check_card)
-    assert finding.state == "FAULT" and f"{FEWEST + 1} people" in finding.words
+    assert finding.state == "FAULT" and "the last 1 to be enrolled cannot be recognised: deactivate" in finding.words
+
+
+@pytest.mark.parametrize(("people", "state"), [(round(0.79 * FEWEST), "ok"), (round(0.81 * FEWEST), "warning"), (FEWEST, "warning")])
+def test_a_limit_that_is_near_is_warned_of(people: int, state: str) -> None:
+    point = OperatingPoint(FEWEST, Settings().decision.fpir, 0.4567, 0.44, 0.47, "measured", "made up for this test")
+    finding = checks((point,), people)[0].check_card()
+    assert finding.state == state and (f"{people:,} of at most {FEWEST:,} people" in finding.words) == (state == "warning")
 
 
 @pytest.mark.parametrize("error", [ContractError("no card"), ImportError("libgomp.so.1: cannot open"), OSError("denied")])

@@ -58,6 +58,7 @@ class Recogniser:
         self.liveness: Any = SimpleNamespace(card=CARD, judge=self.judge)
         self.judged = 0
         self.embedder = SimpleNamespace(card=SimpleNamespace(model_id=MODEL, embedding_size=3), cohort=None)
+        self.capacity = 1000
 
     def detect(self, image: Any) -> list[Face]:
         landmarks = np.array([[30, 40], [70, 40], [50, 60], [35, 80], [65, 80]], np.float32)

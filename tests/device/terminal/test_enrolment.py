@@ -41,7 +41,7 @@ class Recogniser:
     def __init__(self, *faces: np.ndarray) -> None:
         self.faces, self.settings = faces, Settings()
         self.embedder = SimpleNamespace(card=SimpleNamespace(model_id=MODEL, embedding_size=8), cohort=None)
-        self.coming = None
+        self.coming, self.capacity = None, 1000
         self.detector = SimpleNamespace(detect=lambda image: [FACE])
         self.shown = 0
 
@@ -105,6 +105,16 @@ def test_a_face_that_is_known_by_all_pictures_together_is_refused(store: Store) 
         enrolled(store, *faces)
     alone = Recogniser(faces[0])
     check_new(store, gallery_of(store, alone), np.stack(faces[:1]), THRESHOLD, ["one"])  # type: ignore[arg-type]
+
+
+def test_nobody_is_enrolled_whom_the_card_has_no_threshold_for(store: Store) -> None:
+    full = Recogniser(towards_ada(0.1))
+    full.capacity = 1
+    full.embedder.card.name = "net"
+    with refused("enrolment.full", "net", "at most 1", "[decision] fpir = 0.001"):
+        enrol(store, full, "Bea", None, full.samples(), ["1.jpg"])  # type: ignore[arg-type]
+    store.deactivate(1)
+    assert enrol(store, full, "Bea", None, full.samples(), ["1.jpg"]).name == "Bea"  # type: ignore[arg-type]
 
 
 def test_nobody_is_alike_in_an_empty_gallery(store: Store) -> None:

@@ -29,6 +29,7 @@ def site(with_settings: Callable[[Settings], Desk]) -> Callable[[str], Desk]:
         card = SimpleNamespace(model_id="m" * 64, name="net", embedding_size=2)
         desk.terminal.live.booth.recogniser = SimpleNamespace(  # type: ignore[assignment]
             embedder=SimpleNamespace(card=card, provider="cpu"),
+            capacity=1000,
             liveness=None if mode == "off" else liveness,
             settings=desk.terminal.settings,
             threshold=lambda people: 0.4,

@@ -270,6 +270,7 @@ def test_the_threshold_in_force_is_that_for_the_people_who_are_searched_for(desk
     desk.terminal.live.booth.recogniser = SimpleNamespace(  # type: ignore[assignment]
         coming=None,
         embedder=SimpleNamespace(card=card, provider="cpu"),
+        capacity=1000,
         liveness=None,
         settings=config.Settings(),
         threshold=lambda people: people / 10,
@@ -280,6 +281,9 @@ def test_the_threshold_in_force_is_that_for_the_people_who_are_searched_for(desk
         store.deactivate(3)
     page = desk.browser("viewer").get("/health").text
     assert "for 2 people" in page and "0.200" in page
+    for capacity, words in ((2, "2 of at most 2 people that net has a threshold for"), (1, "the last 1 to be enrolled cannot be recognised")):
+        desk.terminal.live.booth.recogniser.capacity = capacity  # type: ignore[union-attr,misc]
+        assert words in desk.browser("viewer").get("/health").text
 
 
 @pytest.fixture
@@ -288,6 +292,7 @@ def change(desk: Desk) -> Person:
     card, coming = (SimpleNamespace(model_id=name[0] * 64, name=name, embedding_size=2) for name in ("former", "coming"))
     desk.terminal.live.booth.recogniser = SimpleNamespace(  # type: ignore[assignment]
         embedder=SimpleNamespace(card=card, provider="cpu"),
+        capacity=1000,
         coming=SimpleNamespace(card=coming),
         liveness=None,
         settings=config.Settings(),
