@@ -3,6 +3,9 @@
 Actions: list (also without an action), dead (dead letters with the answer they got), replay and discard (dead letters: all,
 those of one target, or some by --id), fill NAME --from D (queue punches recorded before the target was there), drain
 (deliver until stopped; with --once what is due, then stop). NAME is that of a table [connectors.NAME].
+
+A table that was renamed: move OLD NEW gives everything to the new name. One that was removed: discard NAME --all gives up
+whatever waits for it.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ from device.storage.outbox_rows import DeadLetter, TargetHealth
 from device.storage.store import Store
 from device.system.clock import iso_utc
 
-ACTIONS = ("list", "dead", "replay", "discard", "fill", "drain")
+ACTIONS = ("list", "dead", "replay", "discard", "move", "fill", "drain")
 MOMENTS = ("last_delivered_at", "next_attempt_at", "error_at", "oldest_waiting_at", "occurred_at", "tried_at")
 
 
@@ -38,8 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("action", nargs="?", choices=ACTIONS, default="list", metavar="ACTION", help=", ".join(ACTIONS))
     parser.add_argument("name", nargs="?", metavar="NAME", help="one target (default: all)")
+    parser.add_argument("new", nargs="?", metavar="NEW", help="move: the name that the target has now")
     parser.add_argument("--id", dest="ids", type=int, action="append", metavar="N", help="replay, discard: a dead letter by its number; may be repeated")
-    parser.add_argument("--all", action="store_true", help="discard: all dead letters (of NAME)")
+    parser.add_argument("--all", action="store_true", help="discard: all dead letters (of NAME); of a target that is not configured, all that waits")
     parser.add_argument("--from", dest="since", type=first_moment, metavar="D", help="fill: punches from this day or time on")
     parser.add_argument("--to", dest="until", type=last_moment, metavar="D", help="fill: punches up to this day, included, or before this time")
     parser.add_argument("--again", action="store_true", help="fill: send events again that were delivered before")
@@ -58,6 +62,12 @@ def run(args: argparse.Namespace) -> int:
         _check_name(store, settings, args.name)
         if args.action == "fill":
             return _fill(store, settings, args)
+        if args.action == "move":
+            _set_targets(store, settings, args.config is not None)
+            return _said(args, {"count": store.outbox.move(args.name, args.new)}, f"{{count}} events that waited for {args.name} wait for {args.new} now")
+        if args.action == "discard" and args.all and args.name is not None and args.name not in {target.name for target in settings.connectors}:
+            _set_targets(store, settings, args.config is not None)
+            return _said(args, {"count": store.outbox.forget(args.name)}, f"{{count}} events discarded; {args.name} is not listed any more")
         if args.action in ("replay", "discard"):
             act = store.outbox.replay if args.action == "replay" else store.outbox.discard
             return _said(args, {"count": act(args.name, args.ids)}, f"{{count}} dead letters {args.action}ed")
@@ -74,6 +84,8 @@ def _check_usage(args: argparse.Namespace) -> None:
         if getattr(args, key) and args.action not in actions:
             option = {"ids": "id", "since": "from", "until": "to"}.get(key, key)
             args.usage_error(f"--{option} goes with {' or '.join(actions)}")
+    if (args.action == "move") != (args.new is not None):
+        args.usage_error("move, and nothing else, takes two names: outbox move OLD NEW")
     if args.action == "fill" and (args.name is None or args.since is None):
         args.usage_error("fill needs the target and a day: outbox fill NAME --from 2026-11-01")
     if args.action == "discard" and args.all == bool(args.ids):
@@ -89,12 +101,16 @@ def _check_name(store: Store, settings: Settings, name: str | None) -> None:
 
 
 def _fill(store: Store, settings: Settings, args: argparse.Namespace) -> int:
-    if settings.connectors:
-        targets = configured(settings)
-        store.outbox.set_targets([target.name for target in targets], [target.name for target in targets if takes_alarms(target)])
+    _set_targets(store, settings)
     until = float("inf") if args.until is None else args.until
     count = store.outbox.fill(args.name, args.since, until, args.again)
     return _said(args, {"count": count}, f"{{count}} events queued for {args.name}")
+
+
+def _set_targets(store: Store, settings: Settings, even_none: bool = False) -> None:
+    if settings.connectors or even_none:
+        targets = configured(settings)
+        store.outbox.set_targets([target.name for target in targets], [target.name for target in targets if takes_alarms(target)])
 
 
 def _drain(path: Path, settings: Settings, args: argparse.Namespace) -> int:
@@ -148,7 +164,7 @@ def _print_targets(targets: list[TargetHealth], settings: Settings, as_json: boo
 
 def _state(target: TargetHealth) -> str:
     if not target.active:
-        return "not configured: nothing is queued or delivered"
+        return f"not configured: `outbox move {target.connector} NEW` or `outbox discard {target.connector} --all`"
     if not target.failures:
         if target.error:
             return f"works, but: {target.error}"

@@ -240,7 +240,9 @@ def _targets(database: Path) -> list[TargetHealth]:
 def _problem(target: TargetHealth, configured: set[str], now: float) -> str:
     """What is wrong with a target; empty if nothing is."""
     if target.connector not in configured:
-        return f"{target.waiting} events wait for {target.connector}, which is not configured" if target.waiting else ""
+        left = target.waiting + target.dead
+        remedy = f"`outbox move {target.connector} NEW` gives them to the target's new name, `outbox discard {target.connector} --all` gives them up"
+        return f"{left} events wait for {target.connector}, which is not configured: {remedy}" if left else ""
     problems = []
     if target.oldest_waiting_at is not None and now - target.oldest_waiting_at > STUCK_SECONDS:
         error = f" ({target.error})" if target.error else ""

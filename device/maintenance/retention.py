@@ -36,8 +36,9 @@ RULES = (  # setting, what it removes, and the statement; `:before` is ms since 
 
 BATCH = 2_000  # punches per transaction: the terminal records in between
 ERASED = "p.person_id IN (SELECT id FROM people WHERE erased_at IS NOT NULL AND :erased)"
-WAITING = """(EXISTS (SELECT 1 FROM outbox o WHERE o.{row} = p.id AND o.state = 'waiting')
-    OR EXISTS (SELECT 1 FROM corrections k JOIN outbox o ON o.correction_id = k.id WHERE k.{about} = p.id AND o.state = 'waiting'))"""
+QUEUED = "o.state = 'waiting' AND o.connector IN (SELECT connector FROM targets WHERE active = 1)"  # a target that was removed holds nothing back
+WAITING = f"""(EXISTS (SELECT 1 FROM outbox o WHERE o.{{row}} = p.id AND {QUEUED})
+    OR EXISTS (SELECT 1 FROM corrections k JOIN outbox o ON o.correction_id = k.id WHERE k.{{about}} = p.id AND {QUEUED}))"""
 NEWEST = "(SELECT max(id) FROM {table})"
 
 RECORDED = f"""INSERT INTO temp.batch SELECT 'punches', p.id FROM punches p WHERE (p.occurred_at < :before OR {ERASED})

@@ -59,6 +59,8 @@ class Action(str, enum.Enum):
     # delivery
     TARGETS_SET = "targets set"  # which connectors get punches from now on
     OUTBOX_FILLED = "outbox filled"  # with punches recorded before the target was configured
+    OUTBOX_MOVED = "outbox moved"  # what waited for a target, to the name it has now
+    OUTBOX_FORGOTTEN = "outbox forgotten"  # what waited for a target that is not configured any more
     DEAD_LETTERS_REPLAYED = "dead letters replayed"
     DEAD_LETTERS_DISCARDED = "dead letters discarded"
 
@@ -94,7 +96,7 @@ CHANGES_NOBODY = frozenset({  # people, their plans and their punches stay the s
     Action.LOG_EXPORTED, Action.TIMESHEET_EXPORTED,
     Action.PERIOD_LOCKED, Action.PERIOD_LOCK_LIFTED, Action.SHIFT_ADDED, Action.PLAN_ADDED,  # a plan counts only once it is assigned
     Action.LOGGED_IN, Action.WRONG_PASSWORD, Action.WRONG_PIN, Action.ATTEMPTS_FORGIVEN, Action.USER_ADDED, Action.USER_CHANGED, Action.PASSWORD_SET,
-    Action.TARGETS_SET, Action.OUTBOX_FILLED, Action.DEAD_LETTERS_REPLAYED, Action.DEAD_LETTERS_DISCARDED,
+    Action.TARGETS_SET, Action.OUTBOX_FILLED, Action.OUTBOX_MOVED, Action.OUTBOX_FORGOTTEN, Action.DEAD_LETTERS_REPLAYED, Action.DEAD_LETTERS_DISCARDED,
     Action.SETTING_CHANGED, Action.RESTART_ASKED, Action.BACKUP_MADE, Action.RESTORE_ASKED, Action.RESTORE_REFUSED,
     Action.STORE_WORKS_AGAIN, Action.MODEL_IN_FORCE, Action.CHAINS_VERIFIED, Action.RETENTION_APPLIED, Action.FLEET_JOINED,
 })  # fmt: skip

@@ -1,12 +1,26 @@
-"""The event that the outbox gives to a connector."""
+"""The event that the outbox gives to a connector, with what its punch counts as now."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from device.storage.records import Direction
+from device.storage.records import Direction, LastPunch
 from device.system.clock import iso_utc
+
+
+@dataclass(frozen=True)
+class PunchHistory:
+    """One punch, recorded or added by a correction, as it was stated over time, and what one target calls it."""
+
+    key: tuple[Literal["punch", "added"], int]  # the id of the punch, or of the correction that added it
+    states: tuple[LastPunch | None, ...]  # as recorded or added, then as each correction states it; None: it does not count
+    reference: str | None = None  # the target's own name for it; '': it has none, None: the target never got it
+
+    @property
+    def counts(self) -> LastPunch | None:
+        """What counts now; None: it does not count any more."""
+        return self.states[-1]
 
 
 @dataclass(frozen=True)
@@ -33,9 +47,22 @@ class Event:
     reason: str | None = None
     corrected_by: str | None = None
     corrected_at: float | None = None
-    reference: str | None = None  # of a correction: the target's own id of the punch; '': it has none, None: the target never got it
+    history: PunchHistory | None = None  # of the punch that a punch or a correction is about
+    around: tuple[PunchHistory, ...] = ()  # what the target was given of this person near that time, itself included: see `Connector.around_seconds`
     tried_at: float | None = None
     attempts: int | None = None  # of an alarm: how often one face was refused
+
+    @property
+    def reference(self) -> str | None:
+        """The target's own name for the punch; '': it has none, None: the target never got it."""
+        return self.history.reference if self.history else None
+
+    @property
+    def counts(self) -> LastPunch | None:
+        """What counts of its punch now, whatever this row of the outbox says; None: the punch does not count."""
+        if self.history:
+            return self.history.counts
+        return LastPunch(self.occurred_at, self.direction) if self.occurred_at is not None and self.direction else None
 
     def columns(self) -> dict[str, Any]:
         """The columns of `device log --format json`; a correction has some of its own, an alarm names no person."""

@@ -74,6 +74,42 @@ class OutboxTable:
         with explained(self._path):
             return outbox_rows.complete_until(self._db, connector, dead_count)
 
+    def never_queued(self, connector: str, since: float) -> float | None:
+        """The time of the first punch after `since` that was never queued for this target; None: all were."""
+        with explained(self._path):
+            return outbox_rows.never_queued(self._db, connector, to_ms(since))
+
+    # targets that were renamed or removed
+
+    def move(self, old: str, new: str) -> int:
+        """Give everything of a target that is not configured any more to the one that it is called now; returns how many events wait.
+
+        Raises:
+            StoreError: the old target is still configured, or the new one is not.
+        """
+        with writing(self._db, self._path):
+            active = outbox_rows.active_targets(self._db)
+            if old in active:
+                raise StoreError(f"{old} is still configured; remove its table [connectors.{old}] first", code="store.target_in_use")
+            if new not in active:
+                raise StoreError(f"no target {new!a} is configured; give the configuration with its table to --config", code="store.no_target")
+            count = outbox_rows.move(self._db, old, new)
+            self._audit(Action.OUTBOX_MOVED, connector=old, to=new, count=count)
+        return count
+
+    def forget(self, connector: str) -> int:
+        """Give up all that waits for a target that is not configured any more; returns how many events. The punches themselves stay.
+
+        Raises:
+            StoreError: it is still configured.
+        """
+        with writing(self._db, self._path):
+            if connector in outbox_rows.active_targets(self._db):
+                raise StoreError(f"{connector} is still configured; only its dead letters can be discarded", code="store.target_in_use")
+            count = outbox_rows.forget(self._db, connector)
+            self._audit(Action.OUTBOX_FORGOTTEN, connector=connector, count=count)
+        return count
+
     # dead letters
 
     def replay(self, connector: str | None = None, ids: Sequence[int] | None = None) -> int:
@@ -93,10 +129,14 @@ class OutboxTable:
 
     # for the courier
 
-    def due(self, connector: str, now: float, limit: int) -> list[Waiting]:
-        """Events to be tried now, in order; none of a person who has an event waiting for its retry."""
+    def due(self, connector: str, now: float, limit: int, around: float = 0.0) -> list[Waiting]:
+        """Events to be tried now, in order; none of a person who has an event waiting for its retry.
+
+        Args:
+            around: how many seconds before and after an event the person's other punches come with it (`Event.around`).
+        """
         with explained(self._path):
-            return outbox_rows.due(self._db, connector, to_ms(now), limit)
+            return outbox_rows.due(self._db, connector, to_ms(now), limit, around)
 
     def target(self, connector: str) -> TargetState:
         """The state of a target.

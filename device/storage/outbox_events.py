@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from sqlite_utils import Database
 
-from device.storage.events import Event
+from device.storage.events import Event, PunchHistory
+from device.storage.records import LastPunch
+from device.system.clock import to_ms
 
 EVENTS = """
 SELECT o.id AS row_id, o.punch_id AS row_punch_id, o.correction_id, o.alarm_id, o.attempts, o.blamed, o.tried_at, o.answer, o.state, o.connector, o.queued_at,
@@ -22,24 +24,34 @@ LEFT JOIN refusal_alarms a ON a.id = o.alarm_id
 """
 
 REFERENCE = """
-SELECT reference FROM outbox WHERE connector = :connector AND state = 'delivered' AND reference IS NOT NULL
+SELECT reference FROM outbox WHERE connector = :connector AND reference IS NOT NULL
     AND (punch_id = :punch OR correction_id = :added OR correction_id IN (SELECT id FROM corrections WHERE punch_id = :punch OR amends = :added))
     ORDER BY delivered_at DESC, id DESC LIMIT 1
+"""
+
+STATES = "SELECT occurred_at, direction FROM corrections WHERE punch_id = :punch OR id = :added OR amends = :added ORDER BY id"
+
+NEAR = """
+SELECT 'punch', p.id FROM punches p WHERE p.person_id = :person AND (p.occurred_at BETWEEN :since AND :until
+        OR EXISTS (SELECT 1 FROM corrections c WHERE c.punch_id = p.id AND c.occurred_at BETWEEN :since AND :until))
+    AND EXISTS (SELECT 1 FROM outbox o WHERE o.punch_id = p.id AND o.connector = :connector AND o.state <> 'discarded')
+UNION SELECT 'added', p.id FROM corrections p WHERE p.person_id = :person AND p.punch_id IS NULL AND p.amends IS NULL
+    AND EXISTS (SELECT 1 FROM corrections c WHERE (c.id = p.id OR c.amends = p.id) AND c.occurred_at BETWEEN :since AND :until)
+    AND EXISTS (SELECT 1 FROM outbox o WHERE o.correction_id = p.id AND o.connector = :connector AND o.state <> 'discarded')
 """
 
 COLUMN = {"punch": "punch_id", "correction": "correction_id", "refused_attempts": "alarm_id"}  # kind of event -> where the outbox has its id
 
 
-def event_of(db: Database, row: Mapping[str, Any]) -> Event:
+def event_of(db: Database, row: Mapping[str, Any], around: float = 0.0) -> Event:
+    """The event of a row. `around`: how many seconds before and after every time of its punch the person's other punches matter to the target."""
     if row["alarm_id"] is not None:
         return _alarm(row)
     corrects = row["correction_id"] is not None
     kind = "correction" if corrects else "punch"
     number = row["correction_id"] if corrects else row["row_punch_id"]
-    reference = None
-    if corrects and (row["punch_id"] is not None or row["amends"] is not None):
-        delivered = db.execute(REFERENCE, {"connector": row["connector"], "punch": row["punch_id"], "added": row["amends"]}).fetchone()
-        reference = delivered[0] if delivered else None
+    added = row["amends"] if row["amends"] is not None else number
+    about = history(db, row["connector"], ("punch", row["punch_id"]) if row["punch_id"] is not None else ("added", added))
     return Event(
         kind="correction" if corrects else "punch",
         id=number,
@@ -61,9 +73,27 @@ def event_of(db: Database, row: Mapping[str, Any]) -> Event:
         reason=row["reason"],
         corrected_by=row["corrected_by"],
         corrected_at=seconds(row["corrected_at"]),
-        reference=reference,
+        history=about,
+        around=_around(db, row["connector"], row["person_id"], about, around) if around else (),
         tried_at=seconds(row["tried_at"]),
     )
+
+
+def history(db: Database, connector: str, key: tuple[Literal["punch", "added"], int]) -> PunchHistory:
+    """A punch as it was stated over time, and what the target calls it."""
+    kind, number = key
+    named = {"punch": number if kind == "punch" else None, "added": number if kind == "added" else None}
+    recorded = db.execute("SELECT occurred_at, direction FROM punches WHERE id = :punch", named).fetchall()
+    stated = [*recorded, *db.execute(STATES, named).fetchall()]
+    reference = db.execute(REFERENCE, {"connector": connector, **named}).fetchone()
+    return PunchHistory(key, tuple(None if at is None else LastPunch(at / 1000, way) for at, way in stated), reference[0] if reference else None)
+
+
+def _around(db: Database, connector: str, person: int, about: PunchHistory, reach: float) -> tuple[PunchHistory, ...]:
+    moments = [state.occurred_at for state in about.states if state]
+    limits = {"since": to_ms(min(moments) - reach), "until": to_ms(max(moments) + reach)}
+    found = db.execute(NEAR, {"connector": connector, "person": person, **limits}).fetchall()
+    return tuple(history(db, connector, (kind, number)) for kind, number in found)
 
 
 def _alarm(row: Mapping[str, Any]) -> Event:

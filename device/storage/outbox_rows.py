@@ -7,7 +7,7 @@ erased.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlite_utils import Database
@@ -31,6 +31,13 @@ FROM outbox o LEFT JOIN corrections c ON c.id = o.correction_id LEFT JOIN punche
 LEFT JOIN corrections added ON added.id = c.amends
 WHERE o.connector = :connector AND (o.state = 'waiting' OR :dead_count AND o.state = 'dead')
 """
+
+NAMED = {  # every row about a punch has the name that the target gave it last
+    "punch": """UPDATE outbox SET reference = :name WHERE connector = :connector
+        AND (punch_id = :id OR correction_id IN (SELECT id FROM corrections WHERE punch_id = :id))""",
+    "added": """UPDATE outbox SET reference = :name WHERE connector = :connector
+        AND (correction_id = :id OR correction_id IN (SELECT id FROM corrections WHERE amends = :id))""",
+}
 
 SUMMARY = """
 SELECT t.connector, t.active, t.failures, t.next_attempt_at, t.error, t.error_at, t.delivered_at,
@@ -64,6 +71,13 @@ class Mark:
     blamed: int = 0
     next_attempt_at: int = 0
     reference: str | None = None
+    others: Mapping[tuple[str, int], str] = field(default_factory=dict)  # what the target now calls other punches (`PunchHistory.key`)
+
+    def names(self) -> dict[tuple[str, int], str]:
+        """What the target calls punches from now on: the event's own and others."""
+        about = self.event.history if self.state == "delivered" else None
+        own = self.reference if self.reference is not None else self.event.reference
+        return {**({about.key: own} if about and own is not None else {}), **self.others}
 
 
 @dataclass(frozen=True)
@@ -138,10 +152,10 @@ def active_targets(db: Database) -> dict[str, bool]:
     return {row[0]: row[1] == 1 for row in db.execute("SELECT connector, takes_alarms FROM targets WHERE active = 1").fetchall()}
 
 
-def due(db: Database, connector: str, now: int, limit: int) -> list[Waiting]:
-    """Events to be tried at `now` (ms), in order; none of a person who has an event waiting for its retry."""
+def due(db: Database, connector: str, now: int, limit: int, around: float = 0.0) -> list[Waiting]:
+    """Events to be tried at `now` (ms), in order; none of a person who has an event waiting for its retry. `around`: see `event_of`."""
     rows = list(db.query(DUE, {"connector": connector, "now": now, "limit": limit}))
-    return [Waiting(row["row_id"], row["attempts"], row["blamed"], seconds(row["tried_at"]), event_of(db, row)) for row in rows]
+    return [Waiting(row["row_id"], row["attempts"], row["blamed"], seconds(row["tried_at"]), event_of(db, row, around)) for row in rows]
 
 
 def mark(db: Database, connector: str, marks: Iterable[Mark]) -> None:
@@ -150,9 +164,12 @@ def mark(db: Database, connector: str, marks: Iterable[Mark]) -> None:
         delivered_at = m.tried_at if m.state == "delivered" else None
         fields = [m.state, m.answer or None, m.tried_at, m.attempts, m.blamed, m.next_attempt_at, delivered_at, m.reference]
         column = COLUMN[m.event.kind]
-        sql = f"""UPDATE outbox SET state = ?, answer = ?, tried_at = ?, attempts = ?, blamed = ?, next_attempt_at = ?, delivered_at = ?,
+        sql = f"""UPDATE outbox SET state = ?, answer = ?, tried_at = ?, attempts = ?, blamed = ?, next_attempt_at = ?,
+            delivered_at = coalesce(?, delivered_at),
             reference = coalesce(?, reference) WHERE connector = ? AND {column} = ? AND state IN ('waiting', 'dead')"""
         db.execute(sql, [*fields, connector, m.event.id])
+        for key, reference in m.names().items():
+            db.execute(NAMED[key[0]], {"name": reference, "connector": connector, "id": key[1]})
 
 
 def set_state(db: Database, target: TargetState) -> None:
@@ -212,26 +229,54 @@ def change_dead(db: Database, connector: str | None, ids: Sequence[int] | None, 
     return changed
 
 
+def move(db: Database, old: str, new: str) -> int:
+    """Give a target's events, delivered ones and their references included, to the target that it is called now; returns how many wait there for it."""
+    for column in COLUMN.values():
+        db.execute(f"DELETE FROM outbox WHERE connector = ? AND {column} IN (SELECT {column} FROM outbox WHERE connector = ?)", [old, new])
+    untaken = "alarm_id IS NOT NULL AND (SELECT takes_alarms FROM targets WHERE connector = ?) = 0"
+    db.execute(f"DELETE FROM outbox WHERE connector = ? AND {untaken}", [old, new])
+    waiting = db.execute("SELECT count(*) FROM outbox WHERE connector = ? AND state IN ('waiting', 'dead')", [old]).fetchone()[0]
+    db.execute("UPDATE outbox SET connector = ? WHERE connector = ?", [new, old])
+    db.execute("DELETE FROM targets WHERE connector = ?", [old])
+    _wake(db, new)
+    return int(waiting)
+
+
+def forget(db: Database, connector: str) -> int:
+    """Give up whatever waits for a target that is not configured any more, and the target; returns how many events."""
+    sql = "UPDATE outbox SET state = 'discarded', answer = NULL WHERE connector = ? AND state IN ('waiting', 'dead')"
+    count = db.execute(sql, [connector]).rowcount
+    db.execute("DELETE FROM targets WHERE connector = ?", [connector])
+    return int(count)
+
+
+def never_queued(db: Database, connector: str, since: int) -> float | None:
+    """The time (s since the epoch) of the first punch after `since` (ms) that was never queued for a target; None: all were."""
+    sql = """SELECT min(occurred_at) FROM punches p WHERE occurred_at > ? AND NOT EXISTS (SELECT 1 FROM outbox WHERE connector = ? AND punch_id = p.id)
+        AND person_id IN (SELECT id FROM people WHERE erased_at IS NULL)"""
+    return seconds(db.execute(sql, [since, connector]).fetchone()[0])
+
+
 def fill(db: Database, connector: str, since: int, until: int, now: int, again: bool = False) -> int:
     """Queue recorded punches with since <= occurred_at < until (ms) and their corrections; returns how many were new.
 
     Events that already wait are queued again among them, so that each person's punches stay in order. `again`: delivered
-    punches are sent once more.
+    punches and corrections are sent once more; what the target calls them stays known.
     """
-    if again:
-        sql = "SELECT id FROM punches WHERE occurred_at >= ? AND occurred_at < ?"
-        db.execute(f"DELETE FROM outbox WHERE connector = ? AND state = 'delivered' AND punch_id IN ({sql})", [connector, since, until])
-    queued = "connector = ? AND state = 'waiting' AND alarm_id IS NULL"
-    waiting = db.execute(f"SELECT punch_id, correction_id FROM outbox WHERE {queued}", [connector]).fetchall()
-    db.execute(f"DELETE FROM outbox WHERE {queued}", [connector])
+    queued = "connector = :connector AND state = 'waiting' AND alarm_id IS NULL"
+    waiting = db.execute(f"SELECT punch_id, correction_id FROM outbox WHERE {queued}", {"connector": connector}).fetchall()
     wanted = "(SELECT id FROM punches WHERE occurred_at >= :since AND occurred_at < :until)"
     added = "punch_id IS NULL AND amends IS NULL AND occurred_at >= :since AND occurred_at < :until"
+    about = f"SELECT id FROM corrections WHERE punch_id IN {wanted} OR {added} OR amends IN (SELECT id FROM corrections WHERE {added})"
+    anew = f"connector = :connector AND state = 'delivered' AND (punch_id IN {wanted} OR correction_id IN ({about}))" if again else "0"
+    period = {"connector": connector, "since": since, "until": until}
+    kept = db.execute(f"SELECT reference, delivered_at, connector, punch_id, correction_id FROM outbox WHERE {queued} OR {anew}", period).fetchall()
+    db.execute(f"DELETE FROM outbox WHERE {queued} OR {anew}", period)
     for column, source in (
         ("punch_id", f"SELECT id, person_id FROM punches WHERE id IN {wanted} OR id IN (SELECT value FROM json_each(:waiting)) ORDER BY id"),
         (
             "correction_id",
-            f"SELECT id, person_id FROM corrections WHERE punch_id IN {wanted} OR {added} OR amends IN (SELECT id FROM corrections WHERE {added})"
-            " OR id IN (SELECT value FROM json_each(:waiting)) ORDER BY id",
+            f"SELECT id, person_id FROM corrections WHERE id IN ({about}) OR id IN (SELECT value FROM json_each(:waiting)) ORDER BY id",
         ),
     ):
         numbers = [row[0 if column == "punch_id" else 1] for row in waiting]
@@ -239,8 +284,10 @@ def fill(db: Database, connector: str, since: int, until: int, now: int, again: 
         rows = [(connector, number, person_id, now) for number, person_id in db.execute(source, limits).fetchall()]
         for row in rows:
             db.execute(f"INSERT OR IGNORE INTO outbox (connector, {column}, person_id, queued_at) VALUES (?, ?, ?, ?)", row)
+    for row in kept:
+        db.execute("UPDATE outbox SET reference = ?, delivered_at = ? WHERE connector = ? AND (punch_id = ? OR correction_id = ?)", row)
     _wake(db, connector)
-    total = db.execute(f"SELECT count(*) FROM outbox WHERE {queued}", [connector]).fetchone()[0]
+    total = db.execute(f"SELECT count(*) FROM outbox WHERE {queued}", {"connector": connector}).fetchone()[0]
     return int(total) - len(waiting)
 
 

@@ -103,9 +103,29 @@ def test_drain_once_says_what_is_left(database: Path, settings: Path, receiver: 
     assert "closed on Sundays" in " ".join(capsys.readouterr().out.split())
 
 
+def test_a_table_that_was_renamed_or_removed(database: Path, settings: Path, receiver: Receiver, capsys: pytest.CaptureFixture[str]) -> None:
+    outbox(database, settings, "fill", "payroll", "--from", "2026-11-18")
+    settings.write_text(settings.read_text().replace("connectors.payroll", "connectors.wages"))
+    assert outbox(database, settings, "move", "payroll", "wages") == 0
+    assert "3 events that waited for payroll wait for wages now" in capsys.readouterr().out
+    assert outbox(database, settings, "drain", "--once") == 0
+    assert sorted(str(event["punch_id"]) for event in receiver.events.values()) == ["1", "3"]
+    whole = settings.read_text()
+    settings.write_text("")
+    assert "outbox move wages NEW" in doctor.check_outbox(load(settings), database, START).words.replace("`", "")
+    assert outbox(database, settings, "discard", "wages", "--all") == 0
+    assert "1 events discarded" in capsys.readouterr().out
+    assert outbox(database, settings, "list", "--json") == 0 and json.loads(capsys.readouterr().out) == []
+    settings.write_text(whole)
+    assert outbox(database, settings, "move", "payroll", "wages") == 1
+    assert "no target 'payroll'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["move", "payroll"], "outbox move OLD NEW"),
+        (["replay", "payroll", "wages"], "outbox move OLD NEW"),
         (["fill", "payroll"], "fill needs the target and a day"),
         (["fill", "--from", "2026-11-19"], "fill needs the target and a day"),
         (["fill", "payroll", "--from", "2026-11-19", "--to", "2026-11-18"], "--from lies after --to"),

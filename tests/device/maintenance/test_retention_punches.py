@@ -87,6 +87,14 @@ def test_punches_that_a_connected_system_has_not_got_yet_stay(store: Store) -> N
     assert rows(store, "SELECT punch_id FROM outbox") == [2]
 
 
+def test_a_system_that_is_not_connected_any_more_holds_nothing_back(store: Store) -> None:
+    store.outbox.set_targets(["payroll"])
+    punch(store, 1, 900), punch(store, 1, 1)
+    store.outbox.set_targets(["wages"])
+    assert apply(store, RetentionSettings(punches_days=750), NOW) == ["retention: removed 1 punches"]
+    assert rows(store, "SELECT punch_id FROM outbox") == [2]
+
+
 def test_corrections_and_requests_are_removed_with_their_punch(store: Store) -> None:
     first, moved = punch(store, 1, 900), punch(store, 1, 890)
     desk = Desk(store, NOW)
