@@ -7,7 +7,8 @@ the answer. So a process that is killed sends the events of one round again, wit
 Rules: events of one person are delivered in the order in which they were recorded; one that waits for a retry holds back
 later events of this person and target, but of nobody else. An event becomes a dead letter when the target refuses it, or
 fails on it repeatedly while it accepts others; the following events go on. A failure of the target as a whole does not
-count against any event: the events wait, for weeks if necessary.
+count against any event: the events wait, for weeks if necessary. The same refusal for several people in a row is such a
+failure (`breaker.py`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 
 from device.config import OutboxSettings
 from device.contract import ClockfaceError
+from device.delivery.breaker import Breaker
 from device.delivery.connectors import Connector
 from device.delivery.outcomes import Delivered, Failed, Outcome, Refused, shortened
 from device.storage.outbox_rows import Mark, Waiting
@@ -36,6 +38,7 @@ DOWN_AFTER = 5  # failures in a row: the target is down, the events are not at f
 LONGEST_RETRY_AFTER = 86400.0  # s; a target that asks for a longer wait is tried again after a day
 
 Say = Callable[[str], None]
+REFUSES_EVERYBODY = "it refuses several people in a row alike ({}): "
 HEALTHY: dict[str, Any] = {"failures": 0, "next_attempt_at": None, "error": None, "error_at": None}
 
 
@@ -60,6 +63,8 @@ class Courier:
         self.stop = stop or threading.Event()
         self._target = store.outbox.target(connector.name)
         self._answered_at = self._target.last_delivered_at  # when the target last accepted or refused an event
+        self._breaker = Breaker(clock, self._target.last_delivered_at)
+        self._complaint = ""  # what was said last of something other than events
         self._pool = ThreadPoolExecutor(connector.lanes, thread_name_prefix=f"outbox-{connector.name}") if connector.lanes > 1 else None
 
     def run(self) -> None:
@@ -90,10 +95,11 @@ class Courier:
         """Try once what is due; returns how many events are finished (delivered or dead)."""
         if self._pausing():
             return 0
-        due = separate_corrections(self.store.outbox.due(self.connector.name, self.clock(), ROUND_EVENTS))
+        due = separate_corrections(self.store.outbox.due(self.connector.name, self.clock(), ROUND_EVENTS, self.connector.around_seconds))
         if not due:
             return 0
-        begun = Round(self.connector, self.stop)
+        due = self._breaker.ordered(due)
+        begun = Round(self.connector, self.stop, self._breaker)
         try:
             begun.run(parcels(due, self.connector.batch), self._pool)
         finally:
@@ -109,8 +115,10 @@ class Courier:
             self._target_failed(outcome, [])
         elif isinstance(outcome, Refused):
             self._complain(outcome.answer)
-        elif isinstance(outcome, Delivered) and self._target.error:
-            self._conclude([], **HEALTHY)
+        elif isinstance(outcome, Delivered):
+            self._complaint = ""
+            if self._target.error:
+                self._conclude([], **HEALTHY)
 
     def close(self) -> None:
         if self._pool:
@@ -125,6 +133,8 @@ class Courier:
     def _judge(self, outcomes: Sequence[tuple[Waiting, Outcome]]) -> list[Mark]:
         """Turn outcomes into marks and store them with the state of the target."""
         now, answered_at = self.clock(), self._answered_at
+        if self._breaker.tripped:
+            outcomes = self._given_back(outcomes)
         failed = [outcome for _, outcome in outcomes if isinstance(outcome, Failed)]
         answered = len(failed) < len(outcomes)
         marks = [mark for waiting, outcome in outcomes if (mark := self._mark(waiting, outcome, now, answered_at, answered))]
@@ -137,12 +147,23 @@ class Courier:
             self._conclude(marks, **(HEALTHY if answered else {}))
         return marks
 
+    def _given_back(self, outcomes: Sequence[tuple[Waiting, Outcome]]) -> list[tuple[Waiting, Outcome]]:
+        """The outcomes with every refusal of the streak as a failure of the target, those that are dead letters since an earlier round included."""
+        streak = self._breaker.trip()
+        ids = {waiting.row_id for waiting, _ in streak}
+        why = REFUSES_EVERYBODY.format(streak[-1][1].cause) + streak[-1][1].answer
+        failed = Failed(why, whole_target=True, cause=streak[-1][1].cause)
+        return [*((w, o) for w, o in outcomes if w.row_id not in ids), *((waiting, failed) for waiting, _ in streak)]
+
     def _mark(self, waiting: Waiting, outcome: Outcome, now: float, answered_at: float | None, answered: bool) -> Mark | None:
         answer, at = self._scrubbed(outcome.answer), to_ms(now)
         if isinstance(outcome, Delivered):
-            return Mark(waiting.event, "delivered", answer, at, waiting.attempts, waiting.blamed, reference=outcome.reference)
+            return Mark(waiting.event, "delivered", answer, at, waiting.attempts, waiting.blamed, reference=outcome.reference, others=outcome.others)
         if isinstance(outcome, Refused):
             return Mark(waiting.event, "dead", answer, at, waiting.attempts + 1, waiting.blamed + 1)
+        if outcome.cause:  # it waits longer than its target, so that another person's event shows whether the target still refuses everybody
+            again = now + 2 * pause_seconds(self.backoff, max(waiting.attempts, self._target.failures) + 1, outcome)
+            return Mark(waiting.event, "waiting", answer, at, waiting.attempts + 1, waiting.blamed, to_ms(again))
         if outcome.whole_target:
             return None
         works = answered or (answered_at is not None and (waiting.tried_at is None or answered_at > waiting.tried_at))
@@ -155,6 +176,8 @@ class Courier:
     def _target_failed(self, failed: Failed, marks: Sequence[Mark]) -> None:
         failures, now, error = self._target.failures + 1, self.clock(), self._scrubbed(failed.answer)
         pause = pause_seconds(self.backoff, failures, failed)
+        if failed.cause and self._target.error and self._target.error.startswith(REFUSES_EVERYBODY.format(failed.cause)):
+            error = self._target.error  # it was told
         if error != self._target.error:
             self.say(f"outbox {self.connector.name}: {error}; next attempt in {pause:.0f} s")
         self._conclude(marks, failures=failures, next_attempt_at=now + pause, error=error, error_at=now)
@@ -162,8 +185,10 @@ class Courier:
     def _complain(self, answer: str) -> None:
         """Report that something other than the events does not work; the events go on."""
         error = self._scrubbed(answer)
-        if error != self._target.error:
+        if error != self._complaint:
+            self._complaint = error
             self.say(f"outbox {self.connector.name}: {error}")
+        if error != self._target.error:
             self._conclude([], error=error, error_at=self.clock())
 
     def _conclude(self, marks: Sequence[Mark], **changes: Any) -> None:
@@ -189,8 +214,9 @@ class Courier:
 class Round:
     """The events of one round: parcels go to the connector and outcomes come back, until the target is down or time is up."""
 
-    def __init__(self, connector: Connector, stop: threading.Event) -> None:
+    def __init__(self, connector: Connector, stop: threading.Event, breaker: Breaker) -> None:
         self.outcomes: list[tuple[Waiting, Outcome]] = []
+        self._breaker = breaker
         self._connector = connector
         self._stop = stop
         self._until = time.monotonic() + ROUND_SECONDS
@@ -218,11 +244,12 @@ class Round:
                 continue
             self._note(waiting, outcome)
             alone = self._connector.batch == 1
-            if (alone and isinstance(outcome, Failed)) or ((alone or isinstance(outcome, Failed)) and self._must_end()):
+            if (alone and isinstance(outcome, Failed)) or ((alone or not isinstance(outcome, Delivered)) and self._must_end()):
                 return
 
     def _note(self, waiting: Waiting, outcome: Outcome) -> None:
         self.outcomes.append((waiting, outcome))
+        self._breaker.take(waiting, outcome)
         self._failures = self._failures + 1 if isinstance(outcome, Failed) else 0
         self._down = self._down or (isinstance(outcome, Failed) and outcome.whole_target)
 
@@ -237,7 +264,7 @@ class Round:
         return True
 
     def _must_end(self) -> bool:
-        return self._down or self._failures >= DOWN_AFTER or self._stop.is_set() or time.monotonic() > self._until
+        return self._down or self._breaker.tripped or self._failures >= DOWN_AFTER or self._stop.is_set() or time.monotonic() > self._until
 
 
 def pause_seconds(backoff: Backoff, failures: int, failed: Failed) -> float:
@@ -282,6 +309,9 @@ class _Queue:
 
     def complete_until(self, dead_count: bool) -> float | None:
         return self._store.outbox.complete_until(self._connector, dead_count)
+
+    def never_queued(self, since: float) -> float | None:
+        return self._store.outbox.never_queued(self._connector, since)
 
     def requeue(self, since: float, until: float) -> int:
         return self._store.outbox.fill(self._connector, since, until, again=True)

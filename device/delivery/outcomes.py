@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from device.contract import ClockfaceError
@@ -21,14 +22,20 @@ class Delivered:
     """The target has the event, from now or from an earlier attempt."""
 
     answer: str = ""
-    reference: str | None = None  # the target's own name for it
+    reference: str | None = None  # the target's own name for it; '': it has none
+    others: Mapping[tuple[str, int], str] = field(default_factory=dict)  # names that other punches got meanwhile, by `PunchHistory.key`
 
 
 @dataclass(frozen=True)
 class Refused:
-    """The target will never take this event as it is: a dead letter."""
+    """The target will never take this event as it is: a dead letter.
+
+    `cause`: of a refusal that may lie with the target, what kind it is (a status, a class of error); the same for several
+    people in a row makes the target wait. None: the fault is this event's own.
+    """
 
     answer: str
+    cause: str | None = None
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,7 @@ class Failed:
     answer: str
     whole_target: bool = False
     retry_after_seconds: float | None = None  # what the target asked for
+    cause: str | None = None  # of a refusal that hits everybody: see `Refused`
 
 
 Outcome: TypeAlias = Delivered | Refused | Failed

@@ -31,6 +31,9 @@ class Queue(Protocol):
     def complete_until(self, dead_count: bool) -> float | None:
         """Every punch before this moment (s since the epoch) is delivered; None: all punches are. `dead_count`: dead letters count as missing."""
 
+    def never_queued(self, since: float) -> float | None:
+        """The time of the first punch after `since` that was never queued for this target; None: all were."""
+
     def requeue(self, since: float, until: float) -> int:
         """Send again the events between two moments; returns how many were queued."""
 
@@ -44,6 +47,7 @@ class Connector:
     batch: ClassVar[int] = 1  # events in one call of `deliver`; 1: each call has the events of one person, in order
     takes_alarms: ClassVar[bool] = False  # it is told when one face was refused several times as not a living one
     lanes: int = 1  # calls of `deliver` at a time
+    around_seconds: float = 0.0  # how far before and after an event the person's other punches come with it (`Event.around`)
     test_code: ClassVar[str] = "CLOCKFACE-TEST"  # the code of the person in a test event
 
     def __init__(self, settings: Any) -> None:
