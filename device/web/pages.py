@@ -13,6 +13,7 @@ A page without a role cannot be written down: `None` says that it needs no login
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 import secrets
@@ -32,8 +33,9 @@ from starlette.types import Receive, Scope, Send
 
 from device.contract import ClockfaceError
 from device.storage.store import Store, StoreError
-from device.web.access import sessions
+from device.web.access import rate_limit, sessions
 from device.web.access.accounts import Role, User
+from device.web.access.rate_limit import Kind
 from device.web.access.sessions import Place
 from device.web.appearance import rendered
 from device.web.body_limit import TooLarge, TooSlow, limited
@@ -151,6 +153,7 @@ class Page:
     place: Place = "desk"
     largest_body: int = FORM_BYTES
     before_change: bool = False  # open to users who must still change the first password
+    guesses: Kind | None = None  # what somebody could guess here
 
 
 def get(path: str, handler: Handler, role: Role | None, place: Place = "desk", **more: Any) -> Page:
@@ -176,6 +179,8 @@ class Endpoint:
             if response is None:
                 if self.spec.method == "POST":
                     form = await request.form(max_files=FIELDS * 4, max_fields=FIELDS)
+                if self.spec.guesses:
+                    await asyncio.sleep(await self._in_worker(self._pause, request, form))  # holds no worker
                 response = await self._in_worker(self._answer, request, form)
         except TooLarge:
             response = as_json(Problem("too large", 413, code="request.too_large"), {"connection": "close"})
@@ -196,6 +201,16 @@ class Endpoint:
     def _refusal(self, request: Request, form: FormData) -> Response | None:
         """Checks that come before the body is read."""
         return self._with_call(request, form, lambda call: refusal(call, self.spec))
+
+    def _pause(self, request: Request, form: FormData) -> float:
+        """s that an answer is held back, where somebody guesses at this machine's own screen."""
+        if self.spec.guesses is None:
+            return 0.0
+        try:
+            with self.terminal.store(actor=self.spec.place) as store:
+                return rate_limit.pause_seconds(store, self.spec.guesses, came_from(request), self.terminal.now())
+        except StoreError:
+            return 0.0  # the handler says what is wrong
 
     def _answer(self, request: Request, form: FormData) -> Response | None:
         return self._with_call(request, form, lambda call: self._handled(call))

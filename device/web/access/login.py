@@ -21,12 +21,12 @@ def checked(store: Store, login: str, password: str, address: str, now: float) -
     Raises:
         LockedOut: too many failures.
     """
-    rate_limit.check(store, "password", login, address, now)
+    rate_limit.begin(store, "password", login, address, now)
     found = accounts.by_login(store, login)
     if not passwords.matches(found[1] if found else None, password[: passwords.LONGEST + 1]) or not found:
-        rate_limit.failed(store, "password", login, address, now)
+        rate_limit.failed(store, "password", address)
         return None
-    rate_limit.forgive(store, "password", login)
+    rate_limit.forgive(store, "password", login, address)
     store.act_as(found[0].actor)
     return found[0]
 
@@ -88,8 +88,8 @@ def local_path(path: str) -> str:
 ROUTES = (
     get("/", home, "viewer"),
     get("/login", login_page, None),
-    post("/login", log_in, None),
+    post("/login", log_in, None, guesses="password"),
     post("/logout", log_out, "viewer", before_change=True),
     get("/password", password_page, "viewer", before_change=True),
-    post("/password", change_password, "viewer", before_change=True),
+    post("/password", change_password, "viewer", before_change=True, guesses="password"),
 )

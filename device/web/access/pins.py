@@ -71,12 +71,12 @@ def identify(store: Store, code: str, pin: str, address: str, now: float) -> Per
         LockedOut: too many failures.
         PinError: code or PIN is wrong, or the person is not active; which, it does not say.
     """
-    rate_limit.check(store, "pin", code, address, now)
+    rate_limit.begin(store, "pin", code, address, now)
     with store.reading() as db:
         sql = "SELECT p.id, hash FROM people p JOIN pins ON person_id = p.id WHERE code = ? AND active = 1"
         row = db.execute(sql, [code.strip()]).fetchone()
     if not passwords.matches(row[1] if row else None, pin[:20]):
-        rate_limit.failed(store, "pin", code, address, now)
+        rate_limit.failed(store, "pin", address)
         raise PinError("code or PIN is wrong", code="pin.wrong")
-    rate_limit.forgive(store, "pin", code)
+    rate_limit.forgive(store, "pin", code, address)
     return store.person(int(row[0]))

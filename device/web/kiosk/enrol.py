@@ -239,7 +239,7 @@ def consented(call: Call) -> Draft:
 
 ROUTES = (
     get("/kiosk/unlock", unlock_page, None, "kiosk"),
-    post("/kiosk/unlock", unlock, None, "kiosk"),
+    post("/kiosk/unlock", unlock, None, "kiosk", guesses="password"),
     post("/kiosk/lock", lock, "operator", "kiosk"),
     get("/kiosk/enrol", person_page, "operator", "kiosk"),
     post("/kiosk/enrol", take_person, "operator", "kiosk"),

@@ -103,5 +103,5 @@ ROUTES = (
     get("/kiosk/events", events, None, "kiosk"),
     get("/kiosk/picture", picture, None, "kiosk"),
     post("/kiosk/answer", answer, None, "kiosk"),
-    post("/kiosk/pin", pin, None, "kiosk"),
+    post("/kiosk/pin", pin, None, "kiosk", guesses="pin"),
 )

@@ -115,7 +115,7 @@ def holder(call: Call) -> Person | None:
 
 ROUTES = (
     get("/kiosk/own", own, None, "kiosk"),
-    post("/kiosk/own", sign_in, None, "kiosk"),
+    post("/kiosk/own", sign_in, None, "kiosk", guesses="pin"),
     post("/kiosk/own/end", sign_out, None, "kiosk"),
     get("/kiosk/own/correct", correct, None, "kiosk"),
     post("/kiosk/own/correct", ask, None, "kiosk"),
