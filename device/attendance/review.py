@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from device.attendance.four_eyes import NotAllowed, why_not
 from device.attendance.planning import read_site, site_json
 from device.attendance.sheets import MARGIN_DAYS, locked_days_changed, sheet_within, site_on
 from device.attendance.timesheet.sheet import Sheet
@@ -32,12 +33,6 @@ class NoChange(StoreError):
     """A correction that would change nothing."""
 
     code = "correction.no_change"
-
-
-class NotAllowed(StoreError):
-    """A decision that this person may not make, or a change in a locked period."""
-
-    code = "correction.not_allowed"
 
 
 @dataclass(frozen=True)
@@ -107,22 +102,34 @@ class Desk:
 
         Raises:
             StoreError: no such request, or it is decided already.
-            NotAllowed: it is their own request and the site requires four eyes, or the period is locked.
+            NotAllowed: the site requires four eyes, and these would not be those of two people, or the period is locked.
         """
         note = clean_text("note", note, 1000) if note.strip() else ""
         with self.store.transaction() as db:
             request = self._one(db, request_id)
             if request.state != "open":
                 raise StoreError(f"request {request_id} was already {request.state} by {request.decided_by}; nothing was changed", code="store.decided")
-            if approve and request.requested_by == by and read_site(db).four_eyes:
-                raise NotAllowed("nobody approves a correction they asked for themselves; let somebody else decide it", code="correction.own")
-            correction_id = self._append(db, request.draft, by) if approve else None
-            values = [request_id, int(approve), clean_text("name", by, 200), to_ms(self._now), note, correction_id]
-            sql = "INSERT INTO correction_decisions (request_id, approved, decided_by, decided_at, note, correction_id) VALUES (?, ?, ?, ?, ?, ?)"
-            db.execute(sql, values)
-            action = Action.CORRECTION_APPROVED if approve else Action.CORRECTION_REFUSED
-            self.store.note_by(by, action, request_id=request_id, person_id=request.draft.person_id, correction_id=correction_id)
-            return self._one(db, request_id)
+            denied = _why_not(db, request, by) if approve else None
+            if denied is None:
+                self._decide(db, request, approve, by, note)
+            else:
+                self.store.note_by(by, Action.APPROVAL_DENIED, request_id=request_id, person_id=request.draft.person_id, reason=denied.code)
+        if denied is not None:
+            raise denied
+        return self.one(request_id)
+
+    def _decide(self, db: Database, request: Request, approve: bool, by: str, note: str) -> None:
+        correction_id = self._append(db, request.draft, by) if approve else None
+        values = [request.id, int(approve), clean_text("name", by, 200), to_ms(self._now), note, correction_id]
+        sql = "INSERT INTO correction_decisions (request_id, approved, decided_by, decided_at, note, correction_id) VALUES (?, ?, ?, ?, ?, ?)"
+        db.execute(sql, values)
+        action = Action.CORRECTION_APPROVED if approve else Action.CORRECTION_REFUSED
+        self.store.note_by(by, action, request_id=request.id, person_id=request.draft.person_id, correction_id=correction_id)
+
+    def why_not(self, request_id: int, by: str) -> NotAllowed | None:
+        """Why somebody may not approve an open request; None if they may."""
+        with self.store.reading() as db:
+            return _why_not(db, self._one(db, request_id), by)
 
     def requests(self, state: str | None = None, person_id: int | None = None, limit: int = 200) -> list[Request]:
         """Newest first."""
@@ -202,6 +209,13 @@ class Desk:
         near = {site.day_of(moment) + timedelta(days=offset) for moment in moments for offset in range(-MARGIN_DAYS, MARGIN_DAYS + 1)}
         locked = [day for day in sorted(near) if any(lock.first <= day <= lock.last for lock in _locks(db) if lock.lifted_at is None)]
         return [sheet_within(db, draft.person_id, [day], site_on(db, day, day), minute(self._now)) for day in locked]
+
+
+def _why_not(db: Database, request: Request, by: str) -> NotAllowed | None:
+    """Why somebody may not approve a request, where the site requires four eyes."""
+    if request.state != "open" or not read_site(db).four_eyes:
+        return None
+    return why_not(db, request.draft, request.requested_by, request.requested_at, by)
 
 
 def current(db: Database, punch_id: int | None, amends: int | None, before_id: int | None = None) -> LastPunch | None:

@@ -34,6 +34,7 @@ class Action(str, enum.Enum):
     CORRECTION_REQUESTED = "correction requested"
     CORRECTION_APPROVED = "correction approved"
     CORRECTION_REFUSED = "correction refused"
+    APPROVAL_DENIED = "approval denied"  # of a correction, to somebody whom it concerns (`device/attendance/four_eyes.py`)
     PERIOD_LOCKED = "period locked"
     PERIOD_LOCK_LIFTED = "period lock lifted"
     SITE_RULES_CHANGED = "site rules changed"  # time zone, start of the day, breaks and the like
@@ -54,6 +55,7 @@ class Action(str, enum.Enum):
     ATTEMPTS_FORGIVEN = "failed attempts forgiven"
     USER_ADDED = "user added"
     USER_CHANGED = "user changed"  # role, or whether the user may log in
+    USER_IS_PERSON = "user is person"  # whose login it is
     PASSWORD_SET = "password set"
 
     # delivery
@@ -92,10 +94,11 @@ class Action(str, enum.Enum):
 CHANGES_NOBODY = frozenset({  # people, their plans and their punches stay the same, except punches and corrections that have rows of their own
     Action.CONSENT_GIVEN, Action.CONSENT_WITHDRAWN, Action.TEMPLATES_ADDED, Action.TEMPLATES_READ, Action.BIOMETRICS_READ,
     Action.LOOK_ALIKE_FOUND, Action.LOOK_ALIKE_DECIDED, Action.PIN_SET, Action.PIN_REMOVED,
-    Action.CORRECTION_REQUESTED, Action.CORRECTION_APPROVED, Action.CORRECTION_REFUSED, Action.PUNCH_TIME_REPAIRED,
+    Action.CORRECTION_REQUESTED, Action.CORRECTION_APPROVED, Action.CORRECTION_REFUSED, Action.APPROVAL_DENIED, Action.PUNCH_TIME_REPAIRED,
     Action.LOG_EXPORTED, Action.TIMESHEET_EXPORTED,
     Action.PERIOD_LOCKED, Action.PERIOD_LOCK_LIFTED, Action.SHIFT_ADDED, Action.PLAN_ADDED,  # a plan counts only once it is assigned
-    Action.LOGGED_IN, Action.WRONG_PASSWORD, Action.WRONG_PIN, Action.ATTEMPTS_FORGIVEN, Action.USER_ADDED, Action.USER_CHANGED, Action.PASSWORD_SET,
+    Action.LOGGED_IN, Action.WRONG_PASSWORD, Action.WRONG_PIN, Action.ATTEMPTS_FORGIVEN, Action.USER_ADDED, Action.USER_CHANGED,
+    Action.USER_IS_PERSON, Action.PASSWORD_SET,
     Action.TARGETS_SET, Action.OUTBOX_FILLED, Action.OUTBOX_MOVED, Action.OUTBOX_FORGOTTEN, Action.DEAD_LETTERS_REPLAYED, Action.DEAD_LETTERS_DISCARDED,
     Action.SETTING_CHANGED, Action.RESTART_ASKED, Action.BACKUP_MADE, Action.RESTORE_ASKED, Action.RESTORE_REFUSED,
     Action.STORE_WORKS_AGAIN, Action.MODEL_IN_FORCE, Action.CHAINS_VERIFIED, Action.RETENTION_APPLIED, Action.FLEET_JOINED,

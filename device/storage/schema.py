@@ -8,7 +8,7 @@ from __future__ import annotations
 from sqlite_utils import Database, Migrations
 
 APPLICATION_ID = 0x434C4B46  # "CLKF" in the header of the file: a database of Clockface
-SCHEMA_VERSION = 11  # the number of migrations; kept in the file as user_version
+SCHEMA_VERSION = 12  # the number of migrations; kept in the file as user_version
 
 TABLES = """
 CREATE TABLE people (
@@ -573,3 +573,10 @@ def join_a_fleet(db: Database) -> None:
     for event, row in (("INSERT", "NEW"), ("UPDATE", "NEW"), ("DELETE", "OLD")):
         owner = f"(SELECT uuid FROM people WHERE id = {row}.person_id)"
         db.executescript(SENT.format(table="pins", event=event, kind="pin", key=owner))
+
+
+@MIGRATIONS()
+def logins_belong_to_people(db: Database) -> None:
+    """Whose login it is; `elsewhere`: of somebody who is not among the people recorded here. Neither: that has not been said yet."""
+    db.execute("ALTER TABLE users ADD COLUMN person_id INTEGER REFERENCES people (id)")
+    db.execute("ALTER TABLE users ADD COLUMN elsewhere INTEGER NOT NULL DEFAULT 0 CHECK (elsewhere IN (0, 1))")

@@ -112,6 +112,36 @@ def change(store: Store, user_id: int, *, role: str | None = None, active: bool 
     return user(store, user_id)
 
 
+@dataclass(frozen=True)
+class Owner:
+    """Whose login it is: a person of this terminal, or somebody `elsewhere`; neither where that has not been said."""
+
+    person_id: int | None
+    name: str
+    elsewhere: bool
+
+
+def owners(store: Store) -> dict[int, Owner]:
+    """The owner of each login, by its user's id."""
+    sql = "SELECT u.id, u.person_id, coalesce(p.name, ''), u.elsewhere FROM users u LEFT JOIN people p ON p.id = u.person_id"
+    with store.reading() as db:
+        return {row[0]: Owner(row[1], row[2], bool(row[3])) for row in db.execute(sql)}
+
+
+def set_owner(store: Store, user_id: int, person_id: int | None) -> None:
+    """Say whose login it is; None: somebody who is not among the people recorded here.
+
+    Raises:
+        AccountError, StoreError: no such user or person, or the person is erased.
+    """
+    user(store, user_id)
+    if person_id is not None and store.person(person_id).erased:
+        raise AccountError("this person is erased; give another one", code="account.unknown")
+    with store.transaction() as db:
+        db.execute("UPDATE users SET person_id = ?, elsewhere = ? WHERE id = ?", [person_id, int(person_id is None), user_id])
+        store.note(Action.USER_IS_PERSON, user_id=user_id, person_id=person_id)
+
+
 def set_password(store: Store, user_id: int, password: str, *, must_change: bool) -> None:
     """Set a new password; sessions that were opened with the old one end.
 

@@ -6,13 +6,14 @@ from starlette.responses import Response
 
 from device.contract import ClockfaceError
 from device.web.access import accounts, passwords
-from device.web.access.accounts import ROLES
+from device.web.access.accounts import ROLES, AccountError
 from device.web.pages import Call, get, post
 
 
 def users_page(call: Call, status: int = 200, problem: str = "", fresh: tuple[str, str] | None = None) -> Response:
     """`fresh` is a login with its new password, which is shown once and stored nowhere."""
-    return call.page("users.html", status, users=accounts.users(call.store), roles=ROLES, problem=problem, fresh=fresh)
+    owners = accounts.owners(call.store)
+    return call.page("users.html", status, users=accounts.users(call.store), owners=owners, roles=ROLES, problem=problem, fresh=fresh)
 
 
 def add_user(call: Call) -> Response:
@@ -32,6 +33,21 @@ def change_user(call: Call) -> Response:
     return call.goto("/users", f"{user.login} is {user.role}{'' if user.active else ', switched off'}.")
 
 
+def set_owner(call: Call) -> Response:
+    """Say whose login it is. Once said, nobody changes that of their own login."""
+    user, text = accounts.user(call.store, call.path["id"]), call.field("person", "").strip()
+    try:
+        known = accounts.owners(call.store)[user.id]
+        if user.id == call.who.id and (known.elsewhere or known.person_id is not None):
+            raise AccountError("let another administrator change whose login your own is", code="account.own_person")
+        if bool(text) == (call.field("elsewhere", "") == "1"):
+            raise AccountError("give the person's code or name, or say that they work elsewhere", code="account.unknown")
+        accounts.set_owner(call.store, user.id, call.store.person(text).id if text else None)
+    except ClockfaceError as error:
+        return users_page(call, 400, str(error))
+    return call.goto("/users", f"It is noted whose login {user.login} is.")
+
+
 def reset_password(call: Call) -> Response:
     password = passwords.invented()
     accounts.set_password(call.store, call.path["id"], password, must_change=True)
@@ -42,5 +58,6 @@ ROUTES = (
     get("/users", users_page, "admin"),
     post("/users", add_user, "admin"),
     post("/users/{id:int}", change_user, "admin"),
+    post("/users/{id:int}/person", set_owner, "admin"),
     post("/users/{id:int}/password", reset_password, "admin"),
 )

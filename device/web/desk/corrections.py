@@ -122,10 +122,10 @@ def shown(call: Call) -> Response:
     request, site = desk(call).one(call.path["id"]), Planning(call.store).site()
     moments = [punch.occurred_at for punch in (request.before, request.draft.replacement) if punch]
     changes = with_and_without(call.store, request.draft, moments, int(call.terminal.now() // 60)) if request.state == "open" else []
-    own = request.requested_by == call.who.actor and site.four_eyes
+    why_not = desk(call).why_not(request.id, call.who.actor)
     return call.page(
         "correction.html", request=request, person=call.store.person(request.draft.person_id), changes=changes, directions=DIRECTIONS, local=site.local,
-        hours=hours, strip=charts.strip, site=site, logins=logins(call), own=own, day=day_of(request, site),
+        hours=hours, strip=charts.strip, site=site, logins=logins(call), why_not=why_not, day=day_of(request, site),
     )  # fmt: skip
 
 

@@ -6,8 +6,9 @@ from datetime import date, time, timedelta
 
 from starlette.responses import RedirectResponse, Response
 
+from device.attendance.four_eyes import NotAllowed
 from device.attendance.planning import Planning
-from device.attendance.review import Desk, NoChange, NotAllowed
+from device.attendance.review import Desk, NoChange
 from device.attendance.sheets import person_sheet
 from device.attendance.timesheet.sheet import hours
 from device.attendance.timesheet.stays import Step

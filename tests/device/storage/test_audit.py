@@ -16,8 +16,8 @@ from device.storage.store import Store
 
 DEVICE = Path(__file__).resolve().parents[3] / "device"
 STORED = {  # as databases in the field hold them: texts may be added here, but never changed
-    "absence added", "absence cancelled", "backup made", "biometrics read", "chains verified", "clock jumped", "code changed", "consent given",
-    "consent withdrawn", "correction approved", "correction refused", "correction requested", "database restored", "dead letters discarded",
+    "absence added", "absence cancelled", "approval denied", "backup made", "biometrics read", "chains verified", "clock jumped", "code changed",
+    "consent given", "consent withdrawn", "correction approved", "correction refused", "correction requested", "database restored", "dead letters discarded",
     "dead letters replayed", "failed attempts forgiven", "fleet applied", "fleet joined", "holiday removed", "holiday set", "log exported", "logged in",
     "look-alike decided", "look-alike found", "model in force",
     "outbox filled", "outbox forgotten", "outbox moved", "password set", "period lock lifted", "period locked", "person activated",
@@ -25,7 +25,7 @@ STORED = {  # as databases in the field hold them: texts may be added here, but 
     "person deactivated", "person erased", "person renamed", "pin removed", "pin set", "plan added", "plan assigned", "punch time repaired",
     "punches removed", "restart asked", "restore asked", "restore refused", "retention applied", "setting changed", "shift added",
     "site rules changed", "store works again", "targets set", "templates added", "templates read", "timesheet exported", "user added",
-    "user changed", "wrong password", "wrong pin", "zone changed",
+    "user changed", "user is person", "wrong password", "wrong pin", "zone changed",
 }  # fmt: skip
 PLACE = {"note": 0, "_audit": 0, "audit": 1, "note_by": 1, "_append_audit": 1}  # method -> which argument is the action
 PASSED_ON = {  # expressions whose value is an action; mypy checks their type

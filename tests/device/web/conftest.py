@@ -86,7 +86,7 @@ def desk(tmp_path: Path, stored_password: str) -> Iterator[Desk]:
     path = tmp_path / "clockface.db"
     with Store.open(path) as store, store.transaction() as db:
         for role in ROLES:
-            sql = "INSERT INTO users (login, role, password_hash, must_change, created_at) VALUES (?, ?, ?, 0, 0)"
+            sql = "INSERT INTO users (login, role, password_hash, must_change, created_at, elsewhere) VALUES (?, ?, ?, 0, 0, 1)"
             db.execute(sql, [role, role, stored_password])
     clock = Clock()
     yield Desk(Terminal(Settings(), path, "door", Live(now=clock), now=clock), clock)

@@ -28,7 +28,7 @@ def running(shared: Path, tmp_path_factory: pytest.TempPathFactory, stored_passw
     path = tmp_path_factory.mktemp("browser") / "clockface.db"
     with Store.open(path) as store, store.transaction() as db:
         for role in ROLES:
-            sql = "INSERT INTO users (login, role, password_hash, must_change, created_at) VALUES (?, ?, ?, 0, 0)"
+            sql = "INSERT INTO users (login, role, password_hash, must_change, created_at, elsewhere) VALUES (?, ?, ?, 0, 0, 1)"
             db.execute(sql, [role, role, stored_password])
     with Running(path, Settings(attendance=AttendanceSettings(refractory_seconds=5))) as terminal:
         yield terminal

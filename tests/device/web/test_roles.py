@@ -98,6 +98,7 @@ LEAST = {  # method and path -> the least role that may
     "POST /users": "admin",
     "POST /users/{id:int}": "admin",
     "POST /users/{id:int}/password": "admin",
+    "POST /users/{id:int}/person": "admin",
 }
 
 
