@@ -51,6 +51,14 @@ class Failed:
 Outcome: TypeAlias = Delivered | Refused | Failed
 
 
+class Stopped(Exception):
+    """A call of a target that did not succeed, with the outcome that this means for the event."""
+
+    def __init__(self, outcome: Refused | Failed) -> None:
+        super().__init__()
+        self.outcome = outcome
+
+
 def expect(outcome: Outcome | None) -> str:
     """The answer to a test event that was delivered.
 

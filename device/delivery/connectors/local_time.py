@@ -21,6 +21,15 @@ def naive(seconds: float, where: ZoneInfo) -> str:
     return datetime.fromtimestamp(seconds, where).strftime("%Y-%m-%d %H:%M:%S")
 
 
+def moment(text: str, where: ZoneInfo) -> float:
+    """Local time in that zone, as 2026-11-24 08:31:05 with or without a fraction -> s since the epoch.
+
+    Raises:
+        ValueError: it is not such a time.
+    """
+    return datetime.fromisoformat(text[:19]).replace(tzinfo=where).timestamp()
+
+
 def repeated(seconds: float, where: ZoneInfo) -> bool:
     """Whether this local time occurs for the second time, in the hour that is repeated when clocks go back."""
     return datetime.fromtimestamp(seconds, where).fold == 1

@@ -15,7 +15,7 @@ from typing import Any
 from device.config import ConnectorSettings, chosen, hidden, needed, ranged, written
 from device.delivery.connectors import Connector
 from device.delivery.connectors.http_exchange import Answer, HttpTarget, judge
-from device.delivery.outcomes import ConnectorError, Delivered, Failed, Outcome, Refused
+from device.delivery.outcomes import ConnectorError, Delivered, Failed, Outcome, Refused, Stopped
 from device.storage.events import Event
 
 REFUSALS = ("ValidationError", "UserError", "MissingError")  # of odoo.exceptions: errors meant for the user
@@ -37,14 +37,6 @@ class Settings(ConnectorSettings):
     missed_hours: float = ranged(8.0, 0.0, 24.0, "hours", "Length of an attendance that after_hours closes, never past the next check-in")
     parallel: int = ranged(2, 1, 8, "requests", "Number of requests under way at a time; those of one person follow each other")
     ca_file: str = written("", "path", "PEM file with certificates to trust in place of the system's, for a company's own authority")
-
-
-class Stopped(Exception):
-    """A call that failed, with the outcome that this means for the event."""
-
-    def __init__(self, outcome: Refused | Failed) -> None:
-        super().__init__()
-        self.outcome = outcome
 
 
 class Target(Connector):

@@ -93,12 +93,22 @@ def test_punches_become_checkins_in_local_time(store: Store, erpnext: ErpNext) -
 
 @pytest.mark.parametrize(
     "fault",
-    [site.status(500), site.status(429, Retry_After="2"), site.hang(0.7), site.half_closed, site.taken_but_unanswered, site.cut_short],
-    ids=["500", "429", "timeout", "half-closed", "answer lost", "cut short"],
+    [
+        site.status(500),
+        site.status(429, Retry_After="2"),
+        site.hang(0.7),
+        site.half_closed,
+        site.taken_but_unanswered,
+        site.cut_short,
+        site.status(200, b"<html><title>Sign in</title>"),
+        site.status(200, b'{"ok": true}'),
+    ],
+    ids=["500", "429", "timeout", "half-closed", "answer lost", "cut short", "sign-in page", "another program"],
 )
-def test_after_each_fault_there_is_one_checkin(store: Store, erpnext: ErpNext, fault: site.Fault) -> None:
+@pytest.mark.parametrize("call", [0, 1], ids=["look-up", "check-in"])
+def test_after_each_fault_there_is_one_checkin(store: Store, erpnext: ErpNext, fault: site.Fault, call: int) -> None:
     punch(store, 1, MORNING)
-    erpnext.faults.append(fault)
+    erpnext.faults.extend([lambda handler: site.GO_ON] * call + [fault])
     drained(store, erpnext, rounds=3)
     assert logs(erpnext) == [("HR-EMP-00001", "2026-11-24 08:01:02", "IN")]
     assert store.outbox.dead_letters() == [] and store.outbox.summary()[0].waiting == 0
@@ -111,7 +121,7 @@ def test_an_employee_that_erpnext_does_not_accept_is_a_dead_letter(store: Store,
     punch(store, 1, MORNING)
     drained(store, erpnext)
     [letter] = store.outbox.dead_letters()
-    assert letter.code == code and ("No Employee found" if code == "E3" else "Inactive Employee") in str(letter.answer)
+    assert letter.code == code and ("no employees in ERPNext have the attendance_device_id E3" if code == "E3" else "Inactive Employee") in str(letter.answer)
     assert "Traceback" not in str(letter.answer)
     erpnext.inactive.clear()
     erpnext.employees["E3"] = "HR-EMP-00003"
@@ -174,21 +184,98 @@ def test_a_punch_that_does_not_count_is_removed_and_may_count_again(store: Store
 
 def test_a_correction_whose_answer_was_lost(store: Store, erpnext: ErpNext) -> None:
     number = punch(store, 1, MORNING).id
-    erpnext.faults.append(site.taken_but_unanswered)  # then the name is found by a search
+    erpnext.faults.extend([lambda handler: site.GO_ON, site.taken_but_unanswered])  # then the name is found by a search
     drained(store, erpnext, rounds=2)
     store.correct(1, number, None, "was not her", "Bob")
-    erpnext.faults.append(site.taken_but_unanswered)
+    erpnext.faults.extend([lambda handler: site.GO_ON, lambda handler: site.GO_ON, site.taken_but_unanswered])
     drained(store, erpnext, rounds=2)
     assert logs(erpnext) == [] and store.outbox.dead_letters() == [] and store.outbox.summary()[0].waiting == 0
 
 
-def test_a_checkin_that_is_linked_to_an_attendance_is_not_changed(store: Store, erpnext: ErpNext) -> None:
+@pytest.mark.parametrize("instead", [None, LastPunch(MORNING + 60, "in")], ids=["removed", "changed"])
+@pytest.mark.parametrize("newer", [False, True])
+def test_nothing_is_changed_once_attendance_was_marked_and_hr_is_told(store: Store, erpnext: ErpNext, newer: bool, instead: LastPunch | None) -> None:
+    erpnext.newer = newer
     number = punch(store, 1, MORNING).id
     drained(store, erpnext)
-    erpnext.linked.update(erpnext.checkins)
-    store.correct(1, number, LastPunch(MORNING + 60, "in"), "the clock was slow", "Bob")
+    before = logs(erpnext)
+    [name] = erpnext.checkins
+    erpnext.mark(name)
+    store.correct(1, number, instead, "the clock was slow", "Bob")
+    store.correct(1, None, LastPunch(MORNING + 300, "out"), "camera was off", "Bob")
     drained(store, erpnext)
-    assert "cancel the attendance before modifying time" in str(store.outbox.dead_letters()[0].answer)
+    answers = [str(letter.answer) for letter in store.outbox.dead_letters()]
+    assert len(answers) == 2 and all("attendance HR-ATT-2026-00001 was already marked" in answer for answer in answers)
+    assert logs(erpnext) == before
+    erpnext.attendance.clear()  # HR cancels it
+    erpnext.checkins[name]["attendance"] = None
+    store.outbox.replay()
+    drained(store, erpnext, rounds=2)
+    assert store.outbox.dead_letters() == []
+    kept = [("HR-EMP-00001", "2026-11-24 08:02:02", "IN")] if instead else []
+    assert logs(erpnext) == [*kept, ("HR-EMP-00001", "2026-11-24 08:06:02", "OUT")]
+
+
+@pytest.mark.parametrize("instead", [None, LastPunch(MORNING + 60, "in")], ids=["removed", "changed"])
+def test_a_name_that_is_used_again_is_another_persons_checkin(store: Store, erpnext: ErpNext, instead: LastPunch | None) -> None:
+    number = punch(store, 1, MORNING).id
+    drained(store, erpnext)
+    [name] = erpnext.checkins
+    erpnext.delete(name)  # by HR
+    punch(store, 2, MORNING + 5)
+    drained(store, erpnext)
+    assert list(erpnext.checkins) == [name]  # Bob's has Ann's name now
+    store.correct(1, number, instead, "was not her", "Bob")
+    drained(store, erpnext)
+    bobs = ("HR-EMP-00002", "2026-11-24 08:01:07", "IN")
+    assert logs(erpnext) == ([("HR-EMP-00001", "2026-11-24 08:02:02", "IN")] if instead else []) + [bobs]
+    assert store.outbox.dead_letters() == []
+
+
+def test_what_hr_changed_by_hand_is_left_to_hr(store: Store, erpnext: ErpNext) -> None:
+    number = punch(store, 1, MORNING).id
+    drained(store, erpnext)
+    [row] = erpnext.checkins.values()
+    row["time"] = "2026-11-24 07:45:00"
+    store.correct(1, number, LastPunch(MORNING + 60, "in"), "the clock was slow", "Bob")
+    store.correct(1, number, None, "was not her", "Bob")
+    drained(store, erpnext, rounds=2)
+    assert len(erpnext.checkins) == 1 and row["time"] == "2026-11-24 07:45:00"
+    assert all("was changed in ERPNext and says 2026-11-24 07:45:00 IN now" in str(letter.answer) for letter in store.outbox.dead_letters())
+
+
+def test_a_correction_made_while_the_answer_was_lost(store: Store, erpnext: ErpNext) -> None:
+    """ERPNext has the first state, and nobody knows its name."""
+    number = punch(store, 1, MORNING).id
+    erpnext.faults.extend([lambda handler: site.GO_ON, site.taken_but_unanswered])
+    drained(store, erpnext)
+    store.correct(1, number, LastPunch(MORNING + 60, "out"), "wrong way round", "Bob")
+    drained(store, erpnext, rounds=3, clock=Clock(utc("2026-11-25T20:00:00")))
+    assert logs(erpnext) == [("HR-EMP-00001", "2026-11-24 08:02:02", "OUT")] and store.outbox.dead_letters() == []
+
+
+def test_coordinates_where_erpnext_wants_them(store: Store, erpnext: ErpNext) -> None:
+    erpnext.geolocation = True
+    with store.transaction() as db:
+        db.execute("UPDATE people SET code = 'E4' WHERE id = 3")
+    erpnext.employees["E4"] = "HR-EMP-00004"
+    for person in (1, 2, 3):
+        punch(store, person, MORNING + person)
+    said = drained(store, erpnext, rounds=3)
+    assert len(said) == 1 and "417 ValidationError" in said[0]
+    assert (erpnext.checkins, store.outbox.dead_letters(), store.outbox.summary()[0].waiting) == ({}, [], 3)
+    drained(store, erpnext, clock=Clock(utc("2026-11-25T20:00:00")), latitude=52.52, longitude=-13.4)
+    assert {(row["latitude"], row["longitude"]) for row in erpnext.checkins.values()} == {(52.52, -13.4)} and len(erpnext.checkins) == 3
+
+
+def test_one_employee_out_of_reach_does_not_stop_the_others(store: Store, erpnext: ErpNext) -> None:
+    erpnext.foreign_people.add("HR-EMP-00002")
+    punch(store, 2, MORNING)
+    punch(store, 1, MORNING)
+    drained(store, erpnext)
+    assert [row["employee"] for row in erpnext.checkins.values()] == ["HR-EMP-00001"]
+    assert "HTTP 403: Fehler" not in str(store.outbox.dead_letters()[0].answer)  # English was asked for
+    assert "You need permission for Employee HR-EMP-00002" in str(store.outbox.dead_letters()[0].answer)
 
 
 # the night the clocks go back
@@ -220,12 +307,12 @@ def test_shift_types_advance_only_past_delivered_punches(store: Store, erpnext: 
     assert erpnext.shifts["Day Shift"] == "2026-11-24 20:59:00"  # a minute ago, in Berlin
 
     clock.now = utc("2026-11-25T20:00:00")
-    erpnext.faults.extend([site.status(500)] * 3)
+    erpnext.always = site.status(500)
     punch(store, 1, utc("2026-11-25T07:00:00"))
     punch(store, 2, utc("2026-11-25T07:30:00"))
     with courier(store.path, Target(settings(erpnext.url, shift_types=["Day Shift"], parallel=1), lambda: SYNCHRONISED), clock=clock) as made:
         made.round()
-        erpnext.faults.clear()
+        erpnext.always = None
         made.tick()
         assert erpnext.shifts["Day Shift"] == "2026-11-25 07:59:59"  # one second before the punch that waits
 
@@ -248,22 +335,57 @@ def test_shift_types_are_left_alone(store: Store, erpnext: ErpNext, present: str
 def test_a_wrong_shift_type_is_reported_and_holds_no_punch_back(store: Store, erpnext: ErpNext) -> None:
     punch(store, 1, MORNING)
     said = drained(store, erpnext, shift_types=["Night Shift"], rounds=2)
-    assert said == ["outbox hr: Shift Type 'Night Shift': HTTP 404: Shift Type Night Shift not found"]
+    assert said == ["outbox hr: Shift Type 'Night Shift': ERPNext has none of this name; correct shift_types"]
     assert len(erpnext.checkins) == 1
 
 
 # test, settings, secrets
 
 
-def test_the_test_event_makes_no_checkin(erpnext: ErpNext) -> None:
+def test_the_silence_of_an_unset_clock_is_told_once(store: Store, erpnext: ErpNext) -> None:
+    said = drained(store, erpnext, shift_types=["Day Shift"], state=ADRIFT, rounds=3, sync_minutes=0.01)
+    assert said == ["outbox hr: Last Sync of Checkin does not move while this terminal's clock is not synchronised (`device doctor` says more)"]
+    assert "not synchronised" in str(store.outbox.summary()[0].error)
+
+
+def test_last_sync_waits_for_punches_that_were_never_queued(store: Store, erpnext: ErpNext) -> None:
+    punch(store, 1, MORNING, connectors=[])  # before the connector was configured
+    punch(store, 1, EVENING)
+    for present, moved in ((None, None), ("2026-11-24 06:00:00", "2026-11-24 08:01:01")):
+        erpnext.shifts["Day Shift"] = present
+        said = drained(store, erpnext, shift_types=["Day Shift"])
+        assert erpnext.shifts["Day Shift"] == moved and "`outbox fill hr --from 2026-11-24`" in said[-1]
+    erpnext.shifts["Day Shift"] = "2026-11-24 09:00:00"  # HR leaves the first one out
+    assert drained(store, erpnext, shift_types=["Day Shift"]) == [] and erpnext.shifts["Day Shift"] == "2026-11-24 20:59:00"
+    erpnext.shifts["Day Shift"] = None
+    store.outbox.fill("hr", 0.0)
+    assert drained(store, erpnext, shift_types=["Day Shift"]) == [] and erpnext.shifts["Day Shift"] == "2026-11-24 20:59:00"
+
+
+def test_the_test_event_leaves_no_checkin_and_says_what_it_could_not_try(erpnext: ErpNext) -> None:
     connector = build(settings(erpnext.url, shift_types=["Day Shift"]))
-    assert "no employee has the attendance_device_id CLOCKFACE-TEST" in connector.test(sample_event(connector.test_code))
-    assert erpnext.checkins == {}
+    assert "no check-in was tried, since no employee has the attendance_device_id CLOCKFACE-TEST" in connector.test(sample_event(connector.test_code))
     erpnext.employees["TEST"] = "HR-EMP-09999"
-    assert connector.test(sample_event("TEST")).startswith("HTTP 200")
-    assert erpnext.requests[-2].json["skip_auto_attendance"] == 1
-    with refused("connector", "Shift Type 'Nigth': HTTP 404"):
+    assert connector.test(sample_event("TEST")).startswith("a check-in of TEST was added and removed")
+    assert erpnext.requests[-2].json["skip_auto_attendance"] == 1 and erpnext.checkins == {}
+    with refused("connector", "Shift Type 'Nigth': ERPNext has none of this name"):
         build(settings(erpnext.url, shift_types=["Nigth"])).test(sample_event("TEST", EVENING))
+    for words, change in (
+        ("ERPNext's time zone is Asia/Kolkata", {"zone": "Asia/Kolkata"}),
+        ("no check-in can be added: HTTP 417: Latitude", {"geolocation": True}),
+        ("HTTP 403", {"role": False}),
+        ("Write on Employee Checkin at Level 1", {"writes_time": False}),
+        ("s off this terminal's", {"slow_by": 600.0}),
+    ):
+        before = {key: getattr(erpnext, key) for key in change}
+        vars(erpnext).update(change)
+        with refused("connector", words):
+            connector.test(sample_event("TEST"))
+        vars(erpnext).update(before)
+        assert erpnext.checkins == {}
+    erpnext.always = site.status(200, b"<html>Sign in")
+    with refused("connector", "sign-in page"):
+        connector.test(sample_event("TEST"))
     erpnext.always = site.status(503)
     with refused("connector", "HTTP 503"):
         connector.test(sample_event("TEST"))

@@ -1,24 +1,27 @@
-"""ERPNext with Frappe HR, as its source has it: Employee Checkin with its duplicate check, Shift Type, token auth, Frappe's error form."""
+"""ERPNext with Frappe HR 15, as it was seen to behave: names used again, texts in the system's language, marked attendance, Frappe's error form.
+
+Switches stand for settings and versions: `language`, `geolocation`, `newer` (2025: refuses a changed time of a marked check-in), `role`.
+"""
 
 from __future__ import annotations
 
 import json
 import re
+from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
+from zoneinfo import ZoneInfo
 
 from tests.device.fakes.site import Reply, Request, StandIn
 
 TOKEN = "token key-of-the-api:secret-of-the-api"
 NOW = "2026-11-24 21:00:00"
 METHOD = "/api/method/hrms.hr.doctype.employee_checkin.employee_checkin.add_log_based_on_employee_field"
-
-
-def thrown(message: str, kind: str = "ValidationError", status: int = 417) -> Reply:
-    """What `frappe.throw` looks like from outside."""
-    shown = json.dumps([json.dumps({"message": message, "title": "Message", "indicator": "red", "raise_exception": 1})])
-    trace = json.dumps([f'Traceback (most recent call last):\n  File "apps/frappe/frappe/app.py"\n{kind}: {message}\n'])
-    return Reply.of({"exception": f"frappe.exceptions.{kind}: {message}", "exc_type": kind, "exc": trace, "_server_messages": shown}, status)
+GERMAN = {
+    "This employee already has a log with the same timestamp.": "Für diesen Mitarbeiter gibt es bereits ein Protokoll mit demselben Zeitstempel.",
+    "No Employee found for the given employee field value.": "Kein Mitarbeiter für den angegebenen Feldwert gefunden.",
+    "Latitude and longitude values are required for checking in.": "Breiten- und Längengrad sind zum Einchecken erforderlich.",
+}
 
 
 class ErpNext(StandIn):
@@ -27,48 +30,86 @@ class ErpNext(StandIn):
         self.employees = {"E1": "HR-EMP-00001", "E2": "HR-EMP-00002"}  # attendance_device_id -> name
         self.inactive: set[str] = set()
         self.checkins: dict[str, dict[str, Any]] = {}
-        self.linked: set[str] = set()  # check-ins that attendance was made from
+        self.attendance: dict[str, tuple[str, str]] = {}  # name -> employee and day, submitted
         self.shifts: dict[str, str | None] = {"Day Shift": None}  # name -> last_sync_of_checkin
-        self.writes_time = True  # whether the user has write at level 1, which the field Time has (employee_checkin.json)
+        self.writes_time = True  # whether the field Time is taken as it was sent
+        self.language, self.geolocation, self.newer, self.role = "de", False, False, True
+        self.zone, self.token, self.slow_by = "Europe/Berlin", TOKEN, 0.0
+        self.foreign_people: set[str] = set()  # employees that this user's permissions do not cover
         self._number = 0
 
+    def mark(self, name: str) -> None:
+        """Auto attendance makes an Attendance from a check-in and submits it."""
+        row = self.checkins[name]
+        row["attendance"] = f"HR-ATT-2026-{len(self.attendance) + 1:05d}"
+        self.attendance[row["attendance"]] = (row["employee"], row["time"][:10])
+
     def answer(self, request: Request) -> Reply:
-        if request.headers.get("Authorization") != TOKEN:
-            return thrown("Invalid API key", "AuthenticationError", 401)
+        self._english = request.headers.get("Accept-Language", "").startswith("en") or self.language == "en"
+        if request.headers.get("Authorization") != self.token:
+            return self._thrown("Invalid API key", "AuthenticationError", 401)
         path = unquote(request.path)
+        if path == "/api/method/frappe.client.get_time_zone":
+            return Reply.of({"message": {"time_zone": self.zone}})
         if (request.method, path) == ("POST", METHOD):
-            return self._add(request.json)
+            return self._add_log(request.json)
         found = re.fullmatch(r"/api/resource/([^/]+)(?:/(.+))?", path)
         if not found:
-            return thrown("Not Found", "DoesNotExistError", 404)
+            return self._thrown("Not Found", "DoesNotExistError", 404)
+        if not self.role:
+            return self._thrown(f"User clock@example.com does not have doctype access via role permission for document {found[1]}", "PermissionError", 403)
         return self._resource(request, *found.groups())
 
+    def _thrown(self, message: str, kind: str = "ValidationError", status: int = 417) -> Reply:
+        """What `frappe.throw` looks like from outside: in the system's language, unless English is asked for."""
+        if not self._english:
+            message = next((message.replace(english, german) for english, german in GERMAN.items() if english in message), f"Fehler: {message}")
+        shown = json.dumps([json.dumps({"message": message, "title": "Message", "indicator": "red", "raise_exception": 1})])
+        trace = json.dumps([f'Traceback (most recent call last):\n  File "apps/frappe/frappe/app.py"\n{kind}: {message}\n'])
+        return Reply.of({"exception": f"frappe.exceptions.{kind}: {message}", "exc_type": kind, "exc": trace, "_server_messages": shown}, status)
+
     def _resource(self, request: Request, doctype: str, name: str | None) -> Reply:
+        if name is None and request.method == "POST":
+            assert doctype == "Employee Checkin"
+            return self._insert(dict(request.json), "data")
         if name is None:
-            return self._list(doctype, json.loads(request.query["filters"]))
+            return self._list(doctype, json.loads(request.query["filters"]), json.loads(request.query.get("fields", '["name"]')))
         if doctype == "Shift Type" and name in self.shifts:
             if request.method == "PUT":
                 self.shifts[name] = request.json["last_sync_of_checkin"]
             return Reply.of({"data": {"name": name, "last_sync_of_checkin": self.shifts[name]}})
         if doctype == "Employee Checkin" and name in self.checkins:
             return self._change(request, name)
-        return thrown(f"{doctype} {name} not found", "DoesNotExistError", 404)
+        return self._thrown(f"{doctype} {name} not found", "DoesNotExistError", 404)
 
-    def _list(self, doctype: str, filters: list[list[str]]) -> Reply:
-        wanted = {field: value for field, _, value in filters}
+    def _list(self, doctype: str, filters: list[list[Any]], fields: list[str]) -> Reply:
         if doctype == "Employee":
-            names = [name for code, name in self.employees.items() if code == wanted["attendance_device_id"]]
+            rows = [{"name": name, "attendance_device_id": code} for code, name in self.employees.items()]
+        elif doctype == "Attendance":
+            rows = [{"name": name, "employee": of[0], "attendance_date": of[1], "docstatus": 1} for name, of in self.attendance.items()]
         else:
-            names = [name for name, row in self.checkins.items() if all(row.get(key) == value for key, value in wanted.items())]
-        return Reply.of({"data": [{"name": name} for name in names]})
+            rows = [{"name": name, **row} for name, row in self.checkins.items()]
+        found = [row for row in rows if all(row.get(key) in value if way == "in" else row.get(key) == value for key, way, value in filters)]
+        return Reply.of({"data": [{key: row.get(key) for key in fields} for row in found]})
 
-    def _add(self, given: dict[str, Any]) -> Reply:
+    def _add_log(self, given: dict[str, Any]) -> Reply:
+        """As 15.33 has it: whatever else is sent is dropped, coordinates included."""
         code = given.get("employee_field_value")
         if given.get("employee_fieldname", "attendance_device_id") != "attendance_device_id" or code not in self.employees:
-            return thrown(f"No Employee found for the given employee field value. 'attendance_device_id': {code}")
-        if code in self.inactive:
-            return thrown(f"Transactions cannot be created for an Inactive Employee {self.employees[code]}.", "InactiveEmployeeStatusError")
-        row = {"employee": self.employees[code], "time": given["timestamp"], "log_type": given.get("log_type", ""), "device_id": given.get("device_id")}
+            return self._thrown(f"No Employee found for the given employee field value. 'attendance_device_id': {code}")
+        if not self.role:
+            return self._thrown("User clock@example.com does not have doctype access", "PermissionError", 403)
+        row = {"employee": self.employees[code], "time": given["timestamp"], "log_type": given.get("log_type"), "device_id": given.get("device_id")}
+        return self._insert(row, "message")
+
+    def _insert(self, row: dict[str, Any], key: str) -> Reply:
+        if row["employee"] in {self.employees.get(code) for code in self.inactive}:
+            return self._thrown(f"Transactions cannot be created for an Inactive Employee {row['employee']}.", "InactiveEmployeeStatusError")
+        if row["employee"] in self.foreign_people:
+            return self._thrown(f"You need permission for Employee {row['employee']}", "PermissionError", 403)
+        if self.geolocation and not (row.get("latitude") and row.get("longitude")):
+            return self._thrown("Latitude and longitude values are required for checking in.")
+        row = {"log_type": "", "attendance": None, **{field: value or "" for field, value in row.items()}}
         if not self.writes_time:
             row["time"] = NOW  # Document.validate_higher_perm_levels of Frappe: the field's default, without a word
         if clash := self._same(row, None):
@@ -76,17 +117,24 @@ class ErpNext(StandIn):
         self._number += 1
         name = f"EMP-CKIN-11-2026-{self._number:06d}"
         self.checkins[name] = row
-        return Reply.of({"message": {"name": name, **row}})
+        creation = datetime.fromtimestamp(datetime.now().timestamp() - self.slow_by, ZoneInfo(self.zone)).strftime("%Y-%m-%d %H:%M:%S.%f")
+        return Reply.of({key: {"name": name, "doctype": "Employee Checkin", "creation": creation, **row}})
+
+    def delete(self, name: str) -> None:
+        """The name of the last record of the series goes to the next one (`revert_series_if_last`)."""
+        del self.checkins[name]
+        if int(name.rpartition("-")[2]) == self._number:
+            self._number -= 1
 
     def _change(self, request: Request, name: str) -> Reply:
-        if request.method == "DELETE":
-            if name in self.linked:
-                return thrown(f"Cannot delete or cancel because Employee Checkin {name} is linked with Attendance", "LinkExistsError", 417)
-            del self.checkins[name]
+        if request.method == "GET":
+            return Reply.of({"data": {"name": name, **self.checkins[name]}})
+        if request.method == "DELETE":  # a submitted Attendance keeps its hours
+            self.delete(name)
             return Reply.of({"message": "ok"}, 202)
-        if name in self.linked:
-            return thrown("An attendance record is linked to this checkin. Please cancel the attendance before modifying time.")
         row = {**self.checkins[name], **request.json}
+        if self.newer and row["attendance"] and row["time"] != self.checkins[name]["time"]:
+            return self._thrown("An attendance record is linked to this checkin. Please cancel the attendance before modifying time.")
         if not self.writes_time:
             row["time"] = self.checkins[name]["time"]
         if clash := self._same(row, name):
@@ -100,4 +148,4 @@ class ErpNext(StandIn):
 
     def _duplicate(self, name: str) -> Reply:
         link = f'<a href="/app/Form/Employee Checkin/{name}" style="font-weight: bold;">Employee Checkin {name}</a>'
-        return thrown(f"This employee already has a log with the same timestamp.<Br>{link}")
+        return self._thrown(f"This employee already has a log with the same timestamp.<Br>{link}")
