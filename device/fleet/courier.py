@@ -20,9 +20,10 @@ from device.fleet.server import NEWEST, Connection, FleetError, explained
 from device.storage.store import Store
 from device.system.restart import Backoff, Say, in_words, kept_running
 
-CHANNELS = ("clockface_state", "clockface_punches")
+STATE, PUNCHES = "clockface_state", "clockface_punches"  # channels of notices
 POLL_SECONDS = 5.0  # where no notice comes through
 OWN_SECONDS = 0.5  # how soon a punch of this terminal goes up
+GATHER_SECONDS = 0.4  # at most: notices come in swarms, and not every terminal is to ask at the same moment
 REPORT_SECONDS = 30.0
 FIRST_SECONDS = 5.0  # a start waits so long for erasures of the time while it was off
 
@@ -33,6 +34,7 @@ class FleetCourier:
     def __init__(self, store: Store, member: Membership, say: Say = print, clock: Callable[[], float] = time.time) -> None:
         self.store, self.member, self.clock = store, member, clock
         self._say, self._reported, self._trouble = say, float("-inf"), ""
+        self._doors_alone = False
 
     def run(self, stop: threading.Event) -> None:
         """Exchange until `stop` is set; a failure is told once, and after a wait it connects again."""
@@ -56,8 +58,9 @@ class FleetCourier:
             row = connection.execute("SELECT id FROM head(%s)", [chain]).fetchone()
             with self.store.transaction() as db:
                 set_value(db, f"sent.{chain}", str(row["id"] if row else 0))
-        for channel in CHANNELS:
+        for channel in (STATE, PUNCHES):
             connection.execute(f"LISTEN {channel}")
+        down.receive_newest(self.store, connection, self.clock())
 
     def round(self, connection: Connection) -> int:
         """Down before up: what was erased is forgotten first."""
@@ -65,20 +68,23 @@ class FleetCourier:
         return rows + up.send(self.store, self.member, connection)
 
     def _exchange(self, connection: Connection) -> None:
-        busy = self.round(connection)
+        busy = down.receive_doors(self.store, connection, self.clock()) if self._doors_alone else self.round(connection)
         self._tell("")
         if time.monotonic() - self._reported > REPORT_SECONDS:
             self._report(connection)
-        if not busy:
-            self._wait(connection)
+        self._doors_alone = not busy and self._wait(connection) == {PUNCHES}
 
-    def _wait(self, connection: Connection) -> None:
-        """Until the server has news, this terminal has rows of its own, or the time for a poll has come."""
+    def _wait(self, connection: Connection) -> set[str]:
+        """Until the server has news, this terminal has rows of its own, or the time for a poll has come; returns the channels of the news."""
         until = time.monotonic() + POLL_SECONDS
         version = self._own()
-        while time.monotonic() < until and not any(connection.notifies(timeout=OWN_SECONDS, stop_after=1)):
-            if self._own() != version:
-                return
+        while time.monotonic() < until and self._own() == version:
+            if self._heard(connection, timeout=OWN_SECONDS, stop_after=1):
+                return {PUNCHES} | self._heard(connection, timeout=GATHER_SECONDS * random.random())
+        return set()
+
+    def _heard(self, connection: Connection, **wait: Any) -> set[str]:
+        return {notice.channel for notice in connection.notifies(**wait) if notice.payload != self.member.device}
 
     def _own(self) -> Any:
         """Changes with every punch, correction and change of people of this terminal, whichever process makes it."""

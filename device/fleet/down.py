@@ -13,9 +13,10 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from device.fleet.membership import Membership, private_key, set_value, value
-from device.fleet.sealed_box import box, unbox
+from device.fleet.membership import Membership, private_key, set_value, uuids, value
+from device.fleet.sealed_box import unbox
 from device.fleet.server import Connection
+from device.fleet.up import seal_for_readers
 from device.storage import templates
 from device.storage.audit import Action
 from device.storage.keys import SIZE, KeysError, unseal
@@ -25,6 +26,7 @@ from device.storage.templates import PlainTemplate
 BATCH = 1000  # rows of state in one transaction
 CROPS = 50  # in one round: they are large and wanted only for a change of model
 DAYS = 8  # of other doors' punches: a week's rest, and what Today shows
+TODAY = 86400  # s
 START = "0:0"
 KEY = "person::text AS person, wrapped, xid, seq"
 WITHIN = "xid < pg_snapshot_xmin(pg_current_snapshot())"
@@ -42,8 +44,7 @@ def receive(store: Store, member: Membership, connection: Connection, now: float
 
 def finish_keys(store: Store) -> None:
     """After a kill between sealing a person's templates with another key and taking that key over."""
-    waiting = {-number: key for number, key in store.keys.everyone().items() if number < 0}
-    if waiting:
+    if waiting := store.keys.waiting():
         with store.reading() as db:
             taken = {person_id: templates.sealed_with(db, key, person_id) for person_id, key in waiting.items()}
         store.keys.promote(taken)
@@ -52,22 +53,38 @@ def finish_keys(store: Store) -> None:
 def receive_keys(store: Store, connection: Connection) -> int:
     """Keys of people that were sealed for this terminal, as far as the people are known already."""
     rows = _page(store, connection, "keys", f"SELECT {KEY} FROM wrapped_keys")
-    with store.reading() as db:
-        ids = dict(db.execute("SELECT uuid, id FROM people").fetchall())
+    if not rows:
+        return 0
+    ids = uuids(store, {row["person"] for row in rows})
     known = [row["person"] in ids for row in rows]
     rows = rows[: known.index(False)] if False in known else rows
     _take_keys(store, rows, ids)
-    if rows:
-        with store.transaction() as db:
-            _note_place(db, "keys", rows)
+    with store.transaction() as db:
+        _note_place(db, "keys", rows)
     return len(rows)
+
+
+def _not_taken(store: Store, rows: Sequence[Row]) -> list[Row]:
+    """Without the keys that came already, ahead of a template that they open."""
+    with store.reading() as db:
+        taken = dict(db.execute("SELECT key, value FROM fleet WHERE key IN (SELECT value FROM json_each(?))", [json.dumps([_name(row) for row in rows])]))
+    return [row for row in rows if taken.get(_name(row)) != _place(row)]
+
+
+def _name(row: Row) -> str:
+    return f"key.{row['person']}"
+
+
+def _place(row: Row) -> str:
+    return f"{row['xid']}:{row['seq']}"
 
 
 def _take_keys(store: Store, rows: Sequence[Row], ids: Mapping[str, int]) -> None:
     """Store keys; one that replaces another seals the person's templates anew, and neither is lost where that is cut off."""
+    rows = _not_taken(store, rows)
     if not rows:
         return
-    private, held = private_key(store), store.keys.everyone()
+    private, held = private_key(store), store.keys.of_each({ids[row["person"]] for row in rows})
     fresh = {ids[row["person"]]: unbox(row["wrapped"], private, row["person"]) for row in rows}
     replaced = {person_id: key for person_id, key in fresh.items() if held.get(person_id) not in (None, key)}
     store.keys.keep({**{person_id: key for person_id, key in fresh.items() if person_id not in held}, **{-one: key for one, key in replaced.items()}})
@@ -76,7 +93,7 @@ def _take_keys(store: Store, rows: Sequence[Row], ids: Mapping[str, int]) -> Non
         for person_id, key in replaced.items():
             templates.reseal(db, person_id, held[person_id], key)
         for row in rows:
-            set_value(db, f"key.{row['person']}", "ours")
+            set_value(db, _name(row), _place(row))
         db.execute("DELETE FROM fleet_applying")
     finish_keys(store)
 
@@ -102,16 +119,16 @@ def receive_state(store: Store, connection: Connection) -> int:
 
 def _keys_for(store: Store, connection: Connection, people: set[str]) -> None:
     """The keys of these people, where this terminal has none yet: their templates can then be opened at once."""
-    held = store.keys.everyone()
-    with store.reading() as db:
-        ids = {uuid: number for uuid, number in db.execute("SELECT uuid, id FROM people") if uuid in people and number not in held}
-    rows = connection.execute(f"SELECT {KEY} FROM wrapped_keys WHERE person::text = ANY (%s)", [list(ids)]).fetchall() if ids else []
+    held = store.keys.holders() if people else set()
+    ids = {uuid: number for uuid, number in uuids(store, people).items() if number not in held}
+    rows = connection.execute(f"SELECT {KEY} FROM wrapped_keys WHERE person = ANY (%s::uuid[])", [list(ids)]).fetchall() if ids else []
     _take_keys(store, rows, ids)
 
 
 def _apply(store: Store, rows: Sequence[Row]) -> None:
     """Store these rows; what was changed here meanwhile is sent, and counts."""
-    keys = store.keys.everyone() if any(row["kind"] == "template" for row in rows) else {}
+    owners = uuids(store, {row["body"].get("person") for row in rows if row["kind"] == "template"})
+    keys = store.keys.of_each(owners.values()) if owners else {}
     with store.transaction() as db:
         db.execute("INSERT INTO fleet_applying VALUES (1)")
         changed = set(db.execute("SELECT kind, key FROM fleet_changes").fetchall())
@@ -212,16 +229,32 @@ def receive_waiting(store: Store, connection: Connection) -> int:
     return len(waiting) - int(left)
 
 
+def receive_newest(store: Store, connection: Connection, now: float) -> None:
+    """After a connection: what the company has decided and today's punches of other doors, ahead of those of earlier days."""
+    while receive_state(store, connection):
+        pass
+    after, since = value(store, "at.doors", START).split(":"), int((now - TODAY) * 1000)
+    while rows := connection.execute("SELECT * FROM doors(%s::xid8, %s, %s, %s)", [*after, since, BATCH]).fetchall():
+        ids = uuids(store, {str(row["person"]) for row in rows})
+        with store.transaction() as db:
+            _keep_doors(db, ids, rows)
+        after = _place(rows[-1]).split(":")  # not noted: those before it are still to come
+
+
+def _keep_doors(db: Database, ids: Mapping[str, int], rows: Sequence[Row]) -> None:
+    for row in rows:
+        if (person_id := ids.get(str(row["person"]))) is not None:
+            values = [row["device"], row["id"], person_id, row["occurred_at"], row["direction"], row["method"]]
+            db.execute("INSERT INTO door_punches VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", values)
+
+
 def receive_doors(store: Store, connection: Connection, now: float) -> int:
     """Other doors' punches of the last days, so that direction, refractory period and Today hold across doors."""
     after, since = value(store, "at.doors", START).split(":"), int((now - DAYS * 86400) * 1000)
     rows = connection.execute("SELECT * FROM doors(%s::xid8, %s, %s, %s)", [*after, since, BATCH]).fetchall()
+    ids = uuids(store, {str(row["person"]) for row in rows}) if rows else {}
     with store.transaction() as db:
-        ids = dict(db.execute("SELECT uuid, id FROM people").fetchall()) if rows else {}
-        for row in rows:
-            if (person_id := ids.get(str(row["person"]))) is not None:
-                values = [row["device"], row["id"], person_id, row["occurred_at"], row["direction"], row["method"]]
-                db.execute("INSERT INTO door_punches VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", values)
+        _keep_doors(db, ids, rows)
         if rows:
             _note_place(db, "doors", rows)
         db.execute("DELETE FROM door_punches WHERE occurred_at < ?", [since])
@@ -232,7 +265,7 @@ def receive_crops(store: Store, connection: Connection) -> int:
     """Enrolment crops, when there is nothing else to do: a change of model needs them."""
     sql = "SELECT key, body, sealed_crop, xid, seq FROM state"
     rows = _page(store, connection, "crops", sql, CROPS, "kind = 'template' AND sealed_crop IS NOT NULL AND NOT deleted")
-    keys = store.keys.everyone() if rows else {}
+    keys = store.keys.of_each(uuids(store, {row["body"]["person"] for row in rows}).values()) if rows else {}
     with store.transaction() as db:
         db.execute("INSERT INTO fleet_applying VALUES (1)")
         for row in rows:
@@ -258,8 +291,7 @@ def rotate(store: Store, connection: Connection, person: str) -> None:
         if claimed is None or not claimed["claimed"]:
             return
         new = os.urandom(SIZE)
-        for reader in connection.execute("SELECT * FROM readers(%s::uuid)", [person]).fetchall():
-            connection.execute("SELECT wrap(%s::uuid, %s, %s)", [person, reader["device"], box(new, reader["public_key"], person)])
+        seal_for_readers(connection, person, new)
     with store.transaction() as db:
         db.execute("INSERT INTO fleet_changes (kind, key) SELECT 'template', uuid FROM templates WHERE person_id = ?", [row[0]])
 
@@ -272,4 +304,4 @@ def _page(store: Store, connection: Connection, name: str, sql: str, most: int =
 
 def _note_place(db: Database, name: str, rows: list[Row]) -> None:
     if rows:
-        set_value(db, f"at.{name}", f"{rows[-1]['xid']}:{rows[-1]['seq']}")
+        set_value(db, f"at.{name}", _place(rows[-1]))

@@ -7,7 +7,7 @@ login is derived from it. Everything else stands in the table `fleet` of its own
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -61,6 +61,12 @@ def value(store: Store, key: str, default: str = "") -> str:
 def set_value(db: Any, key: str, text: str) -> None:
     """Store a value, inside the caller's transaction."""
     db.execute("INSERT INTO fleet VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", [key, text])
+
+
+def uuids(store: Store, people: Collection[str | None]) -> dict[str, int]:
+    """uuid -> id, of those of these people whom this terminal knows."""
+    with store.reading() as db:
+        return dict(db.execute("SELECT uuid, id FROM people WHERE uuid IN (SELECT value FROM json_each(?))", [json.dumps(list(people))]).fetchall())
 
 
 def private_key(store: Store) -> bytes:

@@ -7,6 +7,7 @@ An X25519 key is made for each box and agreed with the terminal's; HKDF-SHA256 o
 from __future__ import annotations
 
 import base64
+from functools import lru_cache
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -40,9 +41,16 @@ def unbox(sealed: bytes, private: bytes, person: str) -> bytes:
     Raises:
         KeysError: it was sealed for another terminal or person, or was changed.
     """
-    mine = X25519PrivateKey.from_private_bytes(private)
+    mine, public = _opened(private)
     own = sealed[:PUBLIC]
-    return unseal(_agreed(mine, own, own + mine.public_key().public_bytes_raw(), person), sealed[PUBLIC:], person)
+    return unseal(_agreed(mine, own, own + public, person), sealed[PUBLIC:], person)
+
+
+@lru_cache(maxsize=1)
+def _opened(private: bytes) -> tuple[X25519PrivateKey, bytes]:
+    """The terminal's own key pair: making it takes as long as using it, and a roster is 20,000 boxes."""
+    pair = X25519PrivateKey.from_private_bytes(private)
+    return pair, pair.public_key().public_bytes_raw()
 
 
 def _agreed(private: X25519PrivateKey, public: bytes, keys: bytes, person: str) -> bytes:

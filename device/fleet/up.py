@@ -13,7 +13,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 from sqlite_utils import Database
 
-from device.fleet.membership import Membership, set_value, value
+from device.fleet.membership import Membership, set_value, uuids, value
 from device.fleet.sealed_box import box
 from device.fleet.server import Connection
 from device.storage import templates
@@ -22,7 +22,8 @@ from device.storage.keys import seal
 from device.storage.store import Store
 
 ROWS = 500  # of a chain, or changes, in one transaction
-KEYS = 500  # sealed for other terminals in one round
+KEYS = 1000  # sealed for other terminals in one round
+RECENT = 10_000  # transactions of the server: looking at what changed in so many is cheaper than writing down each time that nothing has
 GONE = ("CF003",)  # SQLSTATE: the person was erased, or belongs to another site: there is nothing to be sent any more
 OTHERS_KEY = "CF004"  # another terminal has given this person a key before
 
@@ -137,8 +138,7 @@ def _template(store: Store, member: Membership, connection: Connection, key: str
     if value(store, f"key.{person}") == "theirs":
         return False
     if not value(store, f"key.{person}"):
-        for reader in connection.execute("SELECT * FROM readers(%s::uuid)", [person]).fetchall():
-            connection.execute("SELECT wrap(%s::uuid, %s, %s)", [person, reader["device"], box(secret, reader["public_key"], person)])
+        seal_for_readers(connection, person, secret)
         with store.transaction() as db:
             set_value(db, f"key.{person}", "ours")
     body = {"person": person, "model_id": opened.model_id, "quality": opened.quality, "source": opened.source, "created_at": opened.created_at}
@@ -161,22 +161,35 @@ def _pin(store: Store, member: Membership, connection: Connection, key: str) -> 
 SENDERS: Mapping[str, Any] = {"person": _person, "consent": _consent, "template": _template, "pin": _pin}
 
 
+def seal_for_readers(connection: Connection, person: str, key: bytes) -> None:
+    """Seal a key that was made here for every terminal that may open it."""
+    readers = connection.execute("SELECT * FROM readers(%s::uuid)", [person]).fetchall()
+    boxes = [box(key, reader["public_key"], person) for reader in readers]
+    sql = "SELECT wrap_all(array_fill(%s::uuid, ARRAY[%s::int]), %s::uuid[], %s, true)"
+    connection.execute(sql, [person, len(readers), [reader["device"] for reader in readers], boxes])
+
+
 def seal_for_others(store: Store, connection: Connection) -> int:
-    """Seal keys that this terminal has for terminals that have joined since."""
-    missing = connection.execute("SELECT * FROM missing_keys(%s)", [KEYS]).fetchall()
-    if not missing:
-        return 0
-    keys, ids = store.keys.everyone(), {}
-    with store.reading() as db:
-        ids = dict(db.execute("SELECT uuid, id FROM people").fetchall())
-    rows = []
-    for one in missing:
-        person = str(one["person"])
-        if (secret := keys.get(ids.get(person, -1))) is not None:
-            rows.append((person, one["device"], box(secret, one["public_key"], person)))
-    with connection.cursor() as cursor:
-        cursor.executemany("SELECT wrap(%s::uuid, %s, %s)", rows)
-    return len(rows)
+    """Seal keys that this terminal has for terminals that lack them: what has changed since all of them had everything is looked at."""
+    since = value(store, "sealed", "0")
+    row = connection.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS now").fetchone()
+    with connection.transaction():  # in which this terminal is the one of its site that seals
+        missing = connection.execute("SELECT * FROM missing_keys(%s::xid8, %s)", [since, KEYS]).fetchall()
+        if missing and missing[0]["person"] is not None:
+            return _seal(store, connection, missing)
+    if not missing and row is not None and (since == "0" or int(row["now"]) - int(since) > RECENT):
+        with store.transaction() as db:
+            set_value(db, "sealed", row["now"])
+    return 0
+
+
+def _seal(store: Store, connection: Connection, missing: list[dict[str, Any]]) -> int:
+    ids = uuids(store, {str(one["person"]) for one in missing})
+    keys = store.keys.of_each(ids.values())
+    known = [(one, key) for one in missing if (key := keys.get(ids.get(str(one["person"]), -1))) is not None]
+    boxes = [box(key, one["public_key"], str(one["person"])) for one, key in known]
+    connection.execute("SELECT wrap_all(%s::uuid[], %s::uuid[], %s, false)", [[one["person"] for one, _ in known], [one["device"] for one, _ in known], boxes])
+    return len(known)
 
 
 def changed_since(db: Database) -> int:

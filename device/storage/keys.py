@@ -143,6 +143,10 @@ class PersonKeys:
         """Person id -> key, of those people who have one; below zero the key that takes over, see `promote`."""
         return self._all("WHERE wrapped IS NOT NULL AND abs(person_id) IN (SELECT value FROM json_each(?))", [json.dumps(sorted(person_ids))])
 
+    def waiting(self) -> dict[int, bytes]:
+        """Person id -> the key that takes over, see `promote`."""
+        return {-number: key for number, key in self._all("WHERE person_id < 0", []).items()}
+
     def ensure(self, person_id: int) -> bytes:
         """The key of a person, made if there is none; on disk when it returns.
 
@@ -174,8 +178,8 @@ class PersonKeys:
 
     def promote(self, taken: Mapping[int, bool]) -> None:
         """For each person: the key that was waiting takes over (True), or is dropped (False)."""
-        waiting = self.everyone()
-        self.keep({person: waiting[-person] for person, over in taken.items() if over})
+        waiting = self.waiting()
+        self.keep({person: waiting[person] for person, over in taken.items() if over})
         with _locked(self.place), self._open() as db:
             db.executemany("DELETE FROM keys WHERE person_id = ?", [(-person,) for person in taken])
 
