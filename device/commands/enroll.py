@@ -16,6 +16,7 @@ from device import config
 from device.commands.database import open_store
 from device.commands.options import add_config, add_database, add_json
 from device.contract import ClockfaceError
+from device.storage import consents
 from device.storage import settings as stored_settings
 from device.storage.consents import ConsentDraft
 from device.storage.records import Person
@@ -23,11 +24,15 @@ from device.storage.store import Store
 from device.terminal.enrolled import EnrolledGallery
 from device.terminal.enrolment import EnrolmentError, capture, enrol, sample_picture
 from device.terminal.model_in_force import make_all, recogniser_in_force
+from device.terminal.returning import enrol_again
 from device.vision.camera.source import open_source
 from device.vision.images import IMAGE_SUFFIXES, read_image
 from device.vision.recogniser import Recogniser, Sample
 from device.vision.upright import turned_words
 from device.web.consent_text import Wording, wording
+
+USAGE = """usage: enroll NAME IMAGE...   or   enroll NAME --camera SOURCE   or   enroll --folder DIR   or   enroll --wording
+       enroll --again REF [--replace] IMAGE...   or   enroll --again REF [--replace] --camera SOURCE"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", nargs="*", type=Path, metavar="IMAGE", help="pictures of this one person; each makes a template")
     parser.add_argument("--code", help="the employee's code, such as E17")
     parser.add_argument("--camera", metavar="SOURCE", help="capture from a camera (0), an address or a clip")
+    parser.add_argument("--again", metavar="REF", help="new pictures of somebody enrolled (id, code, exact name, id:17) in place of NAME; the history stays")
+    parser.add_argument("--replace", action="store_true", help="with --again: in place of the earlier pictures, also where the face has changed")
     parser.add_argument("--folder", type=Path, metavar="DIR", help="enrol many: one sub-folder per person, named like the person")
     parser.add_argument("--wording", action="store_true", help="print the consent that the person must have given, and enrol nobody")
     add_database(parser)
@@ -48,8 +55,12 @@ def run(args: argparse.Namespace) -> int:
         print(f"{shown.title} ({shown.version})\n{shown.text}")
         return 0
     ways = [bool(args.images), args.camera is not None, args.folder is not None]
-    if sum(ways) != 1 or (args.folder is None) == (args.name is None):
-        print("usage: enroll NAME IMAGE...   or   enroll NAME --camera SOURCE   or   enroll --folder DIR   or   enroll --wording", file=sys.stderr)
+    if args.again is not None and args.name is not None:
+        args.images, args.name = [Path(args.name), *args.images], None  # the first word is a picture
+        ways[0] = True
+    named = args.name is not None or args.again is not None
+    if sum(ways) != 1 or (args.folder is None) != named or (args.again is not None and args.code) or (args.replace and args.again is None):
+        print(USAGE, file=sys.stderr)
         return 2
     with open_store(args, "enroll", must_exist=False) as store:
         settings = config.load(args.config, stored_settings.read(store))
@@ -66,9 +77,23 @@ def run(args: argparse.Namespace) -> int:
         else:
             samples = [_sampled(recogniser, path, path.name) for path in args.images]
             sources = [path.name for path in args.images]
+        if args.again is not None:
+            return _enrol_again(store, recogniser, args, samples, sources, consent)
         person = enrol(store, recogniser, args.name, args.code, samples, sources, consent, _note)
     _say(person, len(samples), args.json)
     _say_consent(consent)
+    return 0
+
+
+def _enrol_again(store: Store, recogniser: Recogniser, args: argparse.Namespace, samples: list[Sample], sources: list[str], consent: ConsentDraft) -> int:
+    """New pictures of somebody enrolled; consent is declared again where its wording is another one now."""
+    person = store.person(args.again)
+    with store.reading() as db:
+        asked = consent if consents.asked_again(db, person.id, consent.wording) else None
+    enrol_again(store, recogniser, person, samples, sources, args.replace, asked)
+    _say(person, len(samples), args.json)
+    if asked is not None:
+        _say_consent(consent)
     return 0
 
 

@@ -1,11 +1,11 @@
-"""List, show, rename, deactivate, activate and erase people. REF is an id, a code, an exact name, or id:17."""
+"""List, show, rename, deactivate, activate, merge and erase people. REF is an id, a code, an exact name, or id:17."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -19,12 +19,16 @@ from device.storage import settings as stored_settings
 from device.storage.store import Person, Store, StoreError
 from device.system.clock import iso_utc
 
+if TYPE_CHECKING:
+    from device.vision.recogniser import Recogniser
+
 ACTIONS = {  # name -> one line
     "list": "list everybody",
     "show": "show one person, and who of the others looks most like them",
     "rename": "give a person another name",
     "deactivate": "recognise and record a person no longer; everything is kept",
-    "activate": "recognise and record a person again",
+    "activate": "recognise and record a person again, unless their face stands under somebody else by now",
+    "merge": "let everything of a second record of a person count for the first: templates, punches, absences, plan; --undo within a day",
     "erase": "forget a person: name, code, templates and crops; the punches stay under a pseudonym, or go by [retention] erased_punches",
 }
 
@@ -37,6 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             action.add_argument("ref", metavar="REF", help="id, code, exact name, or id:17")
         if name == "rename":
             action.add_argument("name", help="the new name")
+        if name == "merge":
+            action.add_argument("other", nargs="?", metavar="OTHER", help="the second record, which is deactivated")
+            action.add_argument("--undo", action="store_true", help="take the last merge into REF back")
+            action.add_argument("--anyway", action="store_true", help="also where the two faces are not alike")
         if name == "erase":
             action.add_argument("--yes", action="store_true", help="do not ask")
         add_database(action)
@@ -51,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
             _print_list([_described(store, person, counts) for person in store.people()], args.json)
             return 0
         person = store.person(args.ref)
+        if args.action == "merge":
+            return _merge(store, person, args)
         if args.action == "erase" and not (args.yes or _confirmed(person)):
             print("nothing was erased")
             return 1
@@ -67,8 +77,43 @@ def _act(store: Store, person: Person, args: argparse.Namespace) -> Person:
         return store.rename(person.id, args.name)
     if args.action == "show":
         return person
+    if args.action == "activate":
+        _check_return(store, person, args)
     changes = {"deactivate": store.deactivate, "activate": store.activate, "erase": store.erase}
     return changes[args.action](person.id)
+
+
+def _check_return(store: Store, person: Person, args: argparse.Namespace) -> None:
+    """As at an enrolment; somebody without templates needs no model."""
+    if store.template_counts_by_person().get(person.id):
+        from device.terminal.returning import check_return  # needs OpenCV and ONNX Runtime: only here
+
+        check_return(store, _recogniser(store, args), person)
+
+
+def _merge(store: Store, person: Person, args: argparse.Namespace) -> int:
+    from device.attendance import merging
+
+    if args.undo == (args.other is not None):
+        raise StoreError("usage: people merge REF OTHER, or people merge REF --undo", code="merge.usage")
+    by = "command line"
+    if args.undo:
+        done = merging.undo(store, person.id, by)
+    else:
+        other = store.person(args.other)
+        if not args.anyway:
+            from device.terminal.returning import check_alike  # needs OpenCV and ONNX Runtime: only here
+
+            check_alike(store, _recogniser(store, args), person, other)
+        done = merging.merge(store, person.id, other.id, by)
+    print(json.dumps({"person_id": done.into.id, "other_id": done.other.id, "left": done.left}) if args.json else done.words)
+    return 0
+
+
+def _recogniser(store: Store, args: argparse.Namespace) -> Recogniser:
+    from device.terminal.model_in_force import recogniser_in_force
+
+    return recogniser_in_force(store, config.without_liveness(config.load(args.config, stored_settings.read(store))), lambda line: None)
 
 
 def _confirmed(person: Person) -> bool:
@@ -94,12 +139,9 @@ def _described(store: Store, person: Person, counts: dict[int, dict[str, int]]) 
 def _nearest(store: Store, person: Person, args: argparse.Namespace) -> dict[str, Any] | None:
     """Whoever is most alike among all others who are recognised; None if nobody is, or if there is no model to compare with."""
     try:
-        from device.terminal.enrolled import gallery_of  # here, because no other action needs the model
-        from device.terminal.model_in_force import recogniser_in_force
+        from device.terminal.enrolled import gallery_of  # here, because few actions need the model
 
-        settings = config.without_liveness(config.load(args.config, stored_settings.read(store)))
-        recogniser = recogniser_in_force(store, settings, lambda line: None)
-        match = gallery_of(store, recogniser).nearest(person.id)
+        match = gallery_of(store, _recogniser(store, args)).nearest(person.id)
     except (ClockfaceError, OSError, ImportError) as error:
         print(f"note: nobody is compared with {person.name}: {' '.join(str(error).split())}", file=sys.stderr)
         return None

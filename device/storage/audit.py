@@ -20,6 +20,9 @@ class Action(str, enum.Enum):
     PERSON_ACTIVATED = "person activated"
     PERSON_DEACTIVATED = "person deactivated"
     PERSON_ERASED = "person erased"
+    PEOPLE_MERGED = "people merged"  # what a second record of a person had counts for the first; the details name what was moved
+    MERGE_UNDONE = "merge undone"
+    ENROLLED_AGAIN = "enrolled again"  # new pictures of somebody who was enrolled before; old templates were replaced or kept
     CONSENT_GIVEN = "consent given"
     CONSENT_WITHDRAWN = "consent withdrawn"  # templates and crops were removed with it
     TEMPLATES_ADDED = "templates added"

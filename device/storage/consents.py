@@ -71,3 +71,9 @@ def of(db: Database, person_id: int) -> list[Consent]:
 def in_force(db: Database) -> set[int]:
     """Ids of people who have a consent that is not withdrawn."""
     return {row[0] for row in db.execute("SELECT DISTINCT person_id FROM consents WHERE withdrawn_at IS NULL")}
+
+
+def asked_again(db: Database, person_id: int, wording: str) -> bool:
+    """Whether a person has no consent in force to this wording: it has changed since, or they never gave one."""
+    sql = "SELECT 1 FROM consents WHERE person_id = ? AND withdrawn_at IS NULL AND wording = ?"
+    return db.execute(sql, [person_id, wording]).fetchone() is None

@@ -10,7 +10,7 @@ from device.storage.records import Person
 MORE_ROOM = "deactivate those who have left, or choose a larger [decision] fpir"
 FULL = 0.8  # of a limit: from here on it is warned of
 NAMED = 10  # people that one line names
-AGAIN = "withdraw their consent on their page under People, then enrol them at the kiosk with the same name and code"
+AGAIN = "give new pictures on their page under People, enrol them at the kiosk with the same name and code, or `enroll --again`"
 
 
 @dataclass(frozen=True)

@@ -209,6 +209,27 @@ class Store(TemplateReads):
             self._add_consent(person_id, consent)
             return self._insert_templates(person_id, drafts)
 
+    def enrol_again(self, person_id: int, drafts: Sequence[TemplateDraft], replace: bool, consent: ConsentDraft | None = None) -> None:
+        """Give somebody who was enrolled before new templates, with the consent to them where it is asked again.
+
+        Args:
+            replace: remove the earlier templates of the models of `drafts`; otherwise they are kept beside the new ones.
+        """
+        with self._writing():
+            if self._one(person_id).erased:
+                raise StoreError(f"person {person_id} is erased; enrol as a new person", code="store.erased")
+            self._add_consent(person_id, consent)
+            removed = templates.remove(self._db, person_id, {draft.model_id for draft in drafts}) if replace else 0
+            self._insert_templates(person_id, drafts)
+            for model_id in {draft.model_id for draft in drafts if draft.crop is not None}:
+                templates.keep_crops_only_with(self._db, person_id, model_id)
+            self._audit(Action.ENROLLED_AGAIN, person_id=person_id, removed=removed)
+
+    def embeddings(self, person_id: int, model_id: str) -> list[NDArray[np.float32]]:
+        """A person's embeddings of one model, (D,) each, whether active or not."""
+        with explained(self.path):
+            return templates.of_person(self._db, self.keys.of(person_id), person_id, model_id)
+
     def renew_templates(self, model_id: str, made: Mapping[int, Sequence[TemplateDraft]]) -> list[int]:
         """Add templates of another model that were made from kept crops, in one transaction; the crops are then kept with these alone.
 
@@ -241,16 +262,19 @@ class Store(TemplateReads):
         return punch
 
     def last_punch(self, person_id: int) -> LastPunch | None:
-        """The last recorded punch of a person, as its newest correction states it: a punch of a wrong clock counts at its true time.
+        """The last punch of a person that counts, as its newest correction states it: a punch of a wrong clock counts at its true time.
 
-        In a fleet, a later one at another door counts instead.
+        A later one that a correction added, or in a fleet one at another door, counts instead.
         """
-        sql = """SELECT coalesce(c.occurred_at, p.occurred_at) / 1000.0, coalesce(c.direction, p.direction) FROM punches p
+        recorded = """SELECT coalesce(c.occurred_at, p.occurred_at) / 1000.0, coalesce(c.direction, p.direction) FROM punches p
             LEFT JOIN corrections c ON c.id = (SELECT max(id) FROM corrections WHERE punch_id = p.id)
-            WHERE p.person_id = ? ORDER BY p.id DESC LIMIT 1"""
+            WHERE p.person_id = ? AND (c.id IS NULL OR c.direction IS NOT NULL) ORDER BY p.id DESC LIMIT 1"""
+        added = """SELECT occurred_at / 1000.0, direction FROM corrections c WHERE person_id = ? AND punch_id IS NULL AND direction IS NOT NULL
+            AND NOT EXISTS (SELECT 1 FROM corrections n WHERE n.person_id = c.person_id AND n.amends = coalesce(c.amends, c.id) AND n.id > c.id)
+            ORDER BY occurred_at DESC LIMIT 1"""
         doors = "SELECT occurred_at / 1000.0, direction FROM door_punches WHERE person_id = ? ORDER BY occurred_at DESC LIMIT 1"
         with explained(self.path):
-            found = [row for one in (sql, doors) if (row := self._db.execute(one, [person_id]).fetchone())]
+            found = [row for one in (recorded, added, doors) if (row := self._db.execute(one, [person_id]).fetchone())]
         return LastPunch(*max(found, key=lambda row: float(row[0] or 0))) if found else None
 
     def newest_punch(self) -> float:

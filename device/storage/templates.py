@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlite_utils import Database
 
 from device.storage.database import StoreError, explained, writing
@@ -104,6 +105,12 @@ def remove_unreadable(db: Database, key: bytes, person_id: int) -> None:
             db.execute("DELETE FROM templates WHERE id = ?", [template_id])
 
 
+def remove(db: Database, person_id: int, models: Collection[str]) -> int:
+    """Remove a person's templates of these models; returns how many."""
+    sql = "DELETE FROM templates WHERE person_id = ? AND model_id IN (SELECT value FROM json_each(?))"
+    return int(db.execute(sql, [person_id, json.dumps(sorted(models))]).rowcount)
+
+
 def gallery(db: Database, keys: dict[int, bytes], model_id: str, person_ids: Collection[int] | None = None) -> Templates:
     """Every template of one model and of active people whose key is available, as one matrix; None: of all of them."""
     chosen = "FROM templates t JOIN people p ON p.id = t.person_id WHERE t.model_id = :model AND p.active = 1"
@@ -118,6 +125,26 @@ def gallery(db: Database, keys: dict[int, bytes], model_id: str, person_ids: Col
     for i, (person_id, blob) in enumerate(rows):  # one row at a time, so that only the matrix is large
         matrix[i] = np.frombuffer(_unsealed(keys, person_id, blob, model_id), "<f4")
     return Templates(ids.copy(), owner_ids.copy(), matrix)
+
+
+def of_person(db: Database, key: bytes | None, person_id: int, model_id: str) -> list[NDArray[np.float32]]:
+    """A person's embeddings of one model, (D,) each, active or not; none without their key."""
+    if key is None:
+        return []
+    rows = db.execute("SELECT embedding FROM templates WHERE person_id = ? AND model_id = ? ORDER BY id", [person_id, model_id])
+    return [np.frombuffer(unseal(key, row[0], _context("embedding", person_id, model_id)), "<f4") for row in rows]
+
+
+def hand_over(db: Database, keys: Mapping[int, bytes], person_id: int, into: int, uuids: Collection[str] | None = None) -> list[str]:
+    """Seal a person's templates, or some of them, with another person's key and make them theirs; returns their uuids."""
+    moved = []
+    for template_id, uuid in db.execute("SELECT id, uuid FROM templates WHERE person_id = ? ORDER BY id", [person_id]).fetchall():
+        if uuids is None or uuid in uuids:
+            plain = opened(db, keys[person_id], template_id)
+            db.execute("DELETE FROM templates WHERE id = ?", [template_id])
+            keep(db, keys[into], into, uuid, plain)
+            moved.append(uuid)
+    return moved
 
 
 def _unsealed(keys: dict[int, bytes], person_id: int, blob: bytes, model_id: str) -> bytes:

@@ -170,7 +170,7 @@ def enrol_one(
     """
     gallery = (enrolled or EnrolledGallery(recogniser)).current(store)
     check_room(recogniser, gallery)
-    samples, left_out = _good_ones(recogniser, photos)
+    samples, left_out = good_ones(recogniser, photos)
     known = _known(store, name, code)
     embeddings, sources = recogniser.embed(list(samples.values())), list(samples)
     kept, odd = check_same(embeddings, recogniser.same_person(), sources)
@@ -187,7 +187,7 @@ def enrol_one(
     return Enrolled(person, len(sources), (*left_out, *odd), tuple(alike))
 
 
-def _good_ones(recogniser: Recogniser, photos: Mapping[str, bytes]) -> tuple[dict[str, Sample], list[str]]:
+def good_ones(recogniser: Recogniser, photos: Mapping[str, bytes]) -> tuple[dict[str, Sample], list[str]]:
     """The faces of the good photos, by name, and why the others are not good."""
     samples: dict[str, Sample] = {}
     left_out = []
@@ -208,5 +208,6 @@ def _known(store: Store, name: str, code: str) -> Person | None:
     if found.name != name or not found.active:
         raise EnrolmentError(f"the code {code} belongs to somebody with another name, or not active; give another code", code="enrolment.code_taken")
     if store.template_counts_by_person().get(found.id):
-        raise EnrolmentError(f"{name} is enrolled already; withdraw the consent first to enrol anew", code="enrolment.has_templates")
+        words = f"{name} is enrolled already; give new pictures on their page under People, or with `enroll --again`"
+        raise EnrolmentError(words, code="enrolment.has_templates")
     return found

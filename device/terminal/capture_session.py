@@ -32,7 +32,8 @@ class Draft:
     operator_id: int
     name: str
     code: str
-    person_id: int | None = None  # of a person who exists already, without templates
+    person_id: int | None = None  # of a person who exists already
+    again: bool = False  # they have templates, and get new ones
     consent: ConsentDraft | None = None
     samples: tuple[Sample, ...] = ()
     templates: tuple[TemplateDraft, ...] = ()  # of the samples, by the models at the time: another one may take over before they are stored

@@ -200,15 +200,25 @@ def _drafts(model_id: str, embeddings: NDArray[np.float32], samples: Sequence[Sa
 
 def check_new(store: Store, gallery: Gallery, embeddings: NDArray[np.float32], threshold: float, sources: Sequence[str]) -> None:
     """Refuse a face that is already in the gallery, by one picture or by all of them together."""
+    if found := known_face(gallery, embeddings, threshold, sources):
+        source, match = found
+        other = store.person(match.person_id)
+        raise EnrolmentError(
+            f"{source}: this face is already enrolled as {other.name!r} (id {other.id}, score {match.score:.2f}, threshold {threshold:.2f}); "
+            f"new pictures of them: `enroll --again id:{other.id}`; erase that person first if the enrolment was wrong",
+            code="enrolment.known_face",
+        )
+
+
+def known_face(
+    gallery: Gallery, embeddings: NDArray[np.float32], threshold: float, sources: Sequence[str], without: int | None = None
+) -> tuple[str, Match] | None:
+    """Which picture, or all of them together, shows a person of the gallery; `without` is somebody who does not count."""
     for embedding, source in zip([*embeddings, mean_template(embeddings)], [*sources, "all pictures together"], strict=True):
-        outcome = judge(gallery.search(embedding), threshold, 0.0)
-        if outcome.person_id is not None:
-            other = store.person(outcome.person_id)
-            raise EnrolmentError(
-                f"{source}: this face is already enrolled as {other.name!r} (id {other.id}, score {outcome.score:.2f}, threshold {threshold:.2f}); "
-                f"erase that person first if the enrolment was wrong",
-                code="enrolment.known_face",
-            )
+        match = gallery.search(embedding, without)
+        if match is not None and judge(match, threshold, 0.0).person_id is not None:
+            return source, match
+    return None
 
 
 def mean_template(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -217,9 +227,9 @@ def mean_template(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(total / max(float(np.linalg.norm(total)), 1e-6), np.float32)
 
 
-def look_alike(gallery: Gallery, embeddings: NDArray[np.float32], threshold: float) -> Match | None:
-    """The enrolled person who is nearly as alike as the threshold of a visit asks for; None if nobody is."""
-    match = gallery.search(mean_template(embeddings))
+def look_alike(gallery: Gallery, embeddings: NDArray[np.float32], threshold: float, without: int | None = None) -> Match | None:
+    """The enrolled person who is nearly as alike as the threshold of a visit asks for; None if nobody is. `without`: somebody who does not count."""
+    match = gallery.search(mean_template(embeddings), without)
     return match if match is not None and look_alikes(match.score, threshold) else None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -133,8 +134,8 @@ class Recogniser:
 
     @property
     def capacity(self) -> int:
-        """The largest number of people that the card has a threshold for at the wanted FPIR."""
-        return self.embedder.card.capacity(self.settings.decision.fpir)
+        """The largest number of people that the card has a threshold for at the wanted FPIR; without any threshold, `bar` refuses to decide at all."""
+        return self.embedder.card.capacity(self.settings.decision.fpir) or sys.maxsize
 
     def same_person(self) -> float:
         """Score above which two pictures are taken to show one person: a comparison, not a search. The card's threshold for its smallest gallery."""

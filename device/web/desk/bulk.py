@@ -45,16 +45,25 @@ def enrol_person(call: Call) -> Response:
     if call.field("consent", "") != shown.version:
         raise Problem("nobody is enrolled without consent to the wording in force")
     consent = shown.given("paper", call.terminal.now())
-    files = [file for file in call.form.getlist("photo") if isinstance(file, UploadFile)][: bulk_enrolment.MOST_PHOTOS + 1]
-    if len(files) > bulk_enrolment.MOST_PHOTOS:
-        raise Problem(f"at most {bulk_enrolment.MOST_PHOTOS} photos of one person are taken")
-    photos = {f"{index}: {PurePosixPath(file.filename or '').name[:100]}": file.file.read() for index, file in enumerate(files, 1)}
+    photos = sent_photos(call)
     try:
         enrolled, name, code = call.terminal.live.booth.enrolled(), call.field("name").strip(), call.field("code", "").strip()
         done = bulk_enrolment.enrol_one(call.store, using.for_thread(), name, code, photos, consent, enrolled)
     except ClockfaceError as error:
         return JSONResponse({"state": "refused", "reason": str(error), "code": error.code})
     return JSONResponse({"state": "enrolled", "person_id": done.person.id, "templates": done.templates, "left_out": done.left_out, "remarks": done.remarks})
+
+
+def sent_photos(call: Call) -> dict[str, bytes]:
+    """The photos of one person in a form, by number and name.
+
+    Raises:
+        Problem: too many.
+    """
+    files = [file for file in call.form.getlist("photo") if isinstance(file, UploadFile) and file.filename][: bulk_enrolment.MOST_PHOTOS + 1]
+    if len(files) > bulk_enrolment.MOST_PHOTOS:
+        raise Problem(f"at most {bulk_enrolment.MOST_PHOTOS} photos of one person are taken")
+    return {f"{index}: {PurePosixPath(file.filename or '').name[:100]}": file.file.read() for index, file in enumerate(files, 1)}
 
 
 def _wording(call: Call) -> Wording:

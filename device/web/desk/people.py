@@ -7,11 +7,14 @@ from typing import Any
 
 from starlette.responses import Response
 
+from device.attendance import merging
 from device.contract import ClockfaceError
 from device.storage import consents
 from device.storage.audit import Action
 from device.storage.records import Person
+from device.terminal.returning import check_return
 from device.web.access import pins
+from device.web.consent_text import wording
 from device.web.pages import Call, Problem, get, post
 
 PER_PAGE = 50
@@ -68,7 +71,12 @@ def person_page(call: Call, status: int = 200, problem: str = "", fresh_pin: str
     have_pin = person.id in pins.who_have_one(call.store)
     last = call.store.last_punch(person.id)
     again = call.terminal.live.reembedded() if person.id in to_enrol_again(call) else None
+    shown = wording(call.terminal.settings.web.language, call.terminal.settings.web.consent)
+    with call.store.reading() as db:
+        asks = consents.asked_again(db, person.id, shown.text)
+    merged = merging.last_merge(call.store, person.id, call.terminal.now())
     values = {"person": person, "consents": given, "models": models, "has_pin": have_pin, "last": last, "again": again and again.model}
+    values |= {"asks": shown if asks else None, "merged": merged and call.store.person(int(merged["other_id"]))}
     return call.page("person.html", status, **values, problem=problem, fresh_pin=fresh_pin, pictures=pictures)
 
 
@@ -91,8 +99,13 @@ def change_person(call: Call) -> Response:
 
 
 def switch(call: Call) -> Response:
-    person = somebody(call)
+    person, booth = somebody(call), call.terminal.live.booth
     active = call.field("active") == "1"
+    if active and booth.recogniser is not None:
+        try:
+            check_return(call.store, booth.recogniser, person, booth.enrolled())
+        except ClockfaceError as error:
+            return person_page(call, 400, str(error))
     (call.store.activate if active else call.store.deactivate)(person.id)
     return call.goto(f"/people/{person.id}", "Recognised and recorded again." if active else "No longer recognised or recorded; everything is kept.")
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from device.storage.audit import Action
-from device.storage.records import LONGEST_CODE, LONGEST_NAME, clean_text
+from device.storage.records import LONGEST_CODE, LONGEST_NAME, Person, clean_text
 from device.storage.store import StoreError
 from device.terminal.capture_session import Booth, Draft
 from device.terminal.enrolment import EnrolmentError, alike, check_room, look_alike, template_drafts
+from device.terminal.returning import looks_as_before
 from device.vision.recogniser import Recogniser
 from device.web.access import pins, sessions
 from device.web.access.login import checked
@@ -64,7 +67,8 @@ def take_person(call: Call) -> Response:
         known = [person for person in call.store.people() if code and person.code and person.code.casefold() == code.casefold()]
         if known:
             draft = _of_known(call, draft, known[0].id)
-        _check_room(call)
+        if not draft.again:
+            _check_room(call)
     except Problem as problem:
         return call.page("kiosk/person.html", 400, problem=str(problem), name=name, code=code)
     booth(call).end()
@@ -91,9 +95,7 @@ def _of_known(call: Call, draft: Draft, person_id: int) -> Draft:
     person = call.store.person(person_id)
     if person.name != draft.name or not person.active:
         raise Problem(call.texts.text("enrol.code_taken"))
-    if call.store.template_counts_by_person().get(person.id):
-        raise Problem(call.texts.text("enrol.has_templates"))
-    return replace(draft, person_id=person.id)
+    return replace(draft, person_id=person.id, again=bool(call.store.template_counts_by_person().get(person.id)))
 
 
 def consent_page(call: Call) -> Response:
@@ -135,10 +137,11 @@ def check(call: Call) -> Response:
         return call.goto("/kiosk/enrol/capture")
     kept, embeddings = alike(draft.samples, using.embed(draft.samples), using.same_person())
     gallery = booth(call).enrolled().current(call.store)
-    check_room(using, gallery)
     threshold = using.threshold(len(gallery))
-    found = look_alike(gallery, embeddings, threshold)
-    near = None if found is None or found.person_id == draft.person_id else (found.person_id, found.score)
+    if draft.again and draft.person_id is not None:
+        _check_again(call, using, call.store.person(draft.person_id), embeddings)
+    found = look_alike(gallery, embeddings, threshold, without=draft.person_id)
+    near = None if found is None else (found.person_id, found.score)
     drafts = template_drafts(using, embeddings, kept, ["kiosk"] * len(kept))
     draft = replace(draft, samples=tuple(kept), templates=tuple(drafts), look_alike=near)
     booth(call).keep(draft)
@@ -147,6 +150,13 @@ def check(call: Call) -> Response:
     other = call.store.person(near[0])
     call.store.audit(call.who.actor, Action.LOOK_ALIKE_FOUND, {"person_id": other.id, "score": round(near[1], 3)})
     return call.page("kiosk/look_alike.html", draft=draft, other=other, score=near[1], threshold=threshold)
+
+
+def _check_again(call: Call, using: Recogniser, person: Person, embeddings: NDArray[np.float32]) -> None:
+    """Refuse an operator who gives somebody the face of another; HR may let a changed face take the place of the earlier one."""
+    if not looks_as_before(call.store, using, person, embeddings) and not (call.user and call.user.may("hr")):
+        booth(call).end()
+        raise Problem(call.texts.text("enrol.another_face", name=person.name))
 
 
 def decide(call: Call) -> Response:
@@ -171,7 +181,7 @@ def stored(call: Call, draft: Draft) -> Response:
         person_id = call.store.add_person_with_templates(draft.name, draft.code or None, draft.templates, draft.consent).id
     else:
         person_id = draft.person_id
-        call.store.add_templates(person_id, draft.templates, draft.consent)
+        call.store.enrol_again(person_id, draft.templates, replace=True, consent=draft.consent)
     booth(call).keep(replace(draft, samples=(), templates=(), stored_id=person_id))
     return call.goto("/kiosk/enrol/test")
 

@@ -22,7 +22,7 @@ STORED = {  # as databases in the field hold them: texts may be added here, but 
     "look-alike decided", "look-alike found", "model in force",
     "outbox filled", "outbox forgotten", "outbox moved", "password set", "period lock lifted", "period locked", "person activated",
     "person added",
-    "person deactivated", "person erased", "person renamed", "pin removed", "pin set", "plan added", "plan assigned", "punch time repaired",
+    "people merged", "merge undone", "enrolled again", "person deactivated", "person erased", "person renamed", "pin removed", "pin set", "plan added", "plan assigned", "punch time repaired",
     "punches removed", "restart asked", "restore asked", "restore refused", "retention applied", "setting changed", "shift added",
     "site rules changed", "store works again", "targets set", "templates added", "templates read", "timesheet exported", "user added",
     "user changed", "user is person", "wrong password", "wrong pin", "zone changed",

@@ -311,11 +311,11 @@ def test_health_shows_how_far_templates_are_made_and_who_must_be_enrolled_again(
     assert "120 of 500 people" in during and "former recognises until coming can take over." in during
     named = f"<b>Bo</b> (id {change.id}): no picture of their enrolment is kept. former recognises them until coming takes over."
     assert "1 person" in during and named in during
-    assert "then enrol them at the kiosk with the same name and code" in during and "<b>Bo" not in desk.browser("viewer").get("/health").text
+    assert "enrol them at the kiosk with the same name and code" in during and "<b>Bo" not in desk.browser("viewer").get("/health").text
     desk.terminal.live.booth.recogniser.coming = None  # type: ignore[union-attr]
     desk.terminal.live.reembedded = lambda: Reembedded("coming", 500, 500, (change,))
     after = text()
-    assert "of 500 people" not in after and "no picture of their enrolment is kept. Withdraw their consent" in after
+    assert "of 500 people" not in after and "no picture of their enrolment is kept. Give new pictures on their page" in after
     desk.terminal.live.reembedded = lambda: Reembedded("coming", 501, 501, ())
     assert "enrol again" not in text().lower()
 

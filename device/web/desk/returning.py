@@ -1,0 +1,77 @@
+"""People who come back: new pictures of somebody enrolled, and two records of one person that become one."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from device.attendance import merging
+from device.contract import ClockfaceError
+from device.storage import consents
+from device.storage.consents import ConsentDraft
+from device.terminal.bulk_enrolment import good_ones
+from device.terminal.returning import check_alike, enrol_again
+from device.web.consent_text import wording
+from device.web.desk.bulk import PERSON_BYTES, sent_photos
+from device.web.desk.people import person_page, somebody
+from device.web.pages import Call, Problem, post
+
+
+def new_pictures(call: Call) -> Response:
+    """Add photos of somebody enrolled, or let them replace the earlier ones."""
+    person, booth = somebody(call), call.terminal.live.booth
+    if booth.recogniser is None:
+        raise Problem("this terminal has no camera and no model loaded", 409)
+    using = booth.recogniser.for_thread()
+    try:
+        consent = _consent(call, person.id)
+        samples, left_out = good_ones(using, sent_photos(call))
+        replace = call.field("replace", "") == "yes"
+        made = enrol_again(call.store, using, person, list(samples.values()), list(samples), replace, consent, booth.enrolled())
+    except ClockfaceError as error:
+        return person_page(call, 400, str(error))
+    left = f" Left out: {'; '.join(left_out)}." if left_out else ""
+    return call.goto(f"/people/{person.id}", f"{made} new pictures {'in place of' if replace else 'beside'} the earlier ones.{left}")
+
+
+def _consent(call: Call, person_id: int) -> ConsentDraft | None:
+    """The consent on paper to the wording in force, where the person has given none to it.
+
+    Raises:
+        Problem: it is not confirmed.
+    """
+    shown = wording(call.terminal.settings.web.language, call.terminal.settings.web.consent)
+    with call.store.reading() as db:
+        if not consents.asked_again(db, person_id, shown.text):
+            return None
+    if call.field("consent", "") != shown.version:
+        raise Problem(f"The person has not agreed to wording {shown.version} yet: let them sign it, and tick the box.")
+    return shown.given("paper", call.terminal.now())
+
+
+def merge(call: Call) -> Response:
+    """Let everything of another record count for this person."""
+    person, using = somebody(call), call.terminal.live.booth.recogniser
+    try:
+        other = call.store.person(call.field("other"))
+        if using is not None and call.field("anyway", "") != "yes":
+            check_alike(call.store, using, person, other)
+        done = merging.merge(call.store, person.id, other.id, call.who.actor)
+    except ClockfaceError as error:
+        return person_page(call, 400, str(error))
+    return call.goto(f"/people/{person.id}", f"{done.words}. It can be undone here for a day.")
+
+
+def undo(call: Call) -> Response:
+    person = somebody(call)
+    try:
+        done = merging.undo(call.store, person.id, call.who.actor, call.terminal.now())
+    except ClockfaceError as error:
+        return person_page(call, 400, str(error))
+    return call.goto(f"/people/{person.id}", f"{done.words}.")
+
+
+ROUTES = (
+    post("/people/{id:int}/again", new_pictures, "hr", largest_body=PERSON_BYTES),
+    post("/people/{id:int}/merge", merge, "hr"),
+    post("/people/{id:int}/merge/undo", undo, "hr"),
+)
