@@ -6,9 +6,12 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
 
 from device.contract import ClockfaceError
 from device.storage.consents import ConsentDraft
@@ -156,13 +159,16 @@ def enrol_one(
     photos: Mapping[str, bytes],
     consent: ConsentDraft,
     enrolled: EnrolledGallery | None = None,
+    read: Callable[[bytes, str], NDArray[np.uint8]] = picture,
 ) -> Enrolled:
     """Enrol one person from photos; poor photos are left out if at least one is good, and photos of somebody else if most show the person.
 
     A code that is there already names somebody who gets templates now, if the name is the same and there are none yet.
 
     Args:
+        photos: name -> bytes of the file; each is asked for once, one after the other.
         enrolled: kept from one person of a list to the next.
+        read: decodes a photo; for those of others, that of a `PictureProcess`.
 
     Raises:
         EnrolmentError: no good photo, different people in them, the face or the person is enrolled already, or nobody more can be recognised.
@@ -170,7 +176,7 @@ def enrol_one(
     """
     gallery = (enrolled or EnrolledGallery(recogniser)).current(store)
     check_room(recogniser, gallery)
-    samples, left_out = good_ones(recogniser, photos)
+    samples, left_out = good_ones(recogniser, photos, read)
     known = _known(store, name, code)
     embeddings, sources = recogniser.embed(list(samples.values())), list(samples)
     kept, odd = check_same(embeddings, recogniser.same_person(), sources)
@@ -187,13 +193,15 @@ def enrol_one(
     return Enrolled(person, len(sources), (*left_out, *odd), tuple(alike))
 
 
-def good_ones(recogniser: Recogniser, photos: Mapping[str, bytes]) -> tuple[dict[str, Sample], list[str]]:
+def good_ones(
+    recogniser: Recogniser, photos: Mapping[str, bytes], read: Callable[[bytes, str], NDArray[np.uint8]] = picture
+) -> tuple[dict[str, Sample], list[str]]:
     """The faces of the good photos, by name, and why the others are not good."""
     samples: dict[str, Sample] = {}
     left_out = []
     for file, data in photos.items():
         try:
-            samples[file] = sample_picture(recogniser, picture(data, file), file)
+            samples[file] = sample_picture(recogniser, read(data, file), file)
         except ClockfaceError as error:
             left_out.append(str(error))
     if not samples:

@@ -44,18 +44,26 @@ def orientation(data: bytes) -> int:
         return 1
 
 
-def first_directory(block: bytes, wanted: Collection[int]) -> dict[int, int]:
+def first_directory(block: bytes, wanted: Collection[int], once: bool = False) -> dict[int, int]:
     """The values of the wanted tags in the first directory of a TIFF file, which an EXIF block is (TIFF 6.0, section 2).
+
+    Args:
+        once: every tag must stand there once, and the wanted ones must be one SHORT or LONG each.
 
     Raises:
         struct.error: the directory is cut off.
+        ValueError: with `once`, the directory is not so.
     """
     order = "<" if block[:2] == b"II" else ">"
     start = struct.unpack_from(order + "I", block, 4)[0]
-    values = {}
+    values: dict[int, int] = {}
+    seen: set[int] = set()
     for entry in range(struct.unpack_from(order + "H", block, start)[0]):
         at = start + 2 + 12 * entry
-        tag, kind = struct.unpack_from(order + "HH", block, at)
+        tag, kind, count = struct.unpack_from(order + "HHI", block, at)
+        if once and (tag in seen or (tag in wanted and (kind not in (3, 4) or count != 1))):
+            raise ValueError("is a TIFF with a doubtful directory; save it as JPEG or PNG")
+        seen.add(tag)
         if tag in wanted:
             values[tag] = struct.unpack_from(order + ("H" if kind == 3 else "I"), block, at + 8)[0]
     return values

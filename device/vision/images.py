@@ -1,6 +1,7 @@
 """Pictures from files: (H, W, 3) uint8 BGR the right way up, or an error that says what to do.
 
-The size is read from the header before anything is decoded, so that a picture of billions of pixels takes no memory.
+The size is read from the header before anything is decoded, so that a picture of billions of pixels takes no memory. Where OpenCV would read
+another size than this module, its own limit holds (`device/__init__.py`); pictures from others are decoded in a process apart (`picture_process.py`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from device.vision.exif import PNG_MAGIC, first_directory, turned
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 MAX_PIXELS = 50_000_000  # a phone's largest picture; three bytes each once decoded
 MAX_BYTES = 256 * 1024 * 1024
+ROWS = 64  # blended at a time
 
 NOT_A_PICTURE = "is not a JPEG, PNG, WebP, BMP or TIFF picture; save it as JPEG or PNG"
 INCOMPLETE = "is incomplete; copy it again from its source"
@@ -105,11 +107,14 @@ def _as_stored(data: bytes) -> NDArray[np.uint8] | None:
 
 
 def _over_white(image: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """(H, W, 4) BGRA of 8 or 16 bits -> (H, W, 3) uint8 BGR on a white background."""
+    """(H, W, 4) BGRA of 8 or 16 bits -> (H, W, 3) uint8 BGR on a white background; some rows at a time, for a float takes four bytes."""
     full = 255 if image.dtype == np.uint8 else 65535
-    scaled = image.astype(np.float32) / full
-    colour, alpha = scaled[:, :, :3], scaled[:, :, 3:]
-    return np.rint(255 * (colour * alpha + 1 - alpha)).astype(np.uint8)
+    result = np.empty((*image.shape[:2], 3), np.uint8)
+    for start in range(0, len(image), ROWS):
+        scaled = image[start : start + ROWS].astype(np.float32) / full
+        colour, alpha = scaled[:, :, :3], scaled[:, :, 3:]
+        result[start : start + ROWS] = np.rint(255 * (colour * alpha + 1 - alpha))
+    return result
 
 
 def image_size(data: bytes) -> tuple[int, int]:
@@ -147,8 +152,8 @@ def _webp_size(data: bytes) -> tuple[int, int]:
 
 
 def _tiff_size(data: bytes) -> tuple[int, int]:
-    """The size in tags 256 and 257 of the first directory (TIFF 6.0, section 2)."""
-    tags = first_directory(data, (256, 257))
+    """The size in tags 256 and 257 of the first directory (TIFF 6.0, section 2). A tag that stands twice is refused: readers differ in which they take."""
+    tags = first_directory(data, (256, 257), once=True)
     return tags.get(256, 0), tags.get(257, 0)
 
 

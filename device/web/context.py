@@ -33,6 +33,7 @@ class Terminal:
     bound_to: str = "127.0.0.1"  # the address it listens on, a name a browser may use
     workers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(WORKERS))
     kiosk_workers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(KIOSK_WORKERS))
+    uploads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))  # of large forms
 
     @cached_property
     def board(self) -> Board:

@@ -18,6 +18,7 @@ import hmac
 import logging
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from http.cookies import CookieError
 from typing import Any, Literal
@@ -46,6 +47,7 @@ from device.web.messages import LANGUAGES, Messages
 log = logging.getLogger(__name__)
 
 FORM_BYTES = 200_000  # the largest body of an ordinary form
+LARGE_BYTES = 5_000_000  # forms that may be larger are taken one after the other: where /tmp is memory they take it
 FIELDS = 500
 LOGIN = {"desk": "/login", "kiosk": "/kiosk/unlock"}
 
@@ -177,11 +179,13 @@ class Endpoint:
         try:
             response = await self._in_worker(self._refusal, request, form)
             if response is None:
-                if self.spec.method == "POST":
-                    form = await request.form(max_files=FIELDS * 4, max_fields=FIELDS)
-                if self.spec.guesses:
-                    await asyncio.sleep(await self._in_worker(self._pause, request, form))  # holds no worker
-                response = await self._in_worker(self._answer, request, form)
+                async with self.terminal.uploads if self.spec.largest_body > LARGE_BYTES else nullcontext():
+                    if self.spec.method == "POST":
+                        form = await request.form(max_files=FIELDS * 4, max_fields=FIELDS)
+                    if self.spec.guesses:
+                        await asyncio.sleep(await self._in_worker(self._pause, request, form))  # holds no worker
+                    response = await self._in_worker(self._answer, request, form)
+                    await form.close()
         except TooLarge:
             response = as_json(Problem("too large", 413, code="request.too_large"), {"connection": "close"})
         except TooSlow:
@@ -191,7 +195,6 @@ class Endpoint:
         except ClientDisconnect:
             return
         await response(scope, receive, send)
-        await form.close()
 
     async def _in_worker(self, work: Callable[[Request, FormData], Any], request: Request, form: FormData) -> Any:
         screen = self.spec.place == "kiosk" and own_machine(came_from(request))

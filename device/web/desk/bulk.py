@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import PurePosixPath
 
@@ -11,12 +12,30 @@ from starlette.responses import JSONResponse, Response
 
 from device.contract import ClockfaceError
 from device.terminal import bulk_enrolment
+from device.vision.picture_process import PictureProcess
 from device.web.consent_text import Wording, wording
 from device.web.pages import Call, Problem, get, post
 
 PLAN_BYTES = 4_000_000  # a list of people and the names of their photos
-PERSON_BYTES = 160_000_000  # the photos of one person
+PERSON_BYTES = 100_000_000  # the photos of one person
 MOST_PATHS = 20_000
+
+
+class Uploaded(Mapping[str, bytes]):
+    """Uploaded files by name, read when asked for: one is in memory at a time."""
+
+    def __init__(self, files: Mapping[str, UploadFile]) -> None:
+        self._files = files
+
+    def __getitem__(self, name: str) -> bytes:
+        self._files[name].file.seek(0)
+        return self._files[name].file.read()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
 
 
 def bulk_page(call: Call) -> Response:
@@ -48,13 +67,14 @@ def enrol_person(call: Call) -> Response:
     photos = sent_photos(call)
     try:
         enrolled, name, code = call.terminal.live.booth.enrolled(), call.field("name").strip(), call.field("code", "").strip()
-        done = bulk_enrolment.enrol_one(call.store, using.for_thread(), name, code, photos, consent, enrolled)
+        with PictureProcess() as apart:
+            done = bulk_enrolment.enrol_one(call.store, using.for_thread(), name, code, photos, consent, enrolled, apart.read)
     except ClockfaceError as error:
         return JSONResponse({"state": "refused", "reason": str(error), "code": error.code})
     return JSONResponse({"state": "enrolled", "person_id": done.person.id, "templates": done.templates, "left_out": done.left_out, "remarks": done.remarks})
 
 
-def sent_photos(call: Call) -> dict[str, bytes]:
+def sent_photos(call: Call) -> Uploaded:
     """The photos of one person in a form, by number and name.
 
     Raises:
@@ -63,7 +83,7 @@ def sent_photos(call: Call) -> dict[str, bytes]:
     files = [file for file in call.form.getlist("photo") if isinstance(file, UploadFile) and file.filename][: bulk_enrolment.MOST_PHOTOS + 1]
     if len(files) > bulk_enrolment.MOST_PHOTOS:
         raise Problem(f"at most {bulk_enrolment.MOST_PHOTOS} photos of one person are taken")
-    return {f"{index}: {PurePosixPath(file.filename or '').name[:100]}": file.file.read() for index, file in enumerate(files, 1)}
+    return Uploaded({f"{index}: {PurePosixPath(file.filename or '').name[:100]}": file for index, file in enumerate(files, 1)})
 
 
 def _wording(call: Call) -> Wording:

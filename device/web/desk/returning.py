@@ -10,6 +10,7 @@ from device.storage import consents
 from device.storage.consents import ConsentDraft
 from device.terminal.bulk_enrolment import good_ones
 from device.terminal.returning import check_alike, enrol_again
+from device.vision.picture_process import PictureProcess
 from device.web.consent_text import wording
 from device.web.desk.bulk import PERSON_BYTES, sent_photos
 from device.web.desk.people import person_page, somebody
@@ -24,7 +25,8 @@ def new_pictures(call: Call) -> Response:
     using = booth.recogniser.for_thread()
     try:
         consent = _consent(call, person.id)
-        samples, left_out = good_ones(using, sent_photos(call))
+        with PictureProcess() as apart:
+            samples, left_out = good_ones(using, sent_photos(call), apart.read)
         replace = call.field("replace", "") == "yes"
         made = enrol_again(call.store, using, person, list(samples.values()), list(samples), replace, consent, booth.enrolled())
     except ClockfaceError as error:
