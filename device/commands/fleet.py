@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from device import config
+from device.commands import run_desk
 from device.commands.options import add_config, add_database, add_json, add_out
 from device.contract import ClockfaceError
 from device.storage.store import Store
@@ -182,12 +183,13 @@ def _join(args: argparse.Namespace) -> int:
         raise FleetUsageError("give the file or picture that `fleet invite` made, or --camera 0 to read its codes")
     settings = config.load(args.config)
     invitation = _seen(args.camera, settings) if args.camera is not None else _in_file(args.file)
-    with Store.open(config.database_path(settings, args.db), settings.store, actor="cli") as store:
+    path = run_desk.desk_path(settings, args.db) if invitation.kind == "desk" else config.database_path(settings, args.db)
+    with Store.open(path, settings.store, actor="cli") as store:
         member = membership.join(store, invitation)
         people = len(store.people(active_only=True))
     if args.file:
         args.file.unlink(missing_ok=True)
-    print(f"joined as {member.name} in {member.site or 'all sites'}; {people} people and the whole log go up when the terminal runs: start it again")
+    print(f"joined as {member.name} in {member.site or 'all sites'}; {_next(member.desk, people)}")
     return 0
 
 
@@ -222,6 +224,12 @@ def _incomplete(reader: CodeReader, name: str) -> NoReturn:
 
     words = f"only {reader.found} of the invitation's codes" if reader.found else "no code of an invitation"
     raise FleetError(f"{name}: there is {words}; `python -m device fleet invite --qr` makes them", code="fleet.invitation")
+
+
+def _next(desk: bool, people: int) -> str:
+    if desk:
+        return "start it: python -m device run --desk"
+    return f"{people} people and the whole log go up when the terminal runs: start it again"
 
 
 def _leave(args: argparse.Namespace) -> int:

@@ -9,16 +9,17 @@ import platform
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 
 from device import config
 from device.commands.options import add_config, add_database
-from device.config import ConfigError, Settings, database_path, without_liveness
+from device.config import HOME, ROOT, ConfigError, Settings, database_path, without_liveness
 from device.delivery.couriers import delivering
 from device.maintenance.backup import apply_staged
 from device.maintenance.scheduler import upkeep
@@ -43,6 +44,9 @@ from device.vision.recogniser import Recogniser
 from device.vision.upright import Hanging, remedy
 from device.web.live import Live
 
+if TYPE_CHECKING:
+    from device.fleet.courier import Link
+
 DEMO = "demo"  # the source without a camera
 RESTART_SECONDS = 5.0  # the camera loop has so long to see that it was asked to end
 
@@ -55,10 +59,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--once", action="store_true", help="play a clip or folder to its end, every frame, then stop")
     parser.add_argument("--web", action="append", metavar="HOST:PORT", help="serve the kiosk page and the review site here (127.0.0.1:8080); may be repeated")
     parser.add_argument("--no-web", action="store_true", help="serve no pages")
+    parser.add_argument("--desk", action="store_true", help="no camera: serve the pages over all devices of a fleet (docs/fleet.md)")
     parser.add_argument("--annotate", type=Path, metavar="DIR", help="write the frames with box, name and state")
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.desk:
+        from device.commands import run_desk
+
+        if run_desk.run(args, _say):
+            start_again()
+        return 0
     settings = config.load(args.config)
     source = _source(args)
     database = _restored(settings, args.db, demo=source == DEMO)
@@ -73,7 +84,8 @@ def run(args: argparse.Namespace) -> int:
         model = ModelInForce(store, played, _say, recording=args.once or not is_live(source))
         if source == DEMO:
             _enrol_demo(store, model.recogniser)
-        with _background(settings, store, demo=source == DEMO), open_source(source, settings.camera, once=args.once, patient=supervised()) as camera:
+        told: dict[str, Callable[[], str]] = {}
+        with _background(settings, store, source == DEMO, told) as link, open_source(source, settings.camera, once=args.once, patient=supervised()) as camera:
             _say_parts(camera, model.recogniser)
             pipeline = Pipeline(played, model.recogniser, store, platform.node() or "terminal", recording=not camera.live)
             _say_clock()
@@ -81,7 +93,10 @@ def run(args: argparse.Namespace) -> int:
             signals = signalling(settings.signals, camera.live and source != DEMO, _say)
             with signals as signs, serving(args, settings, pipeline, signs) as live, _reembedding(model, store, settings, camera.live, status) as making:
                 live.refused = signs.refused
-                CameraLoop(camera, pipeline, live, status, model, making, args.annotate).run()
+                live.fleet = link
+                loop = CameraLoop(camera, pipeline, live, status, model, making, args.annotate)
+                told.update(camera=lambda: loop.state, model=lambda: pipeline.recogniser.embedder.card.name, version=version)
+                loop.run()
             status.end()
     if live.restart.is_set():
         start_again()
@@ -127,8 +142,9 @@ def _played(settings: Settings, demo: bool) -> Settings:
 
 
 @contextmanager
-def _background(settings: Settings, store: Store, demo: bool) -> Iterator[None]:
-    """Deliver punches and run periodic tasks while the block runs."""
+def _background(settings: Settings, store: Store, demo: bool, told: Mapping[str, Callable[[], str]]) -> Iterator[Link | None]:
+    """Deliver punches, run periodic tasks and exchange with the fleet while the block runs; `told`: what the fleet is told of this terminal."""
+    link = None
     targets = () if demo else settings.connectors  # punches of a demo are nobody's working time
     with ExitStack() as parts:
         parts.enter_context(delivering(store.path, dataclasses.replace(settings, connectors=targets), _say))
@@ -136,8 +152,13 @@ def _background(settings: Settings, store: Store, demo: bool) -> Iterator[None]:
         if in_a_fleet(store):
             from device.fleet.courier import exchanging  # needs psycopg: only here
 
-            parts.enter_context(exchanging(store.path, settings.store, _say))
-        yield
+            link = parts.enter_context(exchanging(store.path, settings.store, _say, lambda: {name: words() for name, words in told.items()}))
+        yield link
+
+
+def version() -> str:
+    """The release that runs here; "" in a checkout."""
+    return ROOT.name if HOME != ROOT else ""
 
 
 def in_a_fleet(store: Store) -> bool:
@@ -186,6 +207,12 @@ class CameraLoop:
         live.picture_in_view = lambda: pipeline.picture_in_view
         live.reembedded = lambda: self._making.state if self._making else None
         self._healthy = False
+
+    @property
+    def state(self) -> str:
+        """The camera, or what else keeps this terminal from recording, in a word or two."""
+        trouble = self._recognition.trouble
+        return f"{trouble} failed" if trouble else "turned" if self._live.hangs else self._live.camera_state
 
     def run(self) -> None:
         # A recording that fails is not a part to be kept going.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +15,42 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from device.config import StoreSettings
-from device.fleet import down, up
+from device.fleet import desk, down, up
 from device.fleet.membership import Membership, opened, read, set_value
 from device.fleet.server import NEWEST, Connection, FleetError, explained
 from device.storage.store import Store
+from device.system.clock import read_clock_state
 from device.system.restart import Backoff, Say, in_words, kept_running
 
 STATE, PUNCHES = "clockface_state", "clockface_punches"  # channels of notices
 POLL_SECONDS = 5.0  # where no notice comes through
 OWN_SECONDS = 0.5  # how soon a punch of this terminal goes up
 GATHER_SECONDS = 0.4  # at most: notices come in swarms, and not every terminal is to ask at the same moment
-REPORT_SECONDS = 30.0
+REPORT_SECONDS = 15.0
+LOOK_SECONDS = 2.0  # between two looks of a desk at all devices
+HEARD_SECONDS = 300.0  # how often the time of the last contact is written down, for `doctor` and after a restart
 FIRST_SECONDS = 5.0  # a start waits so long for erasures of the time while it was off
+
+
+About = Callable[[], Mapping[str, Any]]  # what the running program tells of itself: camera, model, version
+
+
+@dataclass
+class Link:
+    """How the exchange stands, for the pages of the same process."""
+
+    heard_at: float  # s since the epoch: last contact, or the start
+    trouble: str = ""
 
 
 class FleetCourier:
     """One terminal's exchange. It and its store are used by one thread."""
 
-    def __init__(self, store: Store, member: Membership, say: Say = print, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: Store, member: Membership, say: Say = print, clock: Callable[[], float] = time.time, about: About = dict) -> None:
         self.store, self.member, self.clock = store, member, clock
-        self._say, self._reported, self._trouble = say, float("-inf"), ""
+        self._say, self._about, self._trouble = say, about, ""
+        self._reported = self._heard = self._looked = float("-inf")
+        self.link = Link(clock())
         self._doors_alone = False
 
     def run(self, stop: threading.Event) -> None:
@@ -54,36 +71,45 @@ class FleetCourier:
 
     def resume(self, connection: Connection) -> None:
         """After a connection: how far the server is, which may have been set back, and notices from now on."""
-        for chain in ("punches", "corrections"):
+        for chain in () if self.member.desk else ("punches", "corrections"):
             row = connection.execute("SELECT id FROM head(%s)", [chain]).fetchone()
             with self.store.transaction() as db:
                 set_value(db, f"sent.{chain}", str(row["id"] if row else 0))
         for channel in (STATE, PUNCHES):
             connection.execute(f"LISTEN {channel}")
-        down.receive_newest(self.store, connection, self.clock())
+        if not self.member.desk:
+            down.receive_newest(self.store, connection, self.clock())
 
     def round(self, connection: Connection) -> int:
         """Down before up: what was erased is forgotten first."""
-        rows = down.receive(self.store, self.member, connection, self.clock())
-        return rows + up.send(self.store, self.member, connection)
+        receive, send = (desk.receive, desk.send) if self.member.desk else (down.receive, up.send)
+        rows = receive(self.store, self.member, connection, self.clock())
+        return rows + send(self.store, self.member, connection)
 
     def _exchange(self, connection: Connection) -> None:
+        version = self._own()
         busy = down.receive_doors(self.store, connection, self.clock()) if self._doors_alone else self.round(connection)
         self._tell("")
         if time.monotonic() - self._reported > REPORT_SECONDS:
             self._report(connection)
-        self._doors_alone = not busy and self._wait(connection) == {PUNCHES}
+        if self.member.desk and time.monotonic() - self._looked > LOOK_SECONDS:
+            desk.look(self.store, connection)
+            self._looked = time.monotonic()
+        self._doors_alone = not busy and self._wait(connection, version) == {PUNCHES} and not self.member.desk
 
-    def _wait(self, connection: Connection) -> set[str]:
-        """Until the server has news, this terminal has rows of its own, or the time for a poll has come; returns the channels of the news."""
+    def _wait(self, connection: Connection, version: Any) -> set[str]:
+        """Until the server has news, this terminal has rows of its own (other than `version`), or the time for a poll has come.
+
+        Returns:
+            The channels of the news.
+        """
         until = time.monotonic() + POLL_SECONDS
-        version = self._own()
         while time.monotonic() < until and self._own() == version:
-            if self._heard(connection, timeout=OWN_SECONDS, stop_after=1):
-                return {PUNCHES} | self._heard(connection, timeout=GATHER_SECONDS * random.random())
+            if news := self._news(connection, timeout=OWN_SECONDS, stop_after=1):
+                return news | self._news(connection, timeout=GATHER_SECONDS * random.random())
         return set()
 
-    def _heard(self, connection: Connection, **wait: Any) -> set[str]:
+    def _news(self, connection: Connection, **wait: Any) -> set[str]:
         return {notice.channel for notice in connection.notifies(**wait) if notice.payload != self.member.device}
 
     def _own(self) -> Any:
@@ -96,13 +122,23 @@ class FleetCourier:
     def _report(self, connection: Connection) -> None:
         row = connection.execute("SELECT max(number) AS number FROM migrations").fetchone()
         newer = {"schema": "newer than this terminal knows: update it"} if row and row["number"] > NEWEST else {}
-        connection.execute("SELECT report(%s)", [Jsonb({**up.health(self.store), **newer, "clock": self.clock()})])
+        told = {**up.health(self.store), **self._about(), **newer, "clock_set": read_clock_state().synchronised, "clock": self.clock()}
+        connection.execute("SELECT report(%s)", [Jsonb(told)])
         self._reported = time.monotonic()
 
     def _tell(self, trouble: str) -> None:
-        if trouble != self._trouble:
+        changed, now = trouble != self._trouble, self.clock()
+        self.link.trouble = trouble
+        self.link.heard_at = self.link.heard_at if trouble else now
+        if changed:
             self._trouble = trouble
             self._say(f"fleet: {trouble or 'connected again'}")
+        if changed or (not trouble and abs(now - self._heard) > HEARD_SECONDS):
+            self._heard = now
+            with self.store.transaction() as db:
+                set_value(db, "trouble", trouble)
+                if not trouble:
+                    set_value(db, "heard", str(round(now)))
 
 
 def catch_up(store: Store, say: Say, seconds: float = FIRST_SECONDS) -> None:
@@ -121,20 +157,22 @@ def catch_up(store: Store, say: Say, seconds: float = FIRST_SECONDS) -> None:
 
 
 @contextmanager
-def exchanging(path: Path, settings: StoreSettings, say: Say) -> Iterator[None]:
+def exchanging(path: Path, settings: StoreSettings, say: Say, about: About = dict) -> Iterator[Link]:
     """Exchange on a thread of its own while the block runs; the terminal has joined a fleet."""
-    stop = threading.Event()
+    stop, link = threading.Event(), Link(time.time())
 
     def work() -> None:
         with Store.open(path, settings, actor="fleet") as store:
             member = read(store)
             assert member is not None
-            FleetCourier(store, member, say).run(stop)
+            courier = FleetCourier(store, member, say, about=about)
+            courier.link = link
+            courier.run(stop)
 
     thread = threading.Thread(target=kept_running, args=["fleet", work, stop, say], name="fleet", daemon=True)
     thread.start()
     try:
-        yield
+        yield link
     finally:
         stop.set()
         thread.join(timeout=POLL_SECONDS)

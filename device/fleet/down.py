@@ -60,7 +60,7 @@ def receive_keys(store: Store, connection: Connection) -> int:
     rows = rows[: known.index(False)] if False in known else rows
     _take_keys(store, rows, ids)
     with store.transaction() as db:
-        _note_place(db, "keys", rows)
+        note_place(db, "keys", rows)
     return len(rows)
 
 
@@ -98,22 +98,28 @@ def _take_keys(store: Store, rows: Sequence[Row], ids: Mapping[str, int]) -> Non
     finish_keys(store)
 
 
-def receive_state(store: Store, connection: Connection) -> int:
-    """What the company has decided, in order; of the rows of a page, people and their keys come first."""
-    rows = _page(store, connection, "state", "SELECT kind, key, body, sealed, deleted, xid, seq FROM state")
+def receive_state(store: Store, connection: Connection, apply: Mapping[str, Any] | None = None) -> int:
+    """What the company has decided, in order; of the rows of a page, people and their keys come first.
+
+    Args:
+        apply: kind -> what stores a row; None: as a terminal does. With one of its own, nothing that is sealed is read.
+    """
+    sealed = "sealed" if apply is None else "NULL::bytea AS sealed"
+    rows = _page(store, connection, "state", f"SELECT kind, key, sites::text[] AS sites, body, {sealed}, deleted, xid, seq FROM state")
     if not rows:
         return 0
     people = [row for row in rows if row["kind"] == "person"]
-    _apply(store, [row for row in people if not row["deleted"]])
+    _apply(store, [row for row in people if not row["deleted"]], apply)
     for row in people:
         if row["deleted"]:  # each is a whole erasure, with key and write-ahead log
             _erase(store, connection, row["key"])
         elif row["body"].get("rotate"):
             rotate(store, connection, row["key"])
-    _keys_for(store, connection, {row["body"].get("person") for row in rows if row["kind"] == "template"})
-    _apply(store, [row for row in rows if row["kind"] != "person"])
+    if apply is None:
+        _keys_for(store, connection, {row["body"].get("person") for row in rows if row["kind"] == "template"})
+    _apply(store, [row for row in rows if row["kind"] != "person"], apply)
     with store.transaction() as db:
-        _note_place(db, "state", rows)
+        note_place(db, "state", rows)
     return len(rows)
 
 
@@ -125,44 +131,49 @@ def _keys_for(store: Store, connection: Connection, people: set[str]) -> None:
     _take_keys(store, rows, ids)
 
 
-def _apply(store: Store, rows: Sequence[Row]) -> None:
+def _apply(store: Store, rows: Sequence[Row], apply: Mapping[str, Any] | None = None) -> None:
     """Store these rows; what was changed here meanwhile is sent, and counts."""
+    apply = APPLY if apply is None else apply
     owners = uuids(store, {row["body"].get("person") for row in rows if row["kind"] == "template"})
     keys = store.keys.of_each(owners.values()) if owners else {}
     with store.transaction() as db:
         db.execute("INSERT INTO fleet_applying VALUES (1)")
         changed = set(db.execute("SELECT kind, key FROM fleet_changes").fetchall())
         for row in rows:
-            if (row["kind"], row["key"]) not in changed and row["kind"] in APPLY:
-                APPLY[row["kind"]](store, db, row, keys)
+            if (row["kind"], row["key"]) not in changed and row["kind"] in apply:
+                apply[row["kind"]](store, db, row, keys)
         db.execute("DELETE FROM fleet_applying")
 
 
 def _person(store: Store, db: Database, row: Row, keys: Mapping[int, bytes]) -> None:
     body = row["body"]
-    values = [body["name"], body.get("code"), int(body.get("active", True))]
-    found = db.execute("SELECT id, name, code, active FROM people WHERE uuid = ?", [row["key"]]).fetchone()
+    sites = None if row["sites"] is None else json.dumps(row["sites"])
+    values = [body["name"], body.get("code"), int(body.get("active", True)), body.get("department"), sites]
+    found = db.execute("SELECT id, name, code, active, department, sites FROM people WHERE uuid = ?", [row["key"]]).fetchone()
     if found is None and body.get("code") is not None:
         found = _same_code(store, db, row)
     if found is None:
-        sql = "INSERT INTO people (name, code, active, created_at, uuid) VALUES (?, ?, ?, ?, ?)"
+        sql = "INSERT INTO people (name, code, active, department, sites, created_at, uuid) VALUES (?, ?, ?, ?, ?, ?, ?)"
         person_id = db.execute(sql, [*values, body["created_at"], row["key"]]).lastrowid
         store.note_by("fleet", Action.PERSON_ADDED, person_id=person_id)
     elif list(found[1:]) != values:
-        db.execute("UPDATE people SET name = ?, code = ?, active = ? WHERE id = ?", [*values, found[0]])
+        db.execute("UPDATE people SET name = ?, code = ?, active = ?, department = ?, sites = ? WHERE id = ?", [*values, found[0]])
         store.note_by("fleet", Action.FLEET_APPLIED, person_id=found[0])
 
 
 def _same_code(store: Store, db: Database, row: Row) -> Any:
     """Somebody whom this terminal enrolled under the same code while it was alone: their record becomes that person's."""
-    found = db.execute("SELECT id, name, code, active, uuid FROM people WHERE code = ? AND erased_at IS NULL", [row["body"]["code"]]).fetchone()
+    columns = "id, name, code, active, department, sites, uuid"
+    found = db.execute(f"SELECT {columns} FROM people WHERE code = ? AND erased_at IS NULL", [row["body"]["code"]]).fetchone()
     if found is None:
         return None
+    own = found[6]
     db.execute("UPDATE people SET uuid = ? WHERE id = ?", [row["key"], found[0]])
-    db.execute("DELETE FROM fleet_changes WHERE kind = 'person' AND key = ?", [found[4]])
-    db.execute("UPDATE fleet_changes SET key = ? WHERE kind = 'pin' AND key = ?", [row["key"], found[4]])
+    db.execute("DELETE FROM fleet_changes WHERE kind = 'person' AND key = ?", [own])
+    db.execute("UPDATE fleet_changes SET key = ? WHERE kind = 'pin' AND key = ?", [row["key"], own])
+    db.execute("INSERT INTO fleet_changes (kind, key) VALUES ('alias', ?)", [f"{own} {row['key']}"])
     set_value(db, f"key.{row['key']}", "theirs")
-    return found[:4]
+    return found[:6]
 
 
 def _erase(store: Store, connection: Connection, key: str) -> None:
@@ -174,7 +185,7 @@ def _erase(store: Store, connection: Connection, key: str) -> None:
 
 
 def _consent(store: Store, db: Database, row: Row, keys: Mapping[int, bytes]) -> None:
-    body, person_id = row["body"], _owner(db, row)
+    body, person_id = row["body"], owner_of(db, row)
     if person_id is None or row["deleted"]:
         return
     values = [body[name] for name in ("wording", "given_at", "withdrawn_at", "recorded_by", "version", "language", "way")]
@@ -187,7 +198,7 @@ def _template(store: Store, db: Database, row: Row, keys: Mapping[int, bytes]) -
         db.execute("DELETE FROM templates WHERE uuid = ?", [row["key"]])
         db.execute("DELETE FROM fleet_waiting WHERE template = ?", [row["key"]])
         return
-    body, person_id = row["body"], _owner(db, row)
+    body, person_id = row["body"], owner_of(db, row)
     if person_id is None:
         return
     try:
@@ -201,7 +212,7 @@ def _template(store: Store, db: Database, row: Row, keys: Mapping[int, bytes]) -
 
 
 def _pin(store: Store, db: Database, row: Row, keys: Mapping[int, bytes]) -> None:
-    person_id = _owner(db, row)
+    person_id = owner_of(db, row)
     if person_id is not None and row["deleted"]:
         db.execute("DELETE FROM pins WHERE person_id = ?", [person_id])
     elif person_id is not None:
@@ -212,7 +223,7 @@ def _pin(store: Store, db: Database, row: Row, keys: Mapping[int, bytes]) -> Non
 APPLY: Mapping[str, Any] = {"person": _person, "consent": _consent, "template": _template, "pin": _pin}
 
 
-def _owner(db: Database, row: Row) -> int | None:
+def owner_of(db: Database, row: Row) -> int | None:
     found = db.execute("SELECT id FROM people WHERE uuid = ? AND erased_at IS NULL", [row["body"].get("person")]).fetchone()
     return int(found[0]) if found else None
 
@@ -256,7 +267,7 @@ def receive_doors(store: Store, connection: Connection, now: float) -> int:
     with store.transaction() as db:
         _keep_doors(db, ids, rows)
         if rows:
-            _note_place(db, "doors", rows)
+            note_place(db, "doors", rows)
         db.execute("DELETE FROM door_punches WHERE occurred_at < ?", [since])
     return len(rows)
 
@@ -269,13 +280,13 @@ def receive_crops(store: Store, connection: Connection) -> int:
     with store.transaction() as db:
         db.execute("INSERT INTO fleet_applying VALUES (1)")
         for row in rows:
-            key = keys.get(_owner(db, row) or 0)
+            key = keys.get(owner_of(db, row) or 0)
             if key is not None:
                 crop = unseal(key, row["sealed_crop"], f"crop of {row['body']['person']} for {row['body']['model_id']}")
                 templates.keep_crop(db, key, row["key"], crop)
         db.execute("DELETE FROM fleet_applying")
         if rows:
-            _note_place(db, "crops", rows)
+            note_place(db, "crops", rows)
     return len(rows)
 
 
@@ -302,6 +313,6 @@ def _page(store: Store, connection: Connection, name: str, sql: str, most: int =
     return connection.execute(f"{sql} WHERE (xid, seq) > (%s::xid8, %s) AND {WITHIN} AND {condition} ORDER BY xid, seq LIMIT {most}", after).fetchall()
 
 
-def _note_place(db: Database, name: str, rows: list[Row]) -> None:
+def note_place(db: Database, name: str, rows: list[Row]) -> None:
     if rows:
         set_value(db, f"at.{name}", _place(rows[-1]))

@@ -43,12 +43,22 @@ class Membership:
     role: str
     device: str = ""  # uuid; "" while joining
     site_id: str = ""
+    kind: str = "terminal"  # or "desk": the pages alone, over all devices
+
+    @property
+    def desk(self) -> bool:
+        return self.kind == "desk"
 
 
 def read(store: Store) -> Membership | None:
     """The membership of a terminal that has joined; None for one that stands alone."""
     found = value(store, MEMBERSHIP)
     return Membership(**json.loads(found)) if found else None
+
+
+def as_json(member: Membership) -> str:
+    """As it is stored."""
+    return json.dumps(asdict(member))
 
 
 def value(store: Store, key: str, default: str = "") -> str:
@@ -112,18 +122,31 @@ def join(store: Store, invitation: Invitation) -> Membership:
     """
     if known := read(store):
         raise FleetError(f"this terminal belongs to a fleet already, as {known.name!r} in {known.site!r}", code="fleet.joined")
+    if invitation.kind == "desk":
+        _check_empty(store)
     fields = asdict(invitation)
     password, _ = fields.pop("password"), fields.pop("until")
     member = Membership(**fields)
     with explained():
         done = _joined(store, member, password, invitation.until)
     with store.transaction() as db:
-        set_value(db, MEMBERSHIP, json.dumps(asdict(done)))
+        set_value(db, MEMBERSHIP, as_json(done))
         for table, kind in (("people", "person"), ("consents", "consent"), ("templates", "template")):
             db.execute(f"INSERT INTO fleet_changes (kind, key) SELECT '{kind}', uuid FROM {table} ORDER BY id")
         db.execute("INSERT INTO fleet_changes (kind, key) SELECT 'pin', p.uuid FROM pins JOIN people p ON p.id = person_id")
         store.note(Action.FLEET_JOINED, fleet=done.fleet, device=done.device)
     return done
+
+
+def _check_empty(store: Store) -> None:
+    """A desk's database holds copies of what others recorded, and no faces.
+
+    Raises:
+        FleetError: this one holds punches or templates of its own.
+    """
+    with store.reading() as db:
+        if db.execute("SELECT 1 FROM punches UNION ALL SELECT 1 FROM templates LIMIT 1").fetchone():
+            raise FleetError(f"{store.path} is the database of a terminal; a desk begins with one of its own: --db desk.db", code="fleet.desk")
 
 
 def _joined(store: Store, member: Membership, once: str, until: str) -> Membership:
@@ -134,15 +157,15 @@ def _joined(store: Store, member: Membership, once: str, until: str) -> Membersh
         connection = _login(store, member, once)
     except psycopg.OperationalError as first:
         with _spent(first, until), _login(store, member, own) as connection:
-            row = connection.execute("SELECT id AS device, site_id AS site FROM me()").fetchone()
+            row = connection.execute("SELECT id AS device, site_id AS site, kind FROM me()").fetchone()
         assert row is not None
-        return Membership(**{**asdict(member), "device": str(row["device"]), "site_id": str(row["site"] or "")})
+        return Membership(**{**asdict(member), "device": str(row["device"]), "site_id": str(row["site"] or ""), "kind": row["kind"]})
     with connection, connection.transaction():
         row = connection.execute('SELECT * FROM "join"(%s)', [public_of(private)]).fetchone()
         assert row is not None
         verifier = connection.pgconn.encrypt_password(own.encode(), member.role.encode(), b"scram-sha-256").decode()
         connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(member.role), sql.Literal(verifier)))
-    return Membership(**{**asdict(member), "device": str(row["device"]), "site_id": str(row["site"] or "")})
+    return Membership(**{**asdict(member), "device": str(row["device"]), "site_id": str(row["site"] or ""), "kind": row["kind"]})
 
 
 @contextmanager

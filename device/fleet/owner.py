@@ -34,6 +34,7 @@ class Invitation:
     role: str
     password: str
     until: str  # ISO 8601
+    kind: str = "terminal"  # or "desk"
 
     def to_json(self) -> str:
         return json.dumps({"clockface": "invitation", **self.__dict__}, indent=1)
@@ -99,7 +100,7 @@ def invite(url: str, name: str, site_name: str, kind: str = "terminal", authorit
         )
         info, asked = connection.info, conninfo_to_dict(url)
         sslmode = str(asked.get("sslmode") or ("prefer" if info.host.startswith("/") else "verify-full"))
-        return Invitation(str(row["fleet"]), name, site_name, info.host, info.port, info.dbname, sslmode, authority, role, password, until.isoformat())
+        return Invitation(str(row["fleet"]), name, site_name, info.host, info.port, info.dbname, sslmode, authority, role, password, until.isoformat(), kind)
 
 
 def _forget_unused(connection: Connection, name: str) -> None:
@@ -134,17 +135,8 @@ def revoke(url: str, name: str) -> int:
 
 
 def overview(connection: Connection) -> list[dict[str, Any]]:
-    """One row per device: where it is, when it was last seen, what it said of itself, its chains, their faults, and erasures it has not confirmed."""
-    return connection.execute(
-        """SELECT d.name, d.kind, s.name AS site, d.joined_at, d.revoked_at, d.invited_until, d.last_seen, d.health,
-            (SELECT jsonb_object_agg(h.chain, h.id) FROM chain_heads h WHERE h.device_id = d.id) AS heads,
-            (SELECT jsonb_agg(jsonb_build_object('chain', f.chain, 'id', f.id, 'fault', f.fault) ORDER BY f.at)
-                FROM chain_faults f WHERE f.device_id = d.id) AS faults,
-            (SELECT count(*) FROM state e WHERE d.kind = 'terminal' AND d.joined_at IS NOT NULL AND d.revoked_at IS NULL
-                AND e.kind = 'person' AND e.deleted AND (e.sites IS NULL OR d.site_id = ANY (e.sites)) AND e.at >= d.joined_at
-                AND NOT EXISTS (SELECT 1 FROM confirmations c WHERE c.person::text = e.key AND c.device_id = d.id)) AS erasures_open
-        FROM devices d LEFT JOIN sites s ON s.id = d.site_id ORDER BY s.name, d.name"""
-    ).fetchall()
+    """One row per device: where it is, when it was last seen, what it said of itself, its chains, faults that stop them, and erasures it has not confirmed."""
+    return connection.execute("SELECT * FROM overview ORDER BY site, name").fetchall()
 
 
 @dataclass(frozen=True)
@@ -168,7 +160,7 @@ def verify(connection: Connection) -> Iterator[ChainProof]:
 
 
 def _proof(connection: Connection, head: dict[str, Any]) -> ChainProof:
-    rows, number, previous, fault = 0, head["first_id"], None, ""
+    rows, number, previous, fault = 0, head["first_id"], head["follows"], ""
     table = sql.Identifier(head["chain"])
     with connection.transaction(), connection.cursor(name="chain") as cursor:
         cursor.execute(sql.SQL("SELECT id, content, hash FROM {} WHERE device_id = %s ORDER BY id").format(table), [head["device_id"]])

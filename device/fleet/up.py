@@ -11,12 +11,12 @@ from typing import Any
 
 import psycopg
 from psycopg.types.json import Jsonb
-from sqlite_utils import Database
 
 from device.fleet.membership import Membership, set_value, uuids, value
 from device.fleet.sealed_box import box
 from device.fleet.server import Connection
 from device.storage import templates
+from device.storage.fleet_state import fleet_state
 from device.storage.hash_chain import hashed_text
 from device.storage.keys import seal
 from device.storage.store import Store
@@ -86,18 +86,21 @@ def _send_change(store: Store, member: Membership, connection: Connection, kind:
 
 def _person(store: Store, member: Membership, connection: Connection, key: str) -> bool:
     with store.reading() as db:
-        row = db.execute("SELECT id, name, code, active, created_at, erased_at FROM people WHERE uuid = ?", [key]).fetchone()
+        columns = "name, code, active, department, sites, created_at, erased_at"
+        row = db.execute(f"SELECT {columns} FROM people WHERE uuid = ?", [key]).fetchone()
     if row is None:
         return True
-    person_id, name, code, active, created_at, erased_at = row
+    name, code, active, department, sites, created_at, erased_at = row
     if erased_at is not None:
         connection.execute("SELECT erase(%s::uuid)", [key])
         connection.execute("SELECT confirm(%s::uuid)", [key])
         return True
-    body = {"name": name, "code": code, "active": bool(active), "created_at": created_at}
-    found = connection.execute("SELECT stored FROM put('person', %s, NULL, %s)", [key, Jsonb(body)]).fetchone()
+    body = {"name": name, "code": code, "active": bool(active), "department": department, "created_at": created_at}
+    known = json.loads(sites) if sites else [member.site_id] if member.desk and member.site_id else None
+    found = connection.execute("SELECT stored FROM put('person', %s, %s::uuid[], %s)", [key, known if member.desk else None, Jsonb(body)]).fetchone()
     assert found is not None
     if found["stored"] != key:
+        _alias(store, member, connection, f"{key} {found['stored']}")
         take_over(store, key, found["stored"])
     return True
 
@@ -158,7 +161,14 @@ def _pin(store: Store, member: Membership, connection: Connection, key: str) -> 
     return True
 
 
-SENDERS: Mapping[str, Any] = {"person": _person, "consent": _consent, "template": _template, "pin": _pin}
+def _alias(store: Store, member: Membership, connection: Connection, key: str) -> bool:
+    """Rows that were sent before name somebody by an identity that the company does not know: tell it who that is."""
+    own, known = key.split()
+    connection.execute("SELECT known_as(%s::uuid, %s::uuid)", [own, known])
+    return True
+
+
+SENDERS: Mapping[str, Any] = {"person": _person, "consent": _consent, "template": _template, "pin": _pin, "alias": _alias}
 
 
 def seal_for_readers(connection: Connection, person: str, key: bytes) -> None:
@@ -192,22 +202,11 @@ def _seal(store: Store, connection: Connection, missing: list[dict[str, Any]]) -
     return len(known)
 
 
-def changed_since(db: Database) -> int:
-    """How many changes wait to be sent."""
-    return int(db.execute("SELECT count(*) FROM fleet_changes").fetchone()[0])
-
-
 def health(store: Store) -> dict[str, Any]:
-    """What `fleet status` shows of this terminal."""
+    """What a device tells of its exchange; its program adds camera, model and version."""
     with store.reading() as db:
-        waiting = {chain: db.execute(f"SELECT count(*) FROM {chain} WHERE id > ?", [_sent(db, chain)]).fetchone()[0] for chain in ("punches", "corrections")}
-        faults = {key.partition(".")[2]: text for key, text in db.execute("SELECT key, value FROM fleet WHERE key LIKE 'fault.%'")}
-        twins = db.execute("SELECT count(*) FROM fleet WHERE key LIKE 'twins.%'").fetchone()[0]
-        changes = changed_since(db)
-    told: dict[str, Any] = {"waiting": sum(waiting.values()) + changes}
-    return {**told, **({"chains": json.dumps(faults)} if faults else {}), **({"people under two names": twins} if twins else {})}
-
-
-def _sent(db: Database, chain: str) -> int:
-    row = db.execute("SELECT value FROM fleet WHERE key = ?", [f"sent.{chain}"]).fetchone()
-    return int(row[0]) if row else 0
+        state = fleet_state(db)
+    if state is None:
+        return {"waiting": 0}
+    told: dict[str, Any] = {"waiting": state.waiting}
+    return {**told, **({"chains": state.faults} if state.faults else {}), **({"twins": state.twins} if state.twins else {})}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from sqlite_utils import Database, Migrations
 
 APPLICATION_ID = 0x434C4B46  # "CLKF" in the header of the file: a database of Clockface
-SCHEMA_VERSION = 12  # the number of migrations; kept in the file as user_version
+SCHEMA_VERSION = 13  # the number of migrations; kept in the file as user_version
 
 TABLES = """
 CREATE TABLE people (
@@ -468,6 +468,31 @@ CREATE TABLE door_punches (  -- of other terminals' last days; their own chains 
 CREATE INDEX door_punches_by_person ON door_punches (person_id, occurred_at);
 CREATE INDEX door_punches_by_time ON door_punches (occurred_at);
 """
+DESK = """
+CREATE TABLE fleet_sites (id TEXT PRIMARY KEY, name TEXT NOT NULL) STRICT;  -- as the company's database has them
+CREATE TABLE fleet_devices (id TEXT PRIMARY KEY, told TEXT NOT NULL) STRICT;  -- at a desk: JSON, what the database tells of each device
+CREATE TABLE copies (  -- at a desk: whose row a punch or a correction is; one that is not here was made at this desk
+    chain TEXT NOT NULL CHECK (chain IN ('punches', 'corrections')),
+    device TEXT NOT NULL,
+    number INTEGER NOT NULL,  -- at that device
+    row INTEGER NOT NULL,  -- here
+    PRIMARY KEY (chain, device, number)
+) STRICT;
+CREATE UNIQUE INDEX copies_by_row ON copies (chain, row);
+CREATE TABLE copies_waiting (  -- corrections that came before the punch they are about
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    told TEXT NOT NULL  -- JSON
+) STRICT;
+CREATE TABLE faces_elsewhere (  -- at a desk: templates that only terminals can open
+    id INTEGER PRIMARY KEY,
+    uuid TEXT NOT NULL UNIQUE,
+    person_id INTEGER NOT NULL REFERENCES people (id),
+    model_id TEXT NOT NULL
+) STRICT;
+CREATE INDEX faces_elsewhere_by_person ON faces_elsewhere (person_id);
+ALTER TABLE people ADD COLUMN sites TEXT;  -- JSON, ids of fleet_sites; NULL: everywhere
+ALTER TABLE people ADD COLUMN department TEXT;
+"""
 GLOBAL = """
 ALTER TABLE {table} ADD COLUMN uuid TEXT;
 UPDATE {table} SET uuid = {uuid};
@@ -580,3 +605,13 @@ def logins_belong_to_people(db: Database) -> None:
     """Whose login it is; `elsewhere`: of somebody who is not among the people recorded here. Neither: that has not been said yet."""
     db.execute("ALTER TABLE users ADD COLUMN person_id INTEGER REFERENCES people (id)")
     db.execute("ALTER TABLE users ADD COLUMN elsewhere INTEGER NOT NULL DEFAULT 0 CHECK (elsewhere IN (0, 1))")
+
+
+@MIGRATIONS()
+def serve_a_desk(db: Database) -> None:
+    """Copies of other devices' logs; a copied correction comes from where the lock of its period was checked."""
+    db.executescript(DESK)
+    db.executescript(SENT.format(table="faces_elsewhere", event="DELETE", kind="template", key="OLD.uuid"))
+    db.execute("DROP TRIGGER corrections_locked_INSERT")
+    condition = f"({LOCKED['corrections', 'INSERT']}) AND NOT EXISTS (SELECT 1 FROM fleet_applying)"
+    db.executescript(LOCK.format(table="corrections", event="INSERT", condition=condition))

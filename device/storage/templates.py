@@ -211,11 +211,18 @@ def counts(db: Database) -> dict[str, int]:
 
 
 def counts_by_person(db: Database) -> dict[int, dict[str, int]]:
-    """person id -> model id -> templates, of everybody who has any."""
+    """person id -> model id -> templates, of everybody who has any; at a desk, those that terminals have."""
     found: dict[int, dict[str, int]] = {}
-    for person_id, model_id, count in db.execute("SELECT person_id, model_id, count(*) FROM templates GROUP BY 1, 2"):
+    both = "SELECT person_id, model_id FROM templates UNION ALL SELECT person_id, model_id FROM faces_elsewhere"
+    for person_id, model_id, count in db.execute(f"SELECT person_id, model_id, count(*) FROM ({both}) GROUP BY 1, 2"):
         found.setdefault(person_id, {})[model_id] = count
     return found
+
+
+def remove(db: Database, person_id: int) -> int:
+    """Delete a person's templates and crops; returns how many there were, those that only terminals can open included."""
+    tables = ("templates", "faces_elsewhere")
+    return sum(int(db.execute(f"DELETE FROM {table} WHERE person_id = ?", [person_id]).rowcount) for table in tables)
 
 
 def kept_crops(db: Database, key: bytes | None, person_id: int) -> list[KeptCrop]:

@@ -25,6 +25,9 @@ AREAS = (  # each module has ROUTES, a tuple of pages
 )  # fmt: skip
 
 
+KIOSK = (kiosk, self_service, enrol, bulk)  # what needs a camera, or stands at a door: not at a desk
+
+
 class Static(StaticFiles):
     """Static files; their addresses carry a hash of the content, so browsers may cache them."""
 
@@ -34,14 +37,14 @@ class Static(StaticFiles):
         return response
 
 
-def pages() -> tuple[Page, ...]:
+def pages(desk: bool = False) -> tuple[Page, ...]:
     """Every page of the application; the test of roles walks them all."""
-    return tuple(page for area in AREAS for page in area.ROUTES)
+    return tuple(page for area in AREAS if not (desk and area in KIOSK) for page in area.ROUTES)
 
 
 def create_app(terminal: Terminal) -> Starlette:
     return Starlette(
-        routes=[*routes(pages(), terminal), Mount("/static", Static(directory=STATIC), name="static")],
+        routes=[*routes(pages(terminal.desk), terminal), Mount("/static", Static(directory=STATIC), name="static")],
         middleware=[Middleware(Guard, names=host_names(terminal.settings.web, terminal.bound_to))],
         exception_handlers={404: _nothing_here, 405: _nothing_here},
     )

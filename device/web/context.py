@@ -30,6 +30,7 @@ class Terminal:
     live: Live = field(default_factory=Live)
     now: Callable[[], float] = time.time
     config_file: Path | None = None  # as given to `run`; None: the one of the installation, if any
+    desk: bool = False  # the company's desk: no camera, no kiosk, the pages over all devices
     bound_to: str = "127.0.0.1"  # the address it listens on, a name a browser may use
     workers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(WORKERS))
     kiosk_workers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(KIOSK_WORKERS))

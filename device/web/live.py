@@ -11,6 +11,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
 
 import cv2
 
@@ -20,14 +22,22 @@ from device.terminal.pipeline import Scene
 from device.terminal.prompts import Questions
 from device.terminal.reembedding import Reembedded
 from device.vision.camera.health import CameraState
-from device.web.kiosk.view import Card, View, clock_state, recorded, seen
+from device.web.kiosk.view import Card, View, clock_state, clock_time, recorded, seen
 
 WAKE_SECONDS = 0.04  # shortest time between two wake-ups of the pages; a punch wakes them at once
 LOST_SECONDS = 3.0  # without a scene the camera counts as lost
 CLOCK_SECONDS = 2.0  # how often the state of the clock is read
 WIDEST = 960  # px, width of a picture on a page
 JPEG_QUALITY = 75
+ALONE_SECONDS = 120.0  # without the other doors: then the kiosk says so
 RATE_SECONDS = 5.0  # over which the frame rate is measured
+
+
+class Exchange(Protocol):
+    """How the exchange with the other doors stands."""
+
+    heard_at: float  # s since the epoch
+    trouble: str
 
 
 class Live:
@@ -73,6 +83,7 @@ class Live:
         self.coarser: Callable[[], float] = lambda: 1.0  # factor on the smallest face searched for, on a slow board
         self.picture_in_view: Callable[[], bool] = lambda: False  # whether a picture of somebody enrolled hangs in view
         self.reembedded: Callable[[], Reembedded | None] = lambda: None  # how far templates are made for the model that the settings name
+        self.fleet: Exchange | None = None  # of a terminal that has joined one
         self.hangs = ""  # what to set where the camera hangs turned, in words
         self.restart = threading.Event()  # requested by an admin: the camera loop ends and the terminal restarts
 
@@ -125,7 +136,14 @@ class Live:
         """The current view of the kiosk."""
         now = self._now()
         clock = clock_state(now, self._synchronised(), self._newest_punch)
-        return seen(self._scene, self.camera_state, self.trouble(), tuple(self._cards), self.questions.open(), clock, now, self.hangs)
+        view = seen(self._scene, self.camera_state, self.trouble(), tuple(self._cards), self.questions.open(), clock, now, self.hangs)
+        return replace(view, alone=self.alone)
+
+    @property
+    def alone(self) -> str:
+        """Since when this door has not heard of the others, as the kiosk says it; "" where it has, or there are none."""
+        link = self.fleet
+        return clock_time(link.heard_at) if link and link.trouble and self._now() - link.heard_at > ALONE_SECONDS else ""
 
     def _synchronised(self) -> bool:
         at = self._monotonic()

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from device.config import Settings
+from device.storage.store import Store
 from device.terminal.capture_session import Booth
 from device.terminal.pipeline import Pipeline
 from device.web.access import certificate, first_admin
@@ -28,15 +29,31 @@ def web_server(
     Raises:
         WebError: an address or a certificate cannot be used.
     """
-    addresses = [Address.parsed(text) for text in where]
     live = Live(pipeline.questions, pipeline.store.newest_punch(), booth=Booth(time.monotonic, pipeline.recogniser), accepted=accepted)
-    terminal = Terminal(settings, pipeline.store.path, pipeline.device, live, config_file=config_file)
+    with _served(Terminal(settings, pipeline.store.path, pipeline.device, live, config_file=config_file), pipeline.store, where) as terminal:
+        yield terminal
+
+
+@contextmanager
+def desk_server(settings: Settings, store: Store, name: str, where: Sequence[str], config_file: Path | None = None) -> Iterator[Live]:
+    """Serve the pages of the company's desk while the block runs: those of a terminal without its kiosk.
+
+    Raises:
+        WebError: an address or a certificate cannot be used.
+    """
+    with _served(Terminal(settings, store.path, name, config_file=config_file, desk=True), store, where) as terminal:
+        yield terminal.live
+
+
+@contextmanager
+def _served(terminal: Terminal, store: Store, where: Sequence[str]) -> Iterator[Terminal]:
+    settings, addresses = terminal.settings, [Address.parsed(text) for text in where]
     tls = certificate.for_addresses(settings.web, addresses, terminal.database)
     with WebServer(terminal, addresses, tls) as server:
-        for line in first_admin.create(pipeline.store, sys.stdout.isatty()):
+        for line in first_admin.create(store, sys.stdout.isatty()):
             print(line, flush=True)
         for url in server.urls:
-            print(f"web: {url}   kiosk page: {url}/kiosk", flush=True)
+            print(f"web: {url}" if terminal.desk else f"web: {url}   kiosk page: {url}/kiosk", flush=True)
         if tls and not settings.web.certificate:
             print(f"web: own certificate, SHA-256 {certificate.fingerprint(tls)}", flush=True)
         yield terminal

@@ -38,6 +38,8 @@ def threshold_in_force(call: Call) -> float | None:
 
 def refused_today(call: Call, site: Site) -> RefusedToday | None:
     """The refused attempts of today; None where liveness is off and there are none, since a zero would look like a promise."""
+    if call.terminal.desk:
+        return None
     found = call.store.refusals(site.begins(site.day_of(int(call.terminal.now() // 60))) * 60.0)
     if not found.total and call.terminal.settings.liveness.mode == "off":
         return None

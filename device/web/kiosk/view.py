@@ -76,6 +76,7 @@ class View:
     boxes: tuple[Box, ...]
     clock: Literal["ok", "unsynchronised", "not_set"]
     ratio: float  # width / height of the picture
+    alone: str = ""  # since when nothing was heard of the other doors, HH:MM
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -108,6 +108,8 @@ function showState(view) {
   byId("hint").hidden = !hint;
   for (const icon of document.querySelectorAll("[data-icon]")) icon.hidden = icon.dataset.icon !== view.state;
   byId("clock-warning").hidden = view.clock !== "unsynchronised";
+  byId("alone").hidden = !view.alone;
+  byId("alone-words").textContent = view.alone ? say("alone", { time: view.alone }) : "";
 }
 
 const SVG = "http://www.w3.org/2000/svg";

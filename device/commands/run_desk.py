@@ -1,0 +1,64 @@
+"""`run --desk`: the pages over all devices of the company, without camera and model, over copies in a database of its own."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from device import config
+from device.config import database_path
+from device.contract import ClockfaceError
+from device.maintenance.backup import apply_staged
+from device.maintenance.scheduler import upkeep
+from device.storage import recovery
+from device.storage import settings as stored_settings
+from device.storage.store import Store
+from device.system.restart import Say
+from device.system.systemd import ready
+
+DESK = "desk.db"  # beside the database that a terminal on this machine would have
+
+
+def desk_path(settings: config.Settings, given: str | None) -> Path:
+    """The database of a desk on this machine."""
+    path = database_path(settings, given)
+    return path if given else path.with_name(DESK)
+
+
+def run(args: argparse.Namespace, say: Say) -> bool:
+    """Serve until Ctrl-C, or until an admin asks for a restart; returns whether it is to start again.
+
+    Raises:
+        ClockfaceError: given together with what only a terminal has; not joined as a desk; another desk runs on its database.
+    """
+    if args.source or args.once or args.no_web or args.annotate:
+        raise ClockfaceError("--desk serves pages alone: leave --source, --once, --annotate and --no-web out", code="desk.together")
+    settings = config.load(args.config)
+    database = desk_path(settings, args.db)
+    for line in [*apply_staged(database), *recovery.rescue(database)] if database.exists() else []:
+        say(line)
+    with Store.open(database, settings.store, actor="desk") as store:
+        store.claim_terminal()
+        return _served(args, config.load(args.config, stored_settings.read(store)), store, say)
+
+
+def _served(args: argparse.Namespace, settings: config.Settings, store: Store, say: Say) -> bool:
+    from device.fleet import membership  # needs psycopg: only here
+    from device.fleet.courier import exchanging
+    from device.web import start
+
+    member = membership.read(store)
+    if member is None or not member.desk:
+        invite = '`python -m device fleet invite "Desk" --desk` makes a file; here: `python -m device fleet join FILE`'
+        raise ClockfaceError(f"{store.path} has not joined a fleet as a desk: {invite}", code="desk.not_joined")
+    say(f"desk {member.name}: {member.site or 'all sites'}")
+    where = args.web or [start.DEFAULT]
+    serving = start.desk_server(settings, store, member.name, where, args.config)
+    with upkeep(store.path, settings, say), exchanging(store.path, settings.store, say), serving as live:
+        ready()
+        try:
+            live.restart.wait()
+        except KeyboardInterrupt:
+            return False
+        return True
+

@@ -1,0 +1,216 @@
+"""The company's desk on a real PostgreSQL: every log in one place, what is decided there reaches the doors."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from device.config import StoreSettings
+from device.fleet import membership, owner, server
+from device.fleet.courier import exchanging
+from device.fleet.membership import set_value
+from device.storage import corrections
+from device.storage.corrections import CorrectionDraft
+from device.storage.keys import OWN
+from device.storage.records import LastPunch, PunchDraft
+from device.storage.store import Store
+from device.system.clock import ClockState
+from tests.device.fleet.test_exchange import MODEL, NOW, Door
+from tests.refused import refused
+
+
+@pytest.fixture
+def door(company: str, tmp_path: Path) -> Callable[..., Door]:
+    return lambda name, site="North", kind="terminal": Door(company, tmp_path, name, site, kind)
+
+
+def log(store: Store) -> list[tuple[str, str, float]]:
+    names = {person.id: person.name for person in store.people()}
+    return [(punch.device, names[punch.person_id], punch.occurred_at) for punch in store.punches()]
+
+
+def test_a_desk_has_every_log_and_no_face(door: Callable[..., Door]) -> None:
+    a, b, desk = door("A"), door("B", "South"), door("Desk", "", "desk")
+    ada, bob = a.enrol("Ada", "E1", 1), b.enrol("Bob", "E2", 2)
+    a.punch(ada, NOW - 60)
+    b.punch(bob, NOW - 50)
+    for one in (a, b, desk):
+        one.exchange()
+    a.punch(ada, NOW - 40)
+    a.exchange()
+    desk.exchange()
+    desk.exchange()
+    assert log(desk.store) == [("A", "Ada", NOW - 60), ("B", "Bob", NOW - 50), ("A", "Ada", NOW - 40)]
+    assert desk.store.verify_chain().ok and len(desk.store.templates(MODEL).ids) == 0
+    assert {person.name: desk.store.template_counts_by_person()[person.id] for person in desk.store.people()} == {"Ada": {MODEL: 1}, "Bob": {MODEL: 1}}
+    assert desk.store.keys.everyone().keys() == {OWN}  # its login's, and nobody's face
+
+
+def counting(store: Store, person: str) -> list[tuple[float, str]]:
+    """What counts for a person, by time, as worksheets read it."""
+    with store.reading() as db:
+        return [(entry.occurred_at, entry.direction) for entry in corrections.entries(db, 0, NOW + 1e6).get(store.person(person).id, [])]
+
+
+def test_corrections_of_a_door_and_of_the_desk_count_at_the_desk(company: str, door: Callable[..., Door]) -> None:
+    a, desk = door("A"), door("Desk", "", "desk")
+    ada = a.enrol("Ada", "E1", 1)
+    for at in (60, 50, 40):
+        a.punch(ada, NOW - at)
+    a.store.correct(ada, 2, None, "pressed twice", "hr at A")
+    a.store.correct(ada, None, LastPunch(NOW - 30, "out"), "forgotten", "hr at A")
+    a.exchange()
+    desk.exchange()
+    there = desk.store.person("E1").id
+    assert counting(desk.store, "E1") == [(NOW - 60, "in"), (NOW - 40, "in"), (NOW - 30, "out")]
+    desk.store.correct(there, 3, LastPunch(NOW - 41, "break_start"), "a break", "hr at the desk")
+    added = desk.store.correct(there, None, LastPunch(NOW - 20, "in"), "door was out of order", "hr at the desk")
+    with desk.store.transaction() as db:
+        corrections.append(db, CorrectionDraft(there, None, added, LastPunch(NOW - 21, "in"), "a second earlier"), "hr at the desk")
+        corrections.append(db, CorrectionDraft(there, None, 2, None, "was no exit"), "hr at the desk")
+    desk.exchange()
+    assert counting(desk.store, "E1") == [(NOW - 60, "in"), (NOW - 41, "break_start"), (NOW - 21, "in")]
+    with server.connected(company) as connection:
+        assert [proof.fault for proof in owner.verify(connection)] == ["", "", ""]
+        rows = connection.execute("SELECT c.content::jsonb AS c FROM corrections c JOIN devices d ON d.id = device_id WHERE d.kind = 'desk' ORDER BY c.id")
+        told = [[row["c"].get(name) for name in ("punch_id", "device", "amends", "amends_device")] for row in rows]
+    assert told == [[3, a.member.device, None, None], [None] * 4, [None, None, 2, desk.member.device], [None, None, 2, a.member.device]]
+    second = door("Second desk", "", "desk")
+    second.exchange()
+    assert counting(second.store, "E1") == counting(desk.store, "E1") and second.store.verify_chain("corrections").ok
+
+
+def test_a_correction_waits_for_its_punch(door: Callable[..., Door]) -> None:
+    a, desk = door("A"), door("Desk", "", "desk")
+    ada = a.enrol("Ada", "E1", 1)
+    for number in range(700):  # more than go up in one round
+        a.punch(ada, NOW - 1000 + number)
+    a.store.correct(ada, 699, None, "pressed twice", "hr")
+    a.exchange(1, rests=False)
+    desk.exchange()
+    assert len(desk.store.punches()) == 500 and len(counting(desk.store, "E1")) == 500
+    a.exchange()
+    desk.exchange()
+    assert len(desk.store.punches()) == 700 and len(counting(desk.store, "E1")) == 699
+
+
+def test_a_desk_sends_a_correction_once_although_the_answer_is_lost(company: str, door: Callable[..., Door]) -> None:
+    a, desk = door("A"), door("Desk", "", "desk")
+    ada = a.enrol("Ada", "E1", 1)
+    a.exchange()
+    desk.exchange()
+    for number in range(3):
+        desk.store.correct(desk.store.person("E1").id, None, LastPunch(NOW - number, "in"), f"forgotten {number}", "hr")
+        desk.exchange()
+        if number == 1:
+            with desk.store.transaction() as db:
+                db.execute("DELETE FROM copies WHERE chain = 'corrections' AND number = 2")  # as if killed before it was noted
+                set_value(db, "at.copies.corrections", "0:0")
+    with server.connected(company) as connection:
+        assert connection.execute("SELECT count(*) AS n FROM corrections").fetchone()["n"] == 3
+    assert ada and len(counting(desk.store, "E1")) == 3
+
+
+def test_what_the_desk_decides_about_people_reaches_the_doors(company: str, door: Callable[..., Door]) -> None:
+    a, b, desk = door("A"), door("B", "South"), door("Desk", "", "desk")
+    for name, code, seed in (("Ada", "E1", 1), ("Bob", "E2", 2), ("Cyd", "E3", 3)):
+        a.enrol(name, code, seed)
+    a.exchange()
+    desk.exchange()
+    here = {person.name: person.id for person in desk.store.people()}
+    desk.store.rename(here["Ada"], "Ada Lind")
+    desk.store.deactivate(here["Ada"])
+    desk.store.withdraw_consent(here["Bob"])
+    desk.store.erase(here["Cyd"])
+    desk.store.add_person("Dan", "E4")
+    for one in (desk, a, b):
+        one.exchange()
+    assert [(person.name, person.active) for person in a.store.people() if not person.erased] == [("Ada Lind", False), ("Bob", True), ("Dan", True)]
+    assert a.store.template_counts() == {} and b.names() == ["Dan"]  # somebody new at a desk of all sites may enter everywhere, the others where they could
+    with server.connected(company) as connection:
+        assert {row["name"]: row["erasures_open"] for row in owner.overview(connection)} == {"A": 0, "B": 0, "Desk": 0}
+
+
+def test_a_desk_of_one_site_sees_that_site(company: str, door: Callable[..., Door]) -> None:
+    a, b, desk = door("A"), door("B", "South"), door("Desk north", "North", "desk")
+    a.punch(a.enrol("Ada", "E1", 1), NOW)
+    b.punch(b.enrol("Bob", "E2", 2), NOW)
+    for one in (a, b, desk):
+        one.exchange()
+    assert desk.names() == ["Ada"] and [row[0] for row in log(desk.store)] == ["A"]
+    with membership.opened(desk.store, desk.member) as connection:
+        assert {row["told"]["name"] for row in connection.execute("SELECT told FROM devices_of_desk()")} == {"A", "Desk north"}
+        for table in ("punches", "corrections", "chain_faults", "aliases", "overview"):
+            with refused("fleet.not_allowed"), server.explained():
+                connection.execute(f"SELECT * FROM {table}")
+    with membership.opened(b.store, b.member) as connection:
+        for asked in ("copies('punches', '0', 0, 10)", "devices_of_desk()", f"accept_faults('{b.member.device}')"):
+            with refused("fleet.not_allowed"), server.explained():
+                connection.execute(f"SELECT * FROM {asked}")
+
+
+def test_rows_of_an_identity_that_was_given_up_count_for_the_person(door: Callable[..., Door]) -> None:
+    a, b, desk = door("A"), door("B"), door("Desk", "", "desk")
+    a.enrol("Ada", "E1", 1)
+    a.exchange()
+    b.punch(b.enrol("Ada", "e1", 2), NOW)  # the same code, while apart
+    b.exchange()
+    b.exchange()
+    desk.exchange()
+    assert log(desk.store) == [("B", "Ada", NOW)] and desk.names() == ["Ada"]
+
+
+def test_the_punches_of_somebody_erased_before_the_desk_joined(door: Callable[..., Door]) -> None:
+    a = door("A")
+    ada = a.enrol("Ada", "E1", 1)
+    a.punch(ada, NOW)
+    a.exchange()
+    a.store.erase(ada)
+    a.exchange()
+    desk = door("Desk", "", "desk")
+    desk.exchange()
+    (person,) = desk.store.people()
+    assert person.erased and log(desk.store) == [("A", f"erased-{person.id}", NOW)]
+
+
+def test_a_terminal_does_not_become_a_desk(company: str, door: Callable[..., Door], tmp_path: Path) -> None:
+    with Store.open(tmp_path / "a.db") as store:
+        store.record_punch(PunchDraft(store.add_person("Ada").id, NOW, "in", "A", "pin", ClockState(True, "boot", 1)))
+        with refused("fleet.desk"):
+            membership.join(store, owner.invite(company, "Desk", "", "desk"))
+
+
+def test_switched_off_at_the_desk_refused_at_a_door_within_five_seconds(door: Callable[..., Door]) -> None:
+    a, desk = door("A"), door("Desk", "", "desk")
+    a.enrol("Ada", "E1", 1)
+    a.exchange()
+    desk.exchange()
+    with running(a), running(desk):
+        begin = time.monotonic()
+        desk.store.deactivate(desk.store.person("E1").id)
+        until_true(lambda: not a.names())
+        assert time.monotonic() - begin < 5
+        begin = time.monotonic()
+        a.store.activate(1)
+        a.punch(1, time.time())
+        until_true(lambda: len(desk.store.punches()) == 1)
+        assert time.monotonic() - begin < 5
+
+
+@contextmanager
+def running(door: Door) -> Iterator[None]:
+    """Its courier, on a thread, as beside a running terminal."""
+    with door.own(), exchanging(door.store.path, StoreSettings(), print):
+        until_true(lambda: membership.value(door.store, "heard") != "")  # it is connected
+        yield
+
+
+def until_true(condition: Callable[[], bool], seconds: float = 15.0) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.02)
