@@ -128,7 +128,7 @@ class Store(TemplateReads):
         """
         with self._writing():
             person = self._one(person_id)
-            templates.remove(self._db, person_id)
+            templates.remove_all(self._db, person_id)
             self._db.execute("DELETE FROM pins WHERE person_id = ?", [person_id])
             consents.withdraw(self._db, person_id)
             self._db.execute("UPDATE outbox SET answer = NULL WHERE person_id = ?", [person_id])  # the answers of targets may contain names
@@ -149,7 +149,7 @@ class Store(TemplateReads):
         """
         with self._writing():
             self._one(person_id)
-            removed = templates.remove(self._db, person_id)
+            removed = templates.remove_all(self._db, person_id)
             withdrawn = consents.withdraw(self._db, person_id)
             self._audit(Action.CONSENT_WITHDRAWN, person_id=person_id, templates=removed, consents=withdrawn)
         self.keys.forget(person_id)

@@ -219,7 +219,7 @@ def counts_by_person(db: Database) -> dict[int, dict[str, int]]:
     return found
 
 
-def remove(db: Database, person_id: int) -> int:
+def remove_all(db: Database, person_id: int) -> int:
     """Delete a person's templates and crops; returns how many there were, those that only terminals can open included."""
     tables = ("templates", "faces_elsewhere")
     return sum(int(db.execute(f"DELETE FROM {table} WHERE person_id = ?", [person_id]).rowcount) for table in tables)
