@@ -33,6 +33,7 @@ from device.system.clock import to_ms
 from device.system.restart import Backoff
 
 ROUND_EVENTS = 1000  # at most so many events are sent again after a kill
+ROUND_NEIGHBOURS = 100  # the same for a connector that gets each event with its neighbours, which takes longer to read
 ROUND_SECONDS = 2.0  # a round starts no further event after so long, so that outcomes are soon stored
 DOWN_AFTER = 5  # failures in a row: the target is down, the events are not at fault
 LONGEST_RETRY_AFTER = 86400.0  # s; a target that asks for a longer wait is tried again after a day
@@ -95,7 +96,8 @@ class Courier:
         """Try once what is due; returns how many events are finished (delivered or dead)."""
         if self._pausing():
             return 0
-        due = separate_corrections(self.store.outbox.due(self.connector.name, self.clock(), ROUND_EVENTS, self.connector.around_seconds))
+        limit = ROUND_NEIGHBOURS if self.connector.around_seconds else ROUND_EVENTS
+        due = separate_corrections(self.store.outbox.due(self.connector.name, self.clock(), limit, self.connector.around_seconds))
         if not due:
             return 0
         due = self._breaker.ordered(due)
@@ -160,7 +162,7 @@ class Courier:
         if isinstance(outcome, Delivered):
             return Mark(waiting.event, "delivered", answer, at, waiting.attempts, waiting.blamed, reference=outcome.reference, others=outcome.others)
         if isinstance(outcome, Refused):
-            return Mark(waiting.event, "dead", answer, at, waiting.attempts + 1, waiting.blamed + 1)
+            return Mark(waiting.event, "dead", answer, at, waiting.attempts + 1, waiting.blamed + 1, others=outcome.others)
         if outcome.cause:  # it waits longer than its target, so that another person's event shows whether the target still refuses everybody
             again = now + 2 * pause_seconds(self.backoff, max(waiting.attempts, self._target.failures) + 1, outcome)
             return Mark(waiting.event, "waiting", answer, at, waiting.attempts + 1, waiting.blamed, to_ms(again))

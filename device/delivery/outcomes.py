@@ -36,6 +36,7 @@ class Refused:
 
     answer: str
     cause: str | None = None
+    others: Mapping[tuple[str, int], str] = field(default_factory=dict)  # names that punches got meanwhile, this one included
 
 
 @dataclass(frozen=True)

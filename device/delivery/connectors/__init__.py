@@ -83,6 +83,10 @@ class Connector:
         """
         raise NotImplementedError
 
+    def unfit_codes(self, codes: Sequence[str]) -> str:
+        """What is wrong with codes of people for this target; '' if nothing is."""
+        return ""
+
     def tick(self, now: float, queue: Queue) -> Outcome | None:
         """Called between rounds, about every poll interval, for what a target needs in addition to events. None: nothing was sent."""
         return None

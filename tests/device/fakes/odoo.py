@@ -1,7 +1,12 @@
-"""Odoo's external API over hr.attendance, with the constraints of `addons/hr_attendance/models/hr_attendance.py` restated."""
+"""Odoo's external API over hr.attendance, with the constraints of `addons/hr_attendance/models/hr_attendance.py` restated.
+
+Switches: `officer` (whether the user may read the Badge ID), `foreign` (employees of a company that the user does not have),
+`splits` (a module that splits attendances at midnight), `key_ends`.
+"""
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import Any
 
 from tests.device.fakes.site import Reply, Request, StandIn
@@ -28,7 +33,9 @@ class Odoo(StandIn):
         self.version, self.modes = version, MODES[version]
         self.employees = [{"id": 7, "name": "Ann", "barcode": "E1"}, {"id": 8, "name": "Bob", "barcode": "E2"}]
         self.attendances: dict[int, Record] = {}
-        self.may_create = True
+        self.may_create, self.officer, self.splits = True, True, False
+        self.foreign: set[int] = set()
+        self.key, self.key_ends = API_KEY, ""
         self._number = 40
 
     def answer(self, request: Request) -> Reply:
@@ -47,14 +54,26 @@ class Odoo(StandIn):
         return sorted((row["employee_id"], row["check_in"], row["check_out"]) for row in self.attendances.values())
 
     def _common_authenticate(self, database: str, login: str, key: str, _: dict[str, Any]) -> Any:
-        return 2 if (database, login, key) == (DATABASE, LOGIN, API_KEY) else False
+        return 2 if (database, login, key) == (DATABASE, LOGIN, self.key) else False
+
+    def _common_version(self) -> Any:
+        return {"server_version": f"{self.version}.0", "server_version_info": [self.version, 0, 0, "final", 0, ""]}
 
     def _object_execute_kw(self, database: str, uid: Any, key: str, model: str, method: str, args: list[Any], named: Record) -> Any:
-        if (database, uid, key) != (DATABASE, 2, API_KEY):
+        if (database, uid, key) != (DATABASE, 2, self.key):
             raise OdooError("AccessDenied", "Access Denied")
         if model == "hr.employee":
-            found = [row for row in self.employees if self._matches(row, args[0])]
-            return len(found) if method == "search_count" else [{"id": row["id"]} for row in found[: named.get("limit")]]
+            if self.version >= 17 and not self.officer:
+                raise OdooError("AccessError", "The fields 'barcode' you try to read are not available on the public employee profile.")
+            archived = named.get("context", {}).get("active_test", True) is False
+            found = [row for row in self.employees if self._matches(row, args[0]) and (archived or row.get("active", True))]
+            if method == "search_count":
+                return len(found)
+            return [{"id": row["id"], **({"active": row.get("active", True)} if "active" in named["fields"] else {})} for row in found[: named.get("limit")]]
+        if model == "res.users.apikeys":
+            if self.version < 18:
+                raise OdooError("ValueError", "Invalid field 'expiration_date' on model 'res.users.apikeys'")
+            return [{"id": 1, "expiration_date": self.key_ends or False}]
         assert model == "hr.attendance"
         return getattr(self, f"_{method}")(*args, **named)
 
@@ -81,8 +100,12 @@ class Odoo(StandIn):
 
     def _create(self, values: Record) -> int:
         self._number += 1
-        self._put({"id": self._number, "check_out": False, **values})
-        return self._number
+        number = self._number
+        self._put({"id": number, "check_out": False, "create_date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S"), **values})
+        return number
+
+    def _read(self, ids: list[int], fields: list[str]) -> list[Record]:
+        return [{key: self._one(number)[key] for key in ("id", *fields)} for number in ids]
 
     def _write(self, ids: list[int], values: Record) -> bool:
         for number in ids:
@@ -100,13 +123,20 @@ class Odoo(StandIn):
         return self.attendances[number]
 
     def _put(self, row: Record) -> None:
-        unknown = set(row) - {"id", "employee_id", "check_in", "check_out", *self.modes}
+        unknown = set(row) - {"id", "employee_id", "check_in", "check_out", "create_date", *self.modes}
         if unknown:
             raise OdooError("ValueError", f"Invalid field {unknown} on model 'hr.attendance'")
         for mode, allowed in self.modes.items():
             assert row.get(mode, "manual") in allowed
+        if row["employee_id"] in self.foreign:
+            raise OdooError("AccessError", "Due to security restrictions, you are not allowed to access 'Attendance' (hr.attendance) records.")
         self._check(row)
         self.attendances[row["id"]] = row
+        midnight = row["check_in"][:10] + " 23:59:59"
+        if self.splits and row["check_out"] and row["check_out"] > midnight:
+            self.attendances[row["id"]] = {**row, "check_out": midnight}
+            self._number += 1
+            self.attendances[self._number] = {**row, "id": self._number, "check_in": row["check_out"][:10] + " 00:00:00"}
 
     def _check(self, row: Record) -> None:
         """No check-out before its check-in, no overlap, one open record."""
@@ -138,7 +168,7 @@ class Odoo(StandIn):
             have = row.get(field, False)
             if operator == "=":
                 return bool(have == wanted)
-            return bool(have) and {"<": have < wanted, "<=": have <= wanted, ">": have > wanted}[operator]
+            return bool(have) and {"<": have < wanted, "<=": have <= wanted, ">": have > wanted, ">=": have >= wanted}[operator]
 
         result = True
         while terms:
