@@ -7,10 +7,12 @@ import importlib
 import json
 import os
 import sys
+from contextlib import nullcontext
 from types import ModuleType
 
 from device.contract import ClockfaceError
 from device.system.memory import give_back_large_blocks
+from device.system.output import expendable_output
 
 COMMANDS = {  # name -> one line; the module `device.commands.NAME` has add_arguments(parser) and run(args) -> exit code
     "models": "list, pull and verify the model files",
@@ -64,9 +66,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(module: ModuleType, args: argparse.Namespace) -> int:
-    """Run the command; if it fails and JSON was requested, the error is also printed as JSON."""
+    """Run the command; if it fails and JSON was requested, the error is also printed as JSON. No output ends a service."""
     try:
-        return int(module.run(args))
+        with expendable_output() if getattr(module, "SERVICE", False) else nullcontext():
+            return int(module.run(args))
     except ClockfaceError as error:
         print(f"error: {error}", file=sys.stderr)
         if getattr(args, "json", False) or getattr(args, "format", "") == "json":

@@ -47,6 +47,7 @@ from device.web.live import Live
 if TYPE_CHECKING:
     from device.fleet.courier import Link
 
+SERVICE = True  # what it prints is never a reason to end
 DEMO = "demo"  # the source without a camera
 RESTART_SECONDS = 5.0  # the camera loop has so long to see that it was asked to end
 

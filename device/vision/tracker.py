@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from device.config import TrackerSettings
 from device.vision.detector import Face, overlap
 
+SLOW_SECONDS = 2.0  # a face seen in both of two pictures this far apart may be one face: a slow camera has no others
 GATE = 0.8  # face widths that a face may be away from its predicted place...
 GATE_PER_SECOND = 2.0  # ... and further face widths for each second it was not seen
 SIZE_RATIO = 1.8  # factor by which it may be larger or smaller
@@ -53,6 +54,7 @@ class Tracker:
         self.settings = settings
         self.tracks: list[Track] = []  # in view, or lost for a short time
         self._next_id = 1
+        self._latest = float("-inf")  # time of the frame before, s
 
     def update(self, faces: Sequence[Face], time: float) -> list[Track]:
         """Process the faces of one frame.
@@ -64,7 +66,9 @@ class Tracker:
         Returns:
             The tracks in view, in the order of `faces`.
         """
-        self.tracks = [t for t in self.tracks if 0 <= time - t.last_seen <= self.settings.max_lost_seconds + t.patience]
+        slow = 0 <= time - self._latest <= SLOW_SECONDS
+        self.tracks = [t for t in self.tracks if self._alive(t, time) or (slow and t.last_seen == self._latest)]
+        self._latest = time
         matched = self._assign(faces, time)
         for index, track in matched.items():
             _continue(track, faces[index], time)
@@ -73,6 +77,9 @@ class Tracker:
                 matched[index] = self._begin(faces[index], time)
         self._mark_crowded(time)
         return [matched[index] for index in range(len(faces))]
+
+    def _alive(self, track: Track, time: float) -> bool:
+        return 0 <= time - track.last_seen <= self.settings.max_lost_seconds + track.patience
 
     def _assign(self, faces: Sequence[Face], time: float) -> dict[int, Track]:
         pairs = sorted(

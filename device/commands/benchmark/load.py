@@ -26,6 +26,7 @@ from device.storage.store import Store
 from device.terminal.capture_session import Booth
 from device.terminal.enrolment import capture, enrol
 from device.terminal.pipeline import Pipeline
+from device.vision.camera.frame import Reader
 from device.vision.camera.live import LiveSource
 from device.vision.camera.source import Frame, open_source
 from device.vision.recogniser import Recogniser
@@ -74,7 +75,7 @@ class LoadReport:
         ]  # fmt: skip
 
 
-class Played:
+class Played(Reader):
     """A camera that shows a clip forwards and backwards, then the empty wall, repeatedly."""
 
     def __init__(self, clip: Path, settings: Settings) -> None:

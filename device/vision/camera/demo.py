@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.vision import catalogue
-from device.vision.camera.frame import Frame, Source
+from device.vision.camera.frame import Frame, Reader, Source
 from device.vision.images import read_image
 
 WIDTH, HEIGHT = 640, 480  # px
@@ -133,7 +133,7 @@ def _composed(picture: NDArray[np.float32], cut_out: NDArray[np.uint8], matrix: 
     return picture * (1 - layer[:, :, 3:] / np.float32(255)) + layer[:, :, :3]
 
 
-class DemoReader:
+class DemoReader(Reader):
     """The demo as a live camera: 20 pictures per second in real time."""
 
     def __init__(self) -> None:

@@ -52,6 +52,24 @@ def turned(image: NDArray[np.uint8], degrees: int, mirrored: bool = False) -> ND
     return cv2.flip(image, 1) if mirrored else image  # type: ignore[return-value]
 
 
+class Reader(ABC):
+    """One open device; it is opened, read and closed on the same thread."""
+
+    @abstractmethod
+    def read(self) -> NDArray[np.uint8] | None:
+        """Wait for the next picture, (H, W, 3) uint8 BGR; None when the device has ended."""
+
+    def stamp(self) -> float | None:
+        """The device's own time of the picture that was read last, in any unit; None where it tells none."""
+        return None
+
+    @abstractmethod
+    def describe(self) -> str: ...
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+
 class Source(ABC):
     """A camera, clip or folder: a context manager that is iterated once."""
 

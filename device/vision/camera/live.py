@@ -8,31 +8,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from device.system.restart import Backoff
-from device.vision.camera.frame import CameraError, CameraLost, Frame, Source
-from device.vision.camera.health import CameraState, Watch
+from device.vision.camera.frame import CameraError, CameraLost, Frame, Reader, Source
+from device.vision.camera.health import CameraState, Stillness, Watch
 
 log = logging.getLogger(__name__)
 
 OPEN_SECONDS = 15.0  # the longest a camera may take to its first picture
 MAX_HANGING = 3  # readers that never return; each holds a thread and a device
 SAMPLE = 8  # px: every eighth pixel of every eighth row is enough to tell a new picture from a repeated one
-
-
-class Reader(Protocol):
-    """One open device; it is opened, read and closed on the same thread."""
-
-    def read(self) -> NDArray[np.uint8] | None:
-        """Wait for the next picture, (H, W, 3) uint8 BGR; None when the device has ended."""
-
-    def describe(self) -> str: ...
-
-    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,11 +34,12 @@ class _Taken:
 class _Drain(threading.Thread):
     """Reads the device as fast as it delivers and keeps only the newest picture, so that no queue builds up."""
 
-    def __init__(self, open_reader: Callable[[], Reader], last: _Taken | None, watch: Watch) -> None:
+    def __init__(self, open_reader: Callable[[], Reader], last: _Taken | None, watch: Watch, stillness: Stillness) -> None:
         super().__init__(name="camera", daemon=True)  # a read that hangs must not keep the terminal from ending
         self._open_reader = open_reader
         self._changed = threading.Condition()
-        self._watch = watch
+        self._watch, self._stillness = watch, stillness
+        self._first = last is not None  # the next picture is the first one after a loss
         self.last = last  # the newest picture, also of the reader before this one
         self._index = last.index + 1 if last else 0
         self._stopped = False
@@ -62,18 +51,23 @@ class _Drain(threading.Thread):
             with closing(self._open_reader()) as reader:
                 self.description = reader.describe()
                 while not self._stopped:
-                    self._put(reader.read())
+                    image = reader.read()
+                    self._put(image, reader.stamp())
         except Exception as error:  # any error of a driver is passed to the thread that waits in newer()
             with self._changed:
                 self._error = error if isinstance(error, CameraError) else CameraLost(f"failed ({error})")
                 self._changed.notify_all()
 
-    def _put(self, image: NDArray[np.uint8] | None) -> None:
+    def _put(self, image: NDArray[np.uint8] | None, stamp: float | None) -> None:
         now, at = time.time(), time.monotonic()
         if image is None:
             raise CameraLost("delivers no more pictures")
         Frame(image, now, self._index, live=True)  # raises where it is not a colour picture: the camera is opened again
-        repeated = self.last is not None and _same(image, self.last.image)
+        equal = self.last is not None and _same(image, self.last.image)
+        if self._first:
+            self._stillness.opened_again(equal, at)
+        self._first = False
+        repeated = self._stillness.frozen(equal, stamp, at)
         self._watch.took(image, repeated, at)
         if not repeated:
             with self._changed:
@@ -101,7 +95,7 @@ class _Drain(threading.Thread):
 
 
 def _same(image: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
-    """Whether two pictures are the same: a sensor's noise makes them differ, a driver that lost its camera may repeat one for ever."""
+    """Whether two pictures are the same: a sensor's noise makes them differ, but an encoder may remove it."""
     return np.array_equal(image[::SAMPLE, ::SAMPLE], other[::SAMPLE, ::SAMPLE])
 
 
@@ -129,7 +123,7 @@ class LiveSource(Source):
         self._backoff, self._failures = backoff or Backoff(), 0
         self._hanging: list[_Drain] = []
         self._closed = threading.Event()
-        self._watch = Watch(time.monotonic())
+        self._watch, self._stillness = Watch(time.monotonic()), Stillness(time.monotonic())
         self._drain = self._start(None)
         self._first: _Taken | None = None
         if patient:
@@ -144,7 +138,7 @@ class LiveSource(Source):
             raise
 
     def _start(self, last: _Taken | None) -> _Drain:
-        drain = _Drain(self._open_reader, last, self._watch)
+        drain = _Drain(self._open_reader, last, self._watch, self._stillness)
         drain.start()
         return drain
 

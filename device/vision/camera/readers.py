@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.config import CameraSettings
-from device.vision.camera.frame import CameraError
+from device.vision.camera.frame import CameraError, Reader
 
 NETWORK_TIMEOUT_MS = 10_000
 NO_CAMERA_NEEDED = "or play `--source demo`, which needs no camera"
@@ -27,7 +27,7 @@ CSI = (  # libargus scales on the GPU; appsink keeps one frame
 Capture = Callable[..., Any]  # called as cv2.VideoCapture, returns an object like it
 
 
-class CaptureReader:
+class CaptureReader(Reader):
     """An open `cv2.VideoCapture`."""
 
     def __init__(self, capture: Any, description: str) -> None:
@@ -37,6 +37,10 @@ class CaptureReader:
     def read(self) -> NDArray[np.uint8] | None:
         good, image = self._capture.read()
         return image if good else None
+
+    def stamp(self) -> float | None:
+        """Of the driver's buffer, or of the stream's packet, in ms."""
+        return self._capture.get(cv2.CAP_PROP_POS_MSEC) or None
 
     def describe(self) -> str:
         return self._description
@@ -146,16 +150,22 @@ def open_gstreamer(source: str, settings: CameraSettings, build_information: str
     return CaptureReader(opened, f"{source.split(' ', 1)[0]} {width}x{height} GStreamer")
 
 
-class PiCameraReader:
+class PiCameraReader(Reader):
     """A camera of the Raspberry Pi through picamera2."""
 
     def __init__(self, camera: Any, size: Sequence[int]) -> None:
         self._camera = camera
         self._size = size
+        self._stamp: float | None = None
 
     def read(self) -> NDArray[np.uint8] | None:
-        image = self._camera.capture_array("main")
+        (image,), metadata = self._camera.capture_arrays(["main"])
+        self._stamp = metadata.get("SensorTimestamp")
         return np.ascontiguousarray(image[:, :, :3])
+
+    def stamp(self) -> float | None:
+        """Of the sensor, in ns."""
+        return self._stamp
 
     def describe(self) -> str:
         return f"picamera2 {self._size[0]}x{self._size[1]} BGR"

@@ -11,8 +11,8 @@ from pathlib import Path
 from device.config import CameraSettings
 from device.vision.camera import demo
 from device.vision.camera.files import open_file
-from device.vision.camera.frame import CameraError, CameraLost, Frame, Source
-from device.vision.camera.live import LiveSource, Reader
+from device.vision.camera.frame import CameraError, CameraLost, Frame, Reader, Source
+from device.vision.camera.live import LiveSource
 from device.vision.camera.readers import cameras, open_gstreamer, open_network, open_picamera, open_v4l, without_password
 
 __all__ = ["CameraError", "CameraLost", "Frame", "Source", "cameras", "default_source", "open_source"]

@@ -31,7 +31,12 @@ from device.web.pages import Call, get, post
 THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")  # Raspberry Pi
 THROTTLE_BITS = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}  # now; the same + 16: since the start
 HOT, VERY_HOT = 70.0, 80.0  # degrees Celsius; a Raspberry Pi slows down from 80
-WRONG = {"black": "the picture is black: see that the lens is free and the light on", "slow": "too few pictures: more light, or another cable or port"}
+WRONG = {
+    "black": "the picture is black: see that the lens is free and the light on",
+    "dark": "the picture is too dark for faces to be found: more light",
+    "bright": "the picture is too bright for faces to be found: turn the camera away from the light, or shade it",
+    "slow": "too few pictures: more light, or another cable or port",
+}
 LETTERS = 50  # largest number that is listed
 STARTED = time.monotonic()
 CLOCK_WORDS = {

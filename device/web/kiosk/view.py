@@ -32,6 +32,8 @@ State = Literal[
     "camera_lost",
     "camera_frozen",
     "camera_black",
+    "camera_dark",
+    "camera_bright",
     "camera_slow",
     "camera_turned",
     "not_recording",
@@ -172,14 +174,15 @@ def seen(
 
 
 def _wrong(camera: CameraState, trouble: str, clock: str, idle: bool) -> State | None:
-    """What prevents recording. A black or slow camera is reported only while nobody is recognised."""
+    """What prevents recording. A slow camera, or one with too little or too much light, is reported only while nobody is recognised."""
     if trouble:
         return "not_recording"
     if camera == "lost" or camera == "frozen":
         return "camera_lost" if camera == "lost" else "camera_frozen"
     if clock == "not_set":
         return "clock_not_set"
-    return None if not idle or camera == "ok" else "camera_black" if camera == "black" else "camera_slow"
+    shown: dict[CameraState, State] = {"black": "camera_black", "dark": "camera_dark", "bright": "camera_bright", "slow": "camera_slow"}
+    return shown.get(camera) if idle else None
 
 
 def _state(nearest: Subject | None, cards: Sequence[Card], asked: bool, now: float) -> tuple[State, str]:

@@ -37,7 +37,7 @@ from device.terminal.capture_session import Booth
 from device.terminal.enrolment import capture, enrol
 from device.terminal.pipeline import Pipeline
 from device.terminal.supervisor import Recognition
-from device.vision.camera.frame import CameraError, CameraLost, Frame
+from device.vision.camera.frame import CameraError, CameraLost, Frame, Reader
 from device.vision.camera.live import LiveSource
 from device.vision.camera.source import open_source
 from device.vision.recogniser import Recogniser
@@ -90,7 +90,7 @@ class Room:
             yield np.zeros_like(picture) if fault == "black" else picture[::2, ::2].copy() if fault == "small" else picture
 
 
-class FaultyCamera:
+class FaultyCamera(Reader):
     """A reader that gives pictures, then the same one for a while, then ends."""
 
     def __init__(self, pictures: Sequence[NDArray[np.uint8]]) -> None:

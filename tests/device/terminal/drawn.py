@@ -105,12 +105,12 @@ class Terminal:
         self.now = START
         self.index = 0
 
-    def see(self, seconds: float, *shown: Shown) -> list[Scene]:
+    def see(self, seconds: float, *shown: Shown, rate: float = 10.0) -> list[Scene]:
         self.recogniser.scene = list(shown)
         scenes = []
-        for _ in range(round(seconds * 10)):
+        for _ in range(round(seconds * rate)):
             scenes.append(self.pipeline.process(Frame(np.zeros((480, 640, 3), np.uint8), self.now, self.index, live=True)))
-            self.now, self.index = self.now + 0.1, self.index + 1
+            self.now, self.index = self.now + 1 / rate, self.index + 1
         return scenes
 
 

@@ -53,6 +53,16 @@ def test_somebody_known_is_recorded_once_a_visit(terminal: Terminal, store: Stor
     assert sightings(tmp_path) == 0
 
 
+@pytest.mark.parametrize("rate", [1.0, 1.4])
+def test_one_picture_a_second_is_enough(terminal: Terminal, store: Store, rate: float) -> None:
+    """A slow camera: a face that is in two pictures, one after the other, is one face."""
+    scenes = terminal.see(8, Shown("A"), rate=rate)
+    assert recorded(store) == [(1, "in")] and len({scene.subjects[0].track.id for scene in scenes}) == 1
+    terminal.see(4, rate=rate)
+    terminal.see(8, Shown("stranger"), rate=rate)
+    assert recorded(store) == [(1, "in")]
+
+
 def test_who_lingers_and_is_lost_for_a_moment_is_not_recorded_again(terminal: Terminal, store: Store) -> None:
     for _ in range(20):
         terminal.see(9, Shown("A"))

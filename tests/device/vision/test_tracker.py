@@ -42,7 +42,15 @@ def test_a_short_loss_keeps_the_id_and_a_long_one_does_not() -> None:
     tracker.update([], 0.2)
     again = tracker.update([face(104.0)], 0.4)[0]
     assert again.id == first.id and again.stretch == first.stretch
+    tracker.update([], 0.6)
     assert tracker.update([face(104.0)], 1.0)[0].id != first.id
+
+
+def test_a_slow_camera_shows_one_face_in_pictures_far_apart() -> None:
+    tracker = Tracker(TrackerSettings())
+    first = tracker.update([face(100.0)], 0.0)[0]
+    assert tracker.update([face(104.0)], 1.0)[0].id == tracker.update([face(100.0)], 2.4)[0].id == first.id
+    assert tracker.update([face(100.0)], 5.0)[0].id != first.id, "so long a pause tells nothing"
 
 
 def test_a_face_of_another_size_at_the_same_place_gets_a_new_id() -> None:

@@ -21,6 +21,7 @@ from device.system.restart import Backoff
 from device.terminal.capture_session import Booth
 from device.terminal.pipeline import Pipeline
 from device.vision import catalogue
+from device.vision.camera.frame import Reader
 from device.vision.camera.live import LiveSource
 from device.vision.recogniser import Recogniser
 from device.web.context import Terminal
@@ -98,7 +99,7 @@ def wait(what: Callable[[], Any], seconds: float = 20.0, words: str = "") -> Any
     raise AssertionError(f"not within {seconds} s: {words or what}")
 
 
-class Camera:
+class Camera(Reader):
     """A camera that shows a wall, a clip over and over, or is unplugged."""
 
     def __init__(self) -> None:

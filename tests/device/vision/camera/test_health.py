@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from device.system.restart import Backoff
-from device.vision.camera.health import CameraState, Watch
+from device.vision.camera.frame import Reader
+from device.vision.camera.health import CameraState, Stillness, Watch
 from device.vision.camera.live import LiveSource
 from device.web.live import Live
 
-LIGHT, BLACK = np.full((48, 64, 3), 90, np.uint8), np.full((48, 64, 3), 2, np.uint8)
+LIGHT, BLACK, DARK, BRIGHT = (np.full((48, 64, 3), grey, np.uint8) for grey in (90, 2, 11, 240))
 
 
 def state_after(seconds: float, image: np.ndarray | None, rate: float, repeated: bool = False) -> CameraState:
@@ -31,14 +32,15 @@ def state_after(seconds: float, image: np.ndarray | None, rate: float, repeated:
 
 @pytest.mark.parametrize(
     ("image", "rate", "repeated", "expected"),
-    [(None, 15.0, False, "lost"), (LIGHT, 15.0, True, "frozen"), (BLACK, 15.0, False, "black"), (LIGHT, 2.0, False, "slow"), (LIGHT, 15.0, False, "ok")],
+    [(None, 15.0, False, "lost"), (LIGHT, 15.0, True, "frozen"), (BLACK, 15.0, False, "black"), (DARK, 15.0, False, "dark"),
+     (BRIGHT, 15.0, False, "bright"), (LIGHT, 2.0, False, "slow"), (LIGHT, 15.0, False, "ok")],
 )
 def test_each_fault_is_reported_within_three_seconds(image: np.ndarray | None, rate: float, repeated: bool, expected: CameraState) -> None:
     assert state_after(2.5, image, rate, repeated) == expected
     assert state_after(0.4, image, rate, repeated) == "ok"  # a short disturbance is no fault
 
 
-class Camera:
+class Camera(Reader):
     """Delivers 50 pictures per second according to `mode`; noise makes them differ."""
 
     def __init__(self) -> None:
@@ -91,3 +93,62 @@ def wait_for(live: Live, state: str, seconds: float) -> None:
     while live.view().state != state:
         assert time.monotonic() < until, f"{live.view().state}, expected {state}"
         time.sleep(0.02)
+
+
+class Seen:
+    """Plays pictures into `Stillness`, 10 a second; letters are pictures, a stamp moves with each unless it stops."""
+
+    def __init__(self) -> None:
+        self.stillness, self.now, self.last, self.stamp = Stillness(0.0), 0.0, "", 0.0
+
+    def see(self, pictures: str, moving: bool = True, stamped: bool = True) -> list[bool]:
+        found = []
+        for picture in pictures:
+            self.now += 0.1
+            self.stamp += 100.0 if moving else 0.0
+            found.append(self.stillness.frozen(picture == self.last, self.stamp if stamped else None, self.now))
+            self.last = picture
+        return found
+
+
+def test_equal_pictures_with_new_time_stamps_are_a_still_scene() -> None:
+    camera = Seen()
+    for _ in range(20):  # an encoder: 30 s of one picture, then a key frame that differs a little
+        assert not any(camera.see("a" * 300)) and not any(camera.see("b" * 300))
+
+
+@pytest.mark.parametrize(("moving", "stamped"), [(False, True), (True, False)])
+def test_equal_pictures_without_new_time_stamps_are_a_frozen_driver(moving: bool, stamped: bool) -> None:
+    camera = Seen()
+    camera.see("abcd")
+    assert all(camera.see("d" * 20, moving, stamped))
+
+
+def test_a_camera_known_for_its_noise_is_frozen_soon_whatever_its_stamps() -> None:
+    camera = Seen()
+    camera.see("ab" * 3100)
+    frozen = camera.see("b" * 40)
+    assert not any(frozen[:15]) and all(frozen[25:])
+
+
+def test_pictures_that_stay_equal_longer_than_ever_are_a_fault() -> None:
+    camera = Seen()
+    frozen = camera.see("a" * 700)
+    assert not any(frozen[:590]) and all(frozen[620:])
+    camera = Seen()
+    for _ in range(3):
+        camera.see("a" * 500 + "b")  # 50 s
+    frozen = camera.see("a" * 1100)
+    assert not any(frozen[:990]) and all(frozen[1020:])
+
+
+def test_an_equal_picture_after_opening_again_shows_the_scene_to_be_still() -> None:
+    """A device that had frozen shows another one: its pictures were not still by themselves."""
+    for equal in (True, False):
+        camera = Seen()
+        camera.see("ab" * 3100)
+        camera.see("b" * 50)
+        camera.stillness.opened_again(equal, camera.now)
+        camera.last = "b" if equal else ""
+        camera.see("b")
+        assert any(camera.see("b" * 100)) is not equal

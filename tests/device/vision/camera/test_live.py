@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from device.config import CameraSettings
 from device.system.restart import Backoff
 from device.vision.camera import live
+from device.vision.camera.frame import Reader
 from device.vision.camera.live import LiveSource
 from device.vision.camera.source import CameraError, open_source
 from tests.refused import refused
@@ -30,7 +31,7 @@ def picture(number: int) -> NDArray[np.uint8]:
     return np.full((16, 16, 3), number % 256, np.uint8)
 
 
-class Device:
+class Device(Reader):
     """A camera with 100 pictures per second that has the given fault from picture `at` on."""
 
     def __init__(self, at: int = 10**9, fault: str = "") -> None:
@@ -84,6 +85,29 @@ def test_a_slow_reader_gets_the_newest_frame() -> None:
     assert np.diff(indices).min() >= 3  # those in between were dropped
     assert max(ages) < 0.4
     assert device.closed
+
+
+class Still(Device):
+    """A camera whose pictures are all equal, as of a still wall; each has a time stamp of its own."""
+
+    def read(self) -> NDArray[np.uint8] | None:
+        super().read()
+        return picture(7)
+
+    def stamp(self) -> float | None:
+        return float(self.taken)
+
+
+def test_a_camera_that_looks_at_a_still_wall_is_not_lost(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING), opened(iter([Still()])) as source:
+        began = time.monotonic()
+        frames = 0
+        for _ in source:
+            frames += 1
+            if time.monotonic() - began > 3 * STALL:
+                break
+        assert source.state == "ok"
+    assert frames > 20 and not caplog.records
 
 
 class Counting(Device):

@@ -168,9 +168,9 @@ class PiCamera:
     def close(self) -> None:
         self.calls.append("close")
 
-    def capture_array(self, name: str) -> Any:
-        assert name == "main" and self.calls[-1] == "start"
-        return np.full((720, 1280, 3), (1, 2, 3), np.uint8)
+    def capture_arrays(self, names: list[str]) -> Any:
+        assert names == ["main"] and self.calls[-1] == "start"
+        return [np.full((720, 1280, 3), (1, 2, 3), np.uint8)], {"SensorTimestamp": 123_456_789_000}
 
 
 def test_raspberry_pi_camera() -> None:
@@ -179,7 +179,7 @@ def test_raspberry_pi_camera() -> None:
     assert camera.configuration == {"main": {"size": (1280, 720), "format": "RGB888"}, "controls": {"FrameRate": 30}}
     image = reader.read()
     assert image is not None and image.shape == (720, 1280, 3) and list(image[0, 0]) == [1, 2, 3]
-    assert reader.describe() == "picamera2 1280x720 BGR"
+    assert reader.stamp() == 123_456_789_000 and reader.describe() == "picamera2 1280x720 BGR"
     reader.close()
     assert camera.calls == ["start", "stop", "close"]
 
