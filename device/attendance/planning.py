@@ -17,8 +17,9 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from device.attendance.timesheet.shifts import Absence, Assignment, Schedule, Shift
-from device.attendance.timesheet.worksite import Site, TimesheetError, system_zone
+from device.attendance.timesheet.shifts import Absence, Assignment, Employment, Schedule, Shift, employed, overlapping
+from device.attendance.timesheet.windows import Windows
+from device.attendance.timesheet.worksite import PAIRINGS, Pairing, Site, TimesheetError, system_zone
 from device.storage.audit import Action
 from device.storage.database import StoreError
 from device.storage.records import clean_text
@@ -27,6 +28,7 @@ from device.system.clock import to_ms
 
 LONGEST = 80  # characters of a name
 SITE = "site"  # the key in table settings
+SHIFT = "name, start_time, end_time, break_minutes, minutes, grace_minutes, break_automatic, break_paid, break_from, break_to"
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Plan:
     name: str
     cycle: tuple[int | None, ...]  # ids of shifts; None: a free day
     anchor: date
+    pairing: Pairing | None = None  # None: the site's
 
 
 @dataclass(frozen=True)
@@ -81,9 +84,8 @@ class Planning:
         name = clean_text("name", shift.name, LONGEST)
         with self.store.transaction() as db:
             self._refuse_duplicate(db, "shifts", name)
-            values = [name, _text(shift.start), _text(shift.end), shift.break_minutes, shift.minutes, shift.grace_minutes]
-            sql = "INSERT INTO shifts (name, start_time, end_time, break_minutes, minutes, grace_minutes) VALUES (?, ?, ?, ?, ?, ?)"
-            number = int(db.execute(sql, values).lastrowid or 0)
+            values = [name, *_shift_row(shift)]
+            number = int(db.execute(f"INSERT INTO shifts ({SHIFT}) VALUES ({', '.join('?' * len(values))})", values).lastrowid or 0)
             self.store.note_by(by, Action.SHIFT_ADDED, shift_id=number)
         return number
 
@@ -91,16 +93,25 @@ class Planning:
         with self.store.reading() as db:
             return {plan.id: plan for plan in _plans(db)}
 
-    def add_plan(self, name: str, cycle: Sequence[int | None], anchor: date, by: str) -> int:
-        """Returns its id. The first entry of the cycle falls on `anchor`."""
+    def add_plan(self, name: str, cycle: Sequence[int | None], anchor: date, by: str, pairing: Pairing | None = None) -> int:
+        """Returns its id. The first entry of the cycle falls on `anchor`.
+
+        Raises:
+            StoreError: the name is taken, a shift is missing, or one has not ended when the next begins.
+        """
         name = clean_text("name", name, LONGEST)
+        if pairing not in (None, *PAIRINGS):
+            raise StoreError(f"plan: pairing expected one of {', '.join(PAIRINGS)}, got {str(pairing)[:20]!r}", code="store.plan")
         with self.store.transaction() as db:
             self._refuse_duplicate(db, "plans", name)
-            missing = {shift_id for shift_id in cycle if shift_id is not None} - set(_shifts(db))
+            shifts = _shifts(db)
+            missing = {shift_id for shift_id in cycle if shift_id is not None} - set(shifts)
             if missing or not 1 <= len(cycle) <= 366:
                 raise StoreError(f"plan: expected 1 to 366 existing shifts, got {len(cycle)}, missing {sorted(missing)}", code="store.plan")
-            values = [name, json.dumps(list(cycle)), anchor.isoformat()]
-            number = int(db.execute("INSERT INTO plans (name, cycle, anchor) VALUES (?, ?, ?)", values).lastrowid or 0)
+            if both := overlapping([None if shift_id is None else shifts[shift_id] for shift_id in cycle]):
+                raise StoreError(f"plan: {both[0].name!r} has not ended when {both[1].name!r} begins on the next day", code="store.plan")
+            values = [name, json.dumps(list(cycle)), anchor.isoformat(), pairing]
+            number = int(db.execute("INSERT INTO plans (name, cycle, anchor, pairing) VALUES (?, ?, ?, ?)", values).lastrowid or 0)
             self.store.note_by(by, Action.PLAN_ADDED, plan_id=number)
         return number
 
@@ -124,27 +135,74 @@ class Planning:
             self.store.note_by(by, Action.PLAN_ASSIGNED, person_id=person_id, plan_id=plan_id, since=since.isoformat())
 
     def add_absence(self, person_id: int, absence: Absence, by: str) -> int:
-        """Returns its id. The audit does not record the kind, because illness is private."""
-        self.store.person(person_id)
+        """Returns its id. The audit does not record the kind, because illness is private.
+
+        Raises:
+            StoreError: no such person, another absence has some of the days, or the person is not employed on any of them.
+        """
+        name = self.store.person(person_id).name
         with self.store.transaction() as db:
+            if not employed(_employments(db, person_id)[person_id], absence.first, absence.last):
+                raise StoreError(f"{name} is not employed between {absence.first} and {absence.last}", code="store.not_employed")
+            for number, other in ((row.id, row.absence) for row in _absences(db, absence.first, absence.last) if row.person_id == person_id):
+                if absence.conflicts(other):
+                    what = f"absence {number}, {other.kind} from {other.first} to {other.last}"
+                    raise StoreError(f"{name} has {what}; cancel or shorten it first", code="store.absence_overlaps")
             values = [person_id, absence.first.isoformat(), absence.last.isoformat(), absence.kind]
             number = int(db.execute("INSERT INTO absences (person_id, first_day, last_day, kind) VALUES (?, ?, ?, ?)", values).lastrowid or 0)
             self.store.note_by(by, Action.ABSENCE_ADDED, person_id=person_id, absence_id=number)
         return number
 
-    def cancel_absence(self, absence_id: int, by: str) -> None:
+    def cancel_absence(self, absence_id: int, by: str) -> date | None:
+        """Cancel an absence; of one that reaches beyond a locked period, what lies after it. Returns its last day if some of it stays."""
         with self.store.transaction() as db:
-            sql = "UPDATE absences SET cancelled_at = ? WHERE id = ? AND cancelled_at IS NULL"
-            if not db.execute(sql, [to_ms(time.time()), absence_id]).rowcount:
-                raise StoreError(f"there is no absence {absence_id}, or it was already cancelled", code="store.no_such")
+            absence = _one_absence(db, absence_id)
+            sql = "SELECT max(last_day) FROM period_locks WHERE lifted_at IS NULL AND first_day <= ? AND last_day >= ? AND last_day < ?"
+            locked = db.execute(sql, [absence.last.isoformat(), absence.first.isoformat(), absence.last.isoformat()]).fetchone()[0]
+            if locked:
+                self._shorten(db, absence_id, date.fromisoformat(locked), by)
+                return date.fromisoformat(locked)
+            db.execute("UPDATE absences SET cancelled_at = ? WHERE id = ?", [to_ms(time.time()), absence_id])
             self.store.note_by(by, Action.ABSENCE_CANCELLED, absence_id=absence_id)
+            return None
+
+    def shorten_absence(self, absence_id: int, last: date, by: str) -> None:
+        """Let an absence end earlier.
+
+        Raises:
+            StoreError: no such absence, the day is none of its days, or the days that it would lose are locked.
+        """
+        with self.store.transaction() as db:
+            absence = _one_absence(db, absence_id)
+            if not absence.first <= last < absence.last:
+                raise StoreError(f"absence {absence_id} can end between {absence.first} and the day before {absence.last}, not on {last}", code="store.absence")
+            self._shorten(db, absence_id, last, by)
+
+    def _shorten(self, db: Database, absence_id: int, last: date, by: str) -> None:
+        db.execute("UPDATE absences SET last_day = ? WHERE id = ?", [last.isoformat(), absence_id])
+        self.store.note_by(by, Action.ABSENCE_SHORTENED, absence_id=absence_id, last=last.isoformat())
 
     def absences(self, first: date, last: date) -> list[AbsenceRow]:
         """All absences that overlap these days and were not cancelled."""
-        touching = "cancelled_at IS NULL AND first_day <= ? AND last_day >= ? ORDER BY first_day, id"
-        sql = f"SELECT id, person_id, first_day, last_day, kind FROM absences WHERE {touching}"
         with self.store.reading() as db:
-            return [AbsenceRow(row[0], row[1], _absence(row[2:])) for row in db.execute(sql, [last.isoformat(), first.isoformat()])]
+            return _absences(db, first, last)
+
+    def employment(self, person_id: int) -> Employment:
+        """The latest one."""
+        with self.store.reading() as db:
+            return next(iter(_employments(db, person_id)[person_id][::-1]), Employment())
+
+    def set_employment(self, person_id: int, employment: Employment, by: str) -> None:
+        """Change a person's latest employment, or begin another one after its end; a locked period keeps its sheets."""
+        before = self.employment(self.store.person(person_id).id)
+        days = [day.isoformat() if day else None for day in (employment.first, employment.last)]
+        with self.store.transaction() as db:
+            if before == Employment() or (before.last and employment.first and employment.first > before.last):
+                db.execute("INSERT INTO employments (person_id, first_day, last_day) VALUES (?, ?, ?)", [person_id, *days])
+            else:
+                newest = "id = (SELECT max(id) FROM employments WHERE person_id = ?)"
+                db.execute(f"UPDATE employments SET first_day = ?, last_day = ? WHERE {newest}", [*days, person_id])
+            self.store.note_by(by, Action.EMPLOYMENT_SET, person_id=person_id, first=days[0], last=days[1])
 
     # holidays
 
@@ -172,6 +230,12 @@ class Planning:
             return read_schedules(db, person_id)
 
 
+    def windows(self, person_id: int) -> Windows:
+        """What a person is planned to work, and from when to when each of their days lasts."""
+        with self.store.reading() as db:
+            return Windows(read_schedules(db, person_id)[person_id], read_site(db))
+
+
 class Schedules(defaultdict[int, Schedule]):
     """person id -> schedule; a person without a plan has only the holidays."""
 
@@ -187,13 +251,15 @@ def read_schedules(db: Database, person_id: int | None = None) -> Schedules:
     for person, plan_id, since in db.execute(f"SELECT person_id, plan_id, since FROM assignments WHERE {mine} ORDER BY since, id", {"person": person_id}):
         plan = plans.get(plan_id)
         cycle = tuple(shifts[shift_id] if shift_id is not None else None for shift_id in plan.cycle) if plan else ()
-        assignments[person].append(Assignment(date.fromisoformat(since), cycle, plan.anchor if plan else date.fromisoformat(since)))
+        first, pairing = date.fromisoformat(since), plan.pairing if plan else None
+        assignments[person].append(Assignment(first, cycle, plan.anchor if plan else first, pairing))
     sql = f"SELECT person_id, first_day, last_day, kind FROM absences WHERE cancelled_at IS NULL AND {mine} ORDER BY first_day, id"
     for person, *rest in db.execute(sql, {"person": person_id}):
         absences[person].append(_absence(rest))
+    employments = _employments(db, person_id)
     schedules = Schedules(holidays)
-    for person in {*assignments, *absences}:
-        schedules[person] = Schedule(tuple(assignments[person]), holidays, tuple(absences[person]))
+    for person in {*assignments, *absences, *employments}:
+        schedules[person] = Schedule(tuple(assignments[person]), holidays, tuple(absences[person]), tuple(employments[person]))
     return schedules
 
 
@@ -258,18 +324,45 @@ def _text(at: clock_time | None) -> str | None:
 
 def _shifts(db: Database) -> dict[int, Shift]:
     shifts = {}
-    for number, name, start, end, *rest in db.execute("SELECT id, name, start_time, end_time, break_minutes, minutes, grace_minutes FROM shifts ORDER BY id"):
-        shifts[number] = Shift(name, clock(start) if start else None, clock(end) if end else None, *rest)
+    for number, name, start, end, length, minutes, grace, automatic, paid, *window in db.execute(f"SELECT id, {SHIFT} FROM shifts ORDER BY id"):
+        start, end, *window = (clock(text) if text else None for text in (start, end, *window))
+        shifts[number] = Shift(name, start, end, length, minutes, grace, bool(automatic), bool(paid), *window)
     return shifts
 
 
+def _shift_row(shift: Shift) -> list[Any]:
+    times = [_text(at) for at in (shift.start, shift.end, shift.break_from, shift.break_to)]
+    return [*times[:2], shift.break_minutes, shift.minutes, shift.grace_minutes, int(shift.break_automatic), int(shift.break_paid), *times[2:]]
+
+
 def _plans(db: Database) -> list[Plan]:
-    rows = db.execute("SELECT id, name, cycle, anchor FROM plans ORDER BY id")
-    return [Plan(number, name, tuple(json.loads(cycle)), date.fromisoformat(anchor)) for number, name, cycle, anchor in rows]
+    rows = db.execute("SELECT id, name, cycle, anchor, pairing FROM plans ORDER BY id")
+    return [Plan(number, name, tuple(json.loads(cycle)), date.fromisoformat(anchor), pairing) for number, name, cycle, anchor, pairing in rows]
 
 
 def _holidays(db: Database) -> dict[date, str]:
     return {date.fromisoformat(day): name for day, name in db.execute("SELECT day, name FROM holidays ORDER BY day")}
+
+
+def _employments(db: Database, person_id: int | None) -> dict[int, list[Employment]]:
+    found = defaultdict[int, list[Employment]](list)
+    sql = "SELECT person_id, first_day, last_day FROM employments WHERE :person IS NULL OR person_id = :person ORDER BY id"
+    for person, *days in db.execute(sql, {"person": person_id}):
+        found[person].append(Employment(*(date.fromisoformat(text) if text else None for text in days)))
+    return found
+
+
+def _absences(db: Database, first: date, last: date) -> list[AbsenceRow]:
+    touching = "cancelled_at IS NULL AND first_day <= ? AND last_day >= ? ORDER BY first_day, id"
+    sql = f"SELECT id, person_id, first_day, last_day, kind FROM absences WHERE {touching}"
+    return [AbsenceRow(row[0], row[1], _absence(row[2:])) for row in db.execute(sql, [last.isoformat(), first.isoformat()])]
+
+
+def _one_absence(db: Database, absence_id: int) -> Absence:
+    row = db.execute("SELECT first_day, last_day, kind FROM absences WHERE id = ? AND cancelled_at IS NULL", [absence_id]).fetchone()
+    if row is None:
+        raise StoreError(f"there is no absence {absence_id}, or it was already cancelled", code="store.no_such")
+    return _absence(row)
 
 
 def _absence(row: Sequence[str]) -> Absence:

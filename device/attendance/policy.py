@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
+from device.attendance.timesheet.directions import At, following
+from device.attendance.timesheet.shifts import Schedule
+from device.attendance.timesheet.windows import Windows
+from device.attendance.timesheet.worksite import Site, minute
 from device.config import AttendanceSettings, scheduled
 from device.storage.records import Direction, LastPunch
-
-AFTER: dict[Direction, Direction] = {"in": "out", "out": "in", "break_start": "break_end", "break_end": "out", "auto": "in"}
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,11 @@ class Asked:
     suggested: Direction  # the one that `alternate` would give
 
 
+def unplanned() -> Windows:
+    """Days of somebody without a plan, at a site without rules of its own."""
+    return Windows(Schedule(), Site())
+
+
 @dataclass(frozen=True)
 class AttendancePolicy:
     """Refractory period and direction; built from `AttendanceSettings`.
@@ -39,14 +47,18 @@ class AttendancePolicy:
 
     settings: AttendanceSettings
 
-    def decide(self, last: LastPunch | None, now: float, last_seen: float | None = None) -> Direction | NotRecorded | Asked:
+    def decide(
+        self, last: LastPunch | None, now: float, last_seen: float | None = None, windows: Callable[[], Windows] = unplanned
+    ) -> Direction | NotRecorded | Asked:
         """The direction of a punch at `now` (s since the epoch), or why there is none.
 
         `last_seen` is when the terminal last recognised this person: a person who stays in view is not recorded again
-        until they have been away for the refractory period.
+        until they have been away for the refractory period. `windows`: what the person is planned to work; asked for by
+        `alternate` and `asked` alone.
 
-        `alternate` starts again with "in" when the last punch is further away than `alternate_reset_hours`: a forgotten
-        check-out does not reverse the directions of the following days, and a night shift stays one stay.
+        `alternate` starts again with "in" when the last punch is further away than `alternate_reset_hours`, or where the
+        planned shift or the site's rest says so (`timesheet/directions.py`): a forgotten check-out does not reverse the
+        directions of the following days, and a night shift stays one stay.
         """
         apart = abs(now - last.occurred_at) if last else float("inf")
         away = min(apart, abs(now - last_seen)) if last_seen is not None else apart
@@ -60,8 +72,9 @@ class AttendancePolicy:
             return "out"
         if self.settings.direction == "schedule":
             return by_schedule(self.settings.schedule, now)
-        following = "in" if last is None or apart > self.settings.alternate_reset_hours * 3600 else AFTER[last.direction]
-        return Asked(following) if self.settings.direction == "asked" else following
+        before = At(minute(last.occurred_at), last.direction) if last and apart <= self.settings.alternate_reset_hours * 3600 else None
+        suggested = following(before, minute(now), windows())
+        return Asked(suggested) if self.settings.direction == "asked" else suggested
 
 
 def by_schedule(schedule: str, now: float) -> Direction:

@@ -15,7 +15,8 @@ from sqlite_utils import Database
 
 from device.attendance.four_eyes import NotAllowed, why_not
 from device.attendance.planning import read_site, site_json
-from device.attendance.sheets import MARGIN_DAYS, locked_days_changed, sheet_within, site_on
+from device.attendance.reading import MARGIN_DAYS
+from device.attendance.sheets import locked_days_changed, sheet_within, site_on
 from device.attendance.timesheet.sheet import Sheet
 from device.attendance.timesheet.worksite import minute
 from device.storage import corrections

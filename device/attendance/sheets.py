@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
+from typing import Any
 
 from sqlite_utils import Database
 
 from device.attendance.planning import read_schedules, read_site, site_from_json
+from device.attendance.reading import entries_of
 from device.attendance.timesheet.sheet import Sheet, sheet
 from device.attendance.timesheet.workday import WorkDay
 from device.attendance.timesheet.worksite import Site, minute
-from device.storage import corrections
 from device.storage.corrections import CorrectionDraft
 from device.storage.effective import Entry, supposing
 from device.storage.store import Store
-
-MARGIN_DAYS = 2  # days read before and after the days wanted, so that a stay over midnight is complete
 
 
 def person_sheet(store: Store, person_id: int, days: Sequence[date], as_of: int) -> tuple[Site, Sheet]:
@@ -27,14 +26,33 @@ def person_sheet(store: Store, person_id: int, days: Sequence[date], as_of: int)
 
 
 def company_sheets(store: Store, days: Sequence[date], as_of: int) -> tuple[Site, dict[int, Sheet]]:
-    """The same for everybody who has a punch or is active, by person id."""
+    """The same for everybody who is employed on one of the days or has a punch, by person id."""
     with store.reading() as db:
         site = site_on(db, days[0], days[-1])
         schedules = read_schedules(db)
-        entries = corrections.entries(db, *reach(days, site))
-        people = [row[0] for row in db.execute("SELECT id FROM people WHERE active = 1 ORDER BY id")]
-    everybody = sorted({*people, *entries})
-    return site, {person: sheet(person, entries.get(person, []), days, schedules[person], site, as_of) for person in everybody}
+        entries = entries_of(db, days, schedules, site)
+        people = listed(db, days, site)
+    return site, {person: sheet(person, entries.get(person, []), days, schedules[person], site, as_of) for person in people}
+
+
+EMPLOYED = """(CASE WHEN EXISTS (SELECT 1 FROM employments e WHERE e.person_id = p.id) THEN EXISTS (SELECT 1 FROM employments e
+    WHERE e.person_id = p.id AND (e.last_day IS NOT NULL OR p.active) AND coalesce(e.first_day, '') <= :last AND coalesce(e.last_day, '9999') >= :first)
+    ELSE p.active END)"""  # whether a person `p` is employed on one of the days from :first to :last
+PUNCHED = " OR ".join(
+    f"EXISTS (SELECT 1 FROM {table} t WHERE t.person_id = p.id AND t.occurred_at >= :since AND t.occurred_at < :until)"
+    for table in ("punches", "corrections", "door_punches")
+)
+LISTED = f"({EMPLOYED} OR {PUNCHED})"  # whom the pages and exports of these days name
+
+
+def listing(days: Sequence[date], site: Site) -> dict[str, Any]:
+    """What LISTED asks for."""
+    since, until = site.begins(days[0]) * 60_000, site.begins(days[-1] + timedelta(days=1)) * 60_000
+    return {"first": days[0].isoformat(), "last": days[-1].isoformat(), "since": since, "until": until}
+
+
+def listed(db: Database, days: Sequence[date], site: Site) -> list[int]:
+    return [row[0] for row in db.execute(f"SELECT id FROM people p WHERE {LISTED} ORDER BY id", listing(days, site))]
 
 
 def with_and_without(store: Store, draft: CorrectionDraft, moments: Sequence[float], as_of: int) -> list[tuple[WorkDay, WorkDay]]:
@@ -46,8 +64,9 @@ def with_and_without(store: Store, draft: CorrectionDraft, moments: Sequence[flo
     with store.reading() as db:
         site = read_site(db)
         near = sorted({site.day_of(minute(at)) + timedelta(days=offset) for at in moments for offset in (-1, 0, 1)})
-        schedule = read_schedules(db, draft.person_id)[draft.person_id]
-        entries = corrections.entries(db, *reach(near, site), draft.person_id).get(draft.person_id, [])
+        schedules = read_schedules(db, draft.person_id)
+        schedule = schedules[draft.person_id]
+        entries = entries_of(db, near, schedules, site, draft.person_id).get(draft.person_id, [])
     replacement = Entry(draft.replacement.occurred_at, draft.replacement.direction, draft.punch_id, 0, draft.amends) if draft.replacement else None
     corrected = supposing(entries, draft.punch_id, draft.amends, replacement)
     both = [sheet(draft.person_id, counting, near, schedule, site, as_of).days for counting in (entries, corrected)]
@@ -73,11 +92,7 @@ def site_on(db: Database, first: date, last: date) -> Site:
     return site_from_json(row[0]) if row else read_site(db)
 
 
-def reach(days: Sequence[date], site: Site) -> tuple[float, float]:
-    """From when until when (s since the epoch) punches matter for these days."""
-    return site.begins(days[0] - timedelta(days=MARGIN_DAYS)) * 60.0, site.begins(days[-1] + timedelta(days=MARGIN_DAYS + 1)) * 60.0
-
-
 def sheet_within(db: Database, person_id: int, days: Sequence[date], site: Site, as_of: int) -> Sheet:
-    entries = corrections.entries(db, *reach(days, site), person_id).get(person_id, [])
-    return sheet(person_id, entries, days, read_schedules(db, person_id)[person_id], site, as_of)
+    schedules = read_schedules(db, person_id)
+    entries = entries_of(db, days, schedules, site, person_id).get(person_id, [])
+    return sheet(person_id, entries, days, schedules[person_id], site, as_of)

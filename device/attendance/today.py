@@ -16,14 +16,16 @@ from datetime import date, timedelta
 from sqlite_utils import Database
 
 from device.attendance.planning import Schedules, read_schedules, read_site
-from device.attendance.sheets import reach
+from device.attendance.reading import entries_of
+from device.attendance.sheets import EMPLOYED
 from device.attendance.timesheet.presence import Presence, State, presence
 from device.attendance.timesheet.sheet import sheet
 from device.attendance.timesheet.workday import WorkDay
 from device.attendance.timesheet.worksite import Site, minute
-from device.storage import corrections
 from device.storage.audit import CHANGES_NOBODY, CHANGES_ONE_PERSON, sql_list
 from device.storage.store import Store
+
+EXPECTED = f"p.active AND {EMPLOYED}"
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ class Board:
             self._read_all(db, moment)
         else:
             for person in changed:
-                self._read_person(db, person)
+                self._read_person(db, person, old.day)
             changed |= _recorded_people(db, old)
             for person in changed & self._names.keys():
                 self._read_days(db, person, old.day, moment)
@@ -107,17 +109,20 @@ class Board:
     def _read_all(self, db: Database, moment: int) -> None:
         self.whole_reads += 1
         self._site, self._schedules = read_site(db), read_schedules(db)
-        self._names = {row[0]: (row[1], row[2]) for row in db.execute("SELECT id, name, code FROM people WHERE active = 1")}
-        days = self._two(self._site.day_of(moment))
-        entries = corrections.entries(db, *reach(days, self._site))
+        day = self._site.day_of(moment)
+        expected = db.execute(f"SELECT id, name, code FROM people p WHERE {EXPECTED}", {"first": str(day), "last": str(day)})
+        self._names = {number: (name, code) for number, name, code in expected}
+        days = self._two(day)
+        entries = entries_of(db, days, self._schedules, self._site)
         self._days = {}
         for person in self._names:
             yesterday, today = sheet(person, entries.get(person, []), days, self._schedules[person], self._site, moment).days
             self._days[person] = (yesterday, today)
 
-    def _read_person(self, db: Database, person: int) -> None:
+    def _read_person(self, db: Database, person: int, day: date) -> None:
         """Read a person's name, code and schedule, but not their days."""
-        row = db.execute("SELECT name, code FROM people WHERE id = ? AND active = 1", [person]).fetchone()
+        values = {"person": person, "first": str(day), "last": str(day)}
+        row = db.execute(f"SELECT name, code FROM people p WHERE id = :person AND {EXPECTED}", values).fetchone()
         if row is None:
             self._names.pop(person, None)
         else:
@@ -126,7 +131,7 @@ class Board:
 
     def _read_days(self, db: Database, person: int, day: date, moment: int) -> None:
         days = self._two(day)
-        entries = corrections.entries(db, *reach(days, self._site), person).get(person, [])
+        entries = entries_of(db, days, self._schedules, self._site, person).get(person, [])
         yesterday, today = sheet(person, entries, days, self._schedules[person], self._site, moment).days
         self._days[person] = (yesterday, today)
 

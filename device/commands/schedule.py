@@ -14,11 +14,11 @@ from datetime import date
 from device.attendance import planning
 from device.attendance.planning import Planning
 from device.attendance.review import Desk
-from device.attendance.timesheet.shifts import ABSENCES, Absence, Shift
-from device.attendance.timesheet.worksite import ROUNDINGS, TimesheetError, month_days
+from device.attendance.timesheet.shifts import ABSENCES, Absence, Employment, Shift
+from device.attendance.timesheet.worksite import PAIRINGS, ROUNDINGS, TimesheetError, month_days
 from device.commands.database import open_store
 from device.commands.options import add_config, add_database
-from device.storage.store import Store, StoreError
+from device.storage.store import Person, Store, StoreError
 
 BY = "schedule"  # the author in the audit
 
@@ -43,6 +43,9 @@ def _add_site(action: argparse.ArgumentParser) -> None:
     action.add_argument("--repeat-minutes", type=int, metavar="M", help="the same direction again within this time counts as one punch")
     action.add_argument("--rounding-minutes", type=int, choices=ROUNDINGS, help="round each punch to the nearest multiple")
     action.add_argument("--minimum-breaks", metavar="PAIRS", help="work:break in minutes, 360:30,540:45; 'none'")
+    action.add_argument("--minimum-break-part", type=int, metavar="M", help="shorter breaks do not count towards the minimum breaks")
+    action.add_argument("--rest-hours", type=int, metavar="H", help="a punch without direction after a longer gap begins a new stay")
+    action.add_argument("--pairing", choices=tuple(PAIRINGS), help="every punch counts, or a day's first and last")
     action.add_argument("--four-eyes", action=argparse.BooleanOptionalAction, help="nobody may approve their own request")
 
 
@@ -50,7 +53,11 @@ def _add_shift(action: argparse.ArgumentParser) -> None:
     action.add_argument("name")
     action.add_argument("--from", dest="start", metavar="HH:MM", help="start, or start of the core time")
     action.add_argument("--to", dest="end", metavar="HH:MM", help="end; before the start: on the next day")
-    action.add_argument("--break", dest="break_minutes", type=int, default=0, metavar="M", help="unpaid break of a fixed shift")
+    action.add_argument("--break", dest="break_minutes", type=int, default=0, metavar="M", help="its break; what is not taken of it is deducted")
+    action.add_argument("--break-from", metavar="HH:MM", help="the break lies between this time ...")
+    action.add_argument("--break-to", metavar="HH:MM", help="... and this one (default: at any time)")
+    action.add_argument("--break-punched", action="store_true", help="only a break that was punched counts, nothing is deducted")
+    action.add_argument("--break-paid", action="store_true", help="the break counts as work")
     action.add_argument("--grace", type=int, default=0, metavar="M", help="minutes that are neither late nor early")
     action.add_argument("--flexible", type=int, metavar="M", help="minutes of work at any time: the shift is flexible")
 
@@ -59,6 +66,7 @@ def _add_plan(action: argparse.ArgumentParser) -> None:
     action.add_argument("name")
     action.add_argument("shifts", nargs="+", help="names of shifts; a dot for a free day")
     action.add_argument("--anchor", required=True, metavar="D", help="a day the first entry falls on, a Monday for plans of weeks")
+    action.add_argument("--pairing", choices=tuple(PAIRINGS), help="instead of the site's: every punch counts, or a day's first and last")
 
 
 def _add_assign(action: argparse.ArgumentParser) -> None:
@@ -72,6 +80,17 @@ def _add_absence(action: argparse.ArgumentParser) -> None:
     action.add_argument("first", metavar="FIRST")
     action.add_argument("last", metavar="LAST")
     action.add_argument("kind", choices=tuple(ABSENCES))
+
+
+def _add_shorten(action: argparse.ArgumentParser) -> None:
+    _add_id(action)
+    action.add_argument("last", metavar="LAST", help="its new last day")
+
+
+def _add_employment(action: argparse.ArgumentParser) -> None:
+    action.add_argument("ref", metavar="REF")
+    action.add_argument("--first", metavar="D", help="first day of employment; a dot for none")
+    action.add_argument("--last", metavar="D", help="last day; a dot for none")
 
 
 def _add_holiday(action: argparse.ArgumentParser) -> None:
@@ -98,7 +117,9 @@ ACTIONS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {  #
     "plan": ("add a plan: shifts that follow each other, day by day", _add_plan),
     "assign": ("let somebody work a plan from a day on", _add_assign),
     "absence": ("enter an absence", _add_absence),
-    "cancel-absence": ("cancel an absence", _add_id),
+    "cancel-absence": ("cancel an absence, or what lies after a locked period", _add_id),
+    "shorten-absence": ("let an absence end earlier", _add_shorten),
+    "employment": ("state somebody's first and last day", _add_employment),
     "holiday": ("name a holiday", _add_holiday),
     "remove-holiday": ("remove a holiday", _add_day),
     "lock": ("lock a month: no correction changes it any more", _add_month),
@@ -120,12 +141,11 @@ def _act(store: Store, planned: Planning, args: argparse.Namespace) -> str:
     if args.action == "site":
         return _set_site(planned, args)
     if args.action == "shift":
-        start, end = (planning.clock(text) if text else None for text in (args.start, args.end))
-        return f"shift {planned.add_shift(Shift(args.name, start, end, args.break_minutes, args.flexible, args.grace), BY)} added"
+        return f"shift {planned.add_shift(_shift(args), BY)} added"
     if args.action == "plan":
         numbers = {shift.name: number for number, shift in planned.shifts().items()}
         cycle = [None if name == "." else _named(numbers, name, "shift") for name in args.shifts]
-        return f"plan {planned.add_plan(args.name, cycle, day(args.anchor), BY)} added"
+        return f"plan {planned.add_plan(args.name, cycle, day(args.anchor), BY, args.pairing)} added"
     if args.action == "assign":
         numbers = {plan.name: number for number, plan in planned.plans().items()}
         person = store.person(args.ref)
@@ -135,8 +155,13 @@ def _act(store: Store, planned: Planning, args: argparse.Namespace) -> str:
         number = planned.add_absence(store.person(args.ref).id, Absence(day(args.first), day(args.last), args.kind), BY)
         return f"absence {number} entered"
     if args.action == "cancel-absence":
-        planned.cancel_absence(args.id, BY)
-        return f"absence {args.id} cancelled"
+        stays = planned.cancel_absence(args.id, BY)
+        return f"absence {args.id} ends on {stays}, with the locked period" if stays else f"absence {args.id} cancelled"
+    if args.action == "shorten-absence":
+        planned.shorten_absence(args.id, day(args.last), BY)
+        return f"absence {args.id} ends on {args.last}"
+    if args.action == "employment":
+        return _set_employment(planned, store.person(args.ref), args)
     if args.action == "holiday":
         planned.set_holiday(day(args.day), args.name, BY)
         return f"{args.day} is a holiday"
@@ -156,8 +181,21 @@ def _named(numbers: dict[str, int], name: str, what: str) -> int:
     return numbers[name]
 
 
+def _shift(args: argparse.Namespace) -> Shift:
+    start, end, *window = (planning.clock(text) if text else None for text in (args.start, args.end, args.break_from, args.break_to))
+    return Shift(args.name, start, end, args.break_minutes, args.flexible, args.grace, not args.break_punched, args.break_paid, *window)
+
+
+def _set_employment(planned: Planning, person: Person, args: argparse.Namespace) -> str:
+    before = planned.employment(person.id)
+    given = [(args.first, before.first), (args.last, before.last)]
+    first, last = (known if text is None else None if text == "." else planning.day(text) for text, known in given)
+    planned.set_employment(person.id, Employment(first, last), BY)
+    return f"{person.name} is employed from {first or 'the beginning'} to {last or 'further notice'}"
+
+
 def _set_site(planned: Planning, args: argparse.Namespace) -> str:
-    keys = ("zone", "longest_stay_hours", "repeat_minutes", "rounding_minutes", "four_eyes")
+    keys = ("zone", "longest_stay_hours", "repeat_minutes", "rounding_minutes", "four_eyes", "rest_hours", "pairing", "minimum_break_part")
     given = {key: value for key in keys if (value := getattr(args, key)) is not None}
     if args.day_start is not None:
         given["day_start"] = planning.clock(args.day_start)
@@ -178,6 +216,7 @@ def _shown(store: Store, planned: Planning) -> str:
         "plans": [dataclasses.asdict(plan) for plan in planned.plans().values()],
         "planned_since": {number: [a.since for a in schedule.assignments] for number, schedule in people.items() if schedule.assignments},
         "holidays": {day.isoformat(): name for day, name in planned.holidays().items()},
+        "employments": {number: [dataclasses.asdict(e) for e in schedule.employments] for number, schedule in people.items() if schedule.employments},
         "absences": absences,
         "locks": [dataclasses.asdict(lock) for lock in Desk(store).locks()],
     }

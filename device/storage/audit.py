@@ -46,6 +46,8 @@ class Action(str, enum.Enum):
     PLAN_ASSIGNED = "plan assigned"  # to a person, from a day on
     ABSENCE_ADDED = "absence added"
     ABSENCE_CANCELLED = "absence cancelled"
+    ABSENCE_SHORTENED = "absence shortened"
+    EMPLOYMENT_SET = "employment set"  # a person's first and last day
     HOLIDAY_SET = "holiday set"
     HOLIDAY_REMOVED = "holiday removed"
     LOG_EXPORTED = "log exported"
@@ -108,7 +110,7 @@ CHANGES_NOBODY = frozenset({  # people, their plans and their punches stay the s
 })  # fmt: skip
 CHANGES_ONE_PERSON = frozenset({  # only the person whose `person_id` is in the details: who they are, whether they are active, their plan
     Action.PERSON_ADDED, Action.PERSON_RENAMED, Action.CODE_CHANGED, Action.PERSON_ACTIVATED, Action.PERSON_DEACTIVATED, Action.PERSON_ERASED,
-    Action.PLAN_ASSIGNED, Action.ABSENCE_ADDED, Action.FLEET_APPLIED,
+    Action.PLAN_ASSIGNED, Action.ABSENCE_ADDED, Action.EMPLOYMENT_SET, Action.FLEET_APPLIED,
 })  # fmt: skip
 
 

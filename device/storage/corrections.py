@@ -12,7 +12,7 @@ from sqlite_utils import Database
 
 from device.storage import hash_chain, outbox_rows
 from device.storage.database import StoreError
-from device.storage.effective import Correction, Entry, Recorded, effective, in_order
+from device.storage.effective import Correction, Entry, Recorded, effective, in_order, struck
 from device.storage.records import LastPunch, clean_text
 from device.system.clock import to_ms
 
@@ -94,8 +94,8 @@ WHERE punch_id IN (SELECT id FROM touched) OR id IN (SELECT id FROM added) OR am
 """
 
 
-def entries(db: Database, since: float, until: float, person_id: int | None = None) -> dict[int, list[Entry]]:
-    """The punches that count with since <= time < until (s since the epoch, UTC), by person and time."""
+def entries(db: Database, since: float, until: float, person_id: int | None = None, with_struck: bool = False) -> dict[int, list[Entry]]:
+    """The punches that count with since <= time < until (s since the epoch, UTC), by person and time; and those struck out, if asked for."""
     values = {"since": to_ms(since), "until": to_ms(min(until, 1e12)), "person": person_id}
     mine, mine_c = ("", "") if person_id is None else ("AND person_id = :person", "AND c.person_id = :person")
     punches, changes = defaultdict[int, list[Recorded]](list), defaultdict[int, list[Correction]](list)
@@ -104,7 +104,9 @@ def entries(db: Database, since: float, until: float, person_id: int | None = No
     for correction_id, person, punch, amends, at, direction in db.execute(CORRECTIONS.format(mine=mine, mine_c=mine_c), values):
         changes[person].append(Correction(correction_id, punch, amends, None if at is None else at / 1000, direction))
     doors = _doors(db, mine, values)
-    counted = {person: in_order([*effective(punches[person], changes[person]), *doors[person]]) for person in {*punches, *changes, *doors}}
+    everybody = {*punches, *changes, *doors}
+    left = {person: struck(punches[person], changes[person]) if with_struck else [] for person in everybody}
+    counted = {person: in_order([*effective(punches[person], changes[person]), *left[person], *doors[person]]) for person in everybody}
     return {person: [entry for entry in counting if since <= entry.occurred_at < until] for person, counting in counted.items()}
 
 

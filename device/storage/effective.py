@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from device.storage.records import Direction
 
@@ -38,6 +38,7 @@ class Entry:
     correction_id: int | None = None  # the last correction about it; None: as recorded
     added_by: int | None = None  # the correction that added it
     door: str = ""  # the other terminal of the fleet that recorded it; its own log holds it
+    struck: bool = False  # it does not count: a correction removed it from here, or moved it to another time
 
 
 def effective(punches: Iterable[Recorded], corrections: Iterable[Correction]) -> list[Entry]:
@@ -49,6 +50,19 @@ def effective(punches: Iterable[Recorded], corrections: Iterable[Correction]) ->
         added_by = key[1] if key[0] == "added" else None
         counting[key] = None if removed else Entry(c.occurred_at, c.direction, c.punch_id, c.id, added_by)  # type: ignore[arg-type]
     return in_order(entry for entry in counting.values() if entry)
+
+
+def struck(punches: Iterable[Recorded], corrections: Iterable[Correction]) -> list[Entry]:
+    """Where punches counted until a correction removed or moved them, so that the days that they left can say so."""
+    counted: dict[tuple[str, int], Entry] = {("punch", p.punch_id): Entry(p.occurred_at, p.direction, p.punch_id) for p in punches}
+    left = []
+    for c in sorted(corrections, key=lambda c: c.id):
+        key = ("punch", c.punch_id) if c.punch_id is not None else ("added", c.id if c.amends is None else c.amends)
+        if key in counted and counted[key].occurred_at != c.occurred_at:
+            left.append(replace(counted[key], correction_id=c.id, struck=True))
+        if c.occurred_at is not None and c.direction is not None:
+            counted[key] = Entry(c.occurred_at, c.direction, c.punch_id, c.id)
+    return left
 
 
 def supposing(entries: Iterable[Entry], punch_id: int | None, added_by: int | None, instead: Entry | None) -> list[Entry]:

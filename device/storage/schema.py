@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from sqlite_utils import Database, Migrations
 
+from device.storage import schema_hours
+
 APPLICATION_ID = 0x434C4B46  # "CLKF" in the header of the file: a database of Clockface
-SCHEMA_VERSION = 13  # the number of migrations; kept in the file as user_version
+SCHEMA_VERSION = 14  # the number of migrations; kept in the file as user_version
 
 TABLES = """
 CREATE TABLE people (
@@ -615,3 +617,9 @@ def serve_a_desk(db: Database) -> None:
     db.execute("DROP TRIGGER corrections_locked_INSERT")
     condition = f"({LOCKED['corrections', 'INSERT']}) AND NOT EXISTS (SELECT 1 FROM fleet_applying)"
     db.executescript(LOCK.format(table="corrections", event="INSERT", condition=condition))
+
+
+@MIGRATIONS()
+def hours_follow_plans_and_employment(db: Database) -> None:
+    """Breaks of shifts, pairing of plans, days of employment, the frozen sheets of locked periods."""
+    db.executescript(schema_hours.HOURS)

@@ -8,15 +8,18 @@ processes may have the same file open at the same time.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlite_utils import Database
 
 from device.config import StoreSettings
-from device.storage import consents, corrections, hash_chain, outbox_rows, recovery, refusals, templates
+from device.storage import consents, corrections, employments, hash_chain, outbox_rows, recovery, refusals, templates
 from device.storage.audit import Action
 from device.storage.consents import ConsentDraft
 from device.storage.corrections import CorrectionDraft
@@ -109,12 +112,12 @@ class Store(TemplateReads):
             return self._one(person_id)
 
     def activate(self, person_id: int) -> Person:
-        """Let a person be recognised and recorded again."""
-        return self._change(person_id, Action.PERSON_ACTIVATED, "active = ?", 1)
+        """Let a person be recognised and recorded again; an employment that has ended begins again today."""
+        return self._change(person_id, Action.PERSON_ACTIVATED, "active = ?", 1, partial(employments.begin_again, day=date.today()))
 
-    def deactivate(self, person_id: int) -> Person:
-        """Stop recognising and recording this person; all data is kept."""
-        return self._change(person_id, Action.PERSON_DEACTIVATED, "active = ?", 0)
+    def deactivate(self, person_id: int, last_day: date | None = None) -> Person:
+        """Stop recognising and recording this person; all data is kept. Unless a last day of employment is known, it is this one or today."""
+        return self._change(person_id, Action.PERSON_DEACTIVATED, "active = ?", 0, partial(employments.end, last=last_day or date.today()))
 
     def erase(self, person_id: int) -> Person:
         """Erase a person's key, name, code, templates and crops, overwritten in the file and removed from its write-ahead log.
@@ -349,11 +352,15 @@ class Store(TemplateReads):
             raise StoreError(f"there is no person with id {person_id}; `python -m device people list` shows everybody", code="store.nobody")
         return found[0]
 
-    def _change(self, person_id: int, action: Action, assignment: str, value: str | int) -> Person:
+    def _change(
+        self, person_id: int, action: Action, assignment: str, value: str | int, beside: Callable[[Database, int], None] | None = None
+    ) -> Person:
         with self._writing():
             if self._one(person_id).erased:
                 raise StoreError(f"person {person_id} is erased; enrol as a new person", code="store.erased")
             self._db.execute(f"UPDATE people SET {assignment} WHERE id = ?", [value, person_id])
+            if beside:
+                beside(self._db, person_id)
             self._audit(action, person_id=person_id)
             return self._one(person_id)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from device.attendance.planning import Planning
 from device.attendance.policy import Asked, AttendancePolicy, NotRecorded
 from device.config import Settings
 from device.storage.records import Direction, LastPunch, Person, Punch, PunchDraft
@@ -64,6 +66,7 @@ class Pipeline:
         self.stopwatch = stopwatch or Stopwatch()
         self.tracker = Tracker(settings.tracker)
         self.policy = AttendancePolicy(settings.attendance)
+        self._planning = Planning(store)
         self.questions = Questions()
         self._subjects: dict[int, Subject] = {}  # by track id
         self._interrupted = InterruptedVisits()
@@ -246,7 +249,7 @@ class Pipeline:
             self._start_anew(subject)
             return
         last_seen = self._whereabouts.last_seen(person.id, subject.track.face, subject.since, now)
-        decided = self.policy.decide(self._last_punch(person.id, now), now, last_seen)
+        decided = self.policy.decide(self._last_punch(person.id, now), now, last_seen, partial(self._planning.windows, person.id))
         asked = self.questions.asks(person.id)
         if isinstance(decided, NotRecorded) and not asked:
             subject.person, subject.result = (person, decided) if subject.gate.live else (None, None)

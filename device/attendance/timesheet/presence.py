@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from device.attendance.timesheet.windows import SLACK_MINUTES
 from device.attendance.timesheet.workday import WorkDay
 from device.attendance.timesheet.worksite import Site
 
@@ -33,13 +34,17 @@ class Presence:
 
 def presence(yesterday: WorkDay, today: WorkDay, site: Site, as_of: int) -> Presence:
     """A stay that began yesterday still counts while it is open and not longer than the longest stay."""
-    longest = site.longest_stay_hours * 60
     for day in (today, yesterday):
-        if day.stamps and day.state != "out" and as_of - day.stamps[0].at <= longest:
+        if day.stamps and day.state != "out" and not day.over and as_of - day.stamps[0].at <= _longest(day, site):
             return Presence("break" if day.state == "break" else "in", day.stamps[-1].at, day, _first_in(day))
     if today.stamps:
         return Presence("out", today.stamps[-1].at, today, _first_in(today))
     return Presence(_without_punches(today, as_of), None, today, None)
+
+
+def _longest(day: WorkDay, site: Site) -> int:
+    span = day.planned.boundaries
+    return max(site.longest_stay_hours * 60, span[1] - span[0] + 2 * SLACK_MINUTES if span else 0)
 
 
 def _first_in(day: WorkDay) -> int | None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
 from typing import Any
 
-from device.attendance.timesheet.shifts import Planned, Schedule
+from device.attendance.timesheet.shifts import Schedule
+from device.attendance.timesheet.windows import Windows
 from device.attendance.timesheet.workday import WorkDay, work_days
 from device.attendance.timesheet.worksite import Site
 from device.storage.effective import Entry
@@ -16,7 +16,7 @@ from device.storage.effective import Entry
 COLUMNS = (  # stable: other programs read them (docs/timesheets.md)
     "date", "person_id", "name", "code", "kind", "planned", "planned_start", "planned_end", "due_minutes", "first_in", "last_out", "worked_minutes",
     "break_minutes", "deducted_minutes", "credited_minutes", "late_minutes", "early_minutes", "overtime_minutes", "short_minutes", "balance_minutes",
-    "missing", "corrected", "state",
+    "missing", "corrected", "state", "core_minutes", "flags",
 )  # fmt: skip
 
 
@@ -34,6 +34,7 @@ class Totals:
     balance: int
     absent_days: int
     days_with_faults: int
+    days_with_flags: int
 
 
 @dataclass(frozen=True)
@@ -57,17 +58,13 @@ class Sheet:
             balance=sum(day.balance_minutes for day in days),
             absent_days=sum(day.absent for day in days),
             days_with_faults=sum(bool(day.faults) for day in days),
+            days_with_flags=sum(bool(day.flags) for day in days),
         )
 
 
 def sheet(person_id: int, entries: Sequence[Entry], days: Sequence[date], schedule: Schedule, site: Site, as_of: int) -> Sheet:
-    """The timesheet of one person; `entries` in order of time, from two days before the first day to two days after the last."""
-
-    @cache
-    def planned(day: date) -> Planned:
-        return schedule.planned(day, site)
-
-    return Sheet(person_id, work_days(entries, days, planned, site, as_of))
+    """The timesheet of one person; `entries` in order of time, as `device/attendance/reading.py` reads them."""
+    return Sheet(person_id, work_days(entries, days, Windows(schedule, site), as_of))
 
 
 def row(person_id: int, name: str, code: str | None, day: WorkDay, site: Site) -> dict[str, Any]:
@@ -79,7 +76,8 @@ def row(person_id: int, name: str, code: str | None, day: WorkDay, site: Site) -
         day.day.isoformat(), person_id, name, code, day.planned.kind, day.planned.title, _clock(start, site), _clock(end, site), day.planned.due_minutes,
         _clock(first.at if first else None, site), _clock(last.at if last else None, site), day.worked_minutes, day.break_minutes, day.deducted_minutes,
         day.planned.credited_minutes, day.late_minutes, day.early_minutes, day.overtime_minutes, day.short_minutes, day.balance_minutes,
-        "; ".join(day.faults) or ("absent" if day.absent else ""), any(stamp.entry.correction_id for stamp in day.stamps), day.state,
+        "; ".join(day.faults) or ("absent" if day.absent else ""), day.corrected, day.state,
+        day.core_minutes, "; ".join(day.flags),
     )  # fmt: skip
     return dict(zip(COLUMNS, values, strict=True))
 

@@ -6,16 +6,17 @@ and the day lists what is missing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import groupby
 from typing import Literal, cast
 
-from device.attendance.policy import AFTER
+from device.attendance.timesheet.directions import AFTER, DOOR_MINUTES, At, Step, begins_anew, is_departure, repeats
+from device.attendance.timesheet.windows import Windows
 from device.attendance.timesheet.worksite import Site, minute
 from device.storage.effective import Entry
 
-Step = Literal["in", "out", "break_start", "break_end"]
 Fault = Literal["missing in", "missing out", "missing break start", "missing break end"]
 
 # Two consecutive punches of one day -> the time between them, or what is missing. An "in" that does not end a break begins a new stay:
@@ -36,6 +37,7 @@ BETWEEN: dict[tuple[Step, Step], Literal["work", "break"] | Fault] = {
     ("break_start", "out"): "missing break end",
     ("break_start", "break_start"): "missing break end",
 }
+BREAKS = ("break_start", "break_end")
 
 
 @dataclass(frozen=True)
@@ -59,30 +61,75 @@ class Stay:
         return self.stamps[-1].step != "out"
 
 
-def stays(entries: Sequence[Entry], site: Site, day_of: Callable[[int], date]) -> list[Stay]:
-    """Group punches, ordered by time, into stays.
+def stays(entries: Sequence[Entry], windows: Windows) -> list[Stay]:
+    """Group the punches that count, ordered by time, into stays.
 
-    `auto` becomes the step that follows the previous one, or "in" where the stay would be too long. A repeated punch is left out.
+    `auto` becomes the step that follows the previous one, or "in" where a new stay begins (`directions.py`). A repeated punch is left out.
     """
+    first_last = {number for number, entry in enumerate(entries) if windows.planned(windows.day_of(at(entry).moment)).pairing == "first_last"}
+    found = _alternating([entry for number, entry in enumerate(entries) if number not in first_last], windows)
+    found += _first_and_last([entries[number] for number in sorted(first_last)], windows)
+    return sorted(found, key=lambda stay: stay.stamps[0].entry.occurred_at)
+
+
+def _alternating(entries: Sequence[Entry], windows: Windows) -> list[Stay]:
     found: list[Stay] = []
-    for entry in entries:
-        at = minute(entry.occurred_at)
-        last = found[-1] if found else None
-        if last and entry.direction in (last.stamps[-1].step, "auto") and at - last.stamps[-1].at <= site.repeat_minutes:
+    punches = [at(entry) for entry in entries]
+    for number, (entry, punch) in enumerate(zip(entries, punches, strict=True)):
+        last = found[-1].stamps[-1] if found else None
+        anew = number == 0 or begins_anew(punches[number - 1], punch, windows)
+        if last and not anew and repeats(last.at, last.step, punch, windows):
             continue
-        running = last if last and last.open and at - last.stamps[0].at <= site.longest_stay_hours * 60 else None
-        stamp = Stamp(at, _step(entry, running), entry)
+        running = found[-1] if found and not anew and _runs(found[-1], punch.moment, windows) else None
+        stamp = Stamp(punch.moment, _step(number, punches, running, windows), entry)
         if running and (stamp.step != "in" or running.stamps[-1].step == "break_start"):
             found[-1] = Stay(running.day, (*running.stamps, stamp))
         else:
-            found.append(Stay(day_of(at), (stamp,)))
+            found.append(Stay(windows.day_of(punch.moment), (stamp,)))
     return found
 
 
-def _step(entry: Entry, running: Stay | None) -> Step:
-    if entry.direction != "auto":
-        return entry.direction
-    return cast(Step, AFTER[running.stamps[-1].step]) if running else "in"
+def _runs(stay: Stay, moment: int, windows: Windows) -> bool:
+    return stay.open and moment - stay.stamps[0].at <= windows.longest_stay(stay.stamps[0].at)
+
+
+def _step(number: int, punches: Sequence[At], running: Stay | None, windows: Windows) -> Step:
+    punch = punches[number]
+    if punch.direction != "auto":
+        return punch.direction
+    if running:
+        return cast(Step, AFTER[running.stamps[-1].step])
+    return "out" if _alone(number, punches, windows) and is_departure(punch.moment, windows) else "in"
+
+
+def _alone(number: int, punches: Sequence[At], windows: Windows) -> bool:
+    """Whether no other punch of its day stands beside one, but for repetitions."""
+    day = windows.day_of(punches[number].moment)
+    beside = [punches[number - 1]] if number else []
+    beside += next(([later] for later in punches[number + 1 :] if later.moment - punches[number].moment > DOOR_MINUTES), [])
+    return all(windows.day_of(other.moment) != day for other in beside)
+
+
+def _first_and_last(entries: Sequence[Entry], windows: Windows) -> list[Stay]:
+    """One stay per day: from its first punch that may be an arrival to its last that may be a departure; between them, breaks that were pressed count."""
+    found = []
+    for day, group in groupby(entries, key=lambda entry: windows.day_of(at(entry).moment)):
+        own = list(group)
+        arrivals, departures = ([entry for entry in own if entry.direction != other] for other in ("out", "in"))
+        first, last = (arrivals or own)[0], (departures or own)[-1]
+        start, end = at(first).moment, at(last).moment
+        if end - start <= windows.site.repeat_minutes:
+            step: Step = "out" if not arrivals or (departures and is_departure(start, windows)) else "in"
+            found.append(Stay(day, (Stamp(start, step, first),)))
+            continue
+        between = own[own.index(first) + 1 : own.index(last)]
+        breaks = [Stamp(at(one).moment, cast(Step, one.direction), one) for one in between if one.direction in BREAKS]
+        found.append(Stay(day, (Stamp(start, "in", first), *breaks, Stamp(end, "out", last))))
+    return found
+
+
+def at(entry: Entry) -> At:
+    return At(minute(entry.occurred_at), entry.direction)
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
+from typing import Literal
 
+from device.attendance.timesheet.breaks import breaks_of
+from device.attendance.timesheet.directions import DOOR_MINUTES
 from device.attendance.timesheet.shifts import Planned
-from device.attendance.timesheet.stays import Fault, Span, Stamp, stays
+from device.attendance.timesheet.stays import Fault, Span, Stamp, Stay, at, stays
 from device.attendance.timesheet.stays import spans as spans_of
+from device.attendance.timesheet.windows import SLACK_MINUTES, Windows
 from device.attendance.timesheet.worksite import Site
 from device.storage.effective import Entry
 
-SLACK_MINUTES = 120  # punches so long before the start or after the end of a shift still belong to its day
+Flag = Literal["implausible", "core time", "not employed"]
 
 
 @dataclass(frozen=True)
@@ -24,18 +28,21 @@ class WorkDay:
     stamps: tuple[Stamp, ...]  # the punches that count
     spans: tuple[Span, ...]
     faults: tuple[Fault, ...]
-    worked_minutes: int  # `deducted_minutes` already subtracted
-    break_minutes: int  # taken
+    worked_minutes: int  # `deducted_minutes` already subtracted, paid breaks included
+    break_minutes: int  # taken, but not paid
     deducted_minutes: int  # breaks that were due and not taken
     late_minutes: int
     early_minutes: int
     state: str  # "in", "break", "out", or "" before the first punch
     over: bool  # only a correction can still change it
+    core_minutes: int = 0  # absent within the core time, beyond late, early and the break
+    flags: tuple[Flag, ...] = ()  # to be looked at; they change no minute
+    corrected: bool = False  # a correction added, moved or removed one of its punches
 
     @property
     def balance_minutes(self) -> int:
-        """Worked minus due minutes of a day that is over, otherwise 0."""
-        return self.worked_minutes - self.planned.due_minutes if self.over else 0
+        """Worked minus due minutes of a day that is over and has a plan, otherwise 0."""
+        return self.worked_minutes - self.planned.due_minutes if self.over and self.planned.plan else 0
 
     @property
     def overtime_minutes(self) -> int:
@@ -51,64 +58,40 @@ class WorkDay:
         return self.over and self.planned.kind == "work" and not self.stamps
 
 
-def begins(day: date, planned: Callable[[date], Planned], site: Site) -> int:
-    """The moment from which an arrival belongs to a day.
-
-    The site's day start, moved away from shifts that lie across it: to two hours after the end of the previous day's
-    shift or two hours before the start of the day's own; half-way where there is less time between them.
-    """
-    before, own = planned(day - timedelta(days=1)).span, planned(day).span
-    moment = site.begins(day)
-    earliest = before[1] + SLACK_MINUTES if before else moment
-    latest = own[0] - SLACK_MINUTES if own else moment
-    if before and own and earliest > latest:
-        return (before[1] + own[0]) // 2
-    return min(max(moment, earliest), latest) if own else max(moment, earliest)
-
-
-def work_days(entries: Sequence[Entry], days: Sequence[date], planned: Callable[[date], Planned], site: Site, as_of: int) -> tuple[WorkDay, ...]:
+def work_days(entries: Sequence[Entry], days: Sequence[date], windows: Windows, as_of: int) -> tuple[WorkDay, ...]:
     """The given days, in order.
 
     Args:
-        entries: what counts, in order of time, from a day before the first day to a day after the last.
+        entries: in order of time, from where directions are settled (`device/attendance/reading.py`) to two days after the last day.
         as_of: the moment for which the days are computed; nothing is missing from a stay that may still end.
     """
-
-    def day_of(moment: int) -> date:
-        day = site.day_of(moment)
-        if moment < begins(day, planned, site):
-            return day - timedelta(days=1)
-        return day + timedelta(days=1) if moment >= begins(day + timedelta(days=1), planned, site) else day
-
-    found = stays(entries, site, day_of)
+    found = stays([entry for entry in entries if not entry.struck], windows)
+    corrected = {windows.day_of(at(entry).moment) for entry in entries if entry.correction_id is not None}
     newest = found[-1] if found else None
-    running = newest if newest and newest.open and as_of - newest.stamps[0].at <= site.longest_stay_hours * 60 else None
+    running = newest if newest and newest.open and as_of - newest.stamps[0].at <= windows.longest_stay(newest.stamps[0].at) else None
     result = []
     for day in days:
         own = [stay for stay in found if stay.day == day]
         still_there = running is not None and running.day == day
-        spans, faults = spans_of(own, site, still_there)
-        stamps = tuple(stamp for stay in own for stamp in stay.stamps)
-        over = not still_there and as_of >= begins(day + timedelta(days=1), planned, site)
-        result.append(_assessed(planned(day), stamps, spans, faults, over, site))
+        over = not still_there and as_of >= windows.ends(day)
+        result.append(_assessed(windows.planned(day), own, still_there, over, day in corrected, windows.site))
     return tuple(result)
 
 
-def _assessed(planned: Planned, stamps: tuple[Stamp, ...], spans: Sequence[Span], faults: Sequence[Fault], over: bool, site: Site) -> WorkDay:
-    worked = sum(span.minutes for span in spans if span.kind == "work")
-    taken = sum(span.minutes for span in spans if span.kind == "break")
-    deducted = deduction(worked, taken, site.minimum_breaks)
+def _assessed(planned: Planned, own: Sequence[Stay], still_there: bool, over: bool, corrected: bool, site: Site) -> WorkDay:
+    spans, faults = spans_of(own, site, still_there)
+    stamps = tuple(stamp for stay in own for stamp in stay.stamps)
+    breaks = breaks_of(spans, planned, site)
+    worked = sum(span.minutes for span in spans if span.kind == "work") - breaks.deducted + breaks.paid
     late, early = _late_and_early(planned, stamps, over)
+    core = _core(planned, spans) if over else 0
     state = {"in": "in", "break_end": "in", "break_start": "break", "out": "out"}[stamps[-1].step] if stamps else ""
-    return WorkDay(planned.day, planned, stamps, tuple(spans), tuple(faults), worked - deducted, taken, deducted, late, early, state, over)
-
-
-def deduction(worked: int, taken: int, minimum_breaks: Sequence[tuple[int, int]]) -> int:
-    """Minutes of break that were due and not taken; at most the minutes worked beyond those after which the break is due."""
-    short = 0
-    for after, due in minimum_breaks:
-        short = max(short, min(due - taken, worked - after))
-    return short
+    flags = _flags(planned, own, spans, core, site)
+    corrected = corrected or any(stamp.entry.correction_id is not None for stamp in stamps)
+    return WorkDay(
+        planned.day, planned, stamps, tuple(spans), tuple(faults), worked, breaks.taken - breaks.paid, breaks.deducted, late, early, state, over, core, flags,
+        corrected,
+    )  # fmt: skip
 
 
 def _late_and_early(planned: Planned, stamps: Sequence[Stamp], over: bool) -> tuple[int, int]:
@@ -118,3 +101,25 @@ def _late_and_early(planned: Planned, stamps: Sequence[Stamp], over: bool) -> tu
     late = stamps[0].at - planned.span[0] if stamps[0].step == "in" else 0
     early = planned.span[1] - stamps[-1].at if over and stamps[-1].step == "out" else 0
     return late if late > planned.grace_minutes else 0, early if early > planned.grace_minutes else 0
+
+
+def _core(planned: Planned, spans: Sequence[Span]) -> int:
+    """Minutes of the core time that a person who had come was away, beyond the shift's break."""
+    if not planned.flexible or planned.span is None or planned.kind != "work":
+        return 0
+    start, end = planned.span
+    away = sum(max(0, min(end, span.end) - max(start, span.start)) for span in spans if span.kind == "break")
+    return max(0, away - (planned.pause.minutes if planned.pause else 0))
+
+
+def _flags(planned: Planned, own: Sequence[Stay], spans: Sequence[Span], core: int, site: Site) -> tuple[Flag, ...]:
+    found: list[Flag] = []
+    longest = max(site.rest_hours * 60, planned.boundaries[1] - planned.boundaries[0] + 2 * SLACK_MINUTES if planned.boundaries else 0)
+    short = [stay for stay in own if len(stay.stamps) > 1 and not stay.open and stay.stamps[-1].at - stay.stamps[0].at < DOOR_MINUTES]
+    if any(span.minutes > longest for span in spans) or (short and len(own) > 1):
+        found.append("implausible")
+    if core:
+        found.append("core time")
+    if own and not planned.employed:
+        found.append("not employed")
+    return tuple(found)

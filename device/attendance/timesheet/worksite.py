@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, timezone
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from device.contract import ClockfaceError
 
 ROUNDINGS = (1, 5, 10, 15)  # minutes
 LOCALTIME = Path("/etc/localtime")
+Pairing = Literal["every", "first_last"]
+PAIRINGS: dict[Pairing, str] = {"every": "every punch counts", "first_last": "first in, last out"}
 
 
 class TimesheetError(ClockfaceError):
@@ -28,7 +31,7 @@ class Site:
 
     `day_start`: a day lasts from this local time to the same time of the next day, 23 or 25 hours when the clocks change.
     `minimum_breaks`: (after so many minutes of work, a break of so many is due), e.g. ((360, 30), (540, 45)); minutes
-    that were not taken are deducted.
+    that were not taken are deducted. Parts shorter than `minimum_break_part` do not count towards them (German ArbZG, section 4).
     """
 
     zone: str = "UTC"  # IANA name
@@ -38,14 +41,19 @@ class Site:
     rounding_minutes: int = 1  # each punch is rounded to the nearest multiple; 1: the minute the clock showed
     minimum_breaks: tuple[tuple[int, int], ...] = field(default=())
     four_eyes: bool = True  # nobody may approve a correction that they asked for themselves
+    rest_hours: int = 13  # 1 to 36: a punch without direction after a longer gap begins a new stay; longer shifts that are planned stay whole
+    pairing: Pairing = "every"  # of a day's punches; a plan may have its own
+    minimum_break_part: int = 15  # 0 to 60 minutes
 
     def __post_init__(self) -> None:
         zone(self.zone)
-        for name, low, high in (("longest_stay_hours", 1, 36), ("repeat_minutes", 0, 60)):
+        for name, low, high in (("longest_stay_hours", 1, 36), ("repeat_minutes", 0, 60), ("rest_hours", 1, 36), ("minimum_break_part", 0, 60)):
             if not low <= getattr(self, name) <= high:
                 raise TimesheetError(f"site: {name} expected {low} to {high}, got {getattr(self, name)}", code="timesheet.site")
         if self.rounding_minutes not in ROUNDINGS:
             raise TimesheetError(f"site: rounding_minutes expected one of {', '.join(map(str, ROUNDINGS))}, got {self.rounding_minutes}", code="timesheet.site")
+        if self.pairing not in PAIRINGS:
+            raise TimesheetError(f"site: pairing expected one of {', '.join(PAIRINGS)}, got {str(self.pairing)[:20]!r}", code="timesheet.site")
         if any(after < 0 or not 0 < minutes <= 240 for after, minutes in self.minimum_breaks) or sorted(self.minimum_breaks) != list(self.minimum_breaks):
             raise TimesheetError(f"site: minimum_breaks expected pairs of minutes (work, break), rising, got {self.minimum_breaks}", code="timesheet.site")
 
@@ -71,7 +79,10 @@ class Site:
         return day
 
     def rounded(self, moment: int) -> int:
-        return (moment + self.rounding_minutes // 2) // self.rounding_minutes * self.rounding_minutes
+        """To the nearest multiple on the wall clock, which need not be one in UTC (Kathmandu is 5:45 ahead)."""
+        ahead = self.local(moment).utcoffset() or timedelta()
+        offset = int(ahead.total_seconds() // 60)
+        return (moment + offset + self.rounding_minutes // 2) // self.rounding_minutes * self.rounding_minutes - offset
 
 
 @lru_cache(maxsize=20_000)  # a timesheet needs the same few days many times

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 from starlette.responses import Response
 
 from device.attendance import planning
 from device.attendance.planning import Planning
-from device.attendance.timesheet.shifts import ABSENCES, Absence, Shift
-from device.attendance.timesheet.worksite import ROUNDINGS, Site
+from device.attendance.timesheet.shifts import ABSENCES, Absence, Employment, Shift
+from device.attendance.timesheet.worksite import PAIRINGS, ROUNDINGS, Pairing
 from device.web import parameters
 from device.web.pages import Call, Problem, get, post
 
+ABSENCES_SHOWN = 60  # on one page
+BREAK_RULES = {"automatic": "deducted if not taken", "punched": "only as punched", "paid": "paid"}
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
@@ -21,9 +24,13 @@ def schedule(call: Call) -> Response:
     site = planned.site()
     today = site.day_of(int(call.terminal.now() // 60))
     absences = planned.absences(today - timedelta(days=31), date.max)
+    pages = max(1, -(-len(absences) // ABSENCES_SHOWN))
+    number = min(parameters.page(call), pages)
     names = {person.id: person for person in call.store.people()}
     return call.page(
-        "schedule.html", site=site, shifts=planned.shifts(), plans=planned.plans(), holidays=planned.holidays(), absences=absences, people=names,
+        "schedule.html", site=site, shifts=planned.shifts(), plans=planned.plans(), holidays=planned.holidays(), people=names, pairings=PAIRINGS,
+        absences=absences[(number - 1) * ABSENCES_SHOWN : number * ABSENCES_SHOWN], number=number, pages=pages, total=len(absences),
+        break_rules=BREAK_RULES,
         kinds=ABSENCES, roundings=ROUNDINGS, today=today, monday=today - timedelta(days=today.weekday()), days=DAYS, counts=assigned(call),
         breaks=",".join(f"{after}:{length}" for after, length in site.minimum_breaks),
     )  # fmt: skip
@@ -38,23 +45,30 @@ def assigned(call: Call) -> dict[int, int]:
 
 
 def set_site(call: Call) -> Response:
-    changed = Site(
-        call.field("zone").strip(), planning.clock(call.field("day_start")), parameters.form_number(call, "longest_stay_hours"),
-        parameters.form_number(call, "repeat_minutes"), parameters.form_number(call, "rounding_minutes"), planning.breaks(call.field("minimum_breaks", "")),
-        call.field("four_eyes", "") == "1",
+    before = Planning(call.store).site()
+    numbers = ("longest_stay_hours", "repeat_minutes", "rounding_minutes", "rest_hours", "minimum_break_part")
+    changed = replace(
+        before, zone=call.field("zone").strip(), day_start=planning.clock(call.field("day_start")), four_eyes=call.field("four_eyes", "") == "1",
+        minimum_breaks=planning.breaks(call.field("minimum_breaks", "")), pairing=pairing(call) or before.pairing,
+        **{name: parameters.form_number(call, name, getattr(before, name)) for name in numbers},
     )  # fmt: skip
     Planning(call.store).set_site(changed, call.who.actor)
     return call.goto("/schedule", "The rules of the site are changed.")
 
 
 def add_shift(call: Call) -> Response:
-    start, end = (planning.clock(text) if (text := call.field(name, "").strip()) else None for name in ("start", "end"))
+    times = ("start", "end", "break_from", "break_to")
+    start, end, *window = (planning.clock(text) if (text := call.field(name, "").strip()) else None for name in times)
     flexible = call.field("hours", "").strip()
     minutes = None
     if flexible:
-        length = planning.clock(flexible)
-        minutes = length.hour * 60 + length.minute
-    shift = Shift(call.field("name"), start, end, parameters.form_number(call, "break_minutes", 0), minutes, parameters.form_number(call, "grace_minutes", 0))
+        hours = planning.clock(flexible)
+        minutes = hours.hour * 60 + hours.minute
+    length, leeway = (parameters.form_number(call, name, 0) for name in ("break_minutes", "grace_minutes"))
+    rule = call.field("break_rule", "automatic")
+    if rule not in BREAK_RULES:
+        raise Problem(f"break: expected one of {', '.join(BREAK_RULES)}, got {rule[:20]!r}")
+    shift = Shift(call.field("name"), start, end, length, minutes, leeway, rule != "punched", rule == "paid", *window)
     Planning(call.store).add_shift(shift, call.who.actor)
     return call.goto("/schedule", f"Shift {shift.name} is added.")
 
@@ -66,8 +80,16 @@ def add_plan(call: Call) -> Response:
         raise Problem("a plan has one to four weeks here; for longer ones use python -m device schedule plan")
     chosen = [call.field(f"day_{number}", "") for number in range(weeks * 7)]
     cycle = [int(text) if text.isdecimal() else None for text in chosen]
-    Planning(call.store).add_plan(call.field("name"), cycle, parameters.form_day(call, "anchor"), call.who.actor)
+    Planning(call.store).add_plan(call.field("name"), cycle, parameters.form_day(call, "anchor"), call.who.actor, pairing(call))
     return call.goto("/schedule", f"Plan {call.field('name')} is added.")
+
+
+def pairing(call: Call) -> Pairing | None:
+    """Which punches of a day count; None: nothing was chosen."""
+    text = call.field("pairing", "")
+    if text and text not in PAIRINGS:
+        raise Problem(f"pairing: expected one of {', '.join(PAIRINGS)}, got {text[:20]!r}")
+    return text or None
 
 
 def assign(call: Call) -> Response:
@@ -84,8 +106,21 @@ def add_absence(call: Call) -> Response:
 
 
 def cancel_absence(call: Call) -> Response:
-    Planning(call.store).cancel_absence(call.path["id"], call.who.actor)
-    return call.goto("/schedule", "The absence is cancelled.")
+    stays = Planning(call.store).cancel_absence(call.path["id"], call.who.actor)
+    return call.goto("/schedule", f"The absence now ends on {stays}: the days before are locked." if stays else "The absence is cancelled.")
+
+
+def shorten_absence(call: Call) -> Response:
+    last = parameters.form_day(call, "last")
+    Planning(call.store).shorten_absence(call.path["id"], last, call.who.actor)
+    return call.goto("/schedule", f"The absence now ends on {last}.")
+
+
+def set_employment(call: Call) -> Response:
+    person = call.store.person(call.field("person"))
+    first, last = (planning.day(text) if (text := call.field(name, "").strip()) else None for name in ("first", "last"))
+    Planning(call.store).set_employment(person.id, Employment(first, last), call.who.actor)
+    return call.goto("/schedule", f"The employment of {person.name} is entered.")
 
 
 def set_holiday(call: Call) -> Response:
@@ -106,6 +141,8 @@ ROUTES = (
     post("/schedule/assignments", assign, "hr"),
     post("/schedule/absences", add_absence, "hr"),
     post("/schedule/absences/{id:int}/cancel", cancel_absence, "hr"),
+    post("/schedule/absences/{id:int}/shorten", shorten_absence, "hr"),
+    post("/schedule/employments", set_employment, "hr"),
     post("/schedule/holidays", set_holiday, "hr"),
     post("/schedule/holidays/remove", remove_holiday, "hr"),
 )

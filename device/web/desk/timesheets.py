@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from sqlite_utils import Database
 from starlette.responses import Response
 
 from device.attendance.planning import Planning
-from device.attendance.sheets import sheet_within, site_on
+from device.attendance.sheets import LISTED, listing, sheet_within, site_on
 from device.attendance.timesheet.sheet import Sheet, hours, row
 from device.attendance.timesheet.worksite import Site
 from device.storage.records import Person
@@ -25,7 +24,7 @@ def month(call: Call) -> Response:
     site = Planning(call.store).site()
     days = parameters.month(call, today(call, site))
     text = call.query.get("name", "").strip()[:80]
-    people, number, pages, total = chosen(call, text)
+    people, number, pages, total = chosen(call, text, days, site)
     shown = sheets(call, people, days)
     return call.page(
         "timesheets.html", days=days, people=people, sheets=shown, hours=hours, text=text, number=number, pages=pages, total=total, month=f"{days[0]:%Y-%m}",
@@ -37,7 +36,7 @@ def day(call: Call) -> Response:
     site = Planning(call.store).site()
     chosen_day = parameters.day(call, "day", today(call, site))
     text = call.query.get("name", "").strip()[:80]
-    people, number, pages, total = chosen(call, text)
+    people, number, pages, total = chosen(call, text, [chosen_day], site)
     shown = sheets(call, people, [chosen_day])
     rows = [(person, shown[person.id].days[0], row(person.id, person.name, person.code, shown[person.id].days[0], site)) for person in people]
     return call.page(
@@ -71,20 +70,16 @@ def today(call: Call, site: Site) -> date:
     return site.day_of(int(call.terminal.now() // 60))
 
 
-def chosen(call: Call, text: str) -> tuple[list[Person], int, int, int]:
-    """One page of the active people whose name or code matches: people, page, number of pages, number of people."""
-    where = "active = 1 AND (:text = '' OR instr(lower(name), lower(:text)) OR lower(coalesce(code, '')) = lower(:text))"
+def chosen(call: Call, text: str, days: Sequence[date], site: Site) -> tuple[list[Person], int, int, int]:
+    """One page of the people of these days whose name or code matches: people, page, number of pages, number of people."""
+    where = f"(:text = '' OR instr(lower(name), lower(:text)) OR lower(coalesce(code, '')) = lower(:text)) AND {LISTED}"
+    values = {"text": text, **listing(days, site)}
     with call.store.reading() as db:
-        total = db.execute(f"SELECT count(*) FROM people WHERE {where}", {"text": text}).fetchone()[0]
+        total = db.execute(f"SELECT count(*) FROM people p WHERE {where}", values).fetchone()[0]
         pages = max(1, -(-total // PAGE))
         number = min(parameters.page(call), pages)
-        return _page(db, where, text, number), number, pages, total
-
-
-def _page(db: Database, where: str, text: str, number: int) -> list[Person]:
-    values = {"text": text, "limit": PAGE, "offset": (number - 1) * PAGE}
-    sql = f"SELECT * FROM people WHERE {where} ORDER BY name COLLATE NOCASE, id LIMIT :limit OFFSET :offset"
-    return [Person.from_row(found) for found in db.query(sql, values)]
+        sql = f"SELECT * FROM people p WHERE {where} ORDER BY name COLLATE NOCASE, id LIMIT {PAGE} OFFSET {(number - 1) * PAGE}"
+        return [Person.from_row(found) for found in db.query(sql, values)], number, pages, total
 
 
 def sheets(call: Call, people: Sequence[Person], days: Sequence[date]) -> dict[int, Sheet]:

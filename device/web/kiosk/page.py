@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import cast
 
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from device.attendance.planning import Planning
 from device.attendance.policy import Asked, AttendancePolicy, NotRecorded
 from device.storage.records import Direction, Person, PunchDraft
 from device.system.clock import read_clock_state
@@ -83,7 +85,7 @@ def pin(call: Call) -> Response:
 
 def _recorded_by_pin(call: Call, person: Person, now: float) -> dict[str, str]:
     last = call.store.last_punch(person.id)
-    decided = AttendancePolicy(call.terminal.settings.attendance).decide(last, now)
+    decided = AttendancePolicy(call.terminal.settings.attendance).decide(last, now, windows=partial(Planning(call.store).windows, person.id))
     if isinstance(decided, NotRecorded):
         call.terminal.live.add_card(Card(f"held-{person.id}-{round(now)}", "already", person.name, clock_time(decided.at), "", now))
         return {"state": "already"}

@@ -10,8 +10,8 @@ from device.attendance.four_eyes import NotAllowed
 from device.attendance.planning import Planning
 from device.attendance.review import Desk, NoChange
 from device.attendance.sheets import person_sheet
+from device.attendance.timesheet.directions import Step
 from device.attendance.timesheet.sheet import hours
-from device.attendance.timesheet.stays import Step
 from device.attendance.timesheet.worksite import Site
 from device.contract import ClockfaceError
 from device.storage.corrections import CorrectionDraft

@@ -44,7 +44,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
         store.add_person("Ann", "E1")
         planning = Planning(store)
         planning.set_site(BERLIN, "test")
-        shift = planning.add_shift(Shift("day", time(8), time(16, 30), 30), "test")
+        shift = planning.add_shift(Shift("day", time(8), time(16, 30), 30, break_automatic=False), "test")
         plan = planning.add_plan("weekdays", [shift] * 5 + [None, None], date(2026, 11, 2), "test")
         planning.assign(1, plan, date(2026, 11, 1), "test")
         punch(store, DAY, "08:00", "in")
@@ -174,18 +174,23 @@ def test_a_period_can_be_locked_once_it_is_over_and_decided(store: Store, desk: 
 
 def test_plans_absence_and_holidays_do_not_change_a_locked_period(store: Store, desk: Desk) -> None:
     planning = Planning(store)
-    kept = planning.add_absence(1, Absence(date(2026, 11, 30), date(2026, 12, 2), "vacation"), "hr")
+    inside = planning.add_absence(1, Absence(date(2026, 11, 2), date(2026, 11, 3), "vacation"), "hr")
+    kept = planning.add_absence(1, Absence(date(2026, 11, 29), date(2026, 12, 2), "vacation"), "hr")
     desk.lock(date(2026, 11, 1), date(2026, 11, 30), "boss")
     for change in (
         lambda: planning.assign(1, None, date(2026, 11, 30), "hr"),
         lambda: planning.add_absence(1, Absence(date(2026, 11, 1), date(2026, 12, 1), "sick"), "hr"),
-        lambda: planning.cancel_absence(kept, "hr"),
+        lambda: planning.shorten_absence(kept, date(2026, 11, 30) - timedelta(days=1), "hr"),
+        lambda: planning.cancel_absence(inside, "hr"),
         lambda: planning.set_holiday(DAY, "none", "hr"),
     ):
         with refused("store.period_locked"):
             change()
     planning.assign(1, None, date(2026, 12, 1), "hr")
     planning.set_holiday(date(2026, 12, 25), "Christmas", "hr")
+    planning.shorten_absence(kept, date(2026, 12, 1), "hr")  # what lies after the period can be changed
+    assert planning.cancel_absence(kept, "hr") == date(2026, 11, 30)
+    assert [row.absence.last for row in planning.absences(date(2026, 11, 29), date(2026, 12, 31))] == [date(2026, 11, 30)]
 
 
 def test_a_locked_month_keeps_the_rules_it_was_made_with(store: Store, desk: Desk) -> None:
@@ -221,11 +226,12 @@ def test_corrections_of_an_older_database_stay_intact(tmp_path: Path) -> None:
         punch(store, DAY, "08:00", "in")
     old = "DROP TABLE {0}; "
     with closing(sqlite3.connect(path)) as raw:
-        names = ("correction_decisions", "correction_requests", "period_locks", "assignments", "plans", "shifts", "holidays", "absences", "corrections")
+        names = ["locked_sheets", "employments", "correction_decisions", "correction_requests", "period_locks", "assignments", "plans", "shifts"]
+        names += ["holidays", "absences", "corrections"]
         raw.executescript("PRAGMA foreign_keys = OFF; " + "".join(old.format(name) for name in names) + "DROP INDEX punches_by_person_and_time")
         table = schema.TABLES[schema.TABLES.index("CREATE TABLE corrections") : schema.TABLES.index("CREATE TABLE sightings")]
         raw.executescript(table + schema.IMMUTABLE.format(table="corrections", genesis="0" * 64))
-        raw.execute("DELETE FROM _sqlite_migrations WHERE name = 'plan_and_correct'")
+        raw.execute("DELETE FROM _sqlite_migrations WHERE name IN ('plan_and_correct', 'hours_follow_plans_and_employment')")
         raw.execute("PRAGMA user_version = 1")
         row = {"id": 1, "person_id": 1, "punch_id": 1, "occurred_at": None, "direction": None, "reason": "x", "corrected_by": "hr", "corrected_at": 5}
         row = {**row, "previous_hash": "0" * 64}

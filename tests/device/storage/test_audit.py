@@ -18,6 +18,7 @@ DEVICE = Path(__file__).resolve().parents[3] / "device"
 STORED = {  # as databases in the field hold them: texts may be added here, but never changed
     "absence added", "absence cancelled", "approval denied", "backup made", "biometrics read", "chains verified", "clock jumped", "code changed",
     "consent given", "consent withdrawn", "correction approved", "correction refused", "correction requested", "database restored", "dead letters discarded",
+    "absence shortened", "employment set",
     "dead letters replayed", "failed attempts forgiven", "fleet applied", "fleet joined", "holiday removed", "holiday set", "log exported", "logged in",
     "look-alike decided", "look-alike found", "model in force",
     "outbox filled", "outbox forgotten", "outbox moved", "password set", "period lock lifted", "period locked", "person activated",

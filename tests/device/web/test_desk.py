@@ -41,7 +41,7 @@ def staffed(desk: Desk) -> Desk:
         planning.set_site(Site("Europe/Berlin"), "test")
         store.add_person("Ann", "E1")
         store.add_person(HOSTILE, "=E2")
-        shift = planning.add_shift(Shift("day", time(8), time(16, 30), 30), "test")
+        shift = planning.add_shift(Shift("day", time(8), time(16, 30), 30, break_automatic=False), "test")
         planning.assign(1, planning.add_plan("week", [shift] * 5 + [None, None], date(2026, 8, 31), "test"), date(2026, 9, 1), "test")
         stamps: list[tuple[int, str, Direction]] = [(1, "08:00", "in"), (2, "08:30", "in"), (1, "18:00", "out")]
         for person, clock, direction in stamps:

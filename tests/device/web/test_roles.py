@@ -67,6 +67,8 @@ LEAST = {  # method and path -> the least role that may
     "POST /schedule/assignments": "hr",
     "POST /schedule/absences": "hr",
     "POST /schedule/absences/{id:int}/cancel": "hr",
+    "POST /schedule/absences/{id:int}/shorten": "hr",
+    "POST /schedule/employments": "hr",
     "POST /schedule/holidays": "hr",
     "POST /schedule/holidays/remove": "hr",
     "GET /exports": "hr",

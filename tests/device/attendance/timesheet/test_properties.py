@@ -9,9 +9,10 @@ from zoneinfo import ZoneInfo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from device.attendance.timesheet.breaks import deduction
 from device.attendance.timesheet.sheet import sheet
 from device.attendance.timesheet.shifts import Assignment, Schedule, Shift
-from device.attendance.timesheet.workday import begins, deduction
+from device.attendance.timesheet.windows import Windows
 from device.attendance.timesheet.worksite import Site, month_days
 from device.storage.effective import Entry
 
@@ -108,15 +109,11 @@ SHIFTS = st.one_of(st.none(), st.builds(lambda s, n: Shift("s", time(s), time((s
 @given(st.lists(SHIFTS, min_size=1, max_size=8), SITES, DAYS)
 @settings(max_examples=200, deadline=None)
 def test_every_shift_that_leaves_rest_lies_in_its_own_day(cycle: list[Shift | None], site: Site, day: date) -> None:
-    plan = Schedule([Assignment(day - timedelta(days=9), tuple(cycle), day)])
-
-    def planned(at: date):  # type: ignore[no-untyped-def]
-        return plan.planned(at, site)
-
-    spans = [planned(day + timedelta(days=offset)).span for offset in (-1, 0, 1)]
+    windows = Windows(Schedule([Assignment(day - timedelta(days=9), tuple(cycle), day)]), site)
+    spans = [windows.planned(day + timedelta(days=offset)).span for offset in (-1, 0, 1)]
     rested = all(not a or not b or a[1] <= b[0] for a, b in zip(spans, spans[1:], strict=False))
     if spans[1] and rested:
-        assert begins(day, planned, site) <= spans[1][0] and spans[1][1] <= begins(day + timedelta(days=1), planned, site)
+        assert windows.begins(day) <= spans[1][0] and spans[1][1] <= windows.ends(day)
 
 
 @given(st.integers(0, 900), st.integers(0, 120))

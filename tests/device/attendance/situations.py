@@ -1,0 +1,100 @@
+"""The small language in which docs/timesheets.md and the oracle write a situation: a site, a plan, punches and corrections."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from device.attendance.timesheet.shifts import ABSENCES, Absence, Assignment, Employment, Schedule, Shift
+from device.attendance.timesheet.worksite import Site
+from device.storage.effective import Correction, Entry, Recorded, effective, in_order, struck
+from device.storage.records import Direction
+
+DAYS = {"prev": -1, "next": 1}
+
+
+def minutes(text: str) -> int:
+    """ "8:30" -> 510."""
+    sign = -1 if text.startswith("-") else 1
+    whole, part = text.lstrip("-").split(":")
+    return sign * (int(whole) * 60 + int(part))
+
+
+def site_of(text: str) -> Site:
+    """ "Europe/Berlin start 04:00 rounding 15 breaks 30 after 6:00 and 45 after 9:00 rest 13 longest 16 part 15 first_last"."""
+    options = dict(re.findall(r"(start|rounding|rest|longest|part) (\S+)", text))
+    return Site(
+        text.split()[0].rstrip(","),
+        time.fromisoformat(options.get("start", "00:00").rstrip(",")),
+        int(options.get("longest", 16)),
+        rounding_minutes=int(options.get("rounding", "1").rstrip(",")),
+        minimum_breaks=tuple((minutes(after), int(length)) for length, after in re.findall(r"(\d+) after ([\d:]+)", text)),
+        rest_hours=int(options.get("rest", 13)),
+        pairing="first_last" if "first_last" in text else "every",
+        minimum_break_part=int(options.get("part", 15)),
+    )
+
+
+def shift_of(text: str) -> Shift | None:
+    """ "08:00-17:00 break 60 between 12:00-13:00 punched paid grace 5", "8:00 flexible core 10:00-15:00", "free"."""
+    words = text.split()
+    if not words or words[0] == "free":
+        return None
+    numbers = {word: int(value) for word, value in re.findall(r"(break|grace) (\d+)", text)}
+    between = re.findall(r"between (\d\d:\d\d)-(\d\d:\d\d)", text)
+    spans = re.findall(r"(\d\d:\d\d)-(\d\d:\d\d)", text.partition("between")[0])
+    start, end = (time.fromisoformat(part) for part in spans[0]) if spans else (None, None)
+    window = (time.fromisoformat(part) for part in between[0]) if between else (None, None)
+    flexible = minutes(words[0]) if "flexible" in words else None
+    return Shift("shift", start, end, numbers.get("break", 0), flexible, numbers.get("grace", 0), "punched" not in words, "paid" in words, *window)
+
+
+def schedule_of(text: str, day: date) -> Schedule:
+    """One shift per day, "prev 22:00-06:00 / 14:00-22:00 / next free"; then a kind of absence, `holiday`, `first_last`, `until prev`."""
+    if text.startswith("no plan"):
+        return Schedule([], {}, _absences(text, day), _employment(text, day))
+    cycle: list[Shift | None] = [None] * 41
+    for part in text.split(" / "):
+        words = part.split()
+        cycle[DAYS.get(words[0], 0)] = shift_of(" ".join(words[words[0] in DAYS :]))
+    holidays = {day: "holiday"} if "holiday" in text else {}
+    pairing = "first_last" if "first_last" in text else None
+    return Schedule([Assignment(day - timedelta(days=10), tuple(cycle), day, pairing)], holidays, _absences(text, day), _employment(text, day))
+
+
+def _absences(text: str, day: date) -> list[Absence]:
+    return [Absence(day, day, kind) for kind in ABSENCES if kind in text.split()]
+
+
+def _employment(text: str, day: date) -> list[Employment]:
+    return [Employment(last=day - timedelta(days=1))] if "until prev" in text else [Employment(last=day)] if "until today" in text else []
+
+
+def moment(words: list[str], day: date, site: Site) -> tuple[float, Direction]:
+    """["next", "out", "06:00"] -> s since the epoch, direction."""
+    *_, direction, at = words
+    clock = datetime.fromisoformat(f"{day + timedelta(days=DAYS.get(words[0], 0))}T{at}")
+    aware = clock if clock.tzinfo else clock.replace(tzinfo=ZoneInfo(site.zone))
+    return aware.timestamp(), direction  # type: ignore[return-value]
+
+
+def recorded(text: str, day: date, site: Site) -> tuple[list[Recorded], list[Correction]]:
+    punches, *changes = text.split("; ")
+    first = [Recorded(number, *moment(part.split(), day, site)) for number, part in enumerate(filter(None, punches.split(", ")), 1)]
+    corrections = []
+    for number, change in enumerate(changes, 1):
+        words = change.split()
+        if words[0] == "removes":
+            corrections.append(Correction(number, int(words[1]), None, None, None))
+        elif words[0] == "moves":
+            corrections.append(Correction(number, int(words[1]), None, *moment(words[3:], day, site)))
+        else:
+            corrections.append(Correction(number, None, None, *moment(words[1:], day, site)))
+    return first, corrections
+
+
+def entries_of(text: str, day: date, site: Site) -> list[Entry]:
+    """ "in 08:00, out 17:00; moves 2 to out 16:00" -> the punches, those struck out included."""
+    what = recorded(text, day, site)
+    return in_order([*effective(*what), *struck(*what)])
