@@ -6,6 +6,7 @@ An unknown key, a wrong type or a value out of range stops the start with the ke
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -232,8 +233,14 @@ class WebSettings:
     certificate: str = written("", "path", "PEM file with the TLS certificate; without one the terminal makes its own where it is needed")
     key: str = written("", "path", "PEM file with the key of that certificate")
     plain_http: bool = switched(False, "Allow HTTP without TLS beyond this machine, for a proxy that adds TLS")
+    trusted_proxies: str = written("", "addresses", "Addresses or networks of proxies that are believed whose request they pass on, separated by commas")
 
     def __post_init__(self) -> None:
+        for part in filter(None, (part.strip() for part in self.trusted_proxies.split(","))):
+            try:
+                ipaddress.ip_network(part)
+            except ValueError as error:
+                raise ConfigError(f"[web] trusted_proxies: {part!r} is no address or network, such as 10.1.0.0/24", code="config.address") from error
         if bool(self.certificate) != bool(self.key):
             raise ConfigError("[web] certificate and key: give both or neither", code="config.together")
 

@@ -19,7 +19,9 @@ from device.config import ConfigError, Settings
 from device.storage.audit import Action
 from device.storage.store import Store
 
-ONLY_IN_FILE = ("store", "connectors", "outbox", "embedder.model", "embedder.sha256", "web.certificate", "web.key", "web.plain_http", "web.consent")
+ONLY_IN_FILE = (
+    "store", "connectors", "outbox", "embedder.model", "embedder.sha256", "web.certificate", "web.key", "web.plain_http", "web.trusted_proxies", "web.consent",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from device.web.access import login, users
+from device.web.access.proxies import Proxies, Trusted
 from device.web.access.security import Guard, host_names
 from device.web.appearance import STATIC
 from device.web.context import Terminal
@@ -43,11 +44,16 @@ def pages(desk: bool = False) -> tuple[Page, ...]:
 
 
 def create_app(terminal: Terminal) -> Starlette:
-    return Starlette(
+    app = Starlette(
         routes=[*routes(pages(terminal.desk), terminal), Mount("/static", Static(directory=STATIC), name="static")],
-        middleware=[Middleware(Guard, names=host_names(terminal.settings.web, terminal.bound_to))],
+        middleware=[
+            Middleware(Proxies, trusted=Trusted.parsed(terminal.settings.web.trusted_proxies)),
+            Middleware(Guard, names=host_names(terminal.settings.web, terminal.bound_to)),
+        ],
         exception_handlers={404: _nothing_here, 405: _nothing_here},
     )
+    app.router.redirect_slashes = False  # such a redirect would name the host that the request gave
+    return app
 
 
 async def _nothing_here(request: Request, error: Exception) -> Response:

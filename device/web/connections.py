@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 MOST = 512  # connections in all; fewer where the limit of descriptors is low
 OF_ONE_ADDRESS = 128  # a building behind one router is one address
 RESERVED = 32  # the last places, which only this machine may take: its kiosk needs about eight
+SCREEN = ("127.0.0.1", "::1")  # a proxy that shares this address with the screen cannot be told from it before it has said something
 SAID_SECONDS = 60.0  # a flood is logged at most this often
 
 
@@ -66,14 +67,14 @@ class Connections:
         most: in all.
         of_one_address: at most.
         reserved: of `most`, for this machine only.
-        exempt: addresses, such as a proxy's, to which `of_one_address` does not apply.
+        proxy: whether an address is that of a trusted proxy, behind which are many people and not this machine's screen.
         clock: s.
     """
 
     most: int = field(default_factory=most_connections)
     of_one_address: int = OF_ONE_ADDRESS
     reserved: int = RESERVED
-    exempt: Callable[[str], bool] = lambda address: False
+    proxy: Callable[[str], bool] = lambda address: False
     clock: Callable[[], float] = time.monotonic
     _held: dict[Held, None] = field(default_factory=dict)  # the one that has waited longest first
     _turned_away: int = 0
@@ -84,8 +85,9 @@ class Connections:
 
     def admit(self, address: str, close: Callable[[], None]) -> Held | None:
         """A place for a connection from an address, or None if it must be closed; `close` is called where its place is taken by another."""
-        new = Held(household(address), close, own_machine(address))
-        if not self._room(self._of(new), self.of_one_address) and not self.exempt(address):
+        proxy = self.proxy(address)
+        new = Held(household(address), close, own_machine(address) and not (proxy and address not in SCREEN))
+        if not proxy and not self._room(self._of(new), self.of_one_address):
             self._count(new.address)
             return None
         if not self._room(self._held, self.most) or (not new.own and not self._room(self._strangers(), self._for_strangers())):

@@ -16,6 +16,7 @@ import uvicorn
 
 from device.contract import ClockfaceError
 from device.system.restart import kept_running
+from device.web.access.proxies import Trusted
 from device.web.app import create_app
 from device.web.connections import Connections
 from device.web.context import Terminal
@@ -82,7 +83,7 @@ class WebServer:
         self._tls = tls
         self._sockets = [_listening(address) for address in addresses]
         self.addresses = [replace(a, port=s.getsockname()[1]) for a, s in zip(addresses, self._sockets, strict=True)]
-        self.connections = Connections()  # of all addresses
+        self.connections = Connections(proxy=Trusted.parsed(terminal.settings.web.trusted_proxies).__contains__)  # of all addresses
         self.servers: list[uvicorn.Server] = []  # one for each address; others after a restart
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)

@@ -49,7 +49,7 @@ class Guard:
             await send(message)
 
         headers = Headers(scope=scope)
-        if not known_host(headers.get("host", ""), self.names):
+        if not known_host(headers.get("host", ""), self.names, (scope.get("server") or ("",))[0]):
             answer = PlainTextResponse("This terminal is not known by this name; add it to [web] hosts in its settings.", 421)
             await answer(scope, receive, send_guarded)
         elif scope["method"] not in SAFE and from_elsewhere(headers):
@@ -62,18 +62,22 @@ def host_names(settings: WebSettings, bound_to: str) -> frozenset[str]:
     """The host names under which browsers may reach this machine."""
     node = platform.node().lower()
     given = {name.strip().lower() for name in settings.hosts.split(",") if name.strip()}
-    return frozenset({"localhost", bound_to.lower(), *given, *((node, f"{node}.local") if node else ())})
+    return frozenset({"localhost", *({bound_to.lower()} - {"0.0.0.0", "::"}), *given, *((node, f"{node}.local") if node else ())})
 
 
-def known_host(host: str, names: frozenset[str]) -> bool:
-    """Whether a host is a known name or a plain address. Another site can point its own name at this machine, but never an
-    address (DNS rebinding)."""
+def known_host(host: str, names: frozenset[str], reached: str = "") -> bool:
+    """Whether a host is a known name, or the address `reached` of this machine at which the connection came in. Another site can point its own name at this
+    machine (DNS rebinding)."""
     name = without_port(host).lower().rstrip(".")
+    return name in names or (bool(reached) and _address(name.strip("[]")) == _address(reached) != "")
+
+
+def _address(text: str) -> str:
     try:
-        ipaddress.ip_address(name.strip("[]"))
+        found = ipaddress.ip_address(text)
     except ValueError:
-        return name in names
-    return True
+        return ""
+    return str(getattr(found, "ipv4_mapped", None) or found)
 
 
 def without_port(host: str) -> str:

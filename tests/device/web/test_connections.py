@@ -71,8 +71,15 @@ def test_who_waits_again_goes_to_the_end_of_the_line() -> None:
 
 def test_a_proxy_is_many_people() -> None:
     held, closed = connections()
-    held.exempt = lambda address: address == "10.0.0.1"
+    held.proxy = lambda address: address == "10.0.0.1"
     assert [come(held, closed, "10.0.0.1", busy=True) is not None for _ in range(9)] == [True] * 8 + [False]
+
+
+def test_a_proxy_on_this_machine_takes_none_of_its_places() -> None:
+    held, closed = connections()
+    held.proxy = lambda address: address.startswith("127.")
+    assert [come(held, closed, "127.0.0.2", busy=True) is not None for _ in range(9)] == [True] * 8 + [False]
+    assert come(held, closed, "127.0.0.1") is not None
 
 
 def test_a_flood_is_said_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:

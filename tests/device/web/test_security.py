@@ -27,10 +27,31 @@ def test_cookies_are_out_of_reach_of_scripts_and_other_sites(desk: Desk) -> None
 
 
 @pytest.mark.parametrize(
-    ("host", "status"), [("127.0.0.1:8080", 200), ("[::1]:8080", 200), ("localhost", 200), ("192.168.0.7", 200), ("evil.example", 421), ("", 421)]
+    ("host", "status"),
+    [("127.0.0.1:8080", 200), ("localhost", 200), ("192.168.0.7", 421), ("[::1]:8080", 421), ("127.0.0.9", 421), ("evil.example", 421), ("", 421)],
 )
 def test_only_names_of_this_machine_are_answered(desk: Desk, host: str, status: int) -> None:
     assert desk.browser().get("/login", headers={"host": host}).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("host", "reached", "known"),
+    [
+        ("192.168.0.7:8443", "192.168.0.7", True),
+        ("192.168.0.8:8443", "192.168.0.7", False),
+        ("[2001:db8:0::7]:8443", "2001:db8::7", True),
+        ("192.168.0.7", "::ffff:192.168.0.7", True),
+        ("0.0.0.0", "127.0.0.1", False),
+        ("x", "", False),
+    ],
+)
+def test_an_address_is_known_where_the_connection_came_in_at_it(host: str, reached: str, known: bool) -> None:
+    assert known_host(host, host_names(WebSettings(), "0.0.0.0"), reached) == known
+
+
+def test_no_redirect_names_the_host_that_the_request_gave(desk: Desk) -> None:
+    answer = desk.browser("admin").get("/people/", headers={"host": "localhost"})
+    assert answer.status_code == 404 and "location" not in answer.headers
 
 
 def test_further_names_come_from_the_settings() -> None:
