@@ -52,6 +52,7 @@ class FleetCourier:
         self._reported = self._heard = self._looked = float("-inf")
         self.link = Link(clock())
         self._doors_alone = False
+        self._version: Any = None  # of what is recorded here, as the last round saw it
 
     def run(self, stop: threading.Event) -> None:
         """Exchange until `stop` is set; a failure is told once, and after a wait it connects again."""
@@ -75,6 +76,7 @@ class FleetCourier:
             row = connection.execute("SELECT id FROM head(%s)", [chain]).fetchone()
             with self.store.transaction() as db:
                 set_value(db, f"sent.{chain}", str(row["id"] if row else 0))
+        self._say_newer(connection)
         for channel in (STATE, PUNCHES):
             connection.execute(f"LISTEN {channel}")
         if not self.member.desk:
@@ -87,24 +89,27 @@ class FleetCourier:
         return rows + send(self.store, self.member, connection)
 
     def _exchange(self, connection: Connection) -> None:
-        version = self._own()
-        busy = down.receive_doors(self.store, connection, self.clock()) if self._doors_alone else self.round(connection)
+        if self._doors_alone:
+            busy = down.receive_doors(self.store, connection, self.clock())
+        else:
+            self._version = self._own()  # before the round, so that nothing is recorded unseen
+            busy = self.round(connection)
         self._tell("")
         if time.monotonic() - self._reported > REPORT_SECONDS:
             self._report(connection)
         if self.member.desk and time.monotonic() - self._looked > LOOK_SECONDS:
             desk.look(self.store, connection)
             self._looked = time.monotonic()
-        self._doors_alone = not busy and self._wait(connection, version) == {PUNCHES} and not self.member.desk
+        self._doors_alone = not busy and self._wait(connection) == {PUNCHES} and not self.member.desk
 
-    def _wait(self, connection: Connection, version: Any) -> set[str]:
-        """Until the server has news, this terminal has rows of its own (other than `version`), or the time for a poll has come.
+    def _wait(self, connection: Connection) -> set[str]:
+        """Until the server has news, this terminal has rows of its own since the last round, or the time for a poll has come.
 
         Returns:
             The channels of the news.
         """
         until = time.monotonic() + POLL_SECONDS
-        while time.monotonic() < until and self._own() == version:
+        while time.monotonic() < until and self._own() == self._version:
             if news := self._news(connection, timeout=OWN_SECONDS, stop_after=1):
                 return news | self._news(connection, timeout=GATHER_SECONDS * random.random())
         return set()
@@ -119,9 +124,13 @@ class FleetCourier:
                 "SELECT (SELECT max(id) FROM punches), (SELECT max(id) FROM corrections), (SELECT max(id) FROM fleet_changes)"
             ).fetchone()
 
+    def _say_newer(self, connection: Connection) -> None:
+        schema = _schema(connection)
+        if schema > NEWEST:
+            self._say(f"fleet: the company's database has schema {schema}, this terminal knows {NEWEST}: it goes on with what it knows; update it")
+
     def _report(self, connection: Connection) -> None:
-        row = connection.execute("SELECT max(number) AS number FROM migrations").fetchone()
-        newer = {"schema": "newer than this terminal knows: update it"} if row and row["number"] > NEWEST else {}
+        newer = {"schema": "newer than this terminal knows: update it"} if _schema(connection) > NEWEST else {}
         told = {**up.health(self.store), **self._about(), **newer, "clock_set": read_clock_state().synchronised, "clock": self.clock()}
         connection.execute("SELECT report(%s)", [Jsonb(told)])
         self._reported = time.monotonic()
@@ -139,6 +148,11 @@ class FleetCourier:
                 set_value(db, "trouble", trouble)
                 if not trouble:
                     set_value(db, "heard", str(round(now)))
+
+
+def _schema(connection: Connection) -> int:
+    row = connection.execute("SELECT max(number) AS number FROM migrations").fetchone()
+    return int(row["number"]) if row else 0
 
 
 def catch_up(store: Store, say: Say, seconds: float = FIRST_SECONDS) -> None:

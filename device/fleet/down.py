@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlite_utils import Database
 
+from device.contract import ClockfaceError
 from device.fleet.membership import Membership, private_key, set_value, uuids, value
 from device.fleet.sealed_box import unbox
 from device.fleet.server import Connection
@@ -31,6 +33,9 @@ START = "0:0"
 KEY = "person::text AS person, wrapped, xid, seq"
 WITHIN = "xid < pg_snapshot_xmin(pg_current_snapshot())"
 Row = dict[str, Any]
+STRANGE = (  # what a row raises whose content is not of the form that this version knows
+    ClockfaceError, KeyError, TypeError, ValueError, OverflowError, sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError,
+)  # fmt: skip
 
 
 def receive(store: Store, member: Membership, connection: Connection, now: float) -> int:
@@ -85,7 +90,7 @@ def _take_keys(store: Store, rows: Sequence[Row], ids: Mapping[str, int]) -> Non
     if not rows:
         return
     private, held = private_key(store), store.keys.of_each({ids[row["person"]] for row in rows})
-    fresh = {ids[row["person"]]: unbox(row["wrapped"], private, row["person"]) for row in rows}
+    fresh, strange = _unboxed(rows, private, ids)
     replaced = {person_id: key for person_id, key in fresh.items() if held.get(person_id) not in (None, key)}
     store.keys.keep({**{person_id: key for person_id, key in fresh.items() if person_id not in held}, **{-one: key for one, key in replaced.items()}})
     with store.transaction() as db:
@@ -93,9 +98,26 @@ def _take_keys(store: Store, rows: Sequence[Row], ids: Mapping[str, int]) -> Non
         for person_id, key in replaced.items():
             templates.reseal(db, person_id, held[person_id], key)
         for row in rows:
-            set_value(db, _name(row), _place(row))
+            if row["person"] in strange:
+                _note_strange(db, f"key {row['person']}", strange[row["person"]])
+            else:
+                set_value(db, _name(row), _place(row))
         db.execute("DELETE FROM fleet_applying")
     finish_keys(store)
+
+
+def _unboxed(rows: Sequence[Row], private: bytes, ids: Mapping[str, int]) -> tuple[dict[int, bytes], dict[str, Exception]]:
+    """Row number -> key, and person -> why theirs does not open: whoever sealed it did it wrongly, and holds up none of the others."""
+    fresh, strange = dict[int, bytes](), dict[str, Exception]()
+    for row in rows:
+        try:
+            key = unbox(row["wrapped"], private, row["person"])
+            if len(key) != SIZE:
+                raise ValueError(f"a key of {len(key)} bytes")
+            fresh[ids[row["person"]]] = key
+        except (KeysError, ValueError) as error:
+            strange[row["person"]] = error
+    return fresh, strange
 
 
 def receive_state(store: Store, connection: Connection, apply: Mapping[str, Any] | None = None) -> int:
@@ -141,8 +163,23 @@ def _apply(store: Store, rows: Sequence[Row], apply: Mapping[str, Any] | None = 
         changed = set(db.execute("SELECT kind, key FROM fleet_changes").fetchall())
         for row in rows:
             if (row["kind"], row["key"]) not in changed and row["kind"] in apply:
-                apply[row["kind"]](store, db, row, keys)
+                _store(apply[row["kind"]], store, db, row, keys)
         db.execute("DELETE FROM fleet_applying")
+
+
+def _store(apply: Any, store: Store, db: Database, row: Row, keys: Mapping[int, bytes]) -> None:
+    """Store one row. One that is not understood, whoever wrote it, is counted and holds up none of the others."""
+    db.execute("SAVEPOINT one_row")
+    try:
+        apply(store, db, row, keys)
+    except STRANGE as error:
+        db.execute("ROLLBACK TO one_row")
+        _note_strange(db, f"{row['kind']} {row['key']}", error)
+    db.execute("RELEASE one_row")
+
+
+def _note_strange(db: Database, what: str, error: Exception) -> None:
+    set_value(db, f"strange.{what}", type(error).__name__)
 
 
 def _person(store: Store, db: Database, row: Row, keys: Mapping[int, bytes]) -> None:

@@ -18,7 +18,7 @@ from psycopg import sql
 
 from device.fleet.owner import Invitation
 from device.fleet.sealed_box import password_of, public_of
-from device.fleet.server import Connection, FleetError, connect, explained
+from device.fleet.server import Connection, FleetError, check_tls, connect, explained
 from device.storage.audit import Action
 from device.storage.keys import OWN
 from device.storage.store import Store
@@ -96,6 +96,7 @@ def opened(store: Store, member: Membership) -> Iterator[Connection]:
 
 
 def _login(store: Store, member: Membership, password: str) -> Connection:
+    check_tls(member.host, member.sslmode)
     tls: dict[str, Any] = {"sslmode": member.sslmode}
     if member.authority:
         tls["sslrootcert"] = str(_authority(store.path, member.authority))

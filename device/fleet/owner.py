@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from device.fleet.server import Connection, FleetError, connected
+from device.fleet.server import Connection, FleetError, check_tls, connected
 
 VALID = timedelta(hours=1)
 
@@ -73,7 +73,7 @@ def invite(url: str, name: str, site_name: str, kind: str = "terminal", authorit
     """Make a login for a new device, which can be used once to join.
 
     Raises:
-        FleetError: no such site, or the name is taken.
+        FleetError: no such site, the name is taken, or terminals would not notice another server in the place of this one.
     """
     password = secrets.token_urlsafe(24)
     with connected(url) as connection:
@@ -100,6 +100,7 @@ def invite(url: str, name: str, site_name: str, kind: str = "terminal", authorit
         )
         info, asked = connection.info, conninfo_to_dict(url)
         sslmode = str(asked.get("sslmode") or ("prefer" if info.host.startswith("/") else "verify-full"))
+        check_tls(info.host, sslmode)
         return Invitation(str(row["fleet"]), name, site_name, info.host, info.port, info.dbname, sslmode, authority, role, password, until.isoformat(), kind)
 
 

@@ -6,6 +6,7 @@ other modules alone, so that a terminal without a fleet does not load it.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,6 +70,25 @@ def connect(url: str, **more: Any) -> Connection:
     return connection
 
 
+def check_tls(host: str, sslmode: str) -> None:
+    """Beyond this machine a server must prove its name with a certificate: otherwise another machine could take its place.
+
+    Raises:
+        FleetError: the connection would not insist on that.
+    """
+    local = host.startswith(("/", "@")) or host in ("", "localhost") or _is_loopback(host)
+    if not local and sslmode != "verify-full":
+        message = f"the connection to {host} must prove who the server is: sslmode=verify-full in the owner's address, not {sslmode or 'nothing'}"
+        raise FleetError(f"{message}, with --ca where the terminals' systems do not know its certificate", code="fleet.tls")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 @contextmanager
 def explained() -> Iterator[None]:
     """Turn errors of psycopg into those of the fleet."""
@@ -86,6 +106,9 @@ def in_words(error: psycopg.Error) -> FleetError:
     if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
         refused = re.search("authentication failed|no pg_hba|certificate|SSL|does not exist", str(error))
         return FleetError(f"the database cannot be reached: {first}", code="fleet.login" if refused else "fleet.away")
+    if isinstance(error, psycopg.errors.DiskFull):
+        message = f"the disk of the company's database is full ({first}): free space there; what was recorded waits here until then"
+        return FleetError(message, code="fleet.full")
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return FleetError(f"the database refuses: {first}", code="fleet.not_allowed")
     return FleetError(f"the database says: {first}")

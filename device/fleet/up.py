@@ -209,4 +209,5 @@ def health(store: Store) -> dict[str, Any]:
     if state is None:
         return {"waiting": 0}
     told: dict[str, Any] = {"waiting": state.waiting}
-    return {**told, **({"chains": state.faults} if state.faults else {}), **({"twins": state.twins} if state.twins else {})}
+    more = {"chains": state.faults, "twins": state.twins, "not_understood": state.strange}
+    return {**told, **{name: value for name, value in more.items() if value}}

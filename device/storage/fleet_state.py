@@ -26,6 +26,7 @@ class FleetState:
     waiting: int  # rows that are not sent yet
     faults: dict[str, str]  # chain -> fault; nothing of it is sent until somebody has accepted it
     twins: int  # people under two identities
+    strange: int = 0  # rows from above that this version does not understand
 
     @property
     def place(self) -> str:
@@ -41,10 +42,9 @@ def fleet_state(db: Database) -> FleetState | None:
     desk = member.get("kind") == "desk"
     heard = values.get("heard")
     faults = {key.partition(".")[2]: fault for key, fault in values.items() if key.startswith("fault.")}
-    twins = sum(key.startswith("twins.") for key in values)
-    return FleetState(
-        member["name"], member["site"], desk, float(heard) if heard else None, values.get("trouble", ""), _waiting(db, desk, values), faults, twins
-    )
+    twins, strange = (sum(key.startswith(start) for key in values) for start in ("twins.", "strange."))
+    heard_at, trouble = float(heard) if heard else None, values.get("trouble", "")
+    return FleetState(member["name"], member["site"], desk, heard_at, trouble, _waiting(db, desk, values), faults, twins, strange)
 
 
 def _waiting(db: Database, desk: bool, values: dict[str, str]) -> int:

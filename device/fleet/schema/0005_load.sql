@@ -12,6 +12,15 @@ BEGIN
 END $$;
 CREATE TRIGGER changed BEFORE UPDATE OF joined_at, revoked_at, site_id, public_key ON devices FOR EACH ROW EXECUTE FUNCTION device_changed();
 
+-- What other terminals read must have a form and a size that they can bear, whoever wrote it.
+
+ALTER TABLE state ADD CHECK (jsonb_typeof(body) = 'object' AND octet_length(body::text) < 1000000),
+    ADD CHECK (octet_length(sealed) < 100000 AND octet_length(sealed_crop) < 10000000),
+    ADD CHECK (kind <> 'person' OR key ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$');
+ALTER TABLE wrapped_keys ADD CHECK (octet_length(wrapped) < 1000);
+ALTER TABLE punches ADD CHECK (octet_length(content) < 100000);
+ALTER TABLE corrections ADD CHECK (octet_length(content) < 100000);
+
 ALTER POLICY of_my_site ON state USING (sites IS NULL OR (SELECT (me()).site_id) IS NULL OR (SELECT (me()).site_id) = ANY (sites));  -- me() once per query
 
 -- Keys that this terminal has and others of the person's sites lack, as far as something has changed since. One terminal of a site seals at a time: while

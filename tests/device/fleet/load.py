@@ -11,7 +11,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import resource
 import sys
 import tempfile
 import threading
@@ -34,6 +33,7 @@ from device.storage.keys import seal
 from device.storage.records import PunchDraft
 from device.storage.store import Store
 from device.system.clock import ClockState
+from tests.device.fleet import crowd
 from tests.device.fleet.cluster import Cluster, cluster
 
 MODEL, SIZE = "a" * 64, 128
@@ -127,11 +127,10 @@ def punch(store: Store, person_id: int, at: float, name: str) -> None:
     store.record_punch(PunchDraft(person_id, at, "in", name, "pin", ClockState(True, "boot", int(at * 1000))))
 
 
-def rss(now: bool = False) -> float:
-    """MB that this process holds now, or has held at most since its start."""
-    if now:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1024**2
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def memory(line: str = "VmHWM") -> float:
+    """MB that this process has held at most (VmHWM), or holds now (VmRSS); getrusage would count what its parent held."""
+    text = Path("/proc/self/status").read_text()
+    return int(text.partition(f"{line}:")[2].split()[0]) / 1024
 
 
 def week(made: Cluster, folder: Path, punches: int) -> None:
@@ -219,13 +218,14 @@ def roster(made: Cluster, folder: Path, people: int, per_person: int) -> None:
 def _cold(url: str, folder: Path, name: str, templates: int, sealed: int = 0) -> dict[str, str]:
     """Exchange until a terminal has so many templates, and has sealed the keys of so many people for others."""
     with terminal(url, folder, name) as (store, member), membership.opened(store, member) as connection:
-        before, began, wall = rss(now=True), time.process_time(), time.monotonic()
+        before, began, wall = memory("VmRSS"), time.process_time(), time.monotonic()
         courier = FleetCourier(store, member)
         courier.resume(connection)
         while _templates(store) < templates or (sealed and _wrapped(url) < 2 * sealed):
             if not courier.round(connection):
                 time.sleep(0.05)
-        done = {"there after": f"{time.monotonic() - wall:.1f} s", "its CPU": f"{time.process_time() - began:.1f} s", "its memory": f"+{rss() - before:.0f} MB"}
+        seconds, used = time.monotonic() - wall, time.process_time() - began
+        done = {"there after": f"{seconds:.1f} s", "its CPU": f"{used:.1f} s", "its memory": f"+{memory() - before:.0f} MB"}
         began = time.process_time()
         for _ in range(20):
             courier.round(connection)
@@ -250,6 +250,9 @@ def main() -> int:
     parser.add_argument("--punches", type=int, default=10_000)
     parser.add_argument("--people", type=int, default=20_000)
     parser.add_argument("--templates", type=int, default=3, help="of each person")
+    parser.add_argument("--terminals", type=int, default=100)
+    parser.add_argument("--seconds", type=float, default=60.0, help="for which the crowd is measured")
+    parser.add_argument("--every", type=float, default=10.0, help="seconds between two punches at one terminal, on average")
     args = parser.parse_args()
     print(f"load of this machine before: {', '.join(f'{one:.1f}' for one in os.getloadavg())} on {os.cpu_count()} cores", flush=True)
     with cluster() as made, tempfile.TemporaryDirectory() as folder:
@@ -257,6 +260,8 @@ def main() -> int:
             week(made, Path(folder), args.punches)
         elif args.trial == "roster":
             roster(made, Path(folder), args.people, args.templates)
+        else:
+            crowd.run(made, company(made, "crowd"), Path(folder), args.terminals, args.people, args.seconds, args.every)
     return 0
 
 

@@ -1,0 +1,175 @@
+"""Many terminals at once, with a large roster, in four processes: how long from a punch until the company's desk and another door have it.
+
+    python -m tests.device.fleet.load crowd --terminals 100 --people 20000 --seconds 60 --every 10
+
+A terminal is here its database and its exchange, as in a real one; cameras and recognition are left out, each would have a machine of its own.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import shutil
+import threading
+import time
+from dataclasses import replace
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+from psycopg import sql
+
+from device.fleet import membership, owner, server
+from device.fleet.courier import FleetCourier
+from device.fleet.membership import Membership
+from device.storage import keys
+from device.storage.records import PunchDraft
+from device.storage.store import Store
+from device.system.clock import ClockState
+from tests.device.fleet.cluster import Cluster
+
+PROCESSES = 4
+LOOK_SECONDS = 0.02
+
+
+def prepare(url: str, folder: Path, terminals: int, people: int) -> None:
+    """Terminals that have been in the fleet for long: everybody is known everywhere, and every key is sealed for every terminal."""
+    names, rows = [f"Gate {number}" for number in range(terminals)], [str(uuid4()) for _ in range(people)]
+    base = folder / "base.db"
+    with keys.apart(folder / "base-keys"), Store.open(base) as store, store.transaction() as db:
+        db.conn.executemany("INSERT INTO people (name, code, created_at, uuid) VALUES (?, ?, 0, ?)", [(f"P {n}", f"E{n}", one) for n, one in enumerate(rows)])
+    with server.connected(url) as connection:
+        site = str(owner.site(connection, "North"))
+        with connection.cursor() as cursor:
+            statement = (
+                "INSERT INTO state (kind, key, sites, body, xid, seq) VALUES ('person', %s, ARRAY[%s]::uuid[],"
+                " jsonb_build_object('name', 'P ' || %s::text, 'code', 'E' || %s::text, 'active', true, 'created_at', 0),"
+                " pg_current_xact_id(), nextval('arrivals'))"
+            )
+            cursor.executemany(statement, [(one, site, n, n) for n, one in enumerate(rows)])
+    for name in names:
+        _door(url, folder, name, base)
+    with server.connected(url) as connection:
+        connection.execute("SET LOCAL synchronous_commit = off")
+        connection.execute(
+            "INSERT INTO wrapped_keys (person, device_id, wrapped) SELECT s.key::uuid, d.id, decode(repeat('00', 92), 'hex') FROM state s, devices d"
+            " WHERE s.kind = 'person' AND d.kind = 'terminal' AND d.joined_at IS NOT NULL"
+        )
+    with server.connect(url) as connection:
+        for table in ("state", "wrapped_keys", "devices"):
+            connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(table)))
+        row = connection.execute("SELECT max(xid)::text || ':' || max(seq) AS place FROM wrapped_keys").fetchone()
+    assert row is not None
+    for name in names:
+        with keys.apart(folder / name / "keys"), Store.open(folder / name / "clockface.db") as store, store.transaction() as db:
+            for key in ("at.state", "at.keys", "at.crops"):
+                membership.set_value(db, key, row["place"])
+            membership.set_value(db, "sealed", row["place"].partition(":")[0])
+
+
+def _door(url: str, folder: Path, name: str, base: Path | None, kind: str = "terminal") -> Membership:
+    place = folder / name
+    place.mkdir()
+    if base is not None:
+        shutil.copy(base, place / "clockface.db")
+    with keys.apart(place / "keys"), Store.open(place / "clockface.db") as store:
+        member = membership.join(store, replace(owner.invite(url, name, "North" if kind == "terminal" else "", kind), sslmode="disable"))
+        with store.transaction() as db:
+            db.execute("DELETE FROM fleet_changes")  # the company has these people already
+    return member
+
+
+def run(made: Cluster, url: str, folder: Path, terminals: int, people: int, seconds: float, every: float) -> None:
+    began = time.monotonic()
+    prepare(url, folder, terminals, people)
+    print(f"{terminals} terminals with {people:,} people each, {terminals * people:,} sealed keys: made in {time.monotonic() - began:.0f} s", flush=True)
+    observers = {"another door": ("Gate 0", "SELECT p.device || ' ' || p.id, occurred_at FROM door_punches p")}
+    if hasattr(Membership, "desk"):
+        _door(url, folder, "Desk", None, "desk")
+        observers["the desk"] = ("Desk", "SELECT p.id, occurred_at FROM punches p JOIN copies c ON c.chain = 'punches' AND c.row = p.id")
+    spawned = multiprocessing.get_context("spawn")
+    stop, results = spawned.Event(), spawned.Queue()
+    names = [f"Gate {number}" for number in range(1, terminals)]
+    watching = [spawned.Process(target=_watch, args=[folder, what, *words, stop, results]) for what, words in observers.items()]
+    working = [spawned.Process(target=_work, args=[folder, names[one::PROCESSES], people, every, stop, results]) for one in range(PROCESSES)]
+    for process in [*watching, *working]:
+        process.start()
+    time.sleep(20.0)  # until all are connected
+    _measured(made, seconds)
+    stop.set()
+    found = [results.get(timeout=60) for _ in [*watching, *working]]
+    for process in [*watching, *working]:
+        process.join(30)
+    recorded = sum(len(value) for kind, value in found if kind == "recorded")
+    for what, times in found:
+        if what != "recorded":
+            values = np.array(times)
+            p50, p95, worst = np.percentile(values, (50, 95)).tolist() + [values.max()]
+            print(f"until {what} has it: p50 {p50:.2f} s, p95 {p95:.2f} s, longest {worst:.2f} s, of {len(values)} punches ({recorded} recorded)")
+
+
+def _measured(made: Cluster, seconds: float) -> None:
+    from tests.device.fleet.load import cpu
+
+    before = cpu(made)[1]
+    time.sleep(seconds)
+    print(f"PostgreSQL takes {(cpu(made)[1] - before) / seconds:.2f} of one core", flush=True)
+
+
+def _work(folder: Path, names: list[str], people: int, every: float, stop: Event, results: multiprocessing.Queue) -> None:  # type: ignore[type-arg]
+    """Some of the terminals: each exchanges on a thread of its own, and one more records a punch at one of them after the other."""
+    began, ended = time.process_time(), threading.Event()
+    threads = [threading.Thread(target=_exchange, args=[folder, name, ended], daemon=True) for name in names]
+    for thread in threads:
+        thread.start()
+    chance, recorded = np.random.default_rng(len(names)), []
+    stores = {name: _opened(folder, name) for name in names}
+    time.sleep(12.0)
+    while not stop.is_set():
+        name = names[len(recorded) % len(names)]
+        at = time.time()
+        clock = ClockState(True, "boot", int(at * 1000))
+        stores[name].record_punch(PunchDraft(int(chance.integers(1, people + 1)), at, "in", name, "pin", clock))
+        recorded.append(at)
+        stop.wait(chance.exponential(every / len(names)))
+    time.sleep(4.0)  # the last ones arrive
+    ended.set()
+    results.put(("recorded", recorded))
+    print(f"  {len(names)} terminals: {(time.process_time() - began) / (recorded[-1] - recorded[0] + 20):.2f} of one core", flush=True)
+
+
+OPENING = threading.Lock()
+
+
+def _opened(folder: Path, name: str) -> Store:
+    with OPENING, keys.apart(folder / name / "keys"):
+        return Store.open(folder / name / "clockface.db")
+
+
+def _exchange(folder: Path, name: str, stop: threading.Event) -> None:
+    with _opened(folder, name) as store:
+        member = membership.read(store)
+        assert member is not None
+        FleetCourier(store, member, say=lambda line: print(f"  {name}: {line}", flush=True)).run(stop)
+
+
+def _watch(folder: Path, what: str, name: str, query: str, stop: Event, results: multiprocessing.Queue) -> None:  # type: ignore[type-arg]
+    """When each punch becomes visible at one place, after the moment at which it was recorded."""
+    ended = threading.Event()
+    threading.Thread(target=_exchange, args=[folder, name, ended], daemon=True).start()
+    seen: set[str] = set()
+    times: list[float] = []
+    with _opened(folder, name) as store:
+        deadline = float("inf")
+        while time.monotonic() < deadline:
+            if stop.is_set() and deadline == float("inf"):
+                deadline = time.monotonic() + 4.0
+            with store.reading() as db:
+                rows = db.execute(f"{query} ORDER BY p.rowid DESC LIMIT 200").fetchall()
+            for key, occurred_at in rows:
+                if key not in seen:
+                    seen.add(key)
+                    times.append(time.time() - occurred_at / 1000)
+            time.sleep(LOOK_SECONDS)
+    ended.set()
+    results.put((what, times))
