@@ -24,7 +24,7 @@ from device.system.restart import Backoff, Say, in_words, kept_running
 
 STATE, PUNCHES = "clockface_state", "clockface_punches"  # channels of notices
 POLL_SECONDS = 5.0  # where no notice comes through
-OWN_SECONDS = 0.5  # how soon a punch of this terminal goes up
+OWN_SECONDS = 0.25  # how soon a punch of this terminal goes up
 GATHER_SECONDS = 0.4  # at most: notices come in swarms, and not every terminal is to ask at the same moment
 REPORT_SECONDS = 15.0
 LOOK_SECONDS = 2.0  # between two looks of a desk at all devices
@@ -83,9 +83,10 @@ class FleetCourier:
             down.receive_newest(self.store, connection, self.clock())
 
     def round(self, connection: Connection) -> int:
-        """Down before up: what was erased is forgotten first."""
+        """The log first, for others wait for it; then down before up: what was erased is forgotten before anything about people is sent."""
         receive, send = (desk.receive, desk.send) if self.member.desk else (down.receive, up.send)
-        rows = receive(self.store, self.member, connection, self.clock())
+        rows = 0 if self.member.desk else up.send_log(self.store, connection)
+        rows += receive(self.store, self.member, connection, self.clock())
         return rows + send(self.store, self.member, connection)
 
     def _exchange(self, connection: Connection) -> None:

@@ -28,10 +28,14 @@ GONE = ("CF003",)  # SQLSTATE: the person was erased, or belongs to another site
 OTHERS_KEY = "CF004"  # another terminal has given this person a key before
 
 
+def send_log(store: Store, connection: Connection) -> int:
+    """Send the next rows of each chain; returns how many went up."""
+    return sum(send_chain(store, connection, chain) for chain in ("punches", "corrections"))
+
+
 def send(store: Store, member: Membership, connection: Connection) -> int:
-    """One round; returns how many rows went up."""
-    rows = sum(send_chain(store, connection, chain) for chain in ("punches", "corrections"))
-    return rows + send_changes(store, member, connection) + seal_for_others(store, connection)
+    """Send what was changed here, and keys that others wait for; returns how many went up."""
+    return send_changes(store, member, connection) + seal_for_others(store, connection)
 
 
 def send_chain(store: Store, connection: Connection, chain: str) -> int:
