@@ -204,6 +204,7 @@ class CameraLoop:
             pipeline, live.booth, model.loaded_again, status.say, damaged, hanging=self._hanging, between_frames=self._let_coming_model_take_over
         )
         live.camera, live.trouble, camera.on_try = (lambda: camera.state), (lambda: self._recognition.trouble), self._watchdog.tried
+        live.late = lambda: self._recognition.late
         live.coarser = lambda: self._pace.coarser
         live.picture_in_view = lambda: pipeline.picture_in_view
         live.reembedded = lambda: self._making.state if self._making else None

@@ -31,6 +31,7 @@ class StoreFile:
         self._db = db
         self._actor = actor
         self._lock: TerminalLock | None = None
+        self.at_work = False  # in a transaction, or waiting for the lock that it needs; other threads may read this
         self.outbox = OutboxTable(db, path, self._audit)  # what waits for which target
         self.keys = PersonKeys(db.execute("SELECT id FROM identity").fetchone()[0])
 
@@ -65,7 +66,7 @@ class StoreFile:
     @contextmanager
     def reading(self) -> Iterator[Database]:
         """Any number of reads of one consistent state."""
-        with explained(self.path), self._snapshot():
+        with self._working(), explained(self.path), self._snapshot():
             yield self._db
 
     # the audit
@@ -117,8 +118,16 @@ class StoreFile:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        with writing(self._db, self.path):
+        with self._working(), writing(self._db, self.path):
             yield
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        self.at_work = True
+        try:
+            yield
+        finally:
+            self.at_work = False
 
     @contextmanager
     def _snapshot(self) -> Iterator[None]:

@@ -14,6 +14,8 @@ from device.vision.camera.frame import Frame
 from device.vision.recogniser import Recogniser
 from device.vision.upright import Hanging
 
+LATE_SECONDS = 2.0  # on one frame; then the part that is at work is named. Less than what the pages wait for a scene before they call the camera lost
+
 
 class Recognition:
     """Pipeline and booth of a live camera, kept going: a failed recogniser is loaded again, a store that cannot write is retried.
@@ -44,10 +46,26 @@ class Recognition:
         self._backoff, self._failures = Backoff(), 0
         self._again_at = float("-inf")
         self.trouble = ""  # "" works, "store" nothing can be recorded, "recogniser" nobody is recognised
+        self._begun: float | None = None  # monotonic, of the frame at work
         self.decided = False  # whether the newest frame was processed completely, or attempted while the store fails
+
+    @property
+    def late(self) -> str:
+        """The part that keeps a frame waiting: "store", such as for another process's lock, or "recogniser"; "" for none. Any thread may ask."""
+        begun = self._begun
+        if begun is None or self._monotonic() - begun < LATE_SECONDS:
+            return ""
+        return "store" if self._pipeline.store.at_work else "recogniser"
 
     def process(self, frame: Frame) -> Scene:
         """The scene of a frame; an empty one while a part waits for its restart."""
+        self._begun = self._monotonic()
+        try:
+            return self._processed(frame)
+        finally:
+            self._begun = None
+
+    def _processed(self, frame: Frame) -> Scene:
         self.decided = False
         if self._monotonic() < self._again_at:
             return Scene(frame, (), ())

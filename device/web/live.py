@@ -80,6 +80,7 @@ class Live:
         self.refused: Callable[[], None] = lambda: None  # called after a refused attempt; must not wait
         self.camera: Callable[[], CameraState] = lambda: "ok"  # state of the camera, read by the pages
         self.trouble: Callable[[], str] = lambda: ""  # the same for recognition and store
+        self.late: Callable[[], str] = lambda: ""  # which of these keeps a frame waiting
         self.coarser: Callable[[], float] = lambda: 1.0  # factor on the smallest face searched for, on a slow board
         self.picture_in_view: Callable[[], bool] = lambda: False  # whether a picture of somebody enrolled hangs in view
         self.reembedded: Callable[[], Reembedded | None] = lambda: None  # how far templates are made for the model that the settings name
@@ -120,8 +121,10 @@ class Live:
 
     @property
     def camera_state(self) -> CameraState:
-        """The state of the camera; also "lost" if no scene arrives for another reason."""
+        """The state of the camera; also "lost" if no scene arrives for another reason than a part that is late."""
         state = self.camera()
+        if self.late():
+            return state
         silent = not self._times or self._monotonic() - self._times[-1] > LOST_SECONDS
         return "lost" if silent and state not in ("lost", "frozen") else state
 
@@ -136,7 +139,7 @@ class Live:
         """The current view of the kiosk."""
         now = self._now()
         clock = clock_state(now, self._synchronised(), self._newest_punch)
-        view = seen(self._scene, self.camera_state, self.trouble(), tuple(self._cards), self.questions.open(), clock, now, self.hangs)
+        view = seen(self._scene, self.camera_state, self.trouble() or self.late(), tuple(self._cards), self.questions.open(), clock, now, self.hangs)
         return replace(view, alone=self.alone)
 
     @property

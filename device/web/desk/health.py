@@ -44,6 +44,10 @@ CLOCK_WORDS = {
     "warning": ("not in sync", "Each punch says so. Connect the network."),
     "FAULT": ("not set", "No time server was reached since the start. Connect the network, or set the clock."),
 }
+LATE = {  # a part that keeps a frame waiting -> what to do
+    "store": "Another process writes to the database, or its disk is slow: end that process, see the disk's health.",
+    "recogniser": "The board is overloaded or hangs; the terminal starts again by itself if this lasts.",
+}
 PICTURE_IN_VIEW = "A picture of somebody enrolled hangs in view. It holds nobody back; take it down, or turn the camera away."
 
 State = Literal["good", "warn", "bad", "off"]
@@ -101,6 +105,8 @@ def camera(call: Call) -> list[Fact]:
         facts.append(Fact("Search for faces", f"{100 / coarser:.0f} % of the width", "warn", words))
     if trouble := live.trouble():
         facts.append(Fact("Recording", f"{trouble} failed", "bad", "It is retried automatically; see the log of the terminal."))
+    elif late := live.late():
+        facts.append(Fact("Recording", f"waits for the {late}", "bad", LATE[late]))
     return facts
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
+import sqlite3
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,8 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from device.storage.audit import Action
 from device.storage.database import DamagedError
-from device.storage.store import StoreError
+from device.storage.store import Store, StoreError
 from device.system.restart import Backoff, kept_running
 from device.system.systemd import Watchdog
 from device.terminal.capture_session import Booth
@@ -22,6 +25,7 @@ from device.terminal.pipeline import Scene
 from device.terminal.supervisor import Recognition
 from device.vision.camera.frame import Frame
 from device.vision.upright import Hanging, Look
+from device.web.live import Live
 
 IMAGE = np.zeros((4, 4, 3), np.uint8)
 
@@ -65,7 +69,7 @@ class Failing:
         self.frames: list[int] = []
         self.written: list[str] = []
         self.looks: list[Look | None] = [None]  # of the people in view
-        self.store = SimpleNamespace(audit=self.audit)
+        self.store = SimpleNamespace(audit=self.audit, at_work=False)
 
     def audit(self, actor: str, action: str, details: dict[str, object]) -> None:
         if self.error:
@@ -99,6 +103,49 @@ def test_a_recogniser_that_fails_is_loaded_anew_after_a_pause() -> None:
     assert said[-1] == "recogniser works again"
     pipeline.error = RuntimeError("broken again")
     assert recognition.process(frame(5)).subjects == () and "in 1 s" in said[-1]  # the pauses begin anew
+
+
+def test_a_store_that_waits_for_a_lock_is_named_and_not_the_camera(tmp_path: Path) -> None:
+    pipeline, now, waiting = Failing(), [0.0], threading.Event()
+    recognition = Recognition(pipeline, Booth(lambda: now[0]), lambda: 1, print, monotonic=lambda: now[0])  # type: ignore[arg-type, return-value]
+    live = Live(monotonic=lambda: now[0])
+    live.trouble, live.late = (lambda: recognition.trouble), (lambda: recognition.late)
+
+    def run() -> None:
+        with Store.open(tmp_path / "clockface.db") as store:
+            pipeline.store = store  # type: ignore[assignment]
+            pipeline.process = lambda frame: (waiting.set(), store.audit("terminal", Action.STORE_WORKS_AGAIN, {}), Scene(frame, (), ()))[-1]  # type: ignore[method-assign]
+            live.show(recognition.process(frame(0)))
+
+    Store.open(tmp_path / "clockface.db").close()
+    live.show(Scene(frame(0), (), ()))
+    with closing(sqlite3.connect(tmp_path / "clockface.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        thread = threading.Thread(target=run)
+        thread.start()
+        assert waiting.wait(30)
+        while not pipeline.store.at_work:
+            time.sleep(0.001)
+        assert (recognition.late, live.view().state) == ("", "idle")
+        now[0] = 4.0  # longer than the pages wait for a scene
+        assert (recognition.late, live.camera_state, live.view().state) == ("store", "ok", "not_recording")
+        other.execute("COMMIT")
+        thread.join()
+    assert (recognition.late, live.camera_state, live.view().state) == ("", "ok", "idle")
+
+
+def test_a_recogniser_that_takes_long_is_named() -> None:
+    pipeline, now, seen = Failing(), [0.0], list[str]()
+    recognition = Recognition(pipeline, Booth(lambda: now[0]), lambda: 1, print, monotonic=lambda: now[0])  # type: ignore[arg-type, return-value]
+
+    def process(frame: Frame) -> Scene:
+        for now[0] in (1.0, 2.5):
+            seen.append(recognition.late)
+        return Scene(frame, (), ())
+
+    pipeline.process = process  # type: ignore[method-assign]
+    recognition.process(frame(0))
+    assert (seen, recognition.late) == (["", "recogniser"], "")
 
 
 def test_what_happens_between_frames_is_supervised() -> None:
