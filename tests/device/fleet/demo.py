@@ -27,6 +27,7 @@ from tests.device.fleet.clips import playing
 from tests.device.fleet.cluster import ACCOUNT, cluster, programs
 
 GATES = {"Gate A": "North", "Gate B": "North", "Gate C": "South"}
+DESK = "Desk"
 ENROLLED = {"Person A": "again", "Person D": "eat"}  # at Gate A; name -> clip
 CLIPS = {"Gate A": "brother", "Gate B": "night", "Gate C": "learn"}  # of A, of D, and of somebody whom South does not know
 SETTINGS = '[liveness]\nmode = "off"\n[camera]\nrate = 10\n'  # what is played are recordings
@@ -116,10 +117,10 @@ def company() -> Iterator[list[Door]]:
         with server.connected(url) as connection:
             for site in dict.fromkeys(GATES.values()):
                 owner.add_site(connection, site)
-        doors = [Door(name, folder / name.replace(" ", "-").lower(), port) for name, port in zip(GATES, _ports(), strict=False)]
+        doors = [Door(name, folder / name.replace(" ", "-").lower(), port) for name, port in zip([*GATES, DESK], _ports(), strict=False)]
         parts.callback(end, doors)
         for door in doors:
-            door.join(url, GATES[door.name])
+            door.join(url, GATES.get(door.name, ""))
         sources = parts.enter_context(_sources())
         if any(source != "demo" for source in sources.values()):
             _enrol(doors[0])
@@ -146,7 +147,7 @@ def _enrol(gate: Door) -> None:
 def _start(doors: list[Door], sources: dict[str, str], url: str) -> None:
     """The first gate before the others, so that they know already whom it has enrolled."""
     for number, door in enumerate(doors):
-        door.start("--source", sources[door.name])
+        door.start(*(["--desk"] if door.name == DESK else ["--source", sources[door.name]]))
         if number == 0:
             _until_sent(url)
     print("\n" + "\n".join(f"{door.name:8} http://127.0.0.1:{door.port}   log: python -m device {' '.join(door.device('log')[3:])}" for door in doors))
