@@ -45,8 +45,16 @@ if [ -n "$browser" ] && [ -d /etc/xdg/autostart ] && [ -d /usr/share/wayland-ses
     install -m 644 "$board/clockface-kiosk.desktop" /etc/xdg/autostart/clockface-kiosk.desktop
 fi
 units="clockface.service clockface-update.path"
+screen= # whether the browser of this machine is the kiosk's
+if [ -e /etc/xdg/autostart/clockface-kiosk.desktop ]; then screen=yes; fi
 if [ -n "$browser" ] && command -v cage > /dev/null && [ ! -e /etc/xdg/autostart/clockface-kiosk.desktop ]; then
     units="$units clockface-kiosk.service"
+    screen=yes
+fi
+if [ -n "$screen" ]; then # Debian's Chromium and the older one of Raspberry Pi OS
+    for folder in /etc/chromium /etc/chromium-browser; do
+        install -D -m 644 "$board/chromium-policy.json" "$folder/policies/managed/clockface.json"
+    done
 fi
 for unit in $units; do
     systemctl enable --quiet "$unit"

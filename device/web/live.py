@@ -30,6 +30,9 @@ CLOCK_SECONDS = 2.0  # how often the state of the clock is read
 WIDEST = 960  # px, width of a picture on a page
 JPEG_QUALITY = 75
 ALONE_SECONDS = 120.0  # without the other doors: then the kiosk says so
+MOST_WATCHERS = 16  # streams; a kiosk page has two
+MOST_STRANGERS = 8  # of these, for other machines, where the kiosk is open to them
+MOST_OF_ADDRESS = 4  # of these, for one address
 RATE_SECONDS = 5.0  # over which the frame rate is measured
 
 
@@ -69,7 +72,7 @@ class Live:
         self._clock, self._monotonic, self._now = clock, monotonic, now
         self._clock_known: tuple[float, bool] = (float("-inf"), False)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._watchers: set[asyncio.Event] = set()
+        self._watchers: dict[asyncio.Event, str] = {}  # and who watches: an address, or "" for this machine's own screen
         self._cards: deque[Card] = deque(maxlen=8)
         self._times: deque[float] = deque(maxlen=400)  # of the latest scenes, monotonic
         self._scene: Scene | None = None
@@ -168,14 +171,20 @@ class Live:
         """Set the event loop of the pages to be woken."""
         self._loop = loop
 
-    def watch(self) -> asyncio.Event:
+    def watch(self, who: str = "") -> asyncio.Event:
         """An event that is set with every scene; return it with `leave`."""
         event = asyncio.Event()
-        self._watchers.add(event)
+        self._watchers[event] = who
         return event
 
     def leave(self, event: asyncio.Event) -> None:
-        self._watchers.discard(event)
+        self._watchers.pop(event, None)
+
+    def room(self, who: str = "") -> bool:
+        """Whether one more may watch: the last places are this machine's own screen's, and one address has few."""
+        watching = list(self._watchers.values())
+        strangers = [each for each in watching if each]
+        return len(watching) < MOST_WATCHERS and (not who or (len(strangers) < MOST_STRANGERS and strangers.count(who) < MOST_OF_ADDRESS))
 
     @property
     def watchers(self) -> int:

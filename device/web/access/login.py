@@ -44,6 +44,7 @@ def log_in(call: Call) -> Response:
     if user is None:
         return call.page("login.html", 401, next=onwards, login=login, problem=WRONG)
     sessions.tidy(call.store, call.terminal.now())
+    sessions.end_others(call.store, user, "desk", call.request.cookies.get("clockface_desk", ""))
     call.cookies["clockface_desk"] = sessions.start(call.store, user, "desk", call.terminal.now())
     return call.goto("/password" if user.must_change else onwards)
 

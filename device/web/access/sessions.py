@@ -69,6 +69,12 @@ def end(store: Store, token: str) -> None:
         db.execute("DELETE FROM sessions WHERE token_hash = ?", [_hash(token)])
 
 
+def end_others(store: Store, user: User, place: Place, token: str) -> None:
+    """End what a login takes the place of: the user's other sessions at this place, and the session that the browser had."""
+    with store.transaction() as db:
+        db.execute("DELETE FROM sessions WHERE (user_id = ? AND place = ?) OR token_hash = ?", [user.id, place, _hash(token)])
+
+
 def tidy(store: Store, now: float) -> None:
     """Remove expired sessions and old failed attempts, whatever the settings are."""
     with store.transaction() as db:

@@ -41,6 +41,7 @@ def unlock(call: Call) -> Response:
         return call.page("kiosk/unlock.html", 401, problem=text("enrol.wrong"), login=login)
     if user.must_change or not user.may("operator"):
         return call.page("kiosk/unlock.html", 403, problem=text("enrol.must_change" if user.must_change else "enrol.not_operator"), login=login)
+    sessions.end_others(call.store, user, "kiosk", call.request.cookies.get("clockface_kiosk", ""))
     call.cookies["clockface_kiosk"] = sessions.start(call.store, user, "kiosk", call.terminal.now())
     return call.goto("/kiosk/enrol")
 
@@ -95,7 +96,15 @@ def _of_known(call: Call, draft: Draft, person_id: int) -> Draft:
     person = call.store.person(person_id)
     if person.name != draft.name or not person.active:
         raise Problem(call.texts.text("enrol.code_taken"))
-    return replace(draft, person_id=person.id, again=bool(call.store.template_counts_by_person().get(person.id)))
+    again = bool(call.store.template_counts_by_person().get(person.id))
+    if not again and not may_replace_pin(call, person.id):
+        raise Problem(call.texts.text("enrol.face_by_hr"), 403)
+    return replace(draft, person_id=person.id, again=again)
+
+
+def may_replace_pin(call: Call, person_id: int) -> bool:
+    """Whether this user may give somebody who has a PIN a face or another PIN: only HR, for with the PIN that person is known already."""
+    return call.who.may("hr") or person_id not in pins.who_have_one(call.store)
 
 
 def consent_page(call: Call) -> Response:
@@ -213,6 +222,8 @@ def give_pin(call: Call) -> Response:
     draft = drafted(call)
     if draft.stored_id is None:
         raise Problem(call.texts.text("enrol.start_again"), 409)
+    if not may_replace_pin(call, draft.stored_id):
+        raise Problem(call.texts.text("enrol.pin_by_hr"), 403)
     try:
         pins.set_pin(call.store, draft.stored_id, call.field("pin"))
     except PinError:

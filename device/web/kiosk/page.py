@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from functools import partial
 from typing import cast
 
@@ -15,6 +14,7 @@ from device.system.clock import read_clock_state
 from device.web.access import pins
 from device.web.access.pins import PinError
 from device.web.access.rate_limit import LockedOut
+from device.web.connections import household, own_machine
 from device.web.kiosk import streams
 from device.web.kiosk.view import Card, clock_time, recorded
 from device.web.messages import LANGUAGES
@@ -38,18 +38,25 @@ def choose_language(call: Call) -> Response:
 
 
 def events(call: Call) -> Response:
-    return StreamingResponse(_watched(call, streams.events(call.terminal.live)), media_type="text/event-stream")
+    who = _room(call)
+    return StreamingResponse(streams.events(call.terminal.live, who), media_type="text/event-stream")
 
 
 def picture(call: Call) -> Response:
-    frames = streams.pictures(call.terminal.live, call.terminal.settings.web.picture_rate)
-    return StreamingResponse(_watched(call, frames), media_type=f"multipart/x-mixed-replace; boundary={streams.BOUNDARY}")
+    frames = streams.pictures(call.terminal.live, call.terminal.settings.web.picture_rate, _room(call))
+    return StreamingResponse(frames, media_type=f"multipart/x-mixed-replace; boundary={streams.BOUNDARY}")
 
 
-def _watched(call: Call, stream: AsyncIterator[str] | AsyncIterator[bytes]) -> AsyncIterator[str] | AsyncIterator[bytes]:
-    if call.terminal.live.watchers >= streams.MOST_WATCHERS:
+def _room(call: Call) -> str:
+    """Who watches: an address, or "" for this machine's own screen.
+
+    Raises:
+        Problem: there is no room for one more.
+    """
+    who = "" if own_machine(call.address) else household(call.address)
+    if not call.terminal.live.room(who):
         raise Problem("too many pages are watching this terminal already", 503)
-    return stream
+    return who
 
 
 def answer(call: Call) -> Response:

@@ -15,13 +15,14 @@ from device.web.live import Live
 BOXES_SECONDS = 0.08  # shortest time between two events in which only the boxes moved
 KEEP_ALIVE_SECONDS = 10.0
 TICK_SECONDS = 0.5  # how often the view is evaluated without a new scene, since cards expire and cameras are lost
-MOST_WATCHERS = 12
 BOUNDARY = "clockface-picture"
 
 
-async def events(live: Live) -> AsyncIterator[str]:
-    """The view as JSON, sent whenever it has changed."""
-    event, loop = live.watch(), asyncio.get_running_loop()
+async def events(live: Live, who: str = "") -> AsyncIterator[str]:
+    """The view as JSON, sent whenever it has changed; nothing where others were quicker to take the last place."""
+    if not live.room(who):
+        return
+    event, loop = live.watch(who), asyncio.get_running_loop()
     last: dict[str, Any] = {}
     sent = float("-inf")
     try:
@@ -40,12 +41,14 @@ async def events(live: Live) -> AsyncIterator[str]:
         live.leave(event)
 
 
-async def pictures(live: Live, rate: float) -> AsyncIterator[bytes]:
-    """A sequence of JPEG pictures, at most `rate` per second."""
-    event, loop = live.watch(), asyncio.get_running_loop()
+async def pictures(live: Live, rate: float, who: str = "") -> AsyncIterator[bytes]:
+    """A sequence of JPEG pictures, at most `rate` per second; none where others were quicker to take the last place."""
+    if not live.room(who):
+        return
+    event, loop = live.watch(who), asyncio.get_running_loop()
     last = b""
-    yield f"--{BOUNDARY}\r\n".encode()
     try:
+        yield f"--{BOUNDARY}\r\n".encode()
         while not live.closed:
             began = loop.time()
             jpeg = await anyio.to_thread.run_sync(live.picture)

@@ -21,7 +21,7 @@ as_kiosk() {
 }
 session() { # as the unit: ExecStart, Restart=always, RestartSec=3
     while true; do
-        as_kiosk cage -s -- sh "$work/kiosk.sh" >> "$work/cage.log" 2>&1 || true
+        as_kiosk cage -- sh "$work/kiosk.sh" >> "$work/cage.log" 2>&1 || true
         sleep 3
     done
 }

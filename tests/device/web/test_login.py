@@ -90,6 +90,20 @@ def test_the_login_takes_a_new_token_so_that_none_can_be_planted(desk: Desk) -> 
     assert len(tokens) == 1 and len(tokens.pop() or "") > 40
 
 
+def test_a_second_login_ends_the_first_session(desk: Desk) -> None:
+    first, second, other = desk.browser(), desk.browser(), desk.browser("hr")
+    first.log_in("admin")
+    kiosk = desk.browser("admin", place="kiosk")
+    second.log_in("admin")
+    assert first.get("/users").status_code == 303 and second.get("/users").status_code == 200
+    assert other.get("/people").status_code == 200 and kiosk.get("/kiosk/unlock").status_code == 303  # others, and the same login at the kiosk
+    token = second.http.cookies["clockface_desk"]
+    second.log_in("hr")  # in the same browser
+    thief = desk.browser()
+    thief.http.cookies.set("clockface_desk", token)
+    assert thief.get("/users").status_code == 303
+
+
 def test_a_session_of_the_kiosk_opens_no_desk(desk: Desk) -> None:
     browser = desk.browser("admin", place="kiosk")
     browser.http.cookies.set("clockface_desk", browser.http.cookies["clockface_kiosk"])
