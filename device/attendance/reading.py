@@ -12,6 +12,7 @@ from datetime import date, timedelta
 from sqlite_utils import Database
 
 from device.attendance.timesheet.directions import begins_anew
+from device.attendance.timesheet.periods import Frozen, gap_of, within
 from device.attendance.timesheet.shifts import Schedule
 from device.attendance.timesheet.stays import at
 from device.attendance.timesheet.windows import Windows
@@ -24,14 +25,15 @@ FURTHER = 8  # times as many days are read at each further attempt
 
 
 def entries_of(
-    db: Database, days: Sequence[date], schedules: Mapping[int, Schedule], site: Site, person_id: int | None = None
+    db: Database, days: Sequence[date], schedules: Mapping[int, Schedule], site: Site, periods: Mapping[int, Sequence[Frozen]], person_id: int | None = None
 ) -> dict[int, list[Entry]]:
     """What one person or everybody has punched, by person and time, as far as consecutive days depend on it."""
     since, until = reach(days, site, MARGIN_DAYS)
     found = corrections.entries(db, since, until, person_id, with_struck=True)
     for person, entries in found.items():
-        windows, margin = Windows(schedules[person], site), MARGIN_DAYS
-        while not settled(entries, windows, days[0]) and _earlier(db, person, reach(days, site, margin)[0]):
+        gap, margin = gap_of(days[0], periods[person]), MARGIN_DAYS
+        windows = Windows(schedules[person], site, gap)
+        while not settled(within(entries, gap), windows, days[0]) and _earlier(db, person, reach(days, site, margin)[0]):
             margin *= FURTHER
             entries = corrections.entries(db, reach(days, site, margin)[0], until, person, with_struck=True)[person]
         found[person] = entries
@@ -40,6 +42,9 @@ def entries_of(
 
 def settled(entries: Sequence[Entry], windows: Windows, day: date) -> bool:
     """Whether directions from a day on are the same with or without what lies before the entries; these begin at least two days before it."""
+    since = windows.gap.from_ms
+    if since is not None and since > windows.site.begins(day - timedelta(days=MARGIN_DAYS)) * 60_000:
+        return True  # a locked period ends there
     begin, before = windows.begins(day), None
     for punch in (at(entry) for entry in entries if not entry.struck):
         if windows.planned(windows.day_of(punch.moment)).pairing == "first_last":

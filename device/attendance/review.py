@@ -13,10 +13,11 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from device.attendance import locked
 from device.attendance.four_eyes import NotAllowed, why_not
 from device.attendance.planning import read_site, site_json
 from device.attendance.reading import MARGIN_DAYS
-from device.attendance.sheets import locked_days_changed, sheet_within, site_on
+from device.attendance.sheets import freeze_period, locked_days_changed, sheet_within, site_on
 from device.attendance.timesheet.sheet import Sheet
 from device.attendance.timesheet.worksite import minute
 from device.storage import corrections
@@ -168,6 +169,7 @@ class Desk:
             values = [first.isoformat(), last.isoformat(), begin * 60_000, end * 60_000, site_json(site), clean_text("name", by, 200), to_ms(self._now)]
             sql = "INSERT INTO period_locks (first_day, last_day, from_ms, until_ms, site, locked_by, locked_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
             number = int(db.execute(sql, values).lastrowid or 0)
+            freeze_period(db, number, first, last, minute(self._now))
             self.store.note_by(by, Action.PERIOD_LOCKED, lock_id=number, first=first.isoformat(), last=last.isoformat())
             return next(lock for lock in _locks(db) if lock.id == number)
 
@@ -177,6 +179,7 @@ class Desk:
             sql = "UPDATE period_locks SET lifted_by = ?, lifted_at = ? WHERE id = ? AND lifted_at IS NULL"
             if not db.execute(sql, [clean_text("name", by, 200), to_ms(self._now), lock_id]).rowcount:
                 raise StoreError(f"there is no lock {lock_id}, or it was already lifted", code="store.no_such")
+            locked.remove(db, lock_id)
             self.store.note_by(by, Action.PERIOD_LOCK_LIFTED, lock_id=lock_id)
 
     def locks(self) -> list[Lock]:
@@ -197,12 +200,24 @@ class Desk:
 
         Triggers refuse a correction inside a locked period; this refuses one outside it that still changes its days.
         """
+        frozen = self._frozen_day(db, draft)
         before = list(self._locked_sheets(db, draft))
         correction_id = corrections.append(db, draft, by)
-        changed = list(locked_days_changed(db, draft.person_id, before, minute(self._now)))
+        changed = frozen or next(locked_days_changed(db, draft.person_id, before, minute(self._now)), None)
         if changed:
-            raise NotAllowed(f"this would change {changed[0]}, which is locked; lift the lock first", code="correction.locked")
+            raise NotAllowed(f"this would change {changed}, which is locked; lift the lock first", code="correction.locked")
         return correction_id
+
+    def _frozen_day(self, db: Database, draft: CorrectionDraft) -> date | None:
+        """A day whose locked period has one of the punches of a correction, such as the "out" of its last night."""
+        for punch in (current(db, draft.punch_id, draft.amends), draft.replacement):
+            if punch is None:
+                continue
+            moment, day = to_ms(punch.occurred_at), read_site(db).day_of(minute(punch.occurred_at))
+            for period in locked.periods_of(db, [day], draft.person_id)[draft.person_id]:
+                if period.from_ms <= moment < period.until_ms:
+                    return min(day, period.last)
+        return None
 
     def _locked_sheets(self, db: Database, draft: CorrectionDraft) -> list[Sheet]:
         site = read_site(db)

@@ -8,14 +8,16 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from device.attendance.locked import periods_of, write
 from device.attendance.planning import read_schedules, read_site, site_from_json
 from device.attendance.reading import entries_of
+from device.attendance.timesheet.periods import freeze
 from device.attendance.timesheet.sheet import Sheet, sheet
 from device.attendance.timesheet.workday import WorkDay
 from device.attendance.timesheet.worksite import Site, minute
 from device.storage.corrections import CorrectionDraft
 from device.storage.effective import Entry, supposing
-from device.storage.store import Store
+from device.storage.store import Store, StoreError
 
 
 def person_sheet(store: Store, person_id: int, days: Sequence[date], as_of: int) -> tuple[Site, Sheet]:
@@ -29,10 +31,10 @@ def company_sheets(store: Store, days: Sequence[date], as_of: int) -> tuple[Site
     """The same for everybody who is employed on one of the days or has a punch, by person id."""
     with store.reading() as db:
         site = site_on(db, days[0], days[-1])
-        schedules = read_schedules(db)
-        entries = entries_of(db, days, schedules, site)
+        schedules, periods = read_schedules(db), periods_of(db, days)
+        entries = entries_of(db, days, schedules, site, periods)
         people = listed(db, days, site)
-    return site, {person: sheet(person, entries.get(person, []), days, schedules[person], site, as_of) for person in people}
+    return site, {person: sheet(person, entries.get(person, []), days, schedules[person], site, as_of, periods[person]) for person in people}
 
 
 EMPLOYED = """(CASE WHEN EXISTS (SELECT 1 FROM employments e WHERE e.person_id = p.id) THEN EXISTS (SELECT 1 FROM employments e
@@ -64,12 +66,12 @@ def with_and_without(store: Store, draft: CorrectionDraft, moments: Sequence[flo
     with store.reading() as db:
         site = read_site(db)
         near = sorted({site.day_of(minute(at)) + timedelta(days=offset) for at in moments for offset in (-1, 0, 1)})
-        schedules = read_schedules(db, draft.person_id)
-        schedule = schedules[draft.person_id]
-        entries = entries_of(db, near, schedules, site, draft.person_id).get(draft.person_id, [])
+        schedules, periods = read_schedules(db, draft.person_id), periods_of(db, near, draft.person_id)
+        entries = entries_of(db, near, schedules, site, periods, draft.person_id).get(draft.person_id, [])
+        schedule, frozen = schedules[draft.person_id], periods[draft.person_id]
     replacement = Entry(draft.replacement.occurred_at, draft.replacement.direction, draft.punch_id, 0, draft.amends) if draft.replacement else None
     corrected = supposing(entries, draft.punch_id, draft.amends, replacement)
-    both = [sheet(draft.person_id, counting, near, schedule, site, as_of).days for counting in (entries, corrected)]
+    both = [sheet(draft.person_id, counting, near, schedule, site, as_of, frozen).days for counting in (entries, corrected)]
     return [(before, after) for before, after in zip(*both, strict=True) if _hours(before) != _hours(after)]
 
 
@@ -93,6 +95,23 @@ def site_on(db: Database, first: date, last: date) -> Site:
 
 
 def sheet_within(db: Database, person_id: int, days: Sequence[date], site: Site, as_of: int) -> Sheet:
-    schedules = read_schedules(db, person_id)
-    entries = entries_of(db, days, schedules, site, person_id).get(person_id, [])
-    return sheet(person_id, entries, days, schedules[person_id], site, as_of)
+    schedules, periods = read_schedules(db, person_id), periods_of(db, days, person_id)
+    entries = entries_of(db, days, schedules, site, periods, person_id).get(person_id, [])
+    return sheet(person_id, entries, days, schedules[person_id], site, as_of, periods[person_id])
+
+
+def freeze_period(db: Database, lock_id: int, first: date, last: date, as_of: int) -> None:
+    """Keep everybody's sheets of a period that is being locked.
+
+    Raises:
+        StoreError: a day is not over for somebody, who may still be at work.
+    """
+    site, days = read_site(db), [first + timedelta(days=offset) for offset in range((last - first).days + 1)]
+    schedules, periods = read_schedules(db), periods_of(db, days)
+    entries = entries_of(db, days, schedules, site, periods)
+    parts = {}
+    for person in (row[0] for row in db.execute("SELECT id FROM people ORDER BY id").fetchall()):
+        parts[person] = freeze(entries.get(person, []), first, last, schedules[person], site, as_of, periods[person])
+        if not all(day.over for day in parts[person].days.values()):
+            raise StoreError(f"{last} is not over yet for person {person}, who may still be at work; lock the period later", code="store.period_open")
+    write(db, lock_id, parts)

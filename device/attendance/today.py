@@ -15,6 +15,7 @@ from datetime import date, timedelta
 
 from sqlite_utils import Database
 
+from device.attendance.locked import periods_of
 from device.attendance.planning import Schedules, read_schedules, read_site
 from device.attendance.reading import entries_of
 from device.attendance.sheets import EMPLOYED
@@ -113,10 +114,11 @@ class Board:
         expected = db.execute(f"SELECT id, name, code FROM people p WHERE {EXPECTED}", {"first": str(day), "last": str(day)})
         self._names = {number: (name, code) for number, name, code in expected}
         days = self._two(day)
-        entries = entries_of(db, days, self._schedules, self._site)
+        periods = periods_of(db, days)
+        entries = entries_of(db, days, self._schedules, self._site, periods)
         self._days = {}
         for person in self._names:
-            yesterday, today = sheet(person, entries.get(person, []), days, self._schedules[person], self._site, moment).days
+            yesterday, today = sheet(person, entries.get(person, []), days, self._schedules[person], self._site, moment, periods[person]).days
             self._days[person] = (yesterday, today)
 
     def _read_person(self, db: Database, person: int, day: date) -> None:
@@ -131,8 +133,9 @@ class Board:
 
     def _read_days(self, db: Database, person: int, day: date, moment: int) -> None:
         days = self._two(day)
-        entries = entries_of(db, days, self._schedules, self._site, person).get(person, [])
-        yesterday, today = sheet(person, entries, days, self._schedules[person], self._site, moment).days
+        periods = periods_of(db, days, person)
+        entries = entries_of(db, days, self._schedules, self._site, periods, person).get(person, [])
+        yesterday, today = sheet(person, entries, days, self._schedules[person], self._site, moment, periods[person]).days
         self._days[person] = (yesterday, today)
 
     def _two(self, day: date) -> list[date]:

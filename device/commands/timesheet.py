@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     if args.format == "table":
         _print(site, sheets, people, args)
         return 0
-    rows = [row(person, people[person].name, people[person].code, day, site) for person, sheet in sheets.items() for day in sheet.days]
+    rows = [row(person, people[person].name, people[person].code, day) for person, sheet in sheets.items() for day in sheet.days]
     data = exported(rows, args.format)
     if args.out:
         tables.write_whole(args.out, data)
@@ -85,7 +85,7 @@ def _print(site: Site, sheets: dict[int, Sheet], people: dict[int, Person], args
     names = ("day" if args.person else "name", "planned", "in", "out") if by_day else ("name", "code", "due")
     table = Table(*names, "worked", "break", "late", "early", "overtime", "balance", "missing")
     for person, sheet in sheets.items():
-        cells = [_day_cells(row(person, people[person].name, None, day, site), bool(args.person)) for day in sheet.days] if by_day else []
+        cells = [_day_cells(row(person, people[person].name, None, day), bool(args.person)) for day in sheet.days] if by_day else []
         for line in cells or [_total_cells(sheet, people[person])]:
             table.add_row(*(Text(cell) for cell in line))  # Text: a name is never read as markup
     console = Console() if sys.stdout.isatty() else Console(width=200)

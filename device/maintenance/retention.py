@@ -57,6 +57,8 @@ REQUESTS = f"""INSERT INTO temp.requests SELECT id FROM correction_requests WHER
     UNION SELECT request_id FROM correction_decisions WHERE correction_id IN {OF_CORRECTION}
     UNION SELECT p.id FROM correction_requests p LEFT JOIN correction_decisions d ON d.request_id = p.id
         WHERE p.punch_id IS NULL AND p.amends IS NULL AND d.correction_id IS NULL AND ({ERASED} OR p.occurred_at < :before AND d.approved = 0)"""
+SHEETS = """DELETE FROM locked_sheets WHERE lock_id IN (SELECT id FROM period_locks WHERE until_ms <= :before)
+    OR :erased AND person_id IN (SELECT id FROM people WHERE erased_at IS NOT NULL)"""
 DELETIONS = (
     f"DELETE FROM outbox WHERE punch_id IN {OF_PUNCH} OR correction_id IN {OF_CORRECTION}",
     "CREATE TEMP TABLE requests (id INTEGER)",
@@ -66,6 +68,7 @@ DELETIONS = (
     "DROP TABLE temp.requests",
     f"DELETE FROM corrections WHERE id IN {OF_CORRECTION}",
     f"DELETE FROM punches WHERE id IN {OF_PUNCH}",
+    SHEETS,
 )
 
 
@@ -119,5 +122,5 @@ def _remove_batch(db: Database, store: Store, count: int, policy: dict[str, int]
     db.conn.executemany("INSERT INTO removals (chain, id, previous_hash, hash, audit_id) VALUES (?, ?, ?, ?, ?)", [(*row, audit_id) for row in links])
     db.execute("INSERT INTO removing VALUES (1)")  # lets the tables' triggers allow the deletions
     for sql in DELETIONS:
-        db.execute(sql, policy if sql is REQUESTS else {})
+        db.execute(sql, policy if sql in (REQUESTS, SHEETS) else {})
     db.execute("DELETE FROM removing")

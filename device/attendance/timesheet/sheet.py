@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from device.attendance.timesheet.periods import Frozen, days_of
 from device.attendance.timesheet.shifts import Schedule
-from device.attendance.timesheet.windows import Windows
-from device.attendance.timesheet.workday import WorkDay, work_days
+from device.attendance.timesheet.workday import WorkDay
 from device.attendance.timesheet.worksite import Site
 from device.storage.effective import Entry
 
@@ -62,13 +62,16 @@ class Sheet:
         )
 
 
-def sheet(person_id: int, entries: Sequence[Entry], days: Sequence[date], schedule: Schedule, site: Site, as_of: int) -> Sheet:
+def sheet(
+    person_id: int, entries: Sequence[Entry], days: Sequence[date], schedule: Schedule, site: Site, as_of: int, periods: Sequence[Frozen] = ()
+) -> Sheet:
     """The timesheet of one person; `entries` in order of time, as `device/attendance/reading.py` reads them."""
-    return Sheet(person_id, work_days(entries, days, Windows(schedule, site), as_of))
+    return Sheet(person_id, days_of(entries, days, schedule, site, as_of, periods))
 
 
-def row(person_id: int, name: str, code: str | None, day: WorkDay, site: Site) -> dict[str, Any]:
+def row(person_id: int, name: str, code: str | None, day: WorkDay) -> dict[str, Any]:
     """A day as a row with the names of COLUMNS; times are local, with their offset from UTC."""
+    site = day.site
     first = day.stamps[0] if day.stamps and day.stamps[0].step == "in" else None
     last = day.stamps[-1] if day.stamps and day.stamps[-1].step == "out" else None
     start, end = day.planned.span or (None, None)

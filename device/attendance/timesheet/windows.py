@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from typing import NamedTuple
 
 from device.attendance.timesheet.shifts import Planned, Schedule
 from device.attendance.timesheet.worksite import Site
@@ -11,11 +12,24 @@ SLACK_MINUTES = 120  # punches so long before the start or after the end of a sh
 ONE_DAY = timedelta(days=1)
 
 
+class Gap(NamedTuple):
+    """Consecutive days, and the moments (ms since the epoch) between which their punches lie; None: without limit."""
+
+    first: date | None = None
+    from_ms: int | None = None
+    last: date | None = None
+    until_ms: int | None = None
+
+OPEN = Gap()
+
+
 class Windows:
     """The days of one person: what is planned for each, and from when to when it lasts. Moments are minutes since the epoch."""
 
-    def __init__(self, schedule: Schedule, site: Site) -> None:
+    def __init__(self, schedule: Schedule, site: Site, gap: Gap = OPEN) -> None:
+        """`gap`: the days that are not locked; their punches belong to no other day."""
         self.site = site
+        self.gap = gap
         self._schedule = schedule
         self._planned: dict[date, Planned] = {}
 
@@ -44,8 +58,11 @@ class Windows:
     def day_of(self, moment: int) -> date:
         day = self.site.day_of(moment)
         if moment < self.begins(day):
-            return day - ONE_DAY
-        return day + ONE_DAY if moment >= self.ends(day) else day
+            day -= ONE_DAY
+        elif moment >= self.ends(day):
+            day += ONE_DAY
+        first, _, last, _ = self.gap
+        return max(day, first or day) if last is None else min(max(day, first or day), last)
 
     def longest_stay(self, moment: int) -> int:
         """Minutes that a stay which begins at a moment may last: the site's limit, or longer where a longer shift is planned."""

@@ -35,6 +35,7 @@ class WorkDay:
     early_minutes: int
     state: str  # "in", "break", "out", or "" before the first punch
     over: bool  # only a correction can still change it
+    site: Site  # the rules it was computed with
     core_minutes: int = 0  # absent within the core time, beyond late, early and the break
     flags: tuple[Flag, ...] = ()  # to be looked at; they change no minute
     corrected: bool = False  # a correction added, moved or removed one of its punches
@@ -89,8 +90,8 @@ def _assessed(planned: Planned, own: Sequence[Stay], still_there: bool, over: bo
     flags = _flags(planned, own, spans, core, site)
     corrected = corrected or any(stamp.entry.correction_id is not None for stamp in stamps)
     return WorkDay(
-        planned.day, planned, stamps, tuple(spans), tuple(faults), worked, breaks.taken - breaks.paid, breaks.deducted, late, early, state, over, core, flags,
-        corrected,
+        planned.day, planned, stamps, tuple(spans), tuple(faults), worked, breaks.taken - breaks.paid, breaks.deducted, late, early, state, over, site, core,
+        flags, corrected,
     )  # fmt: skip
 
 

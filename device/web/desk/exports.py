@@ -56,26 +56,26 @@ def timesheet(call: Call) -> Response:
     days = parameters.month(call, Planning(call.store).site().day_of(now))
     person = parameters.person(call)
     if person:
-        site, sheet = person_sheet(call.store, person.id, days, now)
-        rows = sheet_rows(call.store, site, {person.id: sheet})
+        _, sheet = person_sheet(call.store, person.id, days, now)
+        rows = sheet_rows(call.store, {person.id: sheet})
     elif len(call.store.people()) * len(days) <= LONG_ROWS:
-        rows = sheet_rows(call.store, *company_sheets(call.store, days, now))
+        rows = sheet_rows(call.store, company_sheets(call.store, days, now)[1])
     else:
         rows = apart(company_rows, call.terminal.database, days, now)
     name = f"timesheet-{days[0]:%Y-%m}" + (f"-{person.id}" if person else "")
     return download(call, "timesheet", name, COLUMNS, rows, {"month": f"{days[0]:%Y-%m}"})
 
 
-def sheet_rows(store: Store, site: Site, sheets: Mapping[int, Sheet]) -> list[dict[str, Any]]:
+def sheet_rows(store: Store, sheets: Mapping[int, Sheet]) -> list[dict[str, Any]]:
     """One row per person and day."""
     people = {one.id: one for one in store.people()}
-    return [row(number, people[number].name, people[number].code, day, site) for number, sheet in sheets.items() for day in sheet.days]
+    return [row(number, people[number].name, people[number].code, day) for number, sheet in sheets.items() for day in sheet.days]
 
 
 def company_rows(database: Path, days: Sequence[date], now: int) -> list[dict[str, Any]]:
     """The rows of all people, computed in a separate process."""
     with Store.open(database, must_exist=True) as store:
-        return sheet_rows(store, *company_sheets(store, days, now))
+        return sheet_rows(store, company_sheets(store, days, now)[1])
 
 
 def log_rows(store: Store, chosen: LogFilter, site: Site) -> list[dict[str, Any]]:

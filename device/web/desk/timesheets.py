@@ -38,7 +38,7 @@ def day(call: Call) -> Response:
     text = call.query.get("name", "").strip()[:80]
     people, number, pages, total = chosen(call, text, [chosen_day], site)
     shown = sheets(call, people, [chosen_day])
-    rows = [(person, shown[person.id].days[0], row(person.id, person.name, person.code, shown[person.id].days[0], site)) for person in people]
+    rows = [(person, shown[person.id].days[0], row(person.id, person.name, person.code, shown[person.id].days[0])) for person in people]
     return call.page(
         "timesheet_day.html", day=chosen_day, rows=rows, hours=hours, text=text, number=number, pages=pages, total=total, strip=charts.strip, site=site,
         before=chosen_day - timedelta(days=1), after=chosen_day + timedelta(days=1),
@@ -60,7 +60,7 @@ def person_values(call: Call) -> dict[str, Any]:
         site = site_on(db, days[0], days[-1])
         sheet = sheet_within(db, person.id, days, site, int(call.terminal.now() // 60))
     return {
-        "person": person, "sheet": sheet, "totals": sheet.totals, "rows": [(one, row(person.id, person.name, person.code, one, site)) for one in sheet.days],
+        "person": person, "sheet": sheet, "totals": sheet.totals, "rows": [(one, row(person.id, person.name, person.code, one)) for one in sheet.days],
         "hours": hours, "strip": charts.strip, "site": site, "days": days, "month": f"{days[0]:%Y-%m}", "before": f"{days[0] - timedelta(days=1):%Y-%m}",
         "after": f"{days[-1] + timedelta(days=1):%Y-%m}", "lock": lock_of(call, days), "now": call.terminal.now(), "local": site.local,
     }  # fmt: skip

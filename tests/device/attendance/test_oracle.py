@@ -32,7 +32,7 @@ def test_a_day_has_the_hours_of_the_oracle(cells: dict[str, str]) -> None:
     site, day = site_of(cells["site"]), date.fromisoformat(cells["day"])
     entries = entries_of(cells["punches"], day, site)
     found = sheet(1, entries, [day], schedule_of(cells["plan"], day), site, site.begins(day + timedelta(days=6))).days[0]
-    computed = row(1, "Ann", None, found, site)
+    computed = row(1, "Ann", None, found)
     shown = {name: hours(computed[key]) for name, key in HOURS.items() if cells[name]}
     assert shown == {name: cells[name] for name in HOURS if cells[name]}
     assert (computed["missing"], computed["flags"], computed["corrected"]) == (cells["missing"], cells["flags"], cells["corrected"] == "yes")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import random
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from device.__main__ import main
 from device.attendance.planning import Planning
 from device.attendance.policy import AttendancePolicy
 from device.attendance.reading import settled
@@ -21,7 +24,7 @@ from device.attendance.timesheet.windows import Windows
 from device.attendance.timesheet.worksite import Site, month_days
 from device.attendance.today import Board
 from device.config import AttendanceSettings
-from device.storage.effective import Entry
+from device.storage.effective import Correction, Entry, Recorded, effective
 from device.storage.records import Direction, LastPunch
 from device.storage.store import PunchDraft, Store
 from device.system.clock import ClockState
@@ -64,6 +67,32 @@ def test_forty_nights_without_a_direction(store: Store, planned: bool) -> None:
     noon = OCTOBER[20]
     line = Board(lambda: BERLIN.moment(noon, time(12)) * 60.0).picture(store).lines[0]
     assert line.days[0].stamps == month.days[19].stamps and line.presence.state in ("out", "off", "expected")
+
+
+def test_a_month_is_the_sum_of_its_days_and_of_its_export(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(20):
+        for clock in ("07:58", "12:01", "12:33", f"16:{number + 10}", f"17:{number + 10}"):
+            punch(store, OCTOBER[number], clock)
+    _, month = person_sheet(store, 1, OCTOBER, LATER)
+    assert main(["timesheet", "--db", str(store.path), "--month", "2026-10", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    for name, total in (("worked", month.totals.worked), ("late", month.totals.late), ("balance", month.totals.balance), ("due", month.totals.due)):
+        assert total == sum(row[f"{name}_minutes"] for row in rows)
+    one_by_one = [person_sheet(store, 1, [day], LATER)[1].totals for day in OCTOBER]
+    assert month.totals.worked == sum(totals.worked for totals in one_by_one) > 0
+
+
+@given(st.randoms(use_true_random=False))
+@settings(max_examples=20, deadline=None)
+def test_the_order_in_which_punches_and_absences_were_entered_does_not_matter(chance: random.Random) -> None:
+    """A terminal may come online late: what it has recorded is entered after what others have recorded later."""
+    recorded = [Recorded(number, 1e9 + number * 5_000, "auto") for number in range(30)]
+    changed = [Correction(1, 5, None, 1e9 + 300, "in"), Correction(2, 9, None, None, None), Correction(3, None, None, 1e9 + 77_000, "out")]
+    absences = [Absence(OCTOBER[4], OCTOBER[9], "vacation"), Absence(OCTOBER[6], OCTOBER[7], "sick"), Absence(OCTOBER[11], OCTOBER[12], "unpaid")]
+    mixed = [sorted(rows, key=lambda _: chance.random()) for rows in (recorded, changed, absences)]
+    assert effective(mixed[0], mixed[1]) == effective(recorded, changed)
+    plans = [Schedule([Assignment(OCTOBER[0], (EARLY,), OCTOBER[0])], {}, rows) for rows in (absences, mixed[2])]
+    assert [plans[0].planned(day, BERLIN) for day in OCTOBER] == [plans[1].planned(day, BERLIN) for day in OCTOBER]
 
 
 def test_alternate_days_of_twelve_hours_are_read_back_to_the_last_rest(store: Store) -> None:

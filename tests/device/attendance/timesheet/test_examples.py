@@ -41,7 +41,7 @@ def test_the_timesheet_matches_the_example(example: Example) -> None:
     cells, site, day = example.cells, example.site, date.fromisoformat(example.cells["day"])
     entries = entries_of(cells["punches"], day, site)
     result = sheet(7, entries, [day], schedule_of(cells["shift"], day), site, as_of=site.begins(day + timedelta(days=5))).days[0]
-    computed = row(7, "Ann", None, result, site)
+    computed = row(7, "Ann", None, result)
     shown = {"worked": "worked_minutes", "break": "break_minutes", "late": "late_minutes", "early": "early_minutes", "balance": "balance_minutes"}
     assert {**{name: hours(computed[key]) for name, key in shown.items()}, "missing": computed["missing"]} == {key: cells[key] for key in (*shown, "missing")}
 

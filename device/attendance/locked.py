@@ -1,0 +1,95 @@
+"""The frozen timesheets of locked periods: written when a period is locked, read instead of computing, removed when the lock is lifted.
+
+A lock of an older version has none; its days are computed with the rules that were stored with it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import date
+from typing import Any
+
+from sqlite_utils import Database
+
+from device.attendance.planning import site_from_json
+from device.attendance.timesheet.periods import Frozen
+from device.attendance.timesheet.shifts import Pause, Planned
+from device.attendance.timesheet.stays import Span, Stamp
+from device.attendance.timesheet.workday import WorkDay
+from device.attendance.timesheet.worksite import Site
+from device.storage.effective import Entry
+
+FACTS = ("worked_minutes", "break_minutes", "deducted_minutes", "late_minutes", "early_minutes", "state", "over", "core_minutes", "corrected")
+NEAR = """lifted_at IS NULL AND first_day <= :last AND last_day >= :first
+    OR lifted_at IS NULL AND last_day = (SELECT max(last_day) FROM period_locks WHERE lifted_at IS NULL AND last_day < :first)
+    OR lifted_at IS NULL AND first_day = (SELECT min(first_day) FROM period_locks WHERE lifted_at IS NULL AND first_day > :last)"""
+
+
+class Periods(defaultdict[int, list[Frozen]]):
+    """person id -> their parts of the locked periods; somebody who has none was not there when the periods were locked."""
+
+
+def periods_of(db: Database, days: Sequence[date], person_id: int | None = None) -> Periods:
+    """The frozen parts of the locked periods that have some of the days, and of the ones before and after them."""
+    locks = db.execute(
+        f"SELECT id, first_day, last_day, from_ms, until_ms, site FROM period_locks l WHERE ({NEAR}) "
+        "AND EXISTS (SELECT 1 FROM locked_sheets WHERE lock_id = l.id) ORDER BY first_day",
+        {"first": days[0].isoformat(), "last": days[-1].isoformat()},
+    ).fetchall()
+    bounds = [(number, Frozen(date.fromisoformat(first), date.fromisoformat(last), since, until, {})) for number, first, last, since, until, _ in locks]
+    own = defaultdict[int, dict[int, Frozen]](dict)
+    for number, first, last, _, _, site in locks:
+        rules, touched = site_from_json(site), date.fromisoformat(first) <= days[-1] and date.fromisoformat(last) >= days[0]
+        sql = f"""SELECT person_id, from_ms, until_ms, {"days" if touched else "'[]'"} FROM locked_sheets
+            WHERE lock_id = :lock AND (:person IS NULL OR person_id = :person)"""
+        for person, since, until, text in db.execute(sql, {"lock": number, "person": person_id}).fetchall():
+            kept = _read(text, days, rules)
+            own[person][number] = Frozen(date.fromisoformat(first), date.fromisoformat(last), since, until, kept)
+    found = Periods(lambda: [blank for _, blank in bounds])
+    found.update({person: [parts.get(number, blank) for number, blank in bounds] for person, parts in own.items()})
+    return found
+
+
+def _read(text: str, days: Sequence[date], site: Site) -> dict[date, WorkDay]:
+    wanted = {day.isoformat() for day in days}
+    rows = json.loads(text)
+    return {date.fromisoformat(row["day"]): _work_day(row, site) for row in rows if row["day"] in wanted}
+
+
+def write(db: Database, lock_id: int, parts: Mapping[int, Frozen]) -> None:
+    rows = [(lock_id, person, part.from_ms, part.until_ms, _text(part.days.values())) for person, part in parts.items()]
+    db.conn.executemany("INSERT INTO locked_sheets (lock_id, person_id, from_ms, until_ms, days) VALUES (?, ?, ?, ?, ?)", rows)
+
+
+def remove(db: Database, lock_id: int) -> None:
+    db.execute("DELETE FROM locked_sheets WHERE lock_id = ?", [lock_id])
+
+
+def _text(days: Any) -> str:
+    return json.dumps([_row(day) for day in days], separators=(",", ":"))
+
+
+def _row(day: WorkDay) -> dict[str, Any]:
+    planned = {key: value for key, value in asdict(day.planned).items() if key != "day"}
+    stamps = [[stamp.at, stamp.step, asdict(stamp.entry)] for stamp in day.stamps]
+    spans = [[span.kind, span.start, span.end] for span in day.spans]
+    return {
+        "day": day.day.isoformat(), "planned": planned, "stamps": stamps, "spans": spans, "faults": day.faults, "flags": day.flags,
+        **{name: getattr(day, name) for name in FACTS},
+    }  # fmt: skip
+
+
+def _work_day(row: Mapping[str, Any], site: Site) -> WorkDay:
+    day, planned = date.fromisoformat(row["day"]), dict(row["planned"])
+    pause = planned.pop("pause")
+    span = planned.pop("span")
+    window = pause.pop("window") if pause else None
+    kept = Pause(**pause, window=(window[0], window[1]) if window else None) if pause else None
+    return WorkDay(
+        day=day, site=site, planned=Planned(day, span=(span[0], span[1]) if span else None, pause=kept, **planned),
+        stamps=tuple(Stamp(moment, step, Entry(**entry)) for moment, step, entry in row["stamps"]), spans=tuple(Span(*span) for span in row["spans"]),
+        faults=tuple(row["faults"]), flags=tuple(row["flags"]), **{name: row[name] for name in FACTS},
+    )  # fmt: skip
