@@ -6,7 +6,8 @@
 Model files are measured unchanged. A backbone is built with random weights, in float32 and in int8 (MinMax, every layer quantized): its time is real,
 but its accuracy would mean nothing and is left out.
 
-    python -m export table models/sface.onnx models/clockface-mobile-int8.onnx --choose --people faces/dev --strangers faces/strangers --groups faces/groups
+    python -m export table models/sface.onnx models/clockface-mobile-int8.onnx --choose --people faces/dev --strangers faces/strangers \\
+        --groups faces/groups faces/fairface.rec
 
 `--choose` takes the default by the rule of `export/choose.py`, compared with the first model or with --reference, and says why.
 """
@@ -102,7 +103,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reference", type=Path, metavar="MODEL", help="with --choose: compare with this file (default: the first)")
     parser.add_argument("--people", type=Path, metavar="DIR", help="with --choose: photos, one sub-folder per person")
     parser.add_argument("--strangers", type=Path, metavar="DIR", help="with --choose: photos of people who are not in --people")
-    parser.add_argument("--groups", type=Path, metavar="DIR", help="with --choose: aligned crops with groups.tsv")
+    parser.add_argument("--groups", type=Path, nargs="+", metavar="PATH", help=f"with --choose: {groups.SOURCES}")
     parser.add_argument("--rounds", type=int, default=latency.ROUNDS)
     parser.add_argument("--json", action="store_true")
 
@@ -133,7 +134,7 @@ def _choose(args: argparse.Namespace) -> int:
     if args.backbone or not (args.people and args.strangers and args.groups):
         raise ChooseError("--choose takes model files with --people, --strangers and --groups, and no --backbone")
     models = list(dict.fromkeys([args.reference or args.models[0], *args.models]))
-    faces = groups.read(args.groups)
+    faces = [groups.read(source) for source in args.groups]
     data = pairs.from_text(args.pairs, args.images or args.pairs.parent) if args.pairs else None
     timed = rows(models, [], latency.read_crops(args.crops), data, args.rounds, time.thread_time)
     found = [measured(path, row.p50_ms, args.people, args.strangers, faces) for path, row in zip(models, timed, strict=True)]

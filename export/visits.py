@@ -29,6 +29,7 @@ SPENT = (0.05, 0.15, 0.4, 0.7)  # share of the false matches that the first look
 RATE = 1e-4  # FMR at which the early margins are measured
 CHANGED_RATE = 0.01  # share of pairs of different people that lie above the score for another face in the same visit
 COHORT_SIZE = 3000
+COHORT_FACES = COHORT_SIZE + 3000  # and those it is judged on
 HIGHEST = (100, 400)  # candidates: cohort scores that count
 SPREADS = (0.0, 0.5, 0.75, 1.0)  # candidates: power of the deviation
 EVEN = 1.05  # cohorts are as even as the best one if their worst group is within this factor of its
@@ -130,6 +131,16 @@ def table(path: Path) -> list[dict[str, str]]:
     return rows
 
 
+def group_of(path: Path) -> dict[int, str]:
+    """The group of each record of a RecordIO file, by key."""
+    return {int(row["key"]): row["race"] for row in table(path)}
+
+
+def shuffled(records: RecordFile, seed: int = 0) -> list[int]:
+    """The keys of a RecordIO file, always in the same random order: the first are the cohort, the next judge it, the others are neither."""
+    return [int(key) for key in np.random.default_rng(seed).permutation(np.array(records.keys))]
+
+
 def unit(rows: NDArray[Any]) -> Embeddings:
     return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-9), np.float32)
 
@@ -175,19 +186,18 @@ class Tried:
         return {**about, "worst_group": round(self.worst_group, 2), "missed": round(self.missed, 4)}
 
 
-def choose_cohort(path: Path, run: Callable[[Crops], Embeddings], visits: Visits, seed: int = 0) -> tuple[Tried, list[Tried]]:
+def choose_cohort(path: Path, run: Callable[[Crops], Embeddings], visits: Visits) -> tuple[Tried, list[Tried]]:
     """Of the cohorts that treat the groups most evenly the one that misses fewest visits, and all that were tried; none where each misses more than none.
 
     Args:
         path: RecordIO file of different people with a table of the same name (.tsv: key, race); its faces go into the model file, so its licence counts.
     """
-    group = {int(row["key"]): row["race"] for row in table(path)}
-    records = RecordFile(path)
-    keys = np.random.default_rng(seed).permutation(np.array(records.keys))[: COHORT_SIZE + 3000].tolist()
+    group, records = group_of(path), RecordFile(path)
+    keys = shuffled(records)[:COHORT_FACES]
     if len(keys) < COHORT_SIZE + 500:
         raise VisitsError(f"{path}: {len(keys)} faces; a cohort and the faces it is judged on need at least {COHORT_SIZE + 500}")
     rows = embedded(records, keys, run, filled=True)
-    judged, groups = rows[COHORT_SIZE:], np.array([group[int(key)] for key in keys[COHORT_SIZE:]])
+    judged, groups = rows[COHORT_SIZE:], np.array([group[key] for key in keys[COHORT_SIZE:]])
     data = f"{COHORT_SIZE} faces of {path.stem}"
     strangers = rows[:COHORT_SIZE]
     candidates = [None, *(Cohort.of(strangers, visits.templates, highest, spread, data) for highest in HIGHEST for spread in SPREADS)]

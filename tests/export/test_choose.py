@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,14 +12,20 @@ import pytest
 from device.vision.visit_trial import Share
 from export.__main__ import main
 from export.choose import Candidate, choose
+from export.groups import WorstGroup
 from tests.refused import refused
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 
 
+def few_people(value: float) -> WorstGroup:
+    return WorstGroup("few", value, value - 0.5, value + 0.8, 100)
+
+
 def row(name: str, ms: float, fnir: float, worst: float) -> Candidate:
-    """The card's own threshold is far off on purpose: the rule compares at equal FPIR."""
-    return Candidate(name, ms, "", Share(0.5, 0.4, 0.6, 1800), Share(0.0, 0.0, 0.01, 2000), Share(fnir, 0.0, 1.0, 1800), worst)
+    """The card's own threshold is far off on purpose: the rule compares at equal FPIR. `worst` is as good as exact."""
+    found = (few_people(1.8), WorstGroup("many", worst, worst, worst, 10_000))
+    return Candidate(name, ms, "", Share(0.5, 0.4, 0.6, 1800), Share(0.0, 0.0, 0.01, 2000), Share(fnir, 0.0, 1.0, 1800), found)
 
 
 REFERENCE = row("reference", 13.0, 0.010, 2.4)
@@ -30,7 +37,7 @@ def test_the_fastest_within_both_limits_is_chosen() -> None:
     assert chosen == 2
     assert [verdict.eligible for verdict in verdicts] == [False, True, True, False, False]
     reasons = [verdict.reason for verdict in verdicts]
-    assert "worst group" in reasons[0] and "slower than chosen" in reasons[1] and "fastest" in reasons[2]
+    assert "worst group above 1.7 (many)" in reasons[0] and "slower than chosen" in reasons[1] and "fastest" in reasons[2]
     assert "1.50 %" in reasons[3] and "worst" not in reasons[3] and "worst group" in reasons[4] and "%" not in reasons[4]
 
 
@@ -46,6 +53,21 @@ def test_an_even_reference_may_be_chosen_itself() -> None:
 def test_without_an_eligible_file_nothing_is_chosen() -> None:
     chosen, verdicts = choose([REFERENCE, row("uneven", 1.0, 0.010, float("nan"))])  # NaN: the groups have no false match to compare
     assert chosen is None and not any(verdict.eligible for verdict in verdicts)
+
+
+@pytest.mark.parametrize(
+    ("groups", "reason"),
+    [
+        ((few_people(1.0),), "not shown"),  # its interval reaches above the limit: too few people to show anything
+        ((), "not shown"),
+        ((few_people(2.3), WorstGroup("many", 1.2, 1.1, 1.3, 9000)), "above 1.7 (few)"),  # shown to be uneven for these, whatever the others say
+        ((few_people(2.1), WorstGroup("many", 1.69, 1.68, 1.7, 9000)), ""),
+        ((few_people(1.0), WorstGroup("many", 1.69, 1.6, 1.71, 9000)), "not shown"),
+    ],
+)
+def test_the_interval_over_people_decides(groups: tuple[WorstGroup, ...], reason: str) -> None:
+    chosen, verdicts = choose([REFERENCE, replace(row("one", 2.0, 0.01, 1.0), worst_groups=groups)])
+    assert (chosen == 1) == (reason == "") and reason in verdicts[1].reason and verdicts[1].eligible == (chosen == 1)
 
 
 def test_a_file_without_a_cohort_is_not_eligible_however_fast() -> None:
@@ -83,7 +105,9 @@ def test_the_command_measures_and_says_why(few: list[str], float_model: Path, ca
     first, bare = found["rows"]
     assert code == (found["chosen"] is None)
     assert bare["reason"] == "without visits in its card and a cohort" and bare["equal_fnir"] is None and bare["p50_ms"] > 0
-    assert first["eligible"] == (first["worst_group"] <= 1.7) and first["fnir"]["n"] == 60 and first["fpir"]["n"] == 66
+    (worst,) = first["worst_groups"]
+    assert not first["eligible"] and "not shown" in first["reason"]  # 20 people of each group show nothing
+    assert worst["people"] == "groups" and worst["value"] >= 1 and worst["matches"] > 0 and first["fnir"]["n"] == 60 and first["fpir"]["n"] == 66
     assert first["precision"] == "int8" and first["megabytes"] == pytest.approx(Path(models[0]).stat().st_size / 1e6)
 
 
