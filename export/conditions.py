@@ -21,6 +21,7 @@ from rich.progress import track
 from device.config import DetectorSettings, QualitySettings
 from device.contract import ClockfaceError, align
 from device.vision import catalogue
+from device.vision.cohort import scores
 from device.vision.detector import Detector, Face
 from device.vision.embedder import Embedder
 from device.vision.quality import assess
@@ -29,7 +30,6 @@ from export.crops import Crops, Embeddings
 from export.degrade import CONDITIONS
 from export.shots import SMALLEST, pictures
 from export.spoilt import Image
-from export.visits import scores
 
 FMR = 1e-3
 NOSE = 0.41  # how far the tip of the nose is in front of the eyes, in eye distances: 135 of 330 in the widely used face of six points for `solvePnP`

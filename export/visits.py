@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.contract import ClockfaceError, VisitPoints
-from device.vision.cohort import Cohort
+from device.vision.cohort import Cohort, scores
 from export.crops import SAME_PERSON, Crops, Embeddings
 from training.borders import fill_black
 from training.data import decode
@@ -143,12 +143,6 @@ def shuffled(records: RecordFile, seed: int = 0) -> list[int]:
 
 def unit(rows: NDArray[Any]) -> Embeddings:
     return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-9), np.float32)
-
-
-def scores(probes: Embeddings, templates: Embeddings, cohort: Cohort | None) -> NDArray[np.float32]:
-    """(P, D), (N, D) -> (P, N), as the gallery calculates them."""
-    cosines = np.asarray(probes @ templates.T, np.float32)
-    return cosines if cohort is None else cohort.normalise(cosines, cohort.statistics(probes), cohort.statistics(templates))
 
 
 def points(visits: Visits, cohort: Cohort | None) -> VisitPoints:

@@ -16,6 +16,7 @@ from device.storage.store import Store
 from device.terminal.enrolled import EnrolledGallery
 from device.terminal.same_person import agreeing, no_majority, odd_ones
 from device.vision.camera.source import Frame
+from device.vision.cohort import Comparison
 from device.vision.decision import judge, look_alikes
 from device.vision.gallery import Gallery, Match
 from device.vision.liveness import LivenessModel, Presentation
@@ -233,29 +234,29 @@ def look_alike(gallery: Gallery, embeddings: NDArray[np.float32], threshold: flo
     return match if match is not None and look_alikes(match.score, threshold) else None
 
 
-def check_same(embeddings: NDArray[np.float32], threshold: float, sources: Sequence[str]) -> tuple[list[int], list[str]]:
+def check_same(embeddings: NDArray[np.float32], same: Comparison, sources: Sequence[str]) -> tuple[list[int], list[str]]:
     """The photos that show the person whom most of them show, and words for each of the others.
 
     Raises:
         EnrolmentError: no more than half of the photos show one person, or the two photos show two.
     """
-    kept, scores = agreeing(embeddings, threshold)
+    kept, scores = agreeing(embeddings, same)
     if not kept.any():
-        raise EnrolmentError(f"{no_majority(embeddings, threshold, sources)}; leave the wrong one out", code="enrolment.another_person")
-    return np.flatnonzero(kept).tolist(), odd_ones(sources, kept, scores, threshold)
+        raise EnrolmentError(f"{no_majority(embeddings, same, sources)}; leave the wrong one out", code="enrolment.another_person")
+    return np.flatnonzero(kept).tolist(), odd_ones(sources, kept, scores, same.threshold)
 
 
-def alike(samples: Sequence[Sample], embeddings: NDArray[np.float32], threshold: float, fewest: int = 5) -> tuple[list[Sample], NDArray[np.float32]]:
+def alike(samples: Sequence[Sample], embeddings: NDArray[np.float32], same: Comparison, fewest: int = 5) -> tuple[list[Sample], NDArray[np.float32]]:
     """Leave out crops of a guided capture that do not look like the person in the other crops.
 
     Args:
         embeddings: (N, D) float32, unit length, one a sample.
-        threshold: cosine; see `agreeing`.
+        same: see `agreeing`.
 
     Raises:
         EnrolmentError: fewer than `fewest` are left.
     """
-    kept = np.flatnonzero(agreeing(embeddings, threshold)[0]).tolist()
+    kept = np.flatnonzero(agreeing(embeddings, same)[0]).tolist()
     if len(kept) < fewest:
         found = f"only {len(kept)} of {len(samples)} pictures show the same person, {fewest} are needed"
         raise EnrolmentError(f"{found}; stand alone before the camera and try again", code="enrolment.not_alone")

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from device.vision.cohort import Comparison
 
-def agreeing(embeddings: NDArray[np.float32], threshold: float) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+
+def agreeing(embeddings: NDArray[np.float32], same: Comparison) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
     """The photos that show the person whom most of them show.
 
     The photo that agrees with most others stands for the person; a photo is kept if it is alike enough to the mean of
@@ -16,18 +18,19 @@ def agreeing(embeddings: NDArray[np.float32], threshold: float) -> tuple[NDArray
 
     Args:
         embeddings: (N, D) float32, unit length, one a photo.
-        threshold: cosine.
+        same: when two photos show one person.
 
     Returns:
         (N,) bool, all False where no more than half are kept; (N,) float32 scores. One photo alone is kept.
     """
     if len(embeddings) < 2:
         return np.ones(len(embeddings), dtype=np.bool_), np.ones(len(embeddings), dtype=np.float32)
-    alike = embeddings @ embeddings.T >= threshold  # (N, N)
+    alike = same.scores(embeddings, embeddings) >= same.threshold  # (N, N)
     group = alike[alike.sum(axis=1).argmax()]  # (N,)
     others = group @ embeddings - group[:, None] * embeddings  # (N, D): the group without the photo itself
-    scores = (others * embeddings).sum(axis=1) / np.maximum(np.linalg.norm(others, axis=1), 1e-6)
-    kept = scores >= threshold
+    others /= np.maximum(np.linalg.norm(others, axis=1, keepdims=True), 1e-6)
+    scores = np.diag(same.scores(embeddings, others))
+    kept = scores >= same.threshold
     return kept & (2 * kept.sum() > len(kept)), scores.astype(np.float32)
 
 
@@ -40,8 +43,8 @@ def odd_ones(sources: Sequence[str], kept: NDArray[np.bool_], scores: NDArray[np
     ]
 
 
-def no_majority(embeddings: NDArray[np.float32], threshold: float, sources: Sequence[str]) -> str:
+def no_majority(embeddings: NDArray[np.float32], same: Comparison, sources: Sequence[str]) -> str:
     """Words for photos of which no more than half show one person."""
-    best = float((embeddings @ embeddings.T)[np.triu_indices(len(embeddings), 1)].max())
+    best = float(same.scores(embeddings, embeddings)[np.triu_indices(len(embeddings), 1)].max())
     alike = f"score {best:.2f}" if len(sources) == 2 else f"no more than half agree, best score {best:.2f}"
-    return f"{', '.join(sources)}: do not show the same person, or one of them is damaged ({alike}, threshold {threshold:.2f})"
+    return f"{', '.join(sources)}: do not show the same person, or one of them is damaged ({alike}, threshold {same.threshold:.2f})"

@@ -101,6 +101,24 @@ class Cohort:
         return cohort
 
 
+def scores(probes: NDArray[np.float32], others: NDArray[np.float32], cohort: Cohort | None) -> NDArray[np.float32]:
+    """(P, D), (N, D) unit embeddings -> (P, N) on the scale of the card's thresholds; plain cosines for a model without a cohort."""
+    cosines = np.asarray(probes @ others.T, np.float32)
+    return cosines if cohort is None else cohort.normalise(cosines, cohort.statistics(probes), cohort.statistics(others))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Whether pictures show one person: they are compared with each other, not searched in a gallery."""
+
+    threshold: float  # on the scale of the model's scores
+    cohort: Cohort | None = None  # of the model
+
+    def scores(self, ones: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(P, D), (N, D) unit embeddings -> (P, N)."""
+        return scores(ones, others, self.cohort)
+
+
 def _highest(scores: NDArray[np.float32], highest: int) -> Statistics:
     top = np.partition(scores, scores.shape[1] - highest, axis=1)[:, -highest:]
     return Statistics(top.mean(axis=1), top.std(axis=1))

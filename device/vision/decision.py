@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from device.config import DecisionSettings
+from device.vision.cohort import Cohort
 from device.vision.gallery import Match
 
 State = Literal["known", "unknown", "undecided"]
@@ -26,6 +27,7 @@ class Bar:
     threshold: float  # of the card, for this many people
     early: Callable[[float], float] = lambda _: 0.0  # what is asked for on top of it after so many pictures
     changed: float = 0.25  # cosine to the visit's mean below which a picture shows another face
+    cohort: Cohort | None = None  # of the model, whose scale the threshold has
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from device.contract import OperatingPoint, align
 from device.system.memory import keep_working_blocks
 from device.vision import catalogue
 from device.vision.camera.frame import turned
+from device.vision.cohort import Comparison
 from device.vision.decision import Bar
 from device.vision.detector import Detector, Face
 from device.vision.embedder import Embedder
@@ -124,7 +125,8 @@ class Recogniser:
     def bar(self, people: int) -> Bar:
         """What the score of a visit must exceed in a gallery of so many people."""
         visits = self.embedder.card.visits
-        return Bar(self.threshold(people)) if visits is None else Bar(self.threshold(people), visits.margin, visits.changed)
+        bar = Bar(self.threshold(people), cohort=self.embedder.cohort)
+        return bar if visits is None else replace(bar, early=visits.margin, changed=visits.changed)
 
     def threshold(self, people: int) -> float:
         """The card's threshold for a gallery of so many people, see `ModelCard.operating_point`."""
@@ -137,9 +139,9 @@ class Recogniser:
         """The largest number of people that the card has a threshold for at the wanted FPIR; without any threshold, `bar` refuses to decide at all."""
         return self.embedder.card.capacity(self.settings.decision.fpir) or sys.maxsize
 
-    def same_person(self) -> float:
-        """Score above which two pictures are taken to show one person: a comparison, not a search. The card's threshold for its smallest gallery."""
-        return self.embedder.card.loosest_threshold()
+    def same_person(self) -> Comparison:
+        """When two pictures are taken to show one person: by the card's threshold for its smallest gallery."""
+        return Comparison(self.embedder.card.loosest_threshold(), self.embedder.cohort)
 
     def expected_fpir(self, people: int) -> tuple[float, float] | None:
         """The card's 95 % interval of the FPIR with this threshold in a gallery of so many people; None where an older card has none.

@@ -12,14 +12,14 @@ from scipy import stats
 
 from device.contract import ModelCard, VisitPoints
 from device.vision import catalogue
-from device.vision.cohort import Cohort
+from device.vision.cohort import Cohort, scores
 from device.vision.embedder import Embedder
 from device.vision.gallery import Gallery
 from export import artefact
 from export.__main__ import main
 from export.calibrate import FARTHEST, FEWEST, SIZES, NonMated, exact_interval, false_match_rate, identification_rate, operating_points
 from export.crops import check_aligned, first_of_pairs, from_folder, repeated
-from export.visits import CHANGED_RATE, LOOKS, RATE, SPENT, Tried, Visits, best_of, highest_look, points, scores, worst_group
+from export.visits import CHANGED_RATE, LOOKS, RATE, SPENT, Tried, Visits, best_of, highest_look, points, worst_group
 from tests.device.vision.test_embedder import CARD, tiny
 from tests.refused import refused
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from device.vision.cohort import Cohort
+from device.vision.cohort import Cohort, scores
 from export import groups
 from export.groups import Strangers, read
-from export.visits import COHORT_FACES, VisitsError, scores, shuffled, worst_group
+from export.visits import COHORT_FACES, VisitsError, shuffled, worst_group
 from tests.refused import refused
 from training.recordio import RecordFile
 

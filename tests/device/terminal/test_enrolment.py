@@ -17,6 +17,7 @@ from device.terminal.capture_session import Booth
 from device.terminal.enrolled import gallery_of
 from device.terminal.enrolment import check_new, enrol, look_alike, mean_template
 from device.vision.camera.frame import Frame
+from device.vision.cohort import Comparison
 from device.vision.decision import Bar
 from device.vision.detector import Face
 from device.vision.quality import Quality
@@ -60,8 +61,8 @@ class Recogniser:
     def bar(self, people: int) -> Bar:
         return Bar(THRESHOLD, lambda pictures: 0.1 if pictures < 2 else 0.0)
 
-    def same_person(self) -> float:
-        return 0.3
+    def same_person(self) -> Comparison:
+        return Comparison(0.3)
 
 
 @pytest.fixture

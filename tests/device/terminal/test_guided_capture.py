@@ -17,6 +17,7 @@ from device.terminal.guided_capture import FEWEST, MOST, GuidedCapture
 from device.vision import catalogue
 from device.vision.camera.frame import Frame
 from device.vision.camera.source import open_source
+from device.vision.cohort import Comparison
 from device.vision.detector import Face
 from device.vision.liveness import NOT_JUDGED, STEP_BACK, Judgement
 from device.vision.quality import Quality
@@ -144,10 +145,10 @@ def test_the_first_choice_is_the_best_there_is() -> None:
 def test_crops_of_somebody_else_are_left_out() -> None:
     one, other = np.eye(8, dtype=np.float32)[:2]
     samples = [Sample(Sees.face(GOOD), np.full((112, 112, 3), index, np.uint8), GOOD) for index in range(6)]
-    kept, embeddings = alike(samples, np.stack([one, one, other, one, one, one]), 0.5)
+    kept, embeddings = alike(samples, np.stack([one, one, other, one, one, one]), Comparison(0.5))
     assert [int(sample.crop[0, 0, 0]) for sample in kept] == [0, 1, 3, 4, 5] and (embeddings @ one > 0.99).all()
     with refused("enrolment.not_alone"):
-        alike(samples[:4], np.stack([one, one, one, other]), 0.5)
+        alike(samples[:4], np.stack([one, one, one, other]), Comparison(0.5))
 
 
 @pytest.mark.parametrize("clip", ["night.mkv", "book.mkv"])

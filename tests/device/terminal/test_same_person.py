@@ -12,6 +12,7 @@ from device.config import Settings
 from device.terminal.enrolment import EnrolmentError, check_same, sample_picture
 from device.terminal.same_person import agreeing
 from device.vision.catalogue import ModelError
+from device.vision.cohort import Cohort, Comparison
 from device.vision.images import read_image
 from device.vision.recogniser import Recogniser
 from tests.refused import refused
@@ -37,7 +38,7 @@ def at(*degrees: float) -> NDArray[np.float32]:
     ],
 )
 def test_the_person_is_whom_most_photos_show(degrees: tuple[float, ...], kept: list[bool]) -> None:
-    assert agreeing(at(*degrees), 0.5)[0].tolist() == kept  # 0.5: 60 degrees
+    assert agreeing(at(*degrees), Comparison(0.5))[0].tolist() == kept  # 0.5: 60 degrees
 
 
 @pytest.mark.parametrize("photos", [2, 3, 8])
@@ -45,15 +46,28 @@ def test_a_photo_is_compared_with_the_mean_of_the_others(photos: int) -> None:
     """Photos that share one direction and are otherwise unlike: a pair scores s, a photo and the mean of k others s / sqrt(s + (1 - s) / k)."""
     pair, others = 0.5, photos - 1
     embeddings = np.hstack([np.full((photos, 1), np.sqrt(pair)), np.eye(photos) * np.sqrt(1 - pair)]).astype(np.float32)
-    kept, scores = agreeing(embeddings, pair - 0.01)
+    kept, scores = agreeing(embeddings, Comparison(pair - 0.01))
     assert kept.all() and scores == pytest.approx(np.full(photos, pair / np.sqrt(pair + (1 - pair) / others)), abs=1e-5)
 
 
 def test_two_photos_that_disagree_are_both_named() -> None:
     with refused("enrolment.another_person", "front.jpg", "left.jpg", "0.00", "0.50"):
-        check_same(at(0, 90), 0.5, ["front.jpg", "left.jpg"])
-    kept, odd = check_same(at(0, 10, 90), 0.5, ["front.jpg", "left.jpg", "ben.jpg"])
+        check_same(at(0, 90), Comparison(0.5), ["front.jpg", "left.jpg"])
+    kept, odd = check_same(at(0, 10, 90), Comparison(0.5), ["front.jpg", "left.jpg", "ben.jpg"])
     assert kept == [0, 1] and len(odd) == 1 and odd[0].startswith("ben.jpg: ")
+
+
+def test_photos_are_compared_on_the_scale_of_the_threshold() -> None:
+    """Two pairs of photos with a cosine of 0.6; both photos of one pair resemble strangers by 0.9: it scores 0.3 + 0.6 - 0.9, the other 0.3 + 0.6."""
+    strangers = Cohort(np.array([[127, 9, 0, 0], [127, -9, 0, 0], [127, 0, 0, 0]], np.int8), 2, 0.0, 0.3, 0.1, "made up")
+    pair = at(-26.6, 26.6)
+    crowded, alone = np.hstack([pair, 0 * pair]), np.hstack([0 * pair, pair])
+    assert agreeing(crowded, Comparison(0.5))[0].all()
+    assert not agreeing(crowded, Comparison(0.5, strangers))[0].any()
+    kept, scores = agreeing(alone, Comparison(0.5, strangers))
+    assert kept.all() and scores == pytest.approx([0.9, 0.9], abs=0.01)
+    with refused("enrolment.another_person", "score -0.01", "0.50"):
+        check_same(crowded, Comparison(0.5, strangers), ["front.jpg", "left.jpg"])
 
 
 def test_real_people_keep_their_photos_and_strangers_are_left_out(shared: Path) -> None:
@@ -62,11 +76,12 @@ def test_real_people_keep_their_photos_and_strangers_are_left_out(shared: Path) 
     except ModelError as error:
         pytest.skip(f"models not pulled: {error}")
     people = [embedded(recogniser, sorted(folder.iterdir())[:4]) for folder in sorted((shared / "faces/dev").iterdir())[:40]]
-    threshold = recogniser.same_person()
-    whole = [agreeing(embeddings, threshold)[0] for embeddings in people]
+    same = recogniser.same_person()
+    assert same.cohort is recogniser.embedder.cohort is recogniser.bar(1).cohort is not None
+    whole = [agreeing(embeddings, same)[0] for embeddings in people]
     assert np.concatenate(whole).mean() > 0.95
     for person, other in zip(people, people[1:] + people[:1], strict=True):
-        kept, _ = agreeing(np.vstack([person[:3], other[:1]]), threshold)
+        kept, _ = agreeing(np.vstack([person[:3], other[:1]]), same)
         assert not kept[3]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from device.config import DecisionSettings
+from device.vision.cohort import Cohort
 from device.vision.decision import LATE_MARGIN, Bar
 from device.vision.gallery import Gallery, Match
 from device.vision.visit import NOVEL_SECONDS, Evidence, Visit
@@ -119,6 +120,18 @@ def test_whoever_takes_the_place_of_somebody_known_needs_the_early_margin() -> N
 
 def test_a_visit_without_pictures_continues_nothing() -> None:
     assert not Visit(DecisionSettings()).continues(E[0], Bar(-1.0))
+
+
+def test_a_visit_is_continued_on_the_scale_of_the_threshold() -> None:
+    """Two pictures with a cosine of 0.6: among strangers whom both resemble by 0.9 they score 0.3 + 0.6 - 0.9, elsewhere 0.3 + 0.6."""
+    strangers = Cohort(np.stack([127 * E[0] + 9 * E[1], 127 * E[0] - 9 * E[1], 127 * E[0]]).astype(np.int8), 2, 0.0, 0.3, 0.1, "made up")
+    crowded, alone = Visit(DecisionSettings()), Visit(DecisionSettings())
+    crowded.look(towards(0, 1, math.sqrt(0.8)), 1.0, 0.0, likeness_to_first, BAR)
+    alone.look(E[2], 1.0, 0.0, likeness_to_first, BAR)
+    second = towards(0, 1, math.sqrt(0.8)) * [1, -1, 1, 1, 1, 1, 1, 1]  # the mirror image on the other side of the strangers
+    normalised = Bar(0.5, cohort=strangers)
+    assert crowded.continues(second.astype(np.float32), BAR) and not crowded.continues(second.astype(np.float32), normalised)
+    assert alone.continues(towards(2, 3, 0.6), normalised) and not alone.continues(towards(2, 3, 0.1), normalised)
 
 
 SIZE, PEOPLE, RATE, LOOKS, LONG = 64, 100, 0.01, 5, 60

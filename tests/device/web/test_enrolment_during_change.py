@@ -11,6 +11,7 @@ from device.config import Settings
 from device.storage.consents import ConsentDraft
 from device.storage.store import TemplateDraft
 from device.terminal.capture_session import Draft
+from device.vision.cohort import Comparison
 from device.vision.recogniser import Sample
 from tests.device.terminal.drawn import GOOD
 from tests.device.web.conftest import Desk
@@ -42,8 +43,8 @@ class Recogniser:
     def threshold(self, people: int) -> float:
         return 0.5
 
-    def same_person(self) -> float:
-        return 0.3
+    def same_person(self) -> Comparison:
+        return Comparison(0.3)
 
 
 def test_templates_made_before_another_model_takes_over_are_stored_under_their_own_models(desk: Desk) -> None:

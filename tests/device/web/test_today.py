@@ -15,6 +15,7 @@ from device.storage.consents import ConsentDraft
 from device.storage.store import Store
 from device.terminal.bulk_enrolment import enrol_one
 from device.terminal.enrolled import gallery_of
+from device.vision.cohort import Comparison
 from device.vision.detector import Face
 from device.vision.quality import Quality
 from device.vision.recogniser import Sample
@@ -45,8 +46,8 @@ class Recogniser:
     def threshold(self, people: int) -> float:
         return 0.6
 
-    def same_person(self) -> float:
-        return 0.3
+    def same_person(self) -> Comparison:
+        return Comparison(0.3)
 
 
 class OpenPage:
