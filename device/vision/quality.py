@@ -18,6 +18,9 @@ from device.vision.detector import Face
 USUAL_NOSE_HEIGHT = 0.57  # nose between eyes (0) and mouth (1): the median of frontal portraits
 ENOUGH_DETAIL = 0.10  # sharpness above which more of it foretells no better score (docs/experiments-device.md)
 
+DIRECTIONS = 8  # in which detail is measured
+SMEARED = 0.55  # a crop is smeared by motion if detail in one direction is less than this share of `min_sharpness` and of the detail in another direction
+
 NOT_UPRIGHT = "not_upright"  # given by `device.vision.recogniser`, which looks at the four turns
 
 GUIDANCE = {  # reason -> instruction for the person in front of the terminal
@@ -58,12 +61,13 @@ class Quality:
         return GUIDANCE[self.reasons[0]] if self.reasons else ""
 
 
-def assess(face: Face, crop: NDArray[np.uint8], settings: QualitySettings) -> Quality:
+def assess(face: Face, crop: NDArray[np.uint8], settings: QualitySettings, quick: bool = False) -> Quality:
     """Measure one face and its aligned crop.
 
     Args:
         face: in pixels of the frame.
         crop: (112, 112, 3) uint8 RGB from `device.contract.align`.
+        quick: only to choose among frames; whether motion has smeared the face is not measured.
     """
     yaw, pitch, roll = pose(face.landmarks)
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)[24:104, 16:96]  # brow to chin, without background
@@ -79,7 +83,7 @@ def assess(face: Face, crop: NDArray[np.uint8], settings: QualitySettings) -> Qu
         "turned": abs(yaw) <= limits.max_yaw,
         "nodding": abs(pitch) <= limits.max_pitch,
         "tilted": abs(roll) <= limits.max_roll_degrees,
-        "blurred": sharpness >= limits.min_sharpness,
+        "blurred": sharpness >= limits.min_sharpness and (quick or not smeared(grey, limits.min_sharpness)),
     }
     score = max(0.0, 2 * face.score - 1) ** 2 * min(1.0, sharpness / ENOUGH_DETAIL)
     reasons = tuple(reason for reason, passed in checks.items() if not passed)
@@ -103,6 +107,25 @@ def pose(landmarks: NDArray[np.float32]) -> tuple[float, float, float]:
     yaw = float((nose - middle) @ eyes) / distance**2
     pitch = float((nose - middle) @ down) / mouth_height - USUAL_NOSE_HEIGHT
     return yaw, pitch, float(np.degrees(np.arctan2(eyes[1], eyes[0])))
+
+
+def smeared(grey: NDArray[Any], min_sharpness: float) -> bool:
+    """Whether motion has taken the detail along its direction, which the mean over all directions does not show."""
+    pixels = grey.astype(np.float32)
+    along = [float(np.abs(pixels - cv2.filter2D(pixels, -1, line)).mean()) for line in _LINES]
+    least = min(along) / max(float(grey.std()), 1.0)
+    return least < SMEARED * min_sharpness and min(along) < SMEARED * max(along)
+
+
+def _line(angle: float) -> NDArray[np.float32]:
+    """(9, 9) weights that sum to 1: a Gaussian of 1.5 px along a line through the middle."""
+    kernel = np.zeros((9, 9), np.float32)
+    for step in np.linspace(-4, 4, 33):
+        kernel[round(4 + step * np.sin(angle)), round(4 + step * np.cos(angle))] += np.exp(-(step**2) / (2 * 1.5**2))
+    return np.asarray(kernel / kernel.sum(), np.float32)
+
+
+_LINES = [_line(angle) for angle in np.arange(DIRECTIONS) * np.pi / DIRECTIONS]
 
 
 def detail(grey: NDArray[Any]) -> float:

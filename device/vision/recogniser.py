@@ -77,7 +77,7 @@ class Recogniser:
 
     def sample(self, image: NDArray[np.uint8], face: Face, upright: bool = False) -> Sample:
         """Read the landmarks again, align and assess one face of an image (H, W, 3) uint8 BGR; a good one must be upright as well, unless that is known."""
-        sample = self.quick(image, self.detector.refine(image, face))
+        sample = self._assessed(image, self.detector.refine(image, face))
         return self.upright(image, sample) if sample.quality.acceptable and not upright else sample
 
     def upright(self, image: NDArray[np.uint8], sample: Sample) -> Sample:
@@ -88,9 +88,12 @@ class Recogniser:
         return replace(sample, quality=quality, turn=turn)
 
     def quick(self, image: NDArray[np.uint8], face: Face) -> Sample:
-        """`sample` without reading the landmarks again: good enough to choose among the frames of a track."""
+        """`sample` without reading the landmarks again or looking for motion: good enough to choose among the frames of a track."""
+        return self._assessed(image, face, quick=True)
+
+    def _assessed(self, image: NDArray[np.uint8], face: Face, quick: bool = False) -> Sample:
         crop = align(image, face.landmarks)
-        return Sample(face, crop, assess(face, crop, self.settings.quality))
+        return Sample(face, crop, assess(face, crop, self.settings.quality, quick))
 
     def still(self, image: NDArray[np.uint8]) -> list[Sample]:
         """All faces of a photo (H, W, 3) uint8 BGR, the largest first, small ones included; a photo that is not upright is turned first.
@@ -114,7 +117,7 @@ class Recogniser:
         """The faces of a photo as it is; each is looked at in four turns."""
         smallest = max(STILL_EYE_PX, 10.0 * max(image.shape[:2]) / STILL_SIDE_PX)
         faces = [self.detector.refine(image, face) for face in self.detector.detect(image, smallest, agreed=True)]
-        return [self.upright(image, self.quick(image, face)) for face in faces]
+        return [self.upright(image, self._assessed(image, face)) for face in faces]
 
     def embed(self, samples: Sequence[Sample]) -> NDArray[np.float32]:
         """(N, D) float32 of unit length for N samples."""
