@@ -26,6 +26,7 @@ Crops = NDArray[np.uint8]  # (P, 112, 112, 3) RGB, one per person
 Embeddings = NDArray[np.float32]  # (P, D) unit length
 
 FEWEST_PEOPLE = 20
+PEOPLE = 6000  # crops drawn from a RecordIO file
 SAME_PERSON = 0.4  # cosine of the teacher above which two unlabelled crops count as one person
 BORDER = CROP_SIZE // 2  # px added around a crop, because the detector needs some surroundings of a face
 FAR_OFF = 8.0  # px between the middle of the face and its canonical place; a crop fails only if ...
@@ -141,7 +142,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", type=Path, action="append", default=[], help="aligned crops, one per person, or one sub-folder per person; may be repeated")
     parser.add_argument("--pairs-people", type=Path, help="LFW-style pairs.txt beside its crops: the first crop of each person is used")
     parser.add_argument("--rec", type=Path, help="InsightFace .rec file, whose unlabelled crops count as different people")
-    parser.add_argument("--people", type=int, default=6000, help="number of crops drawn from --rec")
+    parser.add_argument("--people", type=int, default=PEOPLE, help="number of crops drawn from --rec")
     parser.add_argument("--teacher", type=Path, help="another model's embeddings of --rec (.npz), to leave out repeated people")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from device.config import tomllib
 from device.contract import ClockfaceError
+from export.crops import PEOPLE
 
 RECIPES = Path(__file__).resolve().parent / "recipes"
 
@@ -26,7 +27,7 @@ class CropsTable:
 
     folders: tuple[str, ...] = ()  # aligned crops, one per person
     rec: str = ""  # RecordIO with unlabelled crops
-    people: int = 4000  # crops drawn from `rec`
+    people: int = PEOPLE  # crops drawn from `rec`
     teacher: str = ""  # another model's embeddings of the records (.npz)
     other: str = ""  # another model (.onnx) that finds people shown twice
     visits: str = ""  # RecordIO with labels: thresholds are set on visits of these people instead of single pictures
