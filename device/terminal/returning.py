@@ -62,7 +62,7 @@ def looks_as_before(store: Store, recogniser: Recogniser, person: Person, embedd
 
 
 def _alike(recogniser: Recogniser, some: NDArray[np.float32], others: NDArray[np.float32]) -> bool:
-    return float(mean_template(some) @ mean_template(others)) >= recogniser.same_person()
+    return recogniser.same_person().alike(mean_template(some), mean_template(others))
 
 
 def _embeddings(store: Store, recogniser: Recogniser, person: Person) -> NDArray[np.float32]:

@@ -118,6 +118,10 @@ class Comparison:
         """(P, D), (N, D) unit embeddings -> (P, N)."""
         return scores(ones, others, self.cohort)
 
+    def alike(self, one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
+        """Of two unit embeddings (D,)."""
+        return bool(self.scores(one[None], other[None])[0, 0] >= self.threshold)
+
 
 def _highest(scores: NDArray[np.float32], highest: int) -> Statistics:
     top = np.partition(scores, scores.shape[1] - highest, axis=1)[:, -highest:]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.config import DecisionSettings
-from device.vision.cohort import scores
+from device.vision.cohort import Comparison
 from device.vision.decision import Bar, Decision, Outcome
 from device.vision.gallery import Match
 
@@ -90,7 +90,7 @@ class Visit:
 
     def continues(self, embedding: Embedding, bar: Bar) -> bool:
         """Whether a face that has just appeared is that of this visit."""
-        return bool(self._evidence.pictures) and float(scores(self._evidence.mean[None], embedding[None], bar.cohort)[0, 0]) >= bar.threshold
+        return bool(self._evidence.pictures) and Comparison(bar.threshold, bar.cohort).alike(self._evidence.mean, embedding)
 
     def _start(self) -> None:
         self.faces += 1
