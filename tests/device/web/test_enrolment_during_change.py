@@ -32,7 +32,7 @@ class Embedder:
 
 
 class Recogniser:
-    settings = Settings()
+    settings, capacity = Settings(), 1000
 
     def __init__(self, embedder: Embedder, coming: Embedder | None) -> None:
         self.embedder, self.coming = embedder, coming
