@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     database = database_path(config.load(args.config), args.db)
     if not args.file.is_file():
-        raise BackupError(f"{args.file} does not exist")
+        raise BackupError(f"{args.file} is no file: name the backup that was downloaded, or written by `python -m device backup FILE`", code="backup.missing")
     database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     TerminalLock(database).release()  # refused while a terminal runs, before anything is unpacked
     contents = backup.stage(args.file, passphrase(args.passphrase), database)

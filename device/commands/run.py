@@ -26,6 +26,7 @@ from device.maintenance.scheduler import upkeep
 from device.maintenance.update.releases import Installation
 from device.storage import recovery
 from device.storage import settings as stored_settings
+from device.storage.database_files import sweep
 from device.storage.store import Store
 from device.system.clock import why_silent
 from device.system.gpio import Signals, signalling
@@ -119,6 +120,7 @@ def _restored(settings: Settings, given: str | None, demo: bool) -> Path:
         database = database.with_name("demo.db")
     for line in [*apply_staged(database), *recovery.rescue(database)]:
         print(line, flush=True)
+    sweep(database)
     return database
 
 

@@ -6,22 +6,25 @@ the web pages at the next start (`stage`, then `apply_staged`).
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
 import sqlite3
 import tarfile
-import tempfile
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from device.contract import ClockfaceError
 from device.maintenance.database_check import check_database
-from device.maintenance.encryption import seal, unseal
+from device.maintenance.encryption import Sealing, unseal
 from device.storage import recovery
-from device.storage.database import StoreError, TerminalLock, explained
+from device.storage.database import DamagedError, StoreError, TerminalLock, explained
+from device.storage.database_files import logs_of, remove, take_place, working_folder
 from device.storage.schema import SCHEMA_VERSION
 from device.system.clock import iso_utc
 from device.system.files import Disk
@@ -53,18 +56,17 @@ def create(database: Path, config_file: Path | None, target: Path, passphrase: s
         SealError, StoreError, BackupError: weak passphrase, unreadable database, no room.
     """
     try:
-        with tempfile.TemporaryDirectory(dir=database.parent, prefix=".backup-") as folder:
-            copy, packed, sealed = (Path(folder) / name for name in (DATABASE, "packed", "sealed"))
-            _copy(database, copy)
-            manifest = json.dumps({"made_at": iso_utc(time.time()), "schema": SCHEMA_VERSION}).encode()
-            with tarfile.open(packed, "w") as tar:
-                tar.add(copy, DATABASE)
-                if config_file is not None and config_file.is_file():
-                    tar.add(config_file, CONFIG)
-                (Path(folder) / MANIFEST).write_bytes(manifest)
-                tar.add(Path(folder) / MANIFEST, MANIFEST)
-            with packed.open("rb") as plain, os.fdopen(os.open(sealed, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as out:
-                seal(plain, out, passphrase)
+        with working_folder(database, ".backup-") as folder:
+            sealed = folder / "sealed"
+            with os.fdopen(os.open(sealed, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as out, _copied(database, folder / DATABASE) as copy:
+                sealing = Sealing(out, passphrase)
+                with tarfile.open(fileobj=sealing, mode="w|") as tar:
+                    _add(tar, DATABASE, copy)
+                    if config_file is not None and config_file.is_file():
+                        with config_file.open("rb") as settings:
+                            _add(tar, CONFIG, settings)
+                    _add(tar, MANIFEST, io.BytesIO(json.dumps({"made_at": iso_utc(time.time()), "schema": SCHEMA_VERSION}).encode()))
+                sealing.finish()
                 out.flush()
                 os.fsync(out.fileno())
             shutil.move(sealed, target)
@@ -74,14 +76,23 @@ def create(database: Path, config_file: Path | None, target: Path, passphrase: s
         ) from error
 
 
-def _copy(database: Path, copy: Path) -> None:
-    """Use SQLite's online backup: one consistent state, while others write."""
-    os.close(os.open(copy, os.O_WRONLY | os.O_CREAT, 0o600))
-    with explained(database), closing(sqlite3.connect(database, timeout=30)) as source, closing(sqlite3.connect(copy)) as target:
-        source.backup(target, pages=2000, sleep=0.005)
-        target.execute("PRAGMA journal_mode = DELETE")
-        target.execute("DELETE FROM sessions")
-        target.commit()
+@contextmanager
+def _copied(database: Path, copy: Path) -> Iterator[IO[bytes]]:
+    """One consistent state of the database by SQLite's online backup, while others write. The copy loses its name at once: nothing of it survives a kill."""
+    with os.fdopen(os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "rb") as file, explained(database), closing(sqlite3.connect(copy)) as target:
+        target.execute("PRAGMA journal_mode = OFF")  # a journal would need a name
+        target.execute("SELECT count(*) FROM sqlite_master").fetchone()  # opens the file
+        copy.unlink()
+        with closing(sqlite3.connect(database, timeout=30)) as source:
+            source.backup(target, pages=2000, sleep=0.005)
+        yield file
+
+
+def _add(tar: tarfile.TarFile, name: str, file: IO[bytes]) -> None:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode, member.mtime = file.seek(0, os.SEEK_END), 0o600, int(time.time())
+    file.seek(0)
+    tar.addfile(member, file)
 
 
 def stage(sealed: Path, passphrase: str, database: Path) -> Contents:
@@ -91,15 +102,18 @@ def stage(sealed: Path, passphrase: str, database: Path) -> Contents:
         SealError, BackupError: wrong passphrase, not a backup, its database is damaged or its chain is broken.
     """
     try:
-        with tempfile.TemporaryDirectory(dir=database.parent, prefix=".restore-") as folder:
-            packed = Path(folder) / "packed"
+        with working_folder(database, ".restore-") as folder:
+            packed = folder / "packed"
             with sealed.open("rb") as source, os.fdopen(os.open(packed, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as plain:
                 unseal(source, plain, passphrase)
-            manifest = _unpack(packed, Path(folder))
-            contents = _checked(Path(folder) / DATABASE, manifest)
-            if (Path(folder) / CONFIG).is_file():
-                os.replace(Path(folder) / CONFIG, database.with_name(f"{CONFIG}.restored"))
-            os.replace(Path(folder) / DATABASE, staged_file(database))
+            manifest = _unpack(packed, folder)
+            contents = _checked(folder / DATABASE, manifest)
+            Disk().sync(folder / DATABASE)
+            if (folder / CONFIG).is_file():
+                os.replace(folder / CONFIG, database.with_name(f"{CONFIG}.restored"))
+            for log in logs_of(staged_file(database)):
+                log.unlink()
+            Disk().rename(folder / DATABASE, staged_file(database))
             return contents
     except (OSError, tarfile.TarError, ValueError) as error:
         raise BackupError(f"the backup cannot be read ({error}); nothing was restored", code="backup.unreadable") from error
@@ -129,6 +143,9 @@ def _checked(database: Path, manifest: dict[str, object]) -> Contents:
             f"the check of the database in the backup failed: {finding.words.replace(str(database), 'it')}; nothing was restored", code="backup.not_whole"
         )
     with closing(sqlite3.connect(database)) as db:
+        db.execute("PRAGMA journal_mode = DELETE")  # one file
+        db.execute("DELETE FROM sessions")
+        db.commit()
         people, punches = (int(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]) for table in ("people WHERE erased_at IS NULL", "punches"))
     return Contents(str(manifest.get("made_at", "")), people, punches, finding.words.replace(str(database), "the database"))
 
@@ -140,7 +157,7 @@ def staged_file(database: Path) -> Path:
 def apply_staged(database: Path) -> list[str]:
     """Replace the database by a staged one and keep the old one. Returns the lines to report.
 
-    This is one rename: after a power cut either the old or the new database is there, complete.
+    After a power cut the next call completes it.
 
     Raises:
         StoreError: a terminal runs on the database, or another process has it open.
@@ -150,21 +167,21 @@ def apply_staged(database: Path) -> list[str]:
         return []
     lock = TerminalLock(database)
     try:
-        before = database.with_name(f"{database.name}.before-restore")
         if database.is_file():
             _close_log(database)
-            before.unlink(missing_ok=True)
-            os.link(database, before)
         for former in (recovery.restored_of(database), recovery.copy_of(database)):  # they belong to the old database
-            former.unlink(missing_ok=True)
-        Disk().rename(staged, database)
+            remove(former)
+        before = database.with_name(f"{database.name}.before-restore")
+        had = take_place(staged, database, before)
+    except OSError as error:
+        raise BackupError(f"the backup could not take the place of {database}: {error.strerror or error}", code="backup.not_placed") from error
     finally:
         lock.release()
-    return [f"restored: {database}; the previous database is kept as {before.name}"]
+    return [f"restored: {database}{f'; the previous database is kept as {before.name}' if had else ''}"]
 
 
 def _close_log(database: Path) -> None:
-    """Merge the write-ahead log into the database file, which fails while another process uses it."""
-    with explained(database), closing(sqlite3.connect(database, timeout=2)) as db:
+    """Merge the write-ahead log into the database file, which fails while another process uses it; a damaged one keeps its log."""
+    with suppress(DamagedError), explained(database), closing(sqlite3.connect(database, timeout=2)) as db:
         if db.execute("PRAGMA journal_mode = DELETE").fetchone()[0] != "delete":
             raise StoreError(f"database {database} is used by another process; end it, then restore again", code="store.locked")

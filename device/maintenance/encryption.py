@@ -7,8 +7,10 @@ The key comes from scrypt (RFC 7914) with n = 2^15, r = 8, p = 1.
 
 from __future__ import annotations
 
+import io
 import os
-from typing import IO
+import shutil
+from typing import IO, Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -28,26 +30,54 @@ class SealError(ClockfaceError):
     code = "encryption"
 
 
+class Sealing(io.RawIOBase):
+    """A file that seals what is written to it; it is whole only after `finish`.
+
+    Args:
+        target: takes the sealed bytes.
+
+    Raises:
+        SealError: the passphrase is too short.
+    """
+
+    def __init__(self, target: IO[bytes], passphrase: str) -> None:
+        if len(passphrase) < SHORTEST:
+            raise SealError(
+                f"the passphrase must have at least {SHORTEST} characters; somebody who has the file can try any number of them", code="encryption.short"
+            )
+        salt, self._nonce = os.urandom(16), os.urandom(7)
+        self._cipher, self._target = _cipher(passphrase, salt), target
+        self._waiting, self._number = bytearray(), 0
+        target.write(MAGIC + salt + self._nonce)
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._waiting += data
+        while len(self._waiting) > CHUNK:  # the last chunk is not known before `finish`
+            self._seal(bytes(self._waiting[:CHUNK]), last=False)
+            del self._waiting[:CHUNK]
+        return len(data)
+
+    def finish(self) -> None:
+        self._seal(bytes(self._waiting), last=True)
+        self._waiting.clear()
+
+    def _seal(self, chunk: bytes, last: bool) -> None:
+        self._target.write(self._cipher.encrypt(_nonce(self._nonce, self._number, last), chunk, MAGIC))
+        self._number += 1
+
+
 def seal(source: IO[bytes], target: IO[bytes], passphrase: str) -> None:
     """Seal `source` into `target`.
 
     Raises:
         SealError: the passphrase is too short.
     """
-    if len(passphrase) < SHORTEST:
-        raise SealError(
-            f"the passphrase must have at least {SHORTEST} characters; somebody who has the file can try any number of them", code="encryption.short"
-        )
-    salt, nonce = os.urandom(16), os.urandom(7)
-    cipher = _cipher(passphrase, salt)
-    target.write(MAGIC + salt + nonce)
-    number, chunk = 0, source.read(CHUNK)
-    while True:
-        following = source.read(CHUNK)
-        target.write(cipher.encrypt(_nonce(nonce, number, not following), chunk, MAGIC))
-        if not following:
-            return
-        number, chunk = number + 1, following
+    sealing = Sealing(target, passphrase)
+    shutil.copyfileobj(source, sealing, CHUNK)
+    sealing.finish()
 
 
 def unseal(source: IO[bytes], target: IO[bytes], passphrase: str) -> None:

@@ -23,6 +23,7 @@ from device.contract import ClockfaceError
 from device.storage import hash_chain, outbox_rows
 from device.storage.audit import Action
 from device.storage.database import StoreError, TerminalLock, connect, writing
+from device.storage.database_files import remove, take_place
 from device.storage.hash_chain import CHAINED, GENESIS, row_hash
 from device.system.clock import iso_utc, to_ms
 from device.system.files import Disk
@@ -50,7 +51,7 @@ def keep(database: Path, disk: Disk | None = None) -> Path:
         CopyError: the database is damaged, or there is no room; the previous copy stays.
     """
     target, new = copy_of(database), database.with_name(f".{database.name}.good.new")
-    new.unlink(missing_ok=True)
+    remove(new)
     try:
         os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         with closing(sqlite3.connect(database, timeout=30)) as source, closing(sqlite3.connect(new)) as copy:
@@ -68,7 +69,7 @@ def keep(database: Path, disk: Disk | None = None) -> Path:
             code="recovery.not_written",
         ) from error
     finally:
-        new.unlink(missing_ok=True)
+        remove(new)
     return target
 
 
@@ -128,7 +129,7 @@ def rescue(database: Path, now: float | None = None) -> list[str]:
         if found:
             _prepare(database, found, time.time() if now is None else now)
         details = _details(ready)
-        _exchange(database, database.with_name(details["kept_as"]))
+        take_place(ready, database, database.with_name(details["kept_as"]))
     finally:
         lock.release()
     return _report(database, details)
@@ -138,8 +139,7 @@ def _prepare(database: Path, found: str, now: float) -> None:
     """Make the replacement: the copy, the intact newer rows, and a row in the audit. The damaged file is not changed."""
     good, new = copy_of(database), database.with_name(f".{database.name}.restored.new")
     made_at = good.stat().st_mtime
-    for part in ("-wal", "-shm"):  # left by an interrupted attempt
-        Path(f"{new}{part}").unlink(missing_ok=True)
+    remove(new)  # left by an interrupted attempt
     shutil.copyfile(good, new)
     new.chmod(0o600)
     with closing(connect(new, BUSY_MS, must_exist=True)) as db:
@@ -163,15 +163,6 @@ def _details(ready: Path) -> dict[str, Any]:
     with closing(sqlite3.connect(ready)) as db:
         text = db.execute("SELECT details FROM audit WHERE action = ? ORDER BY id DESC LIMIT 1", [Action.DATABASE_RESTORED.value]).fetchone()[0]
     return dict(json.loads(text))
-
-
-def _exchange(database: Path, damaged: Path) -> None:
-    """Rename the damaged file with its log, then the new one; if it is interrupted, a second call completes it."""
-    for part in ("-wal", "-shm", ""):
-        with suppress(FileNotFoundError):
-            os.replace(f"{database}{part}", f"{damaged}{part}")
-    Disk().sync(database.parent)  # the old log must not meet the new file
-    Disk().rename(restored_of(database), database)
 
 
 def _salvage(damaged: Path, db: Database, database: Path) -> dict[str, int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from device.storage.audit import Action
 from device.storage.consents import ConsentDraft
 from device.storage.corrections import CorrectionDraft
 from device.storage.database import StoreError, connect, explained
+from device.storage.database_files import sweep
 from device.storage.hash_chain import ChainReport
 from device.storage.records import LONGEST_CODE, LONGEST_NAME, KeptCrop, LastPunch, Person, Punch, PunchDraft, TemplateDraft, Templates, clean_text
 from device.storage.refusals import Refusal, RefusalReason, Refusals
@@ -40,6 +42,7 @@ class NotActive(StoreError):
 
 
 DEFAULTS = StoreSettings()
+UNFINISHED = "INSERT INTO settings (key, value) VALUES ('removal', '\"unfinished\"') ON CONFLICT DO NOTHING"  # log and copies may still hold it
 LARGEST_ID = 2**63 - 1  # of SQLite
 
 
@@ -126,9 +129,13 @@ class Store(TemplateReads):
 
         The punches stay under the pseudonym, and so does their hash chain, which holds the id and never the name.
 
+        The key goes first: from then on each opening completes the erasure, also of a copy that is restored.
+
         Raises:
             StoreError: no such person; or the log could not be emptied because another process was reading: erase again.
         """
+        self.person(person_id)
+        self.keys.erase(person_id)
         with self._writing():
             person = self._one(person_id)
             templates.remove_all(self._db, person_id)
@@ -139,9 +146,8 @@ class Store(TemplateReads):
                 sql = "UPDATE people SET name = ?, code = NULL, active = 0, erased_at = ? WHERE id = ?"
                 self._db.execute(sql, [f"erased-{person_id}", to_ms(time.time()), person_id])
                 self._audit(Action.PERSON_ERASED, person_id=person_id)
-        self.keys.erase(person_id)
-        self._empty_log(f"person {person_id} is erased", "erase again")
-        recovery.renew(self.path)
+            self._db.execute(UNFINISHED)
+        self._finish_removal(f"person {person_id} is erased", "erase again")
         return self.person(person_id)
 
     def withdraw_consent(self, person_id: int) -> int:
@@ -150,18 +156,29 @@ class Store(TemplateReads):
         Raises:
             StoreError: no such person; or the log could not be emptied because another process was reading: withdraw again.
         """
+        self.person(person_id)
+        self.keys.forget(person_id)
         with self._writing():
-            self._one(person_id)
             removed = templates.remove_all(self._db, person_id)
             withdrawn = consents.withdraw(self._db, person_id)
             self._audit(Action.CONSENT_WITHDRAWN, person_id=person_id, templates=removed, consents=withdrawn)
-        self.keys.forget(person_id)
-        self._empty_log(f"the templates of person {person_id} are removed", "withdraw again")
-        recovery.renew(self.path)
+            self._db.execute(UNFINISHED)
+        self._finish_removal(f"the templates of person {person_id} are removed", "withdraw again")
         return removed
 
+    def _finish_removal(self, done: str, remedy: str) -> None:
+        """Take what was removed out of the write-ahead log, the good copy and the copies of killed processes; an opening repeats it where it was cut off."""
+        self._empty_log(done, remedy)
+        sweep(self.path)
+        recovery.renew(self.path)
+        with self._writing():
+            self._db.execute("DELETE FROM settings WHERE key = 'removal'")
+
     def _erase_again(self) -> None:
-        """Erase people whom a restored backup or copy holds again, and keep their ids from being given to others."""
+        """Erase people whom a restored backup or copy holds again, complete what was cut off, and keep their ids from being given to others."""
+        forgotten = {row[0] for row in self._db.execute("SELECT id FROM people WHERE erased_at IS NOT NULL")}
+        for person_id in forgotten & self.keys.holders() if forgotten else ():
+            self.keys.erase(person_id)
         erased = self.keys.erased()
         if erased:
             restored = [person_id for person_id in erased if self._people("id = ? AND erased_at IS NULL", [person_id])]
@@ -170,6 +187,9 @@ class Store(TemplateReads):
                     self._db.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'people'", [max(erased)])
             for person_id in restored:
                 self.erase(person_id)
+        if self._db.execute("SELECT 1 FROM settings WHERE key = 'removal'").fetchone():
+            with suppress(StoreError, recovery.CopyError):  # another process reads, or the disk is full: the next opening tries again
+                self._finish_removal("what was removed", "open it again")
 
     def people(self, active_only: bool = False) -> list[Person]:
         """All people, erased ones included, by id."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
-from pathlib import Path
+from contextlib import ExitStack
 
 from starlette.background import BackgroundTask
 from starlette.datastructures import UploadFile
@@ -15,6 +14,7 @@ from device import config
 from device.contract import ClockfaceError
 from device.maintenance import backup
 from device.storage.audit import Action
+from device.storage.database_files import working_folder
 from device.web.pages import Call, get, post
 
 LARGEST_UPLOAD = 2_000_000_000  # bytes
@@ -29,17 +29,16 @@ def download(call: Call) -> Response:
     passphrase = call.field("passphrase")
     if passphrase != call.field("again"):
         return backup_page(call, 400, "The two passphrases differ; type them again.")
-    folder = Path(tempfile.mkdtemp(dir=call.terminal.database.parent, prefix=".download-"))
-    target = folder / "sealed"
-    try:
-        file = call.terminal.config_file or config.installed_file(config.HOME, config.ROOT)
-        backup.create(call.terminal.database, file, target, passphrase)
-    except ClockfaceError as error:
-        shutil.rmtree(folder)
-        return backup_page(call, 400, str(error))
-    call.store.audit(call.who.actor, Action.BACKUP_MADE, {"bytes": target.stat().st_size})
-    name = f"clockface-{call.terminal.now():.0f}.backup"
-    return FileResponse(target, filename=name, media_type="application/octet-stream", background=BackgroundTask(shutil.rmtree, folder))
+    with ExitStack() as kept:
+        target = kept.enter_context(working_folder(call.terminal.database, ".download-")) / "sealed"
+        try:
+            file = call.terminal.config_file or config.installed_file(config.HOME, config.ROOT)
+            backup.create(call.terminal.database, file, target, passphrase)
+        except ClockfaceError as error:
+            return backup_page(call, 400, str(error))
+        call.store.audit(call.who.actor, Action.BACKUP_MADE, {"bytes": target.stat().st_size})
+        name = f"clockface-{call.terminal.now():.0f}.backup"
+        return FileResponse(target, filename=name, media_type="application/octet-stream", background=BackgroundTask(kept.pop_all().close))
 
 
 def upload(call: Call) -> Response:
@@ -49,8 +48,8 @@ def upload(call: Call) -> Response:
         return backup_page(call, 400, "Choose a backup file.")
     if call.field("confirm").strip() != call.terminal.device:
         return backup_page(call, 400, "Nothing was restored: the name of the terminal was not typed as it stands there.")
-    with tempfile.TemporaryDirectory(dir=call.terminal.database.parent, prefix=".upload-") as folder:
-        copy = Path(folder) / "sealed"
+    with working_folder(call.terminal.database, ".upload-") as folder:
+        copy = folder / "sealed"
         with os.fdopen(os.open(copy, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as target:
             shutil.copyfileobj(file.file, target)
         try:

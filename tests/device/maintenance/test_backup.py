@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sqlite3
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from device.__main__ import main
 from device.maintenance import backup
 from device.maintenance.encryption import CHUNK, seal, unseal
 from device.storage.database import TerminalLock
+from device.storage.database_files import sweep, working_folder
 from device.storage.store import PunchDraft, Store
 from device.system.clock import ClockState
 from tests.refused import refused
@@ -140,3 +142,47 @@ def test_any_length_opens_again(length: int, more: bytes) -> None:
     seal(io.BytesIO(plain), sealed, PASSPHRASE)
     unseal(io.BytesIO(sealed.getvalue()), opened, PASSPHRASE)
     assert opened.getvalue() == plain
+
+
+@pytest.mark.parametrize("whose", ["its own", "another's"])
+def test_a_left_over_log_never_meets_the_restored_database(database: Path, sealed: Path, tmp_path: Path, whose: str) -> None:
+    """The file is gone and its log is there: SQLite would apply it to whatever has the name."""
+    source = database
+    if whose == "another's":
+        source = tmp_path / "other.db"
+        Store.open(source).close()
+    with Store.open(source) as store:
+        for number in range(80):
+            store.add_person(f"Later {number}")
+        logs = {ending: Path(f"{source}{ending}").read_bytes() for ending in ("-wal", "-shm")}
+    database.unlink()
+    for ending, content in logs.items():
+        Path(f"{database}{ending}").write_bytes(content)
+    backup.stage(sealed, PASSPHRASE, database)
+    (said,) = backup.apply_staged(database)
+    assert "kept as" not in said  # there was no database
+    with Store.open(database) as store:
+        assert [person.name for person in store.people()] == ["A"] and store.faults() == []
+
+
+def test_a_damaged_database_is_replaced(database: Path, sealed: Path) -> None:
+    database.write_bytes(b"SQLite format 3\0" + b"x" * 5000)
+    backup.stage(sealed, PASSPHRASE, database)
+    (said,) = backup.apply_staged(database)
+    assert "kept as clockface.db.before-restore" in said
+    with Store.open(database) as store:
+        assert len(store.punches()) == 5
+
+
+def test_a_killed_backup_leaves_nothing_to_read(database: Path, tmp_path: Path) -> None:
+    """Killed in the middle of sealing: the copy has no name, and its folder goes at the next start or erasure."""
+    victim = os.fork()
+    if victim == 0:
+        backup.Sealing.write = lambda self, data: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
+        backup.create(database, None, tmp_path / "never", PASSPHRASE)
+    assert os.WIFSIGNALED(os.waitpid(victim, 0)[1])
+    left = [path for path in database.parent.rglob("*") if path.is_file() and path.parent != database.parent]
+    assert not any(b"SQLite" in path.read_bytes() for path in left) and not (tmp_path / "never").exists()
+    with working_folder(database, ".backup-") as busy:
+        assert [path.name.startswith(".backup-") for path in sweep(database)] == [True] and busy.is_dir()
+    assert not list(database.parent.glob(".backup-*"))

@@ -173,7 +173,7 @@ class Cut(BaseException):
     """The power fails."""
 
 
-@pytest.mark.parametrize("step", range(11))
+@pytest.mark.parametrize("step", range(9))
 def test_an_interrupted_restore_is_resumed(database: Path, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Interrupted before each flush and each rename; the last time not at all."""
     spoil(database, "sightings")
@@ -193,7 +193,7 @@ def test_an_interrupted_restore_is_resumed(database: Path, step: int, monkeypatc
         patched.setattr(os, "fsync", until_the_cut(os.fsync))
         patched.setattr(shutil, "copyfile", until_the_cut(shutil.copyfile))
         rescue(database, NOW)
-    assert len(done) == min(step + 1, 10)
+    assert len(done) == min(step + 1, 8)
     rescue(database, NOW + 60)
     assert rescue(database, NOW + 120) == []
     with Store.open(database) as store:
