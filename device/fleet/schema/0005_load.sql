@@ -2,6 +2,7 @@
 
 CREATE INDEX wrapped_keys_changed ON wrapped_keys (device_id, xid, seq);
 CREATE INDEX state_crops ON state (xid, seq) WHERE kind = 'template' AND sealed_crop IS NOT NULL AND NOT deleted;
+CREATE INDEX state_erased ON state (at) WHERE kind = 'person' AND deleted;  -- counted for each device, each time somebody looks
 
 ALTER TABLE devices ADD COLUMN changed xid8 NOT NULL DEFAULT pg_current_xact_id();  -- when it joined, was revoked or got another place
 
