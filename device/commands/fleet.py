@@ -13,15 +13,17 @@ import json
 import os
 import shlex
 import sys
+import time
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from device import config
 from device.commands import run_desk
 from device.commands.options import add_config, add_database, add_json, add_out
 from device.contract import ClockfaceError
+from device.storage.fleet_state import FAULTS, DeviceState
 from device.storage.store import Store
 from device.system.files import Disk
 from device.vision.camera.source import open_source
@@ -64,6 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         add_database(parser_here)
     for name, words in (("status", "every device: last seen, queue, chains, open erasures"), ("verify", "compute the chains of all devices anew")):
         add_json(_owner(actions.add_parser(name, help=words)))
+    accept = _owner(actions.add_parser("accept-fault", help="after you have looked: let a device go on whose chain has a fault"))
+    accept.add_argument("name")
     revoke = _owner(actions.add_parser("revoke", help="lock a device out and delete the keys sealed for it"))
     revoke.add_argument("name")
 
@@ -138,19 +142,28 @@ def _status(args: argparse.Namespace) -> None:
     if args.json:
         print(json.dumps(rows, indent=1, default=str))
         return
+    for state in sorted((DeviceState(row, time.time()) for row in rows), key=lambda one: (one.site, one.name)):
+        print(f"{state.site}: {state.name} ({state.told['kind']}): {_words(state)}")
+
+
+def _words(state: DeviceState) -> str:
+    """One line: what it last said, then what is wrong in capitals, for whoever looks for it at night."""
+    if state.ended or state.seen_at is None:
+        return state.ended
+    seen = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(state.seen_at))
+    told = [f"{name} {state.health[name]}" for name in ("camera", "model", "version") if state.health.get(name)]
+    parts = [f"seen {seen}", f"{(state.told['heads'] or {}).get('punches', 0):,} punches", f"{state.health.get('waiting', 0)} waiting", *told]
+    return "; ".join([", ".join(parts), *(f"{'WRONG' if level == 'bad' else 'LOOK'}: {words}" for level, words in state.problems)])
+
+
+def _accept_fault(args: argparse.Namespace) -> None:
+    from device.fleet import owner, server
+
+    with server.connected(args.url) as connection:
+        rows = owner.accept_faults(connection, args.name)
     for row in rows:
-        print(f"{row['site'] or 'all sites'}: {row['name']} ({row['kind']}): {_words(row)}")
-
-
-def _words(row: dict[str, Any]) -> str:
-    if row["revoked_at"]:
-        return f"revoked {row['revoked_at']:%Y-%m-%d %H:%M}"
-    if not row["joined_at"]:
-        return f"invited until {row['invited_until']:%Y-%m-%d %H:%M}"
-    parts = [f"last seen {row['last_seen']:%Y-%m-%d %H:%M:%S}", f"punches {(row['heads'] or {}).get('punches', 0):,}"]
-    parts += [f"{key} {value}" for key, value in (row["health"] or {}).items() if value not in ("", None)]
-    parts += [f"CHAIN {one['chain']} {one['fault']} at {one['id']}" for one in row["faults"] or []]
-    return ", ".join([*parts, *([f"{row['erasures_open']} erasures not confirmed"] if row["erasures_open"] else [])])
+        print(f"{args.name}: {row['chain']} row {row['id']}: {FAULTS[row['fault']]}")
+    print(f"accepted; {args.name} goes on with the first row that is not here when it is heard of, what has arrived stays under its name with the date")
 
 
 def _verify(args: argparse.Namespace) -> int:
@@ -243,4 +256,7 @@ def _leave(args: argparse.Namespace) -> int:
 
 
 HERE = {"join": _join, "leave": _leave}
-ACTIONS = {"init": _init, "migrate": _migrate, "sites": _sites, "invite": _invite, "status": _status, "verify": _verify, "revoke": _revoke}
+ACTIONS = {
+    "init": _init, "migrate": _migrate, "sites": _sites, "invite": _invite, "status": _status, "verify": _verify, "revoke": _revoke,
+    "accept-fault": _accept_fault,
+}  # fmt: skip

@@ -15,7 +15,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from device.config import StoreSettings
-from device.fleet import desk, down, up
+from device.fleet import continuation, desk, down, up
 from device.fleet.membership import Membership, opened, read, set_value
 from device.fleet.server import NEWEST, Connection, FleetError, explained
 from device.storage.store import Store
@@ -72,6 +72,8 @@ class FleetCourier:
 
     def resume(self, connection: Connection) -> None:
         """After a connection: how far the server is, which may have been set back, and notices from now on."""
+        continuation.renew(self.store, connection)
+        self.member = read(self.store) or self.member
         for chain in () if self.member.desk else ("punches", "corrections"):
             row = connection.execute("SELECT id FROM head(%s)", [chain]).fetchone()
             with self.store.transaction() as db:

@@ -137,7 +137,24 @@ def revoke(url: str, name: str) -> int:
 
 def overview(connection: Connection) -> list[dict[str, Any]]:
     """One row per device: where it is, when it was last seen, what it said of itself, its chains, faults that stop them, and erasures it has not confirmed."""
-    return connection.execute("SELECT * FROM overview ORDER BY site, name").fetchall()
+    return [row["told"] for row in connection.execute("SELECT to_jsonb(o) AS told FROM overview o ORDER BY site, name").fetchall()]
+
+
+def accept_faults(connection: Connection, name: str) -> list[dict[str, Any]]:
+    """Somebody has looked at the faults of a device's chains: it goes on from the first row that is not here. What has arrived stays as it is.
+
+    Raises:
+        FleetError: no such device, or it has no fault that nobody has accepted.
+    """
+    rows = connection.execute(
+        "UPDATE chain_faults f SET accepted_at = now(), accepted_by = 'the owner' FROM devices d"
+        " WHERE d.id = f.device_id AND d.name = %s AND f.accepted_at IS NULL RETURNING f.chain, f.id, f.fault",
+        [name],
+    ).fetchall()
+    if not rows:
+        raise FleetError(f"{name!r} is no device whose chain has a fault; `python -m device fleet status` lists them", code="fleet.no_fault")
+    connection.execute("SELECT pg_notify('clockface_state', 'fault')")
+    return rows
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
+from device.fleet import continuation
 from device.fleet.membership import Membership, set_value, uuids, value
 from device.fleet.sealed_box import box
 from device.fleet.server import Connection
@@ -29,7 +30,9 @@ OTHERS_KEY = "CF004"  # another terminal has given this person a key before
 
 
 def send_log(store: Store, connection: Connection) -> int:
-    """Send the next rows of each chain; returns how many went up."""
+    """Send the next rows of each chain; returns how many went up. A chain that stands still goes on once somebody has accepted its fault."""
+    if continuation.due(store):
+        continuation.go_on(store, connection)
     return sum(send_chain(store, connection, chain) for chain in ("punches", "corrections"))
 
 
@@ -172,7 +175,12 @@ def _alias(store: Store, member: Membership, connection: Connection, key: str) -
     return True
 
 
-SENDERS: Mapping[str, Any] = {"person": _person, "consent": _consent, "template": _template, "pin": _pin, "alias": _alias}
+def _accept(store: Store, member: Membership, connection: Connection, key: str) -> bool:
+    connection.execute("SELECT accept_faults(%s::uuid)", [key])
+    return True
+
+
+SENDERS: Mapping[str, Any] = {"accept": _accept, "person": _person, "consent": _consent, "template": _template, "pin": _pin, "alias": _alias}
 
 
 def seal_for_readers(connection: Connection, person: str, key: bytes) -> None:

@@ -19,6 +19,7 @@ from device.maintenance.clock_repair import left_over
 from device.maintenance.doctor import check_clock, check_disk
 from device.storage import hash_chain
 from device.storage.audit import Action
+from device.storage.fleet_state import FAULTS, DeviceState, accept_faults, devices, fleet_state
 from device.storage.outbox_rows import DeadLetter, TargetHealth
 from device.storage.standing import AGAIN, MORE_ROOM, counted, named, room_words
 from device.system.clock import read_clock_state
@@ -26,7 +27,7 @@ from device.system.hardware import temperature
 from device.terminal.reembedding import Reembedded
 from device.vision.recogniser import Recogniser
 from device.web.desk.liveness import card_in_force, refused_today
-from device.web.pages import Call, get, post
+from device.web.pages import Call, Problem, get, post
 
 THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")  # Raspberry Pi
 THROTTLE_BITS = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}  # now; the same + 16: since the start
@@ -68,7 +69,7 @@ class Fact:
 
 
 def health_page(call: Call) -> Response:
-    return call.page("health.html", facts=facts(call), letters=letters(call), reports=None)
+    return call.page("health.html", facts=facts(call), letters=letters(call), devices=doors(call), reports=None)
 
 
 def verify(call: Call) -> Response:
@@ -76,7 +77,24 @@ def verify(call: Call) -> Response:
     reports = [call.store.verify_chain(table) for table in hash_chain.CHAINED]
     faults = call.store.faults()
     call.store.audit(call.who.actor, Action.CHAINS_VERIFIED, {"ok": all(report.ok for report in reports), "faults": len(faults)})
-    return call.page("health.html", facts=facts(call), letters=letters(call), reports=reports, faults=faults)
+    return call.page("health.html", facts=facts(call), letters=letters(call), devices=doors(call), reports=reports, faults=faults)
+
+
+def doors(call: Call) -> list[DeviceState]:
+    """At a desk: every device of the company, those with trouble first."""
+    if not call.terminal.desk:
+        return []
+    with call.store.reading() as db:
+        return devices(db, call.terminal.now())
+
+
+def accept(call: Call) -> Response:
+    """Somebody has looked at a device's chain faults: let it go on."""
+    device = next((one for one in doors(call) if one.id == call.field("device") and one.to_accept), None)
+    if device is None:
+        raise Problem("This device has no fault that waits for somebody to look.", 404)
+    accept_faults(call.store, device)
+    return call.goto("/health", f"{device.name} goes on as soon as it hears of it; the audit log has your name.")
 
 
 def letters(call: Call) -> list[DeadLetter]:
@@ -86,7 +104,26 @@ def letters(call: Call) -> list[DeadLetter]:
 
 def facts(call: Call) -> dict[str, list[Fact]]:
     """Group -> its facts."""
-    return {"Camera and recognition": [*camera(call), *model(call), *liveness(call)], "Board": board(call), "Data": data(call)}
+    own = {"Board": board(call), "Data": [*exchange(call), *data(call)]}
+    return own if call.terminal.desk else {"Camera and recognition": [*camera(call), *model(call), *liveness(call)], **own}
+
+
+def exchange(call: Call) -> list[Fact]:
+    """How the exchange with the company's database stands; nothing for a terminal that stands alone."""
+    with call.store.reading() as db:
+        state = fleet_state(db)
+    if state is None:
+        return []
+    heard = f"last heard of {datetime.fromtimestamp(state.heard_at):%Y-%m-%d %H:%M}" if state.heard_at else "never connected yet"
+    facts = [Fact("Other doors", "connected", "good", state.place)]
+    if state.trouble or state.heard_at is None:
+        facts = [Fact("Other doors", "alone", "warn", f"{state.trouble or 'not tried yet'}; {heard}. Everything is recorded here and sent later.")]
+    if state.waiting:
+        facts.append(Fact("To be sent", f"{state.waiting:,}", "warn" if state.trouble else "good"))
+    for chain, fault in state.faults.items():
+        words = f"{FAULTS.get(fault, fault).capitalize()}. Look at it, then accept it at the desk, or with `fleet accept-fault`."
+        facts.append(Fact(f"{chain.capitalize()} not sent", fault, "bad", words))
+    return facts
 
 
 def camera(call: Call) -> list[Fact]:
@@ -232,4 +269,4 @@ def _state(state: str) -> State:
     return "good" if state == "ok" else "warn" if state == "warning" else "bad"
 
 
-ROUTES = (get("/health", health_page, "viewer"), post("/health/verify", verify, "hr"))
+ROUTES = (get("/health", health_page, "viewer"), post("/health/verify", verify, "hr"), post("/health/accept", accept, "admin"))

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from device.config import StoreSettings
+from device.fleet import desk as fleet_desk
 from device.fleet import membership, owner, server
 from device.fleet.courier import exchanging
 from device.fleet.membership import set_value
 from device.storage import corrections
 from device.storage.corrections import CorrectionDraft
+from device.storage.fleet_state import DeviceState, accept_faults, devices
 from device.storage.keys import OWN
 from device.storage.records import LastPunch, PunchDraft
 from device.storage.store import Store
@@ -199,6 +201,106 @@ def test_switched_off_at_the_desk_refused_at_a_door_within_five_seconds(door: Ca
         a.punch(1, time.time())
         until_true(lambda: len(desk.store.punches()) == 1)
         assert time.monotonic() - begin < 5
+
+
+def test_a_restored_back_up_goes_on_after_somebody_has_looked(company: str, door: Callable[..., Door]) -> None:
+    a, b, desk = door("A"), door("B"), door("Desk", "", "desk")
+    ada = a.enrol("Ada", "E1", 1)
+    for number in range(4):
+        a.punch(ada, NOW - 100 + number)
+    a.store.correct(ada, 1, LastPunch(NOW - 99.5, "out"), "before", "hr")
+    for one in (a, b, desk, a, b):
+        one.exchange()
+    restored(a.store, 2)
+    for number in range(3):
+        a.punch(ada, NOW + number)
+    a.exchange()
+    look(desk)
+    (fault,) = state_of(desk, "A").faults
+    assert (fault["chain"], fault["id"], fault["fault"]) == ("punches", 5, "fork") and state_of(desk, "A").level == "bad"
+    with server.connected(company) as connection, refused("fleet.no_fault"):
+        owner.accept_faults(connection, "B")
+    accept_faults(desk.store, state_of(desk, "A"))
+    desk.exchange()
+    a.store.correct(ada, 3, None, "pressed twice", "hr")
+    for one in (a, a, desk):
+        one.exchange()
+    assert [at - NOW for _, _, at in log(desk.store)] == [-100, -99, -98, -97, 0, 1, 2]
+    assert counting(desk.store, "E1") == [(NOW - 99.5, "out"), (NOW - 99, "in"), (NOW - 98, "in"), (NOW - 97, "in"), (NOW + 1, "in"), (NOW + 2, "in")]
+    look(desk)
+    assert not state_of(desk, "A").problems and {one.ended for one in states(desk) if one.name.startswith("A until")} == {CONTINUED}
+    with server.connected(company) as connection:
+        assert {proof.fault for proof in owner.verify(connection)} == {""}
+    b.enrol("Bob", "E2", 2)  # the keys went along
+    b.exchange()
+    a.exchange()
+    assert len(a.store.templates(MODEL).ids) == 2
+
+
+def test_a_changed_row_is_left_out_and_the_rest_goes_on(company: str, door: Callable[..., Door]) -> None:
+    a = door("A")
+    ada = a.enrol("Ada", "E1", 1)
+    for number in range(4):
+        a.punch(ada, NOW + number)
+    with a.store.transaction() as db:
+        db.execute("DROP TRIGGER punches_no_update")
+        db.execute("UPDATE punches SET occurred_at = 5 WHERE id = 2")
+    a.exchange()
+    with server.connected(company) as connection:
+        assert [row["fault"] for row in owner.accept_faults(connection, "A")] == ["changed"]
+    a.exchange()
+    with server.connected(company) as connection:
+        assert [row["id"] for row in connection.execute("SELECT id FROM punches ORDER BY id")] == [1, 3, 4]
+        assert [proof.fault for proof in owner.verify(connection)] == ["", ""]
+
+
+def test_a_continuation_whose_answer_is_lost(company: str, door: Callable[..., Door]) -> None:
+    a = door("A")
+    ada = a.enrol("Ada", "E1", 1)
+    for number in range(4):
+        a.punch(ada, NOW + number)
+    a.exchange()
+    restored(a.store, 2)
+    for number in range(3):
+        a.punch(ada, NOW + 10 + number)
+    a.exchange()
+    with server.connected(company) as connection:
+        owner.accept_faults(connection, "A")
+    with membership.opened(a.store, a.member) as connection:
+        assert connection.execute("SELECT continue_chain('punches', 3, (SELECT hash FROM known_rows('punches', 9) WHERE id = 2))").fetchone()
+        with refused("fleet.not_allowed"), server.explained():
+            connection.execute("SELECT continue_chain('punches', 3, NULL)")
+    a.exchange()
+    with server.connected(company) as connection:
+        assert connection.execute("SELECT count(*) AS n FROM punches").fetchone()["n"] == 7
+        assert [proof.fault for proof in owner.verify(connection)] == ["", ""]
+
+
+CONTINUED = "its chain ended in a fault that was accepted"
+
+
+def restored(store: Store, newest: int) -> None:
+    """As an older back-up of the database has it."""
+    with store.transaction() as db:
+        for trigger in ("punches_no_delete", "corrections_no_delete"):
+            db.execute(f"DROP TRIGGER IF EXISTS {trigger}")
+        db.execute("DELETE FROM outbox")
+        db.execute("DELETE FROM punches WHERE id > ?", [newest])
+        db.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'punches'", [newest])
+
+
+def look(desk: Door) -> None:
+    with membership.opened(desk.store, desk.member) as connection:
+        fleet_desk.look(desk.store, connection)
+
+
+def states(desk: Door) -> list[DeviceState]:
+    with desk.store.reading() as db:
+        return devices(db, time.time())
+
+
+def state_of(desk: Door, name: str) -> DeviceState:
+    return next(one for one in states(desk) if one.name == name)
 
 
 @contextmanager
