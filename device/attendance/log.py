@@ -10,11 +10,13 @@ from typing import Any
 from sqlite_utils import Database
 
 from device.attendance.timesheet.worksite import Site
+from device.storage.groups import Group
 from device.storage.hash_chain import GENESIS, row_hash
 from device.storage.records import METHODS, LastPunch, Person, Punch
 from device.storage.store import Store
 
 PAGE = 100  # punches
+AT_SITE = "SELECT json_extract(told, '$.name') FROM fleet_devices WHERE json_extract(told, '$.site_id') = :site"
 MOST_COUNTED = 10_000  # punches; with more, the page says "more than"
 DIRECTIONS = {"in": "in", "out": "out", "break_start": "break start", "break_end": "break end", "auto": "auto"}
 
@@ -28,6 +30,7 @@ class LogFilter:
     person_id: int | None = None
     device: str = ""
     method: str = ""
+    group: Group = Group()  # site: of the device; department: of the person
 
     def __post_init__(self) -> None:
         assert self.method in ("", *METHODS)
@@ -83,6 +86,12 @@ def devices(store: Store) -> list[str]:
         return [row[0] for row in db.execute(sql)]
 
 
+def at(db: Database, group: Group) -> tuple[set[str] | None, set[int] | None]:
+    """The devices of the group's site and the people of its department; None where it names none."""
+    here = {row[0] for row in db.execute(AT_SITE, group.values)} if group.site else None
+    return here, Group(department=group.department).members(db)
+
+
 def sightings(store: Store, chosen: LogFilter, site: Site) -> dict[date, int]:
     """How many unknown faces were seen on each day."""
     by_day: dict[date, int] = {}
@@ -98,7 +107,11 @@ def _where(chosen: LogFilter, site: Site) -> tuple[str, dict[str, Any]]:
     since, until = _span(chosen, site)
     wanted = {"person_id": chosen.person_id, "device": chosen.device or None, "method": chosen.method or None}
     clauses = ["occurred_at >= :since", "occurred_at < :until", *(f"{key} = :{key}" for key, value in wanted.items() if value is not None)]
-    return " AND ".join(clauses), {"since": since, "until": until, **wanted}
+    if chosen.group.site:
+        clauses.append(f"device IN ({AT_SITE})")
+    if chosen.group.department:
+        clauses.append("person_id IN (SELECT id FROM people WHERE department = :department COLLATE NOCASE)")
+    return " AND ".join(clauses), {"since": since, "until": until, **wanted, **chosen.group.values}
 
 
 def _span(chosen: LogFilter, site: Site) -> tuple[int, int]:

@@ -58,7 +58,7 @@ def merge(store: Store, into: int, other: int, by: str) -> Merged:
         MergeError: they are the same record, or one of them is erased.
     """
     _check(store, into, other)
-    keys = {person_id: store.keys.ensure(person_id) for person_id in (into, other)}
+    keys = _keys(store, into, other)
     with store.transaction() as db:
         moved = templates.hand_over(db, keys, other, into)
         entries = corrections.entries(db, 0.0, float("inf"), other).get(other, [])
@@ -84,7 +84,7 @@ def undo(store: Store, into: int, by: str, now: float | None = None) -> Merged:
         raise MergeError(f"nothing was merged into person {into} within a day, or it was undone already", code="merge.nothing")
     other = int(details["other_id"])
     _check(store, into, other)
-    keys = {person_id: store.keys.ensure(person_id) for person_id in (into, other)}
+    keys = _keys(store, into, other)
     with store.transaction() as db:
         back = templates.hand_over(db, keys, into, other, details["templates"])
         movable = [pair for pair in details["punches"] if not _locked(db, _moment(db, pair[1]))]
@@ -108,6 +108,13 @@ def last_merge(store: Store, into: int, now: float) -> dict[str, Any] | None:
     with store.reading() as db:
         row = db.execute(sql, [*map(str, actions), int((now - UNDO_SECONDS) * 1000), into]).fetchone()
     return json.loads(row[1]) if row and row[0] == Action.PEOPLE_MERGED else None
+
+
+def _keys(store: Store, into: int, other: int) -> dict[int, bytes]:
+    """What opens and seals the templates of both; a desk has neither, and makes no keys."""
+    with store.reading() as db:
+        held = db.execute("SELECT 1 FROM templates WHERE person_id IN (?, ?) LIMIT 1", [into, other]).fetchone()
+    return {person_id: store.keys.ensure(person_id) for person_id in (into, other)} if held else {}
 
 
 def _check(store: Store, into: int, other: int) -> None:

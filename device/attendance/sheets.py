@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -27,13 +27,13 @@ def person_sheet(store: Store, person_id: int, days: Sequence[date], as_of: int)
         return site, sheet_within(db, person_id, days, site, as_of)
 
 
-def company_sheets(store: Store, days: Sequence[date], as_of: int) -> tuple[Site, dict[int, Sheet]]:
-    """The same for everybody who is employed on one of the days or has a punch, by person id."""
+def company_sheets(store: Store, days: Sequence[date], as_of: int, members: Collection[int] | None = None) -> tuple[Site, dict[int, Sheet]]:
+    """The same for everybody who is employed on one of the days or has a punch, by person id; of `members` alone, where they are given."""
     with store.reading() as db:
         site = site_on(db, days[0], days[-1])
         schedules, periods = read_schedules(db), periods_of(db, days)
         entries = entries_of(db, days, schedules, site, periods)
-        people = listed(db, days, site)
+        people = [person for person in listed(db, days, site) if members is None or person in members]
     return site, {person: sheet(person, entries.get(person, []), days, schedules[person], site, as_of, periods[person]) for person in people}
 
 

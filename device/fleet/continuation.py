@@ -57,7 +57,9 @@ def renew(store: Store, connection: Connection) -> None:
 
 def _take(store: Store, device: str) -> None:
     with store.transaction() as db:
-        member = {**json.loads(db.execute("SELECT value FROM fleet WHERE key = ?", [MEMBERSHIP]).fetchone()[0]), "device": device}
-        set_value(db, MEMBERSHIP, json.dumps(member))
+        values = dict(db.execute("SELECT key, value FROM fleet WHERE key IN (?, 'own.devices')", [MEMBERSHIP]).fetchall())
+        before = json.loads(values[MEMBERSHIP])
+        set_value(db, "own.devices", json.dumps([*json.loads(values.get("own.devices", "[]")), before["device"], device]))
+        set_value(db, MEMBERSHIP, json.dumps({**before, "device": device}))
         db.execute("DELETE FROM fleet WHERE key LIKE 'fault.%' OR key LIKE 'sent.%'")  # how far the server is, is asked anew
         store.note(Action.FLEET_CHAIN_CONTINUED, device=device)

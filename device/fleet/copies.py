@@ -75,7 +75,9 @@ def _keep(db: Database, chain: str, row: Row) -> bool:
 
 
 def _point(db: Database, device: str, fields: dict[str, Any]) -> bool:
-    """Let a correction point at rows here; False where one of them has not come yet."""
+    """Let a correction point at rows here; False where one of them has not come yet. A terminal names rows of other doors by `door`."""
+    if fields.get("door"):
+        fields |= {"device": fields["door"], "amends_device": fields["door"], "punch_id": fields.get("door_punch"), "amends": fields.get("door_added")}
     for column, chain in POINTERS.items():
         if fields.get(column) is not None:
             owner = fields.get("device" if column == "punch_id" else "amends_device") or device

@@ -184,7 +184,7 @@ def _note_strange(db: Database, what: str, error: Exception) -> None:
 
 def _person(store: Store, db: Database, row: Row, keys: Mapping[int, bytes]) -> None:
     body = row["body"]
-    sites = None if row["sites"] is None else json.dumps(row["sites"])
+    sites = None if row["sites"] is None else json.dumps(sorted(row["sites"]))
     values = [body["name"], body.get("code"), int(body.get("active", True)), body.get("department"), sites]
     found = db.execute("SELECT id, name, code, active, department, sites FROM people WHERE uuid = ?", [row["key"]]).fetchone()
     if found is None and body.get("code") is not None:

@@ -20,6 +20,7 @@ class Action(str, enum.Enum):
     PERSON_ACTIVATED = "person activated"
     PERSON_DEACTIVATED = "person deactivated"
     PERSON_ERASED = "person erased"
+    PERSON_PLACED = "person placed"  # another department or other sites
     PEOPLE_MERGED = "people merged"  # what a second record of a person had counts for the first; the details name what was moved
     MERGE_UNDONE = "merge undone"
     ENROLLED_AGAIN = "enrolled again"  # new pictures of somebody who was enrolled before; old templates were replaced or kept
@@ -113,7 +114,7 @@ CHANGES_NOBODY = frozenset({  # people, their plans and their punches stay the s
 })  # fmt: skip
 CHANGES_ONE_PERSON = frozenset({  # only the person whose `person_id` is in the details: who they are, whether they are active, their plan
     Action.PERSON_ADDED, Action.PERSON_RENAMED, Action.CODE_CHANGED, Action.PERSON_ACTIVATED, Action.PERSON_DEACTIVATED, Action.PERSON_ERASED,
-    Action.PLAN_ASSIGNED, Action.ABSENCE_ADDED, Action.EMPLOYMENT_SET, Action.FLEET_APPLIED,
+    Action.PERSON_PLACED, Action.PLAN_ASSIGNED, Action.ABSENCE_ADDED, Action.EMPLOYMENT_SET, Action.FLEET_APPLIED,
 })  # fmt: skip
 
 

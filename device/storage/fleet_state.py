@@ -100,6 +100,12 @@ class DeviceState:
         return _seconds(self.told["last_seen"])
 
     @property
+    def ago(self) -> str:
+        """How long ago that was."""
+        silent = self.now - (self.seen_at or self.now)
+        return "just now" if silent < SILENT_SECONDS else f"{lasting(silent)} ago"
+
+    @property
     def ended(self) -> str:
         """Why nothing is expected of it; "" where something is."""
         if self.told["continued_as"]:

@@ -33,6 +33,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from device.contract import ClockfaceError
+from device.storage.groups import Groups, groups
 from device.storage.store import Store, StoreError
 from device.web.access import rate_limit, sessions
 from device.web.access.accounts import Role, User
@@ -113,6 +114,12 @@ class Call:
         if said:
             self.cookies["clockface_said"] = None
         return rendered(template, status, {"call": self, "user": self.user, "terminal": self.terminal, "form_token": self.form_token, "said": said, **values})
+
+    @property
+    def groups(self) -> Groups:
+        """The sites and departments that a page can be filtered by."""
+        with self.store.reading() as db:
+            return groups(db)
 
     def goto(self, path: str, said: str = "") -> Response:
         """After a form: redirect to another page, which shows `said` once."""

@@ -6,6 +6,7 @@ from datetime import date
 
 from device.attendance import planning
 from device.attendance.timesheet.worksite import month_days
+from device.storage.groups import Group
 from device.storage.store import Person
 from device.web.pages import Call, Problem
 
@@ -30,6 +31,11 @@ def person(call: Call, name: str = "person") -> Person | None:
     """The person named in the field by id, code or exact name; None if the field is empty."""
     text = call.query.get(name, "").strip()
     return call.store.person(text) if text else None
+
+
+def group(call: Call) -> Group:
+    """The site and the department that are asked for."""
+    return Group(call.query.get("site", "")[:80], call.query.get("department", "")[:200])
 
 
 def form_day(call: Call, name: str) -> date:

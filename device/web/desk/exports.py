@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import date, datetime
 from multiprocessing import get_context
@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from starlette.responses import Response
 
-from device.attendance.log import LogFilter
+from device.attendance.log import LogFilter, at
 from device.attendance.planning import Planning
 from device.attendance.sheets import company_sheets, person_sheet
 from device.attendance.timesheet.sheet import COLUMNS, Sheet, row
@@ -55,13 +55,15 @@ def timesheet(call: Call) -> Response:
     now = int(call.terminal.now() // 60)
     days = parameters.month(call, Planning(call.store).site().day_of(now))
     person = parameters.person(call)
+    with call.store.reading() as db:
+        members = parameters.group(call).members(db)
     if person:
         _, sheet = person_sheet(call.store, person.id, days, now)
         rows = sheet_rows(call.store, {person.id: sheet})
     elif len(call.store.people()) * len(days) <= LONG_ROWS:
-        rows = sheet_rows(call.store, company_sheets(call.store, days, now)[1])
+        rows = sheet_rows(call.store, company_sheets(call.store, days, now, members)[1])
     else:
-        rows = apart(company_rows, call.terminal.database, days, now)
+        rows = apart(company_rows, call.terminal.database, days, now, members)
     name = f"timesheet-{days[0]:%Y-%m}" + (f"-{person.id}" if person else "")
     return download(call, "timesheet", name, COLUMNS, rows, {"month": f"{days[0]:%Y-%m}"})
 
@@ -72,19 +74,23 @@ def sheet_rows(store: Store, sheets: Mapping[int, Sheet]) -> list[dict[str, Any]
     return [row(number, people[number].name, people[number].code, day) for number, sheet in sheets.items() for day in sheet.days]
 
 
-def company_rows(database: Path, days: Sequence[date], now: int) -> list[dict[str, Any]]:
-    """The rows of all people, computed in a separate process."""
+def company_rows(database: Path, days: Sequence[date], now: int, members: Collection[int] | None) -> list[dict[str, Any]]:
+    """The rows of these people (None: of all), computed in a separate process."""
     with Store.open(database, must_exist=True) as store:
-        return sheet_rows(store, company_sheets(store, days, now)[1])
+        return sheet_rows(store, company_sheets(store, days, now, members)[1])
 
 
 def log_rows(store: Store, chosen: LogFilter, site: Site) -> list[dict[str, Any]]:
     """The columns of `python -m device log`, with the site's local time."""
     since, until = site.begins(chosen.first) * 60.0, site.begins(chosen.until) * 60.0
     people = {person.id: person for person in store.people()}
+    with store.reading() as db:
+        here, members = at(db, chosen.group)
     rows = []
     for punch in store.punches(since, until, chosen.person_id):
         if (chosen.device and punch.device != chosen.device) or (chosen.method and punch.method != chosen.method):
+            continue
+        if (here is not None and punch.device not in here) or (members is not None and punch.person_id not in members):
             continue
         fields: dict[str, Any] = {key: getattr(punch, key, None) for key in PUNCH_COLUMNS}
         person = people[punch.person_id]

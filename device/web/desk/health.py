@@ -240,7 +240,7 @@ def data(call: Call) -> list[Fact]:
         words = f"Punches {listed} were recorded before a restart, while the clock was not set. Correct what is wrong; locking the period settles the rest."
         found.append(Fact("Times to check", str(len(unsure)), "warn", words))
     targets = call.store.outbox.summary()
-    if not targets:
+    if not targets and not call.terminal.desk:
         found.append(Fact("Delivery", "not set up", "off", "[connectors] in the configuration file"))
     return [*found, *map(delivery, targets)]
 

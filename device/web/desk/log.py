@@ -46,7 +46,7 @@ def asked_for(call: Call, site: Site, default: date | None = None) -> tuple[LogF
         raise Problem(f"from {first} to {last}: expected at most {LONGEST_DAYS} days, with the first before the last")
     if method not in ("", *METHODS):
         raise Problem(f"method {method[:20]!r}: expected one of {', '.join(METHODS)}")
-    return LogFilter(first, last, person.id if person else None, call.query.get("device", "")[:200], method), person
+    return LogFilter(first, last, person.id if person else None, call.query.get("device", "")[:200], method, parameters.group(call)), person
 
 
 ROUTES = (get("/log", log, "viewer"),)

@@ -11,8 +11,10 @@ from device.attendance import merging
 from device.contract import ClockfaceError
 from device.storage import consents
 from device.storage.audit import Action
+from device.storage.groups import Group, Place, places, set_place
 from device.storage.records import Person
 from device.terminal.returning import check_return
+from device.web import parameters
 from device.web.access import pins
 from device.web.consent_text import wording
 from device.web.pages import Call, Problem, get, post
@@ -22,9 +24,9 @@ SHOWN = ("active", "all", "no_face", "again", "inactive")
 
 
 def people_page(call: Call, status: int = 200, problem: str = "") -> Response:
-    search, show = call.query.get("q", "").strip(), call.query.get("show", "active")
+    search, show, group = call.query.get("q", "").strip(), call.query.get("show", "active"), parameters.group(call)
     number = int(text) if (text := call.query.get("page", "1")).isdecimal() and 0 < len(text) < 6 else 1
-    listed = rows(call, search.casefold(), show if show in SHOWN else "active")
+    listed = rows(call, search.casefold(), show if show in SHOWN else "active", group)
     pages = max(1, -(-len(listed) // PER_PAGE))
     number = min(max(number, 1), pages)
     shown = listed[(number - 1) * PER_PAGE : number * PER_PAGE]
@@ -33,18 +35,20 @@ def people_page(call: Call, status: int = 200, problem: str = "") -> Response:
     return call.page("people.html", status, rows=shown, total=len(listed), number=number, pages=pages, q=search, show=show, problem=problem)
 
 
-def rows(call: Call, search: str, show: str) -> list[dict[str, Any]]:
-    """People who match the search, by name; erased people only under "all"."""
+def rows(call: Call, search: str, show: str, group: Group) -> list[dict[str, Any]]:
+    """People who match the search and belong to the group, by name; erased people only under "all"."""
     templates, have_pin, again = call.store.template_counts_by_person(), pins.who_have_one(call.store), to_enrol_again(call)
     with call.store.reading() as db:
-        agreed = consents.in_force(db)
+        agreed, members, belongs = consents.in_force(db), group.members(db), places(db)
     found = []
     for person in call.store.people():
         count = sum(templates.get(person.id, {}).values())
         active, here = person.active, person.id in again
         fits = {"active": active, "all": True, "no_face": active and not count, "again": active and here, "inactive": not active and not person.erased}[show]
+        fits = fits and (members is None or person.id in members)
         if fits and (search in person.name.casefold() or search in (person.code or "").casefold()):
-            found.append({"person": person, "templates": count, "again": here, "pin": person.id in have_pin, "consent": person.id in agreed})
+            values = {"templates": count, "again": here, "place": belongs[person.id]}
+            found.append({"person": person, "pin": person.id in have_pin, "consent": person.id in agreed, **values})
     return sorted(found, key=lambda row: row["person"].name.casefold())
 
 
@@ -76,6 +80,8 @@ def person_page(call: Call, status: int = 200, problem: str = "", fresh_pin: str
         asks = consents.asked_again(db, person.id, shown.text)
     merged = merging.last_merge(call.store, person.id, call.terminal.now())
     values = {"person": person, "consents": given, "models": models, "has_pin": have_pin, "last": last, "again": again and again.model}
+    with call.store.reading() as db:
+        values["place"] = places(db)[person.id]
     values |= {"asks": shown if asks else None, "merged": merged and call.store.person(int(merged["other_id"]))}
     return call.page("person.html", status, **values, problem=problem, fresh_pin=fresh_pin, pictures=pictures)
 
@@ -93,9 +99,19 @@ def change_person(call: Call) -> Response:
     try:
         call.store.rename(person.id, call.field("name"))
         call.store.set_code(person.id, call.field("code").strip() or None)
+        set_place(call.store, person.id, _place(call, person))
     except ClockfaceError as error:
         return person_page(call, 400, str(error))
     return call.goto(f"/people/{person.id}", "Saved.")
+
+
+def _place(call: Call, person: Person) -> Place:
+    """Where the person belongs from now on. Only a desk says at which sites; there may be more of them, as doors that lose a person would not hear of it."""
+    with call.store.reading() as db:
+        before = places(db)[person.id]
+    asked = tuple(site for site in call.form.getlist("site") if isinstance(site, str) and site in call.groups.sites)
+    sites = before.sites if before.sites is None or not call.terminal.desk else tuple({*before.sites, *asked})
+    return Place(None if call.field("everywhere", "") else sites, call.field("department", before.department))
 
 
 def switch(call: Call) -> Response:

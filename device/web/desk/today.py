@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from starlette.responses import Response
 
 from device.attendance.timesheet.presence import STATES
 from device.attendance.timesheet.sheet import hours
 from device.attendance.today import Line, Picture
+from device.storage.groups import Group
 from device.web import parameters
 from device.web.desk.liveness import refused_today
 from device.web.pages import Call, get
@@ -33,12 +36,16 @@ def part(call: Call) -> Response:
 def _values(call: Call, picture: Picture | None = None) -> dict[str, Any]:
     picture = picture or call.terminal.board.picture(call.store)
     state, text = call.query.get("state", ""), call.query.get("name", "").strip()[:80]
-    chosen = [line for line in picture.lines if _fits(line, state, text.casefold())]
+    with call.store.reading() as db:
+        members = parameters.group(call).members(db)
+    here = [line for line in picture.lines if members is None or line.person_id in members]
+    chosen = [line for line in here if _fits(line, state, text.casefold())]
     number = max(1, min(parameters.page(call), -(-len(chosen) // PAGE)))
     since = picture.site.begins(picture.day - timedelta(days=1)) * 60.0
     return {
         "picture": picture,
-        "counts": picture.counts,
+        "counts": Counter(line.presence.state for line in here),
+        "group": urlencode({key: value for key, value in parameters.group(call).values.items() if value}),
         "states": STATES,
         "state": state,
         "text": text,
@@ -46,7 +53,7 @@ def _values(call: Call, picture: Picture | None = None) -> dict[str, Any]:
         "total": len(chosen),
         "number": number,
         "pages": max(1, -(-len(chosen) // PAGE)),
-        "recent": _recent(call, since),
+        "recent": _recent(call, since, parameters.group(call)),
         "refused": refused_today(call, picture.site),
         "local": picture.site.local,
         "hours": hours,
@@ -59,12 +66,12 @@ def _fits(line: Line, state: str, text: str) -> bool:
     return (not state or line.presence.state == state) and (not text or text in line.name.casefold() or text == (line.code or "").casefold())
 
 
-def _recent(call: Call, since: float) -> list[tuple[str, str, int, str]]:
+def _recent(call: Call, since: float, group: Group) -> list[tuple[str, str, int, str]]:
     """Name, direction, minute and device of the latest punches."""
-    sql = """SELECT people.name, direction, occurred_at / 60000, device FROM punches JOIN people ON people.id = person_id
-        WHERE punches.occurred_at >= ? ORDER BY punches.occurred_at DESC, punches.id DESC LIMIT ?"""
+    sql = f"""SELECT people.name, direction, occurred_at / 60000, device FROM punches JOIN people ON people.id = person_id
+        WHERE punches.occurred_at >= :since AND {group.WHERE} ORDER BY punches.occurred_at DESC, punches.id DESC LIMIT :most"""
     with call.store.reading() as db:
-        return db.execute(sql, [since * 1000, RECENT]).fetchall()
+        return db.execute(sql, {"since": since * 1000, "most": RECENT, **group.values}).fetchall()
 
 
 ROUTES = (

@@ -92,6 +92,7 @@ LEAST = {  # method and path -> the least role that may
     "POST /people/{id:int}/erase": "hr",
     "GET /health": "viewer",
     "POST /health/verify": "hr",
+    "POST /health/accept": "admin",
     "GET /settings": "admin",
     "POST /settings": "admin",
     "POST /restart": "admin",
