@@ -10,7 +10,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from device.attendance.timesheet.worksite import Site
-from device.storage.groups import Group
+from device.storage.groups import Selection
 from device.storage.hash_chain import GENESIS, row_hash
 from device.storage.records import METHODS, LastPunch, Person, Punch
 from device.storage.store import Store
@@ -30,7 +30,7 @@ class LogFilter:
     person_id: int | None = None
     device: str = ""
     method: str = ""
-    group: Group = Group()  # site: of the device; department: of the person
+    group: Selection = Selection()  # site: of the device; department: of the person
 
     def __post_init__(self) -> None:
         assert self.method in ("", *METHODS)
@@ -86,10 +86,10 @@ def devices(store: Store) -> list[str]:
         return [row[0] for row in db.execute(sql)]
 
 
-def at(db: Database, group: Group) -> tuple[set[str] | None, set[int] | None]:
+def at(db: Database, group: Selection) -> tuple[set[str] | None, set[int] | None]:
     """The devices of the group's site and the people of its department; None where it names none."""
     here = {row[0] for row in db.execute(AT_SITE, group.values)} if group.site else None
-    return here, Group(department=group.department).members(db)
+    return here, Selection(department=group.department).members(db)
 
 
 def sightings(store: Store, chosen: LogFilter, site: Site) -> dict[date, int]:

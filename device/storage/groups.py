@@ -15,7 +15,7 @@ LONGEST_DEPARTMENT = 100
 
 
 @dataclass(frozen=True)
-class Group:
+class Selection:
     """People of a site, of a department, or of both; an empty text means all of them. A person without sites is at every site."""
 
     site: str = ""  # id
@@ -51,20 +51,20 @@ def groups(db: Database) -> Groups:
 
 
 @dataclass(frozen=True)
-class Place:
+class Belonging:
     """Where a person belongs: ids of sites (None: all of them), and the department."""
 
     sites: tuple[str, ...] | None
     department: str
 
 
-def places(db: Database) -> dict[int, Place]:
+def places(db: Database) -> dict[int, Belonging]:
     """By person id."""
     rows = db.execute("SELECT id, sites, department FROM people").fetchall()
-    return {number: Place(None if sites is None else tuple(json.loads(sites)), department or "") for number, sites, department in rows}
+    return {number: Belonging(None if sites is None else tuple(json.loads(sites)), department or "") for number, sites, department in rows}
 
 
-def set_place(store: StoreFile, person_id: int, place: Place) -> None:
+def set_place(store: StoreFile, person_id: int, place: Belonging) -> None:
     """Note where a person belongs; nothing is written where that is known.
 
     Raises:

@@ -6,7 +6,7 @@ from datetime import date
 
 from device.attendance import planning
 from device.attendance.timesheet.worksite import month_days
-from device.storage.groups import Group
+from device.storage.groups import Selection
 from device.storage.store import Person
 from device.web.pages import Call, Problem
 
@@ -33,9 +33,9 @@ def person(call: Call, name: str = "person") -> Person | None:
     return call.store.person(text) if text else None
 
 
-def group(call: Call) -> Group:
+def group(call: Call) -> Selection:
     """The site and the department that are asked for."""
-    return Group(call.query.get("site", "")[:80], call.query.get("department", "")[:200])
+    return Selection(call.query.get("site", "")[:80], call.query.get("department", "")[:200])
 
 
 def form_day(call: Call, name: str) -> date:

@@ -11,7 +11,7 @@ from device.attendance import merging
 from device.contract import ClockfaceError
 from device.storage import consents
 from device.storage.audit import Action
-from device.storage.groups import Group, Place, places, set_place
+from device.storage.groups import Belonging, Selection, places, set_place
 from device.storage.records import Person
 from device.terminal.returning import check_return
 from device.web import parameters
@@ -35,7 +35,7 @@ def people_page(call: Call, status: int = 200, problem: str = "") -> Response:
     return call.page("people.html", status, rows=shown, total=len(listed), number=number, pages=pages, q=search, show=show, problem=problem)
 
 
-def rows(call: Call, search: str, show: str, group: Group) -> list[dict[str, Any]]:
+def rows(call: Call, search: str, show: str, group: Selection) -> list[dict[str, Any]]:
     """People who match the search and belong to the group, by name; erased people only under "all"."""
     templates, have_pin, again = call.store.template_counts_by_person(), pins.who_have_one(call.store), to_enrol_again(call)
     with call.store.reading() as db:
@@ -105,13 +105,13 @@ def change_person(call: Call) -> Response:
     return call.goto(f"/people/{person.id}", "Saved.")
 
 
-def _place(call: Call, person: Person) -> Place:
+def _place(call: Call, person: Person) -> Belonging:
     """Where the person belongs from now on. Only a desk says at which sites; there may be more of them, as doors that lose a person would not hear of it."""
     with call.store.reading() as db:
         before = places(db)[person.id]
     asked = tuple(site for site in call.form.getlist("site") if isinstance(site, str) and site in call.groups.sites)
     sites = before.sites if before.sites is None or not call.terminal.desk else tuple({*before.sites, *asked})
-    return Place(None if call.field("everywhere", "") else sites, call.field("department", before.department))
+    return Belonging(None if call.field("everywhere", "") else sites, call.field("department", before.department))
 
 
 def switch(call: Call) -> Response:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from device.attendance.timesheet.presence import STATES
 from device.attendance.timesheet.sheet import hours
 from device.attendance.today import Line, Picture
-from device.storage.groups import Group
+from device.storage.groups import Selection
 from device.web import parameters
 from device.web.desk.liveness import refused_today
 from device.web.pages import Call, get
@@ -66,7 +66,7 @@ def _fits(line: Line, state: str, text: str) -> bool:
     return (not state or line.presence.state == state) and (not text or text in line.name.casefold() or text == (line.code or "").casefold())
 
 
-def _recent(call: Call, since: float, group: Group) -> list[tuple[str, str, int, str]]:
+def _recent(call: Call, since: float, group: Selection) -> list[tuple[str, str, int, str]]:
     """Name, direction, minute and device of the latest punches."""
     sql = f"""SELECT people.name, direction, occurred_at / 60000, device FROM punches JOIN people ON people.id = person_id
         WHERE punches.occurred_at >= :since AND {group.WHERE} ORDER BY punches.occurred_at DESC, punches.id DESC LIMIT :most"""

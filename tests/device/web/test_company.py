@@ -13,7 +13,7 @@ import pytest
 from device.fleet.membership import MEMBERSHIP, Membership, as_json
 from device.storage.audit import Action
 from device.storage.fleet_state import DeviceState, devices
-from device.storage.groups import Group, Place, groups, places, set_place
+from device.storage.groups import Belonging, Selection, groups, places, set_place
 from device.storage.records import LastPunch, PunchDraft
 from device.system.clock import ClockState
 from device.web.app import pages
@@ -48,7 +48,7 @@ def company(desk: Desk) -> Desk:
             for one in DEVICES:
                 db.execute("INSERT INTO fleet_devices VALUES (?, ?)", [one["id"], json.dumps(one)])
         for person, sites, department in zip(people, ((NORTH,), (SOUTH,), None), ("Assembly", "", "Assembly"), strict=True):
-            set_place(store, person, Place(sites, department))
+            set_place(store, person, Belonging(sites, department))
         for person, device in zip(people, ("Gate A", "Gate B", "Gate B"), strict=True):
             store.record_punch(PunchDraft(person, START - 600, "in", device, "pin", ClockState(True, "boot", 1)))
     return Desk(replace(desk.terminal, desk=True), desk.clock)
@@ -127,14 +127,14 @@ def test_a_person_gets_a_department_and_more_sites(company: Desk) -> None:
     fields = {"name": "Ada Kern", "code": "E1", "department": "Logistics", "site": [SOUTH, "unknown"]}
     assert browser.post("/people/1", "/people/1", fields).status_code == 303
     with company.store() as store, store.reading() as db:
-        assert places(db)[1] == Place((NORTH, SOUTH), "Logistics") and groups(db).departments == ("Assembly", "Logistics")
-        assert Group(SOUTH).members(db) == {1, 2, 3}
+        assert places(db)[1] == Belonging((NORTH, SOUTH), "Logistics") and groups(db).departments == ("Assembly", "Logistics")
+        assert Selection(SOUTH).members(db) == {1, 2, 3}
     assert browser.post("/people/1", "/people/1", {**fields, "department": "x" * 101}).status_code == 400
 
 
 def test_a_department_is_a_plain_text(desk: Desk) -> None:
     with desk.store() as store, refused("store.text"):
-        set_place(store, store.add_person("Ada").id, Place(None, "a\nb"))
+        set_place(store, store.add_person("Ada").id, Belonging(None, "a\nb"))
 
 
 def test_two_records_are_merged_at_a_desk_without_keys(company: Desk) -> None:
