@@ -136,6 +136,7 @@ class FleetCourier:
         newer = {"schema": "newer than this terminal knows: update it"} if _schema(connection) > NEWEST else {}
         told = {**up.health(self.store), **self._about(), **newer, "clock_set": read_clock_state().synchronised, "clock": self.clock()}
         connection.execute("SELECT report(%s)", [Jsonb(told)])
+        self.member = read(self.store) or self.member  # its log may go on under another identity
         self._reported = time.monotonic()
 
     def _tell(self, trouble: str) -> None:
