@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from device.attendance import locked
+from device.attendance import locked, request_checks
 from device.attendance.four_eyes import NotAllowed, why_not
 from device.attendance.planning import read_site, site_json
 from device.attendance.reading import MARGIN_DAYS
@@ -29,12 +29,6 @@ from device.storage.store import Store
 from device.system.clock import to_ms
 
 STATES = ("open", "approved", "refused")
-
-
-class NoChange(StoreError):
-    """A correction that would change nothing."""
-
-    code = "correction.no_change"
 
 
 @dataclass(frozen=True)
@@ -82,18 +76,19 @@ class Desk:
 
         Raises:
             StoreError: no such person or punch.
-            NoChange: it would change nothing.
+            WrongMoment: it lies in the future, or years back.
+            NoChange: it would change nothing, or an open request asks for the same.
             NotAllowed: it would change a locked period.
         """
         self.store.person(draft.person_id)
         with self.store.transaction() as db:
             corrections.check_target(db, draft)
-            if current(db, draft.punch_id, draft.amends) == draft.replacement:
-                raise NoChange("this correction would change nothing; give another time or direction")
+            counts = current(db, draft.punch_id, draft.amends)
+            request_checks.check(db, draft, counts, self._now)
             db.execute("SAVEPOINT trial")  # refuses a request that could not be approved
             self._append(db, draft, by)
             db.execute("ROLLBACK TO trial")
-            row = {**draft.row(), "requested_by": clean_text("name", by, 200), "requested_at": to_ms(self._now)}
+            row = {**draft.row(), "requested_by": clean_text("name", by, 200), "requested_at": to_ms(self._now), "seen": request_checks.seen(counts)}
             sql = f"INSERT INTO correction_requests ({', '.join(row)}) VALUES ({', '.join(f':{key}' for key in row)})"
             number = int(db.execute(sql, row).lastrowid or 0)
             self.store.note_by(by, Action.CORRECTION_REQUESTED, request_id=number, person_id=draft.person_id)
@@ -104,7 +99,8 @@ class Desk:
 
         Raises:
             StoreError: no such request, or it is decided already.
-            NotAllowed: the site requires four eyes, and these would not be those of two people, or the period is locked.
+            NotAllowed: the site requires four eyes, and these would not be those of two people; another correction has changed the punch
+                since; or the period is locked.
         """
         note = clean_text("note", note, 1000) if note.strip() else ""
         with self.store.transaction() as db:
@@ -228,10 +224,13 @@ class Desk:
 
 
 def _why_not(db: Database, request: Request, by: str) -> NotAllowed | None:
-    """Why somebody may not approve a request, where the site requires four eyes."""
-    if request.state != "open" or not read_site(db).four_eyes:
+    """Why somebody may not approve a request: another correction has overtaken it, or the site requires four eyes."""
+    if request.state != "open":
         return None
-    return why_not(db, request.draft, request.requested_by, request.requested_at, by)
+    stored = db.execute("SELECT seen FROM correction_requests WHERE id = ?", [request.id]).fetchone()[0]
+    if overtaken := request_checks.overtaken(db, request.draft, stored, request.before):
+        return overtaken
+    return why_not(db, request.draft, request.requested_by, request.requested_at, by) if read_site(db).four_eyes else None
 
 
 def current(db: Database, punch_id: int | None, amends: int | None, before_id: int | None = None) -> LastPunch | None:

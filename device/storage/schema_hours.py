@@ -6,7 +6,7 @@ ALTER TABLE shifts ADD COLUMN break_paid INTEGER NOT NULL DEFAULT 0 CHECK (break
 ALTER TABLE shifts ADD COLUMN break_from TEXT;
 ALTER TABLE shifts ADD COLUMN break_to TEXT;
 ALTER TABLE plans ADD COLUMN pairing TEXT;  -- NULL: as the site
-ALTER TABLE correction_requests ADD COLUMN after_correction INTEGER NOT NULL DEFAULT 0;  -- the last correction that the request could know of
+ALTER TABLE correction_requests ADD COLUMN seen TEXT;  -- JSON: what counted for its punch when it was made; NULL: an older request
 
 CREATE TABLE employments (  -- from a first to a last day, both included; NULL: unlimited on that side. Somebody who comes back has several
     id INTEGER PRIMARY KEY,

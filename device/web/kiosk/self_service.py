@@ -8,7 +8,8 @@ from starlette.responses import RedirectResponse, Response
 
 from device.attendance.four_eyes import NotAllowed
 from device.attendance.planning import Planning
-from device.attendance.review import Desk, NoChange
+from device.attendance.request_checks import NoChange
+from device.attendance.review import Desk
 from device.attendance.sheets import person_sheet
 from device.attendance.timesheet.directions import Step
 from device.attendance.timesheet.sheet import hours

@@ -132,6 +132,32 @@ def test_invalid_requests_are_refused(desk: Desk, draft, code: str, word: str) -
     assert desk.requests() == []
 
 
+@pytest.mark.parametrize("day", [date(1975, 11, 24), date(2031, 11, 24)])
+def test_a_moment_that_cannot_be_is_refused(desk: Desk, day: date) -> None:
+    for draft in (CorrectionDraft(1, None, None, LastPunch(at(day, "08:00"), "in"), "x"), CorrectionDraft(1, 2, None, LastPunch(at(day, "17:00"), "out"), "x")):
+        with refused("correction.moment"):
+            desk.request(draft, "hr")
+
+
+def test_a_request_that_another_one_has_overtaken_is_not_approved(store: Store, desk: Desk) -> None:
+    first, second = desk.request(move("16:30"), "hr"), desk.request(move("16:00"), "hr")
+    desk.decide(first.id, True, "boss")
+    with refused("correction.overtaken"):
+        desk.decide(second.id, True, "boss")
+    assert worked(store) == 510 and desk.decide(second.id, False, "boss").state == "refused"
+
+
+def test_the_same_is_asked_for_once(store: Store, desk: Desk) -> None:
+    added = CorrectionDraft(1, None, None, LastPunch(at(DAY, "18:00"), "in"), "back again")
+    for draft in (move("16:30"), added):
+        request = desk.request(draft, "hr")
+        with refused("correction.twice", str(request.id)):
+            desk.request(draft, "another")
+        desk.decide(request.id, True, "boss")
+        with refused("correction.no_change"):
+            desk.request(draft, "another")
+
+
 # locks
 
 
