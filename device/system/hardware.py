@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 from pathlib import Path
@@ -29,6 +30,18 @@ def board(proc: Path = PROC) -> str:
         return (proc / "device-tree/model").read_text(encoding="ascii", errors="replace").rstrip("\0\n")
     except OSError:
         return ""
+
+
+def own_id(proc: Path = PROC, etc: Path = Path("/etc")) -> str:
+    """Six hexadecimal digits that tell two machines of one host name apart: from the board's serial number, else the machine id; "" without both."""
+    for file in (proc / "device-tree/serial-number", etc / "machine-id"):
+        try:
+            text = file.read_text(encoding="ascii", errors="replace").strip("\0\n ")
+        except OSError:
+            continue
+        if text:
+            return hashlib.sha256(text.encode()).hexdigest()[:6]
+    return ""
 
 
 def board_or_processor(proc: Path = PROC) -> str:

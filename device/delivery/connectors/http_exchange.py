@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import urllib3
@@ -47,7 +48,7 @@ class HttpTarget:
         check_url(setting, url)
         self.url = url.rstrip("/")
         self._timeout_seconds = timeout_seconds
-        trust = {"ca_certs": ca_file} if ca_file else {}
+        trust = {"ca_certs": _ca_file(setting, ca_file)} if ca_file else {}
         timeout = urllib3.Timeout(connect=timeout_seconds, read=timeout_seconds)
         self._pool = urllib3.PoolManager(maxsize=connections, timeout=timeout, retries=False, cert_reqs="CERT_REQUIRED", **trust)  # type: ignore[arg-type]
 
@@ -94,6 +95,13 @@ class HttpTarget:
         return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
 
 
+def _ca_file(setting: str, ca_file: str) -> str:
+    path = Path(ca_file).expanduser()
+    if not path.is_file():
+        raise ConfigError(f"{setting.rpartition(' ')[0]} ca_file: {ca_file} is not a file", code="config.no_file")
+    return str(path)
+
+
 def check_url(setting: str, url: str) -> None:
     """Raises: ConfigError: not an http(s) address, or one that contains a password."""
     try:
@@ -120,6 +128,11 @@ def judge(answer: Answer | Failed) -> Outcome:
     if answer.status >= 500 or answer.status == 409:
         return Failed(answer.summary, retry_after_seconds=retry_after(answer.headers, answer.now))
     return Refused(answer.summary)
+
+
+def is_page(answer: Answer) -> bool:
+    """Whether this is a page for people: what a captive portal or a sign-in page answers, with any status."""
+    return "html" in answer.headers.get("Content-Type", "").lower() or bool(re.match(r"\s*<(!doctype html|html|head|body|title)\b", answer.text, re.IGNORECASE))
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:

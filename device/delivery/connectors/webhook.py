@@ -16,15 +16,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 from urllib.parse import urlsplit
 
-from device.config import ConfigError, ConnectorSettings, hidden, needed, ranged, written
+from device.config import ConfigError, ConnectorSettings, hidden, needed, ranged, switched, written
 from device.delivery.connectors import Connector
 from device.delivery.connectors.credentials import Sealed
-from device.delivery.connectors.http_exchange import HttpTarget, check_url, judge
-from device.delivery.outcomes import Outcome, expect
+from device.delivery.connectors.http_exchange import Answer, HttpTarget, check_url, is_page, judge
+from device.delivery.outcomes import Delivered, Failed, Outcome, Refused, expect
 from device.storage.events import Event
 
 PREFIX = "whsec_"
-SHORTEST_KEY = 24  # bytes, as in the standard
+SHORTEST_KEY, LONGEST_KEY = 24, 64  # bytes, as in the standard
+UNKNOWN = (400, 404, 405, 415, 422, 501)  # how a receiver says that it does not know a kind of event
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,7 @@ class Settings(ConnectorSettings):
     url: str = needed("http or https address", "Address that the events are sent to")
     secret: str = hidden("Key of the signature: whsec_ and the base64 of 24 to 64 bytes")
     previous_secret: str = hidden("Earlier key that signs as well, while the receiver changes over", needed=False)
+    confirmed: bool = switched(False, "An answer must repeat the id of the event, in its text or in its header webhook-id")
     parallel: int = ranged(4, 1, 16, "requests", "Number of requests under way at a time; those of one person follow each other")
     ca_file: str = written("", "path", "PEM file with certificates to trust in place of the system's, for a company's own authority")
 
@@ -59,7 +61,20 @@ class Target(Connector):
             "webhook-timestamp": sent_at,
             "webhook-signature": " ".join(signature(key, event.key, sent_at, body) for key in self._keys),
         }
-        return judge(self._site.call("POST", self._path, headers, body))
+        return self._judged(event, self._site.call("POST", self._path, headers, body))
+
+    def _judged(self, event: Event, answer: Answer | Failed) -> Outcome:
+        """A page for people is not a receiver's answer. An alarm is new to many receivers: one that does not know it is not asked again."""
+        outcome = judge(answer)
+        if isinstance(answer, Failed):
+            return answer
+        if isinstance(outcome, Delivered) and is_page(answer):
+            return Failed(f"a web page answered in place of the receiver ({outcome.answer}), such as a sign-in page; check the address", whole_target=True)
+        if isinstance(outcome, Delivered) and self.settings.confirmed and event.key not in answer.text + str(answer.headers.get("webhook-id", "")):
+            return Failed(f"the answer does not repeat the event's id ({outcome.answer}), which `confirmed` asks for", whole_target=True)
+        if event.kind == "refused_attempts" and answer.status in UNKNOWN:
+            return Delivered(f"the receiver does not take alarms of refused attempts: {answer.summary}")
+        return Refused(outcome.answer, cause=str(answer.status)) if isinstance(outcome, Refused) else outcome
 
     def test(self, event: Event) -> str:
         return expect(self.send(event))
@@ -73,9 +88,9 @@ class Target(Connector):
             key = base64.b64decode(text.removeprefix(PREFIX), validate=True)
         except binascii.Error:
             key = b""
-        if not text.startswith(PREFIX) or len(key) < SHORTEST_KEY:
-            where = f"[connectors.{self.name}] {setting}"
-            raise ConfigError(f"{where}: expected {PREFIX} and the base64 of at least {SHORTEST_KEY} bytes; docs/connectors.md makes one", code="config.secret")
+        if not text.startswith(PREFIX) or not SHORTEST_KEY <= len(key) <= LONGEST_KEY:
+            where, length = f"[connectors.{self.name}] {setting}", f"at least {SHORTEST_KEY} bytes and at most {LONGEST_KEY}"
+            raise ConfigError(f"{where}: expected {PREFIX} and the base64 of {length}; docs/connectors.md makes one", code="config.secret")
         self.secrets.append(Sealed(text.removeprefix(PREFIX)))
         return key
 

@@ -79,7 +79,7 @@ def test_an_alarm_that_a_target_refuses_is_a_dead_letter_of_nobody(
     assert outbox(database, settings, "drain", "--once") == 0  # from now on the target is told
     with Store.open(database) as store:
         store.add_refusal_alarm(START, 3, "front door")
-    receiver.faults.append(lambda handler: handler.reply(site.Reply(422, b"unknown event")))
+    receiver.faults.append(lambda handler: handler.reply(site.Reply(413, b"too large")))
     assert outbox(database, settings, "drain", "--once") == 0
     capsys.readouterr()
     assert outbox(database, settings, "dead") == 0

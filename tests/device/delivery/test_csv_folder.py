@@ -68,6 +68,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 def drained(store: Store, connector: Connector) -> list[str]:
     with courier(store.path, connector, OutboxSettings(), Clock(EVENING + 100_000)) as made:
         made.drain()
+        made.tick()
         return made.said  # type: ignore[attr-defined,no-any-return]
 
 
@@ -160,9 +161,52 @@ def test_readers_never_see_a_partial_file(store: Store, tmp_path: Path) -> None:
 def test_a_file_of_another_program_is_not_changed(store: Store, tmp_path: Path) -> None:
     (tmp_path / "clockface-2026-11-24.csv").write_text("my notes")
     punch(store, 1, EVENING)
-    drained(store, local(tmp_path))
+    said = drained(store, local(tmp_path))
     assert (tmp_path / "clockface-2026-11-24.csv").read_text() == "my notes"
-    assert "was not written by a terminal" in str(store.outbox.dead_letters()[0].answer)
+    assert len(rows(tmp_path / "clockface-2026-11-24-2.csv")) == 1 and store.outbox.dead_letters() == []
+    assert said == ["outbox drop: clockface-2026-11-24.csv was changed or not written by a terminal; later lines are in clockface-2026-11-24-2.csv"]
+
+
+CHANGES = {
+    "no line end": lambda data: data.removesuffix(b"\r\n"),
+    "emptied": lambda data: b"\r\n",
+    "saved by a spreadsheet": lambda data: b"\xef\xbb\xbf" + data,
+    "other delimiter": lambda data: data.replace(b",", b";"),
+    "a column more": lambda data: b"paid," + data,
+    "header removed": lambda data: data.partition(b"\r\n")[2],
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_file_is_told_and_costs_no_line(store: Store, place: tuple[Path, Any], change: str) -> None:
+    """Every later line can be read, none is written twice, and what somebody made of the file stays."""
+    folder, make = place
+    punch(store, 2, EVENING)
+    drained(store, make())
+    file = folder / "clockface-2026-11-24.csv"
+    file.write_bytes(CHANGES[change](file.read_bytes()))
+    changed = file.read_bytes()
+    numbers = [punch(store, 2, EVENING + later, "out").id for later in (60, 120)]
+    store.outbox.fill("drop", 0.0, again=True)
+    said = drained(store, make())
+    files = sorted(folder.iterdir())
+    found = [row["punch_id"] for path in files for row in rows(path) if row.get("event") == "punch" and row.get("punch_id")]
+    again = ["1"] if change == "emptied" else []
+    assert [number for number in found if number != "1"] == list(map(str, numbers)) and found.count("1") <= 1 + len(again)
+    if change not in ("emptied", "no line end"):
+        assert file.read_bytes() == changed and len(files) == 2
+    assert len(said) == (change != "no line end")
+    assert store.outbox.dead_letters() == []
+
+
+def test_a_line_that_was_cut_off_is_written_again(store: Store, tmp_path: Path) -> None:
+    punch(store, 2, EVENING)
+    drained(store, local(tmp_path))
+    file = tmp_path / "clockface-2026-11-24.csv"
+    file.write_bytes(file.read_bytes()[:-40])
+    store.outbox.fill("drop", 0.0, again=True)
+    drained(store, local(tmp_path))
+    assert [row["local_time"] for row in rows(file)][-1] == "2026-11-24 23:30:00"
 
 
 def test_the_delimiter_of_the_settings(store: Store, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from device.config import OutboxSettings
 from device.delivery.connectors import build, read_settings
 from device.delivery.connectors.mqtt import Target
+from device.delivery.outcomes import Failed
 from device.storage.records import LastPunch
 from device.storage.store import Store
 from tests.device.fakes.broker import PASSWORD, USER, Broker, broker, listening, until
@@ -91,7 +93,7 @@ def test_refused_attempts_are_an_event_without_a_person(shared_broker: Broker, s
     body = json.loads(heard[0][1])
     key = body.pop("id")
     assert key.startswith("refused_attempts-1-")
-    assert body == {"event_type": "refused_attempts", "occurred_at": "2026-11-18T11:06:40.000Z", "attempts": 3, "device": "front door"}
+    assert body == {"event_type": "refused_attempts", "occurred_at": "2026-11-18T11:06:40.000Z", "attempts": 3, "device": "front door", "late": True}
 
 
 def test_home_assistant_finds_the_terminal(shared_broker: Broker, store: Store) -> None:
@@ -139,7 +141,8 @@ def test_tls_checks_the_broker(shared_broker: Broker, store: Store) -> None:
     store.outbox.replay()
     with store.transaction() as db:
         db.execute("UPDATE targets SET next_attempt_at = 0")
-    drained(store, build(settings(shared_broker, tls=True, port=shared_broker.tls_port, ca_file=str(shared_broker.ca_file))))
+    more = {"tls": True, "port": shared_broker.tls_port, "ca_file": str(shared_broker.ca_file), "wait_for_listener": False}
+    drained(store, build(settings(shared_broker, **more)))
     assert {state for _, state in states(store)} == {"delivered"}
 
 
@@ -181,7 +184,7 @@ def test_a_broker_that_stops_and_starts_again(tmp_path: Path, store: Store) -> N
     with broker(folder) as made:
         connector = build(settings(made, timeout_seconds=1.0))
         clock = Clock()
-        with courier(store.path, connector, OutboxSettings(first_retry_seconds=1.0), clock) as delivering:
+        with courier(store.path, connector, OutboxSettings(first_retry_seconds=1.0), clock) as delivering, listening(made.port, "clockface/door/punch"):
             punch(store, 1, START)
             delivering.drain()
             made.stop()
@@ -210,12 +213,71 @@ def test_a_missing_permission_is_a_failure(tmp_path: Path, store: Store) -> None
     assert (store.outbox.summary()[0].waiting, store.outbox.dead_letters()) == (1, [])
 
 
+def test_events_wait_until_somebody_receives_them(shared_broker: Broker, store: Store) -> None:
+    """As while Home Assistant is away: the broker has the message, and it is gone."""
+    number = punch(store, 1).id
+    store.correct(1, number, LastPunch(START - 60, "in"), "the clock was slow", "Bob")
+    connector, clock = build(settings(shared_broker)), Clock()
+    with courier(store.path, connector, OutboxSettings(first_retry_seconds=1.0), clock) as made:
+        made.drain()
+        assert "nobody receives clockface/door/punch; it waits" in made.said[0] and store.outbox.summary()[0].waiting == 2  # type: ignore[attr-defined]
+        clock.now += 100
+        with listening(shared_broker.port, "clockface/door/punch") as heard:
+            made.drain()
+            until(lambda: heard)
+            clock.now += 100
+            made.drain()
+        assert store.outbox.summary()[0].waiting == 1  # the correction: nobody receives anything of this terminal but punches
+        clock.now += 100
+        with listening(shared_broker.port, "clockface/door/#") as heard:
+            made.drain()
+            until(lambda: [topic for topic, *_ in heard if topic.endswith("/correction")])
+    assert store.outbox.summary()[0].waiting == 0
+
+
+def test_last_punch_never_goes_back_and_old_events_are_marked(shared_broker: Broker, store: Store) -> None:
+    with listening(shared_broker.port, "clockface/yard/#") as heard:
+        connector = Target(settings(shared_broker, node="yard"), Clock(START + 10))
+        for at in (START - 86_400, START, START - 3600, START + 5):
+            punch(store, 1, at)
+            drained(store, connector)
+        until(lambda: len(heard) >= 7)
+    assert [text for topic, text, *_ in heard if topic.endswith("/last_punch")] == ["2026-11-18T11:06:40.000Z", "2026-11-18T11:06:45.000Z"]
+    assert [json.loads(text)["late"] for topic, text, *_ in heard if topic.endswith("/punch")] == [True, False, True, False]
+
+
+def test_a_test_does_not_throw_the_running_terminal_off(shared_broker: Broker, store: Store) -> None:
+    running = Target(settings(shared_broker, node="roof"))
+    assert running.tick(0.0, None) is not None  # type: ignore[arg-type]
+    with listening(shared_broker.port, "clockface/roof/availability") as heard:
+        until(lambda: heard)
+        guest = Target(settings(shared_broker, node="roof"))
+        guest.test(sample_event("X"))
+        guest.close()
+        assert running.tick(0.0, None) is None and [text for _, text, *_ in heard] == ["online"]  # type: ignore[arg-type]
+    running.close()
+
+
+def test_two_terminals_of_one_name_are_told_and_do_not_fight(shared_broker: Broker, store: Store) -> None:
+    first, second = (Target(settings(shared_broker, node="twin")) for _ in range(2))
+    outcomes = []
+    for _ in range(3):
+        for one in (first, second):
+            outcomes.append(one.tick(0.0, None))  # type: ignore[arg-type]
+            time.sleep(0.2)
+    failed = next(outcome for outcome in outcomes if isinstance(outcome, Failed))
+    assert "give each terminal its own node" in failed.answer and failed.retry_after_seconds == 60.0
+    first.close()
+    second.close()
+
+
 def test_the_test_event(shared_broker: Broker, store: Store) -> None:
     connector = build(settings(shared_broker))
     with listening(shared_broker.port, "clockface/door/test") as heard:
         assert connector.test(sample_event("CLOCKFACE-TEST")) == "the broker accepted a message on clockface/door/test"
         until(lambda: heard)
     assert json.loads(heard[0][1])["event_type"] == "test"
+    until(lambda: connector.test(sample_event("CLOCKFACE-TEST")).endswith("; nobody receives this topic"))
     connector.close()
     with refused("connector", "no connection"):
         build(settings(shared_broker, port=9, timeout_seconds=0.5)).test(sample_event("X"))

@@ -18,7 +18,7 @@ from device.delivery.connectors import Connector, build, read_settings
 from device.storage.store import Store
 from tests.device.fakes import site
 from tests.device.fakes.site import serving
-from tests.device.fakes.terminal import START, Clock, courier, punch
+from tests.device.fakes.terminal import START, Clock, courier, punch, sample_event
 from tests.device.fakes.webhook import Receiver
 from tests.refused import refused
 
@@ -132,6 +132,39 @@ def test_a_refusal_is_kept_with_its_answer(receiver: Receiver, database: Path, c
     assert len(receiver.events) == 5
 
 
+@pytest.mark.parametrize(
+    ("more", "answer"),
+    [
+        ({}, site.status(200, b"<!DOCTYPE html><title>Sign in</title>")),
+        ({}, site.status(200, b"welcome", Content_Type="text/html")),
+        ({"confirmed": True}, None),
+    ],
+    ids=["a page", "a page by its type", "no confirmation"],
+)
+def test_an_answer_that_is_not_the_receivers_is_no_delivery(receiver: Receiver, database: Path, more: dict[str, Any], answer: site.Fault | None) -> None:
+    receiver.always = answer
+    clock = Clock(time.time())
+    with courier(database, webhook(receiver.url, **more), OutboxSettings(first_retry_seconds=0.5), clock) as made:
+        made.drain()
+        assert (made.store.outbox.summary()[0].waiting, made.store.outbox.dead_letters()) == (6, [])
+        with refused("connector"):
+            made.connector.test(sample_event("X"))
+        receiver.always = lambda handler: handler.reply(site.Reply(200, b"stored " + handler.headers["webhook-id"].encode()))
+        clock.now += 10
+        made.drain()
+        assert made.store.outbox.summary()[0].waiting == 0
+
+
+def test_a_receiver_that_does_not_know_alarms_is_not_asked_again(receiver: Receiver, database: Path) -> None:
+    receiver.always = site.status(422, b"unknown event refused_attempts")
+    with courier(database, webhook(receiver.url)) as made:
+        with made.store.transaction() as db:
+            db.execute("DELETE FROM outbox")
+        made.store.add_refusal_alarm(START, 3, "front door")
+        made.drain()
+        assert (made.store.outbox.dead_letters(), made.store.outbox.summary()[0].waiting) == ([], 0)
+
+
 def test_events_wait_while_no_receiver_listens(database: Path) -> None:
     with courier(database, webhook("http://127.0.0.1:9")) as made:
         made.drain()
@@ -181,6 +214,8 @@ def test_secrets_stay_out_of_answers_and_logs(receiver: Receiver, database: Path
         ({"url": "http://x", "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}, "secret", "secret: expected file:PATH or env:NAME"),
         ({"url": "http://x", "secret": 12345678}, "secret", "secret: expected file:PATH or env:NAME"),
         ({"url": "http://x", "secret": "env:SHORT"}, "secret", "at least 24 bytes"),
+        ({"url": "http://x", "secret": "env:LONG"}, "secret", "at most 64"),
+        ({"url": "https://x", "secret": "env:HOOK_KEY", "ca_file": "/no/such/ca.pem"}, "no_file", "[connectors.payroll] ca_file: /no/such/ca.pem"),
         ({"url": "http://x"}, "missing", "[connectors.payroll] secret"),
         ({"secret": "env:HOOK_KEY"}, "missing", "[connectors.payroll] url"),
         ({"url": "ftp://x", "secret": "env:HOOK_KEY"}, "address", "url"),
@@ -188,7 +223,7 @@ def test_secrets_stay_out_of_answers_and_logs(receiver: Receiver, database: Path
         (
             {"url": "http://x", "secret": "env:HOOK_KEY", "paralel": 4},
             "unknown",
-            "paralel: unknown setting; known: timeout_seconds, url, secret, previous_secret, parallel",
+            "paralel: unknown setting; known: timeout_seconds, url, secret, previous_secret, confirmed, parallel",
         ),
         ({"url": "http://x", "secret": "env:HOOK_KEY", "parallel": 99}, "range", "parallel = 99: allowed range 1 to 16"),
         ({"url": "http://x", "secret": "env:HOOK_KEY", "timeout_seconds": "10"}, "type", "expected float, got str"),
@@ -197,6 +232,7 @@ def test_secrets_stay_out_of_answers_and_logs(receiver: Receiver, database: Path
 )
 def test_settings_that_cannot_be_honoured_are_named(monkeypatch: pytest.MonkeyPatch, table: dict[str, Any], code: str, word: str) -> None:
     monkeypatch.setenv("SHORT", "whsec_" + base64.b64encode(b"short").decode())
+    monkeypatch.setenv("LONG", "whsec_" + base64.b64encode(bytes(65)).decode())
     with refused(f"config.{code}", word) as caught:
         build(read_settings("payroll", {"kind": "webhook", **table}))
     assert "MfKQ9r8" not in str(caught.value) and "12345678" not in str(caught.value) and "pass@" not in str(caught.value)

@@ -159,6 +159,67 @@ def test_commands_are_answered_and_dangerous_ones_refused(store: Store, server: 
     assert not (tmp_path / "owned").exists()
 
 
+ODD = {
+    "C:1:": "ID=1&Return=-1&CMD=",
+    "C:1: \t ": "ID=1&Return=-1&CMD=",
+    "C:1:DATA QUERY ATTLOG StartTime=0000-00-00 00:00:00\tEndTime=2026-11-24 23:00:00": "ID=1&Return=-1&CMD=DATA",
+    "C:1:DATA QUERY ATTLOG StartTime=2026-02-30 00:00:00\tEndTime=2026-11-24 23:00:00": "ID=1&Return=-1&CMD=DATA",
+    "C:1:DATA QUERY ATTLOG StartTime=2026-99-99": "ID=1&Return=-1&CMD=DATA",
+    "C:1:DATA QUERY ATTLOG StartTime=0001-01-01 00:00:00\tEndTime=9999-12-31 23:59:59": "ID=1&Return=0&CMD=DATA",
+    "c:1:data query attlog starttime=2026-11-24T00:00:00\tendtime=2026-11-24T23:59:59": "ID=1&Return=0&CMD=DATA",
+    "\ufeffC:1:DATA QUERY ATTLOG StartTime=2026-11-24\tEndTime=2026-11-24": "ID=1&Return=0&CMD=DATA",
+    "C:1:check": "ID=1&Return=0&CMD=CHECK",
+}
+
+
+@pytest.mark.parametrize("command", ODD)
+def test_odd_commands_are_answered_and_the_terminal_goes_on(store: Store, server: Adms, command: str) -> None:
+    punch(store, 1, NOON)
+    server.commands.append(command)
+    assert drained(store, server) == []
+    assert server.replies == [ODD[command]]
+    server.records.clear()
+    punch(store, 2, NOON)
+    assert drained(store, server, rounds=2) == []
+    assert ("102", "2026-11-24 20:00:00") in server.records
+    assert (("101", "2026-11-24 20:00:00") in server.records) == (ODD[command] == "ID=1&Return=0&CMD=DATA")
+
+
+def test_greetings_and_answers_in_other_spellings(store: Store, server: Adms) -> None:
+    server.greeting, server.accepts = "\ufeffget option from: {serial}", "\ufeffok : {taken}"
+    server.options = server.options.lower()
+    punch(store, 1, NOON)
+    assert drained(store, server) == [] and len(server.records) == 1 and store.outbox.summary()[0].waiting == 0
+
+
+def test_a_negative_answer_is_a_refusal(store: Store, server: Adms) -> None:
+    server.accepts = "OK: -1"
+    punch(store, 1, NOON)
+    drained(store, server, count_checked=False)
+    assert str(store.outbox.dead_letters()[0].answer).startswith("the server accepted 0 of 1 records")
+
+
+def test_a_correction_of_a_punch_that_was_not_sent_yet(store: Store, server: Adms) -> None:
+    """What counts is sent; a record that does not count any more is none."""
+    first, second = punch(store, 1, NOON).id, punch(store, 2, NOON).id
+    store.correct(1, first, LastPunch(NOON + 5, "out"), "wrong way round", "Bob")
+    store.correct(2, second, None, "was not her", "Bob")
+    drained(store, server, rounds=3)
+    assert [(fields[0], fields[1], fields[2]) for fields in server.records.values()] == [("101", "2026-11-24 20:00:05", "1")]
+    assert store.outbox.dead_letters() == []
+
+
+def test_what_is_sent_again_is_what_counts(store: Store, server: Adms) -> None:
+    number = punch(store, 1, NOON).id
+    drained(store, server)
+    store.correct(1, number, LastPunch(NOON + 5, "in"), "the clock was slow", "Bob")
+    drained(store, server)
+    server.records.clear()  # the server lost its records; somebody asks for all
+    store.outbox.fill("adms", 0.0, again=True)
+    drained(store, server, rounds=2)
+    assert [fields[1] for fields in server.records.values()] == ["2026-11-24 20:00:05"]
+
+
 def test_the_server_sets_the_interval_between_requests(store: Store, server: Adms) -> None:
     clock = Clock(NOON)
     with courier(store.path, build(settings(server.url)), clock=clock) as made:
@@ -170,6 +231,7 @@ def test_the_server_sets_the_interval_between_requests(store: Store, server: Adm
 
 def test_corrections(store: Store, server: Adms) -> None:
     number = punch(store, 1, NOON).id
+    drained(store, server)
     store.correct(1, number, LastPunch(NOON + 5, "in"), "the clock was slow", "Bob")
     store.correct(1, None, LastPunch(NOON + 60, "out"), "camera was off", "Bob")
     drained(store, server, rounds=3)

@@ -29,6 +29,7 @@ class Adms(StandIn):
         self.commands: deque[str] = deque()
         self.replies: list[str] = []
         self.introduced = False
+        self.greeting, self.accepts = "GET OPTION FROM: {serial}", "OK: {taken}"
 
     def answer(self, request: Request) -> Reply:
         if request.query.get("SN") != self.serial:
@@ -37,7 +38,7 @@ class Adms(StandIn):
         if asked == ("GET", "/iclock/cdata") and request.query.get("options") == "all":
             assert request.query["pushver"] >= "2.2.14"
             self.introduced = True
-            return text(f"GET OPTION FROM: {self.serial}\n{self.options}")
+            return text(self.greeting.format(serial=self.serial) + f"\n{self.options}")
         if not self.introduced:
             return Reply(400, b"who are you?")
         if asked == ("POST", "/iclock/cdata") and request.query.get("table") == "ATTLOG" and "Stamp" in request.query:
@@ -61,4 +62,4 @@ class Adms(StandIn):
             if fields[0] not in self.refused_pins and (new or not self.counts_only_new):
                 self.records[fields[0], fields[1]] = fields
                 taken += 1
-        return text("OK" if self.plain_ok else f"OK: {taken}")
+        return text("OK" if self.plain_ok else self.accepts.format(taken=taken))
