@@ -22,6 +22,7 @@ help:
 	@echo "make fleet-demo  three terminals around a PostgreSQL of their own, in a temporary folder"
 	@echo "make test    run the test suite"
 	@echo "make check   lint, types, import rule"
+	@echo "make attack  attack a terminal of its own on this machine, some minutes: ARGS=\"--seconds 60 --fuzz 600\""
 	@echo "make bench   measure this machine"
 	@echo "make docs    build the documentation as a site, in site/"
 	@echo "make model   weights -> verified, calibrated model files: export CLOCKFACE_SHARED=... first (docs/models.md)"
@@ -80,6 +81,10 @@ model: environment $(WORKSTATION)
 test: environment $(WORKSTATION)
 	@$(PY) -m device models pull --all || echo "models could not be pulled: the tests that need them are skipped" >&2
 	@$(PY) -m pytest $(ARGS)
+
+attack: environment $(WORKSTATION)
+	@$(PY) -m device models pull --all
+	@$(PY) -m tests.device.web.attack $(ARGS)
 
 # Strict: a broken link, or a page that the navigation does not lead to, is an error. The variable silences an advertisement.
 docs: environment $(DOCS)

@@ -9,7 +9,6 @@ import struct
 import subprocess
 import sys
 import time
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from device.vision import images, picture_process
 from device.vision.exif import first_directory
 from device.vision.picture_process import PictureProcess
+from tests.device.web.attackers import tiff
 from tests.refused import refused
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -29,22 +29,6 @@ ROOT = Path(__file__).resolve().parents[3]
 def picture() -> NDArray[np.uint8]:
     y, x = np.mgrid[0:40, 0:60]
     return np.dstack([x * 4, y * 6, 255 - x * 2 - y * 3]).astype(np.uint8)
-
-
-def tiff(width: int, height: int, last_width: int | None = None) -> bytes:
-    """One strip per row, all of them the same compressed bytes (Deflate, tag 259 = 8), so that a small file is a large picture; with `last_width`, a
-    second width tag stands after the real one: OpenCV takes the first, a dictionary the last."""
-    row = zlib.compress(bytes(width * 3), 9)
-    tags = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (259, 3, 1, 8), (262, 3, 1, 2), (277, 3, 1, 3), (278, 4, 1, 1)]
-    if last_width is not None:
-        tags.insert(1, (256, 4, 1, last_width))
-    count = len(tags) + 2
-    after = 8 + 2 + 12 * count + 4
-    strips, sizes = after, after + 4 * height
-    tags += [(273, 4, height, strips), (279, 4, height, sizes)]
-    directory = struct.pack("<H", count) + b"".join(struct.pack("<HHII", *tag) for tag in sorted(tags, key=lambda tag: tag[0])) + bytes(4)
-    data = sizes + 4 * height
-    return b"II*\0" + struct.pack("<I", 8) + directory + struct.pack(f"<{height}I", *[data] * height) + struct.pack(f"<{height}I", *[len(row)] * height) + row
 
 
 BOMB = tiff(20_000, 20_000, last_width=60)
