@@ -32,11 +32,9 @@ LEFT JOIN corrections added ON added.id = c.amends
 WHERE o.connector = :connector AND (o.state = 'waiting' OR :dead_count AND o.state = 'dead')
 """
 
-NAMED = {  # every row about a punch has the name that the target gave it last
-    "punch": """UPDATE outbox SET reference = :name WHERE connector = :connector
-        AND (punch_id = :id OR correction_id IN (SELECT id FROM corrections WHERE punch_id = :id))""",
-    "added": """UPDATE outbox SET reference = :name WHERE connector = :connector
-        AND (correction_id = :id OR correction_id IN (SELECT id FROM corrections WHERE amends = :id))""",
+OF_PUNCH = {  # every row about one punch, recorded or added
+    "punch": "connector = :connector AND (punch_id = :id OR correction_id IN (SELECT id FROM corrections WHERE punch_id = :id))",
+    "added": "connector = :connector AND (correction_id = :id OR correction_id IN (SELECT id FROM corrections WHERE amends = :id))",
 }
 
 SUMMARY = """
@@ -168,8 +166,11 @@ def mark(db: Database, connector: str, marks: Iterable[Mark]) -> None:
             delivered_at = coalesce(?, delivered_at),
             reference = coalesce(?, reference) WHERE connector = ? AND {column} = ? AND state IN ('waiting', 'dead')"""
         db.execute(sql, [*fields, connector, m.event.id])
-        for key, reference in m.names().items():
-            db.execute(NAMED[key[0]], {"name": reference, "connector": connector, "id": key[1]})
+        for (kind, number), reference in m.names().items():
+            about = {"name": reference, "connector": connector, "id": number, "at": m.tried_at}
+            db.execute(f"UPDATE outbox SET reference = :name WHERE {OF_PUNCH[kind]}", about)
+            if reference or m.state == "delivered":  # the target has what counts of it: an earlier dead letter about it is settled
+                db.execute(f"UPDATE outbox SET state = 'delivered', delivered_at = :at WHERE state = 'dead' AND {OF_PUNCH[kind]}", about)
 
 
 def set_state(db: Database, target: TargetState) -> None:

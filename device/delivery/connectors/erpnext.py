@@ -62,9 +62,10 @@ class Target(Connector):
         where = f"[connectors.{self.name}]"
         self._zone = zone(f"{where} timezone", settings.timezone)
         key, secret = self.secret("api_key"), self.secret("api_secret")
-        self.secrets.append(Sealed(f"{key.reveal()}:{secret.reveal()}"))
+        token = Sealed(f"{key.reveal()}:{secret.reveal()}", lambda: f"{key.reveal()}:{secret.reveal()}")
+        self.secrets.append(token)
         http = HttpTarget(f"{where} url", settings.url, settings.timeout_seconds, settings.parallel, settings.ca_file)
-        self._site = FrappeSite(http, lambda: f"{key.reveal()}:{secret.reveal()}")
+        self._site = FrappeSite(http, token.reveal)
         self._read_clock = read_clock
         self._synced_at = float("-inf")
         self._employees: dict[str, tuple[float, str]] = {}  # code -> when it was asked for, and the employee

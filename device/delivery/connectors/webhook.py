@@ -13,6 +13,7 @@ import hmac
 import json
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 from urllib.parse import urlsplit
 
@@ -50,16 +51,23 @@ class Target(Connector):
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         site = f"{parts.scheme}://{parts.netloc}"
         self._site = HttpTarget(f"[connectors.{self.name}] url", site, settings.timeout_seconds, settings.parallel, settings.ca_file)
-        self._keys = [self._key(key) for key in ("secret", "previous_secret") if getattr(settings, key)]
+        self._keys = {key: self.secret(key) for key in ("secret", "previous_secret") if getattr(settings, key)}
+        for key, sealed in self._keys.items():
+            self._decoded(key)
+            self.secrets.append(Sealed(sealed.reveal().removeprefix(PREFIX), partial(_bare, sealed)))
 
     def send(self, event: Event) -> Outcome:
         body = json.dumps({"event": event.kind, "id": event.key, **event.columns()}, ensure_ascii=False).encode()
         sent_at = str(int(time.time()))
+        try:
+            keys = [self._decoded(key) for key in self._keys]
+        except ConfigError as error:  # the file was changed to something else
+            return Failed(str(error), whole_target=True)
         headers = {
             "Content-Type": "application/json",
             "webhook-id": event.key,
             "webhook-timestamp": sent_at,
-            "webhook-signature": " ".join(signature(key, event.key, sent_at, body) for key in self._keys),
+            "webhook-signature": " ".join(signature(key, event.key, sent_at, body) for key in keys),
         }
         return self._judged(event, self._site.call("POST", self._path, headers, body))
 
@@ -82,8 +90,8 @@ class Target(Connector):
     def close(self) -> None:
         self._site.close()
 
-    def _key(self, setting: str) -> bytes:
-        text = self.secret(setting).reveal()
+    def _decoded(self, setting: str) -> bytes:
+        text = self._keys[setting].reveal()
         try:
             key = base64.b64decode(text.removeprefix(PREFIX), validate=True)
         except binascii.Error:
@@ -91,8 +99,12 @@ class Target(Connector):
         if not text.startswith(PREFIX) or not SHORTEST_KEY <= len(key) <= LONGEST_KEY:
             where, length = f"[connectors.{self.name}] {setting}", f"at least {SHORTEST_KEY} bytes and at most {LONGEST_KEY}"
             raise ConfigError(f"{where}: expected {PREFIX} and the base64 of {length}; docs/connectors.md makes one", code="config.secret")
-        self.secrets.append(Sealed(text.removeprefix(PREFIX)))
         return key
+
+
+def _bare(sealed: Sealed) -> str:
+    """A key without its prefix: a receiver may show it like that."""
+    return sealed.reveal().removeprefix(PREFIX)
 
 
 def signature(key: bytes, message_id: str, sent_at: str, body: bytes) -> str:
