@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import time
@@ -15,6 +16,7 @@ from sqlite_utils import Database
 from device.contract import ClockfaceError
 from device.storage.schema import APPLICATION_ID, SCHEMA_VERSION, migrate
 from device.system.locks import FileLock, signature
+from device.system.ownership import acting_as_owner, make_private
 
 OLDEST_SQLITE = (3, 37, 0)  # strict tables
 
@@ -96,8 +98,8 @@ def connect(path: Path, busy_timeout_ms: int, must_exist: bool) -> Database:
     """
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old, 3.37 is needed; use Python with a newer SQLite", code="store.sqlite")
-    _make_private(path, must_exist)
-    with explained(path):
+    with acting_as_owner(path), explained(path):
+        _make_private(path, must_exist)
         conn = sqlite3.connect(path, timeout=busy_timeout_ms / 1000, isolation_level=None)
         try:
             db = Database(conn, execute_plugins=False)
@@ -110,11 +112,7 @@ def connect(path: Path, busy_timeout_ms: int, must_exist: bool) -> Database:
 
 
 def _make_private(path: Path, must_exist: bool) -> None:
-    """Create the file if allowed, so that SQLite's companion files inherit mode 600; restrict an existing one.
-
-    An existing file is not opened here: closing it would drop the locks other connections of this process hold
-    (https://www.sqlite.org/howtocorrupt.html, 2.2).
-    """
+    """Create the file if allowed, so that SQLite's companion files inherit mode 600; restrict an existing one. A link counts only for the database itself."""
     try:
         if must_exist and not path.exists():
             raise StoreError(
@@ -123,9 +121,9 @@ def _make_private(path: Path, must_exist: bool) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with suppress(FileExistsError):
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        for part in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
-            if part.is_file() and part.stat().st_mode & 0o077:
-                part.chmod(part.stat().st_mode & 0o700)
+        real = _own_link_followed(path)
+        for part in (real, *(Path(f"{real}{end}") for end in ("-wal", "-shm", "-journal"))) if real.is_file() else ():
+            make_private(part)
     except (OSError, ValueError) as error:
         raise StoreError(
             f"database {path} cannot be opened for writing ({error}); check the path and that file and folder belong to this user", code="store.not_opened"
@@ -135,6 +133,17 @@ def _make_private(path: Path, must_exist: bool) -> None:
             raise StoreError(f"database {path} cannot be written: {needed} is read-only; make it writable for this user", code="store.read_only")
     if not path.is_file():
         raise StoreError(f"database {path} cannot be opened: it is not a file; give another file to --db", code="store.not_opened")
+
+
+def _own_link_followed(path: Path) -> Path:
+    """Where the database is, if the path is a link of this user or of root.
+
+    Raises:
+        OSError: it is a link of somebody else.
+    """
+    if path.is_symlink() and path.lstat().st_uid not in (0, os.geteuid()):
+        raise OSError(errno.ELOOP, "it is a link that somebody else made", str(path))
+    return path.resolve()
 
 
 def _check_origin(db: Database, path: Path) -> None:
@@ -182,6 +191,9 @@ class TerminalLock:
         except BlockingIOError as error:
             message = f"database {path} is in use by {holder} (process {signature(file)}); stop it, or give another file to --db"
             raise StoreError(message, code="store.in_use") from error
+        except OSError as error:
+            message = f"database {path} cannot be claimed: {file.name} {error.strerror}; it must be a plain file of this user, remove it if it is not"
+            raise StoreError(message, code="store.not_opened") from error
         self._lock.sign()
 
     def release(self) -> None:

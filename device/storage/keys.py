@@ -28,6 +28,7 @@ from device.system import tpm
 from device.system.clock import to_ms
 from device.system.files import Disk
 from device.system.locks import FileLock
+from device.system.ownership import acting_as_owner, make_private, open_file
 
 OWN = 0  # in place of a person's id: this terminal's own secret in a fleet, which is wrapped and rotated as the keys of people are
 DEVICE_KEY, NEXT_KEY = "device.key", "device.key.next"
@@ -242,8 +243,7 @@ class PersonKeys:
         """One transaction; deleted content is overwritten."""
         try:
             _make_private(self.place)
-            os.close(os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            with closing(sqlite3.connect(self.file, timeout=5)) as db:
+            with acting_as_owner(self.file), closing(_created(self.file)) as db:
                 for pragma in ("secure_delete = ON", "synchronous = EXTRA"):
                     db.execute(f"PRAGMA {pragma}")
                 db.execute(TABLE)
@@ -251,6 +251,11 @@ class PersonKeys:
                     yield db
         except (OSError, sqlite3.Error) as error:
             raise KeysError(f"{self.file} cannot be used ({error}): it and its folder must exist and belong to this user (CLOCKFACE_KEYS)") from error
+
+
+def _created(file: Path) -> sqlite3.Connection:
+    os.close(open_file(file, os.O_RDWR | os.O_CREAT))  # mode 600, and no link
+    return sqlite3.connect(file, timeout=5)
 
 
 def rotate(place: Path | None = None, kind: Kind | None = None) -> tuple[int, int]:
@@ -386,9 +391,10 @@ def unsealed(content: bytes) -> bytes:
 
 def _content(file: Path) -> bytes | None:
     try:
-        if file.stat().st_mode & 0o077:
-            file.chmod(0o600)
-        return file.read_bytes()
+        with acting_as_owner(file), os.fdopen(open_file(file, os.O_RDONLY), "rb") as opened:
+            if os.fstat(opened.fileno()).st_mode & 0o077:
+                os.fchmod(opened.fileno(), 0o600)
+            return opened.read()
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -408,16 +414,17 @@ def _make_key(file: Path, kind: Kind) -> DeviceKey:
     key = DeviceKey(os.urandom(SIZE), kind)
     content = tpm.seal(key.key, kind.pcrs) if kind.tpm else key.key
     try:
-        Disk().write(file, content, 0o600)
+        with acting_as_owner(file):
+            Disk().write(file, content, 0o600)
     except OSError as error:
         raise KeysError(f"{file} cannot be written ({error.strerror}): make its folder writable for this user, or name another in CLOCKFACE_KEYS") from error
     return key
 
 
 def _make_private(place: Path) -> None:
-    place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if place.stat().st_mode & 0o077:
-        place.chmod(0o700)
+    with acting_as_owner(place / DEVICE_KEY):
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(place.resolve())
 
 
 @contextmanager

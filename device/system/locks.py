@@ -6,17 +6,20 @@ import fcntl
 import os
 from pathlib import Path
 
+from device.system.ownership import acting_as_owner, open_file
+
 
 class FileLock:
     """Held from construction until `release` or the end of its `with` block; the file remains, readable by its owner only.
 
     Raises:
         BlockingIOError: another process, or another lock in this process, holds it and `wait` is false.
-        OSError: the file cannot be created or opened.
+        OSError: the file cannot be created or opened, or is a link.
     """
 
     def __init__(self, path: Path, wait: bool = True) -> None:
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with acting_as_owner(path):
+            self._file = open_file(path, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BaseException:
@@ -40,5 +43,5 @@ class FileLock:
 
 def signature(path: Path) -> str:
     """The id of the process that signed the lock last; "unknown" where none did."""
-    with path.open("rb") as file:
+    with acting_as_owner(path), os.fdopen(open_file(path, os.O_RDONLY), "rb") as file:
         return file.read(32).decode("ascii", "replace") or "unknown"

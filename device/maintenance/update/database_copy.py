@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from device.storage.database import TerminalLock, explained
+from device.system.ownership import acting_as_owner
 
 DERIVED = frozenset(  # may be lost by going back: made again, or only about rows of tables that are compared
     ("templates", "audit", "outbox", "targets", "sightings", "refusals", "refusal_alarms", "sessions", "attempts", "settings", "gallery_version", "identity")
@@ -20,7 +21,7 @@ def schema_of(database: Path) -> int:
     """The schema version of a database, 0 if there is none yet."""
     if not database.exists():
         return 0
-    with explained(database), closing(_open(database, "ro")) as connection:
+    with acting_as_owner(database), explained(database), closing(_open(database, "ro")) as connection:
         return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
@@ -29,12 +30,17 @@ def keep_copy(database: Path, schema: int) -> Path | None:
     if not database.exists() or schema_of(database) >= schema:
         return None
     copy = database.with_name(f"{database.name}.before-update")
+    with acting_as_owner(database):
+        _copy(database, copy)
+    return copy
+
+
+def _copy(database: Path, copy: Path) -> None:
     copy.unlink(missing_ok=True)
     os.close(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     with explained(database), closing(_open(database, "rw")) as source, closing(_open(copy, "rw")) as target:
         target.execute("PRAGMA synchronous = FULL")
         source.backup(target)
-    return copy
 
 
 def restore(database: Path, copy: Path) -> bool:
@@ -45,7 +51,7 @@ def restore(database: Path, copy: Path) -> bool:
     """
     lock = TerminalLock(database)
     try:
-        with explained(database), closing(_open(database, "rw")) as now, closing(_open(copy, "rw")) as before:
+        with acting_as_owner(database), explained(database), closing(_open(database, "rw")) as now, closing(_open(copy, "rw")) as before:
             if _version(now) == _version(before):
                 return True
             if not _recorded_the_same(before, now):

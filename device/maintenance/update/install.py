@@ -22,6 +22,7 @@ from device.maintenance.update.manifest import TARGETS, BundleError, Manifest
 from device.maintenance.update.releases import STARTS, Installation, ReleaseError, TrialRelease, read_manifest
 from device.maintenance.update.signatures import read_trusted
 from device.system import hardware
+from device.system.ownership import owner_of
 from device.system.systemd import Service
 
 PROGRAM = "clockface.py"  # in each release: runs it from any folder
@@ -231,8 +232,7 @@ def clean_environment() -> dict[str, str]:
 
 def as_owner_of(database: Path) -> dict[str, Any]:
     """Arguments that let `subprocess.run` run as the owner of the data, when root updates for a service user."""
-    place = next(path for path in (database, *database.absolute().parents) if path.exists())
-    owner = place.stat().st_uid
+    owner = owner_of(database)
     if os.geteuid() != 0 or owner == 0:
         return {}
     entry = pwd.getpwuid(owner)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import stat
@@ -76,10 +77,10 @@ def test_a_folder_open_to_others_is_closed_or_reported(place: Path, database: Pa
     assert stat.S_IMODE(place.stat().st_mode) == 0o700
     place.chmod(0o755)
 
-    def not_ours(path: Path, mode: int) -> None:
+    def not_ours(path: str, mode: int) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(Path, "chmod", not_ours)
+    monkeypatch.setattr(os, "chmod", not_ours)
     with refused("keys.file"):
         read(database)
 
