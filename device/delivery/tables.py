@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from device.contract import ClockfaceError
-from device.system.files import Disk
+from device.system import foreign_files
 
 Row = Mapping[str, Any]
 
@@ -80,12 +80,12 @@ def as_xlsx(title: str, columns: Sequence[str], rows: Sequence[Row]) -> bytes:
 
 
 def write_whole(out: Path, data: bytes) -> None:
-    """Write the whole file or nothing, with mode 600: attendance is personal data.
+    """Write the whole file or nothing, with mode 600 where the file system keeps modes: attendance is personal data.
 
     Raises:
         ExportError: it cannot be written.
     """
     try:
-        Disk().write(out, data, 0o600, alone=False)
+        foreign_files.write_whole(out, data, 0o600)
     except OSError as error:
         raise ExportError(f"{out} cannot be written ({error}); give another file to --out", code="table.not_written") from error

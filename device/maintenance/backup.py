@@ -28,6 +28,7 @@ from device.storage.database_files import logs_of, remove, take_place, working_f
 from device.storage.schema import SCHEMA_VERSION
 from device.system.clock import iso_utc
 from device.system.files import Disk
+from device.system.foreign_files import whole_file
 
 DATABASE, CONFIG, MANIFEST = "clockface.db", "clockface.toml", "manifest.json"
 LARGEST_CONFIG = 1_000_000  # bytes
@@ -56,23 +57,19 @@ def create(database: Path, config_file: Path | None, target: Path, passphrase: s
         SealError, StoreError, BackupError: weak passphrase, unreadable database, no room.
     """
     try:
-        with working_folder(database, ".backup-") as folder:
-            sealed = folder / "sealed"
-            with os.fdopen(os.open(sealed, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as out, _copied(database, folder / DATABASE) as copy:
-                sealing = Sealing(out, passphrase)
-                with tarfile.open(fileobj=sealing, mode="w|") as tar:
-                    _add(tar, DATABASE, copy)
-                    if config_file is not None and config_file.is_file():
-                        with config_file.open("rb") as settings:
-                            _add(tar, CONFIG, settings)
-                    _add(tar, MANIFEST, io.BytesIO(json.dumps({"made_at": iso_utc(time.time()), "schema": SCHEMA_VERSION}).encode()))
-                sealing.finish()
-                out.flush()
-                os.fsync(out.fileno())
-            shutil.move(sealed, target)
+        with working_folder(database, ".backup-") as folder, whole_file(target, 0o600) as out, _copied(database, folder / DATABASE) as copy:
+            sealing = Sealing(out, passphrase)
+            with tarfile.open(fileobj=sealing, mode="w|") as tar:
+                _add(tar, DATABASE, copy)
+                if config_file is not None and config_file.is_file():
+                    with config_file.open("rb") as settings:
+                        _add(tar, CONFIG, settings)
+                _add(tar, MANIFEST, io.BytesIO(json.dumps({"made_at": iso_utc(time.time()), "schema": SCHEMA_VERSION}).encode()))
+            sealing.finish()
     except OSError as error:
         raise BackupError(
-            f"no backup was written: {error.strerror or error}; check that there is free space for twice the size of the database", code="backup.not_written"
+            f"no backup was written to {target}: {error.strerror or error}; it needs room there, and beside the database for a copy of it",
+            code="backup.not_written",
         ) from error
 
 

@@ -22,7 +22,7 @@ from device.delivery.connectors.local_time import naive, zone
 from device.delivery.outcomes import Delivered, Failed, Outcome, Refused, expect
 from device.delivery.tables import COLUMNS, harmless
 from device.storage.events import Event
-from device.system.files import Disk
+from device.system.foreign_files import write_whole
 
 HEADER = ("id", "event", *COLUMNS, "local_time", "correction_id", "reason", "corrected_by", "corrected_at")
 KEY = re.compile(r"[\"\ufeff]*((?:punch|correction|test)-[0-9a-f-]+)\"?[,;\t]")  # the first column of one of our lines, whoever saved it
@@ -63,8 +63,8 @@ class LocalFolder:
             return None
 
     def replace(self, name: str, data: bytes) -> None:
-        """The file is on disk when this returns; mode 640, for a reader in the folder's group."""
-        Disk().write(self._path / name, data, 0o640, alone=False)
+        """The file is on disk when this returns; mode 640, for a reader in the folder's group, where the file system keeps modes."""
+        write_whole(self._path / name, data, 0o640)
 
     def close(self) -> None:
         pass
