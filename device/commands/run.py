@@ -87,7 +87,8 @@ def run(args: argparse.Namespace) -> int:
         if source == DEMO:
             _enrol_demo(store, model.recogniser)
         told: dict[str, Callable[[], str]] = {}
-        with _background(settings, store, source == DEMO, told) as link, open_source(source, settings.camera, once=args.once, patient=supervised()) as camera:
+        background = _background(settings, store, source == DEMO, told, finish=args.once)
+        with background as link, open_source(source, settings.camera, once=args.once, patient=supervised()) as camera:
             _say_parts(camera, model.recogniser)
             pipeline = Pipeline(played, model.recogniser, store, platform.node() or "terminal", recording=not camera.live)
             _say_clock()
@@ -145,12 +146,17 @@ def _played(settings: Settings, demo: bool) -> Settings:
 
 
 @contextmanager
-def _background(settings: Settings, store: Store, demo: bool, told: Mapping[str, Callable[[], str]]) -> Iterator[Link | None]:
-    """Deliver punches, run periodic tasks and exchange with the fleet while the block runs; `told`: what the fleet is told of this terminal."""
+def _background(settings: Settings, store: Store, demo: bool, told: Mapping[str, Callable[[], str]], finish: bool) -> Iterator[Link | None]:
+    """Deliver punches, run periodic tasks and exchange with the fleet while the block runs.
+
+    Args:
+        told: what the fleet is told of this terminal.
+        finish: what the block has recorded is delivered before it ends, or it is said what waits.
+    """
     link = None
     targets = () if demo else settings.connectors  # punches of a demo are nobody's working time
     with ExitStack() as parts:
-        parts.enter_context(delivering(store.path, dataclasses.replace(settings, connectors=targets), _say))
+        parts.enter_context(delivering(store.path, dataclasses.replace(settings, connectors=targets), _say, finish))
         parts.enter_context(upkeep(store.path, settings, _say))
         if in_a_fleet(store):
             from device.fleet.courier import exchanging  # needs psycopg: only here

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,12 +15,16 @@ from device.storage.database import CourierLock
 from device.storage.store import Store
 from device.system.restart import kept_running
 
+FINISH_SECONDS = 30.0  # how long a program that ends by itself goes on delivering
 STOP_SECONDS = 5.0  # how long the program waits at its end for answers that are still outstanding
 
 
 @contextmanager
-def delivering(path: Path, settings: Settings, say: Say = print) -> Iterator[None]:
+def delivering(path: Path, settings: Settings, say: Say = print, finish: bool = False) -> Iterator[None]:
     """Deliver in the background while the block runs. With no connector configured, nothing is started.
+
+    Args:
+        finish: after the block, deliver what it has recorded, for up to `FINISH_SECONDS`, and say what is left.
 
     Raises:
         ConfigError: a connector cannot be built, since a secret is missing or a setting is invalid.
@@ -37,12 +42,28 @@ def delivering(path: Path, settings: Settings, say: Say = print) -> Iterator[Non
         for thread in threads:
             thread.start()
         yield
+        if finish:
+            _finish(path, settings, say)
     finally:
         for thread in threads:
             thread.stop.set()
         for thread in threads:
             thread.join(STOP_SECONDS)
         lock.release()
+
+
+def _finish(path: Path, settings: Settings, say: Say) -> None:
+    until = time.monotonic() + FINISH_SECONDS
+    names = {target.name for target in settings.connectors}
+    with Store.open(path, settings.store, actor="outbox") as store:
+        while True:
+            left = [target for target in store.outbox.summary() if target.connector in names and target.waiting]
+            if time.monotonic() > until or all(target.failures for target in left):
+                break
+            time.sleep(0.1)
+    for target in left:
+        why = f" ({target.error})" if target.error else ""
+        say(f"outbox {target.connector}: {target.waiting} events wait{why}; the next start or `outbox drain` delivers them")
 
 
 def drain(path: Path, settings: Settings, names: Sequence[str] | None = None, say: Say = print) -> dict[str, int]:

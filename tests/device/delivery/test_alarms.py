@@ -11,12 +11,12 @@ import pytest
 
 from device.config import OutboxSettings, load
 from device.delivery.connectors import KINDS, _module, build, configured, read_settings, takes_alarms
-from device.delivery.couriers import drain
+from device.delivery.couriers import delivering, drain
 from device.delivery.outcomes import Failed, Outcome
 from device.storage.events import Event
 from device.storage.store import Store
 from tests.device.delivery.test_courier import Scripted
-from tests.device.fakes.site import serving
+from tests.device.fakes.site import serving, status
 from tests.device.fakes.terminal import START, Clock, courier, punch
 from tests.device.fakes.webhook import Receiver
 
@@ -38,6 +38,20 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     with Store.open(path) as store:
         store.add_person("Ann", "E1")
     return path
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_what_a_recording_gave_is_delivered_before_the_end_or_told(receiver: Receiver, database: Path, tmp_path: Path, works: bool) -> None:
+    """As `run --once` does it."""
+    (tmp_path / "clockface.toml").write_text(f'[connectors.hook]\nkind = "webhook"\nurl = "{receiver.url}"\nsecret = "env:HOOK_KEY"\n')
+    receiver.always = None if works else status(503, b"closed")
+    said: list[str] = []
+    with delivering(database, load(tmp_path / "clockface.toml"), said.append, finish=True), Store.open(database) as store:
+        for number in range(20):
+            punch(store, 1, START + number)
+    assert len(receiver.events) == (20 if works else 0)
+    waits = [text for text in said if "20 events wait (HTTP 503: closed); the next start or `outbox drain` delivers them" in text]
+    assert len(waits) == (0 if works else 1)
 
 
 def test_webhook_and_mqtt_take_alarms_and_no_other_kind() -> None:
