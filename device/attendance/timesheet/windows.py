@@ -32,6 +32,8 @@ class Windows:
         self.gap = gap
         self._schedule = schedule
         self._planned: dict[date, Planned] = {}
+        self._begins: dict[date, int] = {}
+        self._days: dict[int, date] = {}
 
     def planned(self, day: date) -> Planned:
         if day not in self._planned:
@@ -44,6 +46,11 @@ class Windows:
         The site's day start, moved away from shifts that lie across it: to two hours after the end of the previous day's
         shift or two hours before the start of the day's own; half-way where there is less time between them.
         """
+        if day not in self._begins:
+            self._begins[day] = self._begin(day)
+        return self._begins[day]
+
+    def _begin(self, day: date) -> int:
         before, own = self.planned(day - ONE_DAY).span, self.planned(day).span
         moment = self.site.begins(day)
         earliest = before[1] + SLACK_MINUTES if before else moment
@@ -56,6 +63,11 @@ class Windows:
         return self.begins(day + ONE_DAY)
 
     def day_of(self, moment: int) -> date:
+        if moment not in self._days:
+            self._days[moment] = self._day(moment)
+        return self._days[moment]
+
+    def _day(self, moment: int) -> date:
         day = self.site.day_of(moment)
         if moment < self.begins(day):
             day -= ONE_DAY

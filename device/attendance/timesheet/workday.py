@@ -16,6 +16,7 @@ from device.attendance.timesheet.windows import SLACK_MINUTES, Windows
 from device.attendance.timesheet.worksite import Site
 from device.storage.effective import Entry
 
+USUAL_BREAK = 60  # minutes, where neither the shift nor the site states one
 Flag = Literal["implausible", "core time", "not employed"]
 
 
@@ -85,7 +86,7 @@ def _assessed(planned: Planned, own: Sequence[Stay], still_there: bool, over: bo
     breaks = breaks_of(spans, planned, site)
     worked = sum(span.minutes for span in spans if span.kind == "work") - breaks.deducted + breaks.paid
     late, early = _late_and_early(planned, stamps, over)
-    core = _core(planned, spans) if over else 0
+    core = _core(planned, spans, site) if over else 0
     state = {"in": "in", "break_end": "in", "break_start": "break", "out": "out"}[stamps[-1].step] if stamps else ""
     flags = _flags(planned, own, spans, core, site)
     corrected = corrected or any(stamp.entry.correction_id is not None for stamp in stamps)
@@ -104,13 +105,13 @@ def _late_and_early(planned: Planned, stamps: Sequence[Stamp], over: bool) -> tu
     return late if late > planned.grace_minutes else 0, early if early > planned.grace_minutes else 0
 
 
-def _core(planned: Planned, spans: Sequence[Span]) -> int:
-    """Minutes of the core time that a person who had come was away, beyond the shift's break."""
+def _core(planned: Planned, spans: Sequence[Span], site: Site) -> int:
+    """Minutes of the core time that a person who had come was away, beyond the break of the shift or, without one, the site's longest."""
     if not planned.flexible or planned.span is None or planned.kind != "work":
         return 0
     start, end = planned.span
     away = sum(max(0, min(end, span.end) - max(start, span.start)) for span in spans if span.kind == "break")
-    return max(0, away - (planned.pause.minutes if planned.pause else 0))
+    return max(0, away - (planned.pause.minutes if planned.pause else max((due for _, due in site.minimum_breaks), default=USUAL_BREAK)))
 
 
 def _flags(planned: Planned, own: Sequence[Stay], spans: Sequence[Span], core: int, site: Site) -> tuple[Flag, ...]:

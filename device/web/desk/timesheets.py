@@ -60,6 +60,7 @@ def person_values(call: Call) -> dict[str, Any]:
         site = site_on(db, days[0], days[-1])
         sheet = sheet_within(db, person.id, days, site, int(call.terminal.now() // 60))
     return {
+        "employment": Planning(call.store).employment(person.id),
         "person": person, "sheet": sheet, "totals": sheet.totals, "rows": [(one, row(person.id, person.name, person.code, one)) for one in sheet.days],
         "hours": hours, "strip": charts.strip, "site": site, "days": days, "month": f"{days[0]:%Y-%m}", "before": f"{days[0] - timedelta(days=1):%Y-%m}",
         "after": f"{days[-1] + timedelta(days=1):%Y-%m}", "lock": lock_of(call, days), "now": call.terminal.now(), "local": site.local,

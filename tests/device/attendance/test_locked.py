@@ -19,6 +19,7 @@ from device.attendance.sheets import company_sheets, person_sheet
 from device.attendance.timesheet.periods import days_of, freeze, gap_of, within
 from device.attendance.timesheet.shifts import Absence, Assignment, Employment, Schedule, Shift
 from device.attendance.timesheet.worksite import Site, month_days
+from device.maintenance import retention
 from device.storage.effective import Entry
 from device.storage.records import Direction
 from device.storage.store import PunchDraft, Store
@@ -122,6 +123,25 @@ def test_sql_cannot_change_a_locked_sheet(store: Store) -> None:
     for sql in ("UPDATE locked_sheets SET days = '[]'", "DELETE FROM locked_sheets"):
         with closing(sqlite3.connect(store.path)) as raw, pytest.raises(sqlite3.IntegrityError, match="lift the lock"):
             raw.execute(sql)
+
+
+def test_stored_sheets_go_with_the_punches(store: Store) -> None:
+    """The policy that removes the punches of a whole period removes what was stored of it; of an erased person at once."""
+    Desk(store, NOW).lock(OCTOBER[0], OCTOBER[-1], "boss")
+    middle, end = (BERLIN.begins(day) * 60_000 for day in (OCTOBER[10], NOVEMBER[1]))
+    with store.reading() as db:
+        everybody = db.execute("SELECT count(*) FROM locked_sheets").fetchone()[0]
+    retention.remove_punches(store, middle, erased=False)
+    with store.reading() as db:
+        assert db.execute("SELECT count(*) FROM locked_sheets").fetchone()[0] == everybody == 3
+    store.erase(3)
+    retention.remove_punches(store, middle, erased=True)
+    with store.reading() as db:
+        assert [row[0] for row in db.execute("SELECT person_id FROM locked_sheets ORDER BY 1")] == [1, 2]
+    punch(store, NOVEMBER[20], "08:00", "in", 2)  # the newest punch stays
+    retention.remove_punches(store, end, erased=False)
+    with store.reading() as db:
+        assert db.execute("SELECT count(*) FROM locked_sheets").fetchone()[0] == 0
 
 
 def test_an_absence_into_a_locked_month_can_be_shortened_beyond_it(store: Store) -> None:

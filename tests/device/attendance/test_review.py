@@ -250,6 +250,7 @@ def test_corrections_of_an_older_database_stay_intact(tmp_path: Path) -> None:
     with Store.open(path) as store:
         store.add_person("Ann")
         punch(store, DAY, "08:00", "in")
+        store.deactivate(store.add_person("Bob").id)
     old = "DROP TABLE {0}; "
     with closing(sqlite3.connect(path)) as raw:
         names = ["locked_sheets", "employments", "correction_decisions", "correction_requests", "period_locks", "assignments", "plans", "shifts"]
@@ -268,6 +269,8 @@ def test_corrections_of_an_older_database_stay_intact(tmp_path: Path) -> None:
         assert store.correct(1, 1, LastPunch(at(DAY, "09:00"), "in"), "again", "hr") == 2
         report = store.verify_chain("corrections")
         assert (report.ok, report.count) == (True, 2)
+        left = Planning(store).employment(2).last  # follows from the audit
+        assert left is not None and abs((left - date.today()).days) <= 1 and Planning(store).employment(1).last is None
 
 
 def test_everybody_at_once_is_the_same_as_one_by_one(store: Store) -> None:
