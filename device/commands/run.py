@@ -9,7 +9,7 @@ import platform
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -39,6 +39,7 @@ from device.terminal.pipeline import Pipeline, Scene
 from device.terminal.status_line import Status
 from device.terminal.supervisor import Recognition
 from device.terminal.throttle import Pace
+from device.terminal.twins import Twins
 from device.vision.camera.demo import demo_enrolment
 from device.vision.camera.source import Source, default_source, is_live, open_source
 from device.vision.recogniser import Recogniser
@@ -87,7 +88,8 @@ def run(args: argparse.Namespace) -> int:
         if source == DEMO:
             _enrol_demo(store, model.recogniser)
         told: dict[str, Callable[[], str]] = {}
-        background = _background(settings, store, source == DEMO, told, finish=args.once)
+        looks: list[Callable[[Store], object]] = []
+        background = _background(settings, store, source == DEMO, told, looks, finish=args.once)
         with background as link, open_source(source, settings.camera, once=args.once, patient=supervised()) as camera:
             _say_parts(camera, model.recogniser)
             pipeline = Pipeline(played, model.recogniser, store, platform.node() or "terminal", recording=not camera.live)
@@ -99,6 +101,7 @@ def run(args: argparse.Namespace) -> int:
                 live.fleet = link
                 loop = CameraLoop(camera, pipeline, live, status, model, making, args.annotate)
                 told.update(camera=lambda: loop.state, model=lambda: pipeline.recogniser.embedder.card.name, version=version)
+                looks.append(Twins(live.booth, pipeline.device).look)
                 loop.run()
             status.end()
     if live.restart.is_set():
@@ -146,11 +149,14 @@ def _played(settings: Settings, demo: bool) -> Settings:
 
 
 @contextmanager
-def _background(settings: Settings, store: Store, demo: bool, told: Mapping[str, Callable[[], str]], finish: bool) -> Iterator[Link | None]:
+def _background(
+    settings: Settings, store: Store, demo: bool, told: Mapping[str, Callable[[], str]], looks: Sequence[Callable[[Store], object]], finish: bool
+) -> Iterator[Link | None]:
     """Deliver punches, run periodic tasks and exchange with the fleet while the block runs.
 
     Args:
         told: what the fleet is told of this terminal.
+        looks: done with what came from the fleet, once nothing more comes.
         finish: what the block has recorded is delivered before it ends, or it is said what waits.
     """
     link = None
@@ -161,7 +167,12 @@ def _background(settings: Settings, store: Store, demo: bool, told: Mapping[str,
         if in_a_fleet(store):
             from device.fleet.courier import exchanging  # needs psycopg: only here
 
-            link = parts.enter_context(exchanging(store.path, settings.store, _say, lambda: {name: words() for name, words in told.items()}))
+
+            def look(store: Store) -> None:
+                for one in looks:
+                    one(store)
+
+            link = parts.enter_context(exchanging(store.path, settings.store, _say, lambda: {name: words() for name, words in told.items()}, look))
         yield link
 
 

@@ -49,6 +49,7 @@ class FleetCourier:
     def __init__(self, store: Store, member: Membership, say: Say = print, clock: Callable[[], float] = time.time, about: About = dict) -> None:
         self.store, self.member, self.clock = store, member, clock
         self._say, self._about, self._trouble = say, about, ""
+        self.idle: Callable[[Store], object] = lambda store: None  # after a round that brought nothing: what the program does with what came down
         self._reported = self._heard = self._looked = float("-inf")
         self.link = Link(clock())
         self._doors_alone = False
@@ -103,6 +104,8 @@ class FleetCourier:
         if self.member.desk and time.monotonic() - self._looked > LOOK_SECONDS:
             desk.look(self.store, connection)
             self._looked = time.monotonic()
+        if not busy:
+            self.idle(self.store)
         self._doors_alone = not busy and self._wait(connection) == {PUNCHES} and not self.member.desk
 
     def _wait(self, connection: Connection) -> set[str]:
@@ -175,7 +178,9 @@ def catch_up(store: Store, say: Say, seconds: float = FIRST_SECONDS) -> None:
 
 
 @contextmanager
-def exchanging(path: Path, settings: StoreSettings, say: Say, about: About = dict) -> Iterator[Link]:
+def exchanging(
+    path: Path, settings: StoreSettings, say: Say, about: About = dict, idle: Callable[[Store], object] = lambda store: None
+) -> Iterator[Link]:
     """Exchange on a thread of its own while the block runs; the terminal has joined a fleet."""
     stop, link = threading.Event(), Link(time.time())
 
@@ -184,7 +189,7 @@ def exchanging(path: Path, settings: StoreSettings, say: Say, about: About = dic
             member = read(store)
             assert member is not None
             courier = FleetCourier(store, member, say, about=about)
-            courier.link = link
+            courier.link, courier.idle = link, idle
             courier.run(stop)
 
     thread = threading.Thread(target=kept_running, args=["fleet", work, stop, say], name="fleet", daemon=True)

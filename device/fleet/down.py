@@ -19,7 +19,7 @@ from device.fleet.membership import Membership, private_key, set_value, uuids, v
 from device.fleet.sealed_box import unbox
 from device.fleet.server import Connection
 from device.fleet.up import seal_for_readers
-from device.storage import templates
+from device.storage import findings, templates
 from device.storage.audit import Action
 from device.storage.keys import SIZE, KeysError, unseal
 from device.storage.store import Store
@@ -257,7 +257,14 @@ def _pin(store: Store, db: Database, row: Row, keys: Mapping[int, bytes]) -> Non
         db.execute(sql, [person_id, row["body"]["hash"], row["body"]["set_at"]])
 
 
-APPLY: Mapping[str, Any] = {"person": _person, "consent": _consent, "template": _template, "pin": _pin}
+def _finding(store: Store, db: Database, row: Row, keys: Mapping[int, bytes]) -> None:
+    body = row["body"]
+    one, other = body["people"]
+    findings.tell(db, one, other, body["score"], body["device"])
+    db.execute("UPDATE findings SET device = ?, decided = coalesce(?, decided) WHERE key = ?", [body["device"], body["decided"], row["key"]])
+
+
+APPLY: Mapping[str, Any] = {"person": _person, "consent": _consent, "template": _template, "pin": _pin, "finding": _finding}
 
 
 def owner_of(db: Database, row: Row) -> int | None:

@@ -16,7 +16,7 @@ from device.fleet import continuation
 from device.fleet.membership import Membership, set_value, uuids, value
 from device.fleet.sealed_box import box
 from device.fleet.server import Connection
-from device.storage import templates
+from device.storage import findings, templates
 from device.storage.fleet_state import fleet_state
 from device.storage.hash_chain import hashed_text
 from device.storage.keys import seal
@@ -116,7 +116,7 @@ def take_over(store: Store, own: str, known: str) -> None:
     """A person of this code exists elsewhere: this terminal's record becomes that person's. Where both are here already, HR must decide."""
     with store.transaction() as db:
         if db.execute("SELECT 1 FROM people WHERE uuid = ?", [known]).fetchone():
-            set_value(db, f"twins.{own}", known)
+            findings.tell(db, own, known, None, "a terminal")
             return
         db.execute("INSERT INTO fleet_applying VALUES (1)")
         db.execute("UPDATE people SET uuid = ? WHERE uuid = ?", [known, own])
@@ -175,12 +175,25 @@ def _alias(store: Store, member: Membership, connection: Connection, key: str) -
     return True
 
 
+def _finding(store: Store, member: Membership, connection: Connection, key: str) -> bool:
+    """A finding, or that HR has decided it; what was decided elsewhere meanwhile stands."""
+    with store.reading() as db:
+        row = db.execute("SELECT one, other, score, device, decided FROM findings WHERE key = ?", [key]).fetchone()
+    known = connection.execute("SELECT body ->> 'decided' AS decided FROM state WHERE kind = 'finding' AND key = %s", [key]).fetchone()
+    if row and not (known and (known["decided"] or not row[4])):
+        body = {"people": row[:2], "score": row[2], "device": row[3] if row[4] else member.name, "decided": row[4]}
+        connection.execute("SELECT put('finding', %s, NULL, %s)", [key, Jsonb(body)])
+    return True
+
+
 def _accept(store: Store, member: Membership, connection: Connection, key: str) -> bool:
     connection.execute("SELECT accept_faults(%s::uuid)", [key])
     return True
 
 
-SENDERS: Mapping[str, Any] = {"accept": _accept, "person": _person, "consent": _consent, "template": _template, "pin": _pin, "alias": _alias}
+SENDERS: Mapping[str, Any] = {
+    "accept": _accept, "person": _person, "consent": _consent, "template": _template, "pin": _pin, "alias": _alias, "finding": _finding,
+}  # fmt: skip
 
 
 def seal_for_readers(connection: Connection, person: str, key: bytes) -> None:

@@ -17,6 +17,7 @@ from sqlite_utils import Database
 from device.config import HOME, ROOT, CameraSettings, DetectorSettings, Settings
 from device.contract import ClockfaceError, ModelCard
 from device.maintenance.database_check import Finding, check_database, read_only
+from device.maintenance.fleet_check import check_fleet
 from device.maintenance.liveness_check import check_liveness
 from device.maintenance.people_check import check_keys, check_templates
 from device.maintenance.update.manifest import MANIFEST, Manifest
@@ -67,6 +68,7 @@ def examine(settings: Settings, database: Path, source: str | None, skip: Collec
         "database": lambda: check_database(database),
         "keys": lambda: check_keys(database),
         "templates": lambda: check_templates(database, embedder_checks.card),
+        "fleet": lambda: check_fleet(database),
         "outbox": lambda: check_outbox(settings, database, time.time()),
     }
     if HOME != ROOT:

@@ -30,6 +30,7 @@ class Action(str, enum.Enum):
     TEMPLATES_READ = "templates read"  # the whole gallery was decrypted, for recognition or an enrolment
     BIOMETRICS_READ = "biometrics read"  # a user looked at somebody's enrolment pictures
     LOOK_ALIKE_FOUND = "look-alike found"  # at an enrolment, a face like that of somebody enrolled
+    TWO_PEOPLE_DECIDED = "two people decided"  # of a face that stood under two names in a fleet
     LOOK_ALIKE_DECIDED = "look-alike decided"  # whether it is the same person, by the operator
     PIN_SET = "pin set"
     PIN_REMOVED = "pin removed"
@@ -101,7 +102,7 @@ class Action(str, enum.Enum):
 # Which actions change attendance. An action in neither set, or of another version, may change everybody's day.
 CHANGES_NOBODY = frozenset({  # people, their plans and their punches stay the same, except punches and corrections that have rows of their own
     Action.CONSENT_GIVEN, Action.CONSENT_WITHDRAWN, Action.TEMPLATES_ADDED, Action.TEMPLATES_READ, Action.BIOMETRICS_READ,
-    Action.LOOK_ALIKE_FOUND, Action.LOOK_ALIKE_DECIDED, Action.PIN_SET, Action.PIN_REMOVED,
+    Action.LOOK_ALIKE_FOUND, Action.LOOK_ALIKE_DECIDED, Action.TWO_PEOPLE_DECIDED, Action.PIN_SET, Action.PIN_REMOVED,
     Action.CORRECTION_REQUESTED, Action.CORRECTION_APPROVED, Action.CORRECTION_REFUSED, Action.APPROVAL_DENIED, Action.PUNCH_TIME_REPAIRED,
     Action.LOG_EXPORTED, Action.TIMESHEET_EXPORTED,
     Action.PERIOD_LOCKED, Action.PERIOD_LOCK_LIFTED, Action.SHIFT_ADDED, Action.PLAN_ADDED,  # a plan counts only once it is assigned

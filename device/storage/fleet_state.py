@@ -31,12 +31,16 @@ class FleetState:
     trouble: str  # why there is no connection; "" while there is one
     waiting: int  # rows that are not sent yet
     faults: dict[str, str]  # chain -> fault; nothing of it is sent until somebody has accepted it
-    twins: int  # people under two identities
+    twins: int  # pairs of names with one face, which HR has still to decide
     strange: int = 0  # rows from above that this version does not understand
 
     @property
     def place(self) -> str:
         return f"{self.name}, {self.site or 'all sites'}"
+
+
+TWINS = """SELECT count(*) FROM findings f JOIN people a ON a.uuid = f.one AND a.active = 1 JOIN people b ON b.uuid = f.other AND b.active = 1
+    WHERE f.decided IS NULL"""
 
 
 def fleet_state(db: Database) -> FleetState | None:
@@ -48,7 +52,7 @@ def fleet_state(db: Database) -> FleetState | None:
     desk = member.get("kind") == "desk"
     heard = values.get("heard")
     faults = {key.partition(".")[2]: fault for key, fault in values.items() if key.startswith("fault.")}
-    twins, strange = (sum(key.startswith(start) for key in values) for start in ("twins.", "strange."))
+    twins, strange = int(db.execute(TWINS).fetchone()[0]), sum(key.startswith("strange.") for key in values)
     heard_at, trouble = float(heard) if heard else None, values.get("trouble", "")
     return FleetState(member["name"], member["site"], desk, heard_at, trouble, _waiting(db, desk, values), faults, twins, strange)
 
@@ -161,7 +165,7 @@ class DeviceState:
         if camera != "ok":
             yield "warn" if camera in ("black", "slow") else "bad", f"camera: {CAMERA.get(camera, camera)}"
         if twins := self.health.get("twins"):
-            yield "warn", f"{twins} people may stand there under two names"
+            yield "warn", f"{twins} face{'' if twins == 1 else 's'} under two names: decide on the page People"
         if newer := self.health.get("schema"):
             yield "warn", f"the database is {newer}"
 

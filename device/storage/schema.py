@@ -10,7 +10,7 @@ from sqlite_utils import Database, Migrations
 from device.storage import schema_hours
 
 APPLICATION_ID = 0x434C4B46  # "CLKF" in the header of the file: a database of Clockface
-SCHEMA_VERSION = 14  # the number of migrations; kept in the file as user_version
+SCHEMA_VERSION = 15  # the number of migrations; kept in the file as user_version
 
 TABLES = """
 CREATE TABLE people (
@@ -495,6 +495,16 @@ CREATE INDEX faces_elsewhere_by_person ON faces_elsewhere (person_id);
 ALTER TABLE people ADD COLUMN sites TEXT;  -- JSON, ids of fleet_sites; NULL: everywhere
 ALTER TABLE people ADD COLUMN department TEXT;
 """
+FINDINGS = """
+CREATE TABLE findings (  -- one face under two names, as a terminal of a fleet found it
+    key TEXT PRIMARY KEY,  -- both uuids, in order
+    one TEXT NOT NULL,
+    other TEXT NOT NULL,
+    score REAL,  -- NULL: the same code
+    device TEXT NOT NULL,
+    decided TEXT  -- by HR: they are two people
+) STRICT;
+"""
 GLOBAL = """
 ALTER TABLE {table} ADD COLUMN uuid TEXT;
 UPDATE {table} SET uuid = {uuid};
@@ -623,3 +633,10 @@ def serve_a_desk(db: Database) -> None:
 def hours_follow_plans_and_employment(db: Database) -> None:
     """Breaks of shifts, pairing of plans, days of employment, the frozen sheets of locked periods."""
     db.executescript(schema_hours.HOURS)
+
+
+@MIGRATIONS()
+def tell_of_one_face_under_two_names(db: Database) -> None:
+    db.executescript(FINDINGS)
+    for event in ("INSERT", "UPDATE"):
+        db.executescript(SENT.format(table="findings", event=event, kind="finding", key="NEW.key"))

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from device.attendance import merging
 from device.contract import ClockfaceError
-from device.storage import consents
+from device.storage import consents, findings
 from device.storage.audit import Action
 from device.storage.groups import Belonging, Selection, places, set_place
 from device.storage.records import Person
@@ -30,9 +30,11 @@ def people_page(call: Call, status: int = 200, problem: str = "") -> Response:
     pages = max(1, -(-len(listed) // PER_PAGE))
     number = min(max(number, 1), pages)
     shown = listed[(number - 1) * PER_PAGE : number * PER_PAGE]
+    with call.store.reading() as db:
+        twins = findings.open_findings(db) if call.who.may("hr") else []
     for row in shown:
         row["last"] = call.store.last_punch(row["person"].id)
-    return call.page("people.html", status, rows=shown, total=len(listed), number=number, pages=pages, q=search, show=show, problem=problem)
+    return call.page("people.html", status, rows=shown, total=len(listed), number=number, pages=pages, q=search, show=show, problem=problem, twins=twins)
 
 
 def rows(call: Call, search: str, show: str, group: Selection) -> list[dict[str, Any]]:
@@ -56,6 +58,12 @@ def to_enrol_again(call: Call) -> set[int]:
     """Ids of the people whom the model that the settings name cannot recognise, and for whom no templates can be made."""
     state = call.terminal.live.reembedded()
     return set() if state is None else {person.id for person in state.to_enrol}
+
+
+def two_people(call: Call) -> Response:
+    """Of a face under two names: they are two people."""
+    found = findings.decide_two(call.store, call.field("key"), call.who.actor)
+    return call.goto("/people", f"{found.people[0].name} and {found.people[1].name} are two people, here and at every door.")
 
 
 def add_person(call: Call) -> Response:
@@ -173,6 +181,7 @@ def somebody(call: Call) -> Person:
 ROUTES = (
     get("/people", people_page, "viewer"),
     post("/people", add_person, "hr"),
+    post("/people/two", two_people, "hr"),
     get("/people/{id:int}", person_page, "viewer"),
     post("/people/{id:int}", change_person, "hr"),
     post("/people/{id:int}/pictures", pictures, "hr"),

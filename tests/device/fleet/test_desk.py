@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,13 +15,15 @@ from device.fleet import desk as fleet_desk
 from device.fleet import membership, owner, server
 from device.fleet.courier import exchanging
 from device.fleet.membership import set_value
-from device.storage import corrections
+from device.storage import corrections, findings
 from device.storage.corrections import CorrectionDraft
-from device.storage.fleet_state import DeviceState, accept_faults, devices
+from device.storage.fleet_state import DeviceState, accept_faults, devices, fleet_state
 from device.storage.keys import OWN
 from device.storage.records import LastPunch, PunchDraft
 from device.storage.store import Store
 from device.system.clock import ClockState
+from device.terminal.capture_session import Booth
+from device.terminal.twins import Twins
 from tests.device.fleet.test_exchange import MODEL, NOW, Door
 from tests.refused import refused
 
@@ -274,6 +277,40 @@ def test_a_continuation_whose_answer_is_lost(company: str, door: Callable[..., D
     with server.connected(company) as connection:
         assert connection.execute("SELECT count(*) AS n FROM punches").fetchone()["n"] == 7
         assert [proof.fault for proof in owner.verify(connection)] == ["", ""]
+
+
+def test_one_face_under_two_names_is_told_to_hr_and_never_merged(company: str, door: Callable[..., Door]) -> None:
+    a, b, desk = door("A"), door("B"), door("Desk", "", "desk")
+    a.enrol("Ada Kern", "E17", 1)
+    b.enrol("A. Kern", "E99", 1)  # the same face while apart
+    b.enrol("Bob Lind", "E2", 2)
+    for one in (a, b, a, b):
+        one.exchange()
+    assert [twins(one).look(one.store) for one in (a, a, b)] == [1, 0, 1]
+    for one in (a, b, desk, a, b):
+        one.exchange()
+    for one in (a, b, desk):
+        with one.store.reading() as db:
+            (found,) = findings.open_findings(db)
+        assert {person.name for person in found.people} == {"Ada Kern", "A. Kern"} and found.score == pytest.approx(1)
+        assert len(one.names()) == 3
+    assert found.device == "A"
+    findings.decide_two(desk.store, found.key, "user:1")
+    with refused("store.decided"):
+        findings.decide_two(desk.store, found.key, "user:1")
+    for one in (desk, a, b):
+        one.exchange()
+    assert twins(b).look(b.store) == 0  # also after a restart
+    for one in (a, b, desk):
+        with one.store.reading() as db:
+            assert findings.open_findings(db) == [] and fleet_state(db).twins == 0
+
+
+def twins(door: Door) -> Twins:
+    """The search of a terminal whose model takes scores of 0.9 for one person."""
+    card = SimpleNamespace(model_id=MODEL, embedding_size=8)
+    using = SimpleNamespace(embedder=SimpleNamespace(card=card, cohort=None), capacity=100, threshold=lambda people: 0.9)
+    return Twins(Booth(time.monotonic, using), door.name)
 
 
 CONTINUED = "its chain ended in a fault that was accepted"

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from device.fleet.membership import MEMBERSHIP, Membership, as_json
+from device.storage import findings
 from device.storage.audit import Action
 from device.storage.fleet_state import DeviceState, devices
 from device.storage.groups import Belonging, Selection, groups, places, set_place
@@ -142,6 +143,19 @@ def test_two_records_are_merged_at_a_desk_without_keys(company: Desk) -> None:
     with company.store() as store:
         assert not store.person("E2").active and store.keys.everyone() == {}
         assert store.last_punch(1) == LastPunch(START - 600, "in")
+
+
+def test_one_face_under_two_names_is_decided_by_hr(company: Desk) -> None:
+    with company.store() as store, store.transaction() as db:
+        uuids = [row[0] for row in db.execute("SELECT uuid FROM people WHERE id <= 2")]
+        findings.tell(db, *uuids, 0.71, "Gate A")
+    assert "One face, two names" not in company.browser("viewer").get("/people").text
+    browser = company.browser("hr")
+    text = browser.get("/people").text
+    assert "One face, two names" in text and "score 0.71" in text and "merge into Ada Kern" in text
+    assert browser.post("/people/two", "/people", {"key": findings.key_of(*uuids)}).status_code == 303
+    assert "One face, two names" not in browser.get("/people").text
+    assert browser.post("/people/two", "/people", {"key": "x"}).status_code == 400
 
 
 def test_health_of_a_terminal_tells_of_the_exchange(desk: Desk) -> None:

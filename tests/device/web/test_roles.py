@@ -76,6 +76,7 @@ LEAST = {  # method and path -> the least role that may
     "GET /exports/timesheet": "hr",
     "GET /people": "viewer",
     "POST /people": "hr",
+    "POST /people/two": "hr",
     "GET /people/bulk": "hr",
     "POST /people/bulk/plan": "hr",
     "POST /people/bulk": "hr",
