@@ -16,7 +16,7 @@ TWO = "two people"
 
 
 @dataclass(frozen=True)
-class Finding:
+class SameFace:
     """Two people who are active and have the same face, or the same code at two terminals."""
 
     key: str
@@ -42,20 +42,20 @@ def tell(db: Database, one: str, other: str, score: float | None, device: str) -
     db.execute("INSERT INTO findings (key, one, other, score, device) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", values)
 
 
-def open_findings(db: Database) -> list[Finding]:
+def open_findings(db: Database) -> list[SameFace]:
     """What HR has still to decide: a pair of which one is deactivated, merged or erased is settled."""
     return list(_found(db, "f.decided IS NULL"))
 
 
-def _found(db: Database, where: str) -> Iterator[Finding]:
+def _found(db: Database, where: str) -> Iterator[SameFace]:
     pairs = f"""SELECT f.key, f.score, f.device, a.id AS one, b.id AS other FROM findings f
         JOIN people a ON a.uuid = f.one AND a.active = 1 JOIN people b ON b.uuid = f.other AND b.active = 1 WHERE {where} ORDER BY f.key"""
     for row in list(db.query(pairs)):
         people = [Person.from_row(one) for one in db.query("SELECT * FROM people WHERE id IN (?, ?) ORDER BY created_at, id", [row["one"], row["other"]])]
-        yield Finding(row["key"], (people[0], people[1]), row["score"], row["device"])
+        yield SameFace(row["key"], (people[0], people[1]), row["score"], row["device"])
 
 
-def decide_two(store: Store, key: str, by: str) -> Finding:
+def decide_two(store: Store, key: str, by: str) -> SameFace:
     """HR has looked: they are two people. They stay so at every terminal.
 
     Raises:

@@ -227,7 +227,7 @@ def test_command(database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert code == (0 if report["ok"] else 1) and report["ok"] == ("FAULT" not in states.values())
     assert main(arguments) == code
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 12 and all(line.split()[0] in ("ok", "warning", "FAULT") for line in lines)
+    assert len(lines) == 13 and all(line.split()[0] in ("ok", "warning", "FAULT") for line in lines)
     assert main(["doctor", "--db", str(database), "--source", str(tmp_path / "none.png")]) == 1
 
 
