@@ -1,4 +1,4 @@
-"""Enrol a person from images, a clip or the camera, or a folder of people (one sub-folder each).
+"""Enrol a person from images, a clip or the camera, or many from a folder (one sub-folder each) or a list.
 
 Who enrols declares that the person has consented to the wording that `--wording` prints; its version and the time are stored with the templates.
 """
@@ -9,7 +9,6 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from device import config
@@ -21,17 +20,19 @@ from device.storage import settings as stored_settings
 from device.storage.consents import ConsentDraft
 from device.storage.records import Person
 from device.storage.store import Store
+from device.terminal.bulk_enrolment import Enrollee, against, enrol_one, from_folders, from_list
 from device.terminal.enrolled import EnrolledGallery
 from device.terminal.enrolment import EnrolmentError, capture, enrol, sample_picture
 from device.terminal.model_in_force import make_all, recogniser_in_force
 from device.terminal.returning import enrol_again
 from device.vision.camera.source import open_source
-from device.vision.images import IMAGE_SUFFIXES, read_image
+from device.vision.images import read_image
 from device.vision.recogniser import Recogniser, Sample
 from device.vision.upright import turned_words
 from device.web.consent_text import Wording, wording
 
-USAGE = """usage: enroll NAME IMAGE...   or   enroll NAME --camera SOURCE   or   enroll --folder DIR   or   enroll --wording
+USAGE = """usage: enroll NAME IMAGE...   or   enroll NAME --camera SOURCE   or   enroll --wording
+       enroll --folder DIR [--check]   or   enroll --list FILE.csv [--check]
        enroll --again REF [--replace] IMAGE...   or   enroll --again REF [--replace] --camera SOURCE"""
 
 
@@ -43,6 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--again", metavar="REF", help="new pictures of somebody enrolled (id, code, exact name, id:17) in place of NAME; the history stays")
     parser.add_argument("--replace", action="store_true", help="with --again: in place of the earlier pictures, also where the face has changed")
     parser.add_argument("--folder", type=Path, metavar="DIR", help="enrol many: one sub-folder per person, named like the person")
+    parser.add_argument("--list", type=Path, metavar="FILE", help="enrol many: a CSV list with name, code, photo (paths from the list's folder)")
+    parser.add_argument("--check", action="store_true", help="with --folder or --list: say who would be enrolled from which photos, and store nothing")
     parser.add_argument("--wording", action="store_true", help="print the consent that the person must have given, and enrol nobody")
     add_database(parser)
     add_config(parser)
@@ -54,12 +57,13 @@ def run(args: argparse.Namespace) -> int:
         shown = _wording(config.load(args.config))
         print(f"{shown.title} ({shown.version})\n{shown.text}")
         return 0
-    ways = [bool(args.images), args.camera is not None, args.folder is not None]
+    many = args.folder is not None or args.list is not None
+    ways = [bool(args.images), args.camera is not None, args.folder is not None, args.list is not None]
     if args.again is not None and args.name is not None:
         args.images, args.name = [Path(args.name), *args.images], None  # the first word is a picture
         ways[0] = True
     named = args.name is not None or args.again is not None
-    if sum(ways) != 1 or (args.folder is None) != named or (args.again is not None and args.code) or (args.replace and args.again is None):
+    if sum(ways) != 1 or many == named or (args.check and not many) or (args.again is not None and args.code) or (args.replace and args.again is None):
         print(USAGE, file=sys.stderr)
         return 2
     with open_store(args, "enroll", must_exist=False) as store:
@@ -68,8 +72,8 @@ def run(args: argparse.Namespace) -> int:
         recogniser = _recogniser(store, settings)
         if args.camera is None and settings.liveness.mode != "off":
             _note("from files it cannot be judged whether a person or a picture was in front of the camera")
-        if args.folder is not None:
-            return _enrol_folder(store, recogniser, args.folder, consent)
+        if args.folder is not None or args.list is not None:
+            return _enrol_many(store, recogniser, args, consent)
         if args.camera is not None:
             with open_source(args.camera, settings.camera) as source:
                 samples = capture(recogniser, source)
@@ -105,25 +109,65 @@ def _recogniser(store: Store, settings: config.Settings) -> Recogniser:
     return recogniser
 
 
-def _enrol_folder(store: Store, recogniser: Recogniser, folder: Path, consent: ConsentDraft) -> int:
-    """Enrol everybody in a folder; people who cannot be enrolled are reported with the reason, the others are enrolled."""
+def _enrol_many(store: Store, recogniser: Recogniser, args: argparse.Namespace, consent: ConsentDraft) -> int:
+    """Enrol everybody in a folder or a list, as the pages do: each one's fate is told, and who cannot be enrolled holds nobody up."""
     from rich.console import Console
     from rich.progress import track
 
-    people = list(_people_in(folder))
-    if not people:
-        raise EnrolmentError(f"{folder}: no sub-folder with pictures; make one for each person, named like the person", code="enrolment.no_photo")
+    root, people = _planned(store, args)
+    if args.check:
+        _show_plan(people)
+        return 1 if any(one.problem for one in people) else 0
     refused, enrolled = 0, EnrolledGallery(recogniser)
-    for name, paths in track(people, "enrolling", console=Console(stderr=True)):
+    for one in track(people, "enrolling", console=Console(stderr=True)):
         try:
-            samples = [_sampled(recogniser, path, f"{name}/{path.name}") for path in paths]
-            enrol(store, recogniser, name, None, samples, [path.name for path in paths], consent, _note, enrolled)
-        except ClockfaceError as error:
+            if one.problem:
+                raise EnrolmentError(one.problem, code="enrolment.no_photo")
+            photos = {path: (root / path).read_bytes() for path in one.photos}
+            done = enrol_one(store, recogniser, one.name, one.code, photos, consent, enrolled)
+            for line in (*done.left_out, *done.remarks):
+                _note(f"{_whom(one)}: {line}")
+        except (ClockfaceError, OSError) as error:
             refused += 1
-            print(f"refused: {error}", file=sys.stderr)
+            print(f"refused: {_whom(one)}: {error}", file=sys.stderr)
     print(f"{len(people) - refused} enrolled, {refused} refused")
     _say_consent(consent)
     return 1 if refused else 0
+
+
+def _planned(store: Store, args: argparse.Namespace) -> tuple[Path, list[Enrollee]]:
+    """The folder that the photos' paths begin in, and who is to be enrolled from which of them."""
+    root: Path = args.folder if args.folder is not None else args.list.parent
+    if not root.is_dir():
+        raise EnrolmentError(f"{root}: is no folder; name one that holds a sub-folder for each person", code="enrolment.no_photo")
+    found = sorted(root.rglob("*"))
+    paths = [f"{path.relative_to(root)}{'/' if path.is_dir() else ''}" for path in found if path.is_file() or not any(path.iterdir())]
+    if args.folder is not None:
+        people = from_folders(paths)
+    else:
+        people, told = from_list(_content(args.list), paths)
+        _note(f"{args.list} was read as {told}")
+    if not people:
+        raise EnrolmentError(f"{root}: no sub-folder with pictures; make one for each person, named like the person", code="enrolment.no_photo")
+    return root, against(store, people)
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise EnrolmentError(f"{file} cannot be read ({error.strerror}): name a list in CSV", code="enrolment.no_photo") from error
+
+
+def _whom(one: Enrollee) -> str:
+    return f"{one.name} ({one.code})" if one.code else one.name
+
+
+def _show_plan(people: list[Enrollee]) -> None:
+    for one in people:
+        print(f"{_whom(one)}: {one.problem or ', '.join(one.photos)}")
+    problems = sum(bool(one.problem) for one in people)
+    print(f"{len(people) - problems} of {len(people)} could be enrolled; nothing was stored")
 
 
 def _sampled(recogniser: Recogniser, path: Path, name: str) -> Sample:
@@ -144,13 +188,6 @@ def _wording(settings: config.Settings) -> Wording:
 
 def _say_consent(consent: ConsentDraft) -> None:
     print(f"consent to version {consent.version} is stored as declared by you (`enroll --wording` prints it)", file=sys.stderr)
-
-
-def _people_in(folder: Path) -> Iterator[tuple[str, list[Path]]]:
-    for person in sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []:
-        paths = sorted(path for path in person.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-        if paths:
-            yield person.name, paths
 
 
 def _say(person: Person, templates: int, as_json: bool) -> None:

@@ -1,13 +1,11 @@
-"""Bulk enrolment: assigns photos to people, from sub-folders or a CSV list, and enrols one person of the plan."""
+"""Bulk enrolment: assigns photos to people, from sub-folders or a list, and enrols one person of the plan."""
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -17,13 +15,22 @@ from device.contract import ClockfaceError
 from device.storage.consents import ConsentDraft
 from device.storage.records import LONGEST_CODE, LONGEST_NAME, Person, clean_text
 from device.storage.store import Store
+from device.system import table_file
 from device.terminal.enrolled import EnrolledGallery
 from device.terminal.enrolment import EnrolmentError, check_new, check_room, check_same, look_alike_words, sample_picture, template_drafts
 from device.terminal.photo_names import PhotoNames, unclear
 from device.vision.images import IMAGE_SUFFIXES, picture
 from device.vision.recogniser import Recogniser, Sample
+from device.vision.upright import turned_words
 
 MOST_PEOPLE = 5000  # in one list
+MOST_ROWS = 20_000
+COLUMNS = {  # of a list -> what its header may say
+    "name": ("employee", "employee name", "full name", "person", "mitarbeiter", "mitarbeiterin", "vor- und nachname", "nombre", "nom", "ad soyad"),
+    "code": ("employee code", "employee id", "id", "number", "personalnummer", "nummer", "ausweis", "código", "matricule", "sicil no"),
+    "photo": ("photos", "picture", "image", "file", "foto", "fotos", "bild", "datei", "imagen", "fotoğraf"),
+}
+LITTER = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"})
 MOST_PHOTOS = 12  # of one person; more do not improve recognition
 NAMED_WITH_CODE = re.compile(r"(.+?)\s*\(([^()]+)\)")  # "Ada Kern (E17)"
 
@@ -47,40 +54,75 @@ class Enrollee:
 def from_folders(paths: Sequence[str]) -> list[Enrollee]:
     """One sub-folder per person, named like the person, optionally with the code in brackets: "Ada Kern (E17)".
 
-    Folders of one name in different places are different people.
+    Folders of one name in different places are different people. A folder without a picture that can be read is a person with a problem.
+
+    Args:
+        paths: of files, from the folder that holds the people; one that ends with / is an empty folder.
     """
     found: dict[PurePosixPath, list[str]] = {}
-    for path in sorted(paths):
+    for path in sorted((path for path in paths if not is_litter(path)), key=lambda path: PurePosixPath(path).parts):
         parts = PurePosixPath(path)
-        if parts.suffix.lower() in IMAGE_SUFFIXES and len(parts.parts) > 1:
-            found.setdefault(parts.parent, []).append(path)
+        folder = parts if path.endswith("/") else parts.parent
+        if folder.parts:
+            found.setdefault(folder, []).extend([] if path.endswith("/") else [path])
+    above = {parent for folder in found for parent in folder.parents}
     entries = []
-    for folder, photos in found.items():
-        named = NAMED_WITH_CODE.fullmatch(folder.name)
-        name, code = (named[1], named[2].strip()) if named else (folder.name, "")
-        entries.append(_checked(name, code, photos))
+    for folder, files in found.items():
+        name, code = named(folder.name)
+        photos = [path for path in files if PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES]
+        if photos or folder not in above:  # one that only holds folders is nobody
+            entries.append(_checked(name, code, photos, "" if photos else _no_picture(files)))
     return _each_once(entries)
 
 
-def from_csv(text: str, paths: Sequence[str]) -> list[Enrollee]:
-    """A list with a header line: name, and code and photo if there are such columns; commas, semicolons or tabs between them.
+def named(folder: str) -> tuple[str, str]:
+    """Name and code of a folder: "Ada Kern (E17)"."""
+    found = NAMED_WITH_CODE.fullmatch(folder)
+    return (found[1], found[2].strip()) if found else (folder, "")
 
-    `photo` (or photo1, photo2, ...) holds paths from the chosen folder or file names, several with | between them. Without it,
-    the photos of a person are those in a sub-folder named like the person or the code, and files named by the code: E17.jpg, E17-2.jpg.
+
+def is_litter(path: str) -> bool:
+    """Whether a file is what systems leave behind, beside people's photos: ._x.jpg, .thumbnails, .Trash-1000, __MACOSX, Thumbs.db."""
+    parts = [part for part in PurePosixPath(path).parts if part not in ("..", "/")]
+    return any(part.startswith(".") or part in LITTER for part in parts)
+
+
+def _no_picture(files: Sequence[str]) -> str:
+    if not files:
+        return "no photo: the folder is empty"
+    phone = [PurePosixPath(path).name for path in files if PurePosixPath(path).suffix.lower() in (".heic", ".heif")]
+    if phone:
+        return f"no photo that can be read: {phone[0]} is HEIC; save it as JPEG (an iPhone does: Settings, Camera, Formats, Most Compatible)"
+    return f"no photo that can be read: {', '.join(PurePosixPath(path).name for path in files[:3])}"
+
+
+def from_list(data: bytes, paths: Sequence[str]) -> tuple[list[Enrollee], str]:
+    """A list with a header line: name, and code and photo if there are such columns; returns the people and how the list was read.
+
+    `photo` (or photo1, photo2, ...) holds paths from the chosen folder or file names, several with | or ; between them, or in further lines of the same
+    person. Without it, the photos of a person are those in a sub-folder named like the person or the code, and files named by the code: E17.jpg, E17-2.jpg.
     A name that fits several files or folders is a problem of that person.
 
     Raises:
-        BulkError: no such list.
+        BulkError, ListError: no such list.
     """
-    rows = _rows(text)
-    names = PhotoNames(paths)
+    table = table_file.read(data, COLUMNS, ["name"])
+    if len(table.rows) > MOST_ROWS:
+        raise BulkError(f"the list has {len(table.rows)} lines, at most {MOST_ROWS} are taken at once; split it", code="bulk.too_many")
+    files = PhotoNames([path for path in paths if not is_litter(path)])
+    people: dict[tuple[str, str], list[str]] = {}
+    for row in table.rows:
+        name, code = row.get("name", ""), row.get("code", "")
+        listed = [part.strip() for key, cell in row.items() if key.startswith("photo") for part in re.split(r"[|;]", cell) if part.strip()]
+        alone = str(PurePosixPath(listed[0].replace("\\", "/")).parent) if listed else str(len(people))  # without a code, a folder tells two people apart
+        people.setdefault((code.casefold() or alone, name), [code]).extend(listed)
+    if len(people) > MOST_PEOPLE:
+        raise BulkError(f"the list has {len(people)} people, at most {MOST_PEOPLE} are taken at once; split it", code="bulk.too_many")
     entries = []
-    for row in rows:
-        name, code = row.get("name", "").strip(), row.get("code", "").strip()
-        listed = [part.strip() for key, cell in row.items() if key.startswith("photo") for part in cell.split("|") if part.strip()]
-        photos, problem = _listed(listed, names) if listed else _unlisted(name, code, names)
+    for (_, name), (code, *listed) in people.items():
+        photos, problem = _listed(listed, files) if listed else _unlisted(name, code, files)
         entries.append(_checked(name, code, photos, problem))
-    return _each_once(entries)
+    return _each_once(entries), table.told
 
 
 def _listed(listed: Sequence[str], names: PhotoNames) -> tuple[list[str], str]:
@@ -92,26 +134,25 @@ def _listed(listed: Sequence[str], names: PhotoNames) -> tuple[list[str], str]:
     return list(dict.fromkeys(paths[0] for paths in found.values() if len(paths) == 1)), "; ".join(problems)
 
 
-def _rows(text: str) -> list[dict[str, str]]:
-    header = text.partition("\n")[0]
-    between = max(",;\t", key=header.count)
-    reader = csv.DictReader(io.StringIO(text.lstrip("\ufeff")), delimiter=between, restval="")
-    try:
-        columns = [(name or "").strip().casefold() for name in reader.fieldnames or ()]
-        rows = [dict(zip(columns, (row[name] or "" for name in reader.fieldnames or ()), strict=False)) for row in reader]
-    except csv.Error as error:
-        raise BulkError(f"the list cannot be read ({error}); save it as CSV in UTF-8", code="bulk.unreadable") from error
-    if "name" not in columns:
-        raise BulkError(f"the list has no column 'name'; its first line says {header.strip()[:80]!r}, expected: name,code,photo", code="bulk.no_column")
-    if len(rows) > MOST_PEOPLE:
-        raise BulkError(f"the list has {len(rows)} people, at most {MOST_PEOPLE} are taken at once; split it", code="bulk.too_many")
-    return [row for row in rows if any(cell.strip() for cell in row.values())]
-
-
 def _unlisted(name: str, code: str, names: PhotoNames) -> tuple[list[str], str]:
     """The photos of a person whose row names none, and what is wrong with them."""
     photos, folders = names.of_person(name, code)
     return photos, unclear("the folder", folders) if len(folders) > 1 else ""
+
+
+def against(store: Store, entries: Sequence[Enrollee]) -> list[Enrollee]:
+    """The same people, with the problem of those whose code is somebody's, or who are enrolled already."""
+    owners = {(person.code or "").casefold(): person for person in store.people() if person.code}
+    enrolled = store.template_counts_by_person()
+    return [replace(entry, problem=entry.problem or _taken(entry, owners.get(entry.code.casefold()), enrolled)) for entry in entries]
+
+
+def _taken(entry: Enrollee, owner: Person | None, enrolled: Collection[int]) -> str:
+    if not entry.code or owner is None:
+        return ""
+    if owner.name != entry.name:
+        return f"the code {entry.code} belongs to {owner.name}"
+    return "enrolled already" if owner.id in enrolled else "not active" if not owner.active else ""
 
 
 def _checked(name: str, code: str, photos: Sequence[str], problem: str = "") -> Enrollee:
@@ -148,7 +189,7 @@ class Enrolled:
     person: Person
     templates: int
     left_out: tuple[str, ...]  # photos that were not good enough, with the reason
-    remarks: tuple[str, ...] = ()  # somebody enrolled who looks much like them
+    remarks: tuple[str, ...] = ()  # somebody enrolled who looks much like them, photos that had to be turned
 
 
 def enrol_one(
@@ -183,14 +224,15 @@ def enrol_one(
     embeddings, sources = embeddings[kept], [sources[index] for index in kept]
     threshold = recogniser.threshold(len(gallery))
     check_new(store, gallery, embeddings, threshold, sources)
-    alike = look_alike_words(store, gallery, embeddings, threshold)
+    remarks = look_alike_words(store, gallery, embeddings, threshold)
+    remarks += [f"{source}: {turned_words(samples[source].picture_turn)}" for source in sources if samples[source].picture_turn]
     drafts = template_drafts(recogniser, embeddings, [samples[source] for source in sources], sources)
     if known is None:
         person = store.add_person_with_templates(name, code or None, drafts, consent)
     else:
         store.add_templates(known.id, drafts, consent)
         person = known
-    return Enrolled(person, len(sources), (*left_out, *odd), tuple(alike))
+    return Enrolled(person, len(sources), (*left_out, *odd), tuple(remarks))
 
 
 def good_ones(

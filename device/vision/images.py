@@ -17,12 +17,14 @@ from device.contract import ClockfaceError
 from device.vision import jpeg
 from device.vision.exif import PNG_MAGIC, first_directory, turned
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif"})
 MAX_PIXELS = 50_000_000  # a phone's largest picture; three bytes each once decoded
 MAX_BYTES = 256 * 1024 * 1024
 ROWS = 64  # blended at a time
 
-NOT_A_PICTURE = "is not a JPEG, PNG, WebP, BMP or TIFF picture; save it as JPEG or PNG"
+NOT_A_PICTURE = "is not a JPEG, PNG, WebP, AVIF, BMP or TIFF picture; save it as JPEG or PNG"
+HEIC = "is a HEIC picture, which is not read here; save it as JPEG (an iPhone does: Settings, Camera, Formats, Most Compatible)"
+AVIF_BRANDS, HEIC_BRANDS = (b"avif", b"avis"), (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 INCOMPLETE = "is incomplete; copy it again from its source"
 DAMAGED = "is damaged inside; copy it again from its source"
 
@@ -40,7 +42,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     so that only what a viewer of the picture sees is used.
 
     Args:
-        path: a JPEG, PNG, WebP, BMP or TIFF file, recognised by its content, not by its name.
+        path: a JPEG, PNG, WebP, AVIF, BMP or TIFF file, recognised by its content, not by its name.
 
     Returns:
         (H, W, 3) uint8 BGR.
@@ -136,7 +138,21 @@ def image_size(data: bytes) -> tuple[int, int]:
         return width, abs(height)  # a negative height means top to bottom
     if data[:4] in (b"II*\0", b"MM\0*"):
         return _tiff_size(data)
+    if data[4:8] == b"ftyp":
+        return _avif_size(data)
     raise ValueError(NOT_A_PICTURE)
+
+
+def _avif_size(data: bytes) -> tuple[int, int]:
+    """The largest size that a property `ispe` states (ISO/IEC 23008-12, section 6.5.3): that of the whole picture, which parts and a thumbnail stay below."""
+    brands = data[8 : min(int.from_bytes(data[:4], "big"), 256)]
+    if not any(brand in brands for brand in AVIF_BRANDS):
+        raise ValueError(HEIC if any(brand in brands for brand in HEIC_BRANDS) else NOT_A_PICTURE)
+    head, sizes, at = data[:100_000], [], 0
+    while (at := head.find(b"ispe", at)) >= 0:
+        sizes.append(struct.unpack_from(">II", head, at + 8))
+        at += 4
+    return max(sizes, key=lambda size: size[0] * size[1]) if sizes else (0, 0)
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:

@@ -51,9 +51,12 @@ def plan(call: Call) -> Response:
         raise Problem("paths: expected a list in JSON") from error
     if not isinstance(paths, list) or len(paths) > MOST_PATHS or not all(isinstance(path, str) for path in paths):
         raise Problem(f"paths: expected a list of at most {MOST_PATHS} texts")
-    listed = call.field("list", "")
-    entries = bulk_enrolment.from_csv(listed, paths) if listed.strip() else bulk_enrolment.from_folders(paths)
-    return JSONResponse({"people": [asdict(entry) for entry in entries]})
+    listed = call.form.get("list")
+    if isinstance(listed, UploadFile) and listed.filename:
+        entries, told = bulk_enrolment.from_list(listed.file.read(), paths)
+    else:
+        entries, told = bulk_enrolment.from_folders(paths), ""
+    return JSONResponse({"people": [asdict(entry) for entry in bulk_enrolment.against(call.store, entries)], "read_as": told})
 
 
 def enrol_person(call: Call) -> Response:

@@ -22,10 +22,15 @@ form.addEventListener("submit", async (event) => {
   files = new Map([...byId("folder").files].map((file) => [file.webkitRelativePath || file.name, file]));
   const list = byId("list").files[0];
   try {
-    const plan = await send("/people/bulk/plan", new URLSearchParams({ paths: JSON.stringify([...files.keys()]), list: list ? await list.text() : "" }));
+    const values = new FormData();
+    values.append("form_token", form.dataset.formToken);
+    values.append("paths", JSON.stringify([...files.keys()]));
+    if (list) values.append("list", list);
+    const plan = await send("/people/bulk/plan", values);
     people = plan.people.map((person) => ({ ...person, state: person.problem ? "left out" : "ready", remarks: person.problem }));
     if (!people.length) complain("No sub-folder with photos is in this folder. Make one for each person, named like the person, or choose a list as well.");
     byId("plan").hidden = !people.length;
+    byId("read-as").textContent = plan.read_as ? `The list was read as ${plan.read_as}. See that names with accents are right.` : "";
     draw();
   } catch (error) { complain(error.message); }
 });

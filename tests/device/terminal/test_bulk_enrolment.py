@@ -11,13 +11,20 @@ from hypothesis import strategies as st
 from device.config import Settings
 from device.storage.consents import ConsentDraft
 from device.storage.store import Store
+from device.system.table_file import ListError
 from device.terminal import bulk_enrolment
-from device.terminal.bulk_enrolment import BulkError, from_csv, from_folders
+from device.terminal.bulk_enrolment import BulkError, Enrollee, from_folders, from_list
 from device.vision.catalogue import ModelError
 from device.vision.recogniser import Recogniser
 from tests.refused import refused
 
 CONSENT = ConsentDraft("2026-11", "en", "the whole text", "paper", 1.8e9)
+
+
+def from_csv(text: str, paths: list[str]) -> list[Enrollee]:
+    return from_list(text.encode(), paths)[0]
+
+
 PATHS = ["staff/Ada Kern (E17)/1.jpg", "staff/Ada Kern (E17)/2.PNG", "staff/Ben Ott/x.webp", "staff/Ben Ott/notes.txt", "staff/readme.md"]
 
 
@@ -42,6 +49,37 @@ def test_a_list_without_photos_finds_them_by_code_or_folder() -> None:
     found = from_csv("name,code\nAda,E1\nBen Ott,E11\nCem,E12\nDana,E13\n", paths)
     assert [entry.photos for entry in found] == [("p/E1.jpg", "p/e1-2.jpg"), ("p/Ben Ott/a.jpg",), ("p/E12/b.jpg",), ()]
     assert found[3].problem == "no photo"
+
+
+LITTER = ["staff/Ada/._1.jpg", "staff/.thumbnails/1.jpg", "staff/.Trash-1000/Old/1.jpg", "staff/Ada/Thumbs.db", "__MACOSX/staff/Ada/1.jpg", ".DS_Store"]
+
+
+def test_what_systems_leave_behind_is_nobody() -> None:
+    (ada,) = from_folders(["staff/Ada/1.jpg", *LITTER])
+    assert (ada.name, ada.photos, ada.problem) == ("Ada", ("staff/Ada/1.jpg",), "")
+    (ada,) = from_csv("name\nAda\n", ["staff/Ada/1.jpg", *LITTER])
+    assert ada.photos == ("staff/Ada/1.jpg",)
+
+
+def test_every_sub_folder_gets_a_row() -> None:
+    found = from_folders(["staff/Ada/1.jfif", "staff/Ben/IMG_1.HEIC", "staff/Cem/", "staff/Dora/notes.txt", "staff/readme.md"])
+    assert [(one.name, bool(one.problem)) for one in found] == [("Ada", False), ("Ben", True), ("Cem", True), ("Dora", True)]
+    assert "IMG_1.HEIC is HEIC; save it as JPEG" in found[1].problem and "empty" in found[2].problem and "notes.txt" in found[3].problem
+
+
+def test_photos_of_one_person_in_several_rows_or_one_cell() -> None:
+    paths = ["s/a1.jpg", "s/a2.jpg", "s/a3.jpg", "s/b1.jpg"]
+    ada, ben = from_csv("name,code,photo\nAda,E1,a1.jpg\nBen,,b1.jpg\nAda,E1,a2.jpg;a3.jpg\n", paths)
+    assert ada.photos == tuple(paths[:3]) and ben.photos == ("s/b1.jpg",) and not ada.problem
+
+
+def test_codes_of_others_are_seen_before_anything_is_stored(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "bulk.db") as store:
+        store.add_person("Ada", "E1")
+        store.deactivate(store.add_person("Cem", "E3").id)
+        rows = ("Ada,e1,1.jpg", "Ben,E1,1.jpg", "Cem,E3,1.jpg")
+        one, two, three = (bulk_enrolment.against(store, from_csv(f"name,code,photo\n{row}\n", PATHS))[0] for row in rows)
+    assert (one.problem, two.problem, three.problem) == ("", "the code E1 belongs to Ada", "not active")
 
 
 def test_people_with_photos_of_one_name_keep_their_own() -> None:
@@ -92,7 +130,7 @@ def test_mistakes_are_named() -> None:
     assert "at most" in many[0].problem
     assert "control character" in from_csv('name,code,photo\n"A\x07",E1,1.jpg\n', PATHS)[0].problem
     for text in ("Ada;E17;1.jpg\n", "", "\n\n", "x" * 100):
-        with refused("bulk.no_column"):
+        with refused("list.no_column"):
             from_csv(text, PATHS)
     with refused("bulk.too_many", "5000"):
         from_csv("name\n" + "A\n" * 5001, PATHS)
@@ -104,7 +142,7 @@ def test_whatever_comes_is_a_plan_or_words(text: str, paths: list[str]) -> None:
     for listed in (text, f"name,code,photo\n{text}"):
         try:
             entries = from_csv(listed, paths)
-        except BulkError:
+        except (BulkError, ListError):
             continue
         assert all(set(entry.photos) <= set(paths) for entry in entries)
 

@@ -262,6 +262,27 @@ def test_a_folder_enrols_everybody_it_can(recogniser: Recogniser, portraits: dic
             assert consents.in_force(db) == {person.id for person in store.people()}
 
 
+def test_a_list_enrols_everybody_it_can(recogniser: Recogniser, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "photos").mkdir()
+    shutil.copy(catalogue.path("portrait-hopper"), tmp_path / "photos/h.jpg")
+    shutil.copy(catalogue.path("portrait-collins"), tmp_path / "photos/c.png")
+    (tmp_path / "photos/poor.jpg").write_text("no picture")
+    staff = tmp_path / "staff.csv"
+    rows = ("Mitarbeiter;Personalnummer;Foto", "Grace Höpper;E1;photos/h.jpg", "Grace Höpper;E1;photos/poor.jpg", "Nobody;E2;photos/x.jpg", "")
+    staff.write_bytes("\r\n".join(rows).encode("cp1252"))
+    database = tmp_path / "clockface.db"
+    assert main(["enroll", "--list", str(staff), "--check", "--db", str(database)]) == 1
+    said = capsys.readouterr()
+    assert "Windows-1252, separated by ;" in said.err and "Grace Höpper (E1): photos/h.jpg, photos/poor.jpg" in said.out
+    with Store.open(database) as store:
+        assert store.people() == []
+    assert main(["enroll", "--list", str(staff), "--db", str(database)]) == 1
+    said = capsys.readouterr()
+    assert "1 enrolled, 1 refused" in said.out and "poor.jpg" in said.err and "refused: Nobody (E2): not in the folder: photos/x.jpg" in said.err
+    with Store.open(database) as store:
+        assert [(person.name, person.code) for person in store.people()] == [("Grace Höpper", "E1")]
+
+
 # identify
 
 

@@ -336,7 +336,8 @@ def test_the_plan_of_a_bulk_enrolment_gives_each_person_their_own_photo(desk: De
     paths = ["staff/Ada/front.jpg", "staff/Ben/front.jpg"]  # as a browser names the files of a chosen folder
 
     def plan(listed: str) -> list[tuple[str, list[str], str]]:
-        answer = browser.post("/people/bulk/plan", "/people/bulk", {"paths": json.dumps(paths), "list": listed})
+        files = {"list": ("staff.csv", listed.encode())} if listed else None
+        answer = browser.post("/people/bulk/plan", "/people/bulk", {"paths": json.dumps(paths)}, files=files)
         return [(person["name"], person["photos"], person["problem"]) for person in answer.json()["people"]]
 
     assert plan("name,photo\nBen,Ben/front.jpg\nAda,Ada\\Front.jpg\n") == [("Ben", paths[1:], ""), ("Ada", paths[:1], "")]

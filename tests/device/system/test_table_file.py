@@ -1,0 +1,67 @@
+"""Lists as spreadsheets write them: each is read as a person would read it, or refused with words."""
+
+from __future__ import annotations
+
+import csv
+import io
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from device.system.table_file import ListError, decoded, read
+from tests.refused import refused
+
+COLUMNS = {"name": ("mitarbeiter",), "code": ("personalnummer", "employee id")}
+ROWS = [{"name": "Jürgen Müller", "code": "0017"}, {"name": "Kern, Ada", "code": "+49 5"}]
+
+
+def written(separator: str = ";", head: str = "", titles: tuple[str, str] = ("Name", "Code")) -> str:
+    text = io.StringIO()
+    csv.writer(text, delimiter=separator).writerows([titles, *([row["name"], row["code"]] for row in ROWS)])
+    return head + text.getvalue()
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize(
+    ("encoding", "told"),
+    [("utf-8", "UTF-8"), ("utf-8-sig", "UTF-8"), ("utf-16", "UTF-16"),
+     ("utf-16-le", "UTF-16"), ("utf-16-be", "UTF-16"), ("cp1252", "Windows-1252")],
+)  # fmt: skip
+def test_character_sets_and_separators(separator: str, encoding: str, told: str) -> None:
+    found = read(written(separator).encode(encoding), COLUMNS, ["name"])
+    assert list(found.rows) == ROWS and found.told == f"{told}, separated by {'tabs' if separator == chr(9) else separator}"
+
+
+@pytest.mark.parametrize(
+    "head", ["sep=;\r\n", "Staff list of 2026\r\n\r\n", "Staff, all sites;;\r\nPrinted 29.11.2026;;\r\n;;\r\n"], ids=["sep", "title", "title with cells"]
+)
+def test_what_stands_above_the_header(head: str) -> None:
+    found = read(written(head=head).encode(), COLUMNS, ["name"])
+    assert list(found.rows) == ROWS and found.lines[0] == head.count("\n") + 2
+
+
+@pytest.mark.parametrize("titles", [("Mitarbeiter", "Personalnummer"), (" NAME ", "Employee  ID"), ("name", "CODE")])
+def test_headers_in_other_words(titles: tuple[str, str]) -> None:
+    assert list(read(written(titles=titles).encode(), COLUMNS, ["name"]).rows) == ROWS
+
+
+def test_what_is_no_list_is_refused() -> None:
+    for data, code in (
+        (b"PK\x03\x04rest", "list.spreadsheet"), (b"\xd0\xcf\x11\xe0rest", "list.spreadsheet"), (b"", "list.no_column"), (b"a;b\n1;2\n", "list.no_column"),
+        (b"\x81\x8d\x8f\x90\x9d\xff", "list.unreadable"), (b"\xff\xfe\x00", "list.unreadable"),
+    ):  # fmt: skip
+        with refused(code):
+            read(data, COLUMNS, ["name"])
+
+
+@given(st.binary(max_size=300))
+def test_whatever_comes_is_rows_or_words(data: bytes) -> None:
+    with suppress(ListError):
+        assert all(any(row.values()) for row in read(data, COLUMNS, ["name"]).rows)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\ufeff"), max_size=60))
+def test_utf8_is_never_taken_for_something_else(text: str) -> None:
+    assert decoded(text.encode("utf-8")) == (text, "UTF-8")
