@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from device.config import ConfigError, hidden, needed, ranged, written
 from device.delivery.connectors import csv_folder
+from device.delivery.connectors import proxy as proxies
 from device.delivery.connectors.credentials import Sealed
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class Settings(csv_folder.Settings):
     user: str = needed("text", "User at the SFTP server")
     known_hosts: str = needed("path", "File with the server's host key, as ssh-keyscan HOST prints it")
     password: str = hidden("Password of the user; give this or key_file", needed=False)
+    proxy: str = written("", "http address", proxies.HELP)
     key_file: str = written("", "path", "File with the user's private key, in place of a password")
 
 
@@ -47,6 +49,7 @@ class SftpFolder:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._proxy = proxies.proxy_for(f"[connectors.{settings.name}] proxy", settings.proxy, "all", settings.host)
         self.password: Sealed | None = None
         self._client: paramiko.SSHClient | None = None
         self._sftp: paramiko.SFTPClient | None = None
@@ -109,6 +112,7 @@ class SftpFolder:
             timeout=settings.timeout_seconds,
             banner_timeout=settings.timeout_seconds,
             auth_timeout=settings.timeout_seconds,
+            sock=proxies.tunnel(self._proxy, settings.host, settings.port, settings.timeout_seconds) if self._proxy else None,
             allow_agent=False,
             look_for_keys=False,
         )

@@ -16,6 +16,7 @@ from datetime import datetime, timezone
 
 from device.config import ConnectorSettings, hidden, listed, needed, ranged, switched, written
 from device.delivery.connectors import Connector, Queue
+from device.delivery.connectors import proxy as proxies
 from device.delivery.connectors.credentials import Sealed
 from device.delivery.connectors.frappe_site import MISSING, Document, FrappeSite
 from device.delivery.connectors.http_exchange import HttpTarget
@@ -51,6 +52,7 @@ class Settings(ConnectorSettings):
     longitude: float = ranged(0.0, -180.0, 180.0, "degrees", "Where the terminal stands; east is positive; latitude and longitude 0 are sent to nobody")
     parallel: int = ranged(2, 1, 8, "requests", "Number of requests under way at a time; those of one person follow each other")
     ca_file: str = written("", "path", "PEM file with certificates to trust in place of the system's, for a company's own authority")
+    proxy: str = written("", "http address", proxies.HELP)
 
 
 class Target(Connector):
@@ -64,7 +66,7 @@ class Target(Connector):
         key, secret = self.secret("api_key"), self.secret("api_secret")
         token = Sealed(f"{key.reveal()}:{secret.reveal()}", lambda: f"{key.reveal()}:{secret.reveal()}")
         self.secrets.append(token)
-        http = HttpTarget(f"{where} url", settings.url, settings.timeout_seconds, settings.parallel, settings.ca_file)
+        http = HttpTarget(f"{where} url", settings.url, settings.timeout_seconds, settings.parallel, settings.ca_file, settings.proxy)
         self._site = FrappeSite(http, token.reveal)
         self._read_clock = read_clock
         self._synced_at = float("-inf")

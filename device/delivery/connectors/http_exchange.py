@@ -9,11 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import urllib3
 
 from device.config import ConfigError
+from device.delivery.connectors.proxy import credentials, proxy_for
 from device.delivery.outcomes import Delivered, Failed, Outcome, Refused
 
 LONGEST_BODY = 1_000_000  # bytes of an answer that are read
@@ -42,15 +44,21 @@ class HttpTarget:
     Args:
         url: http or https, without user and password.
         ca_file: certificates to trust instead of the system's, for a company's own certificate authority.
+        proxy: see `proxy_for`.
     """
 
-    def __init__(self, setting: str, url: str, timeout_seconds: float, connections: int, ca_file: str = "") -> None:
+    def __init__(self, setting: str, url: str, timeout_seconds: float, connections: int, ca_file: str = "", proxy: str = "") -> None:
         check_url(setting, url)
         self.url = url.rstrip("/")
         self._timeout_seconds = timeout_seconds
         trust = {"ca_certs": _ca_file(setting, ca_file)} if ca_file else {}
         timeout = urllib3.Timeout(connect=timeout_seconds, read=timeout_seconds)
-        self._pool = urllib3.PoolManager(maxsize=connections, timeout=timeout, retries=False, cert_reqs="CERT_REQUIRED", **trust)  # type: ignore[arg-type]
+        parts = urlsplit(self.url)
+        through = proxy_for(f"{setting.rpartition(' ')[0]} proxy", proxy, parts.scheme, str(parts.hostname))
+        self._proxy = str(urlsplit(through).hostname or "")
+        shared: dict[str, Any] = {"maxsize": connections, "timeout": timeout, "retries": False, "cert_reqs": "CERT_REQUIRED", **trust}
+        allowed = {"proxy-authorization": credentials(through)} if credentials(through) else None
+        self._pool = urllib3.ProxyManager(through, proxy_headers=allowed, **shared) if through else urllib3.PoolManager(**shared)
 
     def call(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None) -> Answer | Failed:
         """Send one request. A redirect is returned as an answer and not followed, since that would send the secrets to another address."""
@@ -60,6 +68,8 @@ class HttpTarget:
                 text = self._read(response)
             finally:
                 response.release_conn()
+        except urllib3.exceptions.ProxyError as error:
+            return Failed(f"no connection to {self._where()} through the proxy {self._proxy}: {_cause(error)}", whole_target=True)
         except urllib3.exceptions.NewConnectionError as error:
             return Failed(f"no connection to {self._where()}: {_cause(error)}", whole_target=True)
         except urllib3.exceptions.ConnectTimeoutError:

@@ -18,11 +18,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from device.config import ConfigError, ConnectorSettings, hidden, needed, ranged, switched, written
 from device.delivery.connectors import Connector, Queue
+from device.delivery.connectors import proxy as proxies
 from device.delivery.outcomes import ConnectorError, Delivered, Failed, Outcome
 from device.storage.events import Event
 from device.system.clock import iso_utc
@@ -48,6 +50,7 @@ class Settings(ConnectorSettings):
     ca_file: str = written("", "path", "PEM file with certificates to trust in place of the system's, for a company's own authority")
     user: str = written("", "text", "User at the broker; give user and password, or neither")
     password: str = hidden("Password of that user", needed=False)
+    proxy: str = written("", "http address", proxies.HELP)
     base: str = written("clockface", "letters, digits, - and _", "First part of the topics")
     node: str = written("", "letters, digits, - and _", "Second part of the topics and id for Home Assistant; empty takes host name and machine id")
     discovery_prefix: str = written("homeassistant", "letters, digits, - and _", "First part of the topics in which Home Assistant looks for devices")
@@ -73,6 +76,7 @@ class Target(Connector):
         if self._ca_file and not Path(self._ca_file).is_file():
             raise ConfigError(f"{where} ca_file: {settings.ca_file} is not a file", code="config.no_file")
         self._password = self.secret("password") if settings.password else None
+        self._proxy = proxies.proxy_for(f"{where} proxy", settings.proxy, "all", settings.host)
         self._topic = f"{settings.base}/{self.node}"
         self._client: Client | None = None
         self._answered = threading.Event()
@@ -219,6 +223,9 @@ class Target(Connector):
 
         client = Client(CallbackAPIVersion.VERSION2, client_id=self._client_id(), protocol=MQTTv5, reconnect_on_failure=False)
         client.connect_timeout = self.settings.timeout_seconds
+        if self._proxy:  # paho's own way asks for another package
+            through = partial(proxies.tunnel, self._proxy, self.settings.host, self.settings.port, self.settings.timeout_seconds)
+            client._create_socket_connection = through  # type: ignore[method-assign]
         if not self._guest:  # a test is no presence
             client.will_set(f"{self._topic}/availability", "offline", qos=1, retain=True)
         client.on_connect = lambda client, data, flags, reason, properties: self._on_answer("" if not reason.is_failure else str(reason))

@@ -17,6 +17,7 @@ from typing import Any
 
 from device.config import ConnectorSettings, chosen, hidden, needed, ranged, written
 from device.delivery.connectors import Connector
+from device.delivery.connectors import proxy as proxies
 from device.delivery.connectors.http_exchange import Answer, HttpTarget, judge
 from device.delivery.connectors.odoo_stays import (
     FOREVER,
@@ -56,6 +57,7 @@ class Settings(ConnectorSettings):
     longest_hours: float = ranged(16.0, 1.0, 36.0, "hours", "A check-out later than this after the check-in does not belong to it")
     parallel: int = ranged(2, 1, 8, "requests", "Number of requests under way at a time; those of one person follow each other")
     ca_file: str = written("", "path", "PEM file with certificates to trust in place of the system's, for a company's own authority")
+    proxy: str = written("", "http address", proxies.HELP)
 
 
 class Target(Connector):
@@ -64,7 +66,7 @@ class Target(Connector):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self.lanes = settings.parallel
-        self._site = HttpTarget(f"[connectors.{self.name}] url", settings.url, settings.timeout_seconds, settings.parallel, settings.ca_file)
+        self._site = HttpTarget(f"[connectors.{self.name}] url", settings.url, settings.timeout_seconds, settings.parallel, settings.ca_file, settings.proxy)
         self._key = self.secret("api_key")
         longest = round(settings.longest_hours * 3600)
         self._missed = MissedCheckOut(settings.missed_check_out, round(settings.missed_hours * 3600), longest)

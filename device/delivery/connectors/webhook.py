@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from device.config import ConfigError, ConnectorSettings, hidden, needed, ranged, switched, written
 from device.delivery.connectors import Connector
+from device.delivery.connectors import proxy as proxies
 from device.delivery.connectors.credentials import Sealed
 from device.delivery.connectors.http_exchange import Answer, HttpTarget, check_url, is_page, judge
 from device.delivery.outcomes import Delivered, Failed, Outcome, Refused, expect
@@ -37,6 +38,7 @@ class Settings(ConnectorSettings):
     confirmed: bool = switched(False, "An answer must repeat the id of the event, in its text or in its header webhook-id")
     parallel: int = ranged(4, 1, 16, "requests", "Number of requests under way at a time; those of one person follow each other")
     ca_file: str = written("", "path", "PEM file with certificates to trust in place of the system's, for a company's own authority")
+    proxy: str = written("", "http address", proxies.HELP)
 
 
 class Target(Connector):
@@ -50,7 +52,7 @@ class Target(Connector):
         parts = urlsplit(settings.url)
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         site = f"{parts.scheme}://{parts.netloc}"
-        self._site = HttpTarget(f"[connectors.{self.name}] url", site, settings.timeout_seconds, settings.parallel, settings.ca_file)
+        self._site = HttpTarget(f"[connectors.{self.name}] url", site, settings.timeout_seconds, settings.parallel, settings.ca_file, settings.proxy)
         self._keys = {key: self.secret(key) for key in ("secret", "previous_secret") if getattr(settings, key)}
         for key, sealed in self._keys.items():
             self._decoded(key)

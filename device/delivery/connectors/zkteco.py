@@ -20,6 +20,7 @@ from urllib.parse import quote
 
 from device.config import ConnectorSettings, needed, ranged, switched, written
 from device.delivery.connectors import Connector, Queue
+from device.delivery.connectors import proxy as proxies
 from device.delivery.connectors.http_exchange import Answer, HttpTarget, judge
 from device.delivery.connectors.local_time import naive, zone
 from device.delivery.outcomes import Delivered, Failed, Outcome, Refused, expect
@@ -45,6 +46,7 @@ class Settings(ConnectorSettings):
     count_checked: bool = switched(True, "An answer of OK: 3 for 4 records means that one was not taken; false for servers that count only new ones")
     poll_seconds: float = ranged(30.0, 1.0, 600.0, "s", "How often the server is asked for commands, unless it names another interval")
     ca_file: str = written("", "path", "PEM file with certificates to trust in place of the system's, for a company's own authority")
+    proxy: str = written("", "http address", proxies.HELP)
 
 
 class Target(Connector):
@@ -56,7 +58,7 @@ class Target(Connector):
         super().__init__(settings)
         where = f"[connectors.{self.name}]"
         self._zone = zone(f"{where} timezone", settings.timezone)
-        self._site = HttpTarget(f"{where} url", settings.url, settings.timeout_seconds, 1, settings.ca_file)
+        self._site = HttpTarget(f"{where} url", settings.url, settings.timeout_seconds, 1, settings.ca_file, settings.proxy)
         self._serial = quote(settings.serial, safe="")
         self._introduced = False
         self._options: dict[str, str] = {}  # as the server named them, keys in lower case
