@@ -23,6 +23,8 @@ from device.attendance.timesheet.worksite import Site
 from device.storage.effective import Entry
 
 FACTS = ("worked_minutes", "break_minutes", "deducted_minutes", "late_minutes", "early_minutes", "state", "over", "core_minutes", "corrected")
+RECORDED = """((SELECT count(*) FROM punches p WHERE p.person_id = :person AND p.occurred_at >= :since AND p.occurred_at < :until)
+    + (SELECT count(*) FROM door_punches p WHERE p.person_id = :person AND p.occurred_at >= :since AND p.occurred_at < :until))"""
 NEAR = """lifted_at IS NULL AND first_day <= :last AND last_day >= :first
     OR lifted_at IS NULL AND last_day = (SELECT max(last_day) FROM period_locks WHERE lifted_at IS NULL AND last_day < :first)
     OR lifted_at IS NULL AND first_day = (SELECT min(first_day) FROM period_locks WHERE lifted_at IS NULL AND first_day > :last)"""
@@ -60,8 +62,16 @@ def _read(text: str, days: Sequence[date], site: Site) -> dict[date, WorkDay]:
 
 
 def write(db: Database, lock_id: int, parts: Mapping[int, Frozen]) -> None:
-    rows = [(lock_id, person, part.from_ms, part.until_ms, _text(part.days.values())) for person, part in parts.items()]
-    db.conn.executemany("INSERT INTO locked_sheets (lock_id, person_id, from_ms, until_ms, days) VALUES (?, ?, ?, ?, ?)", rows)
+    sql = f"INSERT INTO locked_sheets (lock_id, person_id, from_ms, until_ms, days, punches) SELECT :lock, :person, :since, :until, :days, {RECORDED}"
+    for person, part in parts.items():
+        values = {"lock": lock_id, "person": person, "since": part.from_ms, "until": part.until_ms, "days": _text(part.days.values())}
+        db.execute(sql, values)
+
+
+def came_later(db: Database) -> dict[int, int]:
+    """Lock id -> for how many people a terminal has delivered punches of the period after it was locked, which do not count."""
+    recorded = RECORDED.replace(":person", "s.person_id").replace(":since", "s.from_ms").replace(":until", "s.until_ms")
+    return dict(db.execute(f"SELECT lock_id, count(*) FROM locked_sheets s WHERE s.punches < {recorded} GROUP BY lock_id").fetchall())
 
 
 def remove(db: Database, lock_id: int) -> None:

@@ -183,6 +183,11 @@ class Desk:
         with self.store.reading() as db:
             return _locks(db)
 
+    def came_later(self) -> dict[int, int]:
+        """Lock id -> for how many people punches of the period came after it was locked."""
+        with self.store.reading() as db:
+            return locked.came_later(db)
+
     # inside a transaction
 
     def _one(self, db: Database, request_id: int) -> Request:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from device import config
+from device.attendance import planning
 from device.commands.database import open_store
 from device.commands.options import add_config, add_database, add_json
 from device.contract import ClockfaceError
@@ -41,6 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             action.add_argument("ref", metavar="REF", help="id, code, exact name, or id:17")
         if name == "rename":
             action.add_argument("name", help="the new name")
+        if name == "deactivate":
+            action.add_argument("--last-day", metavar="D", help="last day of employment (default: today, unless one is known)")
         if name == "merge":
             action.add_argument("other", nargs="?", metavar="OTHER", help="the second record, which is deactivated")
             action.add_argument("--undo", action="store_true", help="take the last merge into REF back")
@@ -79,7 +82,9 @@ def _act(store: Store, person: Person, args: argparse.Namespace) -> Person:
         return person
     if args.action == "activate":
         _check_return(store, person, args)
-    changes = {"deactivate": store.deactivate, "activate": store.activate, "erase": store.erase}
+    if args.action == "deactivate":
+        return store.deactivate(person.id, planning.day(args.last_day) if args.last_day else None)
+    changes = {"activate": store.activate, "erase": store.erase}
     return changes[args.action](person.id)
 
 

@@ -210,6 +210,7 @@ def _set_site(planned: Planning, args: argparse.Namespace) -> str:
 def _shown(store: Store, planned: Planning) -> str:
     people = {person.id: planned.schedules(person.id)[person.id] for person in store.people(active_only=True)}
     absences = [{"id": row.id, "person_id": row.person_id, **dataclasses.asdict(row.absence)} for row in planned.absences(date.min, date.max)]
+    late = Desk(store).came_later()
     state = {
         "site": dataclasses.asdict(planned.site()),
         "shifts": {number: dataclasses.asdict(shift) for number, shift in planned.shifts().items()},
@@ -218,6 +219,6 @@ def _shown(store: Store, planned: Planning) -> str:
         "holidays": {day.isoformat(): name for day, name in planned.holidays().items()},
         "employments": {number: [dataclasses.asdict(e) for e in schedule.employments] for number, schedule in people.items() if schedule.employments},
         "absences": absences,
-        "locks": [dataclasses.asdict(lock) for lock in Desk(store).locks()],
+        "locks": [{**dataclasses.asdict(lock), "people_with_late_punches": late.get(lock.id, 0)} for lock in Desk(store).locks()],
     }
     return json.dumps(state, ensure_ascii=False, indent=1, default=str)

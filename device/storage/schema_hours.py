@@ -25,6 +25,7 @@ CREATE TABLE locked_sheets (  -- what a locked period's timesheets were, one row
     person_id INTEGER NOT NULL REFERENCES people (id),
     from_ms INTEGER NOT NULL,  -- punches from then until until_ms belong to the period, whether they count or not
     until_ms INTEGER NOT NULL,
+    punches INTEGER NOT NULL,  -- between the two, when the period was locked; those that come later do not count
     days TEXT NOT NULL,  -- JSON
     PRIMARY KEY (lock_id, person_id)
 ) STRICT, WITHOUT ROWID;

@@ -153,7 +153,7 @@ def logins(call: Call) -> dict[str, str]:
 def periods(call: Call) -> Response:
     site = Planning(call.store).site()
     last = site.day_of(int(call.terminal.now() // 60)).replace(day=1) - timedelta(days=1)
-    return call.page("periods.html", locks=desk(call).locks(), month=f"{last:%Y-%m}", local=site.local, logins=logins(call))
+    return call.page("periods.html", locks=desk(call).locks(), late=desk(call).came_later(), month=f"{last:%Y-%m}", local=site.local, logins=logins(call))
 
 
 def lock(call: Call) -> Response:

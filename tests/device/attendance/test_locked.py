@@ -73,6 +73,9 @@ CHANGES: list[Callable[[Planning, Store], object]] = [
 ]
 
 
+LATE = CHANGES[5:7]
+
+
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_locked_month_stays(store: Store, change: Callable[[Planning, Store], object]) -> None:
     before = sheets(store, OCTOBER)
@@ -81,6 +84,7 @@ def test_a_locked_month_stays(store: Store, change: Callable[[Planning, Store], 
     assert sheets(store, OCTOBER) == before
     change(Planning(store), store)
     after = sheets(store, OCTOBER)
+    assert Desk(store, NOW).came_later() == ({1: 1} if change in LATE else {})
     assert {person: after[person] for person in before} == before
     for person in before:
         assert person_sheet(store, person, OCTOBER, AS_OF)[1] == before[person]
