@@ -29,6 +29,7 @@ COMMANDS = {  # name -> one line; the module has add_arguments(parser) and run(a
     "keygen": "make a key pair to sign bundles with",
     "bundle": "write one signed file with everything a device needs",
     "wheels": "pin the wheels that boards need",
+    "sbom": "write the bill of materials of a board (CycloneDX)",
     "plain": "remove the weights from a model's inputs, for OpenCV's own classes",
     "patch": "write a patch from one model file to another",
 }

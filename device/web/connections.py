@@ -17,8 +17,8 @@ log = logging.getLogger(__name__)
 
 MOST = 512  # connections in all; fewer where the limit of descriptors is low
 OF_ONE_ADDRESS = 128  # a building behind one router is one address
-RESERVED = 32  # the last places, which only this machine may take: its kiosk needs about eight
-SCREEN = ("127.0.0.1", "::1")  # a proxy that shares this address with the screen cannot be told from it before it has said something
+RESERVED = 32  # the last places, which only the terminal's own screen may take: it needs about eight
+SCREEN = ("127.0.0.1", "::1")  # where the terminal's own browser comes from; a proxy there cannot be told from it before it has said something
 SAID_SECONDS = 60.0  # a flood is logged at most this often
 
 
@@ -66,7 +66,7 @@ class Connections:
     Args:
         most: in all.
         of_one_address: at most.
-        reserved: of `most`, for this machine only.
+        reserved: of `most`, for the terminal's own screen only.
         proxy: whether an address is that of a trusted proxy, behind which are many people and not this machine's screen.
         clock: s.
     """
@@ -86,7 +86,7 @@ class Connections:
     def admit(self, address: str, close: Callable[[], None]) -> Held | None:
         """A place for a connection from an address, or None if it must be closed; `close` is called where its place is taken by another."""
         proxy = self.proxy(address)
-        new = Held(household(address), close, own_machine(address) and not (proxy and address not in SCREEN))
+        new = Held(household(address), close, household(address) in SCREEN)
         if not proxy and not self._room(self._of(new), self.of_one_address):
             self._count(new.address)
             return None

@@ -41,7 +41,7 @@ from device.web.access.rate_limit import Kind
 from device.web.access.sessions import Place
 from device.web.appearance import rendered
 from device.web.body_limit import TooLarge, TooSlow, limited
-from device.web.connections import own_machine
+from device.web.connections import SCREEN, own_machine
 from device.web.context import Terminal
 from device.web.messages import LANGUAGES, Messages
 
@@ -204,7 +204,7 @@ class Endpoint:
         await response(scope, receive, send)
 
     async def _in_worker(self, work: Callable[[Request, FormData], Any], request: Request, form: FormData) -> Any:
-        screen = self.spec.place == "kiosk" and own_machine(came_from(request))
+        screen = self.spec.place == "kiosk" and came_from(request) in SCREEN
         limiter = self.terminal.kiosk_workers if screen else self.terminal.workers
         return await anyio.to_thread.run_sync(work, request, form, limiter=limiter)
 

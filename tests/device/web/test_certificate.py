@@ -45,6 +45,19 @@ def answer(port: int, tls: ssl.SSLContext | None) -> bytes:
             link.close()
 
 
+def test_no_tls_before_1_2(desk: Desk) -> None:
+    files = certificate.Certificate(desk.terminal.database.with_name("a.crt"), desk.terminal.database.with_name("a.key"))
+    certificate.make(files, ["127.0.0.1"])
+    server = WebServer(desk.terminal, [EVERYWHERE], files)
+    try:
+        config = server._server(EVERYWHERE).config
+        config.load()
+        assert config.ssl is not None and config.ssl.minimum_version >= ssl.TLSVersion.TLSv1_2
+    finally:
+        for listener in server._sockets:
+            listener.close()
+
+
 def test_plain_http_is_not_answered_beyond_localhost(desk: Desk) -> None:
     own = certificate.for_addresses(WebSettings(), [EVERYWHERE], desk.terminal.database)
     assert own is not None

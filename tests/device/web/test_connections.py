@@ -14,6 +14,7 @@ import pytest
 
 from device.web import listener
 from device.web.access import certificate
+from device.web.access.pace import Paced
 from device.web.body_limit import TooSlow, limited
 from device.web.connections import Connections, Held, household, most_connections, own_machine
 from device.web.context import WORKERS
@@ -231,6 +232,25 @@ def test_a_body_that_drips_is_given_up() -> None:
             count += 1
 
     assert asyncio.run(read()) == 4
+
+
+def test_a_flood_of_requests_begins_at_a_rate_and_the_screen_does_not_wait() -> None:
+    begun: list[tuple[str, float]] = []
+
+    async def app(scope: object, receive: object, send: object) -> None:
+        begun.append((scope["client"][0], asyncio.get_running_loop().time()))  # type: ignore[index]
+
+    async def run() -> None:
+        paced = Paced(app, per_second=100, burst=5)  # type: ignore[arg-type]
+        flood = [asyncio.create_task(paced({"type": "http", "client": ("10.0.0.1", 1)}, None, None)) for _ in range(40)]  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+        await paced({"type": "http", "client": ("127.0.0.1", 1)}, None, None)  # type: ignore[arg-type]
+        await asyncio.gather(*flood)
+
+    asyncio.run(run())
+    times = [at for who, at in begun if who == "10.0.0.1"]
+    own = next(at for who, at in begun if who == "127.0.0.1")
+    assert 0.3 < times[-1] - times[0] < 3 and sum(at <= own for at in times) <= 6
 
 
 def test_a_kiosk_page_does_not_wait_for_the_desks(desk: Desk) -> None:

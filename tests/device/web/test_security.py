@@ -83,6 +83,16 @@ def test_static_files_are_those_of_the_folder(desk: Desk, path: str) -> None:
     assert desk.browser().get(path).status_code == 404
 
 
+def test_a_static_file_is_kept_by_the_browser(desk: Desk) -> None:
+    browser = desk.browser()
+    first = browser.get("/static/site.css?1")
+    assert "immutable" in first.headers["cache-control"] and first.headers["content-type"].startswith("text/css")
+    assert browser.get("/static/site.css", headers={"if-none-match": first.headers["etag"]}).status_code == 304
+    assert browser.get("/static/site.css").headers["cache-control"] == "no-cache"
+    assert browser.http.head("/static/site.css").status_code == 200 and browser.http.post("/static/site.css").status_code == 404
+    assert browser.get("/static/kiosk.js").headers["content-type"].partition(";")[0] in ("text/javascript", "application/javascript")
+
+
 def test_certificate_and_key_come_together() -> None:
     with refused("config.together", "certificate"):
         Settings(web=WebSettings(certificate="a.pem"))
