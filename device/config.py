@@ -327,12 +327,13 @@ def database_path(settings: Settings, given: str | None) -> Path:
     return Path(given) if given else HOME / settings.store.path
 
 
-def load(path: Path | None, stored: Mapping[str, Mapping[str, Any]] | None = None) -> Settings:
+def load(path: Path | None, stored: Mapping[str, Mapping[str, Any]] | None = None, above: Mapping[str, Any] | None = None) -> Settings:
     """Read settings from a TOML file. None: in an installation its clockface.toml, else the release's, else the defaults.
 
     Args:
         stored: section -> key -> value of what was set on the web pages (`device.storage.settings`). It fills in what the
             file leaves open; a key that stands in both with different values is an error, so nothing is silently ignored.
+        above: "attendance.direction" -> value, of what a fleet sets for this terminal; it counts instead of both.
 
     Raises:
         ConfigError: the file is missing, is not TOML, or holds a setting that cannot be honoured.
@@ -346,9 +347,12 @@ def load(path: Path | None, stored: Mapping[str, Mapping[str, Any]] | None = Non
             )
         given = tables.setdefault(section, {})
         for key, value in values.items():
-            if given.setdefault(key, value) != value:
+            if given.setdefault(key, value) != value and f"{section}.{key}" not in (above or {}):
                 both = f"[{section}] {key} is {given[key]!r} in the configuration file and {value!r} on the settings page"
                 raise ConfigError(f"{both}; take it out of the file, or `python -m device settings unset {section}.{key}`", code="config.set_twice")
+    for name, value in (above or {}).items():
+        section, _, key = name.partition(".")
+        tables.setdefault(section, {})[key] = value
     targets = tuple(ConnectorTable(name, table) for name, table in tables.pop("connectors", {}).items())
     return Settings(connectors=targets, **{name: read_section(type(getattr(Settings(), name)), name, table) for name, table in tables.items()})
 

@@ -29,6 +29,8 @@ from device.system.clock import to_ms
 LONGEST = 80  # characters of a name
 SITE = "site"  # the key in table settings
 SHIFT = "name, start_time, end_time, break_minutes, minutes, grace_minutes, break_automatic, break_paid, break_from, break_to"
+# Of two assignments from one day the later one holds; in a fleet, the one that reached the company's database later, so that all terminals agree.
+LATER_HOLDS = """since, coalesce((SELECT max(arrived) FROM fleet_records WHERE kind = 'assignments' AND row = json_array(a.id)), 9e18), id"""
 
 
 @dataclass(frozen=True)
@@ -248,7 +250,7 @@ def read_schedules(db: Database, person_id: int | None = None) -> Schedules:
     shifts, plans, holidays = _shifts(db), {plan.id: plan for plan in _plans(db)}, _holidays(db)
     mine = "(:person IS NULL OR person_id = :person)"
     assignments, absences = defaultdict[int, list[Assignment]](list), defaultdict[int, list[Absence]](list)
-    for person, plan_id, since in db.execute(f"SELECT person_id, plan_id, since FROM assignments WHERE {mine} ORDER BY since, id", {"person": person_id}):
+    for person, plan_id, since in db.execute(f"SELECT person_id, plan_id, since FROM assignments a WHERE {mine} ORDER BY {LATER_HOLDS}", {"person": person_id}):
         plan = plans.get(plan_id)
         cycle = tuple(shifts[shift_id] if shift_id is not None else None for shift_id in plan.cycle) if plan else ()
         first, pairing = date.fromisoformat(since), plan.pairing if plan else None

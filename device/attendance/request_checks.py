@@ -41,8 +41,9 @@ def check(db: Database, draft: CorrectionDraft, counts: LastPunch | None, now: f
     if counts == draft.replacement or (draft.replacement is not None and _added_already(db, draft, draft.replacement)):
         raise NoChange("this correction would change nothing; give another time or direction")
     same = "person_id = :person_id AND punch_id IS :punch_id AND amends IS :amends AND occurred_at IS :occurred_at AND direction IS :direction"
+    same += " AND door IS :door AND door_punch IS :door_punch AND door_added IS :door_added"
     sql = f"SELECT id FROM correction_requests WHERE {same} AND id NOT IN (SELECT request_id FROM correction_decisions)"
-    twin = db.execute(sql, draft.row()).fetchone()
+    twin = db.execute(sql, {"door": None, "door_punch": None, "door_added": None, **draft.row()}).fetchone()
     if twin:
         raise NoChange(f"request {twin[0]} asks for the same and is open; decide that one", code="correction.twice")
 

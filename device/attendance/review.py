@@ -22,7 +22,7 @@ from device.attendance.timesheet.sheet import Sheet
 from device.attendance.timesheet.worksite import minute
 from device.storage import corrections
 from device.storage.audit import Action
-from device.storage.corrections import CorrectionDraft
+from device.storage.corrections import Before, CorrectionDraft, current
 from device.storage.database import StoreError
 from device.storage.records import LastPunch, clean_text
 from device.storage.store import Store
@@ -83,7 +83,7 @@ class Desk:
         self.store.person(draft.person_id)
         with self.store.transaction() as db:
             corrections.check_target(db, draft)
-            counts = current(db, draft.punch_id, draft.amends)
+            counts = current(db, draft.punch_id, draft.amends, draft.door)
             request_checks.check(db, draft, counts, self._now)
             db.execute("SAVEPOINT trial")  # refuses a request that could not be approved
             self._append(db, draft, by)
@@ -222,7 +222,7 @@ class Desk:
 
     def _locked_sheets(self, db: Database, draft: CorrectionDraft) -> list[Sheet]:
         site = read_site(db)
-        moments = [minute(punch.occurred_at) for punch in (current(db, draft.punch_id, draft.amends), draft.replacement) if punch]
+        moments = [minute(punch.occurred_at) for punch in (current(db, draft.punch_id, draft.amends, draft.door), draft.replacement) if punch]
         near = {site.day_of(moment) + timedelta(days=offset) for moment in moments for offset in range(-MARGIN_DAYS, MARGIN_DAYS + 1)}
         locked = [day for day in sorted(near) if any(lock.first <= day <= lock.last for lock in _locks(db) if lock.lifted_at is None)]
         return [sheet_within(db, draft.person_id, [day], site_on(db, day, day), minute(self._now)) for day in locked]
@@ -238,29 +238,30 @@ def _why_not(db: Database, request: Request, by: str) -> NotAllowed | None:
     return why_not(db, request.draft, request.requested_by, request.requested_at, by) if read_site(db).four_eyes else None
 
 
-def current(db: Database, punch_id: int | None, amends: int | None, before_id: int | None = None) -> LastPunch | None:
-    """What counts for a punch, or for one that a correction added: now, or before correction `before_id`; None: nothing counts."""
-    about = {"punch_id": punch_id, "amends": amends, "id": before_id}
-    mine = "punch_id = :punch_id OR id = :amends OR amends = :amends"
-    sql = f"SELECT occurred_at, direction FROM corrections WHERE ({mine}) AND (:id IS NULL OR id < :id) ORDER BY id DESC LIMIT 1"
-    row = db.execute(sql, about).fetchone() or db.execute("SELECT occurred_at, direction FROM punches WHERE id = :punch_id", about).fetchone()
-    return None if row is None or row[1] is None else LastPunch(row[0] / 1000, row[1])
-
-
 def _requests(db: Database, where: str, **values: Any) -> list[Request]:
-    sql = f"SELECT r.*, d.approved, d.decided_by, d.decided_at, d.note, d.correction_id FROM correction_requests r \
+    sql = f"SELECT r.*, d.approved, d.decided_by, d.decided_at, d.note, d.correction_id, \
+d.door AS decision_door, d.door_correction FROM correction_requests r \
 LEFT JOIN correction_decisions d ON d.request_id = r.id WHERE {where}"
     return [_request(db, row) for row in list(db.query(sql, values))]
 
 
 def _request(db: Database, row: Mapping[str, Any]) -> Request:
     draft = CorrectionDraft.from_row(row)
-    before = current(db, draft.punch_id, draft.amends, row["correction_id"])
+    before = current(db, draft.punch_id, draft.amends, draft.door, _before(db, row))
     request = Request(row["id"], draft, before, row["requested_by"], row["requested_at"] / 1000, "open")
     if row["approved"] is None:
         return request
     decision = {key: row[key] for key in ("decided_by", "note", "correction_id")}
     return replace(request, state="approved" if row["approved"] else "refused", decided_at=row["decided_at"] / 1000, **decision)
+
+
+def _before(db: Database, row: Mapping[str, Any]) -> Before | None:
+    """What came before the correction of an approved request, made here or at another terminal; None without one."""
+    if row["correction_id"] is not None:
+        made = db.execute("SELECT corrected_at FROM corrections WHERE id = ?", [row["correction_id"]]).fetchone()
+    else:
+        made = db.execute("SELECT corrected_at FROM door_corrections WHERE device = ? AND id = ?", [row["decision_door"], row["door_correction"]]).fetchone()
+    return Before(row["correction_id"], int(made[0])) if made else None
 
 
 def _touches(request: Request, since: float, until: float) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -69,8 +70,9 @@ def with_and_without(store: Store, draft: CorrectionDraft, moments: Sequence[flo
         schedules, periods = read_schedules(db, draft.person_id), periods_of(db, near, draft.person_id)
         entries = entries_of(db, near, schedules, site, periods, draft.person_id).get(draft.person_id, [])
         schedule, frozen = schedules[draft.person_id], periods[draft.person_id]
-    replacement = Entry(draft.replacement.occurred_at, draft.replacement.direction, draft.punch_id, 0, draft.amends) if draft.replacement else None
-    corrected = supposing(entries, draft.punch_id, draft.amends, replacement)
+    about = Entry(0.0, "auto", draft.punch_id, 0, draft.amends, draft.door)
+    replacement = replace(about, occurred_at=draft.replacement.occurred_at, direction=draft.replacement.direction) if draft.replacement else None
+    corrected = supposing(entries, None if draft.punch_id is None and draft.amends is None else about, replacement)
     both = [sheet(draft.person_id, counting, near, schedule, site, as_of, frozen).days for counting in (entries, corrected)]
     return [(before, after) for before, after in zip(*both, strict=True) if _hours(before) != _hours(after)]
 

@@ -63,6 +63,7 @@ class _Mark:
     punch: int
     correction: int
     door: int  # a punch at another door of the fleet
+    door_correction: int  # a correction made there
     audit: int  # each change of plans, people or rules has a row there
     refusal: int  # refused attempts are counted on the page
     day: date
@@ -150,9 +151,9 @@ class Board:
 
 
 def _mark(db: Database, day: date) -> _Mark:
-    ids = (("punches", "id"), ("corrections", "id"), ("door_punches", "rowid"), ("audit", "id"), ("refusals", "id"))
-    punch, correction, door, audit, refusal = (db.execute(f"SELECT coalesce(max({column}), 0) FROM {table}").fetchone()[0] for table, column in ids)
-    return _Mark(punch, correction, door, audit, refusal, day)
+    ids = (("punches", "id"), ("corrections", "id"), ("door_punches", "rowid"), ("door_corrections", "rowid"), ("audit", "id"), ("refusals", "id"))
+    punch, correction, door, there, audit, refusal = (db.execute(f"SELECT coalesce(max({column}), 0) FROM {table}").fetchone()[0] for table, column in ids)
+    return _Mark(punch, correction, door, there, audit, refusal, day)
 
 
 def _changed_people(db: Database, since: int) -> set[int] | None:
@@ -166,5 +167,5 @@ def _changed_people(db: Database, since: int) -> set[int] | None:
 def _recorded_people(db: Database, since: _Mark) -> set[int]:
     """Ids of people who have a punch, at any door, or a correction after the mark."""
     sql = """SELECT person_id FROM punches WHERE id > ? UNION SELECT person_id FROM corrections WHERE id > ?
-        UNION SELECT person_id FROM door_punches WHERE rowid > ?"""
-    return {row[0] for row in db.execute(sql, [since.punch, since.correction, since.door])}
+        UNION SELECT person_id FROM door_punches WHERE rowid > ? UNION SELECT person_id FROM door_corrections WHERE rowid > ?"""
+    return {row[0] for row in db.execute(sql, [since.punch, since.correction, since.door, since.door_correction])}

@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         print(USAGE, file=sys.stderr)
         return 2
     with open_store(args, "enroll", must_exist=False) as store:
-        settings = config.load(args.config, stored_settings.read(store))
+        settings = stored_settings.in_force(store, args.config)
         consent = _wording(settings).given("declared", time.time())
         recogniser = _recogniser(store, settings)
         if args.camera is None and settings.liveness.mode != "off":

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from device import config
-from device.commands import run_desk
+from device.commands import fleet_groups, run_desk
+from device.commands.fleet_groups import FleetUsageError
 from device.commands.options import add_config, add_database, add_json, add_out
-from device.contract import ClockfaceError
 from device.storage.fleet_state import FAULTS, DeviceState
 from device.storage.store import Store
 from device.system.files import Disk
@@ -34,12 +34,6 @@ if TYPE_CHECKING:
     from device.fleet.owner import Invitation
 
 URL = "CLOCKFACE_FLEET_URL"
-
-
-class FleetUsageError(ClockfaceError):
-    """The command was not given what it needs."""
-
-    code = "fleet.usage"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         add_json(_owner(actions.add_parser(name, help=words)))
     accept = _owner(actions.add_parser("accept-fault", help="after you have looked: let a device go on whose chain has a fault"))
     accept.add_argument("name")
+    fleet_groups.add_arguments(_owner(actions.add_parser("settings", help="values for groups of devices: list, preview, set")))
     revoke = _owner(actions.add_parser("revoke", help="lock a device out and delete the keys sealed for it"))
     revoke.add_argument("name")
 
@@ -258,5 +253,5 @@ def _leave(args: argparse.Namespace) -> int:
 HERE = {"join": _join, "leave": _leave}
 ACTIONS = {
     "init": _init, "migrate": _migrate, "sites": _sites, "invite": _invite, "status": _status, "verify": _verify, "revoke": _revoke,
-    "accept-fault": _accept_fault,
+    "accept-fault": _accept_fault, "settings": fleet_groups.settings,
 }  # fmt: skip

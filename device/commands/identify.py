@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     failed = False
     with open_store(args, "local") as store:
-        settings = config.without_liveness(config.load(args.config, stored_settings.read(store)))  # files cannot be judged
+        settings = config.without_liveness(stored_settings.in_force(store, args.config))  # files cannot be judged
         recogniser = recogniser_in_force(store, settings, _note)
         if line := waiting_words(store, recogniser.embedder.card):
             _note(line)

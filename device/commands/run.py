@@ -78,18 +78,18 @@ def run(args: argparse.Namespace) -> int:
     database = _restored(settings, args.db, demo=source == DEMO)
     with Store.open(database, settings.store, actor="terminal") as store:
         store.claim_terminal()
-        settings = config.load(args.config, stored_settings.read(store))
-        played = _played(settings, demo=source == DEMO)
         if in_a_fleet(store):
             from device.fleet.courier import catch_up  # needs psycopg: only here
 
-            catch_up(store, _say)
+            catch_up(store, args.config, _say)
+        settings = stored_settings.in_force(store, args.config)
+        played = _played(settings, demo=source == DEMO)
         model = ModelInForce(store, played, _say, recording=args.once or not is_live(source))
         if source == DEMO:
             _enrol_demo(store, model.recogniser)
         told: dict[str, Callable[[], str]] = {}
         looks: list[Callable[[Store], object]] = []
-        background = _background(settings, store, source == DEMO, told, looks, finish=args.once)
+        background = _background(args, settings, store, source == DEMO, told, looks, finish=args.once)
         with background as link, open_source(source, settings.camera, once=args.once, patient=supervised()) as camera:
             _say_parts(camera, model.recogniser)
             pipeline = Pipeline(played, model.recogniser, store, platform.node() or "terminal", recording=not camera.live)
@@ -150,7 +150,13 @@ def _played(settings: Settings, demo: bool) -> Settings:
 
 @contextmanager
 def _background(
-    settings: Settings, store: Store, demo: bool, told: Mapping[str, Callable[[], str]], looks: Sequence[Callable[[Store], object]], finish: bool
+    args: argparse.Namespace,
+    settings: Settings,
+    store: Store,
+    demo: bool,
+    told: Mapping[str, Callable[[], str]],
+    looks: Sequence[Callable[[Store], object]],
+    finish: bool,
 ) -> Iterator[Link | None]:
     """Deliver punches, run periodic tasks and exchange with the fleet while the block runs.
 
@@ -166,13 +172,14 @@ def _background(
         parts.enter_context(upkeep(store.path, settings, _say))
         if in_a_fleet(store):
             from device.fleet.courier import exchanging  # needs psycopg: only here
-
+            from device.fleet.settings_down import Running
 
             def look(store: Store) -> None:
                 for one in looks:
                     one(store)
 
-            link = parts.enter_context(exchanging(store.path, settings.store, _say, lambda: {name: words() for name, words in told.items()}, look))
+            running = Running(args.config, settings)
+            link = parts.enter_context(exchanging(store.path, running, _say, lambda: {name: words() for name, words in told.items()}, look))
         yield link
 
 

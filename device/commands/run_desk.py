@@ -39,12 +39,13 @@ def run(args: argparse.Namespace, say: Say) -> bool:
         say(line)
     with Store.open(database, settings.store, actor="desk") as store:
         store.claim_terminal()
-        return _served(args, config.load(args.config, stored_settings.read(store)), store, say)
+        return _served(args, stored_settings.in_force(store, args.config), store, say)
 
 
 def _served(args: argparse.Namespace, settings: config.Settings, store: Store, say: Say) -> bool:
     from device.fleet import membership  # needs psycopg: only here
     from device.fleet.courier import exchanging
+    from device.fleet.settings_down import Running
     from device.web import start
 
     member = membership.read(store)
@@ -54,7 +55,7 @@ def _served(args: argparse.Namespace, settings: config.Settings, store: Store, s
     say(f"desk {member.name}: {member.site or 'all sites'}")
     where = args.web or [start.DEFAULT]
     serving = start.desk_server(settings, store, member.name, where, args.config)
-    with upkeep(store.path, settings, say), exchanging(store.path, settings.store, say), serving as live:
+    with upkeep(store.path, settings, say), exchanging(store.path, Running(args.config, settings), say), serving as live:
         ready()
         try:
             live.restart.wait()

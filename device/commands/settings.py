@@ -11,6 +11,7 @@ from device.commands.database import open_store
 from device.commands.options import add_config, add_database, add_json
 from device.config import ConfigError
 from device.storage import settings as stored_settings
+from device.storage.settings import Above
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +36,11 @@ def run(args: argparse.Namespace) -> int:
         if args.action == "list":
             stored = stored_settings.read(store)
             flat = {f"{section}.{key}": value for section, table in stored.items() for key, value in table.items()}
-            print(json.dumps(flat) if args.json else "\n".join(f"{name} = {value!r}" for name, value in flat.items()) or "nothing is set on the settings page")
+            above = stored_settings.overridden(store, args.config)
+            lines = [f"{name} = {value!r}" for name, value in flat.items() if name not in above]
+            lines += [_from_above(name, *both) for name, both in above.items()]
+            in_force = flat | {name: one.value for name, (one, _) in above.items()}
+            print(json.dumps(in_force) if args.json else "\n".join(lines) or "nothing is set on the settings page")
             return 0
         known = {setting.name: setting for setting in stored_settings.editable()}
         kept = {f"{section}.{key}" for section, table in stored_settings.read(store).items() for key in table}  # unknown ones too
@@ -50,3 +55,8 @@ def run(args: argparse.Namespace) -> int:
             stored_settings.change(store, args.config, {args.name: value}, partial(check_covered, store))
         print(f"{args.name} is {'set' if args.action == 'set' else 'back to the file or the default'}, from the next start on")
     return 0
+
+
+def _from_above(name: str, above: Above, local: object) -> str:
+    own = "" if local is None else f"; {local!r}, set here, does not count"
+    return f"{name} = {above.value!r} (of the fleet's group {above.group!r}{own})"

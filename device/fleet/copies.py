@@ -65,13 +65,20 @@ def _keep(db: Database, chain: str, row: Row) -> bool:
     fields["person_id"] = _person(db, str(row["person"]))
     if chain == "punches":
         fields["device"] = row["name"]
-    elif not _point(db, device, fields):
+    elif not _point(db, device, _as_of_a_desk(fields)):
         told = {"device": device, "name": row["name"], "id": row["id"], "person": str(row["person"]), "content": row["content"], "hash": row["hash"]}
         db.execute("INSERT INTO copies_waiting (told) VALUES (?)", [json.dumps(told)])
         return False
     kept = hash_chain.append(db, chain, {name: fields.get(name) for name in COLUMNS[chain]})
     db.execute("INSERT INTO copies (chain, device, number, row) VALUES (?, ?, ?, ?)", [chain, device, row["id"], kept["id"]])
     return True
+
+
+def _as_of_a_desk(fields: dict[str, Any]) -> dict[str, Any]:
+    """A terminal that corrects another door's punch names that door beside its own numbers."""
+    if fields.get("door"):
+        fields |= {"punch_id": fields.get("door_punch"), "device": fields["door"], "amends": fields.get("door_added"), "amends_device": fields["door"]}
+    return fields
 
 
 def _point(db: Database, device: str, fields: dict[str, Any]) -> bool:

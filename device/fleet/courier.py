@@ -14,10 +14,12 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from device.config import StoreSettings
-from device.fleet import continuation, desk, down, up
+from device.config import Settings
+from device.fleet import continuation, desk, down, settings_down, up
 from device.fleet.membership import Membership, opened, read, set_value
 from device.fleet.server import NEWEST, Connection, FleetError, explained
+from device.fleet.settings_down import Running
+from device.storage import settings as stored_settings
 from device.storage.store import Store
 from device.system.clock import read_clock_state
 from device.system.restart import Backoff, Say, in_words, kept_running
@@ -29,6 +31,7 @@ GATHER_SECONDS = 0.4  # at most: notices come in swarms, and not every terminal 
 REPORT_SECONDS = 15.0
 LOOK_SECONDS = 2.0  # between two looks of a desk at all devices
 HEARD_SECONDS = 300.0  # how often the time of the last contact is written down, for `doctor` and after a restart
+UNSET = Running(None, Settings())
 FIRST_SECONDS = 5.0  # a start waits so long for erasures of the time while it was off
 
 
@@ -46,8 +49,10 @@ class Link:
 class FleetCourier:
     """One terminal's exchange. It and its store are used by one thread."""
 
-    def __init__(self, store: Store, member: Membership, say: Say = print, clock: Callable[[], float] = time.time, about: About = dict) -> None:
-        self.store, self.member, self.clock = store, member, clock
+    def __init__(
+        self, store: Store, member: Membership, say: Say = print, clock: Callable[[], float] = time.time, about: About = dict, running: Running = UNSET
+    ) -> None:
+        self.store, self.member, self.clock, self._running = store, member, clock, running
         self._say, self._about, self._trouble = say, about, ""
         self.idle: Callable[[Store], object] = lambda store: None  # after a round that brought nothing: what the program does with what came down
         self._reported = self._heard = self._looked = float("-inf")
@@ -83,18 +88,19 @@ class FleetCourier:
         for channel in (STATE, PUNCHES):
             connection.execute(f"LISTEN {channel}")
         if not self.member.desk:
-            down.receive_newest(self.store, connection, self.clock())
+            down.receive_newest(self.store, self.member, connection, self.clock())
 
     def round(self, connection: Connection) -> int:
         """The log first, for others wait for it; then down before up: what was erased is forgotten before anything about people is sent."""
         receive, send = (desk.receive, desk.send) if self.member.desk else (down.receive, up.send)
         rows = 0 if self.member.desk else up.send_log(self.store, connection)
         rows += receive(self.store, self.member, connection, self.clock())
+        settings_down.receive(self.store, connection, self._running)
         return rows + send(self.store, self.member, connection)
 
     def _exchange(self, connection: Connection) -> None:
         if self._doors_alone:
-            busy = down.receive_doors(self.store, connection, self.clock())
+            busy = down.receive_from_doors(self.store, self.member, connection, self.clock())
         else:
             self._version = self._own()  # before the round, so that nothing is recorded unseen
             busy = self.round(connection)
@@ -162,7 +168,7 @@ def _schema(connection: Connection) -> int:
     return int(row["number"]) if row else 0
 
 
-def catch_up(store: Store, say: Say, seconds: float = FIRST_SECONDS) -> None:
+def catch_up(store: Store, file: Path | None, say: Say, seconds: float = FIRST_SECONDS) -> None:
     """Before a terminal recognises anybody: take in what was erased and changed while it was off, as far as the server answers in time."""
     member = read(store)
     if member is None:
@@ -171,6 +177,7 @@ def catch_up(store: Store, say: Say, seconds: float = FIRST_SECONDS) -> None:
     try:
         with opened(store, member) as connection, explained():
             courier = FleetCourier(store, member, say)
+            settings_down.receive(store, connection, Running(file, stored_settings.in_force(store, file)))
             while time.monotonic() < until and down.receive(store, member, connection, courier.clock()):
                 pass
     except (FleetError, psycopg.Error) as error:
@@ -179,16 +186,16 @@ def catch_up(store: Store, say: Say, seconds: float = FIRST_SECONDS) -> None:
 
 @contextmanager
 def exchanging(
-    path: Path, settings: StoreSettings, say: Say, about: About = dict, idle: Callable[[Store], object] = lambda store: None
+    path: Path, running: Running, say: Say, about: About = dict, idle: Callable[[Store], object] = lambda store: None
 ) -> Iterator[Link]:
     """Exchange on a thread of its own while the block runs; the terminal has joined a fleet."""
     stop, link = threading.Event(), Link(time.time())
 
     def work() -> None:
-        with Store.open(path, settings, actor="fleet") as store:
+        with Store.open(path, running.settings.store, actor="fleet") as store:
             member = read(store)
             assert member is not None
-            courier = FleetCourier(store, member, say, about=about)
+            courier = FleetCourier(store, member, say, about=about, running=running)
             courier.link, courier.idle = link, idle
             courier.run(stop)
 

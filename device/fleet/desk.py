@@ -17,7 +17,9 @@ from device.storage.store import Store
 
 def receive(store: Store, member: Membership, connection: Connection, now: float) -> int:
     """One round; returns how many rows came down. People come before what they did."""
-    return down.receive_state(store, connection, {**down.APPLY, "template": _face}) or copies.receive(store, connection)
+    apply = {**down.APPLY, "template": _face}
+    state = down.receive_state(store, member, connection, apply) or down.receive_awaited(store, member, connection, apply)
+    return state or copies.receive(store, connection)
 
 
 def send(store: Store, member: Membership, connection: Connection) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from device.contract import ClockfaceError
+from device.fleet import records
 from device.fleet.membership import Membership, private_key, set_value, uuids, value
 from device.fleet.sealed_box import unbox
 from device.fleet.server import Connection
@@ -27,7 +28,7 @@ from device.storage.templates import PlainTemplate
 
 BATCH = 1000  # rows of state in one transaction
 CROPS = 50  # in one round: they are large and wanted only for a change of model
-DAYS = 8  # of other doors' punches: a week's rest, and what Today shows
+DAYS = 62  # of other doors' punches: this month and the one before it, so that their timesheets are whole at each door
 TODAY = 86400  # s
 START = "0:0"
 KEY = "person::text AS person, wrapped, xid, seq"
@@ -41,9 +42,9 @@ STRANGE = (  # what a row raises whose content is not of the form that this vers
 def receive(store: Store, member: Membership, connection: Connection, now: float) -> int:
     """One round; returns how many rows came down."""
     finish_keys(store)
-    rows = receive_state(store, connection)
+    rows = receive_state(store, member, connection) or receive_awaited(store, member, connection)
     rows += receive_keys(store, connection)
-    rows += receive_waiting(store, connection) + receive_doors(store, connection, now)
+    rows += receive_waiting(store, member, connection) + receive_from_doors(store, member, connection, now)
     return rows or receive_crops(store, connection)
 
 
@@ -120,18 +121,17 @@ def _unboxed(rows: Sequence[Row], private: bytes, ids: Mapping[str, int]) -> tup
     return fresh, strange
 
 
-def receive_state(store: Store, connection: Connection, apply: Mapping[str, Any] | None = None) -> int:
+def receive_state(store: Store, member: Membership, connection: Connection, apply: Mapping[str, Any] | None = None) -> int:
     """What the company has decided, in order; of the rows of a page, people and their keys come first.
 
     Args:
         apply: kind -> what stores a row; None: as a terminal does. With one of its own, nothing that is sealed is read.
     """
-    sealed = "sealed" if apply is None else "NULL::bytea AS sealed"
-    rows = _page(store, connection, "state", f"SELECT kind, key, sites::text[] AS sites, body, {sealed}, deleted, xid, seq FROM state")
+    rows = _page(store, connection, "state", records.state("xid", "seq", sealed=apply is None))
     if not rows:
         return 0
     people = [row for row in rows if row["kind"] == "person"]
-    _apply(store, [row for row in people if not row["deleted"]], apply)
+    _apply(store, member, [row for row in people if not row["deleted"]], apply)
     for row in people:
         if row["deleted"]:  # each is a whole erasure, with key and write-ahead log
             _erase(store, connection, row["key"])
@@ -139,7 +139,7 @@ def receive_state(store: Store, connection: Connection, apply: Mapping[str, Any]
             rotate(store, connection, row["key"])
     if apply is None:
         _keys_for(store, connection, {row["body"].get("person") for row in rows if row["kind"] == "template"})
-    _apply(store, [row for row in rows if row["kind"] != "person"], apply)
+    _apply(store, member, [row for row in rows if row["kind"] != "person"], apply)
     with store.transaction() as db:
         note_place(db, "state", rows)
     return len(rows)
@@ -153,7 +153,7 @@ def _keys_for(store: Store, connection: Connection, people: set[str]) -> None:
     _take_keys(store, rows, ids)
 
 
-def _apply(store: Store, rows: Sequence[Row], apply: Mapping[str, Any] | None = None) -> None:
+def _apply(store: Store, member: Membership, rows: Sequence[Row], apply: Mapping[str, Any] | None = None) -> None:
     """Store these rows; what was changed here meanwhile is sent, and counts."""
     apply = APPLY if apply is None else apply
     owners = uuids(store, {row["body"].get("person") for row in rows if row["kind"] == "template"})
@@ -163,7 +163,11 @@ def _apply(store: Store, rows: Sequence[Row], apply: Mapping[str, Any] | None = 
         changed = set(db.execute("SELECT kind, key FROM fleet_changes").fetchall())
         for row in rows:
             if (row["kind"], row["key"]) not in changed and row["kind"] in apply:
-                _store(apply[row["kind"]], store, db, row, keys)
+                if _is_awaited(db, row):
+                    records.await_(db, row)
+                else:
+                    _store(apply[row["kind"]], store, db, row, keys)
+        records.apply(store, db, member, [row for row in rows if row["kind"] not in apply])
         db.execute("DELETE FROM fleet_applying")
 
 
@@ -180,6 +184,28 @@ def _store(apply: Any, store: Store, db: Database, row: Row, keys: Mapping[int, 
 
 def _note_strange(db: Database, what: str, error: Exception) -> None:
     set_value(db, f"strange.{what}", type(error).__name__)
+
+
+def _is_awaited(db: Database, row: Row) -> bool:
+    """Whether it belongs to somebody who has not come yet: people who were changed last come last."""
+    person = row["body"].get("person")
+    return person is not None and not row["deleted"] and db.execute("SELECT 1 FROM people WHERE uuid = ?", [person]).fetchone() is None
+
+
+def receive_awaited(store: Store, member: Membership, connection: Connection, apply: Mapping[str, Any] | None = None) -> int:
+    """Rows that came before what they refer to; returns how many of them are stored now."""
+    with store.reading() as db:
+        awaited = db.execute(f"SELECT kind, key FROM fleet_awaited LIMIT {BATCH}").fetchall()
+    if not awaited:
+        return 0
+    pairs = [[row[0] for row in awaited], [row[1] for row in awaited]]
+    rows = connection.execute(f"{records.state(sealed=apply is None)} WHERE (kind, key) IN (SELECT * FROM unnest(%s::text[], %s::text[]))", pairs).fetchall()
+    with store.transaction() as db:
+        db.conn.executemany("DELETE FROM fleet_awaited WHERE kind = ? AND key = ?", awaited)
+    _apply(store, member, rows, apply)
+    with store.reading() as db:
+        left = db.execute("SELECT count(*) FROM fleet_awaited").fetchone()[0]
+    return max(0, len(awaited) - int(left))
 
 
 def _person(store: Store, db: Database, row: Row, keys: Mapping[int, bytes]) -> None:
@@ -272,22 +298,24 @@ def owner_of(db: Database, row: Row) -> int | None:
     return int(found[0]) if found else None
 
 
-def receive_waiting(store: Store, connection: Connection) -> int:
+def receive_waiting(store: Store, member: Membership, connection: Connection) -> int:
     """Templates that came before their key, as far as keys have come; returns how many were opened."""
     with store.reading() as db:
         waiting = [row[0] for row in db.execute(f"SELECT template FROM fleet_waiting ORDER BY random() LIMIT {BATCH}")]
     if not waiting:
         return 0
-    _apply(store, connection.execute("SELECT kind, key, body, sealed, deleted FROM state WHERE kind = 'template' AND key = ANY (%s)", [waiting]).fetchall())
+    sql = f"{records.state()} WHERE kind = 'template' AND key = ANY (%s)"
+    _apply(store, member, connection.execute(sql, [waiting]).fetchall())
     with store.reading() as db:
         left = db.execute("SELECT count(*) FROM fleet_waiting WHERE template IN (SELECT value FROM json_each(?))", [json.dumps(waiting)]).fetchone()[0]
     return len(waiting) - int(left)
 
 
-def receive_newest(store: Store, connection: Connection, now: float) -> None:
+def receive_newest(store: Store, member: Membership, connection: Connection, now: float) -> None:
     """After a connection: what the company has decided and today's punches of other doors, ahead of those of earlier days."""
-    while receive_state(store, connection):
+    while receive_state(store, member, connection):
         pass
+    receive_awaited(store, member, connection)
     after, since = value(store, "at.doors", START).split(":"), int((now - TODAY) * 1000)
     while rows := connection.execute("SELECT * FROM doors(%s::xid8, %s, %s, %s)", [*after, since, BATCH]).fetchall():
         ids = uuids(store, {str(row["person"]) for row in rows})
@@ -299,21 +327,69 @@ def receive_newest(store: Store, connection: Connection, now: float) -> None:
 def _keep_doors(db: Database, ids: Mapping[str, int], rows: Sequence[Row]) -> None:
     for row in rows:
         if (person_id := ids.get(str(row["person"]))) is not None:
-            values = [row["device"], row["id"], person_id, row["occurred_at"], row["direction"], row["method"]]
-            db.execute("INSERT INTO door_punches VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", values)
+            values = [str(row["door"]), row["id"], row["device"], person_id, row["occurred_at"], row["direction"], row["method"]]
+            db.execute("INSERT INTO door_punches VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", values)
+
+
+def receive_from_doors(store: Store, member: Membership, connection: Connection, now: float) -> int:
+    """What other doors have recorded and corrected."""
+    return receive_doors(store, connection, now) + receive_corrections(store, member, connection, now)
 
 
 def receive_doors(store: Store, connection: Connection, now: float) -> int:
     """Other doors' punches of the last days, so that direction, refractory period and Today hold across doors."""
     after, since = value(store, "at.doors", START).split(":"), int((now - DAYS * 86400) * 1000)
     rows = connection.execute("SELECT * FROM doors(%s::xid8, %s, %s, %s)", [*after, since, BATCH]).fetchall()
-    ids = uuids(store, {str(row["person"]) for row in rows}) if rows else {}
+    rows, ids = _with_people(store, connection, rows)
     with store.transaction() as db:
         _keep_doors(db, ids, rows)
         if rows:
             note_place(db, "doors", rows)
         db.execute("DELETE FROM door_punches WHERE occurred_at < ?", [since])
     return len(rows)
+
+
+def _with_people(store: Store, connection: Connection, rows: list[Row]) -> tuple[list[Row], dict[str, int]]:
+    """The rows up to the first one whose person is still on the way, and uuid -> id of everybody here; who was erased before it joined never comes."""
+    if not rows:
+        return [], {}
+    people = {str(row["person"]) for row in rows}
+    ids = uuids(store, people)
+    unknown = list(people - ids.keys())
+    sql = "SELECT key FROM state WHERE kind = 'person' AND NOT deleted AND key = ANY (%s)"
+    coming = {row["key"] for row in connection.execute(sql, [unknown]).fetchall()} if unknown else set()
+    return rows[: next((place for place, row in enumerate(rows) if str(row["person"]) in coming), len(rows))], ids
+
+
+def receive_corrections(store: Store, member: Membership, connection: Connection, now: float) -> int:
+    """Corrections made at other doors and desks; those of this terminal's own punches are kept as long as the punches."""
+    after, since = value(store, "at.corrections", START).split(":"), int((now - DAYS * 86400) * 1000)
+    rows = connection.execute("SELECT * FROM door_corrections(%s::xid8, %s, %s, %s)", [*after, since, BATCH]).fetchall()
+    rows, ids = _with_people(store, connection, rows)
+    with store.transaction() as db:
+        own = records.own_devices(db, member)
+        for row in rows:
+            if (person_id := ids.get(str(row["person"]))) is not None:
+                values = [str(row["door"]), row["id"], person_id, *_corrected(row, own)]
+                db.execute("INSERT INTO door_corrections VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", values)
+        if rows:
+            note_place(db, "corrections", rows)
+        db.execute("DELETE FROM door_corrections WHERE door <> '' AND max(corrected_at, coalesce(occurred_at, 0)) < ?", [since])
+    return len(rows)
+
+
+def _corrected(row: Row, own: Sequence[str]) -> tuple[Any, ...]:
+    """Whose log holds what a correction is about ("": this terminal's), the number of the punch or of what added it there, and what it states.
+
+    A terminal names another door beside its own numbers; a desk, which has no log of punches, names the device of each.
+    """
+    stated = json.loads(row["content"])
+    if stated.get("door"):
+        door, punch, added = stated["door"], stated.get("door_punch"), stated.get("door_added")
+    else:
+        punch, added = stated.get("punch_id"), stated.get("amends")
+        door = stated.get("device" if punch is not None else "amends_device") or str(row["door"])
+    return "" if door in own else door, punch, added, stated.get("occurred_at"), stated.get("direction"), stated["corrected_at"]
 
 
 def receive_crops(store: Store, connection: Connection) -> int:

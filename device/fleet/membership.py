@@ -19,6 +19,7 @@ from psycopg import sql
 from device.fleet.owner import Invitation
 from device.fleet.sealed_box import password_of, public_of
 from device.fleet.server import Connection, FleetError, check_tls, connect, explained
+from device.storage import company_records
 from device.storage.audit import Action
 from device.storage.keys import OWN
 from device.storage.store import Store
@@ -26,6 +27,7 @@ from device.system.files import Disk
 
 MEMBERSHIP = "membership"
 OPTIONS = "-c search_path=clockface -c enable_sort=off"  # pages come from an index in its order: sorting all that is left for each page is no way
+JOINED = "joined.changes"  # the last of the changes that the join itself noted
 KEEPALIVE: Mapping[str, Any] = {"keepalives_idle": 20, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20000}  # s, s, -, ms
 
 
@@ -137,6 +139,8 @@ def join(store: Store, invitation: Invitation) -> Membership:
         for table, kind in (("people", "person"), ("consents", "consent"), ("templates", "template")):
             db.execute(f"INSERT INTO fleet_changes (kind, key) SELECT '{kind}', uuid FROM {table} ORDER BY id")
         db.execute("INSERT INTO fleet_changes (kind, key) SELECT 'pin', p.uuid FROM pins JOIN people p ON p.id = person_id")
+        company_records.note_all(db)
+        set_value(db, JOINED, str(db.execute("SELECT coalesce(max(id), 0) FROM fleet_changes").fetchone()[0]))
         store.note(Action.FLEET_JOINED, fleet=done.fleet, device=done.device)
     return done
 
@@ -186,9 +190,8 @@ def _spent(first: psycopg.OperationalError, until: str) -> Iterator[None]:
 def leave(store: Store) -> None:
     """Forget the fleet on this terminal; people and the log stay. `fleet revoke` locks its login."""
     with store.transaction() as db:
-        db.execute("DELETE FROM fleet")
-        db.execute("DELETE FROM fleet_changes")
-        db.execute("DELETE FROM door_punches")
+        for table in ("fleet", "fleet_changes", "fleet_records", "fleet_awaited", "door_punches", "door_corrections"):
+            db.execute(f"DELETE FROM {table}")
 
 
 def in_file(path: Path) -> Invitation:

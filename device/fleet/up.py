@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from device.fleet import continuation
+from device.fleet import continuation, records
 from device.fleet.membership import Membership, set_value, uuids, value
 from device.fleet.sealed_box import box
 from device.fleet.server import Connection
@@ -82,7 +82,7 @@ def send_changes(store: Store, member: Membership, connection: Connection) -> in
 
 def _send_change(store: Store, member: Membership, connection: Connection, kind: str, key: str) -> bool:
     try:
-        return bool(SENDERS[kind](store, member, connection, key))
+        return bool(SENDERS[kind](store, member, connection, key)) if kind in SENDERS else records.send(store, member, connection, kind, key)
     except psycopg.Error as error:
         if error.sqlstate in GONE:
             return True

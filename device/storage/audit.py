@@ -75,9 +75,11 @@ class Action(str, enum.Enum):
 
     # the fleet
     FLEET_JOINED = "fleet joined"
-    FLEET_APPLIED = "fleet applied"  # a person changed, enrolled or erased elsewhere
+    FLEET_APPLIED = "fleet applied"  # a person changed, enrolled or erased elsewhere; or a plan, absence or the like
     FLEET_FAULT_ACCEPTED = "fleet fault accepted"  # somebody looked at a device's chain, which then goes on
     FLEET_CHAIN_CONTINUED = "fleet chain continued"  # here, after that
+    FLEET_OVERRULED = "fleet overruled"  # a change was made without knowing of another one, which was overwritten
+    FLEET_REFUSED = "fleet refused"  # a change made here was not taken: its days were locked meanwhile, or another one stood already
 
     # the terminal
     SETTING_CHANGED = "setting changed"
@@ -111,7 +113,7 @@ CHANGES_NOBODY = frozenset({  # people, their plans and their punches stay the s
     Action.TARGETS_SET, Action.OUTBOX_FILLED, Action.OUTBOX_MOVED, Action.OUTBOX_FORGOTTEN, Action.DEAD_LETTERS_REPLAYED, Action.DEAD_LETTERS_DISCARDED,
     Action.SETTING_CHANGED, Action.RESTART_ASKED, Action.BACKUP_MADE, Action.RESTORE_ASKED, Action.RESTORE_REFUSED,
     Action.STORE_WORKS_AGAIN, Action.MODEL_IN_FORCE, Action.CHAINS_VERIFIED, Action.RETENTION_APPLIED, Action.FLEET_JOINED,
-    Action.FLEET_FAULT_ACCEPTED, Action.FLEET_CHAIN_CONTINUED,
+    Action.FLEET_FAULT_ACCEPTED, Action.FLEET_CHAIN_CONTINUED, Action.FLEET_OVERRULED, Action.FLEET_REFUSED,
 })  # fmt: skip
 CHANGES_ONE_PERSON = frozenset({  # only the person whose `person_id` is in the details: who they are, whether they are active, their plan
     Action.PERSON_ADDED, Action.PERSON_RENAMED, Action.CODE_CHANGED, Action.PERSON_ACTIVATED, Action.PERSON_DEACTIVATED, Action.PERSON_ERASED,

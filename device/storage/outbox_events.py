@@ -35,7 +35,7 @@ NEAR = """
 SELECT 'punch', p.id FROM punches p WHERE p.person_id = :person AND (p.occurred_at BETWEEN :since AND :until
         OR EXISTS (SELECT 1 FROM corrections c WHERE c.punch_id = p.id AND c.occurred_at BETWEEN :since AND :until))
     AND EXISTS (SELECT 1 FROM outbox o WHERE o.punch_id = p.id AND o.connector = :connector AND o.state <> 'discarded')
-UNION SELECT 'added', p.id FROM corrections p WHERE p.person_id = :person AND p.punch_id IS NULL AND p.amends IS NULL
+UNION SELECT 'added', p.id FROM corrections p WHERE p.person_id = :person AND p.punch_id IS NULL AND p.amends IS NULL AND p.door IS NULL
     AND EXISTS (SELECT 1 FROM corrections c WHERE (c.id = p.id OR c.amends = p.id) AND c.occurred_at BETWEEN :since AND :until)
     AND EXISTS (SELECT 1 FROM outbox o WHERE o.correction_id = p.id AND o.connector = :connector AND o.state <> 'discarded')
 """

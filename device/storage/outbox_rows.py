@@ -267,7 +267,7 @@ def fill(db: Database, connector: str, since: int, until: int, now: int, again: 
     queued = "connector = :connector AND state = 'waiting' AND alarm_id IS NULL"
     waiting = db.execute(f"SELECT punch_id, correction_id FROM outbox WHERE {queued}", {"connector": connector}).fetchall()
     wanted = "(SELECT id FROM punches WHERE occurred_at >= :since AND occurred_at < :until)"
-    added = "punch_id IS NULL AND amends IS NULL AND occurred_at >= :since AND occurred_at < :until"
+    added = "punch_id IS NULL AND amends IS NULL AND door IS NULL AND occurred_at >= :since AND occurred_at < :until"
     about = f"SELECT id FROM corrections WHERE punch_id IN {wanted} OR {added} OR amends IN (SELECT id FROM corrections WHERE {added})"
     anew = f"connector = :connector AND state = 'delivered' AND (punch_id IN {wanted} OR correction_id IN ({about}))" if again else "0"
     period = {"connector": connector, "since": since, "until": until}

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from sqlite_utils import Database, Migrations
 
-from device.storage import schema_hours
+from device.storage import company_records, schema_doors, schema_hours
 
 APPLICATION_ID = 0x434C4B46  # "CLKF" in the header of the file: a database of Clockface
-SCHEMA_VERSION = 15  # the number of migrations; kept in the file as user_version
+SCHEMA_VERSION = 16  # the number of migrations; kept in the file as user_version
 
 TABLES = """
 CREATE TABLE people (
@@ -524,6 +524,7 @@ MIGRATIONS = Migrations("clockface")
 def migrate(db: Database) -> None:
     """Apply pending migrations inside the caller's write transaction, so that two processes that start together do not collide."""
     MIGRATIONS.apply(db)
+    company_records.note_changes(db)
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
@@ -640,3 +641,11 @@ def tell_of_one_face_under_two_names(db: Database) -> None:
     db.executescript(FINDINGS)
     for event in ("INSERT", "UPDATE"):
         db.executescript(SENT.format(table="findings", event=event, kind="finding", key="NEW.key"))
+
+
+@MIGRATIONS()
+def share_company_records_and_corrections(db: Database) -> None:
+    """Rows that the whole fleet shares, and corrections and requests about other doors' punches."""
+    db.executescript(schema_doors.RECORDS)
+    db.executescript(schema_doors.DOORS)
+    schema_doors.widen(db)

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from sqlite_utils import Database
 
 from device import config
 from device.config import ConfigError, Settings
 from device.storage.audit import Action
 from device.storage.store import Store
 
+ABOVE = "settings"  # the key in table fleet
 ONLY_IN_FILE = (
     "store", "connectors", "outbox", "embedder.model", "embedder.sha256", "web.certificate", "web.key", "web.plain_http", "web.trusted_proxies", "web.consent",
 )  # fmt: skip
@@ -94,6 +97,53 @@ def read(store: Store) -> dict[str, dict[str, Any]]:
     return tables
 
 
+@dataclass(frozen=True)
+class Above:
+    """A value that a fleet sets for this terminal, and the group it is set for."""
+
+    value: Any
+    group: str
+
+
+def above(store: Store, db: Database | None = None) -> dict[str, Above]:
+    """Name -> what the fleet sets; it counts instead of the file and the page. `db`: inside a transaction."""
+    if db is None:
+        with store.reading() as db:
+            return above(store, db)
+    row = db.execute("SELECT value FROM fleet WHERE key = ?", [ABOVE]).fetchone()
+    return {name: Above(*pair) for name, pair in json.loads(row[0]).items()} if row else {}
+
+
+def above_json(values: Mapping[str, Above]) -> str:
+    return json.dumps({name: [one.value, one.group] for name, one in values.items()}, sort_keys=True)
+
+
+def check_above(store: Store, file: Path | None, values: Mapping[str, Above]) -> None:
+    """Check what a fleet sets, together with the file and the page of this terminal.
+
+    Raises:
+        ConfigError: a name is unknown here or not editable, or the settings are not valid together.
+    """
+    known = {setting.name for setting in editable()}
+    unknown = [name for name in values if name not in known]
+    if unknown:
+        words = f"{unknown[0][:80]}: this terminal has no such setting that could be set from above; it may be of a newer version"
+        raise ConfigError(words, code="config.unknown")
+    config.load(file, read(store), {name: one.value for name, one in values.items()})
+
+
+def in_force(store: Store, file: Path | None) -> Settings:
+    """The settings from the next start on: of the file and the page, and instead of both what the fleet sets."""
+    return config.load(file, read(store), {name: one.value for name, one in above(store).items()})
+
+
+def overridden(store: Store, file: Path | None) -> dict[str, tuple[Above, Any]]:
+    """Name -> what the fleet sets, and the value of the page or the file that does not count; None where there is none."""
+    both = read(store), config.file_tables(file)
+    local = {f"{section}.{key}": value for tables in both for section, table in tables.items() for key, value in table.items()}
+    return {name: (one, local.get(name)) for name, one in above(store).items()}
+
+
 def change(store: Store, file: Path | None, values: dict[str, Any], check: Callable[[Settings, Collection[str]], None] | None = None) -> list[str]:
     """Set several settings ("attendance.direction" -> value; None restores the default), all or none; returns the names of those changed.
 
@@ -104,13 +154,15 @@ def change(store: Store, file: Path | None, values: dict[str, Any], check: Calla
         ConfigError: a name is unknown, not editable here or set in the file, or the settings are not valid together.
     """
     known = {setting.name: setting for setting in editable()}
-    now, fixed = read(store), fixed_by(file)
+    now, fixed, set_above = read(store), fixed_by(file), above(store)
     changed = []
     for name, value in values.items():
         if name not in known:
             raise ConfigError(f"{name[:80]}: this page has no such setting; it may belong in the configuration file", code="config.unknown")
         if name in fixed:
             raise ConfigError(f"{name} is set in the configuration file; change it there", code="config.set_twice")
+        if name in set_above:
+            raise ConfigError(f"{name} is set for the group {set_above[name].group!r} of the fleet; change it there", code="config.set_above")
         section, _, key = name.partition(".")
         before = now.get(section, {}).get(key)
         now.setdefault(section, {}).pop(key, None)
@@ -118,7 +170,7 @@ def change(store: Store, file: Path | None, values: dict[str, Any], check: Calla
             now[section][key] = value
         if before != now[section].get(key):
             changed.append(name)
-    following = config.load(file, now)
+    following = config.load(file, now, {name: one.value for name, one in set_above.items()})
     if check is not None:
         check(following, changed)
     with store.transaction() as db:

@@ -292,12 +292,13 @@ class Store(TemplateReads):
         recorded = """SELECT coalesce(c.occurred_at, p.occurred_at) / 1000.0, coalesce(c.direction, p.direction) FROM punches p
             LEFT JOIN corrections c ON c.id = (SELECT max(id) FROM corrections WHERE punch_id = p.id)
             WHERE p.person_id = ? AND (c.id IS NULL OR c.direction IS NOT NULL) ORDER BY p.id DESC LIMIT 1"""
-        added = """SELECT occurred_at / 1000.0, direction FROM corrections c WHERE person_id = ? AND punch_id IS NULL AND direction IS NOT NULL
+        added = """SELECT occurred_at / 1000.0, direction FROM corrections c WHERE person_id = ? AND punch_id IS NULL AND door IS NULL AND direction IS NOT NULL
             AND NOT EXISTS (SELECT 1 FROM corrections n WHERE n.person_id = c.person_id AND n.amends = coalesce(c.amends, c.id) AND n.id > c.id)
             ORDER BY occurred_at DESC LIMIT 1"""
-        doors = "SELECT occurred_at / 1000.0, direction FROM door_punches WHERE person_id = ? ORDER BY occurred_at DESC LIMIT 1"
         with explained(self.path):
-            found = [row for one in (recorded, added, doors) if (row := self._db.execute(one, [person_id]).fetchone())]
+            if (newest := corrections.newest_at_doors(self._db, person_id)) is not None:
+                return newest
+            found = [row for one in (recorded, added) if (row := self._db.execute(one, [person_id]).fetchone())]
         return LastPunch(*max(found, key=lambda row: float(row[0] or 0))) if found else None
 
     def newest_punch(self) -> float:

@@ -9,12 +9,12 @@ from starlette.responses import Response
 from device.attendance import planning
 from device.attendance.log import DIRECTIONS
 from device.attendance.planning import Planning
-from device.attendance.review import STATES, Desk, Request, current
+from device.attendance.review import STATES, Desk, Request
 from device.attendance.sheets import person_sheet, with_and_without
 from device.attendance.timesheet.sheet import hours
 from device.attendance.timesheet.worksite import Site, minute, month_days
 from device.contract import ClockfaceError
-from device.storage.corrections import CorrectionDraft
+from device.storage.corrections import CorrectionDraft, current
 from device.storage.effective import Entry
 from device.storage.records import DIRECTIONS as KNOWN
 from device.storage.records import LastPunch, Person
@@ -61,6 +61,7 @@ def form(call: Call, person: Person, day: date, site: Site, status: int = 200, p
     return call.page(
         "correction_new.html", status, person=person, day=day, one=sheet.days[0], directions=DIRECTIONS, hours=hours, strip=charts.strip, site=site,
         local=site.local, problem=problem, given=given, named=named, elsewhere=elsewhere, targets=[target(stamp.entry) for stamp in sheet.days[0].stamps],
+        doors=doors(call),
     )  # fmt: skip
 
 
@@ -73,26 +74,27 @@ def filled(punch: LastPunch | None, site: Site) -> dict[str, str]:
 
 
 def target(entry: Entry) -> str:
-    """The form's identifier of a punch that counts."""
-    return f"added:{entry.added_by}" if entry.added_by is not None else f"punch:{entry.punch_id}"
+    """The form's identifier of a punch that counts: at another door of the fleet, its number there and that door."""
+    named = f"added:{entry.added_by}" if entry.added_by is not None else f"punch:{entry.punch_id}"
+    return f"{named}:{entry.door}" if entry.door else named
 
 
-def named_punch(text: str) -> tuple[int | None, int | None]:
-    """Read the form's identifier of a punch: its id, or the id of the correction that added it; neither for a new one.
+def named_punch(text: str) -> tuple[int | None, int | None, str]:
+    """Read the form's identifier of a punch: its id, or the id of the correction that added it, neither for a new one; and the door whose log holds it.
 
     Raises:
         Problem: it is no such name.
     """
-    kind, _, number = text.partition(":")
+    kind, number, door = (*text.split(":", 2), "", "")[:3]
     if kind not in ("punch", "added", "new") or (kind != "new" and not number.isdecimal()):
         raise Problem("choose the punch to correct")
     ids = int(number[:18] or 0)
-    return ids if kind == "punch" else None, ids if kind == "added" else None
+    return ids if kind == "punch" else None, ids if kind == "added" else None, door
 
 
-def counting(call: Call, punch_id: int | None, added_by: int | None) -> LastPunch | None:
+def counting(call: Call, punch_id: int | None, added_by: int | None, door: str) -> LastPunch | None:
     with call.store.reading() as db:
-        return current(db, punch_id, added_by)
+        return current(db, punch_id, added_by, door)
 
 
 def ask(call: Call) -> Response:
@@ -107,7 +109,7 @@ def ask(call: Call) -> Response:
 
 def draft_of(call: Call, person: Person, site: Site) -> CorrectionDraft:
     """The correction that the form requests."""
-    punch_id, added_by = named_punch(call.field("target"))
+    punch_id, added_by, door = named_punch(call.field("target"))
     replacement = None
     if call.field("target") == "new" or call.field("action") != "remove":
         direction = next((known for known in KNOWN if known == call.field("direction")), None)
@@ -115,7 +117,7 @@ def draft_of(call: Call, person: Person, site: Site) -> CorrectionDraft:
             raise Problem("choose a direction")
         moment = site.moment(parameters.form_day(call, "punch_day"), planning.clock(call.field("time")))
         replacement = LastPunch(moment * 60.0, direction)
-    return CorrectionDraft(person.id, punch_id, added_by, replacement, call.field("reason"))
+    return CorrectionDraft(person.id, punch_id, added_by, replacement, call.field("reason"), door)
 
 
 def shown(call: Call) -> Response:
@@ -125,7 +127,7 @@ def shown(call: Call) -> Response:
     why_not = desk(call).why_not(request.id, call.who.actor)
     return call.page(
         "correction.html", request=request, person=call.store.person(request.draft.person_id), changes=changes, directions=DIRECTIONS, local=site.local,
-        hours=hours, strip=charts.strip, site=site, logins=logins(call), why_not=why_not, day=day_of(request, site),
+        hours=hours, strip=charts.strip, site=site, logins=logins(call), why_not=why_not, day=day_of(request, site), doors=doors(call),
     )  # fmt: skip
 
 
@@ -138,6 +140,12 @@ def decide(call: Call) -> Response:
     approve = call.field("decision") == "approve"
     request = desk(call).decide(call.path["id"], approve, call.who.actor, call.field("note", ""))
     return call.goto("/corrections", f"Request {request.id} is {request.state}.")
+
+
+def doors(call: Call) -> dict[str, str]:
+    """uuid -> name of the other terminals whose punches are known here."""
+    with call.store.reading() as db:
+        return dict(db.execute("SELECT door, max(device) FROM door_punches GROUP BY 1").fetchall())
 
 
 def logins(call: Call) -> dict[str, str]:

@@ -7,7 +7,6 @@ from typing import Any
 
 from starlette.responses import Response
 
-from device import config
 from device.config import ConfigError
 from device.contract import ClockfaceError
 from device.storage import settings as stored_settings
@@ -23,12 +22,14 @@ LABELS = {
 
 def settings_page(call: Call, status: int = 200, problem: str = "", typed: dict[str, str] | None = None) -> Response:
     stored, fixed = stored_settings.read(call.store), stored_settings.fixed_by(call.terminal.config_file)
-    following = config.load(call.terminal.config_file, stored)
+    above = stored_settings.overridden(call.store, call.terminal.config_file)
+    following = stored_settings.in_force(call.store, call.terminal.config_file)
     sections: dict[str, list[dict[str, Any]]] = {}
     for setting in stored_settings.editable():
         value, running = (getattr(getattr(of, setting.section), setting.key) for of in (following, call.terminal.settings))
         row = {
-            "setting": setting, "value": (typed or {}).get(setting.name, _text(value)), "fixed": setting.name in fixed,
+            "setting": setting, "value": (typed or {}).get(setting.name, _text(value)), "fixed": setting.name in {*fixed, *above},
+            "above": above.get(setting.name),
             "set_here": setting.key in stored.get(setting.section, {}), "waiting": value != running, "default": _text(setting.default),
         }  # fmt: skip
         sections.setdefault(setting.section, []).append(row)
@@ -59,7 +60,7 @@ def save_settings(call: Call) -> Response:
 
 def restart(call: Call) -> Response:
     """Restart the terminal with the settings that are stored now."""
-    config.load(call.terminal.config_file, stored_settings.read(call.store))
+    stored_settings.in_force(call.store, call.terminal.config_file)
     call.store.audit(call.who.actor, Action.RESTART_ASKED, {})
     call.terminal.live.restart.set()
     return call.page("restarting.html")

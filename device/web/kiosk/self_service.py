@@ -91,19 +91,19 @@ def ask(call: Call) -> Response:
 
 
 def draft_of(call: Call, person: Person, day: date, site: Site) -> CorrectionDraft:
-    punch_id, added_by = named_punch(call.field("target"))
+    punch_id, added_by, door = named_punch(call.field("target"))
     reason = call.field("reason")
     if reason not in REASONS:
         raise Problem(f"reason: expected one of {', '.join(REASONS)}")
     words = call.texts.text(f"own.{reason}")
     if call.field("action") == "remove":
-        return CorrectionDraft(person.id, punch_id, added_by, None, words)
+        return CorrectionDraft(person.id, punch_id, added_by, None, words, door)
     direction = next((step for step in STEPS if step == call.field("direction")), None)
     hour, minutes = parameters.form_number(call, "hour"), parameters.form_number(call, "minute")
     if direction is None or hour > 23 or minutes > 59:
         raise Problem("choose a direction and a time")
     moment = site.moment(day + timedelta(days=call.field("next_day", "") == "1"), time(hour, minutes))
-    return CorrectionDraft(person.id, punch_id, added_by, LastPunch(moment * 60.0, direction), words)
+    return CorrectionDraft(person.id, punch_id, added_by, LastPunch(moment * 60.0, direction), words, door)
 
 
 def holder(call: Call) -> Person | None:

@@ -255,10 +255,12 @@ def test_corrections_of_an_older_database_stay_intact(tmp_path: Path) -> None:
     with closing(sqlite3.connect(path)) as raw:
         names = ["locked_sheets", "employments", "correction_decisions", "correction_requests", "period_locks", "assignments", "plans", "shifts"]
         names += ["holidays", "absences", "corrections"]
+        names = ["door_corrections", "fleet_records", "fleet_awaited", *names]
         raw.executescript("PRAGMA foreign_keys = OFF; " + "".join(old.format(name) for name in names) + "DROP INDEX punches_by_person_and_time")
         table = schema.TABLES[schema.TABLES.index("CREATE TABLE corrections") : schema.TABLES.index("CREATE TABLE sightings")]
         raw.executescript(table + schema.IMMUTABLE.format(table="corrections", genesis="0" * 64))
-        raw.execute("DELETE FROM _sqlite_migrations WHERE name IN ('plan_and_correct', 'hours_follow_plans_and_employment')")
+        for name in ("plan_and_correct", "hours_follow_plans_and_employment", "share_company_records_and_corrections"):
+            raw.execute("DELETE FROM _sqlite_migrations WHERE name = ?", [name])
         raw.execute("PRAGMA user_version = 1")
         row = {"id": 1, "person_id": 1, "punch_id": 1, "occurred_at": None, "direction": None, "reason": "x", "corrected_by": "hr", "corrected_at": 5}
         row = {**row, "previous_hash": "0" * 64}

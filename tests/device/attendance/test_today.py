@@ -123,7 +123,8 @@ def test_nothing_new_is_the_same_picture(store: Store) -> None:
 
 EVERYBODY = {  # after these everybody is read again: they name no person, or may concern all
     "absence cancelled", "absence shortened", "clock jumped", "database restored", "enrolled again", "holiday removed", "holiday set", "merge undone",
-    "people merged", "punches removed",    "site rules changed", "zone changed",
+    "people merged", "punches removed",
+    "site rules changed", "zone changed",
 }  # fmt: skip
 
 
@@ -172,7 +173,7 @@ def test_a_punch_at_another_door_is_seen(store: Store) -> None:
     board = Board(clock)
     assert states(board, store)["Ann"] != "in"
     with store.transaction() as db:
-        db.execute("INSERT INTO door_punches VALUES ('Gate B', 1, 1, ?, 'in', 'face')", [int(at("08:55") * 1000)])
+        db.execute("INSERT INTO door_punches VALUES ('b', 1, 'Gate B', 1, ?, 'in', 'face')", [int(at("08:55") * 1000)])
     assert states(board, store)["Ann"] == "in" and board.whole_reads == 1
 
 

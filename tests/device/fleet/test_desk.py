@@ -10,10 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from device.config import StoreSettings
 from device.fleet import desk as fleet_desk
 from device.fleet import membership, owner, server
-from device.fleet.courier import exchanging
+from device.fleet.courier import UNSET, exchanging
 from device.fleet.membership import set_value
 from device.storage import corrections, findings
 from device.storage.corrections import CorrectionDraft
@@ -343,7 +342,7 @@ def state_of(desk: Door, name: str) -> DeviceState:
 @contextmanager
 def running(door: Door) -> Iterator[None]:
     """Its courier, on a thread, as beside a running terminal."""
-    with door.own(), exchanging(door.store.path, StoreSettings(), print):
+    with door.own(), exchanging(door.store.path, UNSET, print):
         until_true(lambda: membership.value(door.store, "heard") != "")  # it is connected
         yield
 

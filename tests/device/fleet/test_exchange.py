@@ -15,7 +15,7 @@ import pytest
 from device.fleet import membership, owner, server
 from device.fleet.courier import FleetCourier
 from device.storage.consents import ConsentDraft
-from device.storage.records import PunchDraft, TemplateDraft
+from device.storage.records import Direction, PunchDraft, TemplateDraft
 from device.storage.store import Store
 from device.system.clock import ClockState
 from tests.device.fleet.cluster import Cluster
@@ -28,11 +28,14 @@ CONSENT = ConsentDraft("1", "en", "I agree.", "screen", 1_790_000_000.0)
 class Door:
     """A terminal without a camera: its store and its exchange, one round at a time."""
 
-    def __init__(self, url: str, folder: Path, name: str, site: str = "North", kind: str = "terminal") -> None:
+    def __init__(
+        self, url: str, folder: Path, name: str, site: str = "North", kind: str = "terminal", before: Callable[[Store], None] = lambda store: None
+    ) -> None:
         self.name, self.folder = name, folder / name
         self.folder.mkdir()
         with self.own():
             self.store = Store.open(self.folder / "clockface.db")
+            before(self.store)
             self.member = membership.join(self.store, _plain(owner.invite(url, name, site, kind)))
 
     @contextmanager
@@ -57,9 +60,9 @@ class Door:
         drafts = [TemplateDraft(MODEL, _face(seed), 0.9, b"crop of " + name.encode(), "camera")]
         return self.store.add_person_with_templates(name, code, drafts, CONSENT).id
 
-    def punch(self, person_id: int, at: float) -> None:
+    def punch(self, person_id: int, at: float, direction: Direction = "in") -> None:
         clock = ClockState(True, "boot", 1)
-        self.store.record_punch(PunchDraft(person_id, at, "in", self.name, "pin", clock))
+        self.store.record_punch(PunchDraft(person_id, at, direction, self.name, "pin", clock))
 
     def names(self) -> list[str]:
         return [person.name for person in self.store.people(active_only=True)]
@@ -79,7 +82,7 @@ def _face(seed: int) -> np.ndarray:
 
 @pytest.fixture
 def door(company: str, tmp_path: Path) -> Callable[..., Door]:
-    return lambda name, site="North": Door(company, tmp_path, name, site)
+    return lambda name, site="North", **more: Door(company, tmp_path, name, site, **more)
 
 
 def test_enrolled_at_one_door_known_at_the_other(company: str, door: Callable[..., Door]) -> None:

@@ -7,16 +7,17 @@ import threading
 import time
 from pathlib import Path
 
-from device.config import StoreSettings
+from device.config import Settings
 from device.fleet import up
 from device.fleet.courier import exchanging
+from device.fleet.settings_down import Running
 from device.storage.records import PunchDraft
 from device.storage.store import Store
 from device.system.clock import ClockState
 
 
 def main(path: Path, name: str, count: int) -> None:
-    with Store.open(path) as store, exchanging(path, StoreSettings(), lambda line: print(line, flush=True)):
+    with Store.open(path) as store, exchanging(path, Running(None, Settings()), lambda line: print(line, flush=True)):
         people = [person.id for person in store.people(active_only=True)]
         own = {person for person in people if store.person(person).name.endswith(name)}
         done = len(store.punches())
