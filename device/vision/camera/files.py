@@ -33,7 +33,7 @@ class Clip(Source):
 
         Args:
             path: mp4, mkv, avi, gif or another format that this machine's OpenCV decodes.
-            start: the first frame's capture time, seconds since the epoch; the others follow at the clip's own rate.
+            start: the first frame's capture time, seconds since the epoch; the others follow by the clip's own time stamps: a recorder may pause.
 
         Raises:
             CameraError: not a video, or no frame of it can be decoded.
@@ -47,29 +47,35 @@ class Clip(Source):
         if first is None:
             self.close()
             raise CameraError(f"{path}: no frame can be decoded; copy the clip again or convert it to mp4 (H.264)", code="camera.no_picture")
-        self._first = first
+        self._first, self._began = first
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.rate = rate if 0.1 <= rate <= 1000 else USUAL_RATE
         self.announced = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)  # frames, as the container states; an estimate
 
-    def _read(self) -> NDArray[np.uint8] | None:
+    def _read(self) -> tuple[NDArray[np.uint8], float] | None:
+        """The next frame (H, W, 3) uint8 BGR and its time stamp in ms; None after the last one."""
         with self._reading:
             good, image = self._capture.read()  # a released capture reads nothing
-        return image if good else None  # type: ignore[return-value]  # uint8 BGR by default
+            stamp = self._capture.get(cv2.CAP_PROP_POS_MSEC) if good else 0.0
+        return (image, stamp) if good else None  # type: ignore[return-value]  # uint8 BGR by default
 
     def taken(self) -> Iterator[Frame]:
-        image: NDArray[np.uint8] | None = self._first
+        """Yield every frame; where a time stamp is missing or goes back, the clip's rate takes its place."""
+        read: tuple[NDArray[np.uint8], float] | None = (self._first, self._began)
         ahead = max(2, min(AHEAD, AHEAD_BYTES // self._first.nbytes))
-        index = 0
+        index, elapsed = 0, 0.0  # s
         with ThreadPoolExecutor(1, "decoder") as decoder:  # decodes the next frames while this one is processed
             following = deque(decoder.submit(self._read) for _ in range(ahead))
-            while image is not None:
-                yield Frame(image, self._start + index / self.rate, index, live=False)
-                image = following.popleft().result()
+            while read is not None:
+                image, stamp = read
+                since = (stamp - self._began) / 1000
+                elapsed = since if since > elapsed or index == 0 else elapsed + 1 / self.rate
+                yield Frame(image, self._start + elapsed, index, live=False)
+                read = following.popleft().result()
                 following.append(decoder.submit(self._read))
                 index += 1
-        if index < self.announced - COUNT_SLACK:
-            log.warning("%s ends early: %d of about %.0f frames could be decoded", self.path, index, self.announced)
+        if index < self.announced - COUNT_SLACK and elapsed < (self.announced - 1 - COUNT_SLACK) / self.rate:
+            log.warning("%s ends early: %.0f of about %.0f s could be decoded (%d frames)", self.path, elapsed, self.announced / self.rate, index)
 
     def describe(self) -> str:
         height, width = self._first.shape[:2]

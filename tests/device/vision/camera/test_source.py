@@ -47,6 +47,18 @@ def test_every_frame_in_order_with_its_time(tmp_path: Path, name: str, fourcc: s
     assert [f.time for f in got] == pytest.approx([1000 + i / RATE for i in range(FRAMES)])
 
 
+def test_a_recorder_that_pauses(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The time of a frame is its own time stamp: two visits ten minutes apart are two."""
+    recording = cv2.Animation()
+    recording.frames = [grey(index) for index in range(6)]
+    recording.durations = [100, 100, 600_000, 100, 100, 100]  # ms
+    path = tmp_path / "pause.gif"
+    assert cv2.imwriteanimation(str(path), recording)
+    with caplog.at_level(logging.WARNING):
+        got = frames(path)
+    assert [round(f.time - 1000, 3) for f in got] == [0.0, 0.1, 0.2, 600.2, 600.3, 600.4] and "ends early" not in caplog.text
+
+
 @pytest.mark.parametrize(("degrees", "corner"), [(0, (0, 0)), (90, (0, -1)), (180, (-1, -1)), (270, (-1, 0))])
 def test_a_clip_is_played_the_way_up_that_its_container_states(tmp_path: Path, degrees: int, corner: tuple[int, int]) -> None:
     """A phone held upright writes a wide picture and the turn beside it: the matrix of the track header (ISO/IEC 14496-12, 8.3.2), here put in by hand."""
