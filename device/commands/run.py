@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 import cv2
 
 from device import config
+from device.commands import run_desk
 from device.commands.options import add_config, add_database
-from device.config import HOME, ROOT, ConfigError, Settings, database_path, without_liveness
+from device.config import ConfigError, Settings, database_path, without_liveness
 from device.delivery.couriers import delivering
 from device.maintenance.backup import apply_staged
 from device.maintenance.scheduler import upkeep
@@ -68,8 +69,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.desk:
-        from device.commands import run_desk
-
         if run_desk.run(args, _say):
             start_again()
         return 0
@@ -100,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
                 live.refused = signs.refused
                 live.fleet = link
                 loop = CameraLoop(camera, pipeline, live, status, model, making, args.annotate)
-                told.update(camera=lambda: loop.state, model=lambda: pipeline.recogniser.embedder.card.name, version=version)
+                told.update(camera=lambda: loop.state, model=lambda: pipeline.recogniser.embedder.card.name, version=run_desk.version)
                 looks.append(Twins(live.booth, pipeline.device).look)
                 loop.run()
             status.end()
@@ -181,11 +180,6 @@ def _background(
             running = Running(args.config, settings)
             link = parts.enter_context(exchanging(store.path, running, _say, lambda: {name: words() for name, words in told.items()}, look))
         yield link
-
-
-def version() -> str:
-    """The release that runs here; "" in a checkout."""
-    return ROOT.name if HOME != ROOT else ""
 
 
 def in_a_fleet(store: Store) -> bool:

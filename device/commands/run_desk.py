@@ -25,6 +25,11 @@ def desk_path(settings: config.Settings, given: str | None) -> Path:
     return path if given else path.with_name(DESK)
 
 
+def version() -> str:
+    """The release that runs here; "" in a checkout."""
+    return config.ROOT.name if config.HOME != config.ROOT else ""
+
+
 def run(args: argparse.Namespace, say: Say) -> bool:
     """Serve until Ctrl-C, or until an admin asks for a restart; returns whether it is to start again.
 
@@ -55,7 +60,8 @@ def _served(args: argparse.Namespace, settings: config.Settings, store: Store, s
     say(f"desk {member.name}: {member.site or 'all sites'}")
     where = args.web or [start.DEFAULT]
     serving = start.desk_server(settings, store, member.name, where, args.config)
-    with upkeep(store.path, settings, say), exchanging(store.path, Running(args.config, settings), say), serving as live:
+    running = Running(args.config, settings)
+    with upkeep(store.path, settings, say), exchanging(store.path, running, say, lambda: {"version": version()}), serving as live:
         ready()
         try:
             live.restart.wait()

@@ -82,9 +82,7 @@ def _as_of_a_desk(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _point(db: Database, device: str, fields: dict[str, Any]) -> bool:
-    """Let a correction point at rows here; False where one of them has not come yet. A terminal names rows of other doors by `door`."""
-    if fields.get("door"):
-        fields |= {"device": fields["door"], "amends_device": fields["door"], "punch_id": fields.get("door_punch"), "amends": fields.get("door_added")}
+    """Let a correction point at rows here; False where one of them has not come yet."""
     for column, chain in POINTERS.items():
         if fields.get(column) is not None:
             owner = fields.get("device" if column == "punch_id" else "amends_device") or device

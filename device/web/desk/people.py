@@ -9,10 +9,10 @@ from starlette.responses import Response
 
 from device.attendance import merging
 from device.contract import ClockfaceError
-from device.storage import consents, findings
+from device.storage import consents, corrections, findings
 from device.storage.audit import Action
 from device.storage.groups import Belonging, Selection, places, set_place
-from device.storage.records import Person
+from device.storage.records import LastPunch, Person
 from device.terminal.returning import check_return
 from device.web import parameters
 from device.web.access import pins
@@ -20,6 +20,7 @@ from device.web.consent_text import wording
 from device.web.pages import Call, Problem, get, post
 
 PER_PAGE = 50
+RECENT_SECONDS = 7 * 86_400.0  # before the newest punch: where that one does not count, the one before it does
 SHOWN = ("active", "all", "no_face", "again", "inactive")
 
 
@@ -33,8 +34,18 @@ def people_page(call: Call, status: int = 200, problem: str = "") -> Response:
     with call.store.reading() as db:
         twins = findings.open_findings(db) if call.who.may("hr") else []
     for row in shown:
-        row["last"] = call.store.last_punch(row["person"].id)
+        row["last"] = last_punch(call, row["person"].id)
     return call.page("people.html", status, rows=shown, total=len(listed), number=number, pages=pages, q=search, show=show, problem=problem, twins=twins)
+
+
+def last_punch(call: Call, person_id: int) -> LastPunch | None:
+    """The last punch of a person; at a desk by its time, since copies come in another order."""
+    if not call.terminal.desk:
+        return call.store.last_punch(person_id)
+    with call.store.reading() as db:
+        newest = db.execute("SELECT max(occurred_at) / 1000.0 FROM punches WHERE person_id = ?", [person_id]).fetchone()[0]
+        counting = corrections.entries(db, (newest or 0.0) - RECENT_SECONDS, float("inf"), person_id).get(person_id, [])
+    return LastPunch(counting[-1].occurred_at, counting[-1].direction) if counting else None
 
 
 def rows(call: Call, search: str, show: str, group: Selection) -> list[dict[str, Any]]:
@@ -81,7 +92,7 @@ def person_page(call: Call, status: int = 200, problem: str = "", fresh_pin: str
         given = consents.of(db, person.id)
     models = call.store.template_counts_by_person().get(person.id, {})
     have_pin = person.id in pins.who_have_one(call.store)
-    last = call.store.last_punch(person.id)
+    last = last_punch(call, person.id)
     again = call.terminal.live.reembedded() if person.id in to_enrol_again(call) else None
     shown = wording(call.terminal.settings.web.language, call.terminal.settings.web.consent)
     with call.store.reading() as db:
