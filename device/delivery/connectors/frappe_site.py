@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from device.delivery.connectors.http_exchange import Answer, HttpTarget, judge
+from device.delivery.connectors.http_exchange import Answer, HttpTarget, json_object, judge
 from device.delivery.outcomes import Delivered, Failed, Refused, Stopped
 
 Document = dict[str, Any]
@@ -33,7 +33,7 @@ class FrappeSite:
     def rows(self, doctype: str, filters: list[list[Any]], fields: list[str], limit: int = 20) -> list[Document]:
         query = urlencode({"filters": json.dumps(filters), "fields": json.dumps(fields), "limit_page_length": limit})
         answer = self._checked("GET", f"/api/resource/{quote(doctype)}?{query}")
-        rows = _json(answer).get("data")
+        rows = json_object(answer).get("data")
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise Stopped(_foreign(answer))
         return rows
@@ -41,7 +41,7 @@ class FrappeSite:
     def one(self, doctype: str, name: str) -> Document | None:
         """The document of this name; None: the site says that there is none."""
         answer = self._call("GET", _path(doctype, name))
-        if isinstance(answer, Answer) and answer.status == 404 and _json(answer).get("exc_type") == MISSING:
+        if isinstance(answer, Answer) and answer.status == 404 and json_object(answer).get("exc_type") == MISSING:
             return None
         return _document(_judged(answer))
 
@@ -53,12 +53,12 @@ class FrappeSite:
 
     def delete(self, doctype: str, name: str) -> None:
         answer = self._checked("DELETE", _path(doctype, name))
-        if not {"message", "data"} & set(_json(answer)):
+        if not {"message", "data"} & set(json_object(answer)):
             raise Stopped(_foreign(answer))
 
     def ask(self, method: str) -> Any:
         """What a whitelisted function of the site returns."""
-        return _json(self._checked("GET", f"/api/method/{method}")).get("message")
+        return json_object(self._checked("GET", f"/api/method/{method}")).get("message")
 
     def close(self) -> None:
         self._site.close()
@@ -87,7 +87,7 @@ def _judged(answer: Answer | Failed) -> Answer:
         return answer
     if isinstance(answer, Failed):
         raise Stopped(answer)
-    kind = str(_json(answer).get("exc_type") or "")
+    kind = str(json_object(answer).get("exc_type") or "")
     text = f"HTTP {answer.status}: {_message(answer)}"
     if kind in (NOT_PERMITTED, MISSING) or isinstance(outcome, Refused):
         raise Stopped(Refused(text, cause=f"{answer.status} {kind}".strip()))
@@ -96,7 +96,7 @@ def _judged(answer: Answer | Failed) -> Answer:
 
 
 def _document(answer: Answer) -> Document:
-    document = _json(answer).get("data")
+    document = json_object(answer).get("data")
     if not isinstance(document, dict) or not isinstance(document.get("name"), str):
         raise Stopped(_foreign(answer))
     return document
@@ -106,19 +106,11 @@ def _foreign(answer: Answer) -> Failed:
     return Failed(f"the answer is not ERPNext's ({answer.summary}); something else answers at this address, such as a sign-in page", whole_target=True)
 
 
-def _json(answer: Answer) -> Document:
-    try:
-        value = json.loads(answer.text)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
 def _message(answer: Answer) -> str:
     """Frappe's message for people: `_server_messages` is JSON of a list of JSON texts; otherwise the exception, the message or the whole text."""
-    value = _json(answer)
+    value = json_object(answer)
     try:
         messages = [str(json.loads(text)["message"]) for text in json.loads(value["_server_messages"])]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         messages = [str(value.get("exception") or value.get("message") or answer.text)]
     return Answer(answer.status, {}, " ".join(messages), 0.0).summary.partition(": ")[2]

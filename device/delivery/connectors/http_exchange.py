@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Mapping
@@ -138,6 +139,15 @@ def judge(answer: Answer | Failed) -> Outcome:
     if answer.status >= 500 or answer.status == 409:
         return Failed(answer.summary, retry_after_seconds=retry_after(answer.headers, answer.now))
     return Refused(answer.summary)
+
+
+def json_object(answer: Answer) -> dict[str, Any]:
+    """The JSON object that an answer is; an empty one if it is anything else."""
+    try:
+        value = json.loads(answer.text)
+    except (ValueError, RecursionError):  # the latter: "[[[[..."
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def is_page(answer: Answer) -> bool:

@@ -18,7 +18,7 @@ from typing import Any
 from device.config import ConnectorSettings, chosen, hidden, needed, ranged, written
 from device.delivery.connectors import Connector
 from device.delivery.connectors import proxy as proxies
-from device.delivery.connectors.http_exchange import Answer, HttpTarget, judge
+from device.delivery.connectors.http_exchange import Answer, HttpTarget, json_object, judge
 from device.delivery.connectors.odoo_stays import (
     FOREVER,
     AttendancePlan,
@@ -291,13 +291,9 @@ class Target(Connector):
         if not isinstance(outcome, Delivered):
             raise Stopped(outcome)
         assert isinstance(answer, Answer)
-        try:
-            reply = json.loads(answer.text)
-            error = reply.get("error")
-            own = reply.get("jsonrpc") == "2.0" and ("result" in reply or bool(error))
-        except (ValueError, AttributeError):
-            own = False
-        if not own:
+        reply = json_object(answer)
+        error = reply.get("error")
+        if reply.get("jsonrpc") != "2.0" or not ("result" in reply or error):
             raise Stopped(Failed(f"the answer is not Odoo's: {outcome.answer}", whole_target=True))
         if error:
             outcome = outcome_of(error)

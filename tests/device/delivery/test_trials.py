@@ -8,7 +8,7 @@ import hmac
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from device.config import OutboxSettings
+from device.delivery.outcomes import ConnectorError
 from device.storage.records import LastPunch
 from device.storage.store import Store
 from tests.device.fakes import site
@@ -126,6 +127,38 @@ def test_a_sign_in_page_answers(kind: str, store: Store, enter: Enter) -> None:
     target.stand_in.requests.clear()
     drained(store, target, clock=Clock(at(80)))
     ends(store, target, punches)
+
+
+ODD = [
+    b"", b"null", b"0", b'"OK"', b"[]", b"[[]]", b"{}", b'{"data": null}', b'{"data": 3}', b'{"data": [3]}', b'{"data": [{}]}', b'{"data": [{"name": null}]}',
+    b'{"data": {"name": 7}}', b'{"data": {"name": "X", "employee": 3, "time": {}}}', b'{"message": []}', b'{"jsonrpc": "2.0"}',
+    b'{"jsonrpc": "2.0", "result": null}', b'{"jsonrpc": "2.0", "result": {"in_mode": 3}}', b'{"jsonrpc": "2.0", "result": [{"id": "x", "active": 1}]}',
+    b'{"jsonrpc": "2.0", "result": 5}', b'{"jsonrpc": "2.0", "error": 5}', b'{"jsonrpc": "2.0", "error": {"data": {"name": 3, "message": []}}}',
+    b'{"exc_type": 5, "_server_messages": "[3]"}', b"\xff\xfe\x00", b"OK: x", b"OKAY", b"GET OPTION FROM: somebody",
+    b"GET OPTION FROM: CLKF0001\nDelay=\xb2\nTimeZone=x",
+    b"[" * 3000, b'{"data": ' + b"9" * 5000 + b"}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("status", [200, 404, 417, 500])
+@pytest.mark.parametrize("kind", ["erpnext", "odoo", "zkteco"])
+def test_whatever_a_server_says_is_input(kind: str, status: int, store: Store, enter: Enter) -> None:
+    """No answer ends a round with an error of ours, and none of these is a delivery."""
+    target, clock = enter(kind), Clock(at(40))
+    more: dict[str, Any] = {"shift_types": ["Day Shift"], "sync_minutes": 0.01} if kind == "erpnext" else {}
+    number = punch(store, 1, at(8)).id
+    store.correct(1, number, LastPunch(at(9), "in"), "the clock was slow", "Bob")
+    for body in ODD:
+        for skipped in range(3):
+            target.stand_in.faults.extend([*[lambda handler: site.GO_ON] * skipped, *[site.status(status, body)] * 6])
+            with courier(store.path, target.connector(**more), OutboxSettings(first_retry_seconds=1.0), clock) as made:
+                made.drain()
+                made.tick()
+                with suppress(ConnectorError):
+                    made.connector.test(sample_event("101"))
+            target.stand_in.faults.clear()
+            clock.now += 10_000
+    assert target.has() == [] or target.has() == expected((1, "in", 9))
 
 
 def refuse(target: Place, *codes: str) -> None:
