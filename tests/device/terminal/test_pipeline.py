@@ -342,7 +342,7 @@ def test_a_clock_that_is_set_back_does_not_leave_a_question_open_for_hours(store
 
 
 def yesterday(store: Store) -> None:
-    store.record_punch(PunchDraft(1, START - 15 * 3600, "in", "test", "manual", ClockState(True, "boot", 1)))
+    store.record_punch(PunchDraft(1, START - 12 * 3600, "in", "test", "manual", ClockState(True, "boot", 1)))
 
 
 def test_who_was_not_recorded_for_want_of_an_answer_is_asked_again_when_they_come_back(store: Store) -> None:
