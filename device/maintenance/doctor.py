@@ -68,7 +68,7 @@ def examine(settings: Settings, database: Path, source: str | None, skip: Collec
         "database": lambda: check_database(database),
         "keys": lambda: check_keys(database),
         "templates": lambda: check_templates(database, embedder_checks.card),
-        "fleet": lambda: check_fleet(database),
+        "fleet": lambda: check_fleet(database, settings.retention.punches_days),
         "outbox": lambda: check_outbox(settings, database, time.time()),
     }
     if HOME != ROOT:

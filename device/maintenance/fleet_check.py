@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -11,12 +12,17 @@ from sqlite_utils import Database
 from device.maintenance.database_check import Finding, read_only
 from device.storage.database import explained
 from device.storage.findings import open_findings
-from device.storage.fleet_state import FAULTS, FleetState, fleet_state
+from device.storage.fleet_state import FAULTS, FleetState, fleet_state, unsent
 from device.storage.schema import SCHEMA_VERSION
+from device.system.clock import to_ms
 
 
-def check_fleet(database: Path) -> Finding:
-    """Whether a terminal of a fleet is connected, what waits, what stops, and whose face stands under two names."""
+def check_fleet(database: Path, punches_days: int = 0) -> Finding:
+    """Whether a terminal of a fleet is connected, what waits, what stops, and whose face stands under two names.
+
+    Args:
+        punches_days: after so many days punches are removed by policy; 0: never.
+    """
     if not database.exists():
         return Finding("fleet", "ok", "no database yet")
     with explained(database), closing(read_only(database)) as connection:
@@ -24,12 +30,22 @@ def check_fleet(database: Path) -> Finding:
             return Finding("fleet", "ok", "no database of this version yet")
         db = Database(connection, execute_plugins=False)
         state = fleet_state(db)
-        return Finding("fleet", "ok", "this terminal stands alone") if state is None else _judged(state, [one.words for one in open_findings(db)])
+        if state is None:
+            return Finding("fleet", "ok", "this terminal stands alone")
+        return _judged(state, [one.words for one in open_findings(db)], _kept(db, punches_days) if punches_days else "")
 
 
-def _judged(state: FleetState, twins: list[str]) -> Finding:
+def _kept(db: Database, punches_days: int) -> str:
+    """What the policy would have removed and does not, since the fleet does not have it yet."""
+    before = to_ms(time.time() - punches_days * 86400)
+    count = db.execute(f"SELECT count(*) FROM punches p WHERE p.occurred_at < ? AND {unsent('punches', 'p.id')}", [before]).fetchone()[0]
+    return f", {count:,} punches older than [retention] punches_days stay until they have been sent" if count else ""
+
+
+def _judged(state: FleetState, twins: list[str], kept: str) -> Finding:
     heard = f"last heard of {datetime.fromtimestamp(state.heard_at):%Y-%m-%d %H:%M}" if state.heard_at else "never connected yet"
     waiting = f", {state.waiting:,} rows wait to be sent" if state.waiting else ""
+    waiting += kept
     if state.faults:
         words = "; ".join(f"{chain} are not sent: {FAULTS.get(fault, fault)}" for chain, fault in state.faults.items())
         return Finding("fleet", "FAULT", f"{words}. Look at it, then accept it at the desk or with `python -m device fleet accept-fault {state.name!r}`")

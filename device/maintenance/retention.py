@@ -3,7 +3,7 @@
 When a punch is removed, its two hashes stay, so that the chain still shows whether anything else is missing. Punches
 removed together are one batch: its audit row holds their number and the SHA-256 over all hashes, which
 `hash_chain.verify` compares. A punch is removed with its corrections and requests, and only when every connected system
-has them. The newest row of a chain stays until another follows it.
+and the fleet's database has them. The newest row of a chain stays until another follows it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from sqlite_utils import Database
 
 from device.config import RetentionSettings
 from device.storage.audit import Action, sql_list
+from device.storage.fleet_state import unsent
 from device.storage.hash_chain import batch_digest
 from device.storage.store import Store
 from device.system.clock import to_ms
@@ -40,15 +41,16 @@ QUEUED = "o.state = 'waiting' AND o.connector IN (SELECT connector FROM targets 
 WAITING = f"""(EXISTS (SELECT 1 FROM outbox o WHERE o.{{row}} = p.id AND {QUEUED})
     OR EXISTS (SELECT 1 FROM corrections k JOIN outbox o ON o.correction_id = k.id WHERE k.{{about}} = p.id AND {QUEUED}))"""
 NEWEST = "(SELECT max(id) FROM {table})"
+UNSENT = {chain: unsent(chain, row) for chain, row in (("punches", "p.id"), ("corrections", "c.id"))}  # the fleet's database is still to get it
 
 RECORDED = f"""INSERT INTO temp.batch SELECT 'punches', p.id FROM punches p WHERE (p.occurred_at < :before OR {ERASED})
-    AND p.id < {NEWEST.format(table="punches")} AND NOT {WAITING.format(row="punch_id", about="punch_id")}
+    AND p.id < {NEWEST.format(table="punches")} AND NOT {WAITING.format(row="punch_id", about="punch_id")} AND NOT {UNSENT["punches"]}
     AND NOT EXISTS (SELECT 1 FROM corrections c WHERE c.punch_id = p.id
-        AND (c.id = {NEWEST.format(table="corrections")} OR c.occurred_at >= :before AND NOT {ERASED})) LIMIT {BATCH}"""
+        AND ({UNSENT["corrections"]} OR c.id = {NEWEST.format(table="corrections")} OR c.occurred_at >= :before AND NOT {ERASED})) LIMIT {BATCH}"""
 ADDED = f"""INSERT INTO temp.batch SELECT 'corrections', p.id FROM corrections p WHERE p.punch_id IS NULL AND p.amends IS NULL
-    AND (p.occurred_at < :before OR {ERASED}) AND NOT {WAITING.format(row="correction_id", about="amends")}
+    AND (coalesce(p.occurred_at, p.corrected_at) < :before OR {ERASED}) AND NOT {WAITING.format(row="correction_id", about="amends")}
     AND NOT EXISTS (SELECT 1 FROM corrections c WHERE (c.id = p.id OR c.amends = p.id)
-        AND (c.id = {NEWEST.format(table="corrections")} OR c.occurred_at >= :before AND NOT {ERASED})) LIMIT {BATCH}"""
+        AND ({UNSENT["corrections"]} OR c.id = {NEWEST.format(table="corrections")} OR c.occurred_at >= :before AND NOT {ERASED})) LIMIT {BATCH}"""
 CORRECTIONS = """INSERT INTO temp.batch SELECT 'corrections', c.id FROM corrections c JOIN temp.batch g
     ON g.chain = 'punches' AND c.punch_id = g.id OR g.chain = 'corrections' AND c.amends = g.id"""
 

@@ -196,3 +196,10 @@ def lasting(seconds: float) -> str:
 
 def _seconds(moment: str | None) -> float | None:
     return datetime.fromisoformat(moment).timestamp() if moment else None
+
+
+def unsent(chain: str, row: str) -> str:
+    """The SQL condition that a row of a chain is still to be sent to the company's database; at a desk, that it was made there and not sent. `row`: its id."""
+    return f"""EXISTS (SELECT 1 FROM fleet m WHERE m.key = 'membership' AND CASE json_extract(m.value, '$.kind')
+        WHEN 'desk' THEN NOT EXISTS (SELECT 1 FROM copies o WHERE o.chain = '{chain}' AND o.row = {row})
+        ELSE {row} > coalesce((SELECT CAST(value AS INTEGER) FROM fleet WHERE key = 'sent.{chain}'), 0) END)"""

@@ -169,3 +169,19 @@ def test_a_removal_that_the_audit_does_not_prove_is_found(store: Store, forged: 
             db.execute("DELETE FROM punches WHERE id = 4")
     report = store.verify_chain()
     assert not report.ok and report.first_bad in (1, 2, 4)
+
+
+def test_what_the_fleet_does_not_have_yet_stays(store: Store) -> None:
+    for days in (900, 850, 800, 10):
+        punch(store, 1, days)
+    store.correct(1, 2, LastPunch(NOW - 849 * DAY, "out"), "forgot", "hr")
+    store.correct(1, 4, None, "pressed twice", "hr")
+    with store.transaction() as db:
+        db.execute("INSERT INTO fleet VALUES ('membership', '{\"kind\": \"terminal\"}'), ('sent.punches', '2')")
+    apply(store, RetentionSettings(punches_days=750), NOW)
+    assert rows(store, "SELECT id FROM punches") == [2, 3, 4] and whole(store)  # punch 2 has a correction that was not sent
+    with store.transaction() as db:
+        db.execute("INSERT INTO fleet VALUES ('sent.corrections', '2')")
+        db.execute("UPDATE fleet SET value = '4' WHERE key = 'sent.punches'")
+    apply(store, RetentionSettings(punches_days=750), NOW)
+    assert rows(store, "SELECT id FROM punches") == [4] and whole(store)
