@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from device.attendance.review import Desk as Reviews
 from device.fleet import desk as fleet_desk
 from device.fleet import membership, owner, server
 from device.fleet.courier import UNSET, exchanging
@@ -86,6 +87,27 @@ def test_corrections_of_a_door_and_of_the_desk_count_at_the_desk(company: str, d
     second = door("Second desk", "", "desk")
     second.exchange()
     assert counting(second.store, "E1") == counting(desk.store, "E1") and second.store.verify_chain("corrections").ok
+
+
+def test_a_request_made_at_a_door_is_approved_at_the_desk(door: Callable[..., Door]) -> None:
+    a, b, desk = door("A"), door("B"), door("Desk", "", "desk")
+    b.punch(b.enrol("Bob", "E2", 2), NOW - 70)  # so that the row numbers differ
+    ada = a.enrol("Ada", "E1", 1)
+    a.punch(ada, NOW - 60)
+    a.punch(ada, NOW - 50)
+    for one in (b, desk, a, desk):
+        one.exchange()
+    Reviews(a.store, NOW).request(CorrectionDraft(ada, 2, None, LastPunch(NOW - 50, "out"), "it was the end"), "Ada")
+    for one in (a, desk):
+        one.exchange()
+    (request,) = Reviews(desk.store, NOW).requests("open")
+    assert desk.store.person(request.draft.person_id).name == "Ada" and request.before == LastPunch(NOW - 50, "in")
+    Reviews(desk.store, NOW).decide(request.id, True, "hr")
+    for one in (desk, a, b):
+        one.exchange()
+    for one in (desk, a, b):
+        assert counting(one.store, "E1") == [(NOW - 60, "in"), (NOW - 50, "out")], one.name
+    assert [one.state for one in Reviews(a.store, NOW).requests()] == ["approved"]
 
 
 def test_a_correction_waits_for_its_punch(door: Callable[..., Door]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from device.fleet.courier import Link
 from device.fleet.membership import MEMBERSHIP, Membership, as_json
 from device.storage import findings
 from device.storage.audit import Action
@@ -18,6 +19,7 @@ from device.storage.groups import Belonging, Selection, groups, places, set_plac
 from device.storage.records import LastPunch, PunchDraft
 from device.system.clock import ClockState
 from device.web.app import pages
+from device.web.live import Live
 from tests.device.web.conftest import START, Desk
 from tests.refused import refused
 
@@ -167,3 +169,11 @@ def test_health_of_a_terminal_tells_of_the_exchange(desk: Desk) -> None:
     assert "the database cannot be reached: no route; never connected yet" in text and "Punches not sent" in text
 
 
+
+
+def test_the_kiosk_says_since_when_it_has_not_heard_of_the_other_doors() -> None:
+    live = Live(now=lambda: START)
+    assert live.view().alone == ""
+    for ago, trouble, said in ((500.0, "", False), (60.0, "no route", False), (500.0, "no route", True)):
+        live.fleet = Link(START - ago, trouble)
+        assert live.view().alone == (datetime.fromtimestamp(START - 500).strftime("%H:%M") if said else "")
