@@ -11,8 +11,10 @@ import multiprocessing
 import shutil
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
-from multiprocessing.synchronize import Event
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier, Event
 from pathlib import Path
 from uuid import uuid4
 
@@ -20,7 +22,7 @@ import numpy as np
 from psycopg import sql
 
 from device.fleet import membership, owner, server
-from device.fleet.courier import FleetCourier
+from device.fleet.courier import FleetCourier, Link
 from device.fleet.membership import Membership
 from device.storage import keys
 from device.storage.records import PunchDraft
@@ -29,6 +31,7 @@ from device.system.clock import ClockState
 from tests.device.fleet.cluster import Cluster
 
 PROCESSES = 4
+READY_SECONDS, TAIL_SECONDS = 300.0, 8.0
 LOOK_SECONDS = 0.02
 
 
@@ -58,8 +61,10 @@ def prepare(url: str, folder: Path, terminals: int, people: int) -> None:
     with server.connect(url) as connection:
         for table in ("state", "wrapped_keys", "devices"):
             connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(table)))
-        row = connection.execute("SELECT max(xid)::text || ':' || max(seq) AS place FROM wrapped_keys").fetchone()
+        asked = "SELECT max(xid)::text || ':' || max(seq) AS place, pg_total_relation_size('wrapped_keys') / count(*) AS bytes FROM wrapped_keys"
+        row = connection.execute(asked).fetchone()
     assert row is not None
+    print(f"a sealed key takes {row['bytes']} bytes, with its indexes")
     for name in names:
         with keys.apart(folder / name / "keys"), Store.open(folder / name / "clockface.db") as store, store.transaction() as db:
             for key in ("at.state", "at.keys", "at.crops"):
@@ -89,16 +94,16 @@ def run(made: Cluster, url: str, folder: Path, terminals: int, people: int, seco
         "the desk": ("Desk", "SELECT p.id, occurred_at FROM punches p JOIN copies c ON c.chain = 'punches' AND c.row = p.id"),
     }
     spawned = multiprocessing.get_context("spawn")
-    stop, results = spawned.Event(), spawned.Queue()
+    stop, results, ready = spawned.Event(), spawned.Queue(), spawned.Barrier(PROCESSES + len(observers) + 1)
     names = [f"Gate {number}" for number in range(1, terminals)]
-    watching = [spawned.Process(target=_watch, args=[folder, what, *words, stop, results]) for what, words in observers.items()]
-    working = [spawned.Process(target=_work, args=[folder, names[one::PROCESSES], people, every, stop, results]) for one in range(PROCESSES)]
+    watching = [spawned.Process(target=_watch, args=[folder, what, *words, ready, stop, results]) for what, words in observers.items()]
+    working = [spawned.Process(target=_work, args=[folder, names[one::PROCESSES], people, every, ready, stop, results]) for one in range(PROCESSES)]
     for process in [*watching, *working]:
         process.start()
-    time.sleep(20.0)  # until all are connected
+    ready.wait(READY_SECONDS)  # all are connected
     _measured(made, seconds)
     stop.set()
-    found = [results.get(timeout=60) for _ in [*watching, *working]]
+    found = [results.get(timeout=120) for _ in [*watching, *working]]
     for process in [*watching, *working]:
         process.join(30)
     recorded = sum(len(value) for kind, value in found if kind == "recorded")
@@ -120,18 +125,26 @@ def _measured(made: Cluster, seconds: float) -> None:
 
     before = cpu(made)[1]
     time.sleep(seconds)
-    print(f"PostgreSQL takes {(cpu(made)[1] - before) / seconds:.2f} of one core", flush=True)
+    print(f"PostgreSQL takes {(cpu(made)[1] - before) / seconds:.2f} of one core and {_memory():.1f} MB per connection", flush=True)
 
 
-def _work(folder: Path, names: list[str], people: int, every: float, stop: Event, results: multiprocessing.Queue) -> None:  # type: ignore[type-arg]
+def _memory() -> float:
+    """MB that one connection of a terminal takes in the server, on average: its proportional share (Pss)."""
+    shares = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if "crowd" in (name := (place / "cmdline").read_text()) and name.startswith("postgres: clockface_"):
+                shares.append(int((place / "smaps_rollup").read_text().partition("\nPss:")[2].split()[0]) / 1024)
+    return sum(shares) / max(1, len(shares))
+
+
+def _work(folder: Path, names: list[str], people: int, every: float, ready: Barrier, stop: Event, results: Queue) -> None:  # type: ignore[type-arg]
     """Some of the terminals: each exchanges on a thread of its own, and one more records a punch at one of them after the other."""
-    began, ended = time.process_time(), threading.Event()
-    threads = [threading.Thread(target=_exchange, args=[folder, name, ended], daemon=True) for name in names]
-    for thread in threads:
-        thread.start()
+    ended = _exchanging(folder, names)
     chance, recorded = np.random.default_rng(len(names)), []
     stores = {name: _opened(folder, name) for name in names}
-    time.sleep(12.0)
+    ready.wait(READY_SECONDS)
+    began, wall = time.process_time(), time.monotonic()
     while not stop.is_set():
         name = names[len(recorded) % len(names)]
         at = time.time()
@@ -139,10 +152,11 @@ def _work(folder: Path, names: list[str], people: int, every: float, stop: Event
         stores[name].record_punch(PunchDraft(int(chance.integers(1, people + 1)), at, "in", name, "pin", clock))
         recorded.append(at)
         stop.wait(chance.exponential(every / len(names)))
-    time.sleep(4.0)  # the last ones arrive
+    used = (time.process_time() - began) / (time.monotonic() - wall)
+    time.sleep(TAIL_SECONDS)  # the last ones arrive
     ended.set()
     results.put(("recorded", recorded))
-    print(f"  {len(names)} terminals: {(time.process_time() - began) / (recorded[-1] - recorded[0] + 20):.2f} of one core", flush=True)
+    print(f"  {len(names)} terminals: {used:.2f} of one core", flush=True)
 
 
 OPENING = threading.Lock()
@@ -153,24 +167,36 @@ def _opened(folder: Path, name: str) -> Store:
         return Store.open(folder / name / "clockface.db")
 
 
-def _exchange(folder: Path, name: str, stop: threading.Event) -> None:
+def _exchanging(folder: Path, names: list[str]) -> threading.Event:
+    """Start the exchange of these terminals, each on a thread of its own, and wait until all of them are connected; what is returned ends it."""
+    ended, links = threading.Event(), [Link(0.0) for _ in names]
+    for name, link in zip(names, links, strict=True):
+        threading.Thread(target=_exchange, args=[folder, name, link, ended], daemon=True).start()
+    while not all(link.heard_at for link in links):
+        time.sleep(0.1)
+    return ended
+
+
+def _exchange(folder: Path, name: str, link: Link, stop: threading.Event) -> None:
     with _opened(folder, name) as store:
         member = membership.read(store)
         assert member is not None
-        FleetCourier(store, member, say=lambda line: print(f"  {name}: {line}", flush=True)).run(stop)
+        courier = FleetCourier(store, member, say=lambda line: print(f"  {name}: {line}", flush=True))
+        courier.link = link
+        courier.run(stop)
 
 
-def _watch(folder: Path, what: str, name: str, query: str, stop: Event, results: multiprocessing.Queue) -> None:  # type: ignore[type-arg]
+def _watch(folder: Path, what: str, name: str, query: str, ready: Barrier, stop: Event, results: Queue) -> None:  # type: ignore[type-arg]
     """When each punch becomes visible at one place, after the moment at which it was recorded."""
-    ended = threading.Event()
-    threading.Thread(target=_exchange, args=[folder, name, ended], daemon=True).start()
+    ended = _exchanging(folder, [name])
+    ready.wait(READY_SECONDS)
     seen: set[str] = set()
     times: list[float] = []
     with _opened(folder, name) as store:
         deadline = float("inf")
         while time.monotonic() < deadline:
             if stop.is_set() and deadline == float("inf"):
-                deadline = time.monotonic() + 4.0
+                deadline = time.monotonic() + TAIL_SECONDS
             with store.reading() as db:
                 rows = db.execute(f"{query} ORDER BY p.rowid DESC LIMIT 200").fetchall()
             for key, occurred_at in rows:
