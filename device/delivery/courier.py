@@ -146,7 +146,7 @@ class Courier:
         if down:
             self._target_failed(down, marks)
         elif marks:
-            self._conclude(marks, **(HEALTHY if answered else {}))
+            self._conclude(marks, **(HEALTHY if answered and self._target.failures else {}))  # what the connector complains of stays told
         return marks
 
     def _given_back(self, outcomes: Sequence[tuple[Waiting, Outcome]]) -> list[tuple[Waiting, Outcome]]:

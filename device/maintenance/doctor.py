@@ -251,6 +251,8 @@ def _problem(target: TargetHealth, configured: set[str], now: float) -> str:
         problems.append(f"{target.waiting} events wait for {target.connector}, the oldest since {iso_utc(target.oldest_waiting_at)}{error}")
     if target.dead:
         problems.append(f"{target.dead} dead letters of {target.connector}")
+    if target.error and not target.failures:
+        problems.append(f"{target.connector}: {target.error}")
     return "; ".join(problems)
 
 

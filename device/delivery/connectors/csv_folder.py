@@ -27,6 +27,7 @@ from device.system.foreign_files import write_whole
 HEADER = ("id", "event", *COLUMNS, "local_time", "correction_id", "reason", "corrected_by", "corrected_at")
 KEY = re.compile(r"[\"\ufeff]*((?:punch|correction|test)-[0-9a-f-]+)\"?[,;\t]")  # the first column of one of our lines, whoever saved it
 FILES = 9  # of one day
+SHOWN_SECONDS = 86_400.0  # how long a changed file stands on the health page
 PREFIX = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -80,6 +81,7 @@ class Target(Connector):
         if not PREFIX.fullmatch(settings.prefix):
             raise ConfigError(f"[connectors.{self.name}] prefix = {settings.prefix!r}: expected letters, digits, - and _", code="config.name")
         self._folder = folder or LocalFolder(Path(settings.folder).expanduser())
+        self._noted_at = float("-inf")
         self._notes: list[str] = []  # what was found changed, to be told
 
     def deliver(self, events: Sequence[Event]) -> Iterator[Outcome | None]:
@@ -95,9 +97,12 @@ class Target(Connector):
         return expect(self._append(f"{self.settings.prefix}-test", [event]))
 
     def tick(self, now: float, queue: Queue) -> Outcome | None:
-        """Tell once what was found changed."""
+        """Tell once what was found changed; it is shown for a day."""
         notes, self._notes = self._notes, []
-        return Refused("; ".join(dict.fromkeys(notes))) if notes else None
+        if notes:
+            self._noted_at = now
+            return Refused("; ".join(dict.fromkeys(notes)))
+        return Delivered() if now - self._noted_at > SHOWN_SECONDS else None
 
     def close(self) -> None:
         self._folder.close()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from device.delivery.connectors.erpnext import Target
+from device.maintenance.doctor import _problem
 from device.storage.store import Store
 from device.system.clock import ClockState
 from tests.device.delivery.test_erpnext import ADRIFT, EVENING, MORNING, SECRETS, SYNCHRONISED, drained, settings, utc
@@ -74,9 +75,13 @@ def test_a_wrong_shift_type_is_reported_and_holds_no_punch_back(store: Store, er
 
 
 def test_the_silence_of_an_unset_clock_is_told_once(store: Store, erpnext: ErpNext) -> None:
+    punch(store, 1, MORNING)
     said = drained(store, erpnext, shift_types=["Day Shift"], state=ADRIFT, rounds=3, sync_minutes=0.01)
     assert said == ["outbox hr: Last Sync of Checkin does not move while this terminal's clock is not synchronised (`device doctor` says more)"]
-    assert "not synchronised" in str(store.outbox.summary()[0].error)
+    assert "not synchronised" in str(store.outbox.summary()[0].error) and store.outbox.summary()[0].waiting == 0
+    assert "hr: Last Sync of Checkin does not move" in _problem(store.outbox.summary()[0], {"hr"}, EVENING)
+    drained(store, erpnext, shift_types=["Day Shift"])
+    assert store.outbox.summary()[0].error is None
 
 
 def test_last_sync_waits_for_punches_that_were_never_queued(store: Store, erpnext: ErpNext) -> None:
