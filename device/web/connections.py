@@ -100,6 +100,10 @@ class Connections:
         """The connection is closed."""
         self._held.pop(held, None)
 
+    def forget(self) -> None:
+        """None is left: the server that held them has ended."""
+        self._held.clear()
+
     def waits(self, held: Held) -> None:
         """Its request is answered, and it waits for another."""
         if held in self._held:

@@ -16,7 +16,7 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from device.web.connections import Connections, Held
+from device.web.connections import SAID_SECONDS, Connections, Held
 
 log = logging.getLogger(__name__)
 
@@ -85,10 +85,13 @@ class Listener:
         self._loop = asyncio.get_running_loop()
         self._listening, self._connections, self._protocol, self._tls = listening, connections, protocol, tls
         self._starting: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self._said_at = float("-inf")
         listening.setblocking(False)
         self._loop.add_reader(listening, self._take)
 
     def close(self) -> None:
+        self._closed = True
         self._loop.remove_reader(self._listening)
         for task in tuple(self._starting):
             task.cancel()
@@ -109,12 +112,14 @@ class Listener:
 
     def _pause(self, error: OSError) -> None:
         """No descriptor or memory is left: the socket stays readable, so the loop would spin."""
-        log.error("no connection can be taken: %s", error.strerror)
+        if self._loop.time() - self._said_at >= SAID_SECONDS:
+            self._said_at = self._loop.time()
+            log.error("no connection can be taken: %s", error.strerror)
         self._loop.remove_reader(self._listening)
         self._loop.call_later(PAUSE_SECONDS, self._resume)
 
     def _resume(self) -> None:
-        if self._listening.fileno() >= 0:
+        if not self._closed:
             self._loop.add_reader(self._listening, self._take)
 
     def _begin(self, accepted: socket.socket, address: str) -> None:

@@ -132,6 +132,7 @@ class WebServer:
             WebError: a server ended by itself.
         """
         self.terminal.live.attach(asyncio.get_running_loop())
+        self.connections.forget()
         self.servers = [self._server(address) for address in self.addresses]
         copies = [listener.dup() for listener in self._sockets]  # a server closes the sockets it gets, unless it fails
         try:

@@ -214,6 +214,44 @@ def test_a_request_that_is_sent_ahead_is_answered(server: WebServer) -> None:
     assert text.count(b"HTTP/1.1 200 OK") == 2
 
 
+def test_a_server_that_starts_again_has_all_its_places(server: WebServer) -> None:
+    with ExitStack() as stack:
+        for _ in range(20):
+            stack.enter_context(opened(server))
+        time.sleep(0.2)
+        before = server.servers[0]
+        before.should_exit = True
+        deadline = time.monotonic() + 10
+        while server.servers[0] is before and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert len(server.connections) == 0
+        assert answer(server) == b"HTTP/1.1 200 OK"
+
+
+def test_without_descriptors_the_listener_waits(caplog: pytest.LogCaptureFixture) -> None:
+    """It tries again each half second, not in each turn of the event loop, and says so once a minute."""
+    tries = []
+
+    class Exhausted(socket.socket):
+        def accept(self) -> tuple[socket.socket, object]:
+            tries.append(1)
+            raise OSError(24, "Too many open files")
+
+    async def run() -> None:
+        listening = Exhausted()
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(5)
+        here = listener.Listener(listening, Connections(), lambda: pytest.fail("made"), None)
+        with socket.create_connection(listening.getsockname(), 5):
+            await asyncio.sleep(1.2)
+        here.close()
+        await asyncio.sleep(0.6)
+        listening.close()
+
+    asyncio.run(run())
+    assert 2 <= len(tries) <= 3 and caplog.text.count("Too many open files") == 1
+
+
 def test_a_body_that_drips_is_given_up() -> None:
     now = 0.0
 
