@@ -99,14 +99,14 @@ def _write(pipe: IO[bytes], data: bytes, end: float) -> None:
 
 
 def _read(pipe: IO[bytes], count: int, end: float) -> bytearray:
-    taken = bytearray()
-    while len(taken) < count:
+    taken, at = bytearray(count), 0
+    while at < count:
         if not select.select([pipe], [], [], max(0.0, end - time.monotonic()))[0]:
             raise TimeoutError
-        piece = os.read(pipe.fileno(), min(PIECE, count - len(taken)))
-        if not piece:
+        got = os.readv(pipe.fileno(), [memoryview(taken)[at : at + PIECE]])
+        if not got:
             raise EOFError
-        taken += piece
+        at += got
     return taken
 
 

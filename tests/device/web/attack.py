@@ -99,6 +99,14 @@ def memory_mib(pid: int) -> float:
     return int(fields["VmRSS"].split()[0]) / 1024
 
 
+def settled(pid: int, before: float) -> float:
+    """The memory once the last requests are answered: within half a minute, MiB."""
+    deadline = time.monotonic() + 30
+    while memory_mib(pid) - before > GROWTH_MIB / 4 and time.monotonic() < deadline:
+        time.sleep(1)
+    return memory_mib(pid)
+
+
 def faces(database: Path) -> int:
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=30)) as db:
         return int(db.execute("SELECT count(*) FROM punches").fetchone()[0])
@@ -128,7 +136,7 @@ def one(name: str, aim: Aim, process: subprocess.Popen[bytes], database: Path) -
         got = ours.recv() if ours.poll(1) else {"attack failed": 1}
     answered = [each for each in times if each is not None]
     late = float(np.percentile(answered, 95)) if answered else float("inf")
-    missing, new, grown = len(times) - len(answered), faces(database) - recorded, memory_mib(process.pid) - before
+    missing, new, grown = len(times) - len(answered), faces(database) - recorded, settled(process.pid, before) - before
     good = late <= ANSWER_MS and not missing and new > 0 and grown < GROWTH_MIB and not {"opened the kiosk", "attack failed"} & set(got)
     figures = f"p50 {np.median(answered or [0]):4.0f}  p95 {late:5.0f}  max {max(answered or [0]):5.0f} ms  {missing}/{len(times)} unanswered"
     print(f"{name:17}  {figures}  {new} faces  {before:4.0f} {grown:+4.0f} MiB  {json.dumps(got)}  {'' if good else 'FAILED'}", flush=True)
