@@ -57,6 +57,7 @@ class Settings(ConnectorSettings):
 
 class Target(Connector):
     settings: Settings
+    around_seconds = 1.0  # the person's other punches at times that this one ever had
 
     def __init__(self, settings: Settings, read_clock: Callable[[], ClockState] = read_clock_state) -> None:
         super().__init__(settings)
@@ -102,15 +103,17 @@ class Target(Connector):
         states = event.history.states if event.history else (event.counts,)
         if event.reference is None and event.tried_at is None and len(states) == 1:
             return None  # it was never sent
-        values = [self._values(state) for state in states if state]
+        taken = [self._values(other.counts) for other in event.around if other.counts and event.history and other.key != event.history.key]
+        values = [values for state in states if state and (values := self._values(state)) not in taken]  # what another punch is now is not this one's
         named = self._site.one(CHECKIN, event.reference) if event.reference else None
         if named and named.get("employee") == employee and _values_of(named) in values:
             return named
         times = sorted({value["time"] for value in values})
-        found = [row for row in self._site.rows(CHECKIN, [["employee", "=", employee], ["time", "in", times]], FIELDS) if _values_of(row) in values]
+        rows = self._site.rows(CHECKIN, [["employee", "=", employee], ["time", "in", times]], FIELDS) if times else []
+        found = [row for row in rows if _values_of(row) in values]
         if found:
             return max(found, key=lambda row: event.counts is not None and _values_of(row) == self._values(event.counts))  # of two, what counts now
-        if named and named.get("employee") == employee:
+        if named and named.get("employee") == employee and _values_of(named) not in taken:
             has = f"{named.get('time')} {named.get('log_type') or ''}".strip()
             raise Stopped(Refused(f"{named['name']} was changed in ERPNext and says {has} now; correct it there by hand, then discard this"))
         return None

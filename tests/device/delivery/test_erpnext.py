@@ -232,6 +232,19 @@ def test_a_name_that_is_used_again_is_another_persons_checkin(store: Store, erpn
     assert store.outbox.dead_letters() == []
 
 
+def test_a_time_that_another_punch_of_the_person_has_now_is_not_taken_for_this_one(store: Store, erpnext: ErpNext) -> None:
+    first = punch(store, 1, MORNING).id
+    drained(store, erpnext)
+    store.correct(1, first, LastPunch(MORNING + 3600, "in"), "the clock was slow", "Bob")
+    store.correct(1, None, LastPunch(MORNING, "in"), "camera was off", "Bob")
+    drained(store, erpnext)
+    [name] = [name for name, row in erpnext.checkins.items() if row["time"] == "2026-11-24 09:01:02"]
+    erpnext.delete(name)  # by HR
+    store.correct(1, first, None, "was not her", "Bob")
+    drained(store, erpnext)
+    assert logs(erpnext) == [("HR-EMP-00001", "2026-11-24 08:01:02", "IN")] and store.outbox.dead_letters() == []
+
+
 def test_what_hr_changed_by_hand_is_left_to_hr(store: Store, erpnext: ErpNext) -> None:
     number = punch(store, 1, MORNING).id
     drained(store, erpnext)
