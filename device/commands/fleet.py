@@ -62,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         add_json(_owner(actions.add_parser(name, help=words)))
     accept = _owner(actions.add_parser("accept-fault", help="after you have looked: let a device go on whose chain has a fault"))
     accept.add_argument("name")
+    fleet_groups.add_rollout_arguments(_owner(actions.add_parser("rollout", help="a new release by rings: one terminal, a tenth, all")))
     fleet_groups.add_arguments(_owner(actions.add_parser("settings", help="values for groups of devices: list, preview, set")))
     revoke = _owner(actions.add_parser("revoke", help="lock a device out and delete the keys sealed for it"))
     revoke.add_argument("name")
@@ -253,5 +254,5 @@ def _leave(args: argparse.Namespace) -> int:
 HERE = {"join": _join, "leave": _leave}
 ACTIONS = {
     "init": _init, "migrate": _migrate, "sites": _sites, "invite": _invite, "status": _status, "verify": _verify, "revoke": _revoke,
-    "accept-fault": _accept_fault, "settings": fleet_groups.settings,
+    "accept-fault": _accept_fault, "settings": fleet_groups.settings, "rollout": fleet_groups.rollout,
 }  # fmt: skip

@@ -60,3 +60,23 @@ def _print_groups(rows: list[dict[str, object]], troubles: list[str], as_json: b
 
 def _named(devices: list[str]) -> str:
     return f" ({', '.join(devices)})" if devices else ""
+
+
+def add_rollout_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("release", help="as `update list` shows it, such as 0.2.0-3f1c5a8e90ab")
+    parser.add_argument("--from", dest="source", default="", metavar="URL", help="where terminals fetch its signed bundle (needed once)")
+    parser.add_argument("--ring", choices=("one", "tenth", "all"), help="whom to ask; without it: how those stand who were asked")
+    add_json(parser)
+
+
+def rollout(args: argparse.Namespace) -> int:
+    from device.fleet import rollout as rollouts
+    from device.fleet import server
+
+    with server.connected(args.url) as connection:
+        rows = rollouts.advance(connection, args.release, args.source, args.ring) if args.ring else rollouts.states(connection, args.release)
+    if args.json:
+        print(json.dumps(rows, indent=1))
+    else:
+        print("\n".join(f"{row['device']}: {row['worse'] or ('runs it' if row['done'] else 'asked')}" for row in rows) or "nobody has been asked")
+    return 1 if any(row["worse"] for row in rows) else 0

@@ -15,7 +15,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from device.config import Settings
-from device.fleet import continuation, desk, down, settings_down, up
+from device.fleet import continuation, desk, down, rollout, settings_down, up
 from device.fleet.membership import Membership, opened, read, set_value
 from device.fleet.server import NEWEST, Connection, FleetError, explained
 from device.fleet.settings_down import Running
@@ -145,6 +145,8 @@ class FleetCourier:
         newer = {"schema": "newer than this terminal knows: update it"} if _schema(connection) > NEWEST else {}
         told = {**up.health(self.store), **self._about(), **newer, "clock_set": read_clock_state().synchronised, "clock": self.clock()}
         connection.execute("SELECT report(%s)", [Jsonb(told)])
+        if not self.member.desk and told.get("version"):  # a checkout takes no releases
+            rollout.receive(self.store, connection, str(told["version"]), self._say)
         self.member = read(self.store) or self.member  # its log may go on under another identity
         self._reported = time.monotonic()
 
