@@ -43,8 +43,7 @@ def receive(store: Store, member: Membership, connection: Connection, now: float
     """One round; returns how many rows came down."""
     finish_keys(store)
     rows = receive_state(store, member, connection) or receive_awaited(store, member, connection)
-    rows += receive_keys(store, connection)
-    rows += receive_waiting(store, member, connection) + receive_from_doors(store, member, connection, now)
+    rows += receive_keys(store, member, connection) + receive_from_doors(store, member, connection, now)
     return rows or receive_crops(store, connection)
 
 
@@ -56,8 +55,8 @@ def finish_keys(store: Store) -> None:
         store.keys.promote(taken)
 
 
-def receive_keys(store: Store, connection: Connection) -> int:
-    """Keys of people that were sealed for this terminal, as far as the people are known already."""
+def receive_keys(store: Store, member: Membership, connection: Connection) -> int:
+    """Keys of people that were sealed for this terminal, as far as the people are known already, and the templates that waited for them."""
     rows = _page(store, connection, "keys", f"SELECT {KEY} FROM wrapped_keys")
     if not rows:
         return 0
@@ -65,6 +64,7 @@ def receive_keys(store: Store, connection: Connection) -> int:
     known = [row["person"] in ids for row in rows]
     rows = rows[: known.index(False)] if False in known else rows
     _take_keys(store, rows, ids)
+    _apply(store, member, _waiting(store, connection, [row["person"] for row in rows]))
     with store.transaction() as db:
         note_place(db, "keys", rows)
     return len(rows)
@@ -298,17 +298,13 @@ def owner_of(db: Database, row: Row) -> int | None:
     return int(found[0]) if found else None
 
 
-def receive_waiting(store: Store, member: Membership, connection: Connection) -> int:
-    """Templates that came before their key, as far as keys have come; returns how many were opened."""
+def _waiting(store: Store, connection: Connection, people: Sequence[str]) -> list[Row]:
+    """The templates of these people that came before their key."""
     with store.reading() as db:
-        waiting = [row[0] for row in db.execute(f"SELECT template FROM fleet_waiting ORDER BY random() LIMIT {BATCH}")]
+        waiting = {row[0] for row in db.execute("SELECT template FROM fleet_waiting")}
     if not waiting:
-        return 0
-    sql = f"{records.state()} WHERE kind = 'template' AND key = ANY (%s)"
-    _apply(store, member, connection.execute(sql, [waiting]).fetchall())
-    with store.reading() as db:
-        left = db.execute("SELECT count(*) FROM fleet_waiting WHERE template IN (SELECT value FROM json_each(?))", [json.dumps(waiting)]).fetchone()[0]
-    return len(waiting) - int(left)
+        return []
+    return [row for row in connection.execute("SELECT * FROM templates_of(%s::uuid[])", [people]).fetchall() if row["key"] in waiting]
 
 
 def receive_newest(store: Store, member: Membership, connection: Connection, now: float) -> None:

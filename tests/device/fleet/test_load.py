@@ -21,7 +21,7 @@ def door(company: str, tmp_path: Path) -> Callable[..., Door]:
 
 
 def test_a_week_and_a_roster(postgres: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name, trial in (("week", lambda folder: load.week(postgres, folder, 40)), ("roster", lambda folder: load.roster(postgres, folder, 20, 2))):
+    for name, trial in (("week", lambda folder: load.week(postgres, folder, 300)), ("roster", lambda folder: load.roster(postgres, folder, 20, 2))):
         (tmp_path / name).mkdir()
         trial(tmp_path / name)
         assert "CPU here" in capsys.readouterr().out
