@@ -166,6 +166,8 @@ class DeviceState:
             yield "warn" if camera in ("black", "slow") else "bad", f"camera: {CAMERA.get(camera, camera)}"
         if twins := self.health.get("twins"):
             yield "warn", f"{twins} face{'' if twins == 1 else 's'} under two names: decide on the page People"
+        if strange := self.health.get("not_understood"):
+            yield "warn", f"{strange} row{'' if strange == 1 else 's'} of the company's database not understood"
         if newer := self.health.get("schema"):
             yield "warn", f"the database is {newer}"
 
