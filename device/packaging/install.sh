@@ -27,7 +27,7 @@ account clockface "$data" "video render gpio tss" # tss: the TPM, where tpm2-too
 account clockface-kiosk /run/clockface-kiosk "video render input"
 install -d -m 700 -o clockface -g clockface "$data" "$keys"
 install -d -m 755 "$root"
-install -d -m 700 "$inbox"
+install -d -m 700 -o clockface -g clockface "$inbox" # a terminal of a fleet fetches bundles; every file is checked again as root unpacks it
 [ -e "$root/clockface.toml" ] || printf '[store]\npath = "%s/clockface.db"\n' "$data" > "$root/clockface.toml"
 
 python3 "$here/bootstrap.py" "$here" "$root"
