@@ -192,3 +192,20 @@ def test_every_terminal_settles_corrections_alike() -> None:
 
 def test_the_day_is_that_of_the_clock() -> None:
     assert datetime.fromtimestamp(NOW, timezone.utc).date() == DAY
+
+
+def frozen(one: Door) -> list[tuple[object, ...]]:
+    with one.store.reading() as db:
+        sql = """SELECT l.first_day, p.uuid, s.from_ms, s.until_ms, s.days FROM locked_sheets s
+            JOIN people p ON p.id = person_id JOIN period_locks l ON l.id = lock_id"""
+        return sorted(db.execute(sql).fetchall())
+
+
+def test_the_sheets_of_a_locked_month_are_frozen_alike(three: tuple[Door, Door, Door]) -> None:
+    a, b, c = three
+    Desk(a.store, AFTER + 40 * 86400).lock(date(2026, 9, 1), date(2026, 9, 30), "hr")
+    settled(a, b, c)
+    assert len(frozen(a)) >= 1 and frozen(a) == frozen(b) == frozen(c) and [minutes(one) for one in three] == [240] * 3
+    Desk(b.store, AFTER).lift(Desk(b.store, AFTER).locks()[0].id, "admin")
+    settled(b, a, c)
+    assert frozen(a) == frozen(b) == frozen(c) == []
