@@ -97,7 +97,7 @@ def test_any_damage_to_a_picture(at: int, noise: bytes, length: int) -> None:
 @given(st.text(max_size=300) | st.text(max_size=200).map(lambda text: "name;code;photo\n" + text), st.lists(st.text(max_size=20), max_size=4))
 def test_any_list_of_people(text: str, paths: list[str]) -> None:
     with suppress(ClockfaceError):
-        bulk_enrolment.from_csv(text, paths)
+        bulk_enrolment.from_list(text.encode(), paths)
     bulk_enrolment.from_folders(paths)
 
 

@@ -40,7 +40,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         with Store.open(database) as store:
             admin = accounts.add(store, "admin", "admin", passwords.invented())
             with store.transaction() as db:
-                db.execute("UPDATE users SET must_change = 0")
+                db.execute("UPDATE users SET must_change = 0, elsewhere = 1")
             other = sessions.start(store, admin, "desk", NOW)
         yield Site(database, url, token, other)
 
