@@ -25,6 +25,7 @@ from device.maintenance.encryption import Sealing, unseal
 from device.storage import recovery
 from device.storage.database import DamagedError, StoreError, TerminalLock, explained
 from device.storage.database_files import logs_of, remove, take_place, working_folder
+from device.storage.kept_copies import UNFINISHED
 from device.storage.schema import SCHEMA_VERSION
 from device.system.clock import iso_utc
 from device.system.files import Disk
@@ -164,6 +165,7 @@ def apply_staged(database: Path) -> list[str]:
         return []
     lock = TerminalLock(database)
     try:
+        _begin_with_removals(staged)
         if database.is_file():
             _close_log(database)
         for former in (recovery.restored_of(database), recovery.copy_of(database)):  # they belong to the old database
@@ -175,6 +177,13 @@ def apply_staged(database: Path) -> list[str]:
     finally:
         lock.release()
     return [f"restored: {database}{f'; the previous database is kept as {before.name}' if had else ''}"]
+
+
+def _begin_with_removals(staged: Path) -> None:
+    """Let the first opening complete every removal: one that was cut off in the replaced database is not known to this one. Completes one cut off here, too."""
+    with explained(staged), closing(sqlite3.connect(staged, timeout=2)) as db:
+        db.execute(UNFINISHED)
+        db.commit()
 
 
 def _close_log(database: Path) -> None:

@@ -123,7 +123,7 @@ class PersonKeys:
     def __init__(self, store: str, place: Path | None = None) -> None:
         self.place = place or folder()
         self.file = self.place / f"{store}.keys"
-        self._store = store
+        self.store = store
 
     def of(self, person_id: int) -> bytes | None:
         """The key of a person; None: there is none, or it was erased."""
@@ -202,6 +202,13 @@ class PersonKeys:
         with self._open() as db:
             return [row[0] for row in db.execute("SELECT person_id FROM keys WHERE erased_at IS NOT NULL ORDER BY person_id")]
 
+    def erased_last(self) -> float:
+        """When a key was erased last, s since the epoch; 0: never."""
+        if not self.file.exists():
+            return 0.0
+        with self._open() as db:
+            return float(db.execute("SELECT coalesce(max(erased_at), 0) / 1000.0 FROM keys").fetchone()[0])
+
     def counts(self) -> tuple[int, int]:
         """People who have a key, and people whose key was erased."""
         if not self.file.exists():
@@ -236,7 +243,7 @@ class PersonKeys:
         return opened_keys
 
     def _context(self, person_id: int) -> str:
-        return f"key of {person_id} in {self._store}"
+        return f"key of {person_id} in {self.store}"
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:

@@ -25,6 +25,7 @@ from device.storage.audit import Action
 from device.storage.database import StoreError, TerminalLock, connect, writing
 from device.storage.database_files import remove, take_place
 from device.storage.hash_chain import CHAINED, GENESIS, row_hash
+from device.storage.kept_copies import UNFINISHED
 from device.system.clock import iso_utc, to_ms
 from device.system.files import Disk
 
@@ -44,13 +45,21 @@ def copy_of(database: Path) -> Path:
     return database.with_name(f"{database.name}.good")
 
 
+def _draft(database: Path) -> Path:
+    return database.with_name(f".{database.name}.good.new")
+
+
+def _restored_draft(database: Path) -> Path:
+    return database.with_name(f".{database.name}.restored.new")
+
+
 def keep(database: Path, disk: Disk | None = None) -> Path:
     """Copy the database while others use it, check the copy, and replace the previous one.
 
     Raises:
         CopyError: the database is damaged, or there is no room; the previous copy stays.
     """
-    target, new = copy_of(database), database.with_name(f".{database.name}.good.new")
+    target, new = copy_of(database), _draft(database)
     remove(new)
     try:
         os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
@@ -89,7 +98,9 @@ def refuse_empty(database: Path) -> None:
 
 
 def renew(database: Path) -> None:
-    """Make a new copy where there is one: a person who was erased must not come back with the old one."""
+    """Make a new copy where there is one: a person who was erased must not come back with the old one, nor stay in one that is only begun."""
+    for draft in (_draft(database), _restored_draft(database)):
+        remove(draft)
     if copy_of(database).exists():
         keep(database)
 
@@ -137,7 +148,7 @@ def rescue(database: Path, now: float | None = None) -> list[str]:
 
 def _prepare(database: Path, found: str, now: float) -> None:
     """Make the replacement: the copy, the intact newer rows, and a row in the audit. The damaged file is not changed."""
-    good, new = copy_of(database), database.with_name(f".{database.name}.restored.new")
+    good, new = copy_of(database), _restored_draft(database)
     made_at = good.stat().st_mtime
     remove(new)  # left by an interrupted attempt
     shutil.copyfile(good, new)
@@ -154,6 +165,7 @@ def _prepare(database: Path, found: str, now: float) -> None:
                 "details": json.dumps(details, sort_keys=True),
             }
             hash_chain.append(db, "audit", row)
+            db.execute(UNFINISHED)
         db.execute("PRAGMA journal_mode = DELETE")  # one file
     Disk().sync(new)
     Disk().rename(new, restored_of(database))

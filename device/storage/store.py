@@ -27,6 +27,7 @@ from device.storage.corrections import CorrectionDraft
 from device.storage.database import StoreError, connect, explained
 from device.storage.database_files import sweep
 from device.storage.hash_chain import ChainReport
+from device.storage.kept_copies import UNFINISHED, erase_in_copies
 from device.storage.records import LONGEST_CODE, LONGEST_NAME, KeptCrop, LastPunch, Person, Punch, PunchDraft, TemplateDraft, Templates, clean_text
 from device.storage.refusals import Refusal, RefusalReason, Refusals
 from device.storage.template_reads import TemplateReads
@@ -42,7 +43,6 @@ class NotActive(StoreError):
 
 
 DEFAULTS = StoreSettings()
-UNFINISHED = "INSERT INTO settings (key, value) VALUES ('removal', '\"unfinished\"') ON CONFLICT DO NOTHING"  # log and copies may still hold it
 LARGEST_ID = 2**63 - 1  # of SQLite
 
 
@@ -167,9 +167,10 @@ class Store(TemplateReads):
         return removed
 
     def _finish_removal(self, done: str, remedy: str) -> None:
-        """Take what was removed out of the write-ahead log, the good copy and the copies of killed processes; an opening repeats it where it was cut off."""
+        """Take what was removed out of the write-ahead log, the good copy, older states and the copies of killed processes; an opening repeats it."""
         self._empty_log(done, remedy)
         sweep(self.path)
+        erase_in_copies(self.path, self.keys)
         recovery.renew(self.path)
         with self._writing():
             self._db.execute("DELETE FROM settings WHERE key = 'removal'")
@@ -180,16 +181,21 @@ class Store(TemplateReads):
         for person_id in forgotten & self.keys.holders() if forgotten else ():
             self.keys.erase(person_id)
         erased = self.keys.erased()
-        if erased:
-            restored = [person_id for person_id in erased if self._people("id = ? AND erased_at IS NULL", [person_id])]
-            if self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'people'").fetchone()[0] < max(erased):
-                with self._writing():
-                    self._db.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'people'", [max(erased)])
-            for person_id in restored:
-                self.erase(person_id)
+        restored = [person_id for person_id in erased if self._people("id = ? AND erased_at IS NULL", [person_id])]
+        self._give_no_id_twice(max({0, *erased, *self.keys.holders()}))
+        for person_id in restored:
+            self.erase(person_id)
         if self._db.execute("SELECT 1 FROM settings WHERE key = 'removal'").fetchone():
             with suppress(StoreError, recovery.CopyError):  # another process reads, or the disk is full: the next opening tries again
                 self._finish_removal("what was removed", "open it again")
+
+    def _give_no_id_twice(self, highest: int) -> None:
+        """Continue after the highest id that has or had a key: a restored back-up does not know of those who were enrolled after it."""
+        row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'people'").fetchone()
+        if (row[0] if row else 0) < highest:
+            with self._writing():
+                self._db.execute("DELETE FROM sqlite_sequence WHERE name = 'people'")
+                self._db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('people', ?)", [highest])
 
     def people(self, active_only: bool = False) -> list[Person]:
         """All people, erased ones included, by id."""

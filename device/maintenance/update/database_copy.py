@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from device.storage.database import TerminalLock, explained
+from device.storage.database_files import remove
 from device.system.ownership import acting_as_owner
 
 DERIVED = frozenset(  # may be lost by going back: made again, or only about rows of tables that are compared
@@ -36,7 +37,7 @@ def keep_copy(database: Path, schema: int) -> Path | None:
 
 
 def _copy(database: Path, copy: Path) -> None:
-    copy.unlink(missing_ok=True)
+    remove(copy)  # with its journal, which would be applied to the new one
     os.close(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     with explained(database), closing(_open(database, "rw")) as source, closing(_open(copy, "rw")) as target:
         target.execute("PRAGMA synchronous = FULL")

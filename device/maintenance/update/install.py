@@ -21,6 +21,7 @@ from device.maintenance.update.bundle import Bundle
 from device.maintenance.update.manifest import TARGETS, BundleError, Manifest
 from device.maintenance.update.releases import STARTS, Installation, ReleaseError, TrialRelease, read_manifest
 from device.maintenance.update.signatures import read_trusted
+from device.storage.database_files import remove
 from device.system import hardware
 from device.system.ownership import owner_of
 from device.system.systemd import Service
@@ -174,7 +175,7 @@ def confirm(installation: Installation, say: Say, keep: int = 3) -> None:
         return
     installation.confirm()
     if trial.copy:
-        Path(trial.copy).unlink(missing_ok=True)
+        remove(Path(trial.copy))
     say(f"{trial.release} is kept")
     for removed in installation.prune(keep):
         say(f"{removed} is removed")
@@ -204,7 +205,7 @@ def put_back(installation: Installation, say: Say) -> None:
     proven = installation.go_back()
     say(f"back to {proven}" if proven else "no release is in force")
     if trial.copy:
-        Path(trial.copy).unlink(missing_ok=True)
+        remove(Path(trial.copy))
 
 
 def rollback(installation: Installation, database: Path, service: Service | None, say: Say) -> bool:
