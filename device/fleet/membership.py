@@ -26,7 +26,6 @@ from device.storage.store import Store
 from device.system.files import Disk
 
 MEMBERSHIP = "membership"
-OPTIONS = "-c search_path=clockface -c enable_sort=off"  # pages come from an index in its order: sorting all that is left for each page is no way
 JOINED = "joined.changes"  # the last of the changes that the join itself noted
 KEEPALIVE: Mapping[str, Any] = {"keepalives_idle": 20, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20000}  # s, s, -, ms
 
@@ -105,8 +104,7 @@ def _login(store: Store, member: Membership, password: str) -> Connection:
         tls["sslrootcert"] = str(_authority(store.path, member.authority))
     elif member.sslmode == "verify-full":
         tls["sslrootcert"] = "system"
-    place: dict[str, Any] = {"host": member.host, "port": member.port, "dbname": member.database, "options": OPTIONS}
-    return connect("", **place, user=member.role, password=password, **tls, **KEEPALIVE)
+    return connect("", host=member.host, port=member.port, dbname=member.database, user=member.role, password=password, **tls, **KEEPALIVE)
 
 
 def _authority(database: Path, text: str) -> Path:

@@ -4,6 +4,12 @@ CREATE INDEX wrapped_keys_changed ON wrapped_keys (device_id, xid, seq);
 CREATE INDEX state_crops ON state (xid, seq) WHERE kind = 'template' AND sealed_crop IS NOT NULL AND NOT deleted;
 CREATE INDEX state_erased ON state (at) WHERE kind = 'person' AND deleted;  -- counted for each device, each time somebody looks
 
+-- Pages of the log come from an index in its order. The planner thinks that few rows are left, and would read and sort all of them for each page.
+
+ALTER FUNCTION doors(xid8, bigint, bigint, int) SET enable_sort = off;
+ALTER FUNCTION door_corrections(xid8, bigint, bigint, int) SET enable_sort = off;
+ALTER FUNCTION copies(text, xid8, bigint, int) SET enable_sort = off;
+
 ALTER TABLE devices ADD COLUMN changed xid8 NOT NULL DEFAULT pg_current_xact_id();  -- when it joined, was revoked or got another place
 
 CREATE FUNCTION device_changed() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -101,7 +101,7 @@ def measure(connection: Connection, plans: list[str]) -> None:
     assert found is not None and place is not None
     values: dict[str, Any] = {"day": row["day"], "month": found["month"], "next": found["month"] + 31 * 86400000, **place}
     for name, text in QUERIES.items():
-        connection.execute(f"SET enable_sort = {'off' if name == PAGE else 'on'}")  # as a terminal's connection has it
+        connection.execute(f"SET enable_sort = {'off' if name == PAGE else 'on'}")  # as the function `doors` has it
         times, rows = [], 0
         for _ in range(REPEATS):
             began = time.perf_counter()
