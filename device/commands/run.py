@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
         if in_a_fleet(store):
             from device.fleet.courier import catch_up  # needs psycopg: only here
 
-            catch_up(store, args.config, _say)
+            catch_up(store, _say, args.config)
         settings = stored_settings.in_force(store, args.config)
         played = _played(settings, demo=source == DEMO)
         model = ModelInForce(store, played, _say, recording=args.once or not is_live(source))

@@ -78,6 +78,8 @@ class FleetCourier:
 
     def resume(self, connection: Connection) -> None:
         """After a connection: how far the server is, which may have been set back, and notices from now on."""
+        if _schema(connection) < NEWEST:
+            raise FleetError("the company's database is older than this terminal: its owner runs `python -m device fleet migrate`", code="fleet.older")
         continuation.renew(self.store, connection)
         self.member = read(self.store) or self.member
         for chain in () if self.member.desk else ("punches", "corrections"):
@@ -170,7 +172,7 @@ def _schema(connection: Connection) -> int:
     return int(row["number"]) if row else 0
 
 
-def catch_up(store: Store, file: Path | None, say: Say, seconds: float = FIRST_SECONDS) -> None:
+def catch_up(store: Store, say: Say, file: Path | None = None, seconds: float = FIRST_SECONDS) -> None:
     """Before a terminal recognises anybody: take in what was erased and changed while it was off, as far as the server answers in time."""
     member = read(store)
     if member is None:
@@ -179,9 +181,9 @@ def catch_up(store: Store, file: Path | None, say: Say, seconds: float = FIRST_S
     try:
         with opened(store, member) as connection, explained():
             courier = FleetCourier(store, member, say)
-            settings_down.receive(store, connection, Running(file, stored_settings.in_force(store, file)))
             while time.monotonic() < until and down.receive(store, member, connection, courier.clock()):
                 pass
+            settings_down.receive(store, connection, Running(file, stored_settings.in_force(store, file)))
     except (FleetError, psycopg.Error) as error:
         say(f"fleet: {error}; the terminal starts with what it knows")
 

@@ -17,6 +17,7 @@ from device.fleet import server
 from device.storage.corrections import CorrectionDraft
 from device.storage.records import LastPunch
 from tests.device.fleet.test_exchange import NOW, Door, door
+from tests.refused import refused
 
 __all__ = ["door"]  # a fixture
 DAY = date(2026, 11, 2)
@@ -199,3 +200,11 @@ def test_other_sites_have_other_holidays(door: Callable[..., Door], company: str
     assert [shift.name for shift in Planning(c.store).shifts().values()] == ["Early"]
     with c.store.reading() as db:
         assert db.execute("SELECT count(*) FROM absences").fetchone()[0] == 0
+
+
+def test_an_older_database_is_named_with_its_remedy(company: str, door: Callable[..., Door]) -> None:
+    a = door("A")
+    with server.connected(company) as connection:
+        connection.execute("DELETE FROM migrations WHERE number = %s", [server.NEWEST])
+    with refused("fleet.older", "fleet migrate"):
+        a.exchange()
