@@ -113,11 +113,11 @@ CHANGES_NOBODY = frozenset({  # people, their plans and their punches stay the s
     Action.TARGETS_SET, Action.OUTBOX_FILLED, Action.OUTBOX_MOVED, Action.OUTBOX_FORGOTTEN, Action.DEAD_LETTERS_REPLAYED, Action.DEAD_LETTERS_DISCARDED,
     Action.SETTING_CHANGED, Action.RESTART_ASKED, Action.BACKUP_MADE, Action.RESTORE_ASKED, Action.RESTORE_REFUSED,
     Action.STORE_WORKS_AGAIN, Action.MODEL_IN_FORCE, Action.CHAINS_VERIFIED, Action.RETENTION_APPLIED, Action.FLEET_JOINED,
-    Action.FLEET_FAULT_ACCEPTED, Action.FLEET_CHAIN_CONTINUED, Action.FLEET_OVERRULED, Action.FLEET_REFUSED,
+    Action.FLEET_FAULT_ACCEPTED, Action.FLEET_CHAIN_CONTINUED, Action.PERSON_PLACED, Action.FLEET_OVERRULED, Action.FLEET_REFUSED,
 })  # fmt: skip
 CHANGES_ONE_PERSON = frozenset({  # only the person whose `person_id` is in the details: who they are, whether they are active, their plan
     Action.PERSON_ADDED, Action.PERSON_RENAMED, Action.CODE_CHANGED, Action.PERSON_ACTIVATED, Action.PERSON_DEACTIVATED, Action.PERSON_ERASED,
-    Action.PERSON_PLACED, Action.PLAN_ASSIGNED, Action.ABSENCE_ADDED, Action.EMPLOYMENT_SET, Action.FLEET_APPLIED,
+    Action.PLAN_ASSIGNED, Action.ABSENCE_ADDED, Action.EMPLOYMENT_SET, Action.FLEET_APPLIED,
 })  # fmt: skip
 
 
