@@ -72,8 +72,11 @@ def sweep(database: Path) -> list[Path]:
 
 
 def _removed(folder: Path) -> bool:
+    lock = folder / BUSY
     try:
-        with FileLock(folder / BUSY, wait=False):
+        if not any(folder.iterdir()):
+            return False  # made at this moment, and not locked yet; or left empty, which tells nobody anything
+        with FileLock(lock, wait=False):
             shutil.rmtree(folder, ignore_errors=True)
     except (BlockingIOError, FileNotFoundError):
         return False

@@ -186,3 +186,12 @@ def test_a_killed_backup_leaves_nothing_to_read(database: Path, tmp_path: Path) 
     with working_folder(database, ".backup-") as busy:
         assert [path.name.startswith(".backup-") for path in sweep(database)] == [True] and busy.is_dir()
     assert not list(database.parent.glob(".backup-*"))
+
+
+def test_a_folder_that_is_being_made_is_not_swept(database: Path) -> None:
+    """Between its making and its lock it is empty; without the lock its copy would fail."""
+    made = database.parent / ".download-new"
+    made.mkdir(mode=0o700)
+    assert sweep(database) == [] and made.is_dir()
+    (made / "left").write_bytes(b"by a process that was killed")
+    assert sweep(database) == [made] and not made.exists()
