@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 UNKNOWN = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}  # what file systems answer that do not know an operation
 DENIED = UNKNOWN | {errno.EPERM, errno.EACCES}  # the same for modes
 OLD_SECONDS = 86_400.0  # a draft of this age belongs to nobody any more
-DRAFT = re.compile(r"-(?P<process>\d+)-[0-9a-f]{8}\.part")
+HOST = re.sub("[^A-Za-z0-9]", "", platform.node())[:40]
+DRAFT = re.compile(rf"\..+\.{HOST}-(?P<process>\d+)-[0-9a-f]{{8}}\.part", re.DOTALL)  # those that this machine makes
 _told: set[Path] = set()  # folders whose missing modes were told in this process
 
 
@@ -38,8 +39,8 @@ def whole_file(path: Path, mode: int) -> Iterator[IO[bytes]]:
     Raises:
         OSError: no room, no right to write, or the file system has vanished.
     """
-    _sweep(path)
-    draft = path.with_name(f"{_beginning(path)}-{os.getpid()}-{secrets.token_hex(4)}.part")
+    _sweep(path.parent)
+    draft = path.with_name(f".{path.name[:100]}.{HOST}-{os.getpid()}-{secrets.token_hex(4)}.part")
     opened = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(opened, "wb") as file:
@@ -61,19 +62,13 @@ def write_whole(path: Path, data: bytes, mode: int) -> None:
         file.write(data)
 
 
-def _beginning(path: Path) -> str:
-    """The beginning of the names of drafts of a file that this machine makes."""
-    return f".{path.name[:100]}.{re.sub('[^A-Za-z0-9]', '', platform.node())[:40]}"
-
-
-def _sweep(path: Path) -> None:
-    """Remove the drafts of this file whose process is gone, and old ones: another process on this machine may be writing one."""
-    beginning = _beginning(path)
+def _sweep(folder: Path) -> None:
+    """Remove the drafts of this machine whose process is gone, and old ones: another process may be writing one."""
     with suppress(OSError):  # a folder that may be written but not listed
-        for name in os.listdir(path.parent):
-            found = DRAFT.fullmatch(name[len(beginning) :]) if name.startswith(beginning) else None
-            if found and _left(path.with_name(name), int(found["process"])):
-                path.with_name(name).unlink()
+        for name in os.listdir(folder):
+            found = DRAFT.fullmatch(name)
+            if found and _left(folder / name, int(found["process"])):
+                (folder / name).unlink()
 
 
 def _left(draft: Path, process: int) -> bool:

@@ -155,6 +155,8 @@ def test_the_draft_of_a_killed_process_is_removed_and_that_of_another_stays(tmp_
         killed.kill()
         killed.wait()
         assert len(names(tmp_path)) == 2 and not file.exists()
+        write_whole(tmp_path / "other.csv", b"", 0o600)  # of whatever name
+        (tmp_path / "other.csv").unlink()
         write_whole(file, b"whole", 0o600)
         left = [name for name in names(tmp_path) if name != "a.csv"]
         assert len(left) == 1 and f"-{other.pid}-" in left[0]
