@@ -18,7 +18,9 @@ def enrolled(browser: Browser, **fields: str) -> Any:
 
 
 def test_a_person_that_is_refused_in_a_bulk_enrolment_has_a_code(desk: Desk) -> None:
-    desk.terminal.live.booth.recogniser = SimpleNamespace(for_thread=lambda: None)  # type: ignore[assignment]  # no photo, nothing to recognise
+    here = SimpleNamespace(embedder=None, capacity=10)  # no photo, nothing to recognise
+    desk.terminal.live.booth.recogniser = SimpleNamespace(for_thread=lambda: here, embedder=None)  # type: ignore[assignment]
+    desk.terminal.live.booth.enrolled = lambda: SimpleNamespace(current=lambda store: [])  # type: ignore[assignment, method-assign, return-value]
     answer = enrolled(desk.browser("hr"), name="Ada", consent=wording("en").version)
     assert list(answer) == ["state", "reason", "code"]
     assert (answer["state"], answer["code"]) == ("refused", "enrolment.no_photo") and "no photo" in answer["reason"]
