@@ -26,7 +26,8 @@ from device.storage.keys import SIZE, KeysError, unseal
 from device.storage.store import Store
 from device.storage.templates import PlainTemplate
 
-BATCH = 1000  # rows of state in one transaction
+BATCH = 2000  # rows of state in one transaction: each page waits for the disk several times
+KEYS = 500  # likewise: all templates that waited for them come at once
 CROPS = 50  # in one round: they are large and wanted only for a change of model
 DAYS = 62  # of other doors' punches: this month and the one before it, so that their timesheets are whole at each door
 TODAY = 86400  # s
@@ -57,7 +58,7 @@ def finish_keys(store: Store) -> None:
 
 def receive_keys(store: Store, member: Membership, connection: Connection) -> int:
     """Keys of people that were sealed for this terminal, as far as the people are known already, and the templates that waited for them."""
-    rows = _page(store, connection, "keys", f"SELECT {KEY} FROM wrapped_keys")
+    rows = _page(store, connection, "keys", f"SELECT {KEY} FROM wrapped_keys", KEYS)
     if not rows:
         return 0
     ids = uuids(store, {row["person"] for row in rows})
