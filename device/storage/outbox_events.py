@@ -23,21 +23,24 @@ LEFT JOIN punches p ON p.id = coalesce(o.punch_id, c.punch_id)
 LEFT JOIN refusal_alarms a ON a.id = o.alarm_id
 """
 
-REFERENCE = """
-SELECT reference FROM outbox WHERE connector = :connector AND reference IS NOT NULL
-    AND (punch_id = :punch OR correction_id = :added OR correction_id IN (SELECT id FROM corrections WHERE punch_id = :punch OR amends = :added))
-    ORDER BY delivered_at DESC, id DESC LIMIT 1
-"""
+ROWS_OF = {  # the rows about one punch (:id), recorded or added; each part uses an index, which one condition with OR would not
+    "punch": """SELECT id FROM outbox WHERE connector = :connector AND punch_id = :id UNION ALL
+        SELECT o.id FROM corrections k CROSS JOIN outbox o WHERE k.punch_id = :id AND o.connector = :connector AND o.correction_id = k.id""",
+    "added": """SELECT id FROM outbox WHERE connector = :connector AND correction_id = :id UNION ALL
+        SELECT o.id FROM corrections k CROSS JOIN outbox o WHERE k.amends = :id AND o.connector = :connector AND o.correction_id = k.id""",
+}
+REFERENCE = "SELECT reference FROM outbox WHERE id IN ({rows}) AND reference IS NOT NULL ORDER BY delivered_at DESC, id DESC LIMIT 1"
 
 STATES = "SELECT occurred_at, direction FROM corrections WHERE punch_id = :punch OR id = :added OR amends = :added ORDER BY id"
 
 NEAR = """
-SELECT 'punch', p.id FROM punches p WHERE p.person_id = :person AND (p.occurred_at BETWEEN :since AND :until
-        OR EXISTS (SELECT 1 FROM corrections c WHERE c.punch_id = p.id AND c.occurred_at BETWEEN :since AND :until))
+SELECT 'punch', p.id FROM punches p WHERE p.person_id = :person AND p.occurred_at BETWEEN :since AND :until
     AND EXISTS (SELECT 1 FROM outbox o WHERE o.punch_id = p.id AND o.connector = :connector AND o.state <> 'discarded')
-UNION SELECT 'added', p.id FROM corrections p WHERE p.person_id = :person AND p.punch_id IS NULL AND p.amends IS NULL AND p.door IS NULL
-    AND EXISTS (SELECT 1 FROM corrections c WHERE (c.id = p.id OR c.amends = p.id) AND c.occurred_at BETWEEN :since AND :until)
-    AND EXISTS (SELECT 1 FROM outbox o WHERE o.correction_id = p.id AND o.connector = :connector AND o.state <> 'discarded')
+UNION SELECT 'punch', c.punch_id FROM corrections c WHERE +c.person_id = :person AND c.punch_id IS NOT NULL AND c.occurred_at BETWEEN :since AND :until
+    AND EXISTS (SELECT 1 FROM outbox o WHERE o.punch_id = c.punch_id AND o.connector = :connector AND o.state <> 'discarded')
+UNION SELECT 'added', coalesce(c.amends, c.id) FROM corrections c
+    WHERE +c.person_id = :person AND +c.punch_id IS NULL AND c.occurred_at BETWEEN :since AND :until
+    AND EXISTS (SELECT 1 FROM outbox o WHERE o.correction_id = coalesce(c.amends, c.id) AND o.connector = :connector AND o.state <> 'discarded')
 """
 
 COLUMN = {"punch": "punch_id", "correction": "correction_id", "refused_attempts": "alarm_id"}  # kind of event -> where the outbox has its id
@@ -85,7 +88,7 @@ def history(db: Database, connector: str, key: tuple[Literal["punch", "added"], 
     named = {"punch": number if kind == "punch" else None, "added": number if kind == "added" else None}
     recorded = db.execute("SELECT occurred_at, direction FROM punches WHERE id = :punch", named).fetchall()
     stated = [*recorded, *db.execute(STATES, named).fetchall()]
-    reference = db.execute(REFERENCE, {"connector": connector, **named}).fetchone()
+    reference = db.execute(REFERENCE.format(rows=ROWS_OF[kind]), {"connector": connector, "id": number}).fetchone()
     return PunchHistory(key, tuple(None if at is None else LastPunch(at / 1000, way) for at, way in stated), reference[0] if reference else None)
 
 

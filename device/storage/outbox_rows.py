@@ -13,7 +13,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from device.storage.events import Event
-from device.storage.outbox_events import COLUMN, EVENTS, event_of, seconds
+from device.storage.outbox_events import COLUMN, EVENTS, ROWS_OF, event_of, seconds
 from device.system.clock import to_ms
 
 LONGEST_PAUSE_MS = 2 * 86_400_000  # a retry further ahead was planned before the clock was set back
@@ -31,11 +31,6 @@ FROM outbox o LEFT JOIN corrections c ON c.id = o.correction_id LEFT JOIN punche
 LEFT JOIN corrections added ON added.id = c.amends
 WHERE o.connector = :connector AND (o.state = 'waiting' OR :dead_count AND o.state = 'dead')
 """
-
-OF_PUNCH = {  # every row about one punch, recorded or added
-    "punch": "connector = :connector AND (punch_id = :id OR correction_id IN (SELECT id FROM corrections WHERE punch_id = :id))",
-    "added": "connector = :connector AND (correction_id = :id OR correction_id IN (SELECT id FROM corrections WHERE amends = :id))",
-}
 
 SUMMARY = """
 SELECT t.connector, t.active, t.failures, t.next_attempt_at, t.error, t.error_at, t.delivered_at,
@@ -168,9 +163,9 @@ def mark(db: Database, connector: str, marks: Iterable[Mark]) -> None:
         db.execute(sql, [*fields, connector, m.event.id])
         for (kind, number), reference in m.names().items():
             about = {"name": reference, "connector": connector, "id": number, "at": m.tried_at}
-            db.execute(f"UPDATE outbox SET reference = :name WHERE {OF_PUNCH[kind]}", about)
+            db.execute(f"UPDATE outbox SET reference = :name WHERE id IN ({ROWS_OF[kind]})", about)
             if reference or m.state == "delivered":  # the target has what counts of it: an earlier dead letter about it is settled
-                db.execute(f"UPDATE outbox SET state = 'delivered', delivered_at = :at WHERE state = 'dead' AND {OF_PUNCH[kind]}", about)
+                db.execute(f"UPDATE outbox SET state = 'delivered', delivered_at = :at WHERE state = 'dead' AND id IN ({ROWS_OF[kind]})", about)
 
 
 def set_state(db: Database, target: TargetState) -> None:
