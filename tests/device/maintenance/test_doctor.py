@@ -264,7 +264,7 @@ def test_templates_after_a_change_of_model(tmp_path: Path) -> None:
         store.add_template(2, "b" * 64, np.array([1, 0], np.float32), 0.5, None, "")
         version = store.data_version()
         making = "1 of 2 people with templates of small: the terminal makes the others from kept pictures while it runs; 1 person cannot be recognised by small"
-        assert found()[0] == "warning" and found()[1].startswith(making) and "Bea (id 3)" in found()[1] and "withdraw" in found()[1]
+        assert found()[0] == "warning" and found()[1].startswith(making) and "Bea (id 3)" in found()[1] and "give new pictures" in found()[1]
         store.withdraw_consent(3)
         assert store.data_version() == version + 1, "the check changed nothing"
         store.renew_templates("b" * 64, {4: [TemplateDraft("b" * 64, np.array([1, 0], np.float32), 0.5, b"picture")]})
