@@ -16,6 +16,7 @@ from sqlite_utils import Database
 
 from device.config import HOME, ROOT, CameraSettings, DetectorSettings, Settings
 from device.contract import ClockfaceError, ModelCard
+from device.maintenance.certificate_check import check_certificate
 from device.maintenance.database_check import Finding, check_database, read_only
 from device.maintenance.fleet_check import check_fleet
 from device.maintenance.liveness_check import check_liveness
@@ -69,6 +70,7 @@ def examine(settings: Settings, database: Path, source: str | None, skip: Collec
         "keys": lambda: check_keys(database),
         "templates": lambda: check_templates(database, embedder_checks.card),
         "fleet": lambda: check_fleet(database, settings.retention.punches_days),
+        "certificate": lambda: check_certificate(settings, database, time.time()),
         "outbox": lambda: check_outbox(settings, database, time.time()),
     }
     if HOME != ROOT:

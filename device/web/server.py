@@ -7,7 +7,7 @@ import ipaddress
 import logging
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +25,7 @@ from device.web.listener import PageServer
 log = logging.getLogger(__name__)
 
 DEFAULT = "127.0.0.1:8080"
+WATCH_SECONDS = 60.0  # between two looks at the certificate's files
 PATIENCE_SECONDS = 10.0  # longest wait for its start, and for its end
 
 
@@ -78,9 +79,12 @@ class WebServer:
         WebError: an address is taken or not one of this machine.
     """
 
-    def __init__(self, terminal: Terminal, addresses: Sequence[Address], tls: Certificate | None = None) -> None:
+    def __init__(
+        self, terminal: Terminal, addresses: Sequence[Address], tls: Certificate | None = None, renewed: Callable[[], Certificate | None] | None = None
+    ) -> None:
         self.terminal = terminal
-        self._tls = tls
+        self._tls, self._renewed = tls, renewed or (lambda: tls)
+        self._served = _stamp(tls)  # of the certificate in force
         self._sockets = [_listening(address) for address in addresses]
         self.addresses = [replace(a, port=s.getsockname()[1]) for a, s in zip(addresses, self._sockets, strict=True)]
         self.connections = Connections(proxy=Trusted.parsed(terminal.settings.web.trusted_proxies).__contains__)  # of all addresses
@@ -140,7 +144,9 @@ class WebServer:
             while not all(server.started for server in self.servers) and not any(task.done() for task in serving):
                 await asyncio.sleep(0.01)
             self._started.set()
+            watching = asyncio.create_task(self._watch_certificate())
             await asyncio.wait(serving, return_when=asyncio.FIRST_COMPLETED)
+            watching.cancel()
             for server in self.servers:
                 server.should_exit = True
             await asyncio.wait(serving)
@@ -151,6 +157,30 @@ class WebServer:
             task.result()
         if not self._ending.is_set():
             raise WebError("it ended by itself", code="web.ended")
+
+
+    async def _watch_certificate(self) -> None:
+        """Serve a certificate that was renewed without a restart; one that cannot be used is told, and the former stays in force."""
+        while self._tls is not None:
+            await asyncio.sleep(WATCH_SECONDS)
+            try:
+                await asyncio.to_thread(self._renewed)
+                if (stamp := _stamp(self._tls)) != self._served:
+                    for server in self.servers:
+                        if server.config.ssl is not None:
+                            server.config.ssl.load_cert_chain(self._tls.certificate, self._tls.key)
+                    self._served = stamp
+                    log.warning("the certificate %s was renewed and is served now", self._tls.certificate)
+            except (ClockfaceError, OSError) as error:  # ssl.SSLError is an OSError
+                log.error("the renewed certificate cannot be served: %s", error)
+
+
+def _stamp(tls: Certificate | None) -> tuple[float, ...]:
+    """Changes when one of the files does."""
+    try:
+        return () if tls is None else (tls.certificate.stat().st_mtime, tls.key.stat().st_mtime)
+    except OSError:  # being replaced
+        return ()
 
 
 def _listening(address: Address) -> socket.socket:

@@ -49,7 +49,7 @@ def desk_server(settings: Settings, store: Store, name: str, where: Sequence[str
 def _served(terminal: Terminal, store: Store, where: Sequence[str]) -> Iterator[Terminal]:
     settings, addresses = terminal.settings, [Address.parsed(text) for text in where]
     tls = certificate.for_addresses(settings.web, addresses, terminal.database)
-    with WebServer(terminal, addresses, tls) as server:
+    with WebServer(terminal, addresses, tls, lambda: certificate.for_addresses(settings.web, addresses, terminal.database)) as server:
         for line in first_admin.create(store, sys.stdout.isatty()):
             print(line, flush=True)
         for url in server.urls:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import platform
 import ssl
+import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from device.config import HOME, WebSettings
+from device.system.certificates import WARNED_DAYS, ends
 from device.system.files import Disk
 from device.web.server import Address, Certificate, WebError
 
@@ -23,7 +25,7 @@ EARLIEST = datetime(2026, 1, 1, tzinfo=timezone.utc)  # a board without a clock 
 
 
 def for_addresses(settings: WebSettings, addresses: Sequence[Address], database: Path) -> Certificate | None:
-    """The certificate to serve with; None where none is needed (localhost) or plain HTTP was asked for.
+    """The certificate to serve with; None where none is needed (localhost) or plain HTTP was asked for. The terminal's own is renewed before it ends.
 
     Raises:
         WebError: the certificate of the settings cannot be used.
@@ -35,7 +37,7 @@ def for_addresses(settings: WebSettings, addresses: Sequence[Address], database:
     if settings.plain_http or all(address.local for address in addresses):
         return None
     own = Certificate(database.with_name(f"{database.name}.crt"), database.with_name(f"{database.name}.key"))
-    if not (own.certificate.is_file() and own.key.is_file()):
+    if not (own.certificate.is_file() and own.key.is_file()) or ends(own.certificate) - time.time() < WARNED_DAYS * 86400:
         make(own, [address.host for address in addresses])
     _check(own)
     return own

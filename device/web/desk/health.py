@@ -15,8 +15,9 @@ from starlette.responses import Response
 
 from device.attendance.planning import Planning
 from device.contract import ClockfaceError
+from device.maintenance.certificate_check import check_certificate
 from device.maintenance.clock_repair import left_over
-from device.maintenance.doctor import check_clock, check_disk
+from device.maintenance.doctor import check_clock, check_disk, guarded
 from device.storage import hash_chain
 from device.storage.audit import Action
 from device.storage.fleet_state import FAULTS, DeviceState, accept_faults, devices, fleet_state
@@ -218,6 +219,9 @@ def board(call: Call) -> list[Fact]:
     clock = check_clock(read_clock_state(), time.time())
     value, hint = CLOCK_WORDS[clock.state]
     found.append(Fact("Clock", value, _state(clock.state), hint))
+    certificate = guarded("certificate", lambda: check_certificate(call.terminal.settings, call.terminal.database, time.time()))
+    if certificate.state != "ok":
+        found.append(Fact("Certificate", "ends soon" if certificate.state == "warning" else "not valid", _state(certificate.state), certificate.words))
     minutes = (time.monotonic() - STARTED) / 60
     up = f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.0f} h" if minutes < 2880 else f"{minutes / 1440:.0f} days"
     return [*found, Fact("Running for", up, "good", f"Python {platform.python_version()}, {platform.machine()}")]

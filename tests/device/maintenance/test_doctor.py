@@ -220,14 +220,15 @@ def test_command(database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     arguments = ["doctor", "--db", str(database), "--source", str(tmp_path / "light.png")]
     code = main([*arguments, "--json"])
     report = json.loads(capsys.readouterr().out)
-    expected = ["camera", "models", "artefact", "card", "provider", "liveness", "clock", "disk", "database", "keys", "templates", "fleet", "outbox"]
+    expected = ["camera", "models", "artefact", "card", "provider", "liveness", "clock", "disk", "database", "keys", "templates", "fleet"]
+    expected += ["certificate", "outbox"]
     assert [check["check"] for check in report["checks"]] == expected
     states = {check["check"]: check["state"] for check in report["checks"]}
     assert states["camera"] == states["database"] == "ok"
     assert code == (0 if report["ok"] else 1) and report["ok"] == ("FAULT" not in states.values())
     assert main(arguments) == code
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 13 and all(line.split()[0] in ("ok", "warning", "FAULT") for line in lines)
+    assert len(lines) == len(expected) and all(line.split()[0] in ("ok", "warning", "FAULT") for line in lines)
     assert main(["doctor", "--db", str(database), "--source", str(tmp_path / "none.png")]) == 1
 
 
@@ -246,6 +247,7 @@ def test_a_database_that_waits_for_its_migration_is_no_fault(version: int, tmp_p
         "keys": "ok",
         "templates": "ok",
         "fleet": "ok",
+        "certificate": "ok",
         "outbox": "ok",
     }
 
