@@ -34,7 +34,7 @@ def test_it_serves_without_its_database_in_reach_until_it_is_stopped(tmp_path: P
     joined(tmp_path / "desk.db", "desk")
     command = [sys.executable, "-m", "device", "run", "--desk", "--db", str(tmp_path / "desk.db"), "--web", "127.0.0.1:0"]
     environment = {**os.environ, "CLOCKFACE_KEYS": str(tmp_path / "keys"), "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, preexec_fn=interruptible) as process:
         assert process.stdout is not None
         try:
             line = next(line for line in process.stdout if line.startswith("web: http"))
@@ -43,6 +43,11 @@ def test_it_serves_without_its_database_in_reach_until_it_is_stopped(tmp_path: P
             assert process.wait(20) == 0
         finally:
             process.kill()
+
+
+def interruptible() -> None:
+    """A test suite that was started in the background ignores SIGINT, and so would its child processes."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def status(port: int, page: str) -> int:
