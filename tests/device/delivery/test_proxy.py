@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,32 +28,45 @@ class ProxyServer:
         self.allowed = True
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._open: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
+        self._start(self._accept)
+
+    def _start(self, target: Callable[..., None], *args: socket.socket) -> threading.Thread:
+        thread = threading.Thread(target=target, args=args, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+        return thread
 
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
-                threading.Thread(target=self._serve, args=(self._listener.accept()[0],), daemon=True).start()
+                near = self._listener.accept()[0]
+                self._open.append(near)
+                self._start(self._serve, near)
 
     def _serve(self, near: socket.socket) -> None:
-        with suppress(OSError, ValueError, IndexError):
+        with near, suppress(OSError, ValueError, IndexError):
             head = b""
             while b"\r\n\r\n" not in head:
-                head += near.recv(1)
+                if not (more := near.recv(1)):
+                    return
+                head += more
             method, target, *_ = head.decode().split(" ")
             self.asked.append(f"{method} {target}")
             if not self.allowed:
                 near.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
-                near.close()
                 return
             host, _, port = target.removeprefix("http://").split("/")[0].partition(":")
-            far = socket.create_connection((host, int(port)))
-            if method == "CONNECT":
-                near.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-            else:
-                far.sendall(head.replace(target.encode(), ("/" + target.split("/", 3)[3]).encode(), 1))
-            threading.Thread(target=self._pass_on, args=(far, near), daemon=True).start()
-            self._pass_on(near, far)
+            with socket.create_connection((host, int(port))) as far:
+                self._open.append(far)
+                if method == "CONNECT":
+                    near.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                else:
+                    far.sendall(head.replace(target.encode(), ("/" + target.split("/", 3)[3]).encode(), 1))
+                back = self._start(self._pass_on, far, near)
+                self._pass_on(near, far)
+                back.join()
 
     @staticmethod
     def _pass_on(source: socket.socket, sink: socket.socket) -> None:
@@ -63,7 +76,13 @@ class ProxyServer:
             sink.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
+        """End everything, so that no socket is left to be collected during another test."""
+        for one in (self._listener, *self._open):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        for thread in self._threads:
+            thread.join(5)
 
 
 @pytest.fixture

@@ -63,7 +63,7 @@ class Victim:
 
     def __init__(self, store: Store, dice: random.Random, seed: int, said: int) -> None:
         self._store, self._dice, self._seed, self._said = store, dice, seed, said
-        self._folder = store.path.parent
+        self._folder, self._enrolled = store.path.parent, 0
 
     def say(self, *words: object) -> None:
         os.write(self._said, f"{' '.join(map(str, words))}\n".encode())
@@ -73,9 +73,8 @@ class Victim:
         return self._dice.choice(people) if people else None
 
     def enrol(self) -> None:
-        number = self._seed * 1000 + self._dice.randrange(1000)
-        if any(person.name == name_of(number) for person in self._store.people()):
-            return
+        self._enrolled += 1  # nobody gets the name of somebody who was erased
+        number = self._seed * 1000 + self._enrolled
         draft = TemplateDraft(MODEL, face(number), 0.9, None, "test")
         person = self._store.add_person_with_templates(name_of(number), code_of(number), [draft])
         self.say("enrolled", person.id, number)
