@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +17,6 @@ from device.storage.store import Store
 from device.system.clock import ClockState
 from tests.device.fakes import site
 from tests.device.fakes.erpnext import ErpNext
-from tests.device.fakes.site import serving
 from tests.device.fakes.terminal import Clock, courier, punch, sample_event
 from tests.refused import refused
 
@@ -32,23 +29,6 @@ def utc(text: str) -> float:
 
 
 MORNING, EVENING = utc("2026-11-24T07:01:02.345"), utc("2026-11-24T16:30:00")
-
-
-@pytest.fixture
-def erpnext(monkeypatch: pytest.MonkeyPatch) -> Iterator[ErpNext]:
-    monkeypatch.setenv("ERP_KEY", SECRETS[0])
-    monkeypatch.setenv("ERP_SECRET", SECRETS[1])
-    with serving(ErpNext()) as made:
-        yield made
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store.open(tmp_path / "clockface.db") as opened:
-        opened.outbox.set_targets(["hr"])
-        for name, code in (("Ann", "E1"), ("Bob", "E2"), ("Cid", "E3")):
-            opened.add_person(name, code)
-        yield opened
 
 
 def settings(url: str, **more: Any) -> Any:

@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from device.delivery.connectors.erpnext import Target
 from device.maintenance.doctor import _problem
 from device.storage.store import Store
 from device.system.clock import ClockState
-from tests.device.delivery.test_erpnext import ADRIFT, EVENING, MORNING, SECRETS, SYNCHRONISED, drained, settings, utc
+from tests.device.delivery.test_erpnext import ADRIFT, EVENING, MORNING, SYNCHRONISED, drained, settings, utc
 from tests.device.fakes import site
 from tests.device.fakes.erpnext import ErpNext
-from tests.device.fakes.site import serving
 from tests.device.fakes.terminal import Clock, courier, punch
-
-
-@pytest.fixture
-def erpnext(monkeypatch: pytest.MonkeyPatch) -> Iterator[ErpNext]:
-    monkeypatch.setenv("ERP_KEY", SECRETS[0])
-    monkeypatch.setenv("ERP_SECRET", SECRETS[1])
-    with serving(ErpNext()) as made:
-        yield made
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store.open(tmp_path / "clockface.db") as opened:
-        opened.outbox.set_targets(["hr"])
-        for name, code in (("Ann", "E1"), ("Bob", "E2"), ("Cid", "E3")):
-            opened.add_person(name, code)
-        yield opened
 
 
 def test_shift_types_advance_only_past_delivered_punches(store: Store, erpnext: ErpNext) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,29 +24,6 @@ def utc(text: str) -> float:
 
 
 IN1, OUT1, IN2, OUT2 = (utc(f"2026-11-{day}T{hour}:00") for day, hour in ((23, "07:00"), (23, "16:00"), (24, "07:00"), (24, "16:00")))
-
-
-@pytest.fixture(params=[16, 17, 18, 19])
-def any_odoo(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Odoo]:
-    monkeypatch.setenv("ODOO_KEY", API_KEY)
-    with serving(Odoo(request.param)) as made:
-        yield made
-
-
-@pytest.fixture
-def odoo(monkeypatch: pytest.MonkeyPatch) -> Iterator[Odoo]:
-    monkeypatch.setenv("ODOO_KEY", API_KEY)
-    with serving(Odoo()) as made:
-        yield made
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store.open(tmp_path / "clockface.db") as opened:
-        opened.outbox.set_targets(["hr"])
-        for name, code in (("Ann", "E1"), ("Bob", "E2"), ("Cid", "E3")):
-            opened.add_person(name, code)
-        yield opened
 
 
 def settings(url: str, **more: Any) -> Any:

@@ -14,23 +14,9 @@ from device.storage.records import LastPunch
 from device.storage.store import Store
 from tests.device.delivery.test_odoo import IN1, OUT1, drained
 from tests.device.fakes import site
-from tests.device.fakes.odoo import API_KEY, Odoo
+from tests.device.fakes.odoo import Odoo
 from tests.device.fakes.site import serving
 from tests.device.fakes.terminal import punch
-
-
-@pytest.fixture(params=[16, 17, 18, 19])
-def any_odoo(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Odoo]:
-    monkeypatch.setenv("ODOO_KEY", API_KEY)
-    with serving(Odoo(request.param)) as made:
-        yield made
-
-
-@pytest.fixture
-def odoo(monkeypatch: pytest.MonkeyPatch) -> Iterator[Odoo]:
-    monkeypatch.setenv("ODOO_KEY", API_KEY)
-    with serving(Odoo()) as made:
-        yield made
 
 
 @pytest.fixture
