@@ -16,10 +16,10 @@ from device.attendance.review import Desk
 from device.attendance.sheets import company_sheets, person_sheet
 from device.attendance.timesheet.shifts import Absence, Shift
 from device.attendance.timesheet.worksite import Site
-from device.storage import schema
 from device.storage.corrections import CORRECTIONS, PUNCHES, CorrectionDraft
 from device.storage.hash_chain import row_hash
 from device.storage.records import Direction, LastPunch
+from device.storage.schema import tables
 from device.storage.store import PunchDraft, Store
 from device.system.clock import ClockState
 from tests.refused import refused
@@ -257,8 +257,8 @@ def test_corrections_of_an_older_database_stay_intact(tmp_path: Path) -> None:
         names += ["holidays", "absences", "corrections"]
         names = ["door_corrections", "fleet_records", "fleet_awaited", *names]
         raw.executescript("PRAGMA foreign_keys = OFF; " + "".join(old.format(name) for name in names) + "DROP INDEX punches_by_person_and_time")
-        table = schema.TABLES[schema.TABLES.index("CREATE TABLE corrections") : schema.TABLES.index("CREATE TABLE sightings")]
-        raw.executescript(table + schema.IMMUTABLE.format(table="corrections", genesis="0" * 64))
+        table = tables.TABLES[tables.TABLES.index("CREATE TABLE corrections") : tables.TABLES.index("CREATE TABLE sightings")]
+        raw.executescript(table + tables.IMMUTABLE.format(table="corrections", genesis="0" * 64))
         for name in ("plan_and_correct", "hours_follow_plans_and_employment", "share_company_records_and_corrections"):
             raw.execute("DELETE FROM _sqlite_migrations WHERE name = ?", [name])
         raw.execute("PRAGMA user_version = 1")

@@ -14,10 +14,11 @@ from device.config import OutboxSettings
 from device.delivery.connectors import Connector, Queue
 from device.delivery.courier import Courier
 from device.delivery.outcomes import Delivered, Failed, Outcome, Refused
-from device.storage import corrections, schema
+from device.storage import corrections
 from device.storage.corrections import CorrectionDraft
 from device.storage.events import Event
 from device.storage.records import LastPunch
+from device.storage.schema import tables
 from device.storage.store import Store
 from tests.device.fakes.terminal import START, Clock, courier, punch, states
 from tests.refused import refused
@@ -374,7 +375,7 @@ def test_an_older_outbox_is_brought_up_to_date(tmp_path: Path) -> None:
         for number in range(2):
             punch(store, 1, START + number)
     raw = sqlite3.connect(path)
-    before = schema.TABLES[schema.TABLES.index("CREATE TABLE outbox") :]
+    before = tables.TABLES[tables.TABLES.index("CREATE TABLE outbox") :]
     raw.executescript("DROP TABLE outbox; DROP TABLE targets; DROP TABLE refusals; DROP TABLE refusal_alarms;" + before[: before.index(";") + 1])
     raw.execute("INSERT INTO outbox (punch_id, connector, attempts, delivered_at) VALUES (1, 'payroll', 0, 5000), (2, 'payroll', 3, NULL)")
     raw.execute("DELETE FROM _sqlite_migrations WHERE name IN ('outbox_has_states_and_targets', 'refused_attempts_are_counted')")
