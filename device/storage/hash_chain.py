@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from json.encoder import encode_basestring
+from typing import Any, TypeAlias
 
 from sqlite_utils import Database
 
@@ -30,6 +31,7 @@ CHAINED = {  # table -> name of one row
     "audit": "audit row",
 }
 LATER = frozenset({"amends", "door", "door_punch", "door_added"})  # columns added to a chained table by a migration
+AS_JSON: dict[type, Callable[[Any], str]] = {str: encode_basestring, int: int.__repr__, float: float.__repr__, type(None): lambda value: "null"}
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,17 @@ def row_hash(row: Mapping[str, Value]) -> str:
     return hashlib.sha256(hashed_text(row).encode()).hexdigest()
 
 
+def texts(columns: Sequence[str]) -> Callable[[Sequence[Value]], str]:
+    """`hashed_text` of rows that hold the values of these columns, sorted and without `hash`, in half the time: millions of rows are verified with it."""
+    names = [(f'"{column}":', column in LATER) for column in columns]
+
+    def text(values: Sequence[Value]) -> str:
+        cells = [name + AS_JSON[type(value)](value) for (name, later), value in zip(names, values, strict=True) if value is not None or not later]
+        return f"{{{','.join(cells)}}}"
+
+    return text
+
+
 def append(db: Database, table: str, fields: Mapping[str, Value]) -> dict[str, Value]:
     """Insert a row at the end of a chain, inside the caller's write transaction.
 
@@ -73,7 +86,7 @@ def verify(db: Database, table: str) -> ChainReport:
     """Recompute a chain from its first row to its last; stops at the first break. For rows removed by policy it uses the kept hashes."""
     count = db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
     removed, unproven = _removals(db, table)
-    head, broken = _first_break(db.query(f"SELECT * FROM {table} ORDER BY id"), CHAINED[table], _highest_id(db, table), removed)
+    head, broken = _first_break(_links(db, table), CHAINED[table], _highest_id(db, table), removed)
     broken = broken or unproven
     if broken is None:
         return ChainReport(table, True, count, head, removed=len(removed))
@@ -100,21 +113,31 @@ def _removals(db: Database, table: str) -> tuple[dict[int, tuple[str, str]], tup
     return removed, None
 
 
-def _first_break(rows: Iterable[dict[str, Value]], word: str, highest: int, removed: Mapping[int, tuple[str, str]]) -> tuple[str, tuple[int, str] | None]:
-    expected, previous = 1, GENESIS
-    for row in rows:
-        while row["id"] != expected and expected in removed and removed[expected][0] == previous:
-            expected, previous = expected + 1, removed[expected][1]
-        if row["id"] != expected:
-            return previous, (expected, f"{word} {expected} is missing")
-        if row["hash"] != row_hash(row):
-            return previous, (expected, f"{word} {expected} was changed after it was recorded")
-        if row["previous_hash"] != previous:
-            return previous, (expected, f"{word} {expected} does not follow the one before it")
-        expected, previous = expected + 1, str(row["hash"])
+def _links(db: Database, table: str) -> Iterator[tuple[int, str, str, str]]:
+    """Id, hash and previous hash of each row as stored, and the hash that it should have."""
+    columns = sorted(name for name in db[table].columns_dict if name != "hash")
+    text, sha256 = texts(columns), hashlib.sha256
+    for number, stored, previous, *values in db.execute(f"SELECT id, hash, previous_hash, {', '.join(columns)} FROM {table} ORDER BY id"):
+        yield number, stored, previous, sha256(text(values).encode()).hexdigest()
+
+
+def _first_break(
+    links: Iterable[tuple[int, str, str, str]], word: str, highest: int, removed: Mapping[int, tuple[str, str]]
+) -> tuple[str, tuple[int, str] | None]:
+    expected, head = 1, GENESIS
+    for number, stored, previous, computed in links:
+        while number != expected and expected in removed and removed[expected][0] == head:
+            expected, head = expected + 1, removed[expected][1]
+        if number != expected:
+            return head, (expected, f"{word} {expected} is missing")
+        if stored != computed:
+            return head, (expected, f"{word} {expected} was changed after it was recorded")
+        if previous != head:
+            return head, (expected, f"{word} {expected} does not follow the one before it")
+        expected, head = expected + 1, stored
     if expected <= highest:
-        return previous, (expected, f"{word} {expected} is missing at the end")
-    return previous, None
+        return head, (expected, f"{word} {expected} is missing at the end")
+    return head, None
 
 
 def _highest_id(db: Database, table: str) -> int:

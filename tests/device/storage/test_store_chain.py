@@ -9,9 +9,12 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import hypothesis.strategies as st
 import pytest
+from hypothesis import given
 
 from device.storage.audit import Action
+from device.storage.hash_chain import hashed_text, texts
 from device.storage.records import LastPunch
 from device.storage.store import PunchDraft, Store
 from device.system.clock import ClockState
@@ -149,3 +152,15 @@ def test_corrections_and_audit_are_chained_as_well(database: Path, raw: sqlite3.
     ok, first_bad, _ = verified(database, table)
     assert (ok, first_bad) == (False, 2)
     assert verified(database)[0]
+
+
+VALUES = st.one_of(st.none(), st.text(), st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False, allow_infinity=False))
+
+
+@given(st.lists(VALUES, min_size=4, max_size=4))
+def test_the_short_way_to_the_hashed_text_is_the_documented_one(values: list[str | int | float | None]) -> None:
+    columns = ["amends", "door", "reason", "score"]  # the first two are later ones: left out where they are null
+    row = dict(zip(columns, values, strict=True))
+    assert texts(columns)(values) == hashed_text({**row, "hash": "0"})
+    present = {key: value for key, value in row.items() if value is not None or key in ("reason", "score")}
+    assert texts(columns)(values) == json.dumps(present, separators=(",", ":"), ensure_ascii=False)
