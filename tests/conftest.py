@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import hypothesis
 import pytest
+from sqlite_utils import Database
 
 hypothesis.settings.register_profile("gate", derandomize=True)  # alike each time; `--hypothesis-profile default` looks further
 hypothesis.settings.load_profile("gate")
@@ -22,6 +25,24 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CLOCKFACE_KEYS", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def migrated_once() -> Iterator[None]:
+    """A new database of a test is a copy of one that the migrations made, with an identity of its own: they take 0.1 s, and tests make thousands."""
+    from device.storage import database, schema
+
+    def set_up(db: Database, path: Path, busy_timeout_ms: int) -> None:
+        if not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            made.backup(db.conn)
+            db.execute("UPDATE identity SET id = lower(hex(randomblob(16)))")
+        real(db, path, busy_timeout_ms)
+
+    real = database._set_up
+    with closing(sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)) as made, pytest.MonkeyPatch.context() as patch:
+        schema.migrate(Database(made, execute_plugins=False))
+        patch.setattr(database, "_set_up", set_up)
+        yield
 
 
 @pytest.fixture(scope="session")
