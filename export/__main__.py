@@ -8,7 +8,12 @@ import sys
 
 from device.contract import ClockfaceError
 
-MODULES = {"adopt-liveness": "adopt_liveness", "elsewhere": "parity", "plain": "strip_initializers"}  # command -> its module, where the two names differ
+MODULES = {  # command -> its module, where the two names differ
+    "adopt-liveness": "adopt_liveness",
+    "check-release": "release_check",
+    "elsewhere": "parity",
+    "plain": "strip_initializers",
+}
 COMMANDS = {  # name -> one line; the module has add_arguments(parser) and run(args) -> exit code
     "model": "all steps by a recipe: weights -> verified, calibrated files",
     "build": "trained weights -> one float32 file under the contract",
@@ -30,6 +35,8 @@ COMMANDS = {  # name -> one line; the module has add_arguments(parser) and run(a
     "bundle": "write one signed file with everything a device needs",
     "wheels": "pin the wheels that boards need",
     "sbom": "write the bill of materials of a board (CycloneDX)",
+    "release": "write a signed release of this project",
+    "check-release": "verify a release before it is used",
     "plain": "remove the weights from a model's inputs, for OpenCV's own classes",
     "patch": "write a patch from one model file to another",
 }

@@ -38,6 +38,7 @@ LAUNCHER = "clockface"
 PACKAGING = "device/packaging"
 IN_A_RELEASE = "device/board"  # its folder in a release: systemd units of older installations call the scripts there
 BESIDE = ("install.sh", "uninstall.sh", "bootstrap.py", "user-data", "first-boot.sh")  # packaging files that a board without Clockface needs
+FACTS = "release.json"  # version, commit and time; in a source archive of a release (`python -m export release`), never in git
 TRUSTED = "trusted.pub"  # the public key, beside the installer
 PROGRAM = b'"""Runs this release from wherever it lies."""\n\nimport sys\n\nfrom device.__main__ import main\n\nsys.exit(main())\n'
 Contents = dict[str, bytes | Path]  # path in the release -> its content, or the file to read it from
@@ -145,9 +146,14 @@ def version(root: Path) -> str:
 def commit(root: Path) -> tuple[str, int]:
     """The commit, marked if files differ from it, and its time in s since the epoch; SOURCE_DATE_EPOCH overrides the time.
 
+    The unpacked source of a release has both in release.json.
+
     Raises:
-        BundleBuildError: neither git nor SOURCE_DATE_EPOCH gives a time.
+        BundleBuildError: neither release.json, git nor SOURCE_DATE_EPOCH gives a time.
     """
+    if (root / FACTS).is_file():
+        facts = json.loads((root / FACTS).read_bytes())
+        return str(facts["commit"]), int(os.environ.get("SOURCE_DATE_EPOCH") or facts["built"])
     name, date = _git(root, "describe", "--always", "--dirty=+changes", "--abbrev=40", "--exclude=*"), _git(root, "log", "-1", "--format=%ct")
     built = os.environ.get("SOURCE_DATE_EPOCH") or date
     if not built.isdecimal():

@@ -21,13 +21,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    text = json.dumps(bill(), indent=2, ensure_ascii=False) + "\n"
     if args.out:
-        args.out.write_text(text, encoding="utf-8")
-        print(f"{args.out}: {len(json.loads(text)['components'])} components")
+        args.out.write_text(text(), encoding="utf-8")
+        print(f"{args.out}: {len(bill()['components'])} components")
     else:
-        print(text, end="")
+        print(text(), end="")
     return 0
+
+
+def text() -> str:
+    """The bill as JSON; the same commit gives the same bytes."""
+    return json.dumps(bill(), indent=2, ensure_ascii=False) + "\n"
 
 
 def bill() -> dict[str, Any]:
