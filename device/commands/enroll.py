@@ -26,7 +26,8 @@ from device.terminal.enrolment import EnrolmentError, capture, enrol, sample_pic
 from device.terminal.model_in_force import make_all, recogniser_in_force
 from device.terminal.returning import enrol_again
 from device.vision.camera.source import open_source
-from device.vision.images import read_image
+from device.vision.images import bytes_of
+from device.vision.picture_process import PictureProcess
 from device.vision.recogniser import Recogniser, Sample
 from device.vision.upright import turned_words
 from device.web.consent_text import Wording, wording
@@ -79,7 +80,8 @@ def run(args: argparse.Namespace) -> int:
                 samples = capture(recogniser, source)
             sources = ["camera"] * len(samples)
         else:
-            samples = [_sampled(recogniser, path, path.name) for path in args.images]
+            with PictureProcess() as pictures:
+                samples = [_sampled(recogniser, pictures, path) for path in args.images]
             sources = [path.name for path in args.images]
         if args.again is not None:
             return _enrol_again(store, recogniser, args, samples, sources, consent)
@@ -119,17 +121,18 @@ def _enrol_many(store: Store, recogniser: Recogniser, args: argparse.Namespace, 
         _show_plan(people)
         return 1 if any(one.problem for one in people) else 0
     refused, enrolled = 0, EnrolledGallery(recogniser)
-    for one in track(people, "enrolling", console=Console(stderr=True)):
-        try:
-            if one.problem:
-                raise EnrolmentError(one.problem, code="enrolment.no_photo")
-            photos = {path: (root / path).read_bytes() for path in one.photos}
-            done = enrol_one(store, recogniser, one.name, one.code, photos, consent, enrolled)
-            for line in (*done.left_out, *done.remarks):
-                _note(f"{_whom(one)}: {line}")
-        except (ClockfaceError, OSError) as error:
-            refused += 1
-            print(f"refused: {_whom(one)}: {error}", file=sys.stderr)
+    with PictureProcess() as pictures:
+        for one in track(people, "enrolling", console=Console(stderr=True)):
+            try:
+                if one.problem:
+                    raise EnrolmentError(one.problem, code="enrolment.no_photo")
+                photos = {path: bytes_of(root / path) for path in one.photos}
+                done = enrol_one(store, recogniser, one.name, one.code, photos, consent, enrolled, pictures.read)
+                for line in (*done.left_out, *done.remarks):
+                    _note(f"{_whom(one)}: {line}")
+            except ClockfaceError as error:
+                refused += 1
+                print(f"refused: {_whom(one)}: {error}", file=sys.stderr)
     print(f"{len(people) - refused} enrolled, {refused} refused")
     _say_consent(consent)
     return 1 if refused else 0
@@ -170,11 +173,11 @@ def _show_plan(people: list[Enrollee]) -> None:
     print(f"{len(people) - problems} of {len(people)} could be enrolled; nothing was stored")
 
 
-def _sampled(recogniser: Recogniser, path: Path, name: str) -> Sample:
+def _sampled(recogniser: Recogniser, pictures: PictureProcess, path: Path) -> Sample:
     """The face of a photo; a photo that had to be turned is named."""
-    sample = sample_picture(recogniser, read_image(path), name)
+    sample = sample_picture(recogniser, pictures.read_file(path), path.name)
     if sample.picture_turn:
-        print(f"{name}: {turned_words(sample.picture_turn)}", file=sys.stderr)
+        print(f"{path.name}: {turned_words(sample.picture_turn)}", file=sys.stderr)
     return sample
 
 

@@ -16,7 +16,8 @@ from device.terminal.enrolled import gallery_of
 from device.terminal.model_in_force import recogniser_in_force
 from device.terminal.reembedding import waiting_words
 from device.vision.decision import Outcome, judge
-from device.vision.images import ImageError, read_image
+from device.vision.images import ImageError
+from device.vision.picture_process import PictureProcess
 from device.vision.recogniser import Sample
 from device.vision.upright import turned_words
 
@@ -30,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     failed = False
-    with open_store(args, "local") as store:
+    with open_store(args, "local") as store, PictureProcess() as pictures:
         settings = config.without_liveness(stored_settings.in_force(store, args.config))  # files cannot be judged
         recogniser = recogniser_in_force(store, settings, _note)
         if line := waiting_words(store, recogniser.embedder.card):
@@ -40,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
         names = {person.id: person.name for person in store.people()}
         for path in args.images:
             try:
-                samples = recogniser.still(read_image(path))
+                samples = recogniser.still(pictures.read_file(path))
             except ImageError as error:
                 failed = True
                 print(f"error: {error}", file=sys.stderr)

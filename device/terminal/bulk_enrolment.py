@@ -19,7 +19,8 @@ from device.system import table_file
 from device.terminal.enrolled import EnrolledGallery
 from device.terminal.enrolment import EnrolmentError, check_new, check_room, check_same, look_alike_words, sample_picture, template_drafts
 from device.terminal.photo_names import PhotoNames, unclear
-from device.vision.images import IMAGE_SUFFIXES, picture
+from device.vision.heif import HEIC_SUFFIXES
+from device.vision.images import HEIC, IMAGE_SUFFIXES, picture
 from device.vision.recogniser import Recogniser, Sample
 from device.vision.upright import turned_words
 
@@ -90,9 +91,9 @@ def is_litter(path: str) -> bool:
 def _no_picture(files: Sequence[str]) -> str:
     if not files:
         return "no photo: the folder is empty"
-    phone = [PurePosixPath(path).name for path in files if PurePosixPath(path).suffix.lower() in (".heic", ".heif")]
-    if phone:
-        return f"no photo that can be read: {phone[0]} is HEIC; save it as JPEG (an iPhone does: Settings, Camera, Formats, Most Compatible)"
+    phone = [PurePosixPath(path).name for path in files if PurePosixPath(path).suffix.lower() in HEIC_SUFFIXES]
+    if phone:  # where HEIC is not read
+        return f"no photo that can be read: {phone[0]} {HEIC}"
     return f"no photo that can be read: {', '.join(PurePosixPath(path).name for path in files[:3])}"
 
 

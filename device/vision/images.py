@@ -14,17 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.contract import ClockfaceError
-from device.vision import jpeg
+from device.vision import heif, jpeg
 from device.vision.exif import PNG_MAGIC, first_directory, turned
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif"}) | (heif.HEIC_SUFFIXES if heif.readable() else set())
 MAX_PIXELS = 50_000_000  # a phone's largest picture; three bytes each once decoded
 MAX_BYTES = 256 * 1024 * 1024
 ROWS = 64  # blended at a time
 
-NOT_A_PICTURE = "is not a JPEG, PNG, WebP, AVIF, BMP or TIFF picture; save it as JPEG or PNG"
-HEIC = "is a HEIC picture, which is not read here; save it as JPEG (an iPhone does: Settings, Camera, Formats, Most Compatible)"
-AVIF_BRANDS, HEIC_BRANDS = (b"avif", b"avis"), (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
+NOT_A_PICTURE = "is not a JPEG, PNG, WebP, HEIC, AVIF, BMP or TIFF picture; save it as JPEG or PNG"
+HEIC = "is a HEIC picture, which is read where the package pi-heif is installed; save it as JPEG (an iPhone does: Settings, Camera, Formats, Most Compatible)"
 INCOMPLETE = "is incomplete; copy it again from its source"
 DAMAGED = "is damaged inside; copy it again from its source"
 
@@ -38,11 +37,11 @@ class ImageError(ClockfaceError):
 def read_image(path: Path) -> NDArray[np.uint8]:
     """Read one picture file.
 
-    The EXIF rotation is applied, 16 bits per channel become 8, grey becomes colour, and transparent pixels become white,
+    The rotation that the file states is applied, 16 bits per channel become 8, grey becomes colour, and transparent pixels become white,
     so that only what a viewer of the picture sees is used.
 
     Args:
-        path: a JPEG, PNG, WebP, AVIF, BMP or TIFF file, recognised by its content, not by its name.
+        path: a JPEG, PNG, WebP, HEIC, AVIF, BMP or TIFF file, recognised by its content, not by its name.
 
     Returns:
         (H, W, 3) uint8 BGR.
@@ -50,7 +49,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     Raises:
         ImageError: missing, unreadable, empty, cut off, not a picture, or more than MAX_PIXELS.
     """
-    return picture(_read_bytes(path), str(path))
+    return picture(bytes_of(path), str(path))
 
 
 def picture(data: bytes, name: str) -> NDArray[np.uint8]:
@@ -75,7 +74,12 @@ def picture(data: bytes, name: str) -> NDArray[np.uint8]:
     return image
 
 
-def _read_bytes(path: Path) -> bytes:
+def bytes_of(path: Path) -> bytes:
+    """The bytes of a picture file, undecoded.
+
+    Raises:
+        ImageError: missing, unreadable, empty, or more than MAX_BYTES.
+    """
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
@@ -91,11 +95,16 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def _decode(data: bytes) -> NDArray[np.uint8] | None:
+    if heif.starts(data) and heif.is_heic(data):
+        image = heif.decoded(data)  # turned already
+        return _over_white(image) if image is not None and image.shape[2] == 4 else image
     try:
         image = _as_stored(data)
     except cv2.error:
         return None
-    return None if image is None else turned(image, data)
+    if image is None:
+        return None
+    return heif.turned(image, data) if heif.starts(data) else turned(image, data)
 
 
 def _as_stored(data: bytes) -> NDArray[np.uint8] | None:
@@ -138,21 +147,17 @@ def image_size(data: bytes) -> tuple[int, int]:
         return width, abs(height)  # a negative height means top to bottom
     if data[:4] in (b"II*\0", b"MM\0*"):
         return _tiff_size(data)
-    if data[4:8] == b"ftyp":
-        return _avif_size(data)
+    if heif.starts(data):
+        return _heif_size(data)
     raise ValueError(NOT_A_PICTURE)
 
 
-def _avif_size(data: bytes) -> tuple[int, int]:
-    """The largest size that a property `ispe` states (ISO/IEC 23008-12, section 6.5.3): that of the whole picture, which parts and a thumbnail stay below."""
-    brands = data[8 : min(int.from_bytes(data[:4], "big"), 256)]
-    if not any(brand in brands for brand in AVIF_BRANDS):
-        raise ValueError(HEIC if any(brand in brands for brand in HEIC_BRANDS) else NOT_A_PICTURE)
-    head, sizes, at = data[:100_000], [], 0
-    while (at := head.find(b"ispe", at)) >= 0:
-        sizes.append(struct.unpack_from(">II", head, at + 8))
-        at += 4
-    return max(sizes, key=lambda size: size[0] * size[1]) if sizes else (0, 0)
+def _heif_size(data: bytes) -> tuple[int, int]:
+    if heif.is_heic(data) and not heif.readable():
+        raise ValueError(HEIC)
+    if not heif.is_heic(data) and not heif.is_avif(data):
+        raise ValueError(NOT_A_PICTURE)
+    return heif.size(data)
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:
@@ -181,4 +186,6 @@ def _complete(data: bytes) -> bool:
         return data.rfind(b"IEND") >= 0
     if data[:4] == b"RIFF":
         return len(data) >= 8 + int(struct.unpack_from("<I", data, 4)[0])
+    if heif.starts(data):
+        return heif.complete(data)
     return True  # BMP and TIFF decoders refuse a short file themselves

@@ -3,8 +3,8 @@
     with PictureProcess() as pictures:
         image = pictures.read(data, "photo.jpg")
 
-The process is this module run with `python -m`. It can open no file, start no process and write to no disk; it gets no more than the bytes of a picture and
-gives back its pixels. One starts in a fraction of a second and serves until it is closed, or until it fails; then the next picture gets a new one.
+The process is this module run with `python -m`. It can open no file, start and disturb no process and write to no disk; it gets no more than the bytes of a
+picture and gives back its pixels. One starts in a fraction of a second and serves until it is closed, or until it fails; then the next picture gets a new one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from device.vision.images import ImageError, picture
+from device.system.seccomp import threads_only
+from device.vision import heif
+from device.vision.images import ImageError, bytes_of, picture
 
 ROOT = Path(__file__).resolve().parents[2]  # of the package `device`
 MEMORY_BYTES = 1_000_000_000  # beyond what the process has once it has started; the largest picture of 16 bits and four channels takes 550 MB
@@ -62,6 +64,14 @@ class PictureProcess:
             code = head["code"]
             raise ImageError(f"{name}: {head['error']}", code=code)
         return np.frombuffer(pixels, np.uint8).reshape(head["shape"])
+
+    def read_file(self, path: Path) -> NDArray[np.uint8]:
+        """The picture of a file, as `images.read_image` gives it.
+
+        Raises:
+            ImageError: as there, and as `read`.
+        """
+        return self.read(bytes_of(path), str(path))
 
     def _asked(self, data: bytes) -> tuple[dict[str, Any], bytearray]:
         process = self._running()
@@ -114,12 +124,19 @@ def _read(pipe: IO[bytes], count: int, end: float) -> bytearray:
 
 
 def _limit(memory: int) -> None:
-    """End what this process may take: memory, files, processes, and core files with a face in them."""
+    """End what this process may take: memory, files, processes, and core files with a face in them.
+
+    Where no filter can leave it its threads, it has none, and reads no HEIC.
+    """
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     most = pages * os.sysconf("SC_PAGE_SIZE") + memory
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    for what in (resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC, resource.RLIMIT_CORE, resource.RLIMIT_NOFILE):
+    for what in (resource.RLIMIT_FSIZE, resource.RLIMIT_CORE, resource.RLIMIT_NOFILE):
         resource.setrlimit(what, (0, 0))
+    try:
+        threads_only()
+    except OSError:
+        resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
 
 
 def _answer(data: bytes) -> tuple[dict[str, Any], Any]:
@@ -133,6 +150,9 @@ def _answer(data: bytes) -> tuple[dict[str, Any], Any]:
 def serve(memory: int) -> None:
     """Decode what comes on standard input until it ends."""
     import cv2
+
+    if heif.readable():
+        import pi_heif  # noqa: F401
 
     cv2.setNumThreads(1)
     incoming, outgoing = sys.stdin.buffer, sys.stdout.buffer

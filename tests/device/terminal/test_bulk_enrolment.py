@@ -15,6 +15,8 @@ from device.system.table_file import ListError
 from device.terminal import bulk_enrolment
 from device.terminal.bulk_enrolment import BulkError, Enrollee, from_folders, from_list
 from device.vision.catalogue import ModelError
+from device.vision.heif import HEIC_SUFFIXES
+from device.vision.images import IMAGE_SUFFIXES
 from device.vision.recogniser import Recogniser
 from tests.refused import refused
 
@@ -61,10 +63,12 @@ def test_what_systems_leave_behind_is_nobody() -> None:
     assert ada.photos == ("staff/Ada/1.jpg",)
 
 
-def test_every_sub_folder_gets_a_row() -> None:
+def test_every_sub_folder_gets_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk_enrolment, "IMAGE_SUFFIXES", IMAGE_SUFFIXES - HEIC_SUFFIXES)  # as without pi-heif
     found = from_folders(["staff/Ada/1.jfif", "staff/Ben/IMG_1.HEIC", "staff/Cem/", "staff/Dora/notes.txt", "staff/readme.md"])
     assert [(one.name, bool(one.problem)) for one in found] == [("Ada", False), ("Ben", True), ("Cem", True), ("Dora", True)]
-    assert "IMG_1.HEIC is HEIC; save it as JPEG" in found[1].problem and "empty" in found[2].problem and "notes.txt" in found[3].problem
+    assert "IMG_1.HEIC is a HEIC picture" in found[1].problem and "save it as JPEG" in found[1].problem
+    assert "empty" in found[2].problem and "notes.txt" in found[3].problem
 
 
 def test_photos_of_one_person_in_several_rows_or_one_cell() -> None:

@@ -10,7 +10,9 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pillow_heif
 import pytest
+from PIL import Image
 
 from device.config import AttendanceSettings, Settings
 from device.storage.store import Store
@@ -160,6 +162,10 @@ def test_many_are_enrolled_from_a_folder_with_progress_and_report(running: Runni
     staff = tmp_path / "staff"
     for folder, name in zip(people, ["Person P (E31)", "Person Q"], strict=False):
         shutil.copytree(folder, staff / name, ignore=lambda _, names: sorted(names)[2:])
+    for photo in list((staff / "Person Q").iterdir()):  # as a phone stores it: on its side, with a box that says so
+        image = Image.fromarray(np.rot90(cv2.imread(str(photo))[:, :, ::-1]))
+        pillow_heif.from_pillow(image).save(photo.with_suffix(".HEIC"), exif=b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0")
+        photo.unlink()
     (staff / "Person R").mkdir()
     (staff / "Person R/wall.png").write_bytes(cv2.imencode(".png", np.full((200, 200, 3), 128, np.uint8))[1].tobytes())
     enter(page, running, "hr")

@@ -1,0 +1,40 @@
+"""`enroll` with what people bring from their phones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pillow_heif
+import pytest
+from PIL import Image
+
+from device.__main__ import main
+from device.storage.store import Store
+
+ROOT = Path(__file__).resolve().parents[3]
+SIDEWAYS = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"  # orientation 6
+
+
+@pytest.fixture(scope="module")
+def phone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one picture as a phone stores it: on its side, with a box and a tag that say so."""
+    portrait = cv2.imread(str(ROOT / "models/grace_hopper.jpg"))
+    folder = tmp_path_factory.mktemp("staff")
+    (folder / "Grace (G1)").mkdir()
+    pillow_heif.from_pillow(Image.fromarray(np.rot90(portrait[:, :, ::-1]))).save(folder / "Grace (G1)/IMG_1.HEIC", exif=SIDEWAYS)
+    (folder / "staff.csv").write_text("name,code,photo\nGrace,G1,Grace (G1)/IMG_1.HEIC\n")
+    return folder
+
+
+@pytest.mark.parametrize("way", ["picture", "folder", "list"])
+def test_a_heic_picture_is_enrolled(phone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], way: str) -> None:
+    given = {"picture": ["Grace", str(phone / "Grace (G1)/IMG_1.HEIC")], "folder": ["--folder", str(phone)], "list": ["--list", str(phone / "staff.csv")]}[way]
+    database = tmp_path / "heic.db"
+    assert main(["enroll", *given, "--db", str(database)]) == 0
+    assert "turned by" not in capsys.readouterr().err  # it was upright once the box was followed
+    with Store.open(database) as store:
+        assert [(person.name, sum(store.template_counts_by_person()[person.id].values())) for person in store.people()] == [("Grace", 1)]
+    assert main(["identify", str(phone / "Grace (G1)/IMG_1.HEIC"), "--db", str(database), "--json"]) == 0
+    assert '"name": "Grace"' in capsys.readouterr().out
