@@ -19,15 +19,16 @@ from sqlite_utils import Database
 
 from device.attendance.timesheet.shifts import Absence, Assignment, Employment, Schedule, Shift, employed, overlapping
 from device.attendance.timesheet.windows import Windows
-from device.attendance.timesheet.worksite import PAIRINGS, Pairing, Site, TimesheetError, system_zone
+from device.attendance.timesheet.worksite import PAIRINGS, Pairing, Site, TimesheetError
 from device.storage.audit import Action
 from device.storage.database import StoreError
 from device.storage.records import clean_text
+from device.storage.site_clock import SITE
 from device.storage.store import Store
 from device.system.clock import to_ms
+from device.system.time_zones import system_zone
 
 LONGEST = 80  # characters of a name
-SITE = "site"  # the key in table settings
 SHIFT = "name, start_time, end_time, break_minutes, minutes, grace_minutes, break_automatic, break_paid, break_from, break_to"
 # Of two assignments from one day the later one holds; in a fleet, the one that reached the company's database later, so that all terminals agree.
 LATER_HOLDS = """since, coalesce((SELECT max(arrived) FROM fleet_records WHERE kind = 'assignments' AND row = json_array(a.id)), 9e18), id"""

@@ -19,7 +19,7 @@ from device.storage.records import Direction, LastPunch
 class NotRecorded:
     """Not a new punch."""
 
-    reason: str  # for the screen, in local time
+    reason: str  # for the screen, in the site's time
     until: float  # s since the epoch: from then on the person is recorded again
     at: float = 0.0  # s since the epoch: the earlier punch because of which this one is refused
 
@@ -53,8 +53,7 @@ class AttendancePolicy:
         """The direction of a punch at `now` (s since the epoch), or why there is none.
 
         `last_seen` is when the terminal last recognised this person: a person who stays in view is not recorded again
-        until they have been away for the refractory period. `windows`: what the person is planned to work; asked for by
-        `alternate` and `asked` alone.
+        until they have been away for the refractory period. `windows`: what the person is planned to work, at which site.
 
         `alternate` starts again with "in" when the last punch is further away than `alternate_reset_hours`, or where the
         planned shift or the site's rest says so (`timesheet/directions.py`): a forgotten check-out does not reverse the
@@ -63,7 +62,7 @@ class AttendancePolicy:
         apart = abs(now - last.occurred_at) if last else float("inf")
         away = min(apart, abs(now - last_seen)) if last_seen is not None else apart
         if last and away < self.settings.refractory_seconds:
-            at = datetime.fromtimestamp(last.occurred_at).strftime("%H:%M:%S")
+            at = windows().site.clock.said(last.occurred_at, "%H:%M:%S")
             until = max(last.occurred_at, last_seen or 0.0) + self.settings.refractory_seconds
             return NotRecorded(f"already recorded at {at}", until, last.occurred_at)
         if self.settings.direction == "in":
@@ -71,15 +70,14 @@ class AttendancePolicy:
         if self.settings.direction == "out":
             return "out"
         if self.settings.direction == "schedule":
-            return by_schedule(self.settings.schedule, now)
+            return by_schedule(self.settings.schedule, windows().site.clock.at(now))
         before = At(minute(last.occurred_at), last.direction) if last and apart <= self.settings.alternate_reset_hours * 3600 else None
         suggested = following(before, minute(now), windows())
         return Asked(suggested) if self.settings.direction == "asked" else suggested
 
 
-def by_schedule(schedule: str, now: float) -> Direction:
+def by_schedule(schedule: str, local: datetime) -> Direction:
     """The direction of the last entry that has begun; before the first entry of a day, that is the last one of the day before."""
     entries = scheduled(schedule)
-    local = datetime.fromtimestamp(now)
     begun = [direction for minute, direction in entries if minute <= local.hour * 60 + local.minute]
     return cast(Direction, begun[-1] if begun else entries[-1][1])

@@ -11,7 +11,9 @@ from device.storage import corrections
 from device.storage.corrections import CorrectionDraft
 from device.storage.database import StoreError
 from device.storage.records import LastPunch
-from device.system.clock import iso_utc, to_ms
+from device.storage.site_clock import read_clock
+from device.system.clock import to_ms
+from device.system.time_zones import LocalClock
 
 EARLIEST_DAYS = 3 * 366  # before now: a date further back is a wrong year
 AHEAD_SECONDS = 60.0  # by which two clocks may differ
@@ -37,7 +39,7 @@ def check(db: Database, draft: CorrectionDraft, counts: LastPunch | None, now: f
         NoChange: it counts already, or an open request asks for the same.
     """
     if draft.replacement is not None:
-        _check_moment(draft.replacement.occurred_at, now)
+        _check_moment(draft.replacement.occurred_at, now, read_clock(db))
     if counts == draft.replacement or (draft.replacement is not None and _added_already(db, draft, draft.replacement)):
         raise NoChange("this correction would change nothing; give another time or direction")
     same = "person_id = :person_id AND punch_id IS :punch_id AND amends IS :amends AND occurred_at IS :occurred_at AND direction IS :direction"
@@ -48,11 +50,11 @@ def check(db: Database, draft: CorrectionDraft, counts: LastPunch | None, now: f
         raise NoChange(f"request {twin[0]} asks for the same and is open; decide that one", code="correction.twice")
 
 
-def _check_moment(moment: float, now: float) -> None:
+def _check_moment(moment: float, now: float, clock: LocalClock) -> None:
     if moment > now + AHEAD_SECONDS:
-        raise WrongMoment(f"{iso_utc(moment)} lies in the future; a punch can be corrected once it has happened")
+        raise WrongMoment(f"{clock.named(moment)} lies in the future; a punch can be corrected once it has happened")
     if moment < now - EARLIEST_DAYS * 86_400:
-        raise WrongMoment(f"{iso_utc(moment)} lies more than three years back; check the date")
+        raise WrongMoment(f"{clock.named(moment)} lies more than three years back; check the date")
 
 
 def _added_already(db: Database, draft: CorrectionDraft, added: LastPunch) -> bool:

@@ -1,4 +1,4 @@
-"""Check camera, models, card, provider, clock, disk, database, keys, templates, outbox and, in an installation, the release.
+"""Check camera, models, card, provider, clock, zone, disk, database, keys, templates, outbox and, in an installation, the release.
 
 One line per check, exit 1 on a fault; nothing is changed.
 """

@@ -146,7 +146,7 @@ def _words(state: DeviceState) -> str:
     """One line: what it last said, then what is wrong in capitals, for whoever looks for it at night."""
     if state.ended or state.seen_at is None:
         return state.ended
-    seen = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(state.seen_at))
+    seen = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(state.seen_at))  # of devices in several zones
     told = [f"{name} {state.health[name]}" for name in ("camera", "model", "version") if state.health.get(name)]
     parts = [f"seen {seen}", f"{(state.told['heads'] or {}).get('punches', 0):,} punches", f"{state.health.get('waiting', 0)} waiting", *told]
     return "; ".join([", ".join(parts), *(f"{'WRONG' if level == 'bad' else 'LOOK'}: {words}" for level, words in state.problems)])

@@ -1,6 +1,6 @@
 """Print, export and verify the attendance log.
 
-D is a day in local time (2026-11-24; --to includes the whole day) or a time (2026-11-24T08:00, local unless it ends in Z or +01:00).
+D is a day (2026-11-24; --to includes the whole day) or a time (2026-11-24T08:00), by the site's clock unless it ends in Z or +01:00.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from datetime import datetime
 from typing import Any
 
 from device.commands.database import open_store
-from device.commands.dates import first_moment, last_moment
+from device.commands.dates import first_moment, last_moment, span
 from device.commands.options import add_config, add_database, add_export
 from device.delivery import tables
 from device.delivery.tables import COLUMNS
 from device.storage.hash_chain import CHAINED
 from device.storage.store import Store
 from device.system.clock import iso_utc
+from device.system.time_zones import LocalClock
 
 Row = dict[str, Any]
 
@@ -41,13 +42,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     _check_usage(args)
     with open_store(args, "log") as store:
+        clock = store.clock()
         if args.verify:
             return _verify(store, args.format == "json")
-        rows = _rows(store, args)
+        rows = _rows(store, args, clock)
     if args.format == "table":
-        _print_table(rows)
+        _print_table(rows, clock)
         return 0
-    data = _exported(rows, args.format)
+    data = _exported(rows, args.format, clock)
     if args.out:
         tables.write_whole(args.out, data)
         print(f"{len(rows)} punches written to {args.out}")
@@ -60,19 +62,20 @@ def run(args: argparse.Namespace) -> int:
 def _check_usage(args: argparse.Namespace) -> None:
     if args.verify and (args.since is not None or args.until is not None or args.person or args.out or args.format in ("csv", "xlsx")):
         args.usage_error("--verify looks at the whole log; it goes with --db and --json alone")
-    if args.since is not None and args.until is not None and args.since >= args.until:
-        args.usage_error("--from lies after --to")
     if args.format == "table" and args.out:
         args.usage_error("--out needs --format json, csv or xlsx")
     if args.format == "xlsx" and not args.out and sys.stdout.isatty():
         args.usage_error("--format xlsx is not for a terminal: give --out FILE")
 
 
-def _rows(store: Store, args: argparse.Namespace) -> list[Row]:
+def _rows(store: Store, args: argparse.Namespace, clock: LocalClock) -> list[Row]:
     person_id = store.person(args.person).id if args.person else None
     people = {person.id: person for person in store.people()}
-    since, until = args.since, args.until
-    punches = store.punches(0.0 if since is None else since, float("inf") if until is None else until, person_id)
+    try:
+        since, until = span(args.since, args.until, clock)
+    except argparse.ArgumentTypeError as error:
+        args.usage_error(str(error))
+    punches = store.punches(since, until, person_id)
     rows = []
     for punch in punches:
         row = {key: getattr(punch, key, None) for key in COLUMNS}
@@ -83,36 +86,36 @@ def _rows(store: Store, args: argparse.Namespace) -> list[Row]:
     return rows
 
 
-def _exported(rows: list[Row], form: str) -> bytes:
+def _exported(rows: list[Row], form: str, clock: LocalClock) -> bytes:
     if form == "json":
         return tables.as_json(rows)
-    timed = [{**row, "local_time": _local(row)} for row in rows]
+    timed = [{**row, "local_time": _local(row, clock)} for row in rows]
     return tables.as_csv(SHEET_COLUMNS, timed) if form == "csv" else tables.as_xlsx("punches", SHEET_COLUMNS, timed)
 
 
-def _local(row: Row) -> datetime:
-    """Local wall-clock time without a zone, as spreadsheets expect it."""
-    return datetime.fromisoformat(row["occurred_at"].replace("Z", "+00:00")).astimezone().replace(tzinfo=None)
+def _local(row: Row, clock: LocalClock) -> datetime:
+    """The site's wall-clock time without a zone, as spreadsheets expect it."""
+    return datetime.fromisoformat(row["occurred_at"].replace("Z", "+00:00")).astimezone(clock.zone).replace(tzinfo=None)
 
 
-def _print_table(rows: list[Row]) -> None:
+def _print_table(rows: list[Row], clock: LocalClock) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table("punch", "local time", "name", "code", "direction", "method", "score", "lead", "clock", "device")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in _cells(row)))  # Text: a name is never read as markup
+        table.add_row(*(Text(cell) for cell in _cells(row, clock)))  # Text: a name is never read as markup
     console = Console() if sys.stdout.isatty() else Console(width=200)
     console.print(table)
-    console.print(f"{len(rows)} punches")
+    console.print(f"{len(rows)} punches, times in {clock.name}")
 
 
-def _cells(row: Row) -> Sequence[str]:
+def _cells(row: Row, clock: LocalClock) -> Sequence[str]:
     score, lead = ("" if row[key] is None else f"{row[key]:.3f}" for key in ("score", "lead"))
-    clock = "" if row["clock_synchronised"] else "not set"
-    when = _local(row).isoformat(" ", "seconds")
-    return (str(row["punch_id"]), when, row["name"], row["code"] or "", row["direction"], row["method"], score, lead, clock, row["device"])
+    state = "" if row["clock_synchronised"] else "not set"
+    when = _local(row, clock).isoformat(" ", "seconds")
+    return (str(row["punch_id"]), when, row["name"], row["code"] or "", row["direction"], row["method"], score, lead, state, row["device"])
 
 
 def _verify(store: Store, as_json: bool) -> int:

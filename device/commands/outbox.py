@@ -15,7 +15,6 @@ import dataclasses
 import json
 import sys
 import time
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from device import config
-from device.commands.dates import first_moment, last_moment
+from device.commands.dates import first_moment, last_moment, span
 from device.commands.options import add_config, add_database, add_json
 from device.config import ConfigError, Settings, database_path
 from device.delivery.connectors import configured, takes_alarms
@@ -32,6 +31,7 @@ from device.delivery.couriers import delivering, drain
 from device.storage.outbox_rows import DeadLetter, TargetHealth
 from device.storage.store import Store
 from device.system.clock import iso_utc
+from device.system.time_zones import LocalClock
 
 ACTIONS = ("list", "dead", "replay", "discard", "move", "fill", "drain")
 MOMENTS = ("last_delivered_at", "next_attempt_at", "error_at", "oldest_waiting_at", "occurred_at", "tried_at")
@@ -72,9 +72,9 @@ def run(args: argparse.Namespace) -> int:
             act = store.outbox.replay if args.action == "replay" else store.outbox.discard
             return _said(args, {"count": act(args.name, args.ids)}, f"{{count}} dead letters {args.action}ed")
         if args.action == "dead":
-            return _print_dead(store.outbox.dead_letters(args.name), args.json)
+            return _print_dead(store.outbox.dead_letters(args.name), args.json, store.clock())
         if args.action == "list":
-            return _print_targets([target for target in store.outbox.summary() if args.name in (None, target.connector)], settings, args.json)
+            return _print_targets([target for target in store.outbox.summary() if args.name in (None, target.connector)], settings, args.json, store.clock())
     return _drain(path, settings, args)
 
 
@@ -90,8 +90,6 @@ def _check_usage(args: argparse.Namespace) -> None:
         args.usage_error("fill needs the target and a day: outbox fill NAME --from 2026-11-01")
     if args.action == "discard" and args.all == bool(args.ids):
         args.usage_error("discard needs --id N or --all")
-    if args.since is not None and args.until is not None and args.since >= args.until:
-        args.usage_error("--from lies after --to")
 
 
 def _check_name(store: Store, settings: Settings, name: str | None) -> None:
@@ -102,8 +100,11 @@ def _check_name(store: Store, settings: Settings, name: str | None) -> None:
 
 def _fill(store: Store, settings: Settings, args: argparse.Namespace) -> int:
     _set_targets(store, settings)
-    until = float("inf") if args.until is None else args.until
-    count = store.outbox.fill(args.name, args.since, until, args.again)
+    try:
+        since, until = span(args.since, args.until, store.clock())
+    except argparse.ArgumentTypeError as error:
+        args.usage_error(str(error))
+    count = store.outbox.fill(args.name, since, until, args.again)
     return _said(args, {"count": count}, f"{{count}} events queued for {args.name}")
 
 
@@ -147,14 +148,14 @@ def _described(row: TargetHealth | DeadLetter) -> dict[str, Any]:
     return {key: iso_utc(value) if key in MOMENTS and value is not None else value for key, value in fields.items()}
 
 
-def _print_targets(targets: list[TargetHealth], settings: Settings, as_json: bool) -> int:
+def _print_targets(targets: list[TargetHealth], settings: Settings, as_json: bool, clock: LocalClock) -> int:
     if as_json:
         print(json.dumps([_described(target) for target in targets], ensure_ascii=False, indent=1))
         return 0
     table = Table("target", "waiting", "oldest", "dead letters", "last delivered", "state")
     for target in targets:
-        cells = (target.connector, str(target.waiting), _local(target.oldest_waiting_at), str(target.dead), _local(target.last_delivered_at), _state(target))
-        table.add_row(*map(Text, cells))
+        oldest, last = _local(target.oldest_waiting_at, clock), _local(target.last_delivered_at, clock)
+        table.add_row(*map(Text, (target.connector, str(target.waiting), oldest, str(target.dead), last, _state(target, clock))))
     _console().print(table)
     missing = [target.name for target in settings.connectors if target.name not in {t.connector for t in targets}]
     if missing:
@@ -162,23 +163,23 @@ def _print_targets(targets: list[TargetHealth], settings: Settings, as_json: boo
     return 0
 
 
-def _state(target: TargetHealth) -> str:
+def _state(target: TargetHealth, clock: LocalClock) -> str:
     if not target.active:
         return f"not configured: `outbox move {target.connector} NEW` or `outbox discard {target.connector} --all`"
     if not target.failures:
         if target.error:
             return f"works, but: {target.error}"
         return "works" if target.last_delivered_at else "nothing sent yet"
-    return f"{target.error}; {target.failures} failures, next attempt {_local(target.next_attempt_at)}"
+    return f"{target.error}; {target.failures} failures, next attempt {_local(target.next_attempt_at, clock)}"
 
 
-def _print_dead(letters: list[DeadLetter], as_json: bool) -> int:
+def _print_dead(letters: list[DeadLetter], as_json: bool, clock: LocalClock) -> int:
     if as_json:
         print(json.dumps([_described(letter) for letter in letters], ensure_ascii=False, indent=1))
         return 0
     table = Table("id", "target", "event", "person", "code", "time", "direction", "answer")
     for letter in letters:
-        what, when = f"{letter.kind} {letter.event_id}", _local(letter.occurred_at)
+        what, when = f"{letter.kind} {letter.event_id}", _local(letter.occurred_at, clock)
         counts = letter.direction or ("" if letter.person_id is None else "does not count")  # an alarm is about nobody
         cells = (str(letter.id), letter.connector, what, str(letter.person_id or ""), letter.code or "", when, counts)
         table.add_row(*map(Text, (*cells, letter.answer or "")))
@@ -187,8 +188,8 @@ def _print_dead(letters: list[DeadLetter], as_json: bool) -> int:
     return 0
 
 
-def _local(moment: float | None) -> str:
-    return "" if moment is None else datetime.fromtimestamp(moment).isoformat(" ", "seconds")
+def _local(moment: float | None, clock: LocalClock) -> str:
+    return "" if moment is None else f"{clock.said(moment)} {clock.abbreviation(moment)}"
 
 
 def _console() -> Console:

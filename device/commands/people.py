@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -19,6 +20,7 @@ from device.contract import ClockfaceError
 from device.storage import settings as stored_settings
 from device.storage.store import Person, Store, StoreError
 from device.system.clock import iso_utc
+from device.system.time_zones import LocalClock
 
 if TYPE_CHECKING:
     from device.vision.recogniser import Recogniser
@@ -59,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     with open_store(args, "people") as store:
         if args.action == "list":
             counts = store.template_counts_by_person()
-            _print_list([_described(store, person, counts) for person in store.people()], args.json)
+            _print_list([_described(store, person, counts) for person in store.people()], args.json, store.clock())
             return 0
         person = store.person(args.ref)
         if args.action == "merge":
@@ -71,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
         row = _described(store, changed, store.template_counts_by_person())
         if args.action == "show":
             row["nearest"] = _nearest(store, changed, args) if row["templates"] else None
-        _print_one(row, args.json)
+        _print_one(row, args.json, store.clock())
     return 0
 
 
@@ -153,30 +155,31 @@ def _nearest(store: Store, person: Person, args: argparse.Namespace) -> dict[str
     return None if match is None else {"person_id": match.person_id, "name": store.person(match.person_id).name, "score": round(match.score, 4)}
 
 
-def _print_list(rows: list[dict[str, Any]], as_json: bool) -> None:
+def _print_list(rows: list[dict[str, Any]], as_json: bool, clock: LocalClock) -> None:
     if as_json:
         print(json.dumps(rows, ensure_ascii=False, indent=1))
         return
     table = Table("id", "name", "code", "state", "templates", "last punch")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in _cells(row)))  # Text: a name is never read as markup
+        table.add_row(*(Text(cell) for cell in _cells(row, clock)))  # Text: a name is never read as markup
     console = Console() if sys.stdout.isatty() else Console(width=200)
     console.print(table)
     console.print(f"{len(rows)} people")
 
 
-def _print_one(row: dict[str, Any], as_json: bool) -> None:
+def _print_one(row: dict[str, Any], as_json: bool, clock: LocalClock) -> None:
     if as_json:
         print(json.dumps(row, ensure_ascii=False))
         return
-    for label, cell in zip(("id", "name", "code", "state", "templates", "last punch"), _cells(row), strict=True):
+    for label, cell in zip(("id", "name", "code", "state", "templates", "last punch"), _cells(row, clock), strict=True):
         print(f"{label:11}{cell}")
     if "nearest" in row:
         near = row["nearest"]
         print(f"{'nearest':11}{near['name']} (id {near['person_id']}, score {near['score']:.2f})" if near else "nearest")
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
+def _cells(row: dict[str, Any], clock: LocalClock) -> list[str]:
     last = row["last_punch"]
+    when = clock.named(datetime.fromisoformat(last["occurred_at"].replace("Z", "+00:00")).timestamp()) if last else ""
     templates = ", ".join(f"{count} of {model_id[:12]}" for model_id, count in row["templates"].items())
-    return [str(row["person_id"]), row["name"], row["code"] or "", row["state"], templates, f"{last['direction']} {last['occurred_at']}" if last else ""]
+    return [str(row["person_id"]), row["name"], row["code"] or "", row["state"], templates, f"{last['direction']} {when}" if last else ""]

@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
             _say_parts(camera, model.recogniser)
             pipeline = Pipeline(played, model.recogniser, store, platform.node() or "terminal", recording=not camera.live)
             _say_clock()
-            status = Status(args.headless)
+            status = Status(args.headless, store.clock)
             signals = signalling(settings.signals, camera.live and source != DEMO, _say)
             with signals as signs, serving(args, settings, pipeline, signs) as live, _reembedding(model, store, settings, camera.live, status) as making:
                 live.refused = signs.refused

@@ -22,6 +22,7 @@ from device.maintenance.fleet_check import check_fleet
 from device.maintenance.liveness_check import check_liveness
 from device.maintenance.people_check import check_keys, check_templates
 from device.maintenance.update.manifest import MANIFEST, Manifest
+from device.maintenance.zone_check import check_zone
 from device.storage import outbox_rows
 from device.storage.database import explained
 from device.storage.outbox_rows import TargetHealth
@@ -65,6 +66,7 @@ def examine(settings: Settings, database: Path, source: str | None, skip: Collec
         "provider": embedder_checks.check_provider,
         "liveness": lambda: check_liveness(settings.liveness),
         "clock": lambda: check_clock(read_clock_state(), time.time()),
+        "zone": lambda: check_zone(database, time.time()),
         "disk": lambda: check_disk(database),
         "database": lambda: check_database(database),
         "keys": lambda: check_keys(database),

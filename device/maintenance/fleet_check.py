@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from datetime import datetime
 from pathlib import Path
 
 from sqlite_utils import Database
@@ -14,7 +13,9 @@ from device.storage.database import explained
 from device.storage.findings import open_findings
 from device.storage.fleet_state import FAULTS, FleetState, fleet_state, unsent
 from device.storage.schema import SCHEMA_VERSION
+from device.storage.site_clock import read_clock
 from device.system.clock import to_ms
+from device.system.time_zones import LocalClock
 
 
 def check_fleet(database: Path, punches_days: int = 0) -> Finding:
@@ -32,7 +33,7 @@ def check_fleet(database: Path, punches_days: int = 0) -> Finding:
         state = fleet_state(db)
         if state is None:
             return Finding("fleet", "ok", "this terminal stands alone")
-        return _judged(state, [one.words for one in open_findings(db)], _kept(db, punches_days) if punches_days else "")
+        return _judged(state, [one.words for one in open_findings(db)], _kept(db, punches_days) if punches_days else "", read_clock(db))
 
 
 def _kept(db: Database, punches_days: int) -> str:
@@ -42,8 +43,8 @@ def _kept(db: Database, punches_days: int) -> str:
     return f", {count:,} punches older than [retention] punches_days stay until they have been sent" if count else ""
 
 
-def _judged(state: FleetState, twins: list[str], kept: str) -> Finding:
-    heard = f"last heard of {datetime.fromtimestamp(state.heard_at):%Y-%m-%d %H:%M}" if state.heard_at else "never connected yet"
+def _judged(state: FleetState, twins: list[str], kept: str, clock: LocalClock) -> Finding:
+    heard = f"last heard of {clock.named(state.heard_at)}" if state.heard_at else "never connected yet"
     waiting = f", {state.waiting:,} rows wait to be sent" if state.waiting else ""
     waiting += kept
     if state.faults:

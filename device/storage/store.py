@@ -116,11 +116,11 @@ class Store(TemplateReads):
 
     def activate(self, person_id: int) -> Person:
         """Let a person be recognised and recorded again; an employment that has ended begins again today."""
-        return self._change(person_id, Action.PERSON_ACTIVATED, "active = ?", 1, partial(employments.begin_again, day=date.today()))
+        return self._change(person_id, Action.PERSON_ACTIVATED, "active = ?", 1, employments.begin_again)
 
     def deactivate(self, person_id: int, last_day: date | None = None) -> Person:
         """Stop recognising and recording this person; all data is kept. Unless a last day of employment is known, it is this one or today."""
-        return self._change(person_id, Action.PERSON_DEACTIVATED, "active = ?", 0, partial(employments.end, last=last_day or date.today()))
+        return self._change(person_id, Action.PERSON_DEACTIVATED, "active = ?", 0, partial(employments.end, last=last_day))
 
     def erase(self, person_id: int) -> Person:
         """Erase a person's key, name, code, templates and crops, overwritten in the file and removed from its write-ahead log.

@@ -18,7 +18,9 @@ from device.storage.database import StoreError, TerminalLock, explained, writing
 from device.storage.hash_chain import ChainReport
 from device.storage.keys import PersonKeys
 from device.storage.outbox import OutboxTable
+from device.storage.site_clock import read_clock
 from device.system.clock import to_ms
+from device.system.time_zones import LocalClock
 
 Self = TypeVar("Self", bound="StoreFile")
 
@@ -68,6 +70,11 @@ class StoreFile:
         """Any number of reads of one consistent state."""
         with self._working(), explained(self.path), self._snapshot():
             yield self._db
+
+    def clock(self) -> LocalClock:
+        """The site's clock: what people read is in its time zone."""
+        with self.reading() as db:
+            return read_clock(db)
 
     # the audit
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime
+from collections.abc import Callable
 
+from device.system.time_zones import LocalClock
 from device.terminal.pipeline import Scene
 
 
 class Status:
     """Prints punches as lines, and the people in view on one line that is updated, unless headless."""
 
-    def __init__(self, headless: bool) -> None:
+    def __init__(self, headless: bool, clock: Callable[[], LocalClock]) -> None:
+        """`clock`: the site's."""
         self.headless = headless
+        self._clock = clock
         self._started = self._drawn = time.monotonic()
         self._frames = 0
         self._camera, self._hangs = "ok", ""
@@ -23,7 +26,7 @@ class Status:
         if self._frames == 1:
             self._line("first frame seen; stop with Ctrl-C")
         for person, punch in scene.punches:
-            at = datetime.fromtimestamp(punch.occurred_at).strftime("%H:%M:%S")
+            at = self._clock().said(punch.occurred_at, "%H:%M:%S")
             self._line(f"recorded {at} {person.name} {punch.direction} (score {punch.score:.2f}, threshold {punch.threshold:.2f})")
         now = time.monotonic()
         if not self.headless and now - self._drawn > 0.2:

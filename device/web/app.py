@@ -16,6 +16,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
+from device.storage.site_clock import KeptClock
 from device.web.access import login, users
 from device.web.access.pace import Paced
 from device.web.access.proxies import Proxies, Trusted
@@ -72,6 +73,7 @@ def pages(desk: bool = False) -> tuple[Page, ...]:
 
 
 def create_app(terminal: Terminal) -> Starlette:
+    terminal.live.local = KeptClock(terminal.database)
     app = Starlette(
         routes=[*routes(pages(terminal.desk), terminal), Mount("/static", Static(STATIC), name="static")],
         middleware=[

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 from starlette.responses import HTMLResponse
 
 from device.web.messages import Messages
@@ -19,9 +19,14 @@ HERE = Path(__file__).resolve().parent
 STATIC = HERE / "static"
 
 
-def _local(seconds: float, form: str) -> str:
-    """A time (s since the epoch) in local time."""
-    return datetime.fromtimestamp(seconds).strftime(form)
+def _local(form: str) -> Callable[[Context, float], str]:
+    """A filter that writes a time (s since the epoch) by the site's clock."""
+
+    @pass_context
+    def written(context: Context, seconds: float) -> str:
+        return str(context["call"].clock.said(seconds, form))
+
+    return written
 
 
 @cache
@@ -34,11 +39,7 @@ def static(name: str) -> str:
 def environment() -> Environment:
     env = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     env.globals.update(static=static, entries=entries)
-    env.filters.update(
-        local_time=lambda seconds: _local(seconds, "%H:%M"),
-        local_date=lambda seconds: _local(seconds, "%Y-%m-%d"),
-        local=lambda seconds: _local(seconds, "%Y-%m-%d %H:%M:%S"),
-    )
+    env.filters.update(local_date=_local("%Y-%m-%d"), local=_local("%Y-%m-%d %H:%M:%S"))
     return env
 
 

@@ -12,11 +12,12 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 
 from device.system.clock import ClockState, read_clock_state
+from device.system.time_zones import LocalClock, system_zone, zone
 from device.terminal.capture_session import Booth
 from device.terminal.pipeline import Scene
 from device.terminal.prompts import Questions
@@ -80,6 +81,7 @@ class Live:
         self._jpeg: tuple[Scene | None, bytes] = (None, b"")
         self._encoding = threading.Lock()
         self.closed = False
+        self.local: Callable[[], LocalClock] = lambda: LocalClock(zone(system_zone()))  # the site's clock
         self.refused: Callable[[], None] = lambda: None  # called after a refused attempt; must not wait
         self.camera: Callable[[], CameraState] = lambda: "ok"  # state of the camera, read by the pages
         self.trouble: Callable[[], str] = lambda: ""  # the same for recognition and store
@@ -102,7 +104,7 @@ class Live:
             self.refused()
         for person, punch in scene.punches:
             self._newest_punch = max(self._newest_punch, punch.occurred_at)
-            self._cards.append(recorded(person, punch, self._now()))
+            self._cards.append(recorded(person, punch, self._now(), self.local()))
         if self._watchers and (scene.punches or at - self._woken_at >= WAKE_SECONDS):
             self._woken_at = at
             self._wake()
@@ -142,14 +144,21 @@ class Live:
         """The current view of the kiosk."""
         now = self._now()
         clock = clock_state(now, self._synchronised(), self._newest_punch)
-        view = seen(self._scene, self.camera_state, self.trouble() or self.late(), tuple(self._cards), self.questions.open(), clock, now, self.hangs)
+        trouble, questions = self.trouble() or self.late(), self.questions.open()
+        view = seen(self._scene, self.camera_state, trouble, tuple(self._cards), questions, clock, now, self.hangs, self.local())
         return replace(view, alone=self.alone)
+
+    def time(self) -> dict[str, Any]:
+        """The terminal's time for the clock of the page: s since the epoch, minutes that the site is ahead of UTC, and its zone's letters."""
+        now, local = self._now(), self.local()
+        ahead = local.at(now).utcoffset()
+        return {"now": now, "ahead": int(ahead.total_seconds() // 60) if ahead else 0, "zone": local.abbreviation(now)}
 
     @property
     def alone(self) -> str:
         """Since when this door has not heard of the others, as the kiosk says it; "" where it has, or there are none."""
         link = self.fleet
-        return clock_time(link.heard_at) if link and link.trouble and self._now() - link.heard_at > ALONE_SECONDS else ""
+        return clock_time(link.heard_at, self.local()) if link and link.trouble and self._now() - link.heard_at > ALONE_SECONDS else ""
 
     def _synchronised(self) -> bool:
         at = self._monotonic()

@@ -20,6 +20,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from http.cookies import CookieError
 from typing import Any, Literal
 from urllib.parse import quote, unquote
@@ -35,6 +36,7 @@ from starlette.types import Receive, Scope, Send
 from device.contract import ClockfaceError
 from device.storage.groups import Groups, groups
 from device.storage.store import Store, StoreError
+from device.system.time_zones import LocalClock
 from device.web.access import rate_limit, sessions
 from device.web.access.accounts import Role, User
 from device.web.access.rate_limit import Kind
@@ -114,6 +116,11 @@ class Call:
         if said:
             self.cookies["clockface_said"] = None
         return rendered(template, status, {"call": self, "user": self.user, "terminal": self.terminal, "form_token": self.form_token, "said": said, **values})
+
+    @cached_property
+    def clock(self) -> LocalClock:
+        """The site's."""
+        return self.store.clock()
 
     @property
     def groups(self) -> Groups:

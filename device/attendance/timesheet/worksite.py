@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, timezone
 from functools import lru_cache
-from pathlib import Path
 from typing import Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from device.contract import ClockfaceError
+from device.system.time_zones import LocalClock, zone
 
 ROUNDINGS = (1, 5, 10, 15)  # minutes
-LOCALTIME = Path("/etc/localtime")
 Pairing = Literal["every", "first_last"]
 PAIRINGS: dict[Pairing, str] = {"every": "every punch counts", "first_last": "first in, last out"}
 
@@ -58,8 +54,15 @@ class Site:
             raise TimesheetError(f"site: minimum_breaks expected pairs of minutes (work, break), rising, got {self.minimum_breaks}", code="timesheet.site")
 
     def moment(self, day: date, at: time) -> int:
-        """A local time as a moment. A time that the clocks skip has the offset from before the change; of a time that they repeat it is the first."""
+        """A planned local time as a moment. One that the clocks skip has the offset from before the change; of one that they repeat it is the first.
+
+        What somebody types goes through `clock.moment`, which refuses the one and asks about the other.
+        """
         return _moment(self.zone, day, at)
+
+    @property
+    def clock(self) -> LocalClock:
+        return LocalClock(zone(self.zone))
 
     def local(self, moment: int) -> datetime:
         """The wall clock at a moment."""
@@ -88,30 +91,6 @@ class Site:
 @lru_cache(maxsize=20_000)  # a timesheet needs the same few days many times
 def _moment(name: str, day: date, at: time) -> int:
     return int(datetime.combine(day, at, zone(name)).timestamp() // 60)
-
-
-@lru_cache(maxsize=16)
-def zone(name: str) -> ZoneInfo:
-    """A time zone by its IANA name.
-
-    Raises:
-        TimesheetError: there is no time zone of that name.
-    """
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise TimesheetError(
-            f"there is no time zone {name[:60]!a}; give a name such as Europe/Berlin (`timedatectl list-timezones`)", code="timesheet.time_zone"
-        ) from error
-
-
-def system_zone(localtime: Path = LOCALTIME) -> str:
-    """The board's own time zone, for a site that has not been set up; UTC if the board has none set."""
-    for name in (os.environ.get("TZ", "").lstrip(":"), os.path.realpath(localtime).partition("zoneinfo/")[2]):
-        with suppress(TimesheetError):
-            if name:
-                return zone(name).key
-    return "UTC"
 
 
 def minute(seconds: float) -> int:

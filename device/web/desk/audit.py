@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from datetime import time as clock_time
 from typing import Any
 
 from starlette.responses import Response
@@ -18,10 +19,10 @@ PER_PAGE = 100
 
 def audit_page(call: Call) -> Response:
     actor, action, before = (call.query.get(name, "") for name in ("actor", "action", "before"))
-    since, until = (day(call.query.get(name, "")) for name in ("from", "to"))
+    since, until = (day(call, name) for name in ("from", "to"))
     values = {
         "actor": actor, "action": action, "before": int(before) if before.isdecimal() and len(before) < 18 else 2**62,
-        "since": to_ms(since.timestamp()) if since else 0, "until": to_ms((until + timedelta(days=1)).timestamp()) if until else 2**62,
+        "since": begins(call, since) if since else 0, "until": begins(call, until + timedelta(days=1)) if until else 2**62,
     }  # fmt: skip
     sql = """SELECT id, at, actor, action, details FROM audit WHERE id < :before AND at >= :since AND at < :until
         AND (:actor = '' OR actor = :actor) AND (:action = '' OR action = :action) ORDER BY id DESC LIMIT 101"""
@@ -37,19 +38,28 @@ def audit_page(call: Call) -> Response:
     return call.page("audit.html", rows=shown, following=following, chosen=query, actors=named, actions=actions)
 
 
-def day(text: str) -> datetime | None:
-    """A day from the form, in local time.
+def day(call: Call, name: str) -> date | None:
+    """A day from the form; None where the field is empty.
 
     Raises:
         Problem: it is none.
     """
-    if not text:
-        return None
+    text = call.query.get(name, "")
     try:
-        found = datetime.strptime(text, "%Y-%m-%d")
-        found.timestamp()
-        return found
-    except (ValueError, OverflowError, OSError) as error:
+        return date.fromisoformat(text) if text else None
+    except ValueError as error:
+        raise Problem("a day is written as 2026-11-24") from error
+
+
+def begins(call: Call, first: date) -> int:
+    """When a day begins by the site's clock, in ms.
+
+    Raises:
+        Problem: it lies outside the calendar.
+    """
+    try:
+        return to_ms(datetime.combine(first, clock_time(), call.clock.zone).timestamp())
+    except (ValueError, OverflowError) as error:
         raise Problem("a day is written as 2026-11-24") from error
 
 

@@ -37,7 +37,7 @@ def download(call: Call) -> Response:
         except ClockfaceError as error:
             return backup_page(call, 400, str(error))
         call.store.audit(call.who.actor, Action.BACKUP_MADE, {"bytes": target.stat().st_size})
-        name = f"clockface-{call.terminal.now():.0f}.backup"
+        name = f"clockface-{call.clock.said(call.terminal.now(), '%Y-%m-%d-%H%M')}.backup"
         return FileResponse(target, filename=name, media_type="application/octet-stream", background=BackgroundTask(kept.pop_all().close))
 
 

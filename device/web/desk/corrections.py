@@ -18,11 +18,12 @@ from device.storage.corrections import CorrectionDraft, current
 from device.storage.effective import Entry
 from device.storage.records import DIRECTIONS as KNOWN
 from device.storage.records import LastPunch, Person
+from device.system.time_zones import RepeatedTime
 from device.web import parameters
 from device.web.desk import charts
 from device.web.pages import Call, Problem, get, post
 
-FIELDS = ("punch_day", "action", "time", "direction", "reason")
+FIELDS = ("punch_day", "action", "time", "direction", "which", "reason")
 
 
 def desk(call: Call) -> Desk:
@@ -50,7 +51,7 @@ def new(call: Call) -> Response:
     return form(call, person, parameters.day(call, "day", site.day_of(int(call.terminal.now() // 60))), site)
 
 
-def form(call: Call, person: Person, day: date, site: Site, status: int = 200, problem: str = "") -> Response:
+def form(call: Call, person: Person, day: date, site: Site, problem: ClockfaceError | None = None) -> Response:
     _, sheet = person_sheet(call.store, person.id, [day], int(call.terminal.now() // 60))
     named = call.form.get("target", "") or call.query.get("target", "")
     elsewhere = None
@@ -58,10 +59,12 @@ def form(call: Call, person: Person, day: date, site: Site, status: int = 200, p
         elsewhere = counting(call, *named_punch(named))
     sent = {key: call.form[key] for key in FIELDS if key in call.form}
     given = {**dict.fromkeys(FIELDS, ""), "punch_day": day.isoformat(), **filled(elsewhere, site), **sent}
+    status, words = (400, str(problem)) if problem else (200, "")
+    repeated = problem if isinstance(problem, RepeatedTime) else None
     return call.page(
-        "correction_new.html", status, person=person, day=day, one=sheet.days[0], directions=DIRECTIONS, hours=hours, strip=charts.strip, site=site,
-        local=site.local, problem=problem, given=given, named=named, elsewhere=elsewhere, targets=[target(stamp.entry) for stamp in sheet.days[0].stamps],
-        doors=doors(call),
+        "correction_new.html", status, person=person, repeated=repeated, day=day, one=sheet.days[0], directions=DIRECTIONS, hours=hours, strip=charts.strip,
+        site=site, local=site.local, mark=site.clock.mark, problem=words, given=given, named=named, elsewhere=elsewhere, doors=doors(call),
+        targets=[target(stamp.entry) for stamp in sheet.days[0].stamps],
     )  # fmt: skip
 
 
@@ -70,7 +73,8 @@ def filled(punch: LastPunch | None, site: Site) -> dict[str, str]:
     if punch is None:
         return {}
     local = site.local(minute(punch.occurred_at))
-    return {"punch_day": f"{local:%Y-%m-%d}", "time": f"{local:%H:%M}", "direction": punch.direction}
+    which = {"which": "second" if local.fold else "first"} if site.clock.mark(punch.occurred_at) else {}
+    return {"punch_day": f"{local:%Y-%m-%d}", "time": f"{local:%H:%M}", "direction": punch.direction, **which}
 
 
 def target(entry: Entry) -> str:
@@ -103,7 +107,7 @@ def ask(call: Call) -> Response:
     try:
         request = desk(call).request(draft_of(call, person, site), call.who.actor)
     except ClockfaceError as error:
-        return form(call, person, day, site, 400, str(error))
+        return form(call, person, day, site, error)
     return call.goto(f"/corrections/{request.id}", "The correction is asked for. It counts once somebody approves it.")
 
 
@@ -115,8 +119,9 @@ def draft_of(call: Call, person: Person, site: Site) -> CorrectionDraft:
         direction = next((known for known in KNOWN if known == call.field("direction")), None)
         if direction is None:
             raise Problem("choose a direction")
-        moment = site.moment(parameters.form_day(call, "punch_day"), planning.clock(call.field("time")))
-        replacement = LastPunch(moment * 60.0, direction)
+        second = {"first": False, "second": True}.get(call.field("which", ""))
+        moment = site.clock.moment(parameters.form_day(call, "punch_day"), planning.clock(call.field("time")), second)
+        replacement = LastPunch(moment, direction)
     return CorrectionDraft(person.id, punch_id, added_by, replacement, call.field("reason"), door)
 
 

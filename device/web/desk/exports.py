@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from datetime import date, datetime
+from datetime import date
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -16,7 +16,7 @@ from device.attendance.log import LogFilter, at
 from device.attendance.planning import Planning
 from device.attendance.sheets import company_sheets, person_sheet
 from device.attendance.timesheet.sheet import COLUMNS, Sheet, row
-from device.attendance.timesheet.worksite import Site, zone
+from device.attendance.timesheet.worksite import Site
 from device.delivery import tables
 from device.delivery.tables import COLUMNS as PUNCH_COLUMNS
 from device.storage.audit import Action
@@ -95,7 +95,7 @@ def log_rows(store: Store, chosen: LogFilter, site: Site) -> list[dict[str, Any]
         fields: dict[str, Any] = {key: getattr(punch, key, None) for key in PUNCH_COLUMNS}
         person = people[punch.person_id]
         fields |= {"punch_id": punch.id, "name": person.name, "code": person.code, "occurred_at": iso_utc(punch.occurred_at)}
-        local = datetime.fromtimestamp(punch.occurred_at, zone(site.zone)).replace(tzinfo=None)  # as spreadsheets expect it
+        local = site.clock.at(punch.occurred_at).replace(tzinfo=None)  # as spreadsheets expect it
         rows.append(fields | {"clock_synchronised": punch.clock.synchronised, "local_time": local})
     return rows
 

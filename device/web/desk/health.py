@@ -7,7 +7,6 @@ import platform
 import shutil
 import time
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +17,7 @@ from device.contract import ClockfaceError
 from device.maintenance.certificate_check import check_certificate
 from device.maintenance.clock_repair import left_over
 from device.maintenance.doctor import check_clock, check_disk, guarded
+from device.maintenance.zone_check import check_zone
 from device.storage import hash_chain
 from device.storage.audit import Action
 from device.storage.fleet_state import FAULTS, DeviceState, accept_faults, devices, fleet_state
@@ -25,6 +25,7 @@ from device.storage.outbox_rows import DeadLetter, TargetHealth
 from device.storage.standing import AGAIN, MORE_ROOM, counted, named, room_words
 from device.system.clock import read_clock_state
 from device.system.hardware import temperature
+from device.system.time_zones import LocalClock
 from device.terminal.reembedding import Reembedded
 from device.vision.recogniser import Recogniser
 from device.web.desk.liveness import card_in_force, refused_today
@@ -115,7 +116,7 @@ def exchange(call: Call) -> list[Fact]:
         state = fleet_state(db)
     if state is None:
         return []
-    heard = f"last heard of {datetime.fromtimestamp(state.heard_at):%Y-%m-%d %H:%M}" if state.heard_at else "never connected yet"
+    heard = f"last heard of {call.clock.named(state.heard_at)}" if state.heard_at else "never connected yet"
     facts = [Fact("Other doors", "connected", "good", state.place)]
     if state.trouble or state.heard_at is None:
         facts = [Fact("Other doors", "alone", "warn", f"{state.trouble or 'not tried yet'}; {heard}. Everything is recorded here and sent later.")]
@@ -219,6 +220,8 @@ def board(call: Call) -> list[Fact]:
     clock = check_clock(read_clock_state(), time.time())
     value, hint = CLOCK_WORDS[clock.state]
     found.append(Fact("Clock", value, _state(clock.state), hint))
+    zone = guarded("zone", lambda: check_zone(call.terminal.database, time.time()))
+    found.append(Fact("Time zone", call.clock.name, _state(zone.state), "" if zone.state == "ok" else f"{zone.words[0].upper()}{zone.words[1:]}."))
     certificate = guarded("certificate", lambda: check_certificate(call.terminal.settings, call.terminal.database, time.time()))
     if certificate.state != "ok":
         found.append(Fact("Certificate", "ends soon" if certificate.state == "warning" else "not valid", _state(certificate.state), certificate.words))
@@ -237,8 +240,8 @@ def data(call: Call) -> list[Fact]:
     found = [Fact("Disk", f"{free:.1f} GB free", _state(disk.state), "" if disk.state == "ok" else disk.words)]
     found.append(Fact("Database", f"{size:.1f} MB", "good", f"{people} people, {punches} punches"))
     last = last_punch(call)
-    when = datetime.fromtimestamp(last) if last else None
-    found.append(Fact("Last punch", f"{when:%H:%M:%S}" if when else "none yet", "good" if when else "off", f"{when:%Y-%m-%d}" if when else ""))
+    when = call.clock.at(last) if last else None
+    found.append(Fact("Last punch", f"{when:%H:%M:%S}" if when else "none yet", "good" if when else "off", f"{when:%Y-%m-%d %Z}" if when else ""))
     if unsure:
         listed = ", ".join(map(str, unsure[:10])) + (" ..." if len(unsure) > 10 else "")
         words = f"Punches {listed} were recorded before a restart, while the clock was not set. Correct what is wrong; locking the period settles the rest."
@@ -246,13 +249,13 @@ def data(call: Call) -> list[Fact]:
     targets = call.store.outbox.summary()
     if not targets and not call.terminal.desk:
         found.append(Fact("Delivery", "not set up", "off", "[connectors] in the configuration file"))
-    return [*found, *map(delivery, targets)]
+    return [*found, *(delivery(target, call.clock) for target in targets)]
 
 
-def delivery(target: TargetHealth) -> Fact:
+def delivery(target: TargetHealth, clock: LocalClock) -> Fact:
     """The delivery state of one target, with its last error."""
     state: State = "bad" if target.dead or target.failures else "warn" if target.waiting else "good"
-    last = f"last taken {datetime.fromtimestamp(target.last_delivered_at):%Y-%m-%d %H:%M}" if target.last_delivered_at else ""
+    last = f"last taken {clock.named(target.last_delivered_at)}" if target.last_delivered_at else ""
     hints = [f"{target.dead} given up" if target.dead else "", target.error or "" if target.failures else "", last]
     return Fact(f"Delivery: {target.connector}", f"{target.waiting} waiting", state, "; ".join(filter(None, hints)))
 

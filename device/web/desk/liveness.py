@@ -49,4 +49,4 @@ def refused_today(call: Call, site: Site) -> RefusedToday | None:
 
 def local(refusal: Refusal, site: Site) -> datetime:
     """The time of an attempt as the site's clocks showed it."""
-    return datetime.fromtimestamp(refusal.occurred_at, site.local(0).tzinfo)
+    return site.clock.at(refusal.occurred_at)

@@ -25,7 +25,7 @@ BUTTONS = ("in", "out", "break")
 
 def kiosk_page(call: Call) -> Response:
     asked = call.terminal.settings.attendance.direction == "asked"
-    return call.page("kiosk.html", asked=asked)
+    return call.page("kiosk.html", asked=asked, clock=call.terminal.live.time())
 
 
 def choose_language(call: Call) -> Response:
@@ -94,7 +94,7 @@ def _recorded_by_pin(call: Call, person: Person, now: float) -> dict[str, str]:
     last = call.store.last_punch(person.id)
     decided = AttendancePolicy(call.terminal.settings.attendance).decide(last, now, windows=partial(Planning(call.store).windows, person.id))
     if isinstance(decided, NotRecorded):
-        call.terminal.live.add_card(Card(f"held-{person.id}-{round(now)}", "already", person.name, clock_time(decided.at), "", now))
+        call.terminal.live.add_card(Card(f"held-{person.id}-{round(now)}", "already", person.name, clock_time(decided.at, call.clock), "", now))
         return {"state": "already"}
     if isinstance(decided, Asked):
         decided = pressed(call, call.field("direction"), person.id)
@@ -102,7 +102,7 @@ def _recorded_by_pin(call: Call, person: Person, now: float) -> dict[str, str]:
     punch = call.store.record_punch(draft)
     call.terminal.live.accepted()
     call.terminal.live.questions.drop(person.id)
-    call.terminal.live.add_card(recorded(person, punch, now))
+    call.terminal.live.add_card(recorded(person, punch, now, call.clock))
     return {"state": "recorded"}
 
 

@@ -18,6 +18,7 @@ from device.contract import ClockfaceError
 from device.storage.corrections import CorrectionDraft
 from device.storage.database import LockedPeriod
 from device.storage.records import LastPunch, Person
+from device.system.time_zones import RepeatedTime, SkippedTime
 from device.web import parameters
 from device.web.access import pins
 from device.web.access.pins import PinError
@@ -29,6 +30,7 @@ COOKIE = "clockface_own"
 DAYS = 7  # shown
 STEPS: tuple[Step, ...] = ("in", "out", "break_start", "break_end")
 REASONS = ("forgotten", "pressed", "elsewhere", "terminal")
+GIVEN = {"target": "", "direction": "in", "hour": "08", "minute": "00", "next_day": "", "which": "", "reason": "forgotten"}  # as the form is at first
 
 
 def own(call: Call) -> Response:
@@ -70,10 +72,12 @@ def correct(call: Call) -> Response:
     return form(call, person, parameters.day(call, "day", site.day_of(int(call.terminal.now() // 60))))
 
 
-def form(call: Call, person: Person, day: date, status: int = 200, problem: str = "") -> Response:
+def form(call: Call, person: Person, day: date, problem: str = "", repeated: RepeatedTime | None = None) -> Response:
     site, sheet = person_sheet(call.store, person.id, [day], int(call.terminal.now() // 60))
     stamps = [(target(stamp.entry), stamp) for stamp in sheet.days[0].stamps]
-    return call.page("kiosk/own_correct.html", status, day=day, stamps=stamps, local=site.local, steps=STEPS, reasons=REASONS, problem=problem)
+    given = {**GIVEN, **{name: call.form[name] for name in GIVEN if isinstance(call.form.get(name), str)}}
+    values = {"day": day, "stamps": stamps, "local": site.local, "mark": site.clock.mark, "steps": STEPS, "reasons": REASONS, "given": given}
+    return call.page("kiosk/own_correct.html", 400 if problem else 200, **values, problem=problem, repeated=repeated)
 
 
 def ask(call: Call) -> Response:
@@ -84,9 +88,13 @@ def ask(call: Call) -> Response:
     day = parameters.form_day(call, "day")
     try:
         Desk(call.store, call.terminal.now()).request(draft_of(call, person, day, site), f"person:{person.id}")
+    except SkippedTime as error:
+        return form(call, person, day, call.texts.text("own.skipped", before=error.before, after=error.after))
+    except RepeatedTime as error:
+        return form(call, person, day, call.texts.text("own.repeated"), error)
     except ClockfaceError as error:
         why = "same" if isinstance(error, NoChange) else "locked" if isinstance(error, NotAllowed | LockedPeriod) else "no_choice"
-        return form(call, person, day, 400, call.texts.text(f"own.{why}"))
+        return form(call, person, day, call.texts.text(f"own.{why}"))
     return call.goto("/kiosk/own", call.texts.text("own.asked"))
 
 
@@ -102,8 +110,9 @@ def draft_of(call: Call, person: Person, day: date, site: Site) -> CorrectionDra
     hour, minutes = parameters.form_number(call, "hour"), parameters.form_number(call, "minute")
     if direction is None or hour > 23 or minutes > 59:
         raise Problem("choose a direction and a time")
-    moment = site.moment(day + timedelta(days=call.field("next_day", "") == "1"), time(hour, minutes))
-    return CorrectionDraft(person.id, punch_id, added_by, LastPunch(moment * 60.0, direction), words, door)
+    second = {"first": False, "second": True}.get(call.field("which", ""))
+    moment = site.clock.moment(day + timedelta(days=call.field("next_day", "") == "1"), time(hour, minutes), second)
+    return CorrectionDraft(person.id, punch_id, added_by, LastPunch(moment, direction), words, door)
 
 
 def holder(call: Call) -> Person | None:

@@ -13,29 +13,29 @@ import anyio.to_thread
 from device.web.live import Live
 
 BOXES_SECONDS = 0.08  # shortest time between two events in which only the boxes moved
-KEEP_ALIVE_SECONDS = 10.0
+TIME_SECONDS = 10.0  # how often the page's clock is set, which shows as well that the terminal is still here
 TICK_SECONDS = 0.5  # how often the view is evaluated without a new scene, since cards expire and cameras are lost
 BOUNDARY = "clockface-picture"
 
 
 async def events(live: Live, who: str = "") -> AsyncIterator[str]:
-    """The view as JSON, sent whenever it has changed; nothing where others were quicker to take the last place."""
+    """The view as JSON, sent whenever it has changed, and the time; nothing where others were quicker to take the last place."""
     if not live.room(who):
         return
     event, loop = live.watch(who), asyncio.get_running_loop()
     last: dict[str, Any] = {}
-    sent = float("-inf")
+    sent = told = float("-inf")
     try:
         while not live.closed:
+            if loop.time() - told > TIME_SECONDS:
+                told = loop.time()
+                yield f"event: time\ndata: {json.dumps(live.time())}\n\n"
             view = live.view().as_dict()
             moved = view != last
             changed = moved and {**view, "boxes": None} != {**last, "boxes": None}
             if changed or (moved and loop.time() - sent >= BOXES_SECONDS):
                 last, sent = view, loop.time()
                 yield f"data: {json.dumps(view, separators=(',', ':'))}\n\n"
-            elif loop.time() - sent > KEEP_ALIVE_SECONDS:
-                sent = loop.time()
-                yield ": still here\n\n"
             await _woken(event, TICK_SECONDS)
     finally:
         live.leave(event)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from typing import Any, Literal
 
 from device.attendance.policy import NotRecorded
 from device.maintenance.doctor import EARLIEST
 from device.storage.records import Person, Punch
+from device.system.time_zones import LocalClock, zone
 from device.terminal.pipeline import Scene
 from device.terminal.prompts import Question
 from device.terminal.subject import Subject
@@ -42,6 +42,7 @@ State = Literal[
 CARD_SECONDS = 5.0  # how long a card stays
 CLOCK_BACK_SECONDS = 3600.0  # a clock this far behind the newest punch is wrong
 MOST_CARDS = 3
+UTC = LocalClock(zone("UTC"))
 LONG_SECONDS = 2.0  # somebody who is recognised but not judged yet is then asked to go on looking
 
 
@@ -52,7 +53,7 @@ class Card:
     id: str
     kind: Literal["recognised", "already"]
     name: str
-    time: str  # HH:MM, local
+    time: str  # HH:MM by the site's clock
     direction: str
     at: float  # s since the epoch: first shown
 
@@ -118,12 +119,12 @@ def _reason(subject: Subject, state: State, now: float) -> str:
     return subject.advice if state == "guidance" else ""
 
 
-def recorded(person: Person, punch: Punch, now: float) -> Card:
-    return Card(f"punch-{punch.id}", "recognised", person.name, clock_time(punch.occurred_at), punch.direction, now)
+def recorded(person: Person, punch: Punch, now: float, local: LocalClock) -> Card:
+    return Card(f"punch-{punch.id}", "recognised", person.name, clock_time(punch.occurred_at, local), punch.direction, now)
 
 
-def clock_time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds).strftime("%H:%M")
+def clock_time(seconds: float, local: LocalClock) -> str:
+    return local.said(seconds, "%H:%M")
 
 
 def clock_state(now: float, synchronised: bool, newest_punch: float) -> Literal["ok", "unsynchronised", "not_set"]:
@@ -142,6 +143,7 @@ def seen(
     clock: Literal["ok", "unsynchronised", "not_set"],
     now: float,
     hangs: str = "",
+    local: LocalClock = UTC,
 ) -> View:
     """The content of the page.
 
@@ -152,12 +154,13 @@ def seen(
         cards: of those recorded lately.
         questions: that wait for an answer.
         hangs: what to set where the camera hangs turned; "" where it does not.
+        local: the site's clock.
     """
     lost = camera in ("lost", "frozen")
     subjects = () if scene is None or lost else tuple(subject for subject in scene.subjects if not subject.picture)
     fresh = [card for card in cards if 0 <= now - card.at < CARD_SECONDS]
     shown = {card.name for card in fresh}
-    held = [card for subject in subjects if (card := _held(subject)) and card.name not in shown]
+    held = [card for subject in subjects if (card := _held(subject, local)) and card.name not in shown]
     asked = None if lost or not questions else _question(questions[0], now)
     at = scene.frame.time if scene else now
     nearest = max(subjects, key=lambda subject: subject.track.face.eye_distance, default=None)
@@ -197,14 +200,14 @@ def _state(nearest: Subject | None, cards: Sequence[Card], asked: bool, now: flo
     return state, _reason(nearest, state, now)
 
 
-def _held(subject: Subject) -> Card | None:
+def _held(subject: Subject, local: LocalClock) -> Card | None:
     """The card of a person who stays in view."""
     if subject.person is None:
         return None
     if isinstance(subject.result, Punch):
-        return recorded(subject.person, subject.result, subject.result.occurred_at)
+        return recorded(subject.person, subject.result, subject.result.occurred_at, local)
     if isinstance(subject.result, NotRecorded) and subject.result.at:
-        return Card(f"held-{subject.person.id}", "already", subject.person.name, clock_time(subject.result.at), "", subject.result.at)
+        return Card(f"held-{subject.person.id}", "already", subject.person.name, clock_time(subject.result.at, local), "", subject.result.at)
     return None
 
 

@@ -149,6 +149,7 @@ function silent() {
 }
 function listen() {
   const source = new EventSource("/kiosk/events");
+  source.addEventListener("time", (event) => setClock(JSON.parse(event.data)));
   source.onmessage = (event) => { clearTimeout(silence); silence = null; show(JSON.parse(event.data)); };
   source.onerror = () => {
     silence = silence || setTimeout(silent, NO_ANSWER_MS);
@@ -156,8 +157,17 @@ function listen() {
   };
 }
 
+// the terminal's time in the site's zone, whatever this screen's own clock and zone are
+let ahead = 0; // ms of what is shown before Date.now()
+function setClock(time) {
+  ahead = (time.now + time.ahead * 60) * 1000 - Date.now();
+  byId("zone").textContent = time.zone;
+  byId("zone").hidden = time.ahead === -new Date().getTimezoneOffset();
+  tick();
+}
 function tick() {
-  byId("time").textContent = new Date().toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", hour12: false });
+  const shown = { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone: "UTC" };
+  byId("time").textContent = new Date(Date.now() + ahead).toLocaleTimeString(document.documentElement.lang, shown);
 }
 
 // code and PIN
@@ -213,6 +223,6 @@ byId("pin").addEventListener("keydown", (event) => {
   if (event.key === "Escape") closePin();
 });
 
-tick();
+setClock(JSON.parse(body.dataset.time));
 setInterval(tick, 1000);
 listen();

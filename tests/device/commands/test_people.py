@@ -53,7 +53,7 @@ def test_list_as_json(database: Path, capsys: pytest.CaptureFixture[str]) -> Non
 def test_show(database: Path, capsys: pytest.CaptureFixture[str], ref: str) -> None:
     assert main(["people", "show", ref, "--db", str(database)]) == 0
     said = capsys.readouterr().out
-    assert "Ann [bold]O'Neil[/bold]" in said and "3 of mmmmmmmmmmmm" in said and "in 2026-11-18T11:06:40.500Z" in said
+    assert "Ann [bold]O'Neil[/bold]" in said and "3 of mmmmmmmmmmmm" in said and "in 2026-11-18 11:06" in said
 
 
 @pytest.fixture

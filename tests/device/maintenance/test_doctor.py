@@ -220,7 +220,7 @@ def test_command(database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     arguments = ["doctor", "--db", str(database), "--source", str(tmp_path / "light.png")]
     code = main([*arguments, "--json"])
     report = json.loads(capsys.readouterr().out)
-    expected = ["camera", "models", "artefact", "card", "provider", "liveness", "clock", "disk", "database", "keys", "templates", "fleet"]
+    expected = ["camera", "models", "artefact", "card", "provider", "liveness", "clock", "zone", "disk", "database", "keys", "templates", "fleet"]
     expected += ["certificate", "outbox"]
     assert [check["check"] for check in report["checks"]] == expected
     states = {check["check"]: check["state"] for check in report["checks"]}
@@ -243,6 +243,7 @@ def test_a_database_that_waits_for_its_migration_is_no_fault(version: int, tmp_p
     db.close()
     skipped = ("camera", "models", "artefact", "card", "provider", "liveness", "clock", "disk")
     assert {finding.check: finding.state for finding in doctor.examine(Settings(), path, None, skipped)} == {
+        "zone": "ok",
         "database": "warning",
         "keys": "ok",
         "templates": "ok",

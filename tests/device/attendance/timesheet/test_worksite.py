@@ -10,7 +10,8 @@ import pytest
 
 from device.attendance.planning import site_from_json, site_json
 from device.attendance.timesheet.shifts import Absence, Assignment, Schedule, Shift
-from device.attendance.timesheet.worksite import Site, month_days, system_zone
+from device.attendance.timesheet.worksite import Site, month_days
+from device.system.time_zones import system_zone
 from tests.refused import refused
 
 
