@@ -33,7 +33,7 @@ from device.vision.upright import turned_words
 from device.web.consent_text import Wording, wording
 
 USAGE = """usage: enroll NAME IMAGE...   or   enroll NAME --camera SOURCE   or   enroll --wording
-       enroll --folder DIR [--check]   or   enroll --list FILE.csv [--check]
+       enroll --folder DIR [--check]   or   enroll --list FILE [--check]
        enroll --again REF [--replace] IMAGE...   or   enroll --again REF [--replace] --camera SOURCE"""
 
 
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--again", metavar="REF", help="new pictures of somebody enrolled (id, code, exact name, id:17) in place of NAME; the history stays")
     parser.add_argument("--replace", action="store_true", help="with --again: in place of the earlier pictures, also where the face has changed")
     parser.add_argument("--folder", type=Path, metavar="DIR", help="enrol many: one sub-folder per person, named like the person")
-    parser.add_argument("--list", type=Path, metavar="FILE", help="enrol many: a CSV list with name, code, photo (paths from the list's folder)")
+    parser.add_argument("--list", type=Path, metavar="FILE", help="enrol many: a list (.xlsx or CSV) with name, code, photo (paths from the list's folder)")
     parser.add_argument("--check", action="store_true", help="with --folder or --list: say who would be enrolled from which photos, and store nothing")
     parser.add_argument("--wording", action="store_true", help="print the consent that the person must have given, and enrol nobody")
     add_database(parser)
@@ -159,7 +159,7 @@ def _content(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        raise EnrolmentError(f"{file} cannot be read ({error.strerror}): name a list in CSV", code="enrolment.no_photo") from error
+        raise EnrolmentError(f"{file} cannot be read ({error.strerror}): name a list in .xlsx or CSV", code="enrolment.no_photo") from error
 
 
 def _whom(one: Enrollee) -> str:

@@ -1,4 +1,4 @@
-"""Lists that people bring from spreadsheets: text tables in whatever character set and with whatever separator, as rows by column.
+"""Lists that people bring from spreadsheets, as rows by column: workbooks (.xlsx), and text tables in whatever character set and with whatever separator.
 
 What was guessed is told (`TableFile.told`), so that it can be shown before anything is stored.
 """
@@ -7,21 +7,15 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from device.contract import ClockfaceError
+from device.system.workbook import OLD_EXCEL, ZIP, first_sheet
+from device.system.workbook import ListError as ListError
 
 SEPARATORS = ",;\t|"
 TITLE_ROWS = 5  # a title and empty lines may stand above the header
-ZIP, OLD_EXCEL = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
-
-
-class ListError(ClockfaceError):
-    """A list cannot be read; the message says what to do."""
-
-    code = "list"
 
 
 @dataclass(frozen=True)
@@ -30,7 +24,7 @@ class TableFile:
 
     rows: tuple[dict[str, str], ...]  # by the names that the caller gave to the columns; rows without any content are left out
     lines: tuple[int, ...]  # of each row, from 1
-    told: str  # how it was read: "Windows-1252, separated by ;"
+    told: str  # how it was read: "Windows-1252, separated by ;", 'the sheet "Staff" of a workbook'
 
 
 def read(data: bytes, columns: Mapping[str, Collection[str]], needed: Collection[str]) -> TableFile:
@@ -42,35 +36,57 @@ def read(data: bytes, columns: Mapping[str, Collection[str]], needed: Collection
         needed: of these, the ones without which it is not such a list.
 
     Raises:
-        ListError: a spreadsheet file, no text, no such header, or quotes that are never closed.
+        ListError: a file of another kind, no such header, quotes that are never closed, or a cell of a needed column without a value.
     """
+    if data.startswith((ZIP, OLD_EXCEL)):
+        return _workbook(data, columns, needed)
     text, charset = decoded(data)
     lines, separator = _lines(text)
+    spoken = {"\t": "tabs"}.get(separator, separator)
+    titles, rows = _under_header(list(enumerate(lines, 1)), columns, needed, separator)
+    return TableFile(*_filled(titles, rows), f"{charset}, separated by {spoken}")
+
+
+def _workbook(data: bytes, columns: Mapping[str, Collection[str]], needed: Collection[str]) -> TableFile:
+    sheet = first_sheet(data)
+    titles, rows = _under_header(sheet.lines, columns, needed, ", ")
+    for (line, column), words in sheet.faults.items():
+        title = titles[column] if column < len(titles) else ""
+        if rows and line >= rows[0][0] and title.rstrip("0123456789") in columns:
+            raise ListError(f"the cell in line {line}, column {title!r}, {words}", code="list.no_value")
+    told = f'the sheet "{sheet.name}" of a workbook'
+    told += f"; not read: {', '.join(sheet.others)}" if sheet.others else ""
+    told += f"; hidden rows are read as well: {sheet.hidden_rows}" if sheet.hidden_rows else ""
+    return TableFile(*_filled(titles, rows), told)
+
+
+Lines = Sequence[tuple[int, list[str]]]  # with their numbers from 1
+
+
+def _under_header(lines: Lines, columns: Mapping[str, Collection[str]], needed: Collection[str], separator: str) -> tuple[list[str], Lines]:
+    """The names of the columns, and the lines below the header."""
     names = {word.casefold(): name for name, words in columns.items() for word in (name, *words)}
-    header = next((at for at, line in enumerate(lines[:TITLE_ROWS]) if set(needed) <= {names.get(_plain(cell)) for cell in line}), None)
+    header = next((at for at, (_, line) in enumerate(lines[:TITLE_ROWS]) if set(needed) <= {names.get(_plain(cell)) for cell in line}), None)
     if header is None:
-        first = next((separator.join(line) for line in lines if any(line)), "")
+        first = next((separator.join(line) for _, line in lines if any(line)), "")
         wanted = ", ".join(needed)
         words = f"the list has no column {wanted!r}: one of its first {TITLE_ROWS} lines must name the columns, found {first[:80]!r}"
         raise ListError(words, code="list.no_column")
-    titles = [names.get(_plain(cell), _plain(cell)) for cell in lines[header]]
-    rows, numbers = [], []
-    for number, line in enumerate(lines[header + 1 :], header + 2):
-        if any(cell.strip() for cell in line):
-            rows.append(dict(zip(titles, (cell.strip() for cell in line), strict=False)))
-            numbers.append(number)
-    spoken = {"\t": "tabs"}.get(separator, separator)
-    return TableFile(tuple(rows), tuple(numbers), f"{charset}, separated by {spoken}")
+    return [names.get(_plain(cell), _plain(cell)) for cell in lines[header][1]], lines[header + 1 :]
+
+
+def _filled(titles: Sequence[str], lines: Lines) -> tuple[tuple[dict[str, str], ...], tuple[int, ...]]:
+    """The rows that have any content, and their numbers."""
+    filled = [(number, line) for number, line in lines if any(cell.strip() for cell in line)]
+    return tuple(dict(zip(titles, (cell.strip() for cell in line), strict=False)) for _, line in filled), tuple(number for number, _ in filled)
 
 
 def decoded(data: bytes) -> tuple[str, str]:
     """The text of a file and its character set: by its mark, else UTF-8 where it decodes, UTF-16 where every other byte is 0, else Windows-1252.
 
     Raises:
-        ListError: it is a spreadsheet file, or no text.
+        ListError: it is no text.
     """
-    if data.startswith((ZIP, OLD_EXCEL)):
-        raise ListError("this is a file of a spreadsheet program: save it as CSV there, and give that file", code="list.spreadsheet")
     for mark, charset in MARKS:
         if data.startswith(mark):
             return _as_text(data[len(mark) :], charset), charset.upper().removesuffix("-LE").removesuffix("-BE")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import openpyxl
 import pillow_heif
 import pytest
 from PIL import Image
@@ -24,13 +25,16 @@ def phone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("staff")
     (folder / "Grace (G1)").mkdir()
     pillow_heif.from_pillow(Image.fromarray(np.rot90(portrait[:, :, ::-1]))).save(folder / "Grace (G1)/IMG_1.HEIC", exif=SIDEWAYS)
-    (folder / "staff.csv").write_text("name,code,photo\nGrace,G1,Grace (G1)/IMG_1.HEIC\n")
+    book = openpyxl.Workbook()
+    for row in (["Name", "Code", "Photo"], ["Grace", "G1", "Grace (G1)/IMG_1.HEIC"]):
+        book.active.append(row)
+    book.save(folder / "staff.xlsx")
     return folder
 
 
 @pytest.mark.parametrize("way", ["picture", "folder", "list"])
 def test_a_heic_picture_is_enrolled(phone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], way: str) -> None:
-    given = {"picture": ["Grace", str(phone / "Grace (G1)/IMG_1.HEIC")], "folder": ["--folder", str(phone)], "list": ["--list", str(phone / "staff.csv")]}[way]
+    given = {"picture": ["Grace", str(phone / "Grace (G1)/IMG_1.HEIC")], "folder": ["--folder", str(phone)], "list": ["--list", str(phone / "staff.xlsx")]}[way]
     database = tmp_path / "heic.db"
     assert main(["enroll", *given, "--db", str(database)]) == 0
     assert "turned by" not in capsys.readouterr().err  # it was upright once the box was followed

@@ -49,7 +49,7 @@ def test_headers_in_other_words(titles: tuple[str, str]) -> None:
 
 def test_what_is_no_list_is_refused() -> None:
     for data, code in (
-        (b"PK\x03\x04rest", "list.spreadsheet"), (b"\xd0\xcf\x11\xe0rest", "list.spreadsheet"), (b"", "list.no_column"), (b"a;b\n1;2\n", "list.no_column"),
+        (b"PK\x03\x04rest", "list.unreadable"), (b"\xd0\xcf\x11\xe0rest", "list.spreadsheet"), (b"", "list.no_column"), (b"a;b\n1;2\n", "list.no_column"),
         (b"\x81\x8d\x8f\x90\x9d\xff", "list.unreadable"), (b"\xff\xfe\x00", "list.unreadable"),
     ):  # fmt: skip
         with refused(code):
