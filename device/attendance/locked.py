@@ -15,10 +15,11 @@ from typing import Any
 from sqlite_utils import Database
 
 from device.attendance.planning import site_from_json
+from device.attendance.timesheet.parts import Part, Pause
 from device.attendance.timesheet.periods import Frozen
-from device.attendance.timesheet.shifts import Pause, Planned
+from device.attendance.timesheet.shifts import Planned
 from device.attendance.timesheet.stays import Span, Stamp
-from device.attendance.timesheet.workday import WorkDay
+from device.attendance.timesheet.workday import KeptTimes, WorkDay
 from device.attendance.timesheet.worksite import Site
 from device.storage.effective import Entry
 
@@ -88,18 +89,38 @@ def _row(day: WorkDay) -> dict[str, Any]:
     spans = [[span.kind, span.start, span.end] for span in day.spans]
     return {
         "day": day.day.isoformat(), "planned": planned, "stamps": stamps, "spans": spans, "faults": day.faults, "flags": day.flags,
+        "kept": [asdict(part) for part in day.kept],
         **{name: getattr(day, name) for name in FACTS},
     }  # fmt: skip
 
 
 def _work_day(row: Mapping[str, Any], site: Site) -> WorkDay:
-    day, planned = date.fromisoformat(row["day"]), dict(row["planned"])
-    pause = planned.pop("pause")
-    span = planned.pop("span")
-    window = pause.pop("window") if pause else None
-    kept = Pause(**pause, window=(window[0], window[1]) if window else None) if pause else None
+    day = date.fromisoformat(row["day"])
     return WorkDay(
-        day=day, site=site, planned=Planned(day, span=(span[0], span[1]) if span else None, pause=kept, **planned),
+        day=day, site=site, planned=_planned(day, row["planned"]), kept=tuple(KeptTimes(**part) for part in row.get("kept", ())),
         stamps=tuple(Stamp(moment, step, Entry(**entry)) for moment, step, entry in row["stamps"]), spans=tuple(Span(*span) for span in row["spans"]),
         faults=tuple(row["faults"]), flags=tuple(row["flags"]), **{name: row[name] for name in FACTS},
     )  # fmt: skip
+
+
+def _planned(day: date, row: Mapping[str, Any]) -> Planned:
+    names = ("kind", "title", "due_minutes", "credited_minutes", "plan", "employed", "pairing")
+    parts = row["parts"] if "parts" in row else _one_part(row)
+    return Planned(day, span=_pair(row["span"]), parts=tuple(_part(part) for part in parts), **{name: row[name] for name in names})
+
+
+def _one_part(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The part of a day as earlier versions stored it: with one shift, or none."""
+    if row["kind"] != "work" and row["span"] is None:
+        return []
+    grace = {"late_grace_minutes": row["grace_minutes"], "early_grace_minutes": row["grace_minutes"]}
+    return [{"title": row["title"], **{name: row[name] for name in ("span", "due_minutes", "pause", "flexible")}, **grace}]
+
+
+def _part(row: Mapping[str, Any]) -> Part:
+    pause = row["pause"] and Pause(**{**row["pause"], "window": _pair(row["pause"]["window"])})
+    return Part(**{**row, "span": _pair(row["span"]), "pause": pause})
+
+
+def _pair(values: Sequence[int] | None) -> tuple[int, int] | None:
+    return (values[0], values[1]) if values else None

@@ -9,15 +9,15 @@ import dataclasses
 import json
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from datetime import time as clock_time
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlite_utils import Database
 
-from device.attendance.timesheet.shifts import Absence, Assignment, Employment, Schedule, Shift, employed, overlapping
+from device.attendance.timesheet.shifts import Absence, Assignment, DayShifts, Employment, Schedule, Shift, employed, misfit
 from device.attendance.timesheet.windows import Windows
 from device.attendance.timesheet.worksite import PAIRINGS, Pairing, Site, TimesheetError
 from device.storage.audit import Action
@@ -28,10 +28,14 @@ from device.storage.store import Store
 from device.system.clock import to_ms
 from device.system.time_zones import system_zone
 
+LAYERS = 6  # shifts of one day
 LONGEST = 80  # characters of a name
 SHIFT = "name, start_time, end_time, break_minutes, minutes, grace_minutes, break_automatic, break_paid, break_from, break_to"
 # Of two assignments from one day the later one holds; in a fleet, the one that reached the company's database later, so that all terminals agree.
 LATER_HOLDS = """since, coalesce((SELECT max(arrived) FROM fleet_records WHERE kind = 'assignments' AND row = json_array(a.id)), 9e18), id"""
+
+
+PlanDay: TypeAlias = "int | tuple[int, ...] | None"  # id of its shift, ids of its shifts, or None: a free day
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Plan:
 
     id: int
     name: str
-    cycle: tuple[int | None, ...]  # ids of shifts; None: a free day
+    cycle: tuple[PlanDay, ...]
     anchor: date
     pairing: Pairing | None = None  # None: the site's
 
@@ -96,7 +100,7 @@ class Planning:
         with self.store.reading() as db:
             return {plan.id: plan for plan in _plans(db)}
 
-    def add_plan(self, name: str, cycle: Sequence[int | None], anchor: date, by: str, pairing: Pairing | None = None) -> int:
+    def add_plan(self, name: str, cycle: Sequence[PlanDay], anchor: date, by: str, pairing: Pairing | None = None) -> int:
         """Returns its id. The first entry of the cycle falls on `anchor`.
 
         Raises:
@@ -108,13 +112,16 @@ class Planning:
         with self.store.transaction() as db:
             self._refuse_duplicate(db, "plans", name)
             shifts = _shifts(db)
-            missing = {shift_id for shift_id in cycle if shift_id is not None} - set(shifts)
-            if missing or not 1 <= len(cycle) <= 366:
-                raise StoreError(f"plan: expected 1 to 366 existing shifts, got {len(cycle)}, missing {sorted(missing)}", code="store.plan")
-            if both := overlapping([None if shift_id is None else shifts[shift_id] for shift_id in cycle]):
-                raise StoreError(f"plan: {both[0].name!r} has not ended when {both[1].name!r} begins on the next day", code="store.plan")
-            values = [name, json.dumps(list(cycle)), anchor.isoformat(), pairing]
-            number = int(db.execute("INSERT INTO plans (name, cycle, anchor, pairing) VALUES (?, ?, ?, ?)", values).lastrowid or 0)
+            days = [_ids(day) for day in cycle]
+            missing = {number for day in days for number in day} - set(shifts)
+            if missing or not 1 <= len(cycle) <= 366 or max(map(len, days)) > LAYERS:
+                raise StoreError(f"plan: expected 1 to 366 days of at most {LAYERS} shifts, got {len(cycle)}, missing {sorted(missing)}", code="store.plan")
+            if why := misfit([tuple(shifts[number] for number in day) for day in days]):
+                raise StoreError(f"plan: {why}", code="store.plan")
+            layers = [[day[layer] if layer < len(day) else None for day in days] for layer in range(max(map(len, days)) or 1)]
+            further = json.dumps([number for layer in layers[1:] for number in layer])
+            values = [name, json.dumps(layers[0]), anchor.isoformat(), pairing, further]
+            number = int(db.execute("INSERT INTO plans (name, cycle, anchor, pairing, further) VALUES (?, ?, ?, ?, ?)", values).lastrowid or 0)
             self.store.note_by(by, Action.PLAN_ADDED, plan_id=number)
         return number
 
@@ -253,7 +260,7 @@ def read_schedules(db: Database, person_id: int | None = None) -> Schedules:
     assignments, absences = defaultdict[int, list[Assignment]](list), defaultdict[int, list[Absence]](list)
     for person, plan_id, since in db.execute(f"SELECT person_id, plan_id, since FROM assignments a WHERE {mine} ORDER BY {LATER_HOLDS}", {"person": person_id}):
         plan = plans.get(plan_id)
-        cycle = tuple(shifts[shift_id] if shift_id is not None else None for shift_id in plan.cycle) if plan else ()
+        cycle = tuple(_planned(day, shifts) for day in plan.cycle) if plan else ()
         first, pairing = date.fromisoformat(since), plan.pairing if plan else None
         assignments[person].append(Assignment(first, cycle, plan.anchor if plan else first, pairing))
     sql = f"SELECT person_id, first_day, last_day, kind FROM absences WHERE cancelled_at IS NULL AND {mine} ORDER BY first_day, id"
@@ -339,8 +346,23 @@ def _shift_row(shift: Shift) -> list[Any]:
 
 
 def _plans(db: Database) -> list[Plan]:
-    rows = db.execute("SELECT id, name, cycle, anchor, pairing FROM plans ORDER BY id")
-    return [Plan(number, name, tuple(json.loads(cycle)), date.fromisoformat(anchor), pairing) for number, name, cycle, anchor, pairing in rows]
+    rows = db.execute("SELECT id, name, cycle, further, anchor, pairing FROM plans ORDER BY id")
+    return [Plan(number, name, _cycle(cycle, further), date.fromisoformat(anchor), pairing) for number, name, cycle, further, anchor, pairing in rows]
+
+
+def _cycle(cycle: str, further: str) -> tuple[PlanDay, ...]:
+    """The days of a plan from its columns: the first shift of each day; then the second of each day, and so on."""
+    first, rest = json.loads(cycle), json.loads(further)
+    days = [tuple(one for one in (first[at], *rest[at :: len(first)]) if one is not None) for at in range(len(first))]
+    return tuple(day if len(day) > 1 else day[0] if day else None for day in days)
+
+
+def _planned(day: PlanDay, shifts: Mapping[int, Shift]) -> DayShifts:
+    return tuple(shifts[number] for number in day) if isinstance(day, tuple) else None if day is None else shifts[day]
+
+
+def _ids(day: PlanDay) -> tuple[int, ...]:
+    return day if isinstance(day, tuple) else () if day is None else (day,)
 
 
 def _holidays(db: Database) -> dict[date, str]:

@@ -64,7 +64,7 @@ def _add_shift(action: argparse.ArgumentParser) -> None:
 
 def _add_plan(action: argparse.ArgumentParser) -> None:
     action.add_argument("name")
-    action.add_argument("shifts", nargs="+", help="names of shifts; a dot for a free day")
+    action.add_argument("shifts", nargs="+", help="one name of a shift per day; MORNING+EVENING for two on one day, a dot for a free day")
     action.add_argument("--anchor", required=True, metavar="D", help="a day the first entry falls on, a Monday for plans of weeks")
     action.add_argument("--pairing", choices=tuple(PAIRINGS), help="instead of the site's: every punch counts, or a day's first and last")
 
@@ -144,7 +144,7 @@ def _act(store: Store, planned: Planning, args: argparse.Namespace) -> str:
         return f"shift {planned.add_shift(_shift(args), BY)} added"
     if args.action == "plan":
         numbers = {shift.name: number for number, shift in planned.shifts().items()}
-        cycle = [None if name == "." else _named(numbers, name, "shift") for name in args.shifts]
+        cycle = [_plan_day(numbers, text) for text in args.shifts]
         return f"plan {planned.add_plan(args.name, cycle, day(args.anchor), BY, args.pairing)} added"
     if args.action == "assign":
         numbers = {plan.name: number for number, plan in planned.plans().items()}
@@ -173,6 +173,13 @@ def _act(store: Store, planned: Planning, args: argparse.Namespace) -> str:
         return f"locked; lift it by `unlock {Desk(store).lock(days[0], days[-1], BY).id}`"
     Desk(store).lift(args.id, BY)
     return f"lock {args.id} lifted"
+
+
+def _plan_day(numbers: dict[str, int], text: str) -> planning.PlanDay:
+    """ "." -> a free day, "early" -> its shift, "morning+evening" -> both."""
+    if text in numbers or "+" not in text:
+        return None if text == "." else _named(numbers, text, "shift")
+    return tuple(_named(numbers, name, "shift") for name in text.split("+"))
 
 
 def _named(numbers: dict[str, int], name: str, what: str) -> int:

@@ -36,7 +36,7 @@ KINDS = {
     for kind in (  # in this order a terminal that joins sends them: what others refer to comes first
         RecordKind("settings", where="{row}.key = 'site'", of_site=True),  # the rules of the site
         RecordKind("shifts", label="name"),
-        RecordKind("plans", lists={"cycle": "shifts"}, label="name"),
+        RecordKind("plans", lists={"cycle": "shifts", "further": "shifts"}, label="name"),
         RecordKind("assignments"),
         RecordKind("holidays", of_site=True),
         RecordKind("absences"),
@@ -181,6 +181,8 @@ class Names:
         if self.desk or found.get("door") in self.devices:
             found["door"] = None
         for column, table in KINDS[kind].lists.items():
+            if column not in found:
+                continue  # an older version sent it
             numbers = [None if key is None else self.number(table, key) for key in found[column]]
             if any(number is None and key is not None for number, key in zip(numbers, found[column], strict=True)):
                 return None

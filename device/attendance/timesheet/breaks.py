@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from device.attendance.timesheet.shifts import Pause, Planned
+from device.attendance.timesheet.parts import Pause
+from device.attendance.timesheet.shifts import Planned
 from device.attendance.timesheet.stays import Span
 from device.attendance.timesheet.worksite import Site
 
@@ -20,21 +21,35 @@ class Breaks:
 
 
 def breaks_of(spans: Sequence[Span], planned: Planned, site: Site) -> Breaks:
-    """First the shift's break, then what the site's minimum breaks still ask for."""
+    """First the breaks of the shifts, then what the site's minimum breaks still ask for; the time between two shifts counts towards these."""
     worked = sum(span.minutes for span in spans if span.kind == "work")
-    breaks = [span for span in spans if span.kind == "break"]
-    taken = sum(span.minutes for span in breaks)
-    counting = sum(span.minutes for span in breaks if span.minutes >= site.minimum_break_part)
-    pause = planned.pause
-    within = sum(_inside(span, pause) for span in breaks) if pause else 0
-    paid = min(within, pause.minutes) if pause and pause.paid else 0
-    planned_off = _not_taken(pause, within, worked, spans, planned.due_minutes) if pause and pause.automatic and not pause.paid else 0
+    taken = sum(span.minutes for span in spans if span.kind == "break")
+    counting = sum(span.minutes for span in spans if span.kind != "work" and span.minutes >= site.minimum_break_part)
+    paid = planned_off = 0
+    for number, part in enumerate(planned.parts):
+        if part.pause:
+            own = _of_part(spans, planned, number)
+            within = sum(_inside(span, part.pause) for span in own if span.kind == "break")
+            paid += min(within, part.pause.minutes) if part.pause.paid else 0
+            planned_off += _not_taken(part.pause, within, own, part.due_minutes) if part.pause.automatic and not part.pause.paid else 0
     return Breaks(taken, paid, planned_off + deduction(worked - planned_off, counting + planned_off, site.minimum_breaks))
 
 
-def _not_taken(pause: Pause, taken: int, worked: int, spans: Sequence[Span], due: int) -> int:
+def _of_part(spans: Sequence[Span], planned: Planned, number: int) -> list[Span]:
+    """Work and breaks of one part; who left before its end or came after its start had a break until then."""
+    part = planned.parts[number]
+    if len(planned.parts) == 1 or part.span is None:
+        return list(spans)
+    begin, end = planned.reach(number)
+    cut = [(span, *((begin, end) if span.kind != "gap" else part.span)) for span in spans]
+    clipped = [Span("work" if span.kind == "work" else "break", max(span.start, first), min(span.end, last)) for span, first, last in cut]
+    return [span for span in clipped if span.minutes > 0]
+
+
+def _not_taken(pause: Pause, taken: int, spans: Sequence[Span], due: int) -> int:
     """What is missing of the shift's break: at most the work within its window or, without one, the work beyond half of what is due."""
-    at_most = sum(_inside(span, pause) for span in spans if span.kind == "work") if pause.window else worked - due // 2
+    work = [span for span in spans if span.kind == "work"]
+    at_most = sum(_inside(span, pause) for span in work) if pause.window else sum(span.minutes for span in work) - due // 2
     return max(0, min(pause.minutes - taken, at_most))
 
 

@@ -37,12 +37,14 @@ def begins_anew(before: At, punch: At, windows: Windows) -> bool:
 
 
 def _arrives(before: At, punch: At, windows: Windows) -> bool:
-    """Whether a punch is the first of its day and nearer to the start of that day's shift than to the end of the shift before."""
-    day, last = windows.day_of(punch.moment), windows.day_of(before.moment)
-    own, earlier = windows.planned(day).boundaries, windows.planned(last).boundaries
-    if last >= day or own is None or punch.moment < own[0] - SLACK_MINUTES:
+    """Whether a punch is the first of its shift and nearer to the start of that shift than to the end of the one before."""
+    slot, last = windows.slot_of(punch.moment), windows.slot_of(before.moment)
+    own, earlier = windows.boundaries(slot), windows.boundaries(last)
+    if last >= slot or own is None or punch.moment < own[0] - SLACK_MINUTES:
         return False
     late = abs(punch.moment - own[0])
+    if last.day == slot.day and late >= abs(punch.moment - own[1]):
+        return False  # of two shifts of one day, the end of the second
     return late < abs(punch.moment - earlier[1]) if earlier else late <= SLACK_MINUTES
 
 
@@ -56,15 +58,15 @@ def repeats(last: int, step: Step, punch: At, windows: Windows) -> bool:
 
 def _at_the_door(moment: int, step: Step, windows: Windows) -> bool:
     """Whether a step is the planned arrival or departure."""
-    span = windows.planned(windows.day_of(moment)).boundaries
+    span = windows.boundaries(windows.slot_of(moment))
     if span is None or step not in ("in", "out"):
         return False
     return moment <= span[0] + NEAR_MINUTES if step == "in" else moment >= span[1] - NEAR_MINUTES
 
 
 def is_departure(moment: int, windows: Windows) -> bool:
-    """Whether the only punch of a day is its departure: nearer to the end of the planned shift than to its start."""
-    span = windows.planned(windows.day_of(moment)).boundaries
+    """Whether the only punch of a shift is its departure: nearer to the end of the planned shift than to its start."""
+    span = windows.boundaries(windows.slot_of(moment))
     return span is not None and moment >= max(span[1] - NEAR_MINUTES, (span[0] + span[1]) // 2)
 
 

@@ -38,13 +38,13 @@ def presence(yesterday: WorkDay, today: WorkDay, site: Site, as_of: int) -> Pres
         if day.stamps and day.state != "out" and not day.over and as_of - day.stamps[0].at <= _longest(day, site):
             return Presence("break" if day.state == "break" else "in", day.stamps[-1].at, day, _first_in(day))
     if today.stamps:
-        return Presence("out", today.stamps[-1].at, today, _first_in(today))
+        return Presence(_after(today, as_of), today.stamps[-1].at, today, _first_in(today))
     return Presence(_without_punches(today, as_of), None, today, None)
 
 
 def _longest(day: WorkDay, site: Site) -> int:
-    span = day.planned.boundaries
-    return max(site.longest_stay_hours * 60, span[1] - span[0] + 2 * SLACK_MINUTES if span else 0)
+    longest = day.planned.longest
+    return max(site.longest_stay_hours * 60, longest + 2 * SLACK_MINUTES if longest else 0)
 
 
 def _first_in(day: WorkDay) -> int | None:
@@ -57,6 +57,17 @@ def _without_punches(today: WorkDay, as_of: int) -> State:
         return "away"
     if planned.kind != "work":
         return "off"
-    if planned.span is None or as_of <= planned.span[0] + planned.grace_minutes:
+    part = planned.parts[planned.part_at(as_of)]
+    if part.span is None or as_of <= part.span[0] + part.late_grace_minutes:
         return "expected"
-    return "late" if as_of < planned.span[1] else "absent"
+    return "late" if as_of < part.span[1] else "absent"
+
+
+def _after(today: WorkDay, as_of: int) -> State:
+    """Of somebody who left: whether a later shift of the day has begun without them."""
+    planned = today.planned
+    number = planned.part_at(as_of)
+    if planned.kind != "work" or planned.part_at(today.stamps[-1].at) >= number:
+        return "out"
+    span = planned.parts[number].span
+    return "late" if span and span[0] + planned.parts[number].late_grace_minutes < as_of < span[1] else "out"

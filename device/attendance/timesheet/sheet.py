@@ -9,14 +9,14 @@ from typing import Any
 
 from device.attendance.timesheet.periods import Frozen, days_of
 from device.attendance.timesheet.shifts import Schedule
-from device.attendance.timesheet.workday import WorkDay
+from device.attendance.timesheet.workday import KeptTimes, WorkDay
 from device.attendance.timesheet.worksite import Site
 from device.storage.effective import Entry
 
 COLUMNS = (  # stable: other programs read them (docs/timesheets.md)
     "date", "person_id", "name", "code", "kind", "planned", "planned_start", "planned_end", "due_minutes", "first_in", "last_out", "worked_minutes",
     "break_minutes", "deducted_minutes", "credited_minutes", "late_minutes", "early_minutes", "overtime_minutes", "short_minutes", "balance_minutes",
-    "missing", "corrected", "state", "core_minutes", "flags",
+    "missing", "corrected", "state", "core_minutes", "flags", "shifts",
 )  # fmt: skip
 
 
@@ -80,9 +80,25 @@ def row(person_id: int, name: str, code: str | None, day: WorkDay) -> dict[str, 
         _clock(first.at if first else None, site), _clock(last.at if last else None, site), day.worked_minutes, day.break_minutes, day.deducted_minutes,
         day.planned.credited_minutes, day.late_minutes, day.early_minutes, day.overtime_minutes, day.short_minutes, day.balance_minutes,
         "; ".join(day.faults) or ("absent" if day.absent else ""), day.corrected, day.state,
-        day.core_minutes, "; ".join(day.flags),
+        day.core_minutes, "; ".join(day.flags), shifts(day),
     )  # fmt: skip
     return dict(zip(COLUMNS, values, strict=True))
+
+
+def shifts(day: WorkDay) -> str:
+    """How each shift of a day with several was kept: "morning 08:00-12:00; evening 16:00-20:00 10 late"; "" for a day with one."""
+    if len(day.kept) < 2:
+        return ""
+    return "; ".join(" ".join([part.title, _times(part.span, day.site), *_remarks(kept)]) for part, kept in zip(day.planned.parts, day.kept, strict=True))
+
+
+def _times(span: tuple[int, int] | None, site: Site) -> str:
+    return "-".join(f"{site.local(moment):%H:%M}" for moment in span or ())
+
+
+def _remarks(kept: KeptTimes) -> list[str]:
+    said = [f"{minutes} {word}" for word, minutes in (("late", kept.late_minutes), ("early", kept.early_minutes)) if minutes]
+    return ["missed"] if kept.missed else said
 
 
 def _clock(moment: int | None, site: Site) -> str | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, time, timedelta
-from typing import Literal
+from typing import Literal, TypeAlias
 
+from device.attendance.timesheet.parts import Part, Pause
 from device.attendance.timesheet.worksite import Pairing, Site, TimesheetError
 
 Kind = Literal["work", "free", "holiday", "absence"]
@@ -20,6 +21,8 @@ ABSENCES: dict[str, Effect] = {  # kind -> what becomes of the shift's hours
 }
 INTERRUPTS = frozenset({("sick", "vacation")})  # the first of a pair counts on the days that both have; no other absences may overlap
 DAY = 24 * 60
+FAR = 1 << 40  # minutes: later than every moment
+NEAR_PARTS = 120  # minutes: between parts of a day that lie nearer to each other a person may stay
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,18 @@ class Shift:
         return Pause(self.break_minutes, self.break_automatic, self.break_paid, window)
 
 
+    def part(self, day: date, site: Site) -> Part:
+        """The shift on a day."""
+        span = self.span(day, site)
+        return Part(self.name, span, self._due(span), self.pause(day, site), self.flexible, self.grace_minutes, self.grace_minutes)
+
+    def _due(self, span: tuple[int, int] | None) -> int:
+        if self.minutes is not None:
+            return self.minutes
+        assert span is not None
+        return max(0, span[1] - span[0] - (0 if self.break_paid else self.break_minutes))
+
+
 def _minute_of_day(at: time | None) -> int:
     return at.hour * 60 + at.minute if at is not None else 0
 
@@ -105,14 +120,7 @@ def _minutes(start: time, end: time) -> int:
     return _offset(start, end) or DAY
 
 
-@dataclass(frozen=True)
-class Pause:
-    """The planned break of one day."""
-
-    minutes: int
-    automatic: bool
-    paid: bool
-    window: tuple[int, int] | None  # moments
+DayShifts: TypeAlias = "Shift | tuple[Shift, ...] | None"  # of one day: one shift, several in order of their starts, or none
 
 
 @dataclass(frozen=True)
@@ -120,11 +128,11 @@ class Assignment:
     """From `since` on a person repeats `cycle`; `anchor` is one of the days on which its first entry falls.
 
     The same every week: seven entries from a Monday. Rotating: as many days as needed, with a different anchor for each
-    crew. None is a free day; an empty cycle means no plan from then on.
+    crew. None is a free day; an empty cycle means no plan from then on. A day can have several shifts (a split shift).
     """
 
     since: date
-    cycle: tuple[Shift | None, ...]
+    cycle: tuple[DayShifts, ...]
     anchor: date
     pairing: Pairing | None = None  # None: the site's
 
@@ -132,18 +140,34 @@ class Assignment:
         if len(self.cycle) > 366:
             raise TimesheetError(f"a cycle of shifts has at most 366 days, got {len(self.cycle)}", code="timesheet.cycle")
 
-    def shift(self, day: date) -> Shift | None:
-        return self.cycle[(day - self.anchor).days % len(self.cycle)] if self.cycle else None
+    def shifts(self, day: date) -> tuple[Shift, ...]:
+        """In order of their starts."""
+        return in_order(self.cycle[(day - self.anchor).days % len(self.cycle)]) if self.cycle else ()
 
 
-def overlapping(cycle: Sequence[Shift | None]) -> tuple[Shift, Shift] | None:
-    """Two fixed shifts that follow each other in a cycle, of which the first has not ended when the second begins; None: there are none."""
-    for first, second in zip(cycle, [*cycle[1:], *cycle[:1]], strict=True):
-        if first is None or second is None or first.flexible or second.flexible:
-            continue
-        if _minute_of_day(first.start) + first.length > DAY + _minute_of_day(second.start):
-            return first, second
-    return None
+def in_order(shifts: DayShifts) -> tuple[Shift, ...]:
+    several = shifts if isinstance(shifts, tuple) else (shifts,) if shifts else ()
+    return tuple(sorted(several, key=lambda shift: _minute_of_day(shift.start)))
+
+
+def misfit(cycle: Sequence[DayShifts]) -> str:
+    """Why the shifts of a cycle do not fit together, as a sentence; "": they do."""
+    days = [in_order(shifts) for shifts in cycle]
+    for shifts, following in zip(days, [*days[1:], *days[:1]], strict=True):
+        if alone := next((shift for shift in shifts if shift.flexible and len(shifts) > 1), None):
+            return f"{alone.name!r} is flexible and has to be the only shift of its day"
+        for first, second in zip(shifts, shifts[1:], strict=False):
+            if _minute_of_day(first.start) + first.length > _minute_of_day(second.start):
+                return f"{first.name!r} has not ended when {second.name!r} begins on the same day"
+        if _runs_into(shifts[-1:], following[:1]):
+            return f"{shifts[-1].name!r} has not ended when {following[0].name!r} begins on the next day"
+    return ""
+
+
+def _runs_into(last: Sequence[Shift], first: Sequence[Shift]) -> bool:
+    """Whether the last shift of a day has not ended when the first one of the next day begins; one of them may be missing."""
+    pairs = [(one, other) for one in last for other in first if not one.flexible and not other.flexible]
+    return any(_minute_of_day(one.start) + one.length > DAY + _minute_of_day(other.start) for one, other in pairs)
 
 
 @dataclass(frozen=True)
@@ -196,21 +220,46 @@ class Planned:
 
     day: date
     kind: Kind
-    title: str  # name of the shift or of the holiday, or kind of absence
-    span: tuple[int, int] | None = None  # start and end of the shift, also on a holiday and during an absence
+    title: str  # names of the shifts, of the holiday, or kind of absence
+    span: tuple[int, int] | None = None  # start of the first shift, end of the last, also on a holiday and during an absence
     due_minutes: int = 0  # to be worked
     credited_minutes: int = 0  # paid without work
-    grace_minutes: int = 0
-    pause: Pause | None = None
-    flexible: bool = False  # the span is a core time
+    parts: tuple[Part, ...] = ()  # in order of time; nothing is due in them on a holiday and during an absence
     plan: bool = True  # False: no plan is in force, so that work is neither overtime nor short
     employed: bool = True
     pairing: Pairing = "every"
 
+    def part_at(self, moment: int) -> int:
+        """The number of the part that a moment belongs to: two meet in the middle of the time between them."""
+        return sum(moment >= middle for middle in self._middles)
+
+    def reach(self, number: int) -> tuple[int, int]:
+        """From when to when moments belong to a part."""
+        bounds = [-FAR, *self._middles, FAR]
+        return bounds[number], bounds[number + 1]
+
     @property
-    def boundaries(self) -> tuple[int, int] | None:
-        """When the person is expected to come and to go; None: that is not planned."""
-        return None if self.flexible else self.span
+    def _middles(self) -> list[int]:
+        spans = [part.span for part in self.parts if part.span is not None]
+        return [(first[1] + second[0]) // 2 for first, second in zip(spans, spans[1:], strict=False)]
+
+    def stretch(self, number: int) -> int:
+        """Minutes from start to end of a part, with those before and after it that follow within two hours; 0: no times are planned."""
+        spans = [part.boundaries for part in self.parts]
+        if not spans or spans[number] is None:
+            return 0
+        fixed = [span for span in spans if span is not None]
+        first = last = number
+        while first and fixed[first][0] - fixed[first - 1][1] <= NEAR_PARTS:
+            first -= 1
+        while last + 1 < len(fixed) and fixed[last + 1][0] - fixed[last][1] <= NEAR_PARTS:
+            last += 1
+        return fixed[last][1] - fixed[first][0]
+
+    @property
+    def longest(self) -> int:
+        """The longest stretch of its parts."""
+        return max((self.stretch(number) for number in range(len(self.parts))), default=0)
 
 
 @dataclass(frozen=True)
@@ -223,23 +272,23 @@ class Schedule:
     employments: Sequence[Employment] = ()  # none: unlimited
 
     def planned(self, day: date, site: Site) -> Planned:
-        """A holiday overrides an absence, and both override the shift; of several assignments from the same day on, the last one holds."""
+        """A holiday overrides an absence, and both override the shifts; of several assignments from the same day on, the last one holds."""
         assignment = self._assignment(day)
         pairing = assignment.pairing if assignment and assignment.pairing else site.pairing
         if not employed(self.employments, day, day):
             return Planned(day, "free", "", plan=False, employed=False, pairing=pairing)
-        shift = assignment.shift(day) if assignment else None
-        span = shift.span(day, site) if shift else None
-        minutes = _work_minutes(shift, span) if shift else 0
-        own = Planned(day, "free", "", span, flexible=bool(shift and shift.flexible), plan=bool(assignment and assignment.cycle), pairing=pairing)
+        parts = tuple(shift.part(day, site) for shift in assignment.shifts(day)) if assignment else ()
+        minutes = sum(part.due_minutes for part in parts)
+        idle = tuple(replace(part, due_minutes=0, pause=None) for part in parts)
+        own = Planned(day, "free", "", _envelope(parts), parts=idle, plan=bool(assignment and assignment.cycle), pairing=pairing)
         if day in self.holidays:
             return replace(own, kind="holiday", title=self.holidays[day], credited_minutes=minutes)
         if absence := self.absence(day):
             due, credited = (minutes if ABSENCES[absence.kind] == effect else 0 for effect in ("due", "credited"))
             return replace(own, kind="absence", title=absence.kind, due_minutes=due, credited_minutes=credited)
-        if shift is None:
+        if not parts:
             return own
-        return replace(own, kind="work", title=shift.name, due_minutes=minutes, grace_minutes=shift.grace_minutes, pause=shift.pause(day, site))
+        return replace(own, kind="work", title=" + ".join(part.title for part in parts), due_minutes=minutes, parts=parts)
 
     def absence(self, day: date) -> Absence | None:
         """The absence that counts on a day: one that interrupts another goes first."""
@@ -252,8 +301,6 @@ class Schedule:
         return sorted(begun, key=lambda assignment: assignment.since)[-1] if begun else None
 
 
-def _work_minutes(shift: Shift, span: tuple[int, int] | None) -> int:
-    if shift.minutes is not None:
-        return shift.minutes
-    assert span is not None
-    return max(0, span[1] - span[0] - (0 if shift.break_paid else shift.break_minutes))
+def _envelope(parts: Sequence[Part]) -> tuple[int, int] | None:
+    spans = [part.span for part in parts if part.span is not None]
+    return (spans[0][0], spans[-1][1]) if spans else None

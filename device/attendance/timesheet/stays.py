@@ -13,6 +13,7 @@ from itertools import groupby
 from typing import Literal, cast
 
 from device.attendance.timesheet.directions import AFTER, DOOR_MINUTES, At, Step, begins_anew, is_departure, repeats
+from device.attendance.timesheet.shifts import Planned
 from device.attendance.timesheet.windows import Windows
 from device.attendance.timesheet.worksite import Site, minute
 from device.storage.effective import Entry
@@ -103,17 +104,20 @@ def _step(number: int, punches: Sequence[At], running: Stay | None, windows: Win
 
 
 def _alone(number: int, punches: Sequence[At], windows: Windows) -> bool:
-    """Whether no other punch of its day stands beside one, but for repetitions."""
-    day = windows.day_of(punches[number].moment)
+    """Whether no other punch of its shift, or of its day, stands beside one, but for repetitions."""
+    slot = windows.slot_of(punches[number].moment)
     beside = [punches[number - 1]] if number else []
     beside += next(([later] for later in punches[number + 1 :] if later.moment - punches[number].moment > DOOR_MINUTES), [])
-    return all(windows.day_of(other.moment) != day for other in beside)
+    return all(windows.slot_of(other.moment) != slot for other in beside)
 
 
 def _first_and_last(entries: Sequence[Entry], windows: Windows) -> list[Stay]:
-    """One stay per day: from its first punch that may be an arrival to its last that may be a departure; between them, breaks that were pressed count."""
+    """One stay per shift, or per day without one: from its first punch that may be an arrival to its last that may be a departure.
+
+    Between them, breaks that were pressed count.
+    """
     found = []
-    for day, group in groupby(entries, key=lambda entry: windows.day_of(at(entry).moment)):
+    for (day, _), group in groupby(entries, key=lambda entry: windows.slot_of(at(entry).moment)):
         own = list(group)
         arrivals, departures = ([entry for entry in own if entry.direction != other] for other in ("out", "in"))
         first, last = (arrivals or own)[0], (departures or own)[-1]
@@ -134,9 +138,9 @@ def at(entry: Entry) -> At:
 
 @dataclass(frozen=True)
 class Span:
-    """Work or a break, first to last moment."""
+    """Work, a break, or the time away between two shifts of a day, first to last moment."""
 
-    kind: Literal["work", "break"]
+    kind: Literal["work", "break", "gap"]
     start: int
     end: int
 
@@ -145,7 +149,7 @@ class Span:
         return self.end - self.start
 
 
-def spans(day: Sequence[Stay], site: Site, still_there: bool) -> tuple[list[Span], list[Fault]]:
+def spans(day: Sequence[Stay], planned: Planned, site: Site, still_there: bool) -> tuple[list[Span], list[Fault]]:
     """The spans of the stays of one day, in order of time, and what is missing.
 
     Args:
@@ -160,10 +164,11 @@ def spans(day: Sequence[Stay], site: Site, still_there: bool) -> tuple[list[Span
             faults.append("missing in")
         for first, second in zip(row, row[1:], strict=False):
             between = BETWEEN[first.step, second.step]
-            if between in ("work", "break"):
-                times.append(Span(between, site.rounded(first.at), site.rounded(second.at)))
+            if between == "work" or between == "break":
+                apart = first.step == "out" and planned.part_at(first.at) != planned.part_at(second.at)
+                times.append(Span("gap" if apart else between, site.rounded(first.at), site.rounded(second.at)))
             else:
-                faults.append(cast(Fault, between))
+                faults.append(between)
         if stay.open and not (still_there and number == len(day) - 1):
             faults.append("missing out")
     return times, faults

@@ -23,6 +23,13 @@ class Gap(NamedTuple):
 OPEN = Gap()
 
 
+class Slot(NamedTuple):
+    """The part of a planned day that a moment belongs to; a day without a plan has one."""
+
+    day: date
+    part: int
+
+
 class Windows:
     """The days of one person: what is planned for each, and from when to when it lasts. Moments are minutes since the epoch."""
 
@@ -84,6 +91,16 @@ class Windows:
         """Minutes after a punch within which one without direction may belong to the same stay."""
         return min(self.longest_stay(moment), max(self.site.rest_hours * 60, self._shift_minutes(moment)))
 
+    def slot_of(self, moment: int) -> Slot:
+        day = self.day_of(moment)
+        return Slot(day, self.planned(day).part_at(moment))
+
+    def boundaries(self, slot: Slot) -> tuple[int, int] | None:
+        """When the person is expected to come and to go; None: that is not planned."""
+        parts = self.planned(slot.day).parts
+        return parts[slot.part].boundaries if parts else None
+
     def _shift_minutes(self, moment: int) -> int:
-        span = self.planned(self.day_of(moment)).boundaries
-        return span[1] - span[0] + 2 * SLACK_MINUTES if span else 0
+        slot = self.slot_of(moment)
+        stretch = self.planned(slot.day).stretch(slot.part)
+        return stretch + 2 * SLACK_MINUTES if stretch else 0

@@ -9,6 +9,7 @@ from typing import Literal
 
 from device.attendance.timesheet.breaks import breaks_of
 from device.attendance.timesheet.directions import DOOR_MINUTES
+from device.attendance.timesheet.parts import Part
 from device.attendance.timesheet.shifts import Planned
 from device.attendance.timesheet.stays import Fault, Span, Stamp, Stay, at, stays
 from device.attendance.timesheet.stays import spans as spans_of
@@ -18,6 +19,15 @@ from device.storage.effective import Entry
 
 USUAL_BREAK = 60  # minutes, where neither the shift nor the site states one
 Flag = Literal["implausible", "core time", "not employed"]
+
+
+@dataclass(frozen=True)
+class KeptTimes:
+    """How a person kept the times of one part of a planned day."""
+
+    late_minutes: int
+    early_minutes: int
+    missed: bool  # the day is over and nobody came for it
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,7 @@ class WorkDay:
     core_minutes: int = 0  # absent within the core time, beyond late, early and the break
     flags: tuple[Flag, ...] = ()  # to be looked at; they change no minute
     corrected: bool = False  # a correction added, moved or removed one of its punches
+    kept: tuple[KeptTimes, ...] = ()  # one for each part of a working day
 
     @property
     def balance_minutes(self) -> int:
@@ -81,44 +92,61 @@ def work_days(entries: Sequence[Entry], days: Sequence[date], windows: Windows, 
 
 
 def _assessed(planned: Planned, own: Sequence[Stay], still_there: bool, over: bool, corrected: bool, site: Site) -> WorkDay:
-    spans, faults = spans_of(own, site, still_there)
+    spans, faults = spans_of(own, planned, site, still_there)
     stamps = tuple(stamp for stay in own for stamp in stay.stamps)
     breaks = breaks_of(spans, planned, site)
     worked = sum(span.minutes for span in spans if span.kind == "work") - breaks.deducted + breaks.paid
-    late, early = _late_and_early(planned, stamps, over)
+    kept = tuple(_kept(part, _stays_of(number, own, planned), over) for number, part in enumerate(planned.parts)) if planned.kind == "work" else ()
+    late, early = sum(part.late_minutes for part in kept), sum(part.early_minutes for part in kept)
     core = _core(planned, spans, site) if over else 0
     state = {"in": "in", "break_end": "in", "break_start": "break", "out": "out"}[stamps[-1].step] if stamps else ""
     flags = _flags(planned, own, spans, core, site)
     corrected = corrected or any(stamp.entry.correction_id is not None for stamp in stamps)
     return WorkDay(
         planned.day, planned, stamps, tuple(spans), tuple(faults), worked, breaks.taken - breaks.paid, breaks.deducted, late, early, state, over, site, core,
-        flags, corrected,
+        flags, corrected, kept,
     )  # fmt: skip
 
 
-def _late_and_early(planned: Planned, stamps: Sequence[Stamp], over: bool) -> tuple[int, int]:
+def _stays_of(number: int, own: Sequence[Stay], planned: Planned) -> list[Stay]:
+    """The stays that belong to a part: those within its times, and those nearer to it than to any other."""
+    span = planned.parts[number].span
+    if len(planned.parts) == 1 or span is None:
+        return list(own)
+    found = []
+    for stay in own:
+        begin, end = stay.stamps[0].at, stay.stamps[-1].at
+        if (begin < span[1] and end > span[0]) or planned.part_at(begin) == planned.part_at(end) == number:
+            found.append(stay)
+    return found
+
+
+def _kept(part: Part, own: Sequence[Stay], over: bool) -> KeptTimes:
     """Beyond the grace period all minutes count; 0 where the first "in" or the last "out" is missing, and early only once the day is over."""
-    if planned.kind != "work" or planned.span is None or not stamps:
-        return 0, 0
-    late = stamps[0].at - planned.span[0] if stamps[0].step == "in" else 0
-    early = planned.span[1] - stamps[-1].at if over and stamps[-1].step == "out" else 0
-    return late if late > planned.grace_minutes else 0, early if early > planned.grace_minutes else 0
+    if part.span is None or not own:
+        return KeptTimes(0, 0, over and not own)
+    first, last = own[0].stamps[0], own[-1].stamps[-1]
+    late = first.at - part.span[0] if first.step == "in" else 0
+    early = part.span[1] - last.at if over and last.step == "out" else 0
+    return KeptTimes(late if late > part.late_grace_minutes else 0, early if early > part.early_grace_minutes else 0, False)
 
 
 def _core(planned: Planned, spans: Sequence[Span], site: Site) -> int:
     """Minutes of the core time that a person who had come was away, beyond the break of the shift or, without one, the site's longest."""
-    if not planned.flexible or planned.span is None or planned.kind != "work":
+    cores = [part for part in planned.parts if part.flexible and part.span is not None]
+    if not cores or planned.kind != "work":
         return 0
-    start, end = planned.span
-    away = sum(max(0, min(end, span.end) - max(start, span.start)) for span in spans if span.kind == "break")
-    return max(0, away - (planned.pause.minutes if planned.pause else max((due for _, due in site.minimum_breaks), default=USUAL_BREAK)))
+    times = [part.span for part in cores if part.span is not None]
+    away = sum(max(0, min(end, span.end) - max(start, span.start)) for start, end in times for span in spans if span.kind == "break")
+    allowed = sum(part.pause.minutes for part in cores if part.pause) or max((due for _, due in site.minimum_breaks), default=USUAL_BREAK)
+    return max(0, away - allowed)
 
 
 def _flags(planned: Planned, own: Sequence[Stay], spans: Sequence[Span], core: int, site: Site) -> tuple[Flag, ...]:
     found: list[Flag] = []
-    longest = max(site.rest_hours * 60, planned.boundaries[1] - planned.boundaries[0] + 2 * SLACK_MINUTES if planned.boundaries else 0)
+    longest = max(site.rest_hours * 60, planned.longest + 2 * SLACK_MINUTES if planned.longest else 0)
     short = [stay for stay in own if len(stay.stamps) > 1 and not stay.open and stay.stamps[-1].at - stay.stamps[0].at < DOOR_MINUTES]
-    if any(span.minutes > longest for span in spans) or (short and len(own) > 1):
+    if any(span.minutes > longest for span in spans if span.kind != "gap") or (short and len(own) > 1):
         found.append("implausible")
     if core:
         found.append("core time")

@@ -11,7 +11,7 @@ from device.storage import company_records
 from device.storage.schema import doors, fleet, hours, outbox, planning, tables
 
 APPLICATION_ID = 0x434C4B46  # "CLKF" in the header of the file: a database of Clockface
-SCHEMA_VERSION = 16  # the number of migrations; kept in the file as user_version
+SCHEMA_VERSION = 17  # the number of migrations; kept in the file as user_version
 
 MIGRATIONS = Migrations("clockface")
 
@@ -144,3 +144,8 @@ def share_company_records_and_corrections(db: Database) -> None:
     db.executescript(doors.RECORDS)
     db.executescript(doors.DOORS)
     doors.widen(db)
+
+
+@MIGRATIONS()
+def plan_days_of_several_shifts(db: Database) -> None:
+    db.executescript(hours.SHIFT_RULES)

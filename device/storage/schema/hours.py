@@ -44,3 +44,7 @@ WHEN EXISTS (SELECT 1 FROM period_locks l WHERE l.lifted_at IS NULL
         <> (max(NEW.first_day, l.first_day), min(NEW.last_day, l.last_day), NEW.kind, NEW.person_id, coalesce(NEW.cancelled_at, 0)))
 BEGIN SELECT RAISE(ABORT, 'the period is locked'); END;
 """
+
+SHIFT_RULES = """
+ALTER TABLE plans ADD COLUMN further TEXT NOT NULL DEFAULT '[]';  -- JSON: ids of the second shift of each day of the cycle, then of the third, null for none
+"""

@@ -75,13 +75,14 @@ def strip(day: WorkDay, site: Site) -> Markup:
         return a, max(0.0, b - a)
 
     parts = [f'<line class="tick" x1="{hour * 10}" x2="{hour * 10}" y1="0" y2="16"/>' for hour in (6, 12, 18, 24)]
-    if day.planned.span and day.planned.kind == "work":
-        x, width = placed(*day.planned.span)
+    for first, last in (part.span for part in day.planned.parts if part.span and day.planned.kind == "work"):
+        x, width = placed(first, last)
         parts.append(f'<rect class="planned" x="{x:.1f}" y="1" width="{width:.1f}" height="14" rx="3"/>')
-    for span in day.spans:
+    spans = [span for span in day.spans if span.kind != "gap"]
+    for span in spans:
         x, width = placed(span.start, span.end)
         parts.append(bar(span.kind, x, 3, width, 13) if span.kind == "work" else bar(span.kind, x, 6, width, 10))
-    said = "; ".join(f"{span.kind} {site.local(span.start):%H:%M} to {site.local(span.end):%H:%M}" for span in day.spans) or "nothing recorded"
+    said = "; ".join(f"{span.kind} {site.local(span.start):%H:%M} to {site.local(span.end):%H:%M}" for span in spans) or "nothing recorded"
     return Markup(f'<svg class="strip" viewBox="0 0 300 16" preserveAspectRatio="none" role="img" aria-label="{escape(said)}">{"".join(parts)}</svg>')
 
 

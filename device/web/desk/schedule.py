@@ -78,8 +78,9 @@ def add_plan(call: Call) -> Response:
     weeks = parameters.form_number(call, "weeks")
     if not 1 <= weeks <= 4:
         raise Problem("a plan has one to four weeks here; for longer ones use python -m device schedule plan")
-    chosen = [call.field(f"day_{number}", "") for number in range(weeks * 7)]
-    cycle = [int(text) if text.isdecimal() else None for text in chosen]
+    chosen = [[call.field(f"{name}_{number}", "") for name in ("day", "second")] for number in range(weeks * 7)]
+    days = [tuple(int(text) for text in texts if text.isdecimal()) for texts in chosen]
+    cycle = [day if len(day) > 1 else day[0] if day else None for day in days]
     Planning(call.store).add_plan(call.field("name"), cycle, parameters.form_day(call, "anchor"), call.who.actor, pairing(call))
     return call.goto("/schedule", f"Plan {call.field('name')} is added.")
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from device.attendance.timesheet.shifts import ABSENCES, Absence, Assignment, Employment, Schedule, Shift
+from device.attendance.timesheet.shifts import ABSENCES, Absence, Assignment, DayShifts, Employment, Schedule, Shift
 from device.attendance.timesheet.worksite import Site
 from device.storage.effective import Correction, Entry, Recorded, effective, in_order, struck
 from device.storage.records import Direction
@@ -50,14 +51,21 @@ def shift_of(text: str) -> Shift | None:
     return Shift("shift", start, end, numbers.get("break", 0), flexible, numbers.get("grace", 0), "punched" not in words, "paid" in words, *window)
 
 
+def shifts_of(text: str) -> DayShifts:
+    """ "08:00-12:00 & 16:00-20:00" are two shifts of one day, "first" and "second"."""
+    if "&" not in text:
+        return shift_of(text)
+    return tuple(replace(shift, name=name) for name, part in zip(("first", "second", "third"), text.split(" & "), strict=False) if (shift := shift_of(part)))
+
+
 def schedule_of(text: str, day: date) -> Schedule:
-    """One shift per day, "prev 22:00-06:00 / 14:00-22:00 / next free"; then a kind of absence, `holiday`, `first_last`, `until prev`."""
+    """The shifts of each day, "prev 22:00-06:00 / 14:00-22:00 / next free"; then a kind of absence, `holiday`, `first_last`, `until prev`."""
     if text.startswith("no plan"):
         return Schedule([], {}, _absences(text, day), _employment(text, day))
-    cycle: list[Shift | None] = [None] * 41
+    cycle: list[DayShifts] = [None] * 41
     for part in text.split(" / "):
         words = part.split()
-        cycle[DAYS.get(words[0], 0)] = shift_of(" ".join(words[words[0] in DAYS :]))
+        cycle[DAYS.get(words[0], 0)] = shifts_of(" ".join(words[words[0] in DAYS :]))
     holidays = {day: "holiday"} if "holiday" in text else {}
     pairing = "first_last" if "first_last" in text else None
     return Schedule([Assignment(day - timedelta(days=10), tuple(cycle), day, pairing)], holidays, _absences(text, day), _employment(text, day))

@@ -1,7 +1,7 @@
 """Hours against what other systems' own tests expect, and against values computed by hand: oracle/situations.csv, one situation per row.
 
-An empty cell is not compared. Where Clockface gives another value on purpose, `theirs` has what the source expects and `why` the reason;
-docs/timesheets.md lists the same.
+An empty cell is not compared; `also` has further columns of a timesheet, `column=value, column=value`. Where Clockface gives another value on
+purpose, `theirs` has what the source expects and `why` the reason; docs/timesheets.md lists the same.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ def test_a_day_has_the_hours_of_the_oracle(cells: dict[str, str]) -> None:
     computed = row(1, "Ann", None, found)
     shown = {name: hours(computed[key]) for name, key in HOURS.items() if cells[name]}
     assert shown == {name: cells[name] for name in HOURS if cells[name]}
+    also = dict(re.findall(r"(\w+)=([^,]*)", cells["also"] or ""))
+    assert {name: str(computed[name]) for name in also} == also
     assert (computed["missing"], computed["flags"], computed["corrected"]) == (cells["missing"], cells["flags"], cells["corrected"] == "yes")
 
 

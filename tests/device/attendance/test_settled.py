@@ -19,7 +19,7 @@ from device.attendance.policy import AttendancePolicy
 from device.attendance.reading import settled
 from device.attendance.sheets import company_sheets, person_sheet
 from device.attendance.timesheet.sheet import sheet
-from device.attendance.timesheet.shifts import Absence, Assignment, Employment, Schedule, Shift
+from device.attendance.timesheet.shifts import Absence, Assignment, DayShifts, Employment, Schedule, Shift
 from device.attendance.timesheet.windows import Windows
 from device.attendance.timesheet.worksite import Site, month_days
 from device.attendance.today import Board
@@ -105,14 +105,15 @@ def test_alternate_days_of_twelve_hours_are_read_back_to_the_last_rest(store: St
     assert month.totals.worked == 24 * 720 and tuple(person_sheet(store, 1, [day], LATER)[1].days[0] for day in OCTOBER[:24]) == month.days
 
 
-SHIFTS = st.sampled_from([None, None, EARLY, LATE, NIGHT])
+SPLIT = (Shift("morning", time(8), time(12)), Shift("evening", time(16), time(20)))
+SHIFTS = st.sampled_from([None, None, EARLY, LATE, NIGHT, SPLIT])
 GAPS = st.integers(1, 30 * 60)
 DIRECTIONS = st.sampled_from(["auto", "auto", "auto", "in", "out", "break_start", "break_end"])
 
 
 @given(st.lists(st.tuples(GAPS, DIRECTIONS), max_size=60), st.lists(SHIFTS, max_size=8), st.integers(0, 20), st.integers(2, 12))
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_a_day_does_not_depend_on_where_reading_starts(punches: list[tuple[int, str]], cycle: list[Shift | None], first: int, back: int) -> None:
+def test_a_day_does_not_depend_on_where_reading_starts(punches: list[tuple[int, str]], cycle: list[DayShifts], first: int, back: int) -> None:
     plan, day = Schedule([Assignment(OCTOBER[0] - timedelta(days=20), tuple(cycle), OCTOBER[0])]), OCTOBER[first]
     moment, entries = BERLIN.begins(OCTOBER[0] - timedelta(days=5)), []
     for gap, direction in punches:
@@ -177,3 +178,35 @@ def test_shifts_that_do_not_fit_into_a_plan(store: Store) -> None:
         planning.add_plan("x", [numbers["night"], planning.add_shift(Shift("five", time(5), time(13)), "test")], OCTOBER[0], "test")
     planning.add_plan("y", [numbers["night"], numbers["early"]], OCTOBER[0], "test")  # the one ends when the other begins
     planning.add_plan("z", [numbers["day and night"], None, None], OCTOBER[0], "test")
+
+
+def test_two_shifts_of_one_day(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """Entered in any order; the door, Today, month and export follow both."""
+    planning = Planning(store)
+    for shift in (*SPLIT, Shift("long", time(8), time(17)), Shift("any", minutes=480)):
+        planning.add_shift(shift, "test")
+    for days, why in ((((3, 2),), "'long' has not ended when 'evening' begins on the same day"), (((1, 4),), "'any' is flexible")):
+        with refused("store.plan", why):
+            planning.add_plan("x", days, OCTOBER[0], "test")
+    assert main(["schedule", "plan", "split", "evening+morning", "long", ".", "--anchor", "2026-10-01", "--db", str(store.path)]) == 0
+    assert planning.plans()[1].cycle == ((2, 1), 3, None)
+    planning.assign(1, 1, OCTOBER[0], "test")
+    for clock in ("07:58", "12:01", "16:10", "19:50"):
+        punch(store, OCTOBER[0], clock)
+    day = person_sheet(store, 1, [OCTOBER[0]], LATER)[1].days[0]
+    assert (day.worked_minutes, day.planned.due_minutes, day.late_minutes, day.early_minutes, day.break_minutes) == (463, 480, 10, 10, 0)
+    assert day.planned.title == "morning + evening"
+    capsys.readouterr()
+    assert main(["timesheet", "--db", str(store.path), "--day", "2026-10-01", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["shifts"] == "morning 08:00-12:00; evening 16:00-20:00 10 late 10 early"
+
+    def state(clock: str, day: date = OCTOBER[3]) -> str:
+        return Board(lambda: BERLIN.moment(day, time.fromisoformat(clock)) * 60.0).picture(store).lines[0].presence.state
+
+    punch(store, OCTOBER[3], "08:00")
+    punch(store, OCTOBER[3], "12:00")
+    assert [state(clock) for clock in ("12:30", "16:00", "16:01", "19:59", "20:00")] == ["out", "out", "late", "late", "out"]
+    said = AttendancePolicy(AttendanceSettings(direction="alternate"))
+    before = LastPunch(BERLIN.moment(OCTOBER[6], time(8)) * 60.0, "in")
+    at = [BERLIN.moment(OCTOBER[6], time(hour)) * 60.0 for hour in (12, 16, 20)]
+    assert [said.decide(before, now, windows=lambda: planning.windows(1)) for now in at] == ["out", "in", "out"]

@@ -22,6 +22,7 @@ from tests.refused import refused
 __all__ = ["door"]  # a fixture
 DAY = date(2026, 11, 2)
 EARLY = Shift("Early", time(6), time(14), 30)
+EVENING = Shift("Evening", time(18), time(20))
 
 
 def settled(*doors: Door) -> None:
@@ -54,18 +55,18 @@ def test_a_plan_made_at_one_door_counts_at_the_other(two: tuple[Door, Door]) -> 
     Planning(b.store).add_shift(Shift("Other", time(9), time(17), 30), "hr")
     planning, ada = Planning(a.store), a.store.person("E1").id
     shift = planning.add_shift(EARLY, "hr")
-    planning.assign(ada, planning.add_plan("Week", [shift, None], DAY, "hr"), DAY, "hr")
+    planning.assign(ada, planning.add_plan("Week", [(shift, planning.add_shift(EVENING, "hr")), None], DAY, "hr"), DAY, "hr")
     planning.set_holiday(date(2026, 12, 25), "Christmas", "hr")
     planning.add_absence(ada, Absence(date(2026, 11, 5), date(2026, 11, 6), "sick"), "hr")
     planning.set_site(Site("Asia/Tokyo"), "hr")
     settled(a, b)
-    assert planned(b) == planned(a) and planned(b).absences[0].kind == "sick" and planned(b).assignments[0].cycle[0].start == time(6)
+    assert planned(b) == planned(a) and planned(b).absences[0].kind == "sick" and planned(b).assignments[0].cycle == ((EARLY, EVENING), None)
     assert Planning(b.store).site().zone == "Asia/Tokyo" and Planning(b.store).holidays() == {date(2026, 12, 25): "Christmas"}
     Planning(b.store).remove_holiday(date(2026, 12, 25), "hr")
     Planning(b.store).cancel_absence(Planning(b.store).absences(DAY, date(2026, 11, 30))[0].id, "hr")
     settled(b, a)
     assert planned(a) == planned(b) and not planned(a).absences and Planning(a.store).holidays() == {}
-    assert {shift.name for shift in Planning(a.store).shifts().values()} == {"Other", "Early"}
+    assert {shift.name for shift in Planning(a.store).shifts().values()} == {"Other", "Early", "Evening"}
 
 
 def test_of_two_changes_the_later_version_counts_and_both_audits_tell(two: tuple[Door, Door]) -> None:

@@ -103,6 +103,24 @@ def test_any_punches_make_a_sheet_that_adds_up(stamps: list[tuple[int, str]], si
     assert all(d.worked_minutes <= d.stamps[-1].at - d.stamps[0].at for d in found.days if d.stamps)
 
 
+@given(truths(), st.permutations([(6, 10), (11, 14), (17, 22)]), st.integers(1, 3))
+@settings(max_examples=60, deadline=None)
+def test_several_shifts_change_no_minute_of_work(truth: tuple[Site, date, list[tuple[str, int, int]]], times: list[tuple[int, int]], number: int) -> None:
+    """What was pressed counts whatever is planned: only breaks and the time between shifts trade places, and the order of the shifts does not matter."""
+    site, day, did = truth
+    shifts = [Shift(f"{start}", time(start), time(end)) for start, end in times[:number]]
+    days = [day + timedelta(days=offset) for offset in range(-1, 6)]
+    plans = [Schedule([Assignment(days[0], (tuple(order),), day)]) for order in (shifts, shifts[::-1])]
+    bare, one, other = (sheet(1, punched(did), days, plan, site, site.begins(days[-1]) + 10_000) for plan in (Schedule(), *plans))
+    assert one == other
+    assert sum(end - start for kind, start, end in did if kind == "work") == one.totals.worked == bare.totals.worked
+    for found in one.days:
+        assert found.planned.due_minutes == sum(part.due_minutes for part in found.planned.parts)
+        assert (found.late_minutes, found.early_minutes) == (sum(k.late_minutes for k in found.kept), sum(k.early_minutes for k in found.kept))
+        inside = [span for span in found.spans if span.kind == "gap"]
+        assert found.break_minutes + sum(span.minutes for span in inside) == sum(span.minutes for span in found.spans if span.kind != "work")
+
+
 SHIFTS = st.one_of(st.none(), st.builds(lambda s, n: Shift("s", time(s), time((s + n) % 24)), st.integers(0, 23), st.integers(1, 12)))
 
 
