@@ -24,7 +24,7 @@ COMMANDS = {  # name -> one line; the module `device.commands.NAME` has add_argu
     "users": "list the logins of the web pages, add one, give a new password, unlock",
     "backup": "write everything into one encrypted file",
     "restore": "bring back a backup",
-    "log": "print, export and verify the attendance log",
+    "log": "print, export and verify the attendance log; import another terminal's",
     "outbox": "what waits for the company's systems: list, dead letters, replay, fill, drain",
     "connectors": "list and test the connections to the company's systems",
     "timesheet": "hours of a month or a day, for everybody or one person",

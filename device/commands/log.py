@@ -1,4 +1,4 @@
-"""Print, export and verify the attendance log.
+"""Print, export and verify the attendance log, or import the log of another terminal.
 
 D is a day (2026-11-24; --to includes the whole day) or a time (2026-11-24T08:00), by the site's clock unless it ends in Z or +01:00.
 """
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from device.commands import log_import
 from device.commands.database import open_store
 from device.commands.dates import first_moment, last_moment, span
 from device.commands.options import add_config, add_database, add_export
@@ -29,6 +30,7 @@ SHEET_COLUMNS = (*COLUMNS, "local_time")  # csv and xlsx: for people who add up 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    log_import.add_arguments(parser)
     add_database(parser)
     add_config(parser)
     parser.add_argument("--from", dest="since", type=first_moment, metavar="D", help="punches from this day or time on")
@@ -40,7 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    log_import.check_usage(args)
     _check_usage(args)
+    if args.action:
+        return log_import.run(args)
     with open_store(args, "log") as store:
         clock = store.clock()
         if args.verify:

@@ -92,6 +92,7 @@ class Action(str, enum.Enum):
     MODEL_IN_FORCE = "model in force"  # another model, or another file of it, recognises from now on; its file, and who must be enrolled again
     CHAINS_VERIFIED = "chains verified"
     RETENTION_APPLIED = "retention applied"  # how much of each kind was removed by age
+    PUNCHES_IMPORTED = "punches imported"  # from the log of another terminal, one batch of it
     PUNCHES_REMOVED = "punches removed"  # one batch; its details prove the removal to the hash chain
     CLOCK_JUMPED = "clock jumped"
     ZONE_CHANGED = "zone changed"  # of the operating system
@@ -114,6 +115,7 @@ CHANGES_NOBODY = frozenset({  # people, their plans and their punches stay the s
     Action.SETTING_CHANGED, Action.RESTART_ASKED, Action.BACKUP_MADE, Action.RESTORE_ASKED, Action.RESTORE_REFUSED,
     Action.STORE_WORKS_AGAIN, Action.MODEL_IN_FORCE, Action.CHAINS_VERIFIED, Action.RETENTION_APPLIED, Action.FLEET_JOINED,
     Action.FLEET_FAULT_ACCEPTED, Action.FLEET_CHAIN_CONTINUED, Action.PERSON_PLACED, Action.FLEET_OVERRULED, Action.FLEET_REFUSED,
+    Action.PUNCHES_IMPORTED,
 })  # fmt: skip
 CHANGES_ONE_PERSON = frozenset({  # only the person whose `person_id` is in the details: who they are, whether they are active, their plan
     Action.PERSON_ADDED, Action.PERSON_RENAMED, Action.CODE_CHANGED, Action.PERSON_ACTIVATED, Action.PERSON_DEACTIVATED, Action.PERSON_ERASED,

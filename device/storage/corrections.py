@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from device.storage import hash_chain, outbox_rows
+from device.storage import hash_chain, outbox_rows, punch_imports
 from device.storage.database import StoreError
 from device.storage.effective import Correction, Entry, Recorded, effective, in_order, struck
 from device.storage.records import LastPunch, clean_text
@@ -89,7 +89,7 @@ def _check_at_door(db: Database, draft: CorrectionDraft) -> None:
 def append(db: Database, draft: CorrectionDraft, by: str, connectors: Sequence[str] | None = None) -> int:
     """Add a correction at the end of the chain, and its outbox rows; returns its id. It runs in the caller's transaction.
 
-    A correction of another door's punch has no outbox rows: what that door delivered is known there alone.
+    A correction of another door's punch has no outbox rows: what that door delivered is known there alone. One of an imported punch goes where that went.
     """
     check_target(db, draft)
     now = to_ms(time.time())
@@ -97,6 +97,8 @@ def append(db: Database, draft: CorrectionDraft, by: str, connectors: Sequence[s
     row = hash_chain.append(db, "corrections", {**draft.row(), "corrected_by": clean_text("name", by, 200), "corrected_at": following})
     correction_id = int(str(row["id"]))
     if not draft.door:
+        if draft.punch_id is not None and punch_imports.is_imported(db, draft.punch_id):
+            connectors = outbox_rows.that_have(db, draft.punch_id)
         outbox_rows.add(db, connectors, draft.person_id, now, correction_id=correction_id)
     return correction_id
 

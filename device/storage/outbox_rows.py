@@ -123,6 +123,11 @@ def add(db: Database, connectors: Iterable[str] | None, person_id: int, now: int
         db.execute("INSERT INTO outbox (connector, person_id, punch_id, correction_id, queued_at) VALUES (?, ?, ?, ?, ?)", fields)
 
 
+def that_have(db: Database, punch_id: int) -> list[str]:
+    """The targets for which a punch was queued."""
+    return [row[0] for row in db.execute("SELECT connector FROM outbox WHERE punch_id = ?", [punch_id]).fetchall()]
+
+
 def add_alarm(db: Database, alarm_id: int, now: int) -> None:
     """Queue an alarm for every configured target that takes alarms."""
     sql = "INSERT INTO outbox (connector, alarm_id, queued_at) SELECT connector, ?, ? FROM targets WHERE active = 1 AND takes_alarms = 1"
@@ -247,21 +252,22 @@ def forget(db: Database, connector: str) -> int:
 
 
 def never_queued(db: Database, connector: str, since: int) -> float | None:
-    """The time (s since the epoch) of the first punch after `since` (ms) that was never queued for a target; None: all were."""
-    sql = """SELECT min(occurred_at) FROM punches p WHERE occurred_at > ? AND NOT EXISTS (SELECT 1 FROM outbox WHERE connector = ? AND punch_id = p.id)
+    """The time (s since the epoch) of the first recorded punch after `since` (ms) that was never queued for a target; None: all were."""
+    sql = """SELECT min(occurred_at) FROM punches p WHERE occurred_at > ? AND method <> 'imported'
+        AND NOT EXISTS (SELECT 1 FROM outbox WHERE connector = ? AND punch_id = p.id)
         AND person_id IN (SELECT id FROM people WHERE erased_at IS NULL)"""
     return seconds(db.execute(sql, [since, connector]).fetchone()[0])
 
 
 def fill(db: Database, connector: str, since: int, until: int, now: int, again: bool = False) -> int:
-    """Queue recorded punches with since <= occurred_at < until (ms) and their corrections; returns how many were new.
+    """Queue recorded punches, but none that was imported, with since <= occurred_at < until (ms) and their corrections; returns how many were new.
 
     Events that already wait are queued again among them, so that each person's punches stay in order. `again`: delivered
     punches and corrections are sent once more; what the target calls them stays known.
     """
     queued = "connector = :connector AND state = 'waiting' AND alarm_id IS NULL"
     waiting = db.execute(f"SELECT punch_id, correction_id FROM outbox WHERE {queued}", {"connector": connector}).fetchall()
-    wanted = "(SELECT id FROM punches WHERE occurred_at >= :since AND occurred_at < :until)"
+    wanted = "(SELECT id FROM punches WHERE occurred_at >= :since AND occurred_at < :until AND method <> 'imported')"
     added = "punch_id IS NULL AND amends IS NULL AND door IS NULL AND occurred_at >= :since AND occurred_at < :until"
     about = f"SELECT id FROM corrections WHERE punch_id IN {wanted} OR {added} OR amends IN (SELECT id FROM corrections WHERE {added})"
     anew = f"connector = :connector AND state = 'delivered' AND (punch_id IN {wanted} OR correction_id IN ({about}))" if again else "0"

@@ -17,7 +17,7 @@ from device.system.clock import ClockState, to_ms
 
 Direction = Literal["in", "out", "break_start", "break_end", "auto"]
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
-Method = Literal["face", "pin", "manual"]
+Method = Literal["face", "pin", "manual", "imported"]  # imported: from the log of another terminal
 METHODS: tuple[Method, ...] = get_args(Method)
 LONGEST_NAME = 200  # characters
 LONGEST_CODE = 64

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sqlite_utils import Database
 
 from device.config import StoreSettings
-from device.storage import consents, corrections, employments, hash_chain, outbox_rows, recovery, refusals, templates
+from device.storage import consents, corrections, employments, hash_chain, outbox_rows, punch_imports, recovery, refusals, templates
 from device.storage.audit import Action
 from device.storage.consents import ConsentDraft
 from device.storage.corrections import CorrectionDraft
@@ -293,18 +293,18 @@ class Store(TemplateReads):
     def last_punch(self, person_id: int) -> LastPunch | None:
         """The last punch of a person that counts, as its newest correction states it: a punch of a wrong clock counts at its true time.
 
-        A later one that a correction added, or in a fleet one at another door, counts instead.
+        A later one that a correction added or that was imported, or in a fleet one at another door, counts instead.
         """
         recorded = """SELECT coalesce(c.occurred_at, p.occurred_at) / 1000.0, coalesce(c.direction, p.direction) FROM punches p
             LEFT JOIN corrections c ON c.id = (SELECT max(id) FROM corrections WHERE punch_id = p.id)
-            WHERE p.person_id = ? AND (c.id IS NULL OR c.direction IS NOT NULL) ORDER BY p.id DESC LIMIT 1"""
+            WHERE p.person_id = ? AND p.method <> 'imported' AND (c.id IS NULL OR c.direction IS NOT NULL) ORDER BY p.id DESC LIMIT 1"""
         added = """SELECT occurred_at / 1000.0, direction FROM corrections c WHERE person_id = ? AND punch_id IS NULL AND door IS NULL AND direction IS NOT NULL
             AND NOT EXISTS (SELECT 1 FROM corrections n WHERE n.person_id = c.person_id AND n.amends = coalesce(c.amends, c.id) AND n.id > c.id)
             ORDER BY occurred_at DESC LIMIT 1"""
         with explained(self.path):
             if (newest := corrections.newest_at_doors(self._db, person_id)) is not None:
                 return newest
-            found = [row for one in (recorded, added) if (row := self._db.execute(one, [person_id]).fetchone())]
+            found = [row for one in (recorded, added, punch_imports.LAST) if (row := self._db.execute(one, [person_id]).fetchone())]
         return LastPunch(*max(found, key=lambda row: float(row[0] or 0))) if found else None
 
     def newest_punch(self) -> float:

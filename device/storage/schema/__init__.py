@@ -8,10 +8,10 @@ from __future__ import annotations
 from sqlite_utils import Database, Migrations
 
 from device.storage import company_records
-from device.storage.schema import doors, fleet, hours, outbox, planning, tables
+from device.storage.schema import doors, fleet, hours, imports, outbox, planning, tables
 
 APPLICATION_ID = 0x434C4B46  # "CLKF" in the header of the file: a database of Clockface
-SCHEMA_VERSION = 17  # the number of migrations; kept in the file as user_version
+SCHEMA_VERSION = 18  # the number of migrations; kept in the file as user_version
 
 MIGRATIONS = Migrations("clockface")
 
@@ -149,3 +149,10 @@ def share_company_records_and_corrections(db: Database) -> None:
 @MIGRATIONS()
 def plan_days_of_several_shifts(db: Database) -> None:
     db.executescript(hours.SHIFT_RULES)
+
+
+@MIGRATIONS()
+def punches_can_be_imported(db: Database) -> None:
+    """The log of an older terminal, marked as such."""
+    doors.widen(db, imports.METHODS)
+    db.executescript(imports.IMPORTS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sqlite_utils import Database
 
 RECORDS = """
@@ -75,10 +77,10 @@ WIDER = {  # a condition of a table, and what it becomes: a row may be about ano
 }
 
 
-def widen(db: Database) -> None:
+def widen(db: Database, wider: Mapping[tuple[str, str], str] = WIDER) -> None:
     """Change CHECK conditions in place, as SQLite describes it for changes that leave the stored rows as they are (lang_altertable.html, section 7)."""
     db.execute("PRAGMA writable_schema = ON")
-    for (table, old), new in WIDER.items():
+    for (table, old), new in wider.items():
         sql = str(db.execute("SELECT sql FROM sqlite_master WHERE name = ?", [table]).fetchone()[0])
         assert old in sql, table
         db.execute("UPDATE sqlite_master SET sql = ? WHERE type = 'table' AND name = ?", [sql.replace(old, new), table])
