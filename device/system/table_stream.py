@@ -1,4 +1,4 @@
-"""Long lists, such as the log of another terminal: read row by row, as often as needed, without holding the file in memory.
+"""Long lists, such as the log of another terminal: text is read row by row, as often as needed, without holding the file in memory.
 
 Character set, separator and header are found as `table_file.py` finds them; what was guessed is told.
 """
@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from device.system.table_file import MARKS, OLD_EXCEL, SEPARATORS, ZIP, ListError
+from device.system.table_file import MARKS, SEPARATORS
+from device.system.workbook import OLD_EXCEL, ZIP, ListError, first_sheet
 
 TITLE_ROWS = 15  # a title, rules for who fills the list in, and empty lines may stand above the header
 CHUNK = 1 << 20
 LONGEST_LINE = 100_000  # characters
 
+Lines = Sequence[tuple[int, list[str]]]  # with their numbers, from 1
 Headless = Callable[[Sequence[str]], Sequence[str] | None]  # cells of a first line -> the names of its columns; None: it is no such list
 
 
@@ -32,6 +34,7 @@ class TableStream:
     titles: tuple[str, ...]  # of the columns: the caller's names, or the header's words without case
     first: int  # number of the first line with content of rows, from 1
     told: str  # "Windows-1252, separated by ;"
+    sheet: Lines | None = None  # of a workbook, which is read as a whole
 
     def rows(self) -> Iterator[tuple[int, dict[str, str]]]:
         """Line number and cells by title; lines without any content are left out.
@@ -39,10 +42,16 @@ class TableStream:
         Raises:
             ListError: quotes that are never closed.
         """
+        for number, cells in self._lines():
+            if number >= self.first and any(cell.strip() for cell in cells):
+                yield number, {title: plain(cell) for title, cell in zip(self.titles, cells, strict=False)}
+
+    def _lines(self) -> Iterator[tuple[int, list[str]]]:
+        if self.sheet is not None:
+            yield from self.sheet
+            return
         with _opened(self.path, self.charset) as text:
-            for number, cells in _lines(text, self.separator):
-                if number >= self.first and any(cell.strip() for cell in cells):
-                    yield number, {title: plain(cell) for title, cell in zip(self.titles, cells, strict=False)}
+            yield from _lines(text, self.separator)
 
 
 def stream(path: Path, columns: Mapping[str, Sequence[str]], needed: Collection[str], headless: Headless = lambda cells: None) -> TableStream:
@@ -54,27 +63,38 @@ def stream(path: Path, columns: Mapping[str, Sequence[str]], needed: Collection[
         headless: what the columns of a list without a header are.
 
     Raises:
-        ListError: no such file, a spreadsheet file, no text, or no such header.
+        ListError: no such file, a workbook that cannot be read, no text, or no such header.
     """
     try:
+        with path.open("rb") as file:
+            start = file.read(4)
+        if start.startswith((ZIP, OLD_EXCEL)):
+            sheet = first_sheet(path.read_bytes())
+            titles, first = _under_header(sheet.lines, columns, needed, headless)
+            return TableStream(path, "", "", titles, first, f'the sheet "{sheet.name}" of a workbook', sheet.lines)
         charset, told = _charset(path)
     except OSError as error:
         raise ListError(f"{path.name} cannot be read ({error.strerror}); name a list in CSV", code="list.unreadable") from error
     with _opened(path, charset) as text:
         head = [line for line in (text.readline(LONGEST_LINE) for _ in range(TITLE_ROWS)) if line]
     separator = _separator(head)
-    spoken = f"{told}, separated by {'tabs' if separator == chr(9) else separator}"
     with _opened(path, charset) as text:
         lines = [line for line, _ in zip(_lines(text, separator), range(TITLE_ROWS), strict=False)]
-    for number, cells in lines:
+    titles, first = _under_header(lines, columns, needed, headless)
+    return TableStream(path, charset, separator, titles, first, f"{told}, separated by {'tabs' if separator == chr(9) else separator}")
+
+
+def _under_header(lines: Lines, columns: Mapping[str, Sequence[str]], needed: Collection[str], headless: Headless) -> tuple[tuple[str, ...], int]:
+    """The names of the columns, and the number of the line from which on rows stand."""
+    for number, cells in lines[:TITLE_ROWS]:
         titles = _titles(cells, columns)
         if set(needed) <= set(titles):
-            return TableStream(path, charset, separator, titles, number + 1, spoken)
+            return titles, number + 1
     number, cells = next(((number, cells) for number, cells in lines if any(cell.strip() for cell in cells)), (1, []))
     found = headless([plain(cell) for cell in cells])
     if found is not None:
-        return TableStream(path, charset, separator, tuple(found), number, spoken)
-    wanted, start = ", ".join(needed), separator.join(cells)[:80]
+        return tuple(found), number
+    wanted, start = ", ".join(needed), " ".join(cells)[:80]
     raise ListError(f"the list has no column {wanted!r}: one of its first {TITLE_ROWS} lines must name the columns, found {start!r}", code="list.no_column")
 
 
@@ -99,8 +119,6 @@ def _charset(path: Path) -> tuple[str, str]:
     """Python's name of the character set, and ours: by its mark, else UTF-8 where it decodes, UTF-16 where every other byte is 0, else Windows-1252."""
     with path.open("rb") as file:
         start = file.read(2000)
-        if start.startswith((ZIP, OLD_EXCEL)):
-            raise ListError("this is a file of a spreadsheet program: save it as CSV there, and give that file", code="list.spreadsheet")
         for mark, name in MARKS:
             if start.startswith(mark):
                 return {"utf-8": "utf-8-sig"}.get(name, "utf-16"), name.upper().removesuffix("-LE").removesuffix("-BE")

@@ -20,7 +20,6 @@ from sqlite_utils import Database
 from device.attendance.imports.log_file import LogFile, LogRow
 from device.attendance.imports.moments import WrongTime, moment
 from device.attendance.planning import read_site
-from device.attendance.timesheet.worksite import zone
 from device.contract import ClockfaceError
 from device.storage import punch_imports
 from device.storage.audit import Action
@@ -28,6 +27,7 @@ from device.storage.fleet_state import fleet_state
 from device.storage.records import PunchDraft, clean_text
 from device.storage.store import Store
 from device.system.clock import to_ms
+from device.system.time_zones import zone
 
 BATCH = 1000  # rows in one transaction
 PAUSE_SECONDS = 0.01  # between two of them, in which the terminal can record

@@ -49,7 +49,7 @@ def test_the_best_of_several_columns(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "code"),
-    [(b"", "list.no_column"), (b"a,b\r\n1,2\r\n", "list.no_column"), (b"PK\x03\x04...", "list.spreadsheet"), (b"\xd0\xcf\x11\xe0", "list.spreadsheet"),
+    [(b"", "list.no_column"), (b"a,b\r\n1,2\r\n", "list.no_column"), (b"PK\x03\x04...", "list.unreadable"), (b"\xd0\xcf\x11\xe0", "list.spreadsheet"),
      (b"name\r\n\x81\x00\x01\r\n", "list.unreadable"), (b"name\r\n" + b"x" * 200_000, "list.unreadable")],
 )  # fmt: skip
 def test_what_is_no_list_is_refused(tmp_path: Path, content: bytes, code: str) -> None:

@@ -18,12 +18,13 @@ from device.attendance.imports.log_import import Choices, LogImport
 from device.attendance.planning import Planning
 from device.attendance.review import Desk
 from device.attendance.timesheet.worksite import Site
+from device.delivery.tables import as_csv, as_xlsx
 from device.storage import corrections, outbox_rows
 from device.storage.corrections import CorrectionDraft
 from device.storage.records import LastPunch, PunchDraft
 from device.storage.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
 from device.storage.store import Store
-from device.system.clock import ClockState
+from device.system.clock import ClockState, iso_utc
 from tests.refused import refused
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=timezone.utc).timestamp()
@@ -90,6 +91,19 @@ def test_exports_of_other_systems(store: Store, tmp_path: Path, text: str, wante
     assert fates == {"imported": len(wanted)} and stored(store) == wanted
     assert {punch.method for punch in store.punches()} == {"imported"} and store.verify_chain().ok
     assert imported(store, tmp_path, text) == {"present": len(wanted)} and len(stored(store)) == len(wanted), "a second import adds nothing"
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx"])
+def test_what_one_terminal_exports_another_imports(store: Store, tmp_path: Path, form: str) -> None:
+    imported(store, tmp_path, HIKVISION)
+    rows = [{"code": "0001" if p.person_id == 1 else "2", "occurred_at": iso_utc(p.occurred_at), "direction": p.direction} for p in store.punches()]
+    columns = ("code", "occurred_at", "direction")
+    (tmp_path / "out").write_bytes(as_csv(columns, rows) if form == "csv" else as_xlsx("punches", columns, rows))
+    with Store.open(tmp_path / "second.db") as second:
+        for person in store.people():
+            second.add_person(person.name, person.code)
+        assert Counter(one.fate for one in LogImport(second, read(tmp_path / "out"), Choices(), NOW).run()) == {"imported": 5}
+        assert [(p.person_id, p.occurred_at, p.direction) for p in second.punches()] == [(p.person_id, p.occurred_at, p.direction) for p in store.punches()]
 
 
 def test_files_that_overlap_and_another_form_of_the_same_file(store: Store, tmp_path: Path) -> None:
