@@ -60,7 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_database(parser)
     add_config(parser)
     parser.add_argument("--headless", action="store_true", help="log lines in place of the live status")
-    parser.add_argument("--once", action="store_true", help="play a clip or folder to its end, every frame, then stop")
+    parser.add_argument("--once", action="store_true", help="play a clip or folder to its end, every frame, as fast as the machine can, then stop")
+    parser.add_argument("--loop", action="store_true", help="play a clip or folder again and again; time goes on, so who is in it is recorded in each round")
     parser.add_argument("--web", action="append", metavar="HOST:PORT", help="serve the kiosk page and the review site here (127.0.0.1:8080); may be repeated")
     parser.add_argument("--no-web", action="store_true", help="serve no pages")
     parser.add_argument("--desk", action="store_true", help="no camera: serve the pages over all devices of a fleet (docs/fleet.md)")
@@ -89,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
         told: dict[str, Callable[[], str]] = {}
         looks: list[Callable[[Store], object]] = []
         background = _background(args, settings, store, source == DEMO, told, looks, finish=args.once)
-        with background as link, open_source(source, settings.camera, once=args.once, patient=supervised()) as camera:
+        with background as link, opened(args, settings, source) as camera:
             _say_parts(camera, model.recogniser)
             pipeline = Pipeline(played, model.recogniser, store, platform.node() or "terminal", recording=not camera.live)
             _say_clock()
@@ -108,9 +109,16 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def opened(args: argparse.Namespace, settings: Settings, source: str) -> Source:
+    """The source of frames; clips and folders play at their own pace, for somebody who watches, unless they are to end."""
+    return open_source(source, settings.camera, once=args.once, patient=supervised(), watched=not args.once, loop=args.loop)
+
+
 def _source(args: argparse.Namespace) -> str:
     """The requested source, or the one that this machine has, which is printed."""
     source: str = args.source or default_source()
+    if args.loop and (args.once or is_live(source)):
+        raise ConfigError("--loop is for a clip or a folder that is played without --once", code="config.together")
     if args.source is None:
         print("no camera found: playing the demo (--source demo)" if source == DEMO else f"camera: {source}", flush=True)
     return source

@@ -1,11 +1,12 @@
 """All sources of frames behind one function: `with open_source(name, settings) as source: for frame in source:`.
 
-Live sources always yield the newest frame; clips and folders yield every frame, unpaced, with times that follow their own rate.
+Live sources always yield the newest frame; clips and folders yield every frame, with times that follow their own rate, unpaced unless somebody watches.
 """
 
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 
 from device.config import CameraSettings
@@ -13,6 +14,7 @@ from device.vision.camera import demo
 from device.vision.camera.files import open_file
 from device.vision.camera.frame import CameraError, CameraLost, Frame, Reader, Source
 from device.vision.camera.live import LiveSource
+from device.vision.camera.paced import PacedRecording
 from device.vision.camera.readers import cameras, open_gstreamer, open_network, open_picamera, open_v4l, without_password
 
 __all__ = ["CameraError", "CameraLost", "Frame", "Source", "cameras", "default_source", "open_source"]
@@ -27,7 +29,15 @@ def default_source(devices: Path = Path("/dev")) -> str:
     return next(iter(cameras(devices)), "demo")
 
 
-def open_source(source: str, settings: CameraSettings, once: bool = False, start: float | None = None, patient: bool = False) -> Source:
+def open_source(
+    source: str,
+    settings: CameraSettings,
+    once: bool = False,
+    start: float | None = None,
+    patient: bool = False,
+    watched: bool = False,
+    loop: bool = False,
+) -> Source:
     """Open a source of frames.
 
     Args:
@@ -36,11 +46,17 @@ def open_source(source: str, settings: CameraSettings, once: bool = False, start
         once: the source must end by itself; clips and folders always do, the demo plays one round unpaced.
         start: capture time of the first frame of a source that is not live, seconds since the epoch; None: now.
         patient: wait for a live camera that is not available yet.
+        watched: clips and folders play at their own pace.
+        loop: and again from the start when they end.
 
     Raises:
         CameraError: it cannot be opened, or `once` is set for a camera; the message says what to do.
     """
-    opened = _opened(source, settings, once, time.time() if start is None else start, patient)
+    start = time.time() if start is None else start
+    opened = _opened(source, settings, once, start, patient)
+    if watched and not opened.live:
+        again = partial(_opened, source, settings, once, patient=patient) if loop else None
+        opened = PacedRecording(opened, start, again)
     opened.rotate, opened.mirror = settings.rotate, settings.mirror
     return opened
 
