@@ -87,7 +87,7 @@ def writing(db: Database, path: Path) -> Iterator[None]:
             raise
 
 
-def connect(path: Path, busy_timeout_ms: int, must_exist: bool) -> Database:
+def connect(path: Path, busy_timeout_ms: int, must_exist: bool, any_thread: bool = False) -> Database:
     """Open the database; create or migrate it where needed.
 
     Write-ahead log with synchronous=FULL: a commit has reached the disk when it returns. The file, its log and its
@@ -100,7 +100,7 @@ def connect(path: Path, busy_timeout_ms: int, must_exist: bool) -> Database:
         raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old, 3.37 is needed; use Python with a newer SQLite", code="store.sqlite")
     with acting_as_owner(path), explained(path):
         _make_private(path, must_exist)
-        conn = sqlite3.connect(path, timeout=busy_timeout_ms / 1000, isolation_level=None)
+        conn = sqlite3.connect(path, timeout=busy_timeout_ms / 1000, isolation_level=None, check_same_thread=not any_thread)
         try:
             db = Database(conn, execute_plugins=False)
             _check_origin(db, path)

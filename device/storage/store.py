@@ -50,14 +50,17 @@ class Store(TemplateReads):
     """The store: people, templates and punches, and the operations on them."""
 
     @classmethod
-    def open(cls, path: Path, settings: StoreSettings = DEFAULTS, *, must_exist: bool = False, actor: str = "local") -> Store:
+    def open(cls, path: Path, settings: StoreSettings = DEFAULTS, *, must_exist: bool = False, actor: str = "local", any_thread: bool = False) -> Store:
         """Open the store; create it if it is missing and may be created; migrate an older one.
+
+        Args:
+            any_thread: whether it may pass from one thread to another; it is still used by one at a time.
 
         Raises:
             StoreError: missing, of another program, damaged, locked, not writable, from a newer version.
         """
         recovery.refuse_empty(path)
-        store = cls(connect(path, settings.busy_timeout_ms, must_exist), path, actor)
+        store = cls(connect(path, settings.busy_timeout_ms, must_exist, any_thread), path, actor)
         try:
             templates.seal_older(store._db, path, store.keys)
             store._erase_again()

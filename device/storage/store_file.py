@@ -49,6 +49,11 @@ class StoreFile:
             self._lock.release()
             self._lock = None
 
+    @property
+    def in_transaction(self) -> bool:
+        """Whether an error left a transaction open."""
+        return bool(self._db.conn.in_transaction)
+
     def claim_terminal(self) -> None:
         """Claim this database for the one terminal that may run on it, until `close` or the end of the process.
 

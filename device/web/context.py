@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ from device.attendance.today import Board
 from device.config import Settings
 from device.storage.store import Store
 from device.web.access.kiosk_sessions import Tickets
+from device.web.idle_stores import IdleStores
 from device.web.live import Live
 
 WORKERS = 4  # pages processed at the same time; more would only slow the camera loop down
@@ -34,6 +36,8 @@ class Terminal:
     bound_to: str = "127.0.0.1"  # the address it listens on, a name a browser may use
     workers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(WORKERS))
     kiosk_workers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(KIOSK_WORKERS))
+    stores: IdleStores = field(default_factory=IdleStores)
+    refusals_noted: dict[tuple[int, str], float] = field(default_factory=dict)  # user and page -> when it was noted that the role does not suffice
     uploads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))  # of large forms
 
     @cached_property
@@ -46,6 +50,6 @@ class Terminal:
         """Sessions of people who look at their own times at the kiosk."""
         return Tickets(self.now)
 
-    def store(self, actor: str) -> Store:
-        """Open the store for one request. It takes half a millisecond, and no connection is shared between threads."""
-        return Store.open(self.database, self.settings.store, must_exist=True, actor=actor)
+    def store(self, actor: str) -> AbstractContextManager[Store]:
+        """The store for one request, which no other thread uses meanwhile."""
+        return self.stores.lent(self.database, self.settings.store, actor)

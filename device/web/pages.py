@@ -34,6 +34,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from device.contract import ClockfaceError
+from device.storage.audit import Action
 from device.storage.groups import Groups, groups
 from device.storage.store import Store, StoreError
 from device.system.time_zones import LocalClock
@@ -52,6 +53,7 @@ log = logging.getLogger(__name__)
 FORM_BYTES = 200_000  # the largest body of an ordinary form
 LARGE_BYTES = 5_000_000  # forms that may be larger are taken one after the other: where /tmp is memory they take it
 FIELDS = 500
+NOTED_SECONDS = 600.0
 LOGIN = {"desk": "/login", "kiosk": "/kiosk/unlock"}
 
 
@@ -94,6 +96,10 @@ class Call:
         """The parts of the address in braces."""
         return self.request.path_params
 
+    def cookie(self, name: str) -> str:
+        """A cookie that an answer of ours has set before, "" if there is none."""
+        return self.request.cookies.get(cookie_name(self.request, name), "")
+
     @property
     def address(self) -> str:
         """The address that the request came from."""
@@ -112,7 +118,7 @@ class Call:
 
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
         """A page of the site from a template."""
-        said = unquote(self.request.cookies.get("clockface_said", ""))
+        said = unquote(self.cookie("clockface_said"))
         if said:
             self.cookies["clockface_said"] = None
         return rendered(template, status, {"call": self, "user": self.user, "terminal": self.terminal, "form_token": self.form_token, "said": said, **values})
@@ -137,7 +143,7 @@ class Call:
     @property
     def language(self) -> str:
         """Language of the kiosk's pages: the one chosen there, or that of the settings."""
-        chosen = self.request.cookies.get("clockface_language", "")
+        chosen = self.cookie("clockface_language")
         return chosen if chosen in LANGUAGES else self.terminal.settings.web.language
 
     @property
@@ -181,7 +187,7 @@ def post(path: str, handler: Handler, role: Role | None, place: Place = "desk", 
 
 
 class Endpoint:
-    """Serves one page: checks user, role and form token, then calls the handler with its own store on a worker thread."""
+    """Serves one page: checks user, role and form token, then calls the handler on a worker thread, with a store that is its own meanwhile."""
 
     def __init__(self, page: Page, terminal: Terminal) -> None:
         self.spec = page
@@ -191,7 +197,7 @@ class Endpoint:
         request = Request(scope, limited(receive, self.spec.largest_body))
         form = FormData()
         try:
-            response = await self._in_worker(self._refusal, request, form)
+            response = await self._in_worker(self._refusal, request, form) if self.spec.method == "POST" else None
             if response is None:
                 async with self.terminal.uploads if self.spec.largest_body > LARGE_BYTES else nullcontext():
                     if self.spec.method == "POST":
@@ -243,25 +249,28 @@ class Endpoint:
     def _with_call(self, request: Request, form: FormData, work: Callable[[Call], Response | None]) -> Response | None:
         place = self.spec.place
         try:
-            session, visitor = (request.cookies.get(name, "") for name in (f"clockface_{place}", "clockface_visitor"))
+            session, visitor = (request.cookies.get(cookie_name(request, name), "") for name in (f"clockface_{place}", "clockface_visitor"))
         except CookieError:
             session = visitor = ""
         try:
-            opened = self.terminal.store(actor=place)
+            with self.terminal.store(actor=place) as store:
+                return self._with_store(request, form, store, session, visitor, work)
         except StoreError as error:
             log.error("%s", error)
             return PlainTextResponse("The database of this terminal cannot be read now; its log says why.", 503)
-        with opened as store:
-            user = None
-            if session:
-                user = sessions.find(store, session, place, sessions.limits(self.terminal.settings.web, place), self.terminal.now())
-            fresh = "" if user or visitor else secrets.token_urlsafe(24)
-            call = Call(request, self.terminal, store, place, user, sessions.form_token(session if user else visitor or fresh), form)
-            if fresh:
-                call.cookies["clockface_visitor"] = fresh
-            if user:
-                store.act_as(user.actor)
-            response = guarded(call, work)
+
+    def _with_store(
+        self, request: Request, form: FormData, store: Store, session: str, visitor: str, work: Callable[[Call], Response | None]
+    ) -> Response | None:
+        place = self.spec.place
+        user = sessions.find(store, session, place, sessions.limits(self.terminal.settings.web, place), self.terminal.now()) if session else None
+        fresh = "" if user or visitor else secrets.token_urlsafe(24)
+        call = Call(request, self.terminal, store, place, user, sessions.form_token(session if user else visitor or fresh), form)
+        if fresh:
+            call.cookies["clockface_visitor"] = fresh
+        if user:
+            store.act_as(user.actor)
+        response = guarded(call, work)
         if response is not None:
             set_cookies(call, response)
         return response
@@ -296,12 +305,23 @@ def refusal(call: Call, page: Page) -> Response | None:
             return RedirectResponse(f"{LOGIN[page.place]}?next={quote(call.request.url.path)}", 303)
         return error_page(call, Problem(call.common.text("problem.login"), 401, code="request.login"))
     if not call.user.may(page.role):
+        note_refused(call, page)
         return error_page(call, Problem(call.common.text("problem.role", role=call.user.role, needed=page.role), 403, code="request.role"))
     if call.user.must_change and not page.before_change:
         if page.place == "desk":
             return RedirectResponse("/password", 303)
         return error_page(call, Problem(call.common.text("problem.must_change"), 403, code="request.must_change"))
     return None
+
+
+def note_refused(call: Call, page: Page) -> None:
+    """Put into the audit that a role does not suffice: each user and page once per `NOTED_SECONDS`, since a flood of them must not fill the chain."""
+    assert call.user is not None
+    now, key = call.terminal.now(), (call.user.id, f"{page.method} {page.path}")
+    if abs(now - call.terminal.refusals_noted.get(key, float("-inf"))) >= NOTED_SECONDS:
+        call.terminal.refusals_noted[key] = now
+        with call.store.transaction():
+            call.store.note(Action.PAGE_REFUSED, user_id=call.user.id, page=key[1], role=call.user.role, address=call.address)
 
 
 def came_from(request: Request) -> str:
@@ -320,13 +340,24 @@ def error_page(call: Call, problem: Problem) -> Response:
     return call.page("error.html", problem.status, words=str(problem), code=problem.status)
 
 
+def cleared(response: Response) -> Response:
+    """Let the browser forget the pages of the session that has ended (https://www.w3.org/TR/clear-site-data/)."""
+    response.headers["clear-site-data"] = '"cache", "storage"'
+    return response
+
+
 def as_json(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
     return JSONResponse({"error": str(problem), "code": problem.code}, problem.status, headers)
 
 
+def cookie_name(request: Request, name: str) -> str:
+    """With TLS a name that browsers take from this very host alone, by TLS (RFC 6265bis, "__Host-"); at the machine's own screen there is no TLS."""
+    return f"__Host-{name}" if request.url.scheme == "https" else name
+
+
 def set_cookies(call: Call, response: Response) -> None:
     secure = call.request.url.scheme == "https"
-    for name, value in call.cookies.items():
+    for name, value in ((cookie_name(call.request, name), value) for name, value in call.cookies.items()):
         if value is None:
             response.delete_cookie(name, path="/", secure=secure, httponly=True, samesite="strict")
         else:

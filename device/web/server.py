@@ -125,6 +125,7 @@ class WebServer:
         self._thread.join(PATIENCE_SECONDS)
         for listener in self._sockets:
             listener.close()
+        self.terminal.stores.close()
 
     def _run(self) -> None:
         kept_running("the web server", lambda: asyncio.run(self._serve()), self._ending, log.error)

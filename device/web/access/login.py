@@ -10,7 +10,7 @@ from device.web.access.accounts import User
 from device.web.access.passwords import WeakPassword
 from device.web.access.rate_limit import LockedOut
 from device.web.navigation import entries
-from device.web.pages import Call, get, post
+from device.web.pages import Call, cleared, get, post
 
 WRONG = "Login or password is wrong."
 
@@ -44,15 +44,15 @@ def log_in(call: Call) -> Response:
     if user is None:
         return call.page("login.html", 401, next=onwards, login=login, problem=WRONG)
     sessions.tidy(call.store, call.terminal.now())
-    sessions.end_others(call.store, user, "desk", call.request.cookies.get("clockface_desk", ""))
+    sessions.end_others(call.store, user, "desk", call.cookie("clockface_desk"))
     call.cookies["clockface_desk"] = sessions.start(call.store, user, "desk", call.terminal.now())
     return call.goto("/password" if user.must_change else onwards)
 
 
 def log_out(call: Call) -> Response:
-    sessions.end(call.store, call.request.cookies.get("clockface_desk", ""))
+    sessions.end(call.store, call.cookie("clockface_desk"))
     call.cookies["clockface_desk"] = None
-    return call.goto("/login", "You are logged out.")
+    return cleared(call.goto("/login", "You are logged out."))
 
 
 def home(call: Call) -> Response:
@@ -60,8 +60,10 @@ def home(call: Call) -> Response:
     return RedirectResponse(next((entry.path for group in entries(call.who).values() for entry in group), "/password"), 303)
 
 
-def password_page(call: Call) -> Response:
-    return call.page("password.html", problem="")
+def password_page(call: Call, status: int = 200, problem: str = "", of: str = "password") -> Response:
+    """`of` is the form that the problem stands at."""
+    open_ones = sessions.of(call.store, call.who, call.terminal.settings.web, call.cookie("clockface_desk"), call.terminal.now())
+    return call.page("password.html", status, problem=problem, of=of, sessions=open_ones)
 
 
 def change_password(call: Call) -> Response:
@@ -73,12 +75,30 @@ def change_password(call: Call) -> Response:
             raise WeakPassword("the two new passwords differ; type them again", code="password.differ")
         if new == old:
             raise WeakPassword("the new password is the old one; choose another", code="password.same")
+        passwords.check_strength(new, call.who.login, company_words(call))
         accounts.set_password(call.store, call.who.id, new, must_change=False)
     except (WeakPassword, LockedOut) as problem:
-        return call.page("password.html", 400, problem=f"{str(problem).capitalize()}.")
+        return password_page(call, 400, f"{str(problem).capitalize()}.")
     first_admin.password_file(call.terminal.database).unlink(missing_ok=True)
     call.cookies["clockface_desk"] = sessions.start(call.store, call.who, "desk", call.terminal.now())
     return call.goto("/", "Your password is changed; other places where you were logged in are logged out.")
+
+
+def end_sessions(call: Call) -> Response:
+    """End the user's sessions everywhere else; asks for the password, since a stranger may sit at this one."""
+    try:
+        if checked(call.store, call.who.login, call.field("password"), call.address, call.terminal.now()) is None:
+            raise WeakPassword("the password is wrong", code="password.wrong")
+    except (WeakPassword, LockedOut) as problem:
+        return password_page(call, 400, f"{str(problem).capitalize()}.", "sessions")
+    sessions.end_elsewhere(call.store, call.who, call.cookie("clockface_desk"))
+    return call.goto("/password", "You are logged out everywhere else.")
+
+
+def company_words(call: Call) -> list[str]:
+    """What attackers of this company would try first: the words of the settings, the names of this terminal, the sites and the departments."""
+    groups = call.groups
+    return [*call.terminal.settings.web.password_words.split(","), call.terminal.device, *groups.sites.values(), *groups.departments]
 
 
 def local_path(path: str) -> str:
@@ -92,5 +112,6 @@ ROUTES = (
     post("/login", log_in, None, guesses="password"),
     post("/logout", log_out, "viewer", before_change=True),
     get("/password", password_page, "viewer", before_change=True),
+    post("/password/sessions", end_sessions, "viewer", guesses="password"),
     post("/password", change_password, "viewer", before_change=True, guesses="password"),
 )

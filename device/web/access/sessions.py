@@ -53,14 +53,19 @@ def find(store: Store, token: str, place: Place, ends: Limits, now: float) -> Us
         row = db.execute(sql.replace(COLUMNS, ", ".join(f"u.{name}" for name in COLUMNS.split(", "))), [_hash(token), place]).fetchone()
     if row is None:
         return None
-    created, seen = row[5] / 1000, row[6] / 1000
-    if not (created - 1 <= now < created + ends.longest_seconds and now < seen + ends.idle_seconds):
+    seen = row[6] / 1000
+    if not lasts(row[5] / 1000, seen, ends, now):
         end(store, token)
         return None
     if now - seen > TOUCH_SECONDS:
         with store.transaction() as db:
             db.execute("UPDATE sessions SET seen_at = ? WHERE token_hash = ?", [to_ms(now), _hash(token)])
     return _user(row)
+
+
+def lasts(since: float, seen: float, ends: Limits, now: float) -> bool:
+    """Whether a session is still open."""
+    return since - 1 <= now < since + ends.longest_seconds and now < seen + ends.idle_seconds
 
 
 def end(store: Store, token: str) -> None:
@@ -73,6 +78,31 @@ def end_others(store: Store, user: User, place: Place, token: str) -> None:
     """End what a login takes the place of: the user's other sessions at this place, and the session that the browser had."""
     with store.transaction() as db:
         db.execute("DELETE FROM sessions WHERE (user_id = ? AND place = ?) OR token_hash = ?", [user.id, place, _hash(token)])
+
+
+@dataclass(frozen=True)
+class Session:
+    """One open session as its owner sees it."""
+
+    place: Place
+    since: float  # s since the epoch
+    seen: float  # last activity, to within TOUCH_SECONDS
+    here: bool
+
+
+def of(store: Store, user: User, settings: WebSettings, token: str, now: float) -> list[Session]:
+    """The open sessions of a user; `token` is that of the browser that asks."""
+    with store.reading() as db:
+        rows = db.execute("SELECT place, created_at, seen_at, token_hash FROM sessions WHERE user_id = ? ORDER BY created_at", [user.id]).fetchall()
+    found = [Session(row[0], row[1] / 1000, row[2] / 1000, row[3] == _hash(token)) for row in rows]
+    return [session for session in found if lasts(session.since, session.seen, limits(settings, session.place), now)]
+
+
+def end_elsewhere(store: Store, user: User, token: str) -> None:
+    """End all sessions of a user but the one with this token."""
+    with store.transaction() as db:
+        db.execute("DELETE FROM sessions WHERE user_id = ? AND token_hash <> ?", [user.id, _hash(token)])
+        store.note(Action.SESSIONS_ENDED, user_id=user.id)
 
 
 def tidy(store: Store, now: float) -> None:

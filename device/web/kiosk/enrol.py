@@ -20,7 +20,7 @@ from device.web.access.login import checked
 from device.web.access.pins import PinError
 from device.web.access.rate_limit import LockedOut
 from device.web.consent_text import wording
-from device.web.pages import Call, Problem, get, post
+from device.web.pages import Call, Problem, cleared, get, post
 
 
 def unlock_page(call: Call) -> Response:
@@ -41,17 +41,18 @@ def unlock(call: Call) -> Response:
         return call.page("kiosk/unlock.html", 401, problem=text("enrol.wrong"), login=login)
     if user.must_change or not user.may("operator"):
         return call.page("kiosk/unlock.html", 403, problem=text("enrol.must_change" if user.must_change else "enrol.not_operator"), login=login)
-    sessions.end_others(call.store, user, "kiosk", call.request.cookies.get("clockface_kiosk", ""))
+    sessions.end_others(call.store, user, "kiosk", call.cookie("clockface_kiosk"))
     call.cookies["clockface_kiosk"] = sessions.start(call.store, user, "kiosk", call.terminal.now())
     return call.goto("/kiosk/enrol")
 
 
 def lock(call: Call) -> Response:
-    if booth(call).draft(call.who.id) is not None:
-        booth(call).end()
-    sessions.end(call.store, call.request.cookies.get("clockface_kiosk", ""))
+    """End the session, with a camera or without one."""
+    if call.terminal.live.booth.draft(call.who.id) is not None:
+        call.terminal.live.booth.end()
+    sessions.end(call.store, call.cookie("clockface_kiosk"))
     call.cookies["clockface_kiosk"] = None
-    return call.goto("/kiosk")
+    return cleared(call.goto("/kiosk"))
 
 
 def person_page(call: Call) -> Response:

@@ -24,7 +24,7 @@ from device.web.access import pins
 from device.web.access.pins import PinError
 from device.web.access.rate_limit import LockedOut
 from device.web.desk.corrections import named_punch, target
-from device.web.pages import Call, Problem, get, post
+from device.web.pages import Call, Problem, cleared, get, post
 
 COOKIE = "clockface_own"
 DAYS = 7  # shown
@@ -59,9 +59,9 @@ def sign_in(call: Call) -> Response:
 
 
 def sign_out(call: Call) -> Response:
-    call.terminal.tickets.end(call.request.cookies.get(COOKIE, ""))
+    call.terminal.tickets.end(call.cookie(COOKIE))
     call.cookies[COOKIE] = None
-    return call.goto("/kiosk")
+    return cleared(call.goto("/kiosk"))
 
 
 def correct(call: Call) -> Response:
@@ -117,7 +117,7 @@ def draft_of(call: Call, person: Person, day: date, site: Site) -> CorrectionDra
 
 def holder(call: Call) -> Person | None:
     """The person of the session, if still active."""
-    person_id = call.terminal.tickets.find(call.request.cookies.get(COOKIE, ""))
+    person_id = call.terminal.tickets.find(call.cookie(COOKIE))
     if person_id is None:
         return None
     person = call.store.person(person_id)

@@ -89,7 +89,9 @@ def desk(tmp_path: Path, stored_password: str) -> Iterator[Desk]:
             sql = "INSERT INTO users (login, role, password_hash, must_change, created_at, elsewhere) VALUES (?, ?, ?, 0, 0, 1)"
             db.execute(sql, [role, role, stored_password])
     clock = Clock()
-    yield Desk(Terminal(Settings(), path, "door", Live(now=clock), now=clock), clock)
+    terminal = Terminal(Settings(), path, "door", Live(now=clock), now=clock)
+    yield Desk(terminal, clock)
+    terminal.stores.close()
 
 
 @pytest.fixture

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 
 from device.web.access.accounts import ROLES
 from device.web.app import create_app, pages
+from device.web.pages import NOTED_SECONDS
 from tests.device.web.conftest import Desk
 
 NOBODY = "-"  # without login
@@ -18,6 +20,7 @@ LEAST = {  # method and path -> the least role that may
     "POST /logout": "viewer",
     "GET /password": "viewer",
     "POST /password": "viewer",
+    "POST /password/sessions": "viewer",
     "GET /kiosk": NOBODY,
     "POST /kiosk/language": NOBODY,
     "GET /kiosk/events": NOBODY,
@@ -149,3 +152,19 @@ def test_no_form_is_taken_without_its_token(desk: Desk, role: str) -> None:
             if answer.status_code != 403:
                 taken.append(f"{page.path}: {answer.status_code}")
     assert not taken
+
+
+def test_a_page_refused_for_its_role_is_noted_once_in_a_while(desk: Desk) -> None:
+    viewer = desk.browser("viewer")
+
+    def noted() -> list[dict[str, object]]:
+        with desk.store() as store, store.reading() as db:
+            return [json.loads(row[0]) for row in db.execute("SELECT details FROM audit WHERE action = 'page refused' ORDER BY id")]
+
+    for _ in range(3):
+        assert viewer.get("/users").status_code == 403
+    (first,) = noted()
+    assert (first["page"], first["role"], first["address"]) == ("GET /users", "viewer", "127.0.0.1")
+    assert viewer.post("/users", "/today", {"login": "x", "role": "admin"}).status_code == 403 and len(noted()) == 2
+    desk.clock.now += NOTED_SECONDS
+    assert viewer.get("/users").status_code == 403 and len(noted()) == 3
