@@ -230,6 +230,7 @@ class WebSettings:
     consent: str = written("", "path", "TOML file with the company's own wording of the consent, in the form of device/web/messages/consent.toml")
     picture_rate: int = ranged(10, 1, 30, "pictures/s", "Rate of the live picture on the kiosk page")
     hosts: str = written("", "host names", "Further names of this machine that may stand in a browser's address bar, separated by commas")
+    password_words: str = written("", "words", "Words that no password may have in it, such as the company's name and its products, separated by commas")
     certificate: str = written("", "path", "PEM file with the TLS certificate; without one the terminal makes its own where it is needed")
     key: str = written("", "path", "PEM file with the key of that certificate")
     plain_http: bool = switched(False, "Allow HTTP without TLS beyond this machine, for a proxy that adds TLS")

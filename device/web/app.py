@@ -79,7 +79,7 @@ def create_app(terminal: Terminal) -> Starlette:
         middleware=[
             Middleware(Proxies, trusted=Trusted.parsed(terminal.settings.web.trusted_proxies)),
             Middleware(Paced),
-            Middleware(Guard, names=host_names(terminal.settings.web, terminal.bound_to)),
+            Middleware(Guard, names=host_names(terminal.settings.web, terminal.bound_to), only_tls=bool(terminal.settings.web.certificate)),
         ],
         exception_handlers={404: _nothing_here, 405: _nothing_here},
     )

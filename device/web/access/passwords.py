@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import re
 import secrets
 import threading
+from collections.abc import Iterable
+from pathlib import Path
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
@@ -11,6 +15,10 @@ from argon2.exceptions import InvalidHashError, VerifyMismatchError
 from device.contract import ClockfaceError
 
 SHORTEST, LONGEST = 10, 200  # characters of a password
+SHORTEST_WORD = 3  # characters; a shorter login or word stands in any password by chance
+OWN_WORDS = ("clockface",)
+COMMON = Path(__file__).with_name("common_passwords.txt.gz")  # one per line, lower case, sorted
+UNDECORATED = re.compile(r"^[\W\d_]+|[\W\d_]+$")
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # without characters that are easily confused
 
 # OWASP Password Storage Cheat Sheet: 19 MiB, 2 passes, 1 lane
@@ -43,14 +51,35 @@ def matches(stored: str | None, given: str) -> bool:
             return False
 
 
-def check_strength(password: str, login: str) -> None:
-    """Raises:
-    WeakPassword: too short, too long, one character over and over, or the login itself.
+def check_strength(password: str, login: str, words: Iterable[str] = ()) -> None:
+    """Args:
+        words: that attackers of this company try first, such as its name; short ones are left out.
+
+    Raises:
+        WeakPassword: too short, too long, one character over and over, a common password even with digits around it, or with the login or such a word in it.
     """
     if not SHORTEST <= len(password) <= LONGEST:
         raise WeakPassword(f"a password has {SHORTEST} to {LONGEST} characters; several words in a row are easy to remember", code="password.length")
-    if len(set(password)) < 4 or login.casefold() in password.casefold():
+    folded = password.casefold()
+    if len(set(password)) < 4 or _inside((login,), folded):
         raise WeakPassword("this password is easy to guess: use more different characters, and not your login", code="password.weak")
+    if found := _inside((*OWN_WORDS, *words), folded):
+        raise WeakPassword(f"this password is easy to guess here: leave {found!r} out of it", code="password.weak")
+    if common(folded):
+        raise WeakPassword("this is a common password, or one with digits around it; several words in a row are better", code="password.common")
+
+
+def _inside(words: Iterable[str], folded: str) -> str:
+    """The first word that stands in a password, "" if none does."""
+    return next((word for word in (word.strip().casefold() for word in words) if len(word) >= SHORTEST_WORD and word in folded), "")
+
+
+def common(folded: str) -> bool:
+    """Whether a password, or what is left of it without digits and signs before and after, is nothing or one of 40,000 frequent ones (NOTICE: whose list)."""
+    bare = UNDECORATED.sub("", folded)
+    with gzip.open(COMMON) as file:
+        listed = file.read()  # 320 kB, of which nothing is kept: few passwords are set
+    return not bare or any(f"\n{text}\n".encode() in b"\n" + listed for text in (folded, bare))
 
 
 def invented(length: int = 16) -> str:

@@ -25,15 +25,22 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=(), payment=()",
 }
+ONLY_TLS = "max-age=31536000; includeSubDomains"  # RFC 6797
 SAFE = ("GET", "HEAD", "OPTIONS")
 
 
 class Guard:
-    """ASGI middleware around the whole application."""
+    """ASGI middleware around the whole application.
 
-    def __init__(self, app: ASGIApp, names: frozenset[str]) -> None:
+    Args:
+        only_tls: whether browsers shall never again ask without TLS. Not with a certificate that the terminal made itself: a browser that was told to
+            trust it would let nobody in after the next change.
+    """
+
+    def __init__(self, app: ASGIApp, names: frozenset[str], only_tls: bool = False) -> None:
         self.app = app
         self.names = names
+        self.only_tls = only_tls
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -46,6 +53,8 @@ class Guard:
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
                 headers.setdefault("cache-control", "no-store")
+                if self.only_tls and scope["scheme"] == "https":
+                    headers.setdefault("strict-transport-security", ONLY_TLS)
             await send(message)
 
         headers = Headers(scope=scope)

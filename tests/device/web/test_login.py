@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ from device.config import Settings, WebSettings
 from device.storage.store import Store
 from device.web.access import accounts, first_admin, passwords
 from tests.device.web.conftest import PASSWORD, Desk
+from tests.refused import refused
 
 
 def test_the_first_admin_is_made_once_and_must_change_the_password(desk: Desk, tmp_path: object) -> None:
@@ -110,11 +112,37 @@ def test_a_session_of_the_kiosk_opens_no_desk(desk: Desk) -> None:
     assert browser.get("/users").status_code == 303
 
 
-@pytest.mark.parametrize("password", ["short", "aaaaaaaaaaaa", "my-login-is-hr", "x" * 201])
+COMMON = ["1q2w3e4r5t", "Qwertyuiop", "sunshine2026", "!!Password123", "2026dragon!!"]
+COMPANYS = ["we build Zeppelins", "meet me at the gasworks", "my clockface rings", "the accounting team", "at the front door"]
+
+
+@pytest.mark.parametrize("password", ["short", "aaaaaaaaaaaa", "my-viewer-page", "x" * 201, *COMMON, *COMPANYS])
 def test_weak_passwords_are_refused(desk: Desk, password: str) -> None:
-    browser = desk.browser("hr")
+    """Too short or simple, with the login in it, common, or made of the company's words: those of the settings, its sites, departments and doors."""
+    settings = replace(Settings(), web=WebSettings(password_words="Acme, zeppelin"))
+    desk = Desk(replace(desk.terminal, settings=settings, device="Front door"), desk.clock)
+    with desk.store() as store, store.transaction() as db:
+        db.execute("INSERT INTO fleet_sites (id, name) VALUES ('1', 'Gasworks')")
+        db.execute("INSERT INTO people (name, created_at, department) VALUES ('Ada', 0, 'Accounting')")
+    browser = desk.browser("viewer")
     answer = browser.post("/password", "/password", {"old": PASSWORD, "new": password, "again": password})
     assert answer.status_code == 400
+
+
+def test_a_login_of_two_letters_can_have_any_password() -> None:
+    """Two letters stand in a made-up password by chance."""
+    passwords.check_strength("abcd-efgh-jkmn-pqrs", "a")
+    passwords.check_strength("abcd-efgh-jkmn-pqrs", "ab", ["", " ", "cd"])
+    with refused("password.weak"):
+        passwords.check_strength("abcd-efgh-jkmn-pqrs", "efgh")
+
+
+def test_the_list_holds_what_is_guessed_first() -> None:
+    """The first of the lists that are published each year, and the most frequent of ten characters and more."""
+    listed = gzip.decompress(passwords.COMMON.read_bytes()).decode().splitlines()
+    assert listed == sorted(set(listed)) and len(listed) > 30_000
+    assert all(passwords.common(word) for word in ("123456789012", "1234567890", "qwertyuiop", "password1", "iloveyou", "q1w2e3r4t5y6", "1qaz2wsx3edc"))
+    assert not any(passwords.common(word) for word in ("five quiet paper boats", "вежливые бумажные лодки", "abcd-efgh-jkmn-pqrs", PASSWORD.casefold()))
 
 
 def test_a_changed_password_logs_out_the_other_places(desk: Desk) -> None:
@@ -122,6 +150,17 @@ def test_a_changed_password_logs_out_the_other_places(desk: Desk) -> None:
     new = "five quiet paper boats"
     assert here.post("/password", "/password", {"old": PASSWORD, "new": new, "again": new}).status_code == 303
     assert here.get("/users").status_code == 200 and there.get("/users").status_code == 303
+
+
+def test_a_user_sees_where_they_are_logged_in_and_ends_the_others_with_the_password(desk: Desk) -> None:
+    here, there, kiosk, somebody = desk.browser("admin"), desk.browser("admin"), desk.browser("admin", place="kiosk"), desk.browser("hr")
+    page = here.get("/password").text
+    assert page.count("<td>Desk</td>") == 1 and page.count("<td>Desk (here)</td>") == 1 and page.count("<td>Kiosk</td>") == 1
+    assert here.post("/password/sessions", "/password", {"password": "wrong"}).status_code == 400
+    assert there.get("/users").status_code == 200
+    assert here.post("/password/sessions", "/password", {"password": PASSWORD}).status_code == 303
+    assert here.get("/users").status_code == 200 and there.get("/users").status_code == 303
+    assert kiosk.get("/kiosk/enrol").status_code == 303 and somebody.get("/people").status_code == 200
 
 
 @pytest.mark.parametrize("next_page", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)", "/ok\r\nx: y"])

@@ -136,7 +136,8 @@ def test_a_silent_proxy_shares_one_rate_and_is_not_only_slowed(desk: Desk) -> No
 def test_scheme_and_host_are_the_proxys(desk: Desk) -> None:
     browser = behind(desk).browser(address="10.1.0.5")
     headers = {"x-forwarded-for": "10.0.0.9", "x-forwarded-proto": "https", "x-forwarded-host": "clock.example", "origin": "https://clock.example"}
-    data = {"form_token": browser.token("/login"), "login": "hr", "password": PASSWORD}
+    browser.http.base_url = "https://clock.example"  # what the browser sees, and keeps its cookies by
+    data = {"form_token": TOKEN.search(browser.get("/login", headers=headers).text)[1], "login": "hr", "password": PASSWORD}  # type: ignore[index]
     answer = browser.http.post("/login", data=data, headers=headers)
     assert answer.status_code == 303 and "; Secure" in answer.headers["set-cookie"]
     assert browser.http.get("/login", headers={**headers, "x-forwarded-host": "evil.example"}).status_code == 421

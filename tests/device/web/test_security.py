@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import pytest
 
 from device.config import Settings, WebSettings
 from device.web.access.security import host_names, known_host
-from tests.device.web.conftest import Desk
+from device.web.access.sessions import form_token
+from device.web.appearance import STATIC
+from tests.device.web.conftest import Browser, Desk
 from tests.refused import refused
 
 
@@ -24,6 +29,48 @@ def test_cookies_are_out_of_reach_of_scripts_and_other_sites(desk: Desk) -> None
     answer = browser.post("/login", "/login", {"login": "admin", "password": "four quiet paper boats"})
     cookies = [value.lower() for value in answer.headers.get_list("set-cookie") if "clockface_desk" in value]
     assert cookies and all("httponly" in cookie and "samesite=strict" in cookie for cookie in cookies)
+
+
+def over_tls(desk: Desk, **web: str) -> Browser:
+    browser = replace(desk, terminal=replace(desk.terminal, settings=Settings(web=WebSettings(**web)))).browser()  # type: ignore[arg-type]
+    browser.http.base_url = "https://localhost"
+    return browser
+
+
+def test_over_tls_cookies_belong_to_this_host_alone(desk: Desk) -> None:
+    """A name with __Host- is taken from this host by TLS only (RFC 6265bis), so nothing planted without TLS or by a neighbouring host counts."""
+    browser = over_tls(desk)
+    answer = browser.log_in("admin")
+    cookies = answer.headers.get_list("set-cookie")
+    assert cookies and all(cookie.startswith("__Host-") and "secure" in cookie.lower() and "path=/;" in cookie.lower() for cookie in cookies)
+    assert not any("domain" in cookie.lower() for cookie in cookies) and browser.get("/users").status_code == 200
+    thief = over_tls(desk)
+    thief.http.cookies.set("clockface_desk", browser.http.cookies["__Host-clockface_desk"], domain="localhost.local")
+    assert thief.get("/users").status_code == 303
+
+
+def test_browsers_are_told_to_use_tls_alone_where_the_certificate_is_the_companys_own(desk: Desk) -> None:
+    for web, wanted in (({"certificate": "a.pem", "key": "a.key"}, True), ({}, False)):
+        found = over_tls(desk, **web).get("/login").headers.get("strict-transport-security", "")
+        assert ("max-age=31536000" in found and "includeSubDomains" in found) == wanted and bool(found) == wanted
+    assert "strict-transport-security" not in desk.browser().get("/login").headers  # nothing without TLS (RFC 6797, 7.2)
+
+
+def test_whoever_logs_out_leaves_nothing_in_the_browser(desk: Desk) -> None:
+    browser = desk.browser("admin")
+    page = browser.get("/users").text
+    assert re.search(r'src="/static/idle\.js[^"]*" data-seconds="1805"', page)  # leaves the page when the login has ended: 30 minutes
+    assert browser.post("/logout", "/users").headers["clear-site-data"] == '"cache", "storage"'
+    kiosk = desk.browser("operator", place="kiosk")
+    token = form_token(kiosk.http.cookies["clockface_kiosk"])
+    assert kiosk.http.post("/kiosk/lock", data={"form_token": token}).headers["clear-site-data"] == '"cache", "storage"'
+
+
+def test_scripts_name_no_property_after_something_they_were_given() -> None:
+    """`object[text] = value` with a text of somebody else's could change what all objects inherit (prototype pollution)."""
+    scripts = {path.name: path.read_text(encoding="utf-8") for path in STATIC.glob("*.js")}
+    found = {name: re.findall(r"[\w)]\[[^\]]+\]\s*=[^=].*|Object\.assign.*|__proto__|eval\(|new Function", text) for name, text in scripts.items()}
+    assert len(found) > 5 and {name: lines for name, lines in found.items() if lines} == {}
 
 
 @pytest.mark.parametrize(
