@@ -17,7 +17,7 @@ from device.system.output import expendable_output
 COMMANDS = {  # name -> one line; the module `device.commands.NAME` has add_arguments(parser) and run(args) -> exit code
     "models": "list, pull and verify the model files",
     "enroll": "enrol a person from images, a folder of people or the camera",
-    "people": "list, show, rename, deactivate and erase people",
+    "people": "list, show, import, rename, deactivate and erase people",
     "identify": "say who is in an image",
     "run": "start the terminal",
     "settings": "list, set and unset what the settings page sets; --help-all describes every setting",

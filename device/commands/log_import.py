@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from device.attendance.imports import log_file
-from device.attendance.imports.log_import import FATES, Choices, ImportRefused, Judged, LogImport, Summary
+from device.attendance.imports.log_import import FATES, Choices, Judged, LogImport, Summary
+from device.attendance.imports.moments import ImportRefused
 from device.commands.database import open_store
 from device.storage import settings as stored_settings
 

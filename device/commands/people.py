@@ -1,10 +1,11 @@
-"""List, show, rename, deactivate, activate, merge and erase people. REF is an id, a code, an exact name, or id:17."""
+"""List, show, import, rename, deactivate, activate, merge and erase people. REF is an id, a code, an exact name, or id:17."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from rich.text import Text
 
 from device import config
 from device.attendance import planning
+from device.commands import list_import
 from device.commands.database import open_store
 from device.commands.options import add_config, add_database, add_json
 from device.contract import ClockfaceError
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 ACTIONS = {  # name -> one line
     "list": "list everybody",
     "show": "show one person, and who of the others looks most like them",
+    "import": "add people from a list, and change department, days of employment and plan of those who are here",
     "rename": "give a person another name",
     "deactivate": "recognise and record a person no longer; everything is kept",
     "activate": "recognise and record a person again, unless their face stands under somebody else by now",
@@ -40,7 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     for name, summary in ACTIONS.items():
         action = actions.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
-        if name != "list":
+        if name == "import":
+            list_import.add_file(action, "a list with columns code, name; optional first_day, last_day, department, plan")
+            action.add_argument("--whole", action="store_true", help="write nothing if one row is refused")
+            action.add_argument("--rename", action="store_true", help="take the list's names for people who are here under another name")
+        elif name != "list":
             action.add_argument("ref", metavar="REF", help="id, code, exact name, or id:17")
         if name == "rename":
             action.add_argument("name", help="the new name")
@@ -58,7 +65,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    with open_store(args, "people") as store:
+    with open_store(args, "people", must_exist=args.action != "import") as store:
+        if args.action == "import":
+            return _import(store, args)
         if args.action == "list":
             counts = store.template_counts_by_person()
             _print_list([_described(store, person, counts) for person in store.people()], args.json, store.clock())
@@ -75,6 +84,14 @@ def run(args: argparse.Namespace) -> int:
             row["nearest"] = _nearest(store, changed, args) if row["templates"] else None
         _print_one(row, args.json, store.clock())
     return 0
+
+
+def _import(store: Store, args: argparse.Namespace) -> int:
+    from device.attendance.imports import people_import
+
+    table, today = people_import.read(args.file), planning.Planning(store).site().day_of(int(time.time() // 60))
+    choices = {"check": args.check, "whole": args.whole, "rename": args.rename, "order": args.order}
+    return list_import.say(people_import.import_people(store, table, today, "people import", **choices), table, args)
 
 
 def _act(store: Store, person: Person, args: argparse.Namespace) -> Person:

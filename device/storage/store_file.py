@@ -33,6 +33,7 @@ class StoreFile:
         self._db = db
         self._actor = actor
         self._lock: TerminalLock | None = None
+        self._joined = False  # within `together`
         self.at_work = False  # in a transaction, or waiting for the lock that it needs; other threads may read this
         self.outbox = OutboxTable(db, path, self._audit)  # what waits for which target
         self.keys = PersonKeys(db.execute("SELECT id FROM identity").fetchone()[0])
@@ -80,6 +81,16 @@ class StoreFile:
         """The site's clock: what people read is in its time zone."""
         with self.reading() as db:
             return read_clock(db)
+
+    @contextmanager
+    def together(self) -> Iterator[Database]:
+        """One write transaction that all operations of the store inside the block join: all of them are written, or none."""
+        with self._writing():
+            self._joined = True
+            try:
+                yield self._db
+            finally:
+                self._joined = False
 
     # the audit
 
@@ -130,7 +141,7 @@ class StoreFile:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        with self._working(), writing(self._db, self.path):
+        with self._working(), explained(self.path) if self._joined else writing(self._db, self.path):
             yield
 
     @contextmanager
@@ -144,6 +155,9 @@ class StoreFile:
     @contextmanager
     def _snapshot(self) -> Iterator[None]:
         """Several reads of one consistent state, whatever other processes write meanwhile."""
+        if self._joined:
+            yield
+            return
         self._db.execute("BEGIN")
         try:
             yield

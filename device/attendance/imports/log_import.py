@@ -18,9 +18,8 @@ from typing import Literal
 from sqlite_utils import Database
 
 from device.attendance.imports.log_file import LogFile, LogRow
-from device.attendance.imports.moments import WrongTime, moment
+from device.attendance.imports.moments import ImportRefused, WrongTime, moment
 from device.attendance.planning import read_site
-from device.contract import ClockfaceError
 from device.storage import punch_imports
 from device.storage.audit import Action
 from device.storage.fleet_state import fleet_state
@@ -48,12 +47,6 @@ FATES: dict[Fate, str] = {
     "locked": "in a locked period",
 }
 NO_PROBLEM: frozenset[Fate] = frozenset({"imported", "present", "twice"})
-
-
-class ImportRefused(ClockfaceError):
-    """Nothing was imported; the message gives the reason."""
-
-    code = "import"
 
 
 @dataclass(frozen=True)

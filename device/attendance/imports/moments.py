@@ -20,6 +20,12 @@ MONTHS = {name: number for number, name in enumerate(["jan", "feb", "mar", "apr"
 EARLIEST = 2000  # a year before that is no year of a punch
 
 
+class ImportRefused(ClockfaceError):
+    """A list cannot be imported; the message gives the reason."""
+
+    code = "import"
+
+
 class WrongTime(ClockfaceError):
     """A text is no time, or nobody can tell which."""
 

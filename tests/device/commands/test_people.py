@@ -159,3 +159,15 @@ def test_a_missing_database_is_not_made(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["people", "list", "--db", str(tmp_path / "none.db")]) == 1
     assert "does not exist" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_import_into_a_database_that_does_not_exist_yet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    database, file = tmp_path / "new.db", tmp_path / "people.csv"
+    file.write_text("code,name,department\nE1,Ann,Line 1\nE2,,\n", encoding="utf-8")
+    assert main(["people", "import", str(file), "--check", "--db", str(database)]) == 1
+    assert "line 3: E2: refused" in capsys.readouterr().out
+    assert main(["people", "import", str(file), "--json", "--db", str(database)]) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert (said["fates"], said["written"]) == ({"added": 1, "changed": 0, "present": 0, "refused": 1}, True)
+    with Store.open(database) as store:
+        assert [(person.name, person.code) for person in store.people()] == [("Ann", "E1")]
