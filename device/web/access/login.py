@@ -24,7 +24,7 @@ def checked(store: Store, login: str, password: str, address: str, now: float) -
     rate_limit.begin(store, "password", login, address, now)
     found = accounts.by_login(store, login)
     if not passwords.matches(found[1] if found else None, password[: passwords.LONGEST + 1]) or not found:
-        rate_limit.failed(store, "password", address)
+        rate_limit.failed(store, "password", address, user_id=found[0].id if found else None)
         return None
     rate_limit.forgive(store, "password", login, address)
     store.act_as(found[0].actor)

@@ -76,7 +76,7 @@ def identify(store: Store, code: str, pin: str, address: str, now: float) -> Per
         sql = "SELECT p.id, hash FROM people p JOIN pins ON person_id = p.id WHERE code = ? AND active = 1"
         row = db.execute(sql, [code.strip()]).fetchone()
     if not passwords.matches(row[1] if row else None, pin[:20]):
-        rate_limit.failed(store, "pin", address)
+        rate_limit.failed(store, "pin", address, person_id=row[0] if row else None)
         raise PinError("code or PIN is wrong", code="pin.wrong")
     rate_limit.forgive(store, "pin", code, address)
     return store.person(int(row[0]))

@@ -61,10 +61,13 @@ def begin(store: Store, kind: Kind, subject: str, address: str, now: float) -> N
         db.execute("INSERT INTO attempts (at, kind, subject, address) VALUES (?, ?, ?, ?)", [to_ms(now), kind, subject, place])
 
 
-def failed(store: Store, kind: Kind, address: str) -> None:
-    """Note in the audit that a guess was wrong."""
+def failed(store: Store, kind: Kind, address: str, **whose: int | None) -> None:
+    """Note in the audit that a guess was wrong, and whose login or code it was for: `user_id` or `person_id`.
+
+    What was typed for a login or code that nobody has is not kept: it may be a password.
+    """
     with store.transaction():
-        store.note(WRONG[kind], address=address)
+        store.note(WRONG[kind], address=address, **whose)
 
 
 def forgive(store: Store, kind: Kind, subject: str, address: str) -> None:

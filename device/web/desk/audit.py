@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from datetime import time as clock_time
 from typing import Any
@@ -10,11 +11,14 @@ from typing import Any
 from starlette.responses import Response
 
 from device.storage.audit import Action
+from device.storage.store import Store
 from device.system.clock import to_ms
 from device.web.access import accounts
 from device.web.pages import Call, Problem, get
 
 PER_PAGE = 100
+PEOPLE = ("person_id", "other_id")  # details that name a person
+WORDS = {"user_id": "login", "other_id": "other person"}
 
 
 def audit_page(call: Call) -> Response:
@@ -30,10 +34,10 @@ def audit_page(call: Call) -> Response:
         rows = db.execute(sql, values).fetchall()
         actors, stored = ([row[0] for row in db.execute(f"SELECT DISTINCT {what} FROM audit ORDER BY 1")] for what in ("actor", "action"))
     actions = sorted({action.value for action in Action} | set(stored))  # stored ones include actions that another version wrote
-    logins = {user.actor: user.login for user in accounts.users(call.store)}
-    shown = [{"id": r[0], "at": r[1] / 1000, "actor": logins.get(r[2], r[2]), "action": r[3], "details": said(r[4])} for r in rows[:PER_PAGE]]
+    names = Names(call.store)
+    shown = [{"id": r[0], "at": r[1] / 1000, "actor": names.actor(r[2]), "action": r[3], "details": names.details(r[4])} for r in rows[:PER_PAGE]]
     following = shown[-1]["id"] if len(rows) > PER_PAGE else None
-    named = [(name, logins.get(name, name)) for name in actors]
+    named = sorted(((name, names.actor(name).text) for name in actors), key=lambda pair: pair[1].casefold())
     query = {"actor": actor, "action": action, "from": call.query.get("from", ""), "to": call.query.get("to", "")}
     return call.page("audit.html", rows=shown, following=following, chosen=query, actors=named, actions=actions)
 
@@ -63,10 +67,45 @@ def begins(call: Call, first: date) -> int:
         raise Problem("a day is written as 2026-11-24") from error
 
 
-def said(details: str) -> str:
-    """{"person_id": 7, "active": true} -> "person 7, active yes" """
-    found: dict[str, Any] = json.loads(details)
-    return ", ".join(f"{key.removesuffix('_id').replace('_', ' ')} {_word(value)}" for key, value in found.items())
+@dataclass(frozen=True)
+class Said:
+    """A part of an entry: what it says, and the page about it."""
+
+    text: str
+    href: str = ""
+    what: str = ""  # which detail it is: "person", "templates"
+
+
+class Names:
+    """People and logins as they are called now, for the numbers that entries hold: an erased person has no name in them."""
+
+    def __init__(self, store: Store) -> None:
+        self._people = {person.id: person.name for person in store.people()}
+        self._logins = {user.id: user.login for user in accounts.users(store)}
+
+    def actor(self, actor: str) -> Said:
+        """`user:4` -> the login; `person:7`, at the kiosk -> the person."""
+        kind, _, number = actor.partition(":")
+        if number.isdecimal() and kind == "user":
+            return Said(self._logins.get(int(number), actor))
+        return self._person(int(number)) if number.isdecimal() and kind == "person" else Said(actor)
+
+    def details(self, details: str) -> list[Said]:
+        """{"person_id": 7, "active": true} -> "person Ada Kern", "active yes"."""
+        return [replace(self._detail(key, value), what=WORDS.get(key, key.removesuffix("_id").replace("_", " "))) for key, value in json.loads(details).items()]
+
+    def _detail(self, key: str, value: Any) -> Said:
+        if key in PEOPLE and isinstance(value, int):
+            return self._person(value)
+        if key == "user_id":
+            return Said("unknown" if value is None else self._logins.get(value, str(value)))
+        if key == "request_id" and isinstance(value, int):
+            return Said(str(value), f"/corrections/{value}")
+        return Said("unknown" if key in PEOPLE and value is None else _word(value))
+
+    def _person(self, number: int) -> Said:
+        name = self._people.get(number)
+        return Said(f"person {number}") if name is None else Said(name, f"/people/{number}")
 
 
 def _word(value: Any) -> str:

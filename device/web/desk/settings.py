@@ -12,12 +12,9 @@ from device.contract import ClockfaceError
 from device.storage import settings as stored_settings
 from device.storage.audit import Action
 from device.terminal.model_in_force import check_covered
+from device.web.desk import setting_words
+from device.web.desk.setting_words import SECTIONS
 from device.web.pages import Call, get, post
-
-LABELS = {
-    "attendance": "Attendance", "camera": "Camera", "web": "Web pages", "decision": "Recognition", "liveness": "Liveness",
-    "quality": "Picture quality", "detector": "Face detector", "tracker": "Tracker", "embedder": "Embedding model",
-}  # fmt: skip
 
 
 def settings_page(call: Call, status: int = 200, problem: str = "", typed: dict[str, str] | None = None) -> Response:
@@ -30,17 +27,19 @@ def settings_page(call: Call, status: int = 200, problem: str = "", typed: dict[
         row = {
             "setting": setting, "value": (typed or {}).get(setting.name, _text(value)), "fixed": setting.name in {*fixed, *above},
             "above": above.get(setting.name),
-            "set_here": setting.key in stored.get(setting.section, {}), "waiting": value != running, "default": _text(setting.default),
+            "set_here": setting.key in stored.get(setting.section, {}), "waiting": value != running,
+            "called": setting_words.called(setting), "choices": setting_words.choices(setting), "unit": setting_words.unit(setting),
+            "facts": setting_words.facts(setting, _text(setting.default)),
         }  # fmt: skip
         sections.setdefault(setting.section, []).append(row)
-    order = sorted(sections, key=lambda name: list(LABELS).index(name) if name in LABELS else len(LABELS))
+    order = sorted(sections, key=lambda name: list(SECTIONS).index(name) if name in SECTIONS else len(SECTIONS))
     waiting = sum(row["waiting"] for rows in sections.values() for row in rows)
-    labelled = [(name, LABELS.get(name, name.capitalize()), sections[name]) for name in order]
+    labelled = [(name, SECTIONS.get(name, name.capitalize()), sections[name]) for name in order]
     return call.page("settings.html", status, sections=labelled, problem=problem, waiting=waiting)
 
 
 def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return str(value).lower() if isinstance(value, bool) else str(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 def save_settings(call: Call) -> Response:
@@ -55,7 +54,8 @@ def save_settings(call: Call) -> Response:
         changed = stored_settings.change(call.store, call.terminal.config_file, values, partial(check_covered, call.store))
     except ClockfaceError as error:
         return settings_page(call, 400, str(error), typed)
-    return call.goto("/settings", f"{', '.join(changed)} saved; in force from the next start." if changed else "Nothing was changed.")
+    names = ", ".join(setting_words.called(known[name]) for name in changed)
+    return call.goto("/settings", f"Saved: {names}. In force from the next start." if changed else "Nothing was changed.")
 
 
 def restart(call: Call) -> Response:

@@ -26,8 +26,8 @@ from device.storage.consents import ConsentDraft
 from device.storage.events import Event
 from device.storage.records import Person, TemplateDraft
 from device.terminal.reembedding import Reembedded
-from device.web.access import pins
-from device.web.desk import health
+from device.web.access import accounts, pins
+from device.web.desk import health, setting_words
 from tests.device.fakes.terminal import courier, punch
 from tests.device.web.conftest import Desk
 from tests.refused import refused
@@ -189,6 +189,23 @@ def test_the_page_shows_help_range_and_unit_of_the_configuration(desk: Desk) -> 
         assert setting.help in page, setting.name
 
 
+def test_settings_are_shown_in_words(desk: Desk) -> None:
+    """What a reader sees: no key, no choice as it stands in the file, and beside each field its range, unit and default."""
+    page = html.unescape(desk.browser("admin").get("/settings").text)
+    shown = re.sub(r"<[^>]*>", "\n", page)
+    for setting in stored_settings.editable():
+        assert "_" not in setting.key or setting.key not in shown, setting.name
+        words = re.search(rf'<label for="{setting.name}"[^>]*>([^<]*)<', page)
+        assert words and words[1][0].isupper() and "_" not in words[1], setting.name
+    assert not set(setting_words.WORDS) - {setting.name for setting in stored_settings.editable()}
+    facts = {
+        "camera.stall_seconds": "1 to 25 s · default 5 s", "camera.mirror": "default no",
+        "web.hosts": "host names · empty by default", "retention.crops_days": "0 to 3650 days · default 0 days",
+    }  # fmt: skip
+    assert all(f'<small id="{name}-facts">{words}</small>' in page for name, words in facts.items())
+    assert '<option value="alternate" selected>by turns</option>' in page and '<option value="false" selected>no</option>' in page
+
+
 def test_a_restart_is_asked_for_and_audited(desk: Desk) -> None:
     assert desk.browser("admin").post("/restart", "/settings").status_code == 200
     assert desk.terminal.live.restart.is_set() and actions(desk)[-1] == "restart asked"
@@ -209,6 +226,28 @@ def test_the_audit_log_is_filtered(desk: Desk) -> None:
     assert "No entry matches" in admin.get("/audit?from=2031-01-01").text
     assert admin.get("/audit?from=yesterday").status_code == 400 and admin.get("/audit?from=0001-01-01").status_code in (200, 400)
     assert admin.get("/audit?before=5").status_code == 200
+
+
+def test_the_audit_log_names_people_and_logins(desk: Desk) -> None:
+    admin = desk.browser("admin")
+    admin.post("/people", "/people", {"name": "Zoë <Kern>", "code": "E19"})
+    with desk.store() as store:
+        zoe = next(person for person in store.people() if person.code == "E19")
+    stranger = desk.browser(address="10.0.0.9")
+    stranger.log_in("hr", "not it")
+    stranger.log_in("my secret", "not it either")
+    page = admin.get("/audit").text
+    assert f'<small>person</small> <a href="/people/{zoe.id}">Zoë &lt;Kern&gt;</a>' in page
+    known, unknown = (re.search(rf"{words}</span>", page) for words in ("<small>login</small> hr", "<small>login</small> unknown"))
+    assert known and unknown and "my secret" not in page
+    with desk.store() as store:
+        hr = next(user.id for user in accounts.users(store) if user.login == "hr")
+        with store.reading() as db:
+            details = [row[0] for row in db.execute("SELECT details FROM audit ORDER BY id")]
+            wrong = [row[0] for row in db.execute("SELECT json_extract(details, '$.user_id') FROM audit WHERE action = 'wrong password' ORDER BY id")]
+        assert wrong == [hr, None] and not any("Kern" in one or "secret" in one for one in details)
+        store.erase(zoe.id)
+    assert "Kern" not in admin.get("/audit").text
 
 
 def test_the_audit_log_shows_what_another_version_wrote(desk: Desk) -> None:
