@@ -25,6 +25,8 @@ ROOT = Path(__file__).resolve().parent.parent
 RELEASES = "releases"  # the folder of an installation that holds its releases (docs/bundle.md)
 HOME = ROOT.parent.parent if ROOT.parent.name == RELEASES else ROOT  # what outlives an update: data, the site's own settings
 SITE_FILE = "clockface.toml"
+LANGUAGES = ("en", "de")  # of the kiosk: one folder each in device/web/messages
+DESK_LANGUAGES = ("en", "de")
 
 
 class ConfigError(ClockfaceError):
@@ -226,7 +228,8 @@ class WebSettings:
     idle_minutes: int = ranged(30, 1, 1440, "minutes", "A login at a desk ends after this long without a click")
     longest_hours: int = ranged(12, 1, 168, "hours", "A login at a desk ends after this long in any case")
     kiosk: str = chosen("local", "local", "anywhere", help="Who may open the kiosk page with its live picture: this machine only, or the whole network")
-    language: str = chosen("en", "en", "de", help="Language of the kiosk page")
+    language: str = chosen("en", *LANGUAGES, help="Language of the kiosk page before anybody chooses another, and of what it stores in words")
+    languages: str = written("en, de", "languages", "Languages that the kiosk offers by a button beside that one, separated by commas; empty for none")
     consent: str = written("", "path", "TOML file with the company's own wording of the consent, in the form of device/web/messages/consent.toml")
     picture_rate: int = ranged(10, 1, 30, "pictures/s", "Rate of the live picture on the kiosk page")
     hosts: str = written("", "host names", "Further names of this machine that may stand in a browser's address bar, separated by commas")
@@ -242,8 +245,16 @@ class WebSettings:
                 ipaddress.ip_network(part)
             except ValueError as error:
                 raise ConfigError(f"[web] trusted_proxies: {part!r} is no address or network, such as 10.1.0.0/24", code="config.address") from error
+        if unknown := [name for name in self.offered if name not in LANGUAGES]:
+            raise ConfigError(f"[web] languages: {unknown[0]!r} is none of {', '.join(LANGUAGES)}", code="config.choice")
         if bool(self.certificate) != bool(self.key):
             raise ConfigError("[web] certificate and key: give both or neither", code="config.together")
+
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """The languages of the kiosk, the first one first, each once."""
+        named = (part.strip() for part in self.languages.split(","))
+        return tuple(dict.fromkeys((self.language, *filter(None, named))))
 
 
 @dataclass(frozen=True)

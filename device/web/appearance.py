@@ -38,7 +38,7 @@ def static(name: str) -> str:
 @cache
 def environment() -> Environment:
     env = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    env.globals.update(static=static, entries=entries)
+    env.globals.update(static=static, entries=entries, language=Messages.load)
     env.filters.update(local_date=_local("%Y-%m-%d"), local=_local("%Y-%m-%d %H:%M:%S"))
     return env
 

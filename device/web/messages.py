@@ -1,16 +1,32 @@
-"""The texts of the kiosk in several languages: one TOML file per language in `messages/`, one table per area."""
+"""The texts of kiosk and desk: one folder per language in `messages/`, one table per area, plural forms by CLDR category.
+
+    [own]
+    wrong = "Something is wrong"
+    waiting = { one = "{count} request waits for HR", other = "{count} requests wait for HR" }
+
+Every language has the kiosk's texts (`kiosk.toml`); the languages of the desk have the other files of the English folder as well.
+docs/languages.md says how to add a text or a language.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from device.config import tomllib
+from device.config import DESK_LANGUAGES, LANGUAGES, tomllib
 from device.contract import ClockfaceError
+from device.web import plurals
 
 FOLDER = Path(__file__).resolve().parent / "messages"
-LANGUAGES = ("en", "de")
+KIOSK = "kiosk.toml"
+RIGHT_TO_LEFT = ("ar",)
+TAGS = {"zh": "zh-Hans"}  # BCP 47, where it says more than our name of the language
+
+Text = str | dict[str, str]  # with a count: one text per plural category
 
 
 class MessageError(ClockfaceError):
@@ -24,34 +40,97 @@ class Messages:
     """The texts of one language, by keys such as "kiosk.looking"."""
 
     language: str
-    texts: dict[str, str]
+    texts: dict[str, Text]
 
     @staticmethod
     @cache
     def load(language: str) -> Messages:
         """Raises:
-        MessageError: no such language, or its file is no table of tables of texts.
+        MessageError: no such language, or one of its files is no table of tables of texts.
         """
-        path = FOLDER / f"{language}.toml"
-        if language not in LANGUAGES or not path.is_file():
-            raise MessageError(f"language {language!r}: expected one of {', '.join(LANGUAGES)}, with one file for each in {FOLDER}", code="message.language")
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-        texts = {f"{area}.{key}": text for area, table in tables.items() for key, text in table.items()}
-        wrong = [key for key, text in texts.items() if not isinstance(text, str)]
-        if wrong:
-            raise MessageError(f"{path}: {', '.join(wrong)} expected texts")
+        if language not in LANGUAGES or not (FOLDER / language / KIOSK).is_file():
+            known = ", ".join(LANGUAGES)
+            raise MessageError(f"language {language!r}: expected one of {known}, with one folder for each in {FOLDER}", code="message.language")
+        texts: dict[str, Text] = {}
+        for path in sorted((FOLDER / language).glob("*.toml")):
+            texts |= _read(path)
         return Messages(language, texts)
 
     def text(self, key: str, **values: object) -> str:
-        """A text with its {values} filled in.
+        """A text with its {values} filled in; of one with plural forms, the form for the value `count`.
 
         Raises:
-            MessageError: no such key.
+            MessageError: no such key, or a text with plural forms and no count.
         """
         if key not in self.texts:
-            raise MessageError(f"message {key!r} is missing in {self.language}.toml", code="message.missing")
-        return self.texts[key].format(**values) if values else self.texts[key]
+            raise MessageError(f"message {key!r} is missing in {self.language}", code="message.missing")
+        found = self.texts[key]
+        if isinstance(found, dict):
+            count = values.get("count")
+            if not isinstance(count, int):
+                raise MessageError(f"message {key!r} needs a count", code="message.count")
+            found = found[plurals.category(self.language, count)]
+        if self.direction == "rtl":  # names and times of the other direction keep their order (Unicode TR 9, isolates)
+            values = {name: f"\u2068{value}\u2069" if isinstance(value, str) else value for name, value in values.items()}
+        return found.format(**values) if values else found
 
-    def area(self, name: str) -> dict[str, str]:
+    def has(self, key: str) -> bool:
+        return key in self.texts
+
+    def area(self, name: str) -> dict[str, Text]:
         """The texts of one table, by key, as a page passes them to its script."""
         return {key.partition(".")[2]: text for key, text in self.texts.items() if key.startswith(f"{name}.")}
+
+    @property
+    def tag(self) -> str:
+        """The language as the attribute `lang` has it."""
+        return TAGS.get(self.language, self.language)
+
+    @property
+    def direction(self) -> str:
+        return "rtl" if self.language in RIGHT_TO_LEFT else "ltr"
+
+    @property
+    def name(self) -> str:
+        """The language's name in itself."""
+        return self.text("format.name")
+
+    def weekday(self, day: date) -> str:
+        """The short name of a day of the week."""
+        return self.text("format.weekdays").split()[day.weekday()]
+
+    def day(self, day: date) -> str:
+        """A day of the last weeks: "Mon 29 Nov"."""
+        month = self.text("format.months").split()[day.month - 1]
+        return self.text("format.day", weekday=self.weekday(day), day=day.day, month=month)
+
+    def number(self, value: float, digits: int) -> str:
+        """A number with so many digits after the language's decimal separator."""
+        return f"{value:.{digits}f}".replace(".", self.text("format.decimal"))
+
+
+def _read(path: Path) -> dict[str, Text]:
+    tables: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    if wrong := [area for area, table in tables.items() if not isinstance(table, dict)]:
+        raise MessageError(f"{path}: {', '.join(wrong)} expected tables")
+    texts = {f"{area}.{key}": text for area, table in tables.items() for key, text in table.items()}
+    if wrong := [key for key, text in texts.items() if not all(isinstance(form, str) for form in forms(text))]:
+        raise MessageError(f"{path}: {', '.join(wrong)} expected texts")
+    return texts
+
+
+def forms(text: Text) -> Iterable[str]:
+    """Every form of a text: one, or one per plural category."""
+    return text.values() if isinstance(text, dict) else (text,)
+
+
+def preferred(accept: str, known: Iterable[str] = DESK_LANGUAGES) -> str | None:
+    """The first known language that a browser asks for (RFC 9110, 12.5.4: by weight), or None."""
+    wanted = []
+    for part in accept.split(","):
+        name, _, weight = part.partition(";q=")
+        try:
+            wanted.append((-float(weight or 1), name.strip().lower().split("-")[0]))
+        except ValueError:
+            continue
+    return next((name for weight, name in sorted(wanted, key=lambda pair: pair[0]) if name in tuple(known) and weight < 0), None)

@@ -46,7 +46,7 @@ from device.web.appearance import rendered
 from device.web.body_limit import TooLarge, TooSlow, limited
 from device.web.connections import SCREEN, own_machine
 from device.web.context import Terminal
-from device.web.messages import LANGUAGES, Messages
+from device.web.messages import Messages
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class Call:
     def who(self) -> User:
         """The user of a page that has a role."""
         if self.user is None:
-            raise Problem(self.common.text("problem.login"), 401, code="request.login")
+            raise Problem(self.texts.text("problem.login"), 401, code="request.login")
         return self.user
 
     @property
@@ -142,19 +142,17 @@ class Call:
 
     @property
     def language(self) -> str:
-        """Language of the kiosk's pages: the one chosen there, or that of the settings."""
+        """At the kiosk the one chosen there, or that of the settings."""
+        if self.place == "desk":
+            return "en"
+        web = self.terminal.settings.web
         chosen = self.cookie("clockface_language")
-        return chosen if chosen in LANGUAGES else self.terminal.settings.web.language
+        return chosen if chosen in web.offered else web.language
 
     @property
     def texts(self) -> Messages:
         """The messages in this language."""
         return Messages.load(self.language)
-
-    @property
-    def common(self) -> Messages:
-        """Texts that kiosk and desk share; those of the desk are in English."""
-        return self.texts if self.place == "kiosk" else Messages.load("en")
 
     @property
     def wants_json(self) -> bool:
@@ -243,7 +241,7 @@ class Endpoint:
         if refused is not None:
             return refused
         if self.spec.method == "POST" and not token_fits(call):
-            return error_page(call, Problem(call.common.text("problem.old_form"), 403, code="request.old_form"))
+            return error_page(call, Problem(call.texts.text("problem.old_form"), 403, code="request.old_form"))
         return self.spec.handler(call)
 
     def _with_call(self, request: Request, form: FormData, work: Callable[[Call], Response | None]) -> Response | None:
@@ -285,32 +283,32 @@ def guarded(call: Call, work: Callable[[Call], Response | None]) -> Response | N
     except ClockfaceError as error:
         if call.user is None:
             log.error("%s", error)
-            return error_page(call, Problem(call.common.text("problem.not_possible"), code="request.not_possible"))
+            return error_page(call, Problem(call.texts.text("problem.not_possible"), code="request.not_possible"))
         return error_page(call, Problem(str(error), code=error.code))
     except OverflowError:  # a number in the address that SQLite cannot hold
-        return error_page(call, Problem(call.common.text("problem.nothing_here"), 404, code="request.nothing_here"))
+        return error_page(call, Problem(call.texts.text("problem.nothing_here"), 404, code="request.nothing_here"))
     except Exception:
         log.exception("%s %s failed", call.request.method, call.request.url.path)
-        return error_page(call, Problem(call.common.text("problem.failed"), 500, code="request.failed"))
+        return error_page(call, Problem(call.texts.text("problem.failed"), 500, code="request.failed"))
 
 
 def refusal(call: Call, page: Page) -> Response | None:
     """None if this request may proceed, else the response to send instead."""
     if page.place == "kiosk" and call.terminal.settings.web.kiosk == "local" and not own_machine(call.address):
-        return error_page(call, Problem(call.common.text("problem.only_here"), 403, code="request.only_here"))
+        return error_page(call, Problem(call.texts.text("problem.only_here"), 403, code="request.only_here"))
     if page.role is None:
         return None
     if call.user is None:
         if page.method == "GET" and not call.wants_json:
             return RedirectResponse(f"{LOGIN[page.place]}?next={quote(call.request.url.path)}", 303)
-        return error_page(call, Problem(call.common.text("problem.login"), 401, code="request.login"))
+        return error_page(call, Problem(call.texts.text("problem.login"), 401, code="request.login"))
     if not call.user.may(page.role):
         note_refused(call, page)
-        return error_page(call, Problem(call.common.text("problem.role", role=call.user.role, needed=page.role), 403, code="request.role"))
+        return error_page(call, Problem(call.texts.text("problem.role", role=call.user.role, needed=page.role), 403, code="request.role"))
     if call.user.must_change and not page.before_change:
         if page.place == "desk":
             return RedirectResponse("/password", 303)
-        return error_page(call, Problem(call.common.text("problem.must_change"), 403, code="request.must_change"))
+        return error_page(call, Problem(call.texts.text("problem.must_change"), 403, code="request.must_change"))
     return None
 
 

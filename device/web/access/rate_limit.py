@@ -40,6 +40,7 @@ class LockedOut(ClockfaceError):
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         wait = f"{round(seconds / 60)} minutes" if seconds >= 90 else "a minute" if seconds > 30 else f"{max(1, round(seconds))} seconds"
+        self.minutes = max(1, round(seconds / 60))
         super().__init__(f"too many failed attempts: wait {wait}, then try again")
 
 

@@ -35,7 +35,7 @@ def unlock(call: Call) -> Response:
     try:
         user = checked(call.store, login, call.field("password"), call.address, call.terminal.now())
     except LockedOut as locked:
-        return call.page("kiosk/unlock.html", 429, problem=f"{str(locked).capitalize()}.", login=login)
+        return call.page("kiosk/unlock.html", 429, problem=call.texts.text("kiosk.pin_locked", count=locked.minutes), login=login)
     text = call.texts.text
     if user is None:
         return call.page("kiosk/unlock.html", 401, problem=text("enrol.wrong"), login=login)
@@ -83,14 +83,14 @@ def _check_room(call: Call) -> None:
     try:
         check_room(using, booth(call).enrolled().current(call.store))
     except EnrolmentError:
-        raise Problem(call.texts.text("enrol.full", most=using.capacity)) from None
+        raise Problem(call.texts.text("enrol.full", count=using.capacity)) from None
 
 
 def cleaned(call: Call, what: str, text: str, most: int) -> str:
     try:
         return clean_text(what, text, most)
     except StoreError:
-        raise Problem(call.texts.text(f"enrol.{what}_wrong", most=most)) from None
+        raise Problem(call.texts.text(f"enrol.{what}_wrong", count=most)) from None
 
 
 def _of_known(call: Call, draft: Draft, person_id: int) -> Draft:

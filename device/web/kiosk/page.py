@@ -17,7 +17,7 @@ from device.web.access.rate_limit import LockedOut
 from device.web.connections import household, own_machine
 from device.web.kiosk import streams
 from device.web.kiosk.view import Card, clock_time, recorded
-from device.web.messages import LANGUAGES
+from device.web.messages import Messages
 from device.web.pages import Call, Problem, get, post
 
 BUTTONS = ("in", "out", "break")
@@ -29,12 +29,21 @@ def kiosk_page(call: Call) -> Response:
 
 
 def choose_language(call: Call) -> Response:
-    language = call.field("language")
-    if language not in LANGUAGES:
-        raise Problem(f"language: expected one of {', '.join(LANGUAGES)}")
+    language, offered = call.field("language"), call.terminal.settings.web.offered
+    if language not in offered:
+        raise Problem(f"language: expected one of {', '.join(offered)}")
     call.cookies["clockface_language"] = language
-    onwards = call.field("next", "/kiosk")
-    return call.goto(onwards if onwards in ("/kiosk", "/kiosk/unlock", "/kiosk/enrol/consent") else "/kiosk")
+    return call.goto(_onwards(call.field("next", "/kiosk")))
+
+
+def languages_page(call: Call) -> Response:
+    """One large button per language."""
+    offered = [Messages.load(name) for name in call.terminal.settings.web.offered]
+    return call.page("kiosk/languages.html", offered=offered, onwards=_onwards(call.query.get("next", "/kiosk")))
+
+
+def _onwards(path: str) -> str:
+    return path if path in ("/kiosk", "/kiosk/unlock", "/kiosk/enrol/consent") else "/kiosk"
 
 
 def events(call: Call) -> Response:
@@ -84,7 +93,7 @@ def pin(call: Call) -> Response:
     try:
         person = pins.identify(call.store, call.field("code"), call.field("pin"), call.address, now)
     except LockedOut as locked:
-        return JSONResponse({"state": "locked", "minutes": max(1, round(locked.seconds / 60))}, 429)
+        return JSONResponse({"state": "locked", "minutes": locked.minutes}, 429)
     except PinError:
         return JSONResponse({"state": "wrong"}, 403)
     return JSONResponse(_recorded_by_pin(call, person, now))
@@ -108,6 +117,7 @@ def _recorded_by_pin(call: Call, person: Person, now: float) -> dict[str, str]:
 
 ROUTES = (
     get("/kiosk", kiosk_page, None, "kiosk"),
+    get("/kiosk/language", languages_page, None, "kiosk"),
     post("/kiosk/language", choose_language, None, "kiosk"),
     get("/kiosk/events", events, None, "kiosk"),
     get("/kiosk/picture", picture, None, "kiosk"),

@@ -24,6 +24,7 @@ from device.web.access import pins
 from device.web.access.pins import PinError
 from device.web.access.rate_limit import LockedOut
 from device.web.desk.corrections import named_punch, target
+from device.web.messages import Messages
 from device.web.pages import Call, Problem, cleared, get, post
 
 COOKIE = "clockface_own"
@@ -50,7 +51,7 @@ def sign_in(call: Call) -> Response:
     try:
         person = pins.identify(call.store, code, call.field("pin"), call.address, now)
     except LockedOut as locked:
-        said = call.texts.text("kiosk.pin_locked", minutes=max(1, round(locked.seconds / 60)))
+        said = call.texts.text("kiosk.pin_locked", count=locked.minutes)
         return call.page("kiosk/own_who.html", 429, problem=said, code=code)
     except PinError:
         return call.page("kiosk/own_who.html", 403, problem=call.texts.text("kiosk.pin_wrong"), code=code)
@@ -103,7 +104,7 @@ def draft_of(call: Call, person: Person, day: date, site: Site) -> CorrectionDra
     reason = call.field("reason")
     if reason not in REASONS:
         raise Problem(f"reason: expected one of {', '.join(REASONS)}")
-    words = call.texts.text(f"own.{reason}")
+    words = Messages.load(call.terminal.settings.web.language).text(f"own.{reason}")  # HR reads it
     if call.field("action") == "remove":
         return CorrectionDraft(person.id, punch_id, added_by, None, words, door)
     direction = next((step for step in STEPS if step == call.field("direction")), None)

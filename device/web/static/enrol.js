@@ -2,13 +2,9 @@
 // Guided capture and test recognition: polls the terminal several times per second.
 
 const byId = (id) => document.getElementById(id);
-const texts = JSON.parse(byId("texts").textContent);
 const ASK_MS = 250;
 const RETURN_MS = 60000;
 
-function say(key, values = {}) {
-  return (texts[key] || "").replace(/\{(\w+)\}/g, (_, name) => values[name]);
-}
 async function ask(path) {
   const answer = await fetch(path, { headers: { accept: "application/json" } });
   if (answer.status === 401) { location.href = "/kiosk"; return {}; }
@@ -46,7 +42,7 @@ async function test() {
   const trial = await ask("/kiosk/enrol/trial").catch(() => ({}));
   if (trial.state === "yes") {
     byId("trial").hidden = false;
-    byId("view").textContent = say("recognised", { score: trial.score });
+    byId("view").textContent = say("recognised", { score: number(trial.score, 2) });
     return;
   }
   if (trial.state === "other") byId("view").textContent = say("other_recognised");

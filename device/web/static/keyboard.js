@@ -4,7 +4,6 @@
 (() => {
   const inputs = [...document.querySelectorAll("input[data-keyboard]")];
   if (!inputs.length) return;
-  const texts = JSON.parse(document.getElementById("texts").textContent);
   const LETTERS = {
     qwerty: ["qwertyuiop", "asdfghjkl'", "zxcvbnm-."],
     qwertz: ["qwertzuiopü", "asdfghjklöä", "yxcvbnmß-."],

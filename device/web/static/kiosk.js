@@ -2,14 +2,10 @@
 // The kiosk: draws the events of /kiosk/events. All decisions are made by the terminal.
 
 const byId = (id) => document.getElementById(id);
-const texts = JSON.parse(byId("texts").textContent);
 const body = document.body;
 const NO_ANSWER_MS = 4000;
 const PIN_IDLE_MS = 30000;
 
-function say(key, values = {}) {
-  return (texts[key] || "").replace(/\{(\w+)\}/g, (_, name) => values[name]);
-}
 
 // sound: short tones, no files; a browser allows them after the first touch or with --autoplay-policy=no-user-gesture-required
 const TONES = { recognised: [[660, 0], [990, 0.11]], already: [[520, 0]], unknown: [[240, 0], [200, 0.16]], unclear: [[330, 0], [280, 0.16]], asked: [[740, 0]], challenge: [[740, 0]] };
@@ -167,7 +163,7 @@ function setClock(time) {
 }
 function tick() {
   const shown = { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone: "UTC" };
-  byId("time").textContent = new Date(Date.now() + ahead).toLocaleTimeString(document.documentElement.lang, shown);
+  byId("time").textContent = new Date(Date.now() + ahead).toLocaleTimeString(LOCALE, shown);
 }
 
 // code and PIN
@@ -210,7 +206,7 @@ async function sendPin(direction) {
   const answer = await send("/kiosk/pin", { code, pin, ...(direction ? { direction } : {}) }).catch(() => ({}));
   byId("pin-digits").value = "";
   if (answer.state === "recorded" || answer.state === "already") { closePin(); return; }
-  const words = { wrong: say("pin_wrong"), locked: say("pin_locked", { minutes: answer.minutes }) };
+  const words = { wrong: say("pin_wrong"), locked: say("pin_locked", { count: answer.minutes }) };
   byId("pin-problem").textContent = words[answer.state] || say("failed");
 }
 byId("open-pin").addEventListener("click", openPin);

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from device.config import AttendanceSettings, CameraSettings, Settings, WebSettings
+from device.config import LANGUAGES, AttendanceSettings, CameraSettings, Settings, WebSettings
 from device.storage.records import Person, PunchDraft
 from device.system.clock import ClockState
 from device.terminal.pipeline import Scene
@@ -135,7 +135,7 @@ def test_the_language_can_be_changed(desk: Desk) -> None:
     assert "Look at the camera" in browser.get("/kiosk").text
     browser.post("/kiosk/language", "/kiosk", {"language": "de"})
     page = browser.get("/kiosk").text
-    assert "Bitte in die Kamera schauen" in page and '<html lang="de">' in page
+    assert "Bitte in die Kamera schauen" in page and '<html lang="de" dir="ltr">' in page
     assert browser.post("/kiosk/language", "/kiosk", {"language": "../en"}).status_code == 400
 
 
@@ -156,7 +156,7 @@ def test_a_camera_that_hangs_turned_is_said_with_the_remedy_unless_somebody_is_r
     live.show(Scene(frame, (), ()))
     assert (live.view().state, live.view().reason) == ("camera_turned", "the camera hangs turned by 180 degrees; set [camera] rotate = 180")
     assert "set [camera] rotate = 180, then restart" in desk.browser("viewer").get("/health").text
-    for language in ("en", "de"):
+    for language in LANGUAGES:
         texts = Messages.load(language).texts
         assert texts["kiosk.camera_turned"] and "{reason}" in texts["kiosk.camera_turned_hint"]
     live.add_card(Card("1", "recognised", "Ada", "08:00", "in", desk.clock.now))

@@ -1,19 +1,28 @@
-"""Every language has the same keys with the same values in braces, and every key used in a page or script exists."""
+"""Every language has the same keys with the same values in braces, every key used in a page or script exists, and no page has a text of its own.
+
+Plural categories, weekdays and months are compared with those of the Unicode CLDR, as Babel has them.
+"""
 
 from __future__ import annotations
 
 import re
 import string
+from datetime import date
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
+from device.config import DESK_LANGUAGES, LANGUAGES, WebSettings
 from device.terminal.guided_capture import UNLIKE_A_PERSON
 from device.terminal.subject import ADVICE
 from device.vision.quality import GUIDANCE
+from device.web import plurals
 from device.web.appearance import HERE
-from device.web.messages import LANGUAGES, Messages
+from device.web.messages import FOLDER, Messages, forms, preferred
 from tests.refused import refused
+
+KIOSK_SCRIPTS = ("kiosk.js", "enrol.js", "keyboard.js", "texts.js")
 
 
 def fields(text: str) -> set[str]:
@@ -23,9 +32,45 @@ def fields(text: str) -> set[str]:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_language_has_the_same_keys_and_values(language: str) -> None:
     english, other = Messages.load("en").texts, Messages.load(language).texts
+    if language not in DESK_LANGUAGES:
+        english = {key: text for key, text in english.items() if key.partition(".")[0] in kiosk_areas()}
     assert english.keys() == other.keys()
-    assert [key for key in english if fields(english[key]) != fields(other[key])] == []
-    assert all(text.strip() for text in other.values())
+    for key, text in other.items():
+        assert all(form.strip() for form in forms(text)), key
+        assert isinstance(text, dict) == isinstance(english[key], dict), key
+        wanted = set().union(*(fields(form) for form in forms(english[key])))
+        if isinstance(text, dict):  # a form for exactly one or two may name the number in words
+            assert text.keys() == plurals.categories(language), key
+            assert {*fields(text["other"])} == wanted and all(fields(form) >= wanted - {"count"} for form in text.values()), key
+        else:
+            assert fields(text) == wanted, key
+
+
+def kiosk_areas() -> set[str]:
+    return {line[1:-1] for line in (FOLDER / "en" / "kiosk.toml").read_text().splitlines() if line.startswith("[")}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_plural_categories_are_those_of_the_cldr(language: str) -> None:
+    babel = pytest.importorskip("babel")
+    rule = babel.Locale.parse(language).plural_form
+    assert plurals.categories(language) == set(rule.tags) | {"other"}
+    numbers = (*range(250), 1000, 1_000_000, 2_000_000, 1_000_001)
+    assert [number for number in numbers if plurals.category(language, number) != rule(number)] == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_weekdays_and_months_are_those_of_the_cldr(language: str) -> None:
+    babel, said = pytest.importorskip("babel"), Messages.load(language)
+    locale = babel.Locale.parse(language)
+    for kinds, key in ((locale.days, "format.weekdays"), (locale.months, "format.months")):
+        ours = said.text(key).split()
+        widths = [names for form in ("format", "stand-alone") for names in kinds[form].values()]
+        known = [{names[number].strip(".").lower() for names in widths} for number in sorted(kinds["format"]["wide"])]
+        assert len(ours) == len(known)
+        assert [(mine, names) for mine, names in zip(ours, known, strict=True) if mine.strip(".").lower() not in names] == []
+    assert said.text("format.decimal") == babel.numbers.get_decimal_symbol(locale, numbering_system="latn")
+    assert str(29) in said.day(date(2026, 11, 29)) and said.weekday(date(2026, 11, 29)) == said.text("format.weekdays").split()[6]
 
 
 def files(*suffixes: str) -> list[Path]:
@@ -34,7 +79,7 @@ def files(*suffixes: str) -> list[Path]:
 
 def test_every_key_used_in_a_template_exists() -> None:
     used = {
-        key for path in files(".html", ".py") for key in re.findall(r"\bt\(\"([a-z_.]+)\"\)|\.text\(\"([a-z_.]+)\"", path.read_text()) for key in key if key
+        key for path in files(".html", ".py") for key in re.findall(r"\bt\(\"([a-z_.]+)\"[,)]|\.text\(\"([a-z_.]+)\"", path.read_text()) for key in key if key
     }
     assert used and used - Messages.load("en").texts.keys() == set()
 
@@ -47,13 +92,88 @@ def test_every_key_a_script_says_exists() -> None:
             assert used and used - Messages.load("en").area(areas[path.name]).keys() == set()
 
 
+class Outside(HTMLParser):
+    """Texts of a page that a person would read or hear."""
+
+    READ = ("alt", "title", "aria-label", "placeholder")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.hidden = 0
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.hidden += tag in ("script", "style")
+        self.found += [value for name, value in attributes if name in self.READ and value]
+
+    def handle_endtag(self, tag: str) -> None:
+        self.hidden -= tag in ("script", "style")
+
+    def handle_data(self, data: str) -> None:
+        if not self.hidden:
+            self.found.append(data)
+
+
+def outside(source: str) -> list[str]:
+    """The words of a template that do not come from the catalogue."""
+    page = Outside()
+    page.feed(re.sub(r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}", "", source, flags=re.DOTALL))
+    return [words.strip() for words in page.found if re.search(r"[^\W\d_]{2}", words.replace("Clockface", ""))]
+
+
+@pytest.mark.parametrize("path", [HERE / "templates/kiosk.html", *sorted((HERE / "templates/kiosk").iterdir())], ids=lambda path: path.name)
+def test_no_page_of_the_kiosk_has_a_text_of_its_own(path: Path) -> None:
+    assert outside(path.read_text()) == []
+
+
+def test_a_text_beside_the_catalogue_would_be_found() -> None:
+    assert outside('<p title="Go away">{{ t("a.b") }}<b>Hello</b> 12:30 {% if x %}</p>') == ["Go away", "Hello"]
+
+
+@pytest.mark.parametrize("name", KIOSK_SCRIPTS)
+def test_no_script_of_the_kiosk_has_a_text_of_its_own(name: str) -> None:
+    source = re.sub(r"^\s*//.*$", "", (HERE / "static" / name).read_text(), flags=re.MULTILINE)
+    literals = [double or single for double, single in re.findall(r'"((?:[^"\\\n]|\\.)*)"|`([^`]*)`', source)]
+    assert [words for words in literals if re.fullmatch(r"[A-Za-z]{2,}( [a-z]+)+[.?!]?", words) and words not in ("use strict", "broad on")] == []
+
+
 def test_every_advice_has_words() -> None:
     assert set(GUIDANCE) < set(ADVICE) <= Messages.load("en").area("kiosk").keys()
     assert {*GUIDANCE, *UNLIKE_A_PERSON} <= Messages.load("en").area("enrol").keys()
 
 
-def test_a_missing_key_or_language_is_an_error() -> None:
-    with refused("message.missing", "kiosk.nothing", "en.toml"):
+def test_a_missing_key_count_or_language_is_an_error() -> None:
+    with refused("message.missing", "kiosk.nothing", "en"):
         Messages.load("en").text("kiosk.nothing")
+    with refused("message.count", "own.waiting"):
+        Messages.load("en").text("own.waiting")
     with refused("message.language", "'../en'"):
         Messages.load("../en")
+
+
+def test_a_count_takes_its_form() -> None:
+    said = Messages.load("de")
+    assert said.text("own.waiting", count=1).startswith("1 Antrag liegt") and said.text("own.waiting", count=2).startswith("2 Anträge liegen")
+    assert said.number(0.718, 2) == "0,72" and said.day(date(2026, 3, 2)) == "Mo 2. März"
+
+
+@pytest.mark.parametrize(
+    ("accept", "language"),
+    [
+        ("de-AT,de;q=0.9,en;q=0.8", "de"),
+        ("fr-CH, fr;q=0.9, en;q=0.8, de;q=0.7, *;q=0.5", "en"),
+        ("en;q=0.2, de;q=0.6", "de"),
+        ("de;q=0, en;q=0.1", "en"),
+        ("pt-BR", None),
+        ("", None),
+        ("de;q=x, ,;q=", None),
+    ],
+)
+def test_the_browser_says_which_language_it_prefers(accept: str, language: str | None) -> None:
+    assert preferred(accept) == language
+
+
+def test_the_kiosk_offers_known_languages_each_once() -> None:
+    assert WebSettings(language="de", languages=" en, de,en ").offered == ("de", "en") and WebSettings(languages="").offered == ("en",)
+    with refused("config.choice", "'xx'"):
+        WebSettings(languages="en, xx")

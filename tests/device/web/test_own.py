@@ -54,7 +54,7 @@ def test_asked_at_the_kiosk_approved_at_the_desk(staffed: Desk) -> None:
     days = ann.get("/kiosk/own").text
     assert "Ann" in days and "08:00" in days and "19:00" in days and "11:00" in days and "09:00" not in days  # 11 hours; nothing of Ben
     assert ask(ann).status_code == 303
-    assert "Waiting for HR: 1" in ann.get("/kiosk/own").text and "11:00" in ann.get("/kiosk/own").text  # nothing counts yet
+    assert "1 request waits for HR" in ann.get("/kiosk/own").text and "11:00" in ann.get("/kiosk/own").text  # nothing counts yet
     hr = staffed.browser("hr")
     page = hr.get("/corrections/1").text
     assert "17:05" in page and "Recorded by mistake" in page and "Ann" in page

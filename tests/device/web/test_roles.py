@@ -22,6 +22,7 @@ LEAST = {  # method and path -> the least role that may
     "POST /password": "viewer",
     "POST /password/sessions": "viewer",
     "GET /kiosk": NOBODY,
+    "GET /kiosk/language": NOBODY,
     "POST /kiosk/language": NOBODY,
     "GET /kiosk/events": NOBODY,
     "GET /kiosk/picture": NOBODY,
