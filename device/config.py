@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RELEASES = "releases"  # the folder of an installation that holds its releases (docs/bundle.md)
 HOME = ROOT.parent.parent if ROOT.parent.name == RELEASES else ROOT  # what outlives an update: data, the site's own settings
 SITE_FILE = "clockface.toml"
-LANGUAGES = ("en", "de")  # of the kiosk: one folder each in device/web/messages
+LANGUAGES = ("en", "de", "es", "fr", "tr", "ar", "zh")  # of the kiosk: one folder each in device/web/messages
 DESK_LANGUAGES = ("en", "de")
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from device.config import ROOT, tomllib
+from device.config import LANGUAGES, ROOT, tomllib
 from device.storage.consents import ConsentDraft, Way
-from device.web.messages import FOLDER, LANGUAGES, MessageError
+from device.web.messages import FOLDER, MessageError
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from device.commands.benchmark import sample_data
-from device.config import AttendanceSettings, Settings
+from device.config import LANGUAGES, AttendanceSettings, Settings, WebSettings
 from device.storage.records import TemplateDraft
 from device.storage.store import Store
 from device.terminal.capture_session import Booth, Draft
@@ -80,10 +80,16 @@ SHOTS = {
 DESK = {
     "people": "/people", "person": "/people/12", "health": "/health", "settings": "/settings", "audit": "/audit", "backup": "/backup", "bulk": "/people/bulk",
 }  # fmt: skip
-ENROLMENT = {"enrol-consent": "/kiosk/enrol/consent", "enrol-capture": "/kiosk/enrol/capture"}
+ENROLMENT = {
+    "enrol-consent": "/kiosk/enrol/consent",
+    "enrol-capture": "/kiosk/enrol/capture",
+    "enrol-person": "/kiosk/enrol",
+    "own": "/kiosk/own",
+    "languages": "/kiosk/language",
+}
 PIN = "pin"
 VARIANTS = ("a-moment", "come-again", "turn-right", "look-back")  # not in the documentation
-SHOWN = (*(name for name in SHOTS if name not in VARIANTS), PIN, *ENROLMENT, "people", "health", "settings")
+SHOWN = (*(name for name in SHOTS if name not in VARIANTS), PIN, "enrol-consent", "enrol-capture", "people", "health", "settings")
 
 
 @contextmanager
@@ -105,8 +111,8 @@ def playing(live: Live, scene: Scene) -> Iterator[None]:
 
 
 @contextmanager
-def serving(database: Path, live: Live, asked: bool = False) -> Iterator[str]:
-    settings = Settings(attendance=AttendanceSettings(direction="asked" if asked else "alternate"))
+def serving(database: Path, live: Live, web: WebSettings, asked: bool = False) -> Iterator[str]:
+    settings = Settings(attendance=AttendanceSettings(direction="asked" if asked else "alternate"), web=web)
     with WebServer(Terminal(settings, database, "Front door", live), [Address("127.0.0.1", 0)]) as server:
         yield server.urls[0]
 
@@ -128,7 +134,7 @@ class Studio:
     """Takes the pictures, one server a shot."""
 
     def __init__(self, driver: Any, database: Path, language: str) -> None:
-        self.driver, self.database, self.language = driver, database, language
+        self.driver, self.database, self.web = driver, database, WebSettings(language=language)
         self.scenes = Scenes(Settings())
         with Store.open(database) as store:
             user = accounts.add(store, "m.operator", "admin", passwords.invented())
@@ -139,7 +145,7 @@ class Studio:
 
     def open(self, url: str, path: str) -> None:
         self.driver.get(f"{url}/login")
-        for name, value in {**{f"clockface_{place}": token for place, token in self.tokens.items()}, "clockface_language": self.language}.items():
+        for name, value in {f"clockface_{place}": token for place, token in self.tokens.items()}.items():
             self.driver.add_cookie({"name": name, "value": value, "httpOnly": True, "sameSite": "Strict"})
         self.driver.get(url + path)
 
@@ -150,7 +156,7 @@ class Studio:
         scene = self.scenes.at(shot.seconds, shot.change)
         if shot.camera == "black":
             scene.frame.image[:] = 0
-        with serving(self.database, live, shot.state == "asked") as url:
+        with serving(self.database, live, self.web, shot.state == "asked") as url:
             if not shot.plugged:
                 self.open(url, "/kiosk")
                 return self._when(shot)
@@ -168,7 +174,7 @@ class Studio:
 
     def pin(self) -> bytes:
         live = Live(clock=lambda: CLOCK)
-        with serving(self.database, live) as url, playing(live, self.scenes.at(ONE)):
+        with serving(self.database, live, self.web) as url, playing(live, self.scenes.at(ONE)):
             self.open(url, "/kiosk")
             self.driver.find_element("id", "open-pin").click()
             for key in ("letters", "E", "digits", "1", "7"):
@@ -181,7 +187,8 @@ class Studio:
         """A page at the desk or of an enrolment, while the camera runs."""
         live = Live(clock=lambda: CLOCK, booth=Booth(time.monotonic, self.scenes.recogniser.for_thread()))
         live.booth.keep(Draft(self.user.id, "Grace Hopper", "E17", consent=states.CONSENT))
-        with serving(self.database, live) as url, playing(live, self.scenes.at(ONE)):
+        web = replace(self.web, languages=", ".join(LANGUAGES)) if path == "/kiosk/language" else self.web
+        with serving(self.database, live, web) as url, playing(live, self.scenes.at(ONE)):
             time.sleep(1)
             self.open(url, path)
             time.sleep(1.5 if "capture" in path else 0.5)
@@ -194,10 +201,13 @@ def main() -> None:
     parser.add_argument("names", nargs="*", choices=[[], *known], metavar="NAME", help=", ".join(known))
     parser.add_argument("--out", type=Path, default=OUT, metavar="DIR")
     parser.add_argument("--large", action="store_true", help="the kiosk at 1920 x 1080 instead of 800 x 480")
-    parser.add_argument("--language", choices=("en", "de"), default="en", help="of the kiosk")
+    parser.add_argument("--language", choices=LANGUAGES, default="en", help="of the kiosk")
+    parser.add_argument("--name", help="of the person recorded, to see another script")
     parser.add_argument("--dark", action="store_true")
     args = parser.parse_args()
     needed()
+    if args.name:
+        states.HOPPER_PERSON = replace(states.HOPPER_PERSON, name=args.name)
     args.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, chromium(*WIDE, dark=args.dark) as driver:
         database = Path(folder) / "site.db"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from device.config import AttendanceSettings, LivenessSettings, Settings
+from device.config import LANGUAGES, AttendanceSettings, LivenessSettings, Settings, WebSettings
 from device.storage.store import Store
 from device.terminal.enrolment import enrol
 from device.vision.camera.source import open_source
@@ -19,7 +19,7 @@ from device.web.access import pins
 from device.web.context import Terminal as Pages
 from device.web.kiosk.view import View, seen
 from device.web.live import Live
-from device.web.messages import LANGUAGES, Messages, forms
+from device.web.messages import Messages, forms
 from device.web.server import Address, WebServer
 from tests.device.terminal.drawn import ENFORCE, GOOD, OBSERVE, OFF, Shown, Terminal, two_people
 from tests.device.web import browser, states
@@ -30,7 +30,11 @@ from tests.device.web.test_browser import SIZES, fill, fits, go, press, state
 
 PICTURE = 0.02
 NEW = ("step-back", "a-moment", "unclear", "come-again", "turn-left", "turn-right", "look-back")
-ACCUSING = ("attack", "angriff", "fake", "fraud", "betrug", "spoof", "täusch", "foto", "photo")
+WORDY = ("unclear", "come-again")  # the states with the longest texts
+ACCUSING = (
+    "attack", "angriff", "fake", "fraud", "betrug", "spoof", "täusch", "foto", "photo", "ataque", "engañ", "attaque", "tromp", "sahte", "saldırı",
+    "احتيال", "هجوم", "تزوير", "攻击", "欺骗", "冒充", "照片",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -123,17 +127,17 @@ def test_no_word_accuses_anybody(language: str) -> None:
 # what is seen
 
 
-def test_every_new_state_fits_the_screen_in_both_languages(tmp_path: Path) -> None:
+def test_every_new_state_fits_the_screen_in_every_language(tmp_path: Path) -> None:
     browser.needed()
     with Store.open(tmp_path / "clockface.db"):
         pass
-    scenes, live = states.Scenes(Settings()), Live(clock=lambda: states.CLOCK)
-    with WebServer(Pages(Settings(), tmp_path / "clockface.db", "Front door", live), [Address("127.0.0.1", 0)]) as server, chromium(*SIZES[0]) as page:
+    scenes, live, settings = states.Scenes(Settings()), Live(clock=lambda: states.CLOCK), Settings(web=WebSettings(languages=", ".join(LANGUAGES)))
+    with WebServer(Pages(settings, tmp_path / "clockface.db", "Front door", live), [Address("127.0.0.1", 0)]) as server, chromium(*SIZES[0]) as page:
         for language in LANGUAGES:
             page.get(f"{server.urls[0]}/kiosk")
             page.add_cookie({"name": "clockface_language", "value": language})
             page.get(f"{server.urls[0]}/kiosk")
-            for name in NEW:
+            for name in NEW if language in ("en", "de") else WORDY:
                 with playing(live, scenes.at(SHOTS[name].seconds, SHOTS[name].change)):
                     _check(page, name, Messages.load(language).area("kiosk"))
                     for width, height in SIZES:

@@ -19,6 +19,7 @@ from device.terminal.subject import ADVICE
 from device.vision.quality import GUIDANCE
 from device.web import plurals
 from device.web.appearance import HERE
+from device.web.consent_text import wording
 from device.web.messages import FOLDER, Messages, forms, preferred
 from tests.refused import refused
 
@@ -48,6 +49,13 @@ def test_every_language_has_the_same_keys_and_values(language: str) -> None:
 
 def kiosk_areas() -> set[str]:
     return {line[1:-1] for line in (FOLDER / "en" / "kiosk.toml").read_text().splitlines() if line.startswith("[")}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_consent_is_there_in_every_language(language: str) -> None:
+    shown = wording(language)
+    assert shown.version == "2026-11" and len(shown.paragraphs) == len(wording("en").paragraphs) == 4
+    assert all(part.strip() for part in (shown.title, shown.agree, shown.decline)) and shown.agree != shown.decline
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

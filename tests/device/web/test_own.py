@@ -15,7 +15,7 @@ from device.storage.store import PunchDraft
 from device.system.clock import ClockState
 from device.web.access import pins
 from device.web.access.kiosk_sessions import IDLE_SECONDS, MOST, Tickets
-from device.web.messages import LANGUAGES, Messages
+from device.web.messages import Messages
 from tests.device.web.conftest import START, Browser, Clock, Desk
 
 PIN = "270819"
@@ -75,7 +75,7 @@ def test_a_punch_is_added_for_the_day_after(staffed: Desk) -> None:
     assert found == (None, round((at("01:30") + 86400) * 1000), "Forgotten")
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("language", ["en", "de"])
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
