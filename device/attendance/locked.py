@@ -15,6 +15,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from device.attendance.planning import site_from_json
+from device.attendance.timesheet.absences import TimeOff
 from device.attendance.timesheet.parts import Part, Pause
 from device.attendance.timesheet.periods import Frozen
 from device.attendance.timesheet.shifts import Planned
@@ -106,7 +107,8 @@ def _work_day(row: Mapping[str, Any], site: Site) -> WorkDay:
 def _planned(day: date, row: Mapping[str, Any]) -> Planned:
     names = ("kind", "title", "due_minutes", "credited_minutes", "plan", "employed", "pairing")
     parts = row["parts"] if "parts" in row else _one_part(row)
-    return Planned(day, span=_pair(row["span"]), parts=tuple(_part(part) for part in parts), **{name: row[name] for name in names})
+    off = tuple(TimeOff(**one) for one in row.get("off", ()))
+    return Planned(day, span=_pair(row["span"]), parts=tuple(_part(part) for part in parts), off=off, **{name: row[name] for name in names})
 
 
 def _one_part(row: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -9,15 +9,17 @@ import dataclasses
 import json
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from datetime import time as clock_time
-from typing import Any, TypeAlias
+from typing import Any
 
 from sqlite_utils import Database
 
-from device.attendance.timesheet.shifts import Absence, Assignment, DayShifts, Employment, Schedule, Shift, employed, misfit
+from device.attendance.plans import LAYERS, Plan, PlanDay, insert_plan, insert_shift, read_plans, read_shifts, shift_ids, shifts_of
+from device.attendance.timesheet.absences import Absence, Employment, employed
+from device.attendance.timesheet.shifts import Assignment, Schedule, Shift, misfit
 from device.attendance.timesheet.windows import Windows
 from device.attendance.timesheet.worksite import PAIRINGS, Pairing, Site, TimesheetError
 from device.storage.audit import Action
@@ -28,25 +30,10 @@ from device.storage.store import Store
 from device.system.clock import to_ms
 from device.system.time_zones import system_zone
 
-LAYERS = 6  # shifts of one day
 LONGEST = 80  # characters of a name
-SHIFT = "name, start_time, end_time, break_minutes, minutes, grace_minutes, break_automatic, break_paid, break_from, break_to"
+ABSENCE = "first_day, last_day, kind, half, from_time, to_time"
 # Of two assignments from one day the later one holds; in a fleet, the one that reached the company's database later, so that all terminals agree.
 LATER_HOLDS = """since, coalesce((SELECT max(arrived) FROM fleet_records WHERE kind = 'assignments' AND row = json_array(a.id)), 9e18), id"""
-
-
-PlanDay: TypeAlias = "int | tuple[int, ...] | None"  # id of its shift, ids of its shifts, or None: a free day
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A named cycle of shifts."""
-
-    id: int
-    name: str
-    cycle: tuple[PlanDay, ...]
-    anchor: date
-    pairing: Pairing | None = None  # None: the site's
 
 
 @dataclass(frozen=True)
@@ -80,7 +67,7 @@ class Planning:
 
     def shifts(self) -> dict[int, Shift]:
         with self.store.reading() as db:
-            return _shifts(db)
+            return read_shifts(db)
 
     def add_shift(self, shift: Shift, by: str) -> int:
         """Returns its id.
@@ -91,14 +78,13 @@ class Planning:
         name = clean_text("name", shift.name, LONGEST)
         with self.store.transaction() as db:
             self._refuse_duplicate(db, "shifts", name)
-            values = [name, *_shift_row(shift)]
-            number = int(db.execute(f"INSERT INTO shifts ({SHIFT}) VALUES ({', '.join('?' * len(values))})", values).lastrowid or 0)
+            number = insert_shift(db, name, shift)
             self.store.note_by(by, Action.SHIFT_ADDED, shift_id=number)
         return number
 
     def plans(self) -> dict[int, Plan]:
         with self.store.reading() as db:
-            return {plan.id: plan for plan in _plans(db)}
+            return {plan.id: plan for plan in read_plans(db)}
 
     def add_plan(self, name: str, cycle: Sequence[PlanDay], anchor: date, by: str, pairing: Pairing | None = None) -> int:
         """Returns its id. The first entry of the cycle falls on `anchor`.
@@ -111,17 +97,14 @@ class Planning:
             raise StoreError(f"plan: pairing expected one of {', '.join(PAIRINGS)}, got {str(pairing)[:20]!r}", code="store.plan")
         with self.store.transaction() as db:
             self._refuse_duplicate(db, "plans", name)
-            shifts = _shifts(db)
-            days = [_ids(day) for day in cycle]
+            shifts = read_shifts(db)
+            days = [shift_ids(day) for day in cycle]
             missing = {number for day in days for number in day} - set(shifts)
             if missing or not 1 <= len(cycle) <= 366 or max(map(len, days)) > LAYERS:
                 raise StoreError(f"plan: expected 1 to 366 days of at most {LAYERS} shifts, got {len(cycle)}, missing {sorted(missing)}", code="store.plan")
             if why := misfit([tuple(shifts[number] for number in day) for day in days]):
                 raise StoreError(f"plan: {why}", code="store.plan")
-            layers = [[day[layer] if layer < len(day) else None for day in days] for layer in range(max(map(len, days)) or 1)]
-            further = json.dumps([number for layer in layers[1:] for number in layer])
-            values = [name, json.dumps(layers[0]), anchor.isoformat(), pairing, further]
-            number = int(db.execute("INSERT INTO plans (name, cycle, anchor, pairing, further) VALUES (?, ?, ?, ?, ?)", values).lastrowid or 0)
+            number = insert_plan(db, name, days, anchor, pairing)
             self.store.note_by(by, Action.PLAN_ADDED, plan_id=number)
         return number
 
@@ -156,10 +139,10 @@ class Planning:
                 raise StoreError(f"{name} is not employed between {absence.first} and {absence.last}", code="store.not_employed")
             for number, other in ((row.id, row.absence) for row in _absences(db, absence.first, absence.last) if row.person_id == person_id):
                 if absence.conflicts(other):
-                    what = f"absence {number}, {other.kind} from {other.first} to {other.last}"
+                    what = f"absence {number}, {other.kind} from {other.first} to {other.last}{', ' if other.when else ''}{other.when}"
                     raise StoreError(f"{name} has {what}; cancel or shorten it first", code="store.absence_overlaps")
-            values = [person_id, absence.first.isoformat(), absence.last.isoformat(), absence.kind]
-            number = int(db.execute("INSERT INTO absences (person_id, first_day, last_day, kind) VALUES (?, ?, ?, ?)", values).lastrowid or 0)
+            values = [person_id, absence.first.isoformat(), absence.last.isoformat(), absence.kind, absence.half, _text(absence.since), _text(absence.until)]
+            number = int(db.execute(f"INSERT INTO absences (person_id, {ABSENCE}) VALUES (?, ?, ?, ?, ?, ?, ?)", values).lastrowid or 0)
             self.store.note_by(by, Action.ABSENCE_ADDED, person_id=person_id, absence_id=number)
         return number
 
@@ -255,15 +238,15 @@ class Schedules(defaultdict[int, Schedule]):
 
 def read_schedules(db: Database, person_id: int | None = None) -> Schedules:
     """The same as `Planning.schedules`, inside the caller's transaction."""
-    shifts, plans, holidays = _shifts(db), {plan.id: plan for plan in _plans(db)}, _holidays(db)
+    shifts, plans, holidays = read_shifts(db), {plan.id: plan for plan in read_plans(db)}, _holidays(db)
     mine = "(:person IS NULL OR person_id = :person)"
     assignments, absences = defaultdict[int, list[Assignment]](list), defaultdict[int, list[Absence]](list)
     for person, plan_id, since in db.execute(f"SELECT person_id, plan_id, since FROM assignments a WHERE {mine} ORDER BY {LATER_HOLDS}", {"person": person_id}):
         plan = plans.get(plan_id)
-        cycle = tuple(_planned(day, shifts) for day in plan.cycle) if plan else ()
+        cycle = tuple(shifts_of(day, shifts) for day in plan.cycle) if plan else ()
         first, pairing = date.fromisoformat(since), plan.pairing if plan else None
         assignments[person].append(Assignment(first, cycle, plan.anchor if plan else first, pairing))
-    sql = f"SELECT person_id, first_day, last_day, kind FROM absences WHERE cancelled_at IS NULL AND {mine} ORDER BY first_day, id"
+    sql = f"SELECT person_id, {ABSENCE} FROM absences WHERE cancelled_at IS NULL AND {mine} ORDER BY first_day, id"
     for person, *rest in db.execute(sql, {"person": person_id}):
         absences[person].append(_absence(rest))
     employments = _employments(db, person_id)
@@ -332,39 +315,6 @@ def _text(at: clock_time | None) -> str | None:
     return None if at is None else f"{at:%H:%M}"
 
 
-def _shifts(db: Database) -> dict[int, Shift]:
-    shifts = {}
-    for number, name, start, end, length, minutes, grace, automatic, paid, *window in db.execute(f"SELECT id, {SHIFT} FROM shifts ORDER BY id"):
-        start, end, *window = (clock(text) if text else None for text in (start, end, *window))
-        shifts[number] = Shift(name, start, end, length, minutes, grace, bool(automatic), bool(paid), *window)
-    return shifts
-
-
-def _shift_row(shift: Shift) -> list[Any]:
-    times = [_text(at) for at in (shift.start, shift.end, shift.break_from, shift.break_to)]
-    return [*times[:2], shift.break_minutes, shift.minutes, shift.grace_minutes, int(shift.break_automatic), int(shift.break_paid), *times[2:]]
-
-
-def _plans(db: Database) -> list[Plan]:
-    rows = db.execute("SELECT id, name, cycle, further, anchor, pairing FROM plans ORDER BY id")
-    return [Plan(number, name, _cycle(cycle, further), date.fromisoformat(anchor), pairing) for number, name, cycle, further, anchor, pairing in rows]
-
-
-def _cycle(cycle: str, further: str) -> tuple[PlanDay, ...]:
-    """The days of a plan from its columns: the first shift of each day; then the second of each day, and so on."""
-    first, rest = json.loads(cycle), json.loads(further)
-    days = [tuple(one for one in (first[at], *rest[at :: len(first)]) if one is not None) for at in range(len(first))]
-    return tuple(day if len(day) > 1 else day[0] if day else None for day in days)
-
-
-def _planned(day: PlanDay, shifts: Mapping[int, Shift]) -> DayShifts:
-    return tuple(shifts[number] for number in day) if isinstance(day, tuple) else None if day is None else shifts[day]
-
-
-def _ids(day: PlanDay) -> tuple[int, ...]:
-    return day if isinstance(day, tuple) else () if day is None else (day,)
-
-
 def _holidays(db: Database) -> dict[date, str]:
     return {date.fromisoformat(day): name for day, name in db.execute("SELECT day, name FROM holidays ORDER BY day")}
 
@@ -379,16 +329,18 @@ def _employments(db: Database, person_id: int | None) -> dict[int, list[Employme
 
 def _absences(db: Database, first: date, last: date) -> list[AbsenceRow]:
     touching = "cancelled_at IS NULL AND first_day <= ? AND last_day >= ? ORDER BY first_day, id"
-    sql = f"SELECT id, person_id, first_day, last_day, kind FROM absences WHERE {touching}"
+    sql = f"SELECT id, person_id, {ABSENCE} FROM absences WHERE {touching}"
     return [AbsenceRow(row[0], row[1], _absence(row[2:])) for row in db.execute(sql, [last.isoformat(), first.isoformat()])]
 
 
 def _one_absence(db: Database, absence_id: int) -> Absence:
-    row = db.execute("SELECT first_day, last_day, kind FROM absences WHERE id = ? AND cancelled_at IS NULL", [absence_id]).fetchone()
+    row = db.execute(f"SELECT {ABSENCE} FROM absences WHERE id = ? AND cancelled_at IS NULL", [absence_id]).fetchone()
     if row is None:
         raise StoreError(f"there is no absence {absence_id}, or it was already cancelled", code="store.no_such")
     return _absence(row)
 
 
-def _absence(row: Sequence[str]) -> Absence:
-    return Absence(date.fromisoformat(row[0]), date.fromisoformat(row[1]), row[2])
+def _absence(row: Sequence[Any]) -> Absence:
+    first, last, kind, half, *times = row
+    since, until = (clock(text) if text else None for text in times)
+    return Absence(date.fromisoformat(first), date.fromisoformat(last), kind, half, since, until)

@@ -13,8 +13,10 @@ from datetime import date
 
 from device.attendance import planning
 from device.attendance.planning import Planning
+from device.attendance.plans import PlanDay
 from device.attendance.review import Desk
-from device.attendance.timesheet.shifts import ABSENCES, Absence, Employment, Shift
+from device.attendance.timesheet.absences import ABSENCES, Absence, Employment
+from device.attendance.timesheet.shifts import Shift
 from device.attendance.timesheet.worksite import PAIRINGS, ROUNDINGS, TimesheetError, month_days
 from device.commands.database import open_store
 from device.commands.options import add_config, add_database
@@ -80,6 +82,9 @@ def _add_absence(action: argparse.ArgumentParser) -> None:
     action.add_argument("first", metavar="FIRST")
     action.add_argument("last", metavar="LAST")
     action.add_argument("kind", choices=tuple(ABSENCES))
+    action.add_argument("--half", choices=("first", "second"), help="half of what is due on one day")
+    action.add_argument("--from", dest="since", metavar="HH:MM", help="only from this time of one day ...")
+    action.add_argument("--to", dest="until", metavar="HH:MM", help="... to this one")
 
 
 def _add_shorten(action: argparse.ArgumentParser) -> None:
@@ -152,7 +157,8 @@ def _act(store: Store, planned: Planning, args: argparse.Namespace) -> str:
         planned.assign(person.id, None if args.plan == "." else _named(numbers, args.plan, "plan"), day(args.since), BY)
         return f"{person.name} works {args.plan} from {args.since} on"
     if args.action == "absence":
-        number = planned.add_absence(store.person(args.ref).id, Absence(day(args.first), day(args.last), args.kind), BY)
+        since, until = (planning.clock(text) if text else None for text in (args.since, args.until))
+        number = planned.add_absence(store.person(args.ref).id, Absence(day(args.first), day(args.last), args.kind, args.half, since, until), BY)
         return f"absence {number} entered"
     if args.action == "cancel-absence":
         stays = planned.cancel_absence(args.id, BY)
@@ -175,7 +181,7 @@ def _act(store: Store, planned: Planning, args: argparse.Namespace) -> str:
     return f"lock {args.id} lifted"
 
 
-def _plan_day(numbers: dict[str, int], text: str) -> planning.PlanDay:
+def _plan_day(numbers: dict[str, int], text: str) -> PlanDay:
     """ "." -> a free day, "early" -> its shift, "morning+evening" -> both."""
     if text in numbers or "+" not in text:
         return None if text == "." else _named(numbers, text, "shift")

@@ -9,7 +9,7 @@ from pathlib import Path
 from device.attendance.imports.moments import ImportRefused, Order, day, order_of
 from device.attendance.imports.rows import Cells, Fate, Result, carry_out
 from device.attendance.planning import Planning
-from device.attendance.timesheet.shifts import Employment
+from device.attendance.timesheet.absences import Employment
 from device.storage.groups import Belonging, places, set_place
 from device.storage.records import Person
 from device.storage.store import Store

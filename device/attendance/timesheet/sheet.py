@@ -16,7 +16,7 @@ from device.storage.effective import Entry
 COLUMNS = (  # stable: other programs read them (docs/timesheets.md)
     "date", "person_id", "name", "code", "kind", "planned", "planned_start", "planned_end", "due_minutes", "first_in", "last_out", "worked_minutes",
     "break_minutes", "deducted_minutes", "credited_minutes", "late_minutes", "early_minutes", "overtime_minutes", "short_minutes", "balance_minutes",
-    "missing", "corrected", "state", "core_minutes", "flags", "shifts",
+    "missing", "corrected", "state", "core_minutes", "flags", "shifts", "absence",
 )  # fmt: skip
 
 
@@ -80,7 +80,7 @@ def row(person_id: int, name: str, code: str | None, day: WorkDay) -> dict[str, 
         _clock(first.at if first else None, site), _clock(last.at if last else None, site), day.worked_minutes, day.break_minutes, day.deducted_minutes,
         day.planned.credited_minutes, day.late_minutes, day.early_minutes, day.overtime_minutes, day.short_minutes, day.balance_minutes,
         "; ".join(day.faults) or ("absent" if day.absent else ""), day.corrected, day.state,
-        day.core_minutes, "; ".join(day.flags), shifts(day),
+        day.core_minutes, "; ".join(day.flags), shifts(day), "; ".join(f"{one.kind} {one.when}".strip() for one in day.planned.off),
     )  # fmt: skip
     return dict(zip(COLUMNS, values, strict=True))
 

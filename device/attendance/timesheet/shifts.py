@@ -7,20 +7,11 @@ from dataclasses import dataclass, field, replace
 from datetime import date, time, timedelta
 from typing import Literal, TypeAlias
 
-from device.attendance.timesheet.parts import Part, Pause
+from device.attendance.timesheet.absences import ABSENCES, Absence, Employment, TimeOff, employed, remainder
+from device.attendance.timesheet.parts import DAY, Part, Pause, minute_of_day, minutes_between, offset
 from device.attendance.timesheet.worksite import Pairing, Site, TimesheetError
 
 Kind = Literal["work", "free", "holiday", "absence"]
-Effect = Literal["credited", "due", "neither"]
-ABSENCES: dict[str, Effect] = {  # kind -> what becomes of the shift's hours
-    "vacation": "credited",
-    "sick": "credited",
-    "training": "credited",
-    "compensation": "due",  # hours taken off: nobody works them, so they reduce the balance
-    "unpaid": "neither",
-}
-INTERRUPTS = frozenset({("sick", "vacation")})  # the first of a pair counts on the days that both have; no other absences may overlap
-DAY = 24 * 60
 FAR = 1 << 40  # minutes: later than every moment
 NEAR_PARTS = 120  # minutes: between parts of a day that lie nearer to each other a person may stay
 
@@ -60,9 +51,9 @@ class Shift:
     def _check_window(self) -> None:
         if self.break_from is None and self.break_to is None:
             return
-        if self.break_from is None or self.break_to is None or _minutes(self.break_from, self.break_to) < self.break_minutes:
+        if self.break_from is None or self.break_to is None or minutes_between(self.break_from, self.break_to) < self.break_minutes:
             raise self._refused(f"the break of {self.break_minutes} minutes does not fit between {self.break_from} and {self.break_to}")
-        if self.start is not None and not self.flexible and _offset(self.start, self.break_from) + _minutes(self.break_from, self.break_to) > self.length:
+        if self.start is not None and not self.flexible and offset(self.start, self.break_from) + minutes_between(self.break_from, self.break_to) > self.length:
             raise self._refused(f"the break between {self.break_from} and {self.break_to} lies outside the shift")
 
     def _refused(self, why: str) -> TimesheetError:
@@ -75,7 +66,7 @@ class Shift:
     @property
     def length(self) -> int:
         """Minutes from start to end by the clock; 0 without them."""
-        return _minutes(self.start, self.end) if self.start is not None and self.end is not None else 0
+        return minutes_between(self.start, self.end) if self.start is not None and self.end is not None else 0
 
     def span(self, day: date, site: Site) -> tuple[int, int] | None:
         """Its start and end on a day, as moments; None for a flexible shift without core time."""
@@ -107,19 +98,6 @@ class Shift:
         return max(0, span[1] - span[0] - (0 if self.break_paid else self.break_minutes))
 
 
-def _minute_of_day(at: time | None) -> int:
-    return at.hour * 60 + at.minute if at is not None else 0
-
-
-def _offset(start: time, at: time) -> int:
-    """Minutes from one time of day to the next such time, 0 to a day less one."""
-    return (_minute_of_day(at) - _minute_of_day(start)) % DAY
-
-
-def _minutes(start: time, end: time) -> int:
-    return _offset(start, end) or DAY
-
-
 DayShifts: TypeAlias = "Shift | tuple[Shift, ...] | None"  # of one day: one shift, several in order of their starts, or none
 
 
@@ -147,7 +125,7 @@ class Assignment:
 
 def in_order(shifts: DayShifts) -> tuple[Shift, ...]:
     several = shifts if isinstance(shifts, tuple) else (shifts,) if shifts else ()
-    return tuple(sorted(several, key=lambda shift: _minute_of_day(shift.start)))
+    return tuple(sorted(several, key=lambda shift: minute_of_day(shift.start)))
 
 
 def misfit(cycle: Sequence[DayShifts]) -> str:
@@ -157,7 +135,7 @@ def misfit(cycle: Sequence[DayShifts]) -> str:
         if alone := next((shift for shift in shifts if shift.flexible and len(shifts) > 1), None):
             return f"{alone.name!r} is flexible and has to be the only shift of its day"
         for first, second in zip(shifts, shifts[1:], strict=False):
-            if _minute_of_day(first.start) + first.length > _minute_of_day(second.start):
+            if minute_of_day(first.start) + first.length > minute_of_day(second.start):
                 return f"{first.name!r} has not ended when {second.name!r} begins on the same day"
         if _runs_into(shifts[-1:], following[:1]):
             return f"{shifts[-1].name!r} has not ended when {following[0].name!r} begins on the next day"
@@ -167,51 +145,7 @@ def misfit(cycle: Sequence[DayShifts]) -> str:
 def _runs_into(last: Sequence[Shift], first: Sequence[Shift]) -> bool:
     """Whether the last shift of a day has not ended when the first one of the next day begins; one of them may be missing."""
     pairs = [(one, other) for one in last for other in first if not one.flexible and not other.flexible]
-    return any(_minute_of_day(one.start) + one.length > DAY + _minute_of_day(other.start) for one, other in pairs)
-
-
-@dataclass(frozen=True)
-class Absence:
-    """A person is not expected from `first` to `last`, both included."""
-
-    first: date
-    last: date
-    kind: str
-
-    def __post_init__(self) -> None:
-        if self.kind not in ABSENCES:
-            raise TimesheetError(f"absence: expected one of {', '.join(ABSENCES)}, got {self.kind[:40]!r}", code="timesheet.absence")
-        if self.last < self.first:
-            raise TimesheetError(f"absence: its last day {self.last} lies before its first {self.first}", code="timesheet.absence")
-
-    def on(self, day: date) -> bool:
-        return self.first <= day <= self.last
-
-    def conflicts(self, other: Absence) -> bool:
-        """Whether both have a day and neither interrupts the other."""
-        pairs = {(self.kind, other.kind), (other.kind, self.kind)}
-        return self.first <= other.last and other.first <= self.last and not pairs & INTERRUPTS
-
-
-@dataclass(frozen=True)
-class Employment:
-    """A person's first and last day of employment; None: unlimited on that side."""
-
-    first: date | None = None
-    last: date | None = None
-
-    def __post_init__(self) -> None:
-        if self.first and self.last and self.last < self.first:
-            raise TimesheetError(f"employment: its last day {self.last} lies before its first {self.first}", code="timesheet.employment")
-
-    def touches(self, first: date, last: date) -> bool:
-        """Whether it has one of these days."""
-        return (self.first is None or self.first <= last) and (self.last is None or self.last >= first)
-
-
-def employed(employments: Sequence[Employment], first: date, last: date) -> bool:
-    """Whether a person is employed on one of these days; with no days stated, always."""
-    return not employments or any(employment.touches(first, last) for employment in employments)
+    return any(minute_of_day(one.start) + one.length > DAY + minute_of_day(other.start) for one, other in pairs)
 
 
 @dataclass(frozen=True)
@@ -228,6 +162,7 @@ class Planned:
     plan: bool = True  # False: no plan is in force, so that work is neither overtime nor short
     employed: bool = True
     pairing: Pairing = "every"
+    off: tuple[TimeOff, ...] = ()
 
     def part_at(self, moment: int) -> int:
         """The number of the part that a moment belongs to: two meet in the middle of the time between them."""
@@ -283,18 +218,12 @@ class Schedule:
         own = Planned(day, "free", "", _envelope(parts), parts=idle, plan=bool(assignment and assignment.cycle), pairing=pairing)
         if day in self.holidays:
             return replace(own, kind="holiday", title=self.holidays[day], credited_minutes=minutes)
-        if absence := self.absence(day):
-            due, credited = (minutes if ABSENCES[absence.kind] == effect else 0 for effect in ("due", "credited"))
-            return replace(own, kind="absence", title=absence.kind, due_minutes=due, credited_minutes=credited)
-        if not parts:
-            return own
-        return replace(own, kind="work", title=" + ".join(part.title for part in parts), due_minutes=minutes, parts=parts)
-
-    def absence(self, day: date) -> Absence | None:
-        """The absence that counts on a day: one that interrupts another goes first."""
-        found = [absence for absence in self.absences if absence.on(day)]
-        interrupting = {first for first, _ in INTERRUPTS}
-        return min(found, key=lambda absence: (absence.kind not in interrupting, absence.first, absence.kind), default=None)
+        left, off = remainder(self.absences, parts, day, site)
+        credited, due = (sum(one.minutes for one in off if ABSENCES[one.kind] == effect) for effect in ("credited", "due"))
+        away = replace(own, due_minutes=due + sum(part.due_minutes for part in left), credited_minutes=credited, off=off)
+        if off and not left:
+            return replace(away, kind="absence", title=", ".join(dict.fromkeys(one.kind for one in off)))
+        return replace(away, kind="work", title=" + ".join(dict.fromkeys(part.title for part in parts)), parts=left) if parts else own
 
     def _assignment(self, day: date) -> Assignment | None:
         begun = [assignment for assignment in self.assignments if assignment.since <= day]

@@ -12,7 +12,8 @@ from sqlite_utils import Database
 
 from device.attendance.planning import Planning
 from device.attendance.review import Desk
-from device.attendance.timesheet.shifts import Absence, Shift
+from device.attendance.timesheet.absences import Absence
+from device.attendance.timesheet.shifts import Shift
 from device.attendance.timesheet.worksite import Site
 from device.storage import hash_chain, refusals
 from device.storage.corrections import CorrectionDraft

@@ -47,4 +47,7 @@ BEGIN SELECT RAISE(ABORT, 'the period is locked'); END;
 
 SHIFT_RULES = """
 ALTER TABLE plans ADD COLUMN further TEXT NOT NULL DEFAULT '[]';  -- JSON: ids of the second shift of each day of the cycle, then of the third, null for none
+ALTER TABLE absences ADD COLUMN half TEXT CHECK (half IN ('first', 'second'));  -- of one day; NULL: the whole day, or between two times
+ALTER TABLE absences ADD COLUMN from_time TEXT;  -- 14:00, local
+ALTER TABLE absences ADD COLUMN to_time TEXT;
 """

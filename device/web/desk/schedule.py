@@ -9,13 +9,15 @@ from starlette.responses import Response
 
 from device.attendance import planning
 from device.attendance.planning import Planning
-from device.attendance.timesheet.shifts import ABSENCES, Absence, Employment, Shift
+from device.attendance.timesheet.absences import ABSENCES, Absence, Employment, Half
+from device.attendance.timesheet.shifts import Shift
 from device.attendance.timesheet.worksite import PAIRINGS, ROUNDINGS, Pairing
 from device.web import parameters
 from device.web.pages import Call, Problem, get, post
 
 ABSENCES_SHOWN = 60  # on one page
 BREAK_RULES = {"automatic": "deducted if not taken", "punched": "only as punched", "paid": "paid"}
+HALVES: tuple[Half, ...] = ("first", "second")
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
@@ -101,7 +103,12 @@ def assign(call: Call) -> Response:
 
 def add_absence(call: Call) -> Response:
     person = call.store.person(call.field("person"))
-    absence = Absence(parameters.form_day(call, "first"), parameters.form_day(call, "last"), call.field("kind"))
+    text = call.field("half", "")
+    half = next((half for half in HALVES if half == text), None)
+    if text and not half:
+        raise Problem(f"half of the day: expected one of {', '.join(HALVES)}, got {text[:20]!r}")
+    since, until = (planning.clock(text) if (text := call.field(name, "").strip()) else None for name in ("since", "until"))
+    absence = Absence(parameters.form_day(call, "first"), parameters.form_day(call, "last"), call.field("kind"), half, since, until)
     Planning(call.store).add_absence(person.id, absence, call.who.actor)
     return call.goto("/schedule", f"The absence of {person.name} is entered.")
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from device.attendance.timesheet.shifts import ABSENCES, Absence, Assignment, DayShifts, Employment, Schedule, Shift
+from device.attendance.timesheet.absences import ABSENCES, Absence, Employment
+from device.attendance.timesheet.shifts import Assignment, DayShifts, Schedule, Shift
 from device.attendance.timesheet.worksite import Site
 from device.storage.effective import Correction, Entry, Recorded, effective, in_order, struck
 from device.storage.records import Direction
@@ -59,7 +60,7 @@ def shifts_of(text: str) -> DayShifts:
 
 
 def schedule_of(text: str, day: date) -> Schedule:
-    """The shifts of each day, "prev 22:00-06:00 / 14:00-22:00 / next free"; then a kind of absence, `holiday`, `first_last`, `until prev`."""
+    """The shifts of each day, "prev 22:00-06:00 / 14:00-22:00 / next free"; then absences, `holiday`, `first_last`, `until prev`."""
     if text.startswith("no plan"):
         return Schedule([], {}, _absences(text, day), _employment(text, day))
     cycle: list[DayShifts] = [None] * 41
@@ -72,7 +73,14 @@ def schedule_of(text: str, day: date) -> Schedule:
 
 
 def _absences(text: str, day: date) -> list[Absence]:
-    return [Absence(day, day, kind) for kind in ABSENCES if kind in text.split()]
+    """ "vacation", "sick:first" and "sick:second" for half a day, "training:14:00-16:00"."""
+    found = []
+    for word in text.split():
+        kind, _, part = word.partition(":")
+        if kind in ABSENCES:
+            times = (time.fromisoformat(at) for at in part.split("-")) if "-" in part else (None, None)
+            found.append(Absence(day, day, kind, part if part in ("first", "second") else None, *times))  # type: ignore[arg-type]
+    return found
 
 
 def _employment(text: str, day: date) -> list[Employment]:

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from device.attendance.planning import Planning
 from device.attendance.review import Desk
 from device.attendance.sheets import company_sheets, person_sheet
+from device.attendance.timesheet.absences import Absence, Employment
 from device.attendance.timesheet.periods import days_of, freeze, gap_of, within
-from device.attendance.timesheet.shifts import Absence, Assignment, Employment, Schedule, Shift
+from device.attendance.timesheet.shifts import Assignment, Schedule, Shift
 from device.attendance.timesheet.worksite import Site, month_days
 from device.maintenance import retention
 from device.storage.effective import Entry

@@ -15,7 +15,8 @@ import pytest
 from device.attendance import merging
 from device.attendance.planning import Planning
 from device.attendance.review import Desk
-from device.attendance.timesheet.shifts import Absence, Shift
+from device.attendance.timesheet.absences import Absence
+from device.attendance.timesheet.shifts import Shift
 from device.attendance.timesheet.worksite import Site
 from device.storage import corrections
 from device.storage.records import Direction, LastPunch, TemplateDraft

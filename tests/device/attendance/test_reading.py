@@ -17,7 +17,7 @@ from device.attendance.distributions import BIN
 from device.attendance.log import PAGE, LogFilter, devices, log_page, sightings
 from device.attendance.planning import Planning
 from device.attendance.sheets import company_sheets
-from device.attendance.timesheet.shifts import Absence
+from device.attendance.timesheet.absences import Absence
 from device.attendance.timesheet.worksite import Site
 from device.attendance.today import Board
 from device.commands.benchmark import sample_data

@@ -14,7 +14,8 @@ import pytest
 from device.attendance.planning import Planning
 from device.attendance.review import Desk
 from device.attendance.sheets import company_sheets, person_sheet
-from device.attendance.timesheet.shifts import Absence, Shift
+from device.attendance.timesheet.absences import Absence
+from device.attendance.timesheet.shifts import Shift
 from device.attendance.timesheet.worksite import Site
 from device.storage.corrections import CORRECTIONS, PUNCHES, CorrectionDraft
 from device.storage.hash_chain import row_hash

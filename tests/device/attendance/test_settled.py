@@ -18,8 +18,9 @@ from device.attendance.planning import Planning
 from device.attendance.policy import AttendancePolicy
 from device.attendance.reading import settled
 from device.attendance.sheets import company_sheets, person_sheet
+from device.attendance.timesheet.absences import Absence, Employment
 from device.attendance.timesheet.sheet import sheet
-from device.attendance.timesheet.shifts import Absence, Assignment, DayShifts, Employment, Schedule, Shift
+from device.attendance.timesheet.shifts import Assignment, DayShifts, Schedule, Shift
 from device.attendance.timesheet.windows import Windows
 from device.attendance.timesheet.worksite import Site, month_days
 from device.attendance.today import Board
@@ -89,6 +90,8 @@ def test_the_order_in_which_punches_and_absences_were_entered_does_not_matter(ch
     recorded = [Recorded(number, 1e9 + number * 5_000, "auto") for number in range(30)]
     changed = [Correction(1, 5, None, 1e9 + 300, "in"), Correction(2, 9, None, None, None), Correction(3, None, None, 1e9 + 77_000, "out")]
     absences = [Absence(OCTOBER[4], OCTOBER[9], "vacation"), Absence(OCTOBER[6], OCTOBER[7], "sick"), Absence(OCTOBER[11], OCTOBER[12], "unpaid")]
+    absences += [Absence(OCTOBER[14], OCTOBER[14], "vacation", "first"), Absence(OCTOBER[14], OCTOBER[14], "sick", "second")]
+    absences += [Absence(OCTOBER[14], OCTOBER[14], "training", None, time(9), time(12)), Absence(OCTOBER[6], OCTOBER[6], "sick", None, time(7), time(8))]
     mixed = [sorted(rows, key=lambda _: chance.random()) for rows in (recorded, changed, absences)]
     assert effective(mixed[0], mixed[1]) == effective(recorded, changed)
     plans = [Schedule([Assignment(OCTOBER[0], (EARLY,), OCTOBER[0])], {}, rows) for rows in (absences, mixed[2])]
@@ -210,3 +213,32 @@ def test_two_shifts_of_one_day(store: Store, capsys: pytest.CaptureFixture[str])
     before = LastPunch(BERLIN.moment(OCTOBER[6], time(8)) * 60.0, "in")
     at = [BERLIN.moment(OCTOBER[6], time(hour)) * 60.0 for hour in (12, 16, 20)]
     assert [said.decide(before, now, windows=lambda: planning.windows(1)) for now in at] == ["out", "in", "out"]
+
+
+def test_absences_of_half_a_day_and_of_hours(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    planning = Planning(store)
+    shift = planning.add_shift(Shift("office", time(8), time(17), 60), "test")
+    planning.assign(1, planning.add_plan("office", [shift], OCTOBER[0], "test"), OCTOBER[0], "test")
+    database, day = ["--db", str(store.path)], OCTOBER[4].isoformat()
+    for options in (["vacation", "--half", "first"], ["sick", "--half", "second"], ["training", "--from", "09:00", "--to", "10:00"]):
+        assert main(["schedule", "absence", "E1", day, day, *options, *database]) == 0
+    halves = ("unpaid", ("first",), "vacation from 2026-10-05 to 2026-10-05, first half")
+    for kind, rest, other in (halves, ("training", (None, time(9, 59), time(11)), "09:00-10:00")):
+        with refused("store.absence_overlaps", other):
+            planning.add_absence(1, Absence(OCTOBER[4], OCTOBER[4], kind, *rest), "test")  # type: ignore[arg-type]
+    planning.add_absence(1, Absence(OCTOBER[4], OCTOBER[4], "training", None, time(10), time(11)), "test")
+    for first, rest in ((OCTOBER[3], ("first", None, None)), (OCTOBER[4], ("third", None, None)), (OCTOBER[4], ("first", time(8), time(9)))):
+        with refused("timesheet.absence"):
+            Absence(first, OCTOBER[4], "sick", *rest)  # type: ignore[arg-type]
+    planning.add_absence(1, Absence(OCTOBER[5], OCTOBER[5], "unpaid", None, time(8), time(11)), "test")
+    punch(store, OCTOBER[5], "11:10", "in")
+    punch(store, OCTOBER[5], "17:00", "out")
+    first, second = person_sheet(store, 1, OCTOBER[4:6], LATER)[1].days
+    assert (first.planned.kind, first.planned.due_minutes, first.planned.credited_minutes, first.absent) == ("absence", 0, 480, False)
+    assert (second.late_minutes, second.planned.due_minutes, second.worked_minutes, second.planned.credited_minutes) == (10, 300, 290, 0)
+    capsys.readouterr()
+    assert main(["timesheet", "--day", OCTOBER[5].isoformat(), "--json", *database]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["absence"] == "unpaid 08:00-11:00"
+    planning.add_absence(1, Absence(OCTOBER[6], OCTOBER[6], "unpaid", None, time(8), time(11)), "test")
+    for at, state in ((time(8, 30), "expected"), (time(11, 1), "late")):
+        assert Board(lambda at=at: BERLIN.moment(OCTOBER[6], at) * 60.0).picture(store).lines[0].presence.state == state  # type: ignore[misc]

@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from device.attendance.planning import Planning
-from device.attendance.timesheet.shifts import Absence, Employment, Shift
+from device.attendance.timesheet.absences import Absence, Employment
+from device.attendance.timesheet.shifts import Shift
 from device.attendance.timesheet.worksite import Site
 from device.attendance.today import Board
 from device.storage import hash_chain

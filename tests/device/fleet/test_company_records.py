@@ -11,7 +11,8 @@ import pytest
 
 from device.attendance.planning import Planning
 from device.attendance.review import Desk
-from device.attendance.timesheet.shifts import Absence, Shift
+from device.attendance.timesheet.absences import Absence
+from device.attendance.timesheet.shifts import Shift
 from device.attendance.timesheet.worksite import Site
 from device.fleet import server
 from device.storage.corrections import CorrectionDraft
@@ -161,15 +162,15 @@ def test_of_two_decisions_the_first_stands(two: tuple[Door, Door]) -> None:
 def test_columns_that_a_terminal_does_not_know_stay(two: tuple[Door, Door]) -> None:
     a, b = two
     with a.store.transaction() as db:
-        db.execute("ALTER TABLE absences ADD COLUMN half TEXT")
+        db.execute("ALTER TABLE absences ADD COLUMN certificate TEXT")
     Planning(a.store).add_absence(a.store.person("E1").id, Absence(date(2026, 11, 5), date(2026, 11, 6), "sick"), "hr")
     with a.store.transaction() as db:
-        db.execute("UPDATE absences SET half = 'first'")
+        db.execute("UPDATE absences SET certificate = 'seen'")
     settled(a, b)
     Planning(b.store).cancel_absence(1, "hr")
     settled(b, a)
     with a.store.reading() as db:
-        assert db.execute("SELECT half, cancelled_at IS NOT NULL FROM absences").fetchall() == [("first", 1)]
+        assert db.execute("SELECT certificate, cancelled_at IS NOT NULL FROM absences").fetchall() == [("seen", 1)]
 
 
 def test_what_refers_to_something_later_waits_for_it(two: tuple[Door, Door], company: str) -> None:

@@ -7,9 +7,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from device.attendance.timesheet.absences import Absence
 from device.attendance.timesheet.presence import presence
 from device.attendance.timesheet.sheet import sheet
-from device.attendance.timesheet.shifts import Absence, Assignment, Schedule, Shift
+from device.attendance.timesheet.shifts import Assignment, Schedule, Shift
 from device.attendance.timesheet.worksite import Site
 from device.storage.effective import Entry
 

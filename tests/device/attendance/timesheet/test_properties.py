@@ -9,12 +9,14 @@ from zoneinfo import ZoneInfo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from device.attendance.timesheet.absences import ABSENCES, Absence
 from device.attendance.timesheet.breaks import deduction
 from device.attendance.timesheet.sheet import sheet
 from device.attendance.timesheet.shifts import Assignment, Schedule, Shift
 from device.attendance.timesheet.windows import Windows
 from device.attendance.timesheet.worksite import Site, month_days
 from device.storage.effective import Entry
+from tests.device.attendance.situations import schedule_of
 
 ZONES = ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "UTC"]  # Lord Howe moves its clocks by half an hour
 CHANGES = [date(2026, 3, 29), date(2026, 10, 25), date(2026, 3, 8), date(2026, 11, 1), date(2026, 4, 5), date(2026, 10, 4), date(2026, 11, 24)]
@@ -119,6 +121,28 @@ def test_several_shifts_change_no_minute_of_work(truth: tuple[Site, date, list[t
         assert (found.late_minutes, found.early_minutes) == (sum(k.late_minutes for k in found.kept), sum(k.early_minutes for k in found.kept))
         inside = [span for span in found.spans if span.kind == "gap"]
         assert found.break_minutes + sum(span.minutes for span in inside) == sum(span.minutes for span in found.spans if span.kind != "work")
+
+
+CLOCKS = st.builds(time, st.integers(0, 23), st.sampled_from([0, 30]))
+OFF = st.one_of(st.tuples(st.just(None), CLOCKS, CLOCKS), st.tuples(st.sampled_from(["first", "second"]), st.none(), st.none()))
+PLANS = ["08:00-17:00 break 60", "22:00-06:00 break 30 between 01:00-03:00", "8:00 flexible core 10:00-15:00", "08:00-12:00 & 16:00-20:00"]
+KINDS = st.sampled_from(sorted(ABSENCES))
+
+
+@given(st.lists(st.tuples(KINDS, OFF), max_size=4), st.sampled_from(PLANS), DAYS)
+@settings(max_examples=80, deadline=None)
+def test_absences_share_out_what_is_due(rows: list[tuple[str, tuple[str | None, time | None, time | None]]], plan: str, day: date) -> None:
+    """What is left of a day, and what each absence takes, are what was due; nothing is taken twice, and the parts do not overlap."""
+    site = Site("Europe/Berlin")
+    absences = [Absence(day, day, kind, *rest) for kind, rest in rows if rest[1] is None or rest[1] != rest[2]]  # type: ignore[arg-type]
+    whole = schedule_of(plan, day).planned(day, site)
+    found = replace(schedule_of(plan, day), absences=absences).planned(day, site)
+    taken = sum(off.minutes for off in found.off)
+    assert taken + (sum(part.due_minutes for part in found.parts) if found.kind == "work" else 0) == whole.due_minutes
+    assert found.credited_minutes == sum(off.minutes for off in found.off if ABSENCES[off.kind] == "credited")
+    assert found.span == whole.span and all(off.minutes > 0 for off in found.off)
+    spans = [part.span for part in found.parts if part.span]
+    assert all(first < last for first, last in spans) and all(one[1] <= other[0] for one, other in zip(spans, spans[1:], strict=False))
 
 
 SHIFTS = st.one_of(st.none(), st.builds(lambda s, n: Shift("s", time(s), time((s + n) % 24)), st.integers(0, 23), st.integers(1, 12)))

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from device.attendance.planning import site_from_json, site_json
-from device.attendance.timesheet.shifts import Absence, Assignment, Schedule, Shift
+from device.attendance.timesheet.absences import Absence
+from device.attendance.timesheet.shifts import Assignment, Schedule, Shift
 from device.attendance.timesheet.worksite import Site, month_days
 from device.system.time_zones import system_zone
 from tests.refused import refused
