@@ -35,6 +35,7 @@ COMMANDS = {  # name -> one line; the module has add_arguments(parser) and run(a
     "bundle": "write one signed file with everything a device needs",
     "wheels": "pin the wheels that boards need",
     "sbom": "write the bill of materials of a board (CycloneDX)",
+    "vulnerabilities": "look the pinned packages up among known vulnerabilities",
     "release": "write a signed release of this project",
     "check-release": "verify a release before it is used",
     "plain": "remove the weights from a model's inputs, for OpenCV's own classes",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from device.vision import catalogue
+from export.bundle import ROOT, version
 from export.wheels import PINS, WheelError
 
 PIN = re.compile(r"([A-Za-z0-9._-]+)==(\S+) --hash=sha256:([0-9a-f]{64})")
@@ -40,7 +41,7 @@ def bill() -> dict[str, Any]:
     """
     components = [*packages(), *models()]
     serial = uuid.uuid5(NAMESPACE, json.dumps(components, sort_keys=True))
-    program = {"type": "application", "bom-ref": "clockface", "name": "clockface", "licenses": [{"license": {"id": "Apache-2.0"}}]}
+    program = {"type": "application", "bom-ref": "clockface", "name": "clockface", "version": version(ROOT), "licenses": [{"license": {"id": "Apache-2.0"}}]}
     needs = [{"ref": "clockface", "dependsOn": [each["bom-ref"] for each in components]}]
     head = {"$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json", "bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1}
     return {**head, "serialNumber": serial.urn, "metadata": {"component": program}, "components": components, "dependencies": needs}
