@@ -39,6 +39,14 @@ def why_not(db: Database, draft: CorrectionDraft, requested_by: str, requested_a
     return None
 
 
+def is_lead(db: Database, actor: str) -> bool:
+    """Whether an actor is a login that sees some departments only; its decisions need four eyes whatever the site says."""
+    kind, _, number = actor.partition(":")
+    if kind != "user" or not number.isdecimal():
+        return False
+    return db.execute("SELECT 1 FROM users WHERE id = ? AND departments IS NOT NULL", [int(number)]).fetchone() is not None
+
+
 def person_of(db: Database, actor: str) -> tuple[int | None, bool]:
     """The person behind an actor, and whether that still has to be said. Actors that are no login (a command) are nobody's."""
     kind, _, number = actor.partition(":")

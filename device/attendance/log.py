@@ -121,7 +121,7 @@ def _span(chosen: LogFilter, site: Site) -> tuple[int, int]:
 def _lines(db: Database, rows: list[dict[str, Any]]) -> Iterable[LogLine]:
     ids = [row["id"] for row in rows]
     people = {row["id"]: Person.from_row(row) for row in db.query(f"SELECT * FROM people WHERE id IN ({_marks(rows)})", [row["person_id"] for row in rows])}
-    before = dict(db.execute(f"SELECT id, hash FROM punches WHERE id IN ({_marks(rows)})", [number - 1 for number in ids]).fetchall())
+    before = dict(db.execute(f"SELECT id, hash FROM main.punches WHERE id IN ({_marks(rows)})", [number - 1 for number in ids]).fetchall())
     corrected = {}
     for number, at, direction in db.execute(f"SELECT punch_id, occurred_at, direction FROM corrections WHERE punch_id IN ({_marks(rows)}) ORDER BY id", ids):
         corrected[number] = None if direction is None else LastPunch(at / 1000, direction)

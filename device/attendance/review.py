@@ -14,7 +14,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from device.attendance import locked, request_checks
-from device.attendance.four_eyes import NotAllowed, why_not
+from device.attendance.four_eyes import NotAllowed, is_lead, why_not
 from device.attendance.planning import read_site, site_json
 from device.attendance.reading import MARGIN_DAYS
 from device.attendance.sheets import freeze_period, locked_days_changed, sheet_within, site_on
@@ -89,7 +89,7 @@ class Desk:
             self._append(db, draft, by)
             db.execute("ROLLBACK TO trial")
             row = {**draft.row(), "requested_by": clean_text("name", by, 200), "requested_at": to_ms(self._now), "seen": request_checks.seen(counts)}
-            sql = f"INSERT INTO correction_requests ({', '.join(row)}) VALUES ({', '.join(f':{key}' for key in row)})"
+            sql = f"INSERT INTO main.correction_requests ({', '.join(row)}) VALUES ({', '.join(f':{key}' for key in row)})"
             number = int(db.execute(sql, row).lastrowid or 0)
             self.store.note_by(by, Action.CORRECTION_REQUESTED, request_id=number, person_id=draft.person_id)
             return self._one(db, number)
@@ -235,7 +235,7 @@ def _why_not(db: Database, request: Request, by: str) -> NotAllowed | None:
     stored = db.execute("SELECT seen FROM correction_requests WHERE id = ?", [request.id]).fetchone()[0]
     if overtaken := request_checks.overtaken(db, request.draft, stored, request.before):
         return overtaken
-    return why_not(db, request.draft, request.requested_by, request.requested_at, by) if read_site(db).four_eyes else None
+    return why_not(db, request.draft, request.requested_by, request.requested_at, by) if read_site(db).four_eyes or is_lead(db, by) else None
 
 
 def _requests(db: Database, where: str, **values: Any) -> list[Request]:

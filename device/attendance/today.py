@@ -85,6 +85,7 @@ class Board:
 
     def picture(self, store: Store) -> Picture:
         """Everybody's presence as of now."""
+        assert not store.departments, "one picture serves all pages: it is read with a store that shows everybody"
         moment = minute(self._clock())
         with self._lock:
             with store.reading() as db:

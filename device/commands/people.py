@@ -19,6 +19,7 @@ from device.commands import list_import
 from device.commands.database import open_store
 from device.commands.options import add_config, add_database, add_json
 from device.contract import ClockfaceError
+from device.storage import groups
 from device.storage import settings as stored_settings
 from device.storage.store import Person, Store, StoreError
 from device.system.clock import iso_utc
@@ -32,6 +33,7 @@ ACTIONS = {  # name -> one line
     "show": "show one person, and who of the others looks most like them",
     "import": "add people from a list, and change department, days of employment and plan of those who are here",
     "rename": "give a person another name",
+    "department": "say which department a person belongs to; a dot for none",
     "deactivate": "recognise and record a person no longer; everything is kept",
     "activate": "recognise and record a person again, unless their face stands under somebody else by now",
     "merge": "let everything of a second record of a person count for the first: templates, punches, absences, plan; --undo within a day",
@@ -51,6 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             action.add_argument("ref", metavar="REF", help="id, code, exact name, or id:17")
         if name == "rename":
             action.add_argument("name", help="the new name")
+        if name == "department":
+            action.add_argument("name", help="the department; a dot for none")
         if name == "deactivate":
             action.add_argument("--last-day", metavar="D", help="last day of employment (default: today, unless one is known)")
         if name == "merge":
@@ -99,6 +103,11 @@ def _act(store: Store, person: Person, args: argparse.Namespace) -> Person:
         return store.rename(person.id, args.name)
     if args.action == "show":
         return person
+    if args.action == "department":
+        with store.reading() as db:
+            before = groups.places(db)[person.id]
+        groups.set_place(store, person.id, groups.Belonging(before.sites, "" if args.name == "." else args.name))
+        return store.person(person.id)
     if args.action == "activate":
         _check_return(store, person, args)
     if args.action == "deactivate":
@@ -149,6 +158,8 @@ def _confirmed(person: Person) -> bool:
 
 def _described(store: Store, person: Person, counts: dict[int, dict[str, int]]) -> dict[str, Any]:
     last = store.last_punch(person.id)
+    with store.reading() as db:
+        department = db.execute("SELECT department FROM people WHERE id = ?", [person.id]).fetchone()[0]
     return {
         "person_id": person.id,
         "name": person.name,
@@ -157,6 +168,7 @@ def _described(store: Store, person: Person, counts: dict[int, dict[str, int]]) 
         "enrolled_at": iso_utc(person.created_at),
         "templates": counts.get(person.id, {}),  # model id -> how many
         "last_punch": {"occurred_at": iso_utc(last.occurred_at), "direction": last.direction} if last else None,
+        "department": department,
     }
 
 

@@ -14,9 +14,10 @@ from device.web.access.accounts import ROLES, AccountError, User
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=("list", "add", "person", "password", "unlock"))
+    parser.add_argument("action", choices=("list", "add", "person", "departments", "password", "unlock"))
     parser.add_argument("login", nargs="?")
     parser.add_argument("person", nargs="?", help="with `person`: whose login it is, by code or name; without one: somebody who is not recorded here")
+    parser.add_argument("--see", action="append", default=[], metavar="DEPARTMENT", help="with `departments`: whose people the login sees; none: everybody")
     parser.add_argument("--role", choices=ROLES, default="viewer", help="role of a new user")
     add_database(parser)
     add_config(parser)
@@ -27,13 +28,17 @@ def run(args: argparse.Namespace) -> int:
     with open_store(args, "users") as store:
         if args.action == "list":
             found = accounts.users(store)
-            rows = [{"id": user.id, "login": user.login, "role": user.role, "active": user.active, "must_change": user.must_change} for user in found]
+            names = ("id", "login", "role", "active", "must_change", "departments")
+            rows = [{name: getattr(user, name) for name in names} for user in found]
             lines = [f"{row['login']:20} {row['role']:10} {'' if row['active'] else 'off'}" for row in rows]
             print(json.dumps(rows, ensure_ascii=False) if args.json else "\n".join(lines))
         elif args.action == "unlock":
             _unlock(store)
         elif args.login is None:
             raise AccountError(f"usage: users {args.action} LOGIN")
+        elif args.action == "departments":
+            user = accounts.set_departments(store, _named(store, args.login).id, args.see)
+            print(f"{user.login} sees {', '.join(user.departments) or 'everybody'}")
         elif args.action == "person":
             accounts.set_owner(store, _named(store, args.login).id, store.person(args.person).id if args.person else None)
             print(f"{args.login}: {args.person or 'somebody who is not recorded here'}")

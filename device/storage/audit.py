@@ -62,6 +62,7 @@ class Action(str, enum.Enum):
     ATTEMPTS_FORGIVEN = "failed attempts forgiven"
     USER_ADDED = "user added"
     USER_CHANGED = "user changed"  # role, or whether the user may log in
+    USER_DEPARTMENTS = "user departments"  # whose people a login sees
     USER_IS_PERSON = "user is person"  # whose login it is
     PASSWORD_SET = "password set"
     SESSIONS_ENDED = "sessions ended"  # by their owner, everywhere else
@@ -112,7 +113,7 @@ CHANGES_NOBODY = frozenset({  # people, their plans and their punches stay the s
     Action.LOG_EXPORTED, Action.TIMESHEET_EXPORTED,
     Action.PERIOD_LOCKED, Action.PERIOD_LOCK_LIFTED, Action.SHIFT_ADDED, Action.PLAN_ADDED,  # a plan counts only once it is assigned
     Action.LOGGED_IN, Action.WRONG_PASSWORD, Action.WRONG_PIN, Action.ATTEMPTS_FORGIVEN, Action.USER_ADDED, Action.USER_CHANGED,
-    Action.USER_IS_PERSON, Action.PASSWORD_SET, Action.SESSIONS_ENDED, Action.PAGE_REFUSED,
+    Action.USER_IS_PERSON, Action.USER_DEPARTMENTS, Action.PASSWORD_SET, Action.SESSIONS_ENDED, Action.PAGE_REFUSED,
     Action.TARGETS_SET, Action.OUTBOX_FILLED, Action.OUTBOX_MOVED, Action.OUTBOX_FORGOTTEN, Action.DEAD_LETTERS_REPLAYED, Action.DEAD_LETTERS_DISCARDED,
     Action.SETTING_CHANGED, Action.RESTART_ASKED, Action.BACKUP_MADE, Action.RESTORE_ASKED, Action.RESTORE_REFUSED,
     Action.STORE_WORKS_AGAIN, Action.MODEL_IN_FORCE, Action.CHAINS_VERIFIED, Action.RETENTION_APPLIED, Action.FLEET_JOINED,

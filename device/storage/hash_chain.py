@@ -74,11 +74,11 @@ def append(db: Database, table: str, fields: Mapping[str, Value]) -> dict[str, V
 
     Ids continue from the highest ever used: if the last row was removed, its id stays missing.
     """
-    last_id, last_hash = db.execute(f"SELECT id, hash FROM {table} ORDER BY id DESC LIMIT 1").fetchone() or (0, GENESIS)
+    last_id, last_hash = db.execute(f"SELECT id, hash FROM main.{table} ORDER BY id DESC LIMIT 1").fetchone() or (0, GENESIS)
     row: dict[str, Value] = {"id": max(last_id, _highest_id(db, table)) + 1, **fields, "previous_hash": last_hash}
     row["hash"] = row_hash(row)
     places = ", ".join(f":{key}" for key in row)
-    db.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({places})", row)
+    db.execute(f"INSERT INTO main.{table} ({', '.join(row)}) VALUES ({places})", row)
     return row
 
 

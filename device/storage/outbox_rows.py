@@ -120,7 +120,7 @@ def add(db: Database, connectors: Iterable[str] | None, person_id: int, now: int
         connectors = [row[0] for row in db.execute("SELECT connector FROM targets WHERE active = 1").fetchall()]
     for connector in connectors:
         fields = [connector, person_id, punch_id, correction_id, now]
-        db.execute("INSERT INTO outbox (connector, person_id, punch_id, correction_id, queued_at) VALUES (?, ?, ?, ?, ?)", fields)
+        db.execute("INSERT INTO main.outbox (connector, person_id, punch_id, correction_id, queued_at) VALUES (?, ?, ?, ?, ?)", fields)
 
 
 def that_have(db: Database, punch_id: int) -> list[str]:

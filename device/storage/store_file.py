@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from sqlite_utils import Database
 
-from device.storage import hash_chain
+from device.storage import hash_chain, visibility
 from device.storage.audit import Action
 from device.storage.database import StoreError, TerminalLock, explained, writing
 from device.storage.hash_chain import ChainReport
@@ -34,6 +34,7 @@ class StoreFile:
         self._actor = actor
         self._lock: TerminalLock | None = None
         self._joined = False  # within `together`
+        self.departments: tuple[str, ...] = ()  # whose people alone it shows; empty: everybody
         self.at_work = False  # in a transaction, or waiting for the lock that it needs; other threads may read this
         self.outbox = OutboxTable(db, path, self._audit)  # what waits for which target
         self.keys = PersonKeys(db.execute("SELECT id FROM identity").fetchone()[0])
@@ -91,6 +92,21 @@ class StoreFile:
                 yield self._db
             finally:
                 self._joined = False
+
+    @contextmanager
+    def seeing(self, departments: Sequence[str]) -> Iterator[None]:
+        """During the block this store shows the people of these departments alone (`device/storage/visibility.py`); none: everybody."""
+        if not departments:
+            yield
+            return
+        with explained(self.path):
+            visibility.narrow(self._db, departments)
+        self.departments = tuple(departments)
+        try:
+            yield
+        finally:
+            visibility.widen(self._db)
+            self.departments = ()
 
     # the audit
 

@@ -14,18 +14,19 @@ class MenuItem:
     icon: str  # name in templates/icons.html
     role: Role
     group: str
+    teams: bool = False  # for logins of some departments, too; as its page is (`device/web/pages.py`)
 
 
 ENTRIES = (
-    MenuItem("/today", "Today", "today", "viewer", "Attendance"),
-    MenuItem("/log", "Log", "log", "viewer", "Attendance"),
-    MenuItem("/timesheets", "Timesheets", "timesheet", "viewer", "Attendance"),
-    MenuItem("/plots", "Plots", "plot", "viewer", "Attendance"),
-    MenuItem("/corrections", "Corrections", "correct", "hr", "Desk"),
+    MenuItem("/today", "Today", "today", "viewer", "Attendance", teams=True),
+    MenuItem("/log", "Log", "log", "viewer", "Attendance", teams=True),
+    MenuItem("/timesheets", "Timesheets", "timesheet", "viewer", "Attendance", teams=True),
+    MenuItem("/plots", "Plots", "plot", "viewer", "Attendance", teams=True),
+    MenuItem("/corrections", "Corrections", "correct", "hr", "Desk", teams=True),
     MenuItem("/schedule", "Shifts and absence", "clock", "hr", "Desk"),
     MenuItem("/periods", "Locked periods", "lock", "hr", "Desk"),
-    MenuItem("/exports", "Exports", "export", "hr", "Desk"),
-    MenuItem("/people", "People", "people", "viewer", "Terminal"),
+    MenuItem("/exports", "Exports", "export", "hr", "Desk", teams=True),
+    MenuItem("/people", "People", "people", "viewer", "Terminal", teams=True),
     MenuItem("/health", "Devices and health", "health", "viewer", "Terminal"),
     MenuItem("/settings", "Settings", "settings", "admin", "Administer"),
     MenuItem("/users", "Users and roles", "users", "admin", "Administer"),
@@ -38,6 +39,6 @@ def entries(user: User | None) -> dict[str, list[MenuItem]]:
     """Group -> the entries that this user may open."""
     groups: dict[str, list[MenuItem]] = {}
     for entry in ENTRIES:
-        if user is not None and user.may(entry.role):
+        if user is not None and user.may(entry.role) and (entry.teams or not user.departments):
             groups.setdefault(entry.group, []).append(entry)
     return groups

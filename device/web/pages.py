@@ -19,7 +19,7 @@ import logging
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from http.cookies import CookieError
 from typing import Any, Literal
@@ -33,6 +33,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from device.attendance.today import Picture
 from device.contract import ClockfaceError
 from device.storage.audit import Action
 from device.storage.groups import Groups, groups
@@ -128,6 +129,16 @@ class Call:
         """The site's."""
         return self.store.clock()
 
+    def picture(self) -> Picture:
+        """Who is in, out or late, of the people whom this login sees. One picture serves all logins, so it is read with another store."""
+        if not self.store.departments:
+            return self.terminal.board.picture(self.store)
+        with self.terminal.store(self.place) as whole:
+            found = self.terminal.board.picture(whole)
+        with self.store.reading() as db:
+            seen = {row[0] for row in db.execute("SELECT id FROM people")}
+        return replace(found, lines=tuple(line for line in found.lines if line.person_id in seen))
+
     @property
     def groups(self) -> Groups:
         """The sites and departments that a page can be filtered by."""
@@ -172,6 +183,7 @@ class Page:
     role: Role | None  # the least role; None: without login
     place: Place = "desk"
     largest_body: int = FORM_BYTES
+    teams: bool = False  # open to logins of some departments: all that it shows and does comes from `call.store`, which shows their people alone
     before_change: bool = False  # open to users who must still change the first password
     guesses: Kind | None = None  # what somebody could guess here
 
@@ -268,7 +280,8 @@ class Endpoint:
             call.cookies["clockface_visitor"] = fresh
         if user:
             store.act_as(user.actor)
-        response = guarded(call, work)
+        with store.seeing(user.departments if user else ()):
+            response = guarded(call, work)
         if response is not None:
             set_cookies(call, response)
         return response
@@ -305,6 +318,8 @@ def refusal(call: Call, page: Page) -> Response | None:
     if not call.user.may(page.role):
         note_refused(call, page)
         return error_page(call, Problem(call.texts.text("problem.role", role=call.user.role, needed=page.role), 403, code="request.role"))
+    if call.user.departments and not page.teams:
+        return error_page(call, Problem(call.texts.text("problem.department"), 403, code="request.department"))
     if call.user.must_change and not page.before_change:
         if page.place == "desk":
             return RedirectResponse("/password", 303)

@@ -11,7 +11,7 @@ from device.storage import company_records
 from device.storage.schema import doors, fleet, hours, imports, outbox, planning, tables
 
 APPLICATION_ID = 0x434C4B46  # "CLKF" in the header of the file: a database of Clockface
-SCHEMA_VERSION = 18  # the number of migrations; kept in the file as user_version
+SCHEMA_VERSION = 19  # the number of migrations; kept in the file as user_version
 
 MIGRATIONS = Migrations("clockface")
 
@@ -156,3 +156,9 @@ def punches_can_be_imported(db: Database) -> None:
     """The log of an older terminal, marked as such."""
     doors.widen(db, imports.METHODS)
     db.executescript(imports.IMPORTS)
+
+
+@MIGRATIONS()
+def logins_see_departments(db: Database) -> None:
+    """JSON, the departments whose people a login sees; NULL: everybody."""
+    db.execute("ALTER TABLE users ADD COLUMN departments TEXT")

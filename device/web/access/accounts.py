@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from device.contract import ClockfaceError
 from device.storage.audit import Action
+from device.storage.groups import LONGEST_DEPARTMENT
 from device.storage.records import clean_text
 from device.storage.store import Store
 from device.system.clock import to_ms
@@ -31,6 +34,7 @@ class User:
     role: Role
     must_change: bool  # the password, before anything else
     active: bool
+    departments: tuple[str, ...] = ()  # whose people alone this login sees and decides on; empty: everybody
 
     @property
     def actor(self) -> str:
@@ -42,11 +46,11 @@ class User:
         return self.active and ROLES.index(self.role) >= ROLES.index(role)
 
 
-COLUMNS = "id, login, role, must_change, active"
+COLUMNS = "id, login, role, must_change, active, departments"
 
 
 def _user(row: tuple[Any, ...]) -> User:
-    return User(row[0], row[1], row[2], bool(row[3]), bool(row[4]))
+    return User(row[0], row[1], row[2], bool(row[3]), bool(row[4]), tuple(json.loads(row[5])) if row[5] else ())
 
 
 def users(store: Store) -> list[User]:
@@ -70,7 +74,7 @@ def by_login(store: Store, login: str) -> tuple[User, str] | None:
     """An active user and the hash of the password."""
     with store.reading() as db:
         row = db.execute(f"SELECT {COLUMNS}, password_hash FROM users WHERE login = ? AND active = 1", [login.strip()]).fetchone()
-    return (_user(row), row[5]) if row else None
+    return (_user(row), row[6]) if row else None
 
 
 def add(store: Store, login: str, role: str, password: str) -> User:
@@ -102,6 +106,8 @@ def change(store: Store, user_id: int, *, role: str | None = None, active: bool 
         row = db.execute(f"SELECT {COLUMNS} FROM users WHERE id = ?", [user_id]).fetchone()
         if row is None:
             raise AccountError(f"there is no user with id {user_id}", code="account.unknown")
+        if role == "admin" and row[5]:
+            raise AccountError("this login sees some departments only; let it see all of them first", code="account.admin_departments")
         new_role, new_active = checked_role(role or row[2]), row[4] if active is None else int(active)
         others = db.execute("SELECT count(*) FROM users WHERE role = 'admin' AND active = 1 AND id <> ?", [user_id]).fetchone()[0]
         if not others and not (new_role == "admin" and new_active):
@@ -109,6 +115,23 @@ def change(store: Store, user_id: int, *, role: str | None = None, active: bool 
         db.execute("UPDATE users SET role = ?, active = ? WHERE id = ?", [new_role, new_active, user_id])
         db.execute("DELETE FROM sessions WHERE user_id = ?", [user_id])
         store.note(Action.USER_CHANGED, user_id=user_id, role=new_role, active=bool(new_active))
+    return user(store, user_id)
+
+
+def set_departments(store: Store, user_id: int, departments: Sequence[str]) -> User:
+    """Let a login see and decide on the people of these departments alone; none: everybody. Open sessions of the user end.
+
+    Raises:
+        AccountError: no such user, or an administrator, who sees everything.
+        StoreError: a department cannot be called so.
+    """
+    named = sorted({clean_text("department", name, LONGEST_DEPARTMENT) for name in departments})
+    if named and user(store, user_id).role == "admin":
+        raise AccountError("an administrator sees every department; give another role first", code="account.admin_departments")
+    with store.transaction() as db:
+        db.execute("UPDATE users SET departments = ? WHERE id = ?", [json.dumps(named, ensure_ascii=False) if named else None, user_id])
+        db.execute("DELETE FROM sessions WHERE user_id = ?", [user_id])
+        store.note(Action.USER_DEPARTMENTS, user_id=user_id, departments=len(named))
     return user(store, user_id)
 
 

@@ -107,11 +107,11 @@ def local_path(path: str) -> str:
 
 
 ROUTES = (
-    get("/", home, "viewer"),
+    get("/", home, "viewer", teams=True),
     get("/login", login_page, None),
     post("/login", log_in, None, guesses="password"),
-    post("/logout", log_out, "viewer", before_change=True),
-    get("/password", password_page, "viewer", before_change=True),
-    post("/password/sessions", end_sessions, "viewer", guesses="password"),
-    post("/password", change_password, "viewer", before_change=True, guesses="password"),
+    post("/logout", log_out, "viewer", before_change=True, teams=True),
+    get("/password", password_page, "viewer", before_change=True, teams=True),
+    post("/password/sessions", end_sessions, "viewer", guesses="password", teams=True),
+    post("/password", change_password, "viewer", before_change=True, guesses="password", teams=True),
 )

@@ -53,8 +53,8 @@ def find(store: Store, token: str, place: Place, ends: Limits, now: float) -> Us
         row = db.execute(sql.replace(COLUMNS, ", ".join(f"u.{name}" for name in COLUMNS.split(", "))), [_hash(token), place]).fetchone()
     if row is None:
         return None
-    seen = row[6] / 1000
-    if not lasts(row[5] / 1000, seen, ends, now):
+    seen = row[-1] / 1000
+    if not lasts(row[-2] / 1000, seen, ends, now):
         end(store, token)
         return None
     if now - seen > TOUCH_SECONDS:

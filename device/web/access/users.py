@@ -48,6 +48,16 @@ def set_owner(call: Call) -> Response:
     return call.goto("/users", f"It is noted whose login {user.login} is.")
 
 
+def set_departments(call: Call) -> Response:
+    """Let a login see everybody, or the people of some departments."""
+    chosen = [name for name in call.form.getlist("department") if isinstance(name, str) and name]
+    try:
+        user = accounts.set_departments(call.store, call.path["id"], chosen)
+    except ClockfaceError as error:
+        return users_page(call, 400, str(error))
+    return call.goto("/users", f"{user.login} sees {', '.join(user.departments) or 'everybody'}.")
+
+
 def reset_password(call: Call) -> Response:
     password = passwords.invented()
     accounts.set_password(call.store, call.path["id"], password, must_change=True)
@@ -59,5 +69,6 @@ ROUTES = (
     post("/users", add_user, "admin"),
     post("/users/{id:int}", change_user, "admin"),
     post("/users/{id:int}/person", set_owner, "admin"),
+    post("/users/{id:int}/departments", set_departments, "admin"),
     post("/users/{id:int}/password", reset_password, "admin"),
 )

@@ -181,11 +181,11 @@ def lift(call: Call) -> Response:
 
 
 ROUTES = (
-    get("/corrections", listed, "hr"),
-    get("/corrections/new", new, "hr"),
-    post("/corrections", ask, "hr"),
-    get("/corrections/{id:int}", shown, "hr"),
-    post("/corrections/{id:int}/decision", decide, "hr"),
+    get("/corrections", listed, "hr", teams=True),
+    get("/corrections/new", new, "hr", teams=True),
+    post("/corrections", ask, "hr", teams=True),
+    get("/corrections/{id:int}", shown, "hr", teams=True),
+    post("/corrections/{id:int}/decision", decide, "hr", teams=True),
     get("/periods", periods, "hr"),
     post("/periods", lock, "hr"),
     post("/periods/{id:int}/lift", lift, "admin"),

@@ -63,7 +63,7 @@ def timesheet(call: Call) -> Response:
     elif len(call.store.people()) * len(days) <= LONG_ROWS:
         rows = sheet_rows(call.store, company_sheets(call.store, days, now, members)[1])
     else:
-        rows = apart(company_rows, call.terminal.database, days, now, members)
+        rows = apart(company_rows, call.terminal.database, days, now, members, call.store.departments)
     name = f"timesheet-{days[0]:%Y-%m}" + (f"-{person.id}" if person else "")
     return download(call, "timesheet", name, COLUMNS, rows, {"month": f"{days[0]:%Y-%m}"})
 
@@ -74,9 +74,11 @@ def sheet_rows(store: Store, sheets: Mapping[int, Sheet]) -> list[dict[str, Any]
     return [row(number, people[number].name, people[number].code, day) for number, sheet in sheets.items() for day in sheet.days]
 
 
-def company_rows(database: Path, days: Sequence[date], now: int, members: Collection[int] | None) -> list[dict[str, Any]]:
-    """The rows of these people (None: of all), computed in a separate process."""
-    with Store.open(database, must_exist=True) as store:
+def company_rows(
+    database: Path, days: Sequence[date], now: int, members: Collection[int] | None, departments: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """The rows of these people (None: of all) of these departments, computed in a separate process."""
+    with Store.open(database, must_exist=True) as store, store.seeing(departments):
         return sheet_rows(store, company_sheets(store, days, now, members)[1])
 
 
@@ -121,7 +123,7 @@ def apart(work: Callable[..., T], *args: Any) -> T:
 
 
 ROUTES = (
-    get("/exports", page, "hr"),
-    get("/exports/log", log, "hr"),
-    get("/exports/timesheet", timesheet, "hr"),
+    get("/exports", page, "hr", teams=True),
+    get("/exports/log", log, "hr", teams=True),
+    get("/exports/timesheet", timesheet, "hr", teams=True),
 )

@@ -49,4 +49,4 @@ def asked_for(call: Call, site: Site, default: date | None = None) -> tuple[LogF
     return LogFilter(first, last, person.id if person else None, call.query.get("device", "")[:200], method, parameters.group(call)), person
 
 
-ROUTES = (get("/log", log, "viewer"),)
+ROUTES = (get("/log", log, "viewer", teams=True),)

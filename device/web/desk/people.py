@@ -97,7 +97,7 @@ def person_page(call: Call, status: int = 200, problem: str = "", fresh_pin: str
     shown = wording(call.terminal.settings.web.language, call.terminal.settings.web.consent)
     with call.store.reading() as db:
         asks = consents.asked_again(db, person.id, shown.text)
-    merged = merging.last_merge(call.store, person.id, call.terminal.now())
+    merged = None if call.store.departments else merging.last_merge(call.store, person.id, call.terminal.now())
     values = {"person": person, "consents": given, "models": models, "has_pin": have_pin, "last": last, "again": again and again.model}
     with call.store.reading() as db:
         values["place"] = places(db)[person.id]
@@ -190,10 +190,10 @@ def somebody(call: Call) -> Person:
 
 
 ROUTES = (
-    get("/people", people_page, "viewer"),
+    get("/people", people_page, "viewer", teams=True),
     post("/people", add_person, "hr"),
     post("/people/two", two_people, "hr"),
-    get("/people/{id:int}", person_page, "viewer"),
+    get("/people/{id:int}", person_page, "viewer", teams=True),
     post("/people/{id:int}", change_person, "hr"),
     post("/people/{id:int}/pictures", pictures, "hr"),
     post("/people/{id:int}/active", switch, "hr"),

@@ -32,11 +32,12 @@ def plots(call: Call) -> Response:
     day = parameters.day(call, "day", today)
     span = int(call.query["days"]) if call.query.get("days", "") in map(str, SPANS) else SPANS[0]
     if day == today:
-        presence = distributions.presence_over_day((line.days for line in call.terminal.board.picture(call.store).lines), day, site, moment)
+        presence = distributions.presence_over_day((line.days for line in call.picture().lines), day, site, moment)
     else:
-        presence = presence_counts(call.terminal.database, moment // FRESH_MINUTES, site, day)
+        presence = presence_counts(call.terminal.database, moment // FRESH_MINUTES, site, day, call.store.departments)
     bar = threshold_in_force(call)
-    arrivals, scores, liveness = histograms(call.terminal.database, moment // FRESH_MINUTES, site, today - timedelta(days=span - 1), today, bar)
+    first, seen = today - timedelta(days=span - 1), call.store.departments
+    arrivals, scores, liveness = histograms(call.terminal.database, moment // FRESH_MINUTES, site, first, today, bar, seen)
     labels = [f"{k // 4:02}:{k % 4 * 15:02}" for k in range(96)]
     of_day = [f"{site.local(site.begins(day) + k * distributions.QUARTER):%H:%M}" for k in range(len(presence))]
     gone = (moment - site.begins(day)) / (len(presence) * distributions.QUARTER) if day == today else None
@@ -83,18 +84,20 @@ def score_table(one: Mapping[int, int], two: Mapping[int, int], *names: str) -> 
 
 
 @lru_cache(maxsize=16)
-def presence_counts(database: Path, fresh: int, site: Site, day: date) -> list[int]:
-    with Store.open(database, must_exist=True, actor="plots") as store:
+def presence_counts(database: Path, fresh: int, site: Site, day: date, departments: tuple[str, ...]) -> list[int]:
+    with Store.open(database, must_exist=True, actor="plots") as store, store.seeing(departments):
         as_of = site.begins(day + timedelta(days=1))
         _, sheets = company_sheets(store, [day - timedelta(days=1), day], as_of)
     return distributions.presence_over_day((sheet.days for sheet in sheets.values()), day, site, as_of)
 
 
 @lru_cache(maxsize=16)
-def histograms(database: Path, fresh: int, site: Site, first: date, last: date, bar: float | None) -> tuple[list[int], Scores, LivenessScores]:
-    with Store.open(database, must_exist=True, actor="plots") as store:
+def histograms(
+    database: Path, fresh: int, site: Site, first: date, last: date, bar: float | None, departments: tuple[str, ...]
+) -> tuple[list[int], Scores, LivenessScores]:
+    with Store.open(database, must_exist=True, actor="plots") as store, store.seeing(departments):
         span = (first, last, site)
         return distributions.arrivals(store, *span), distributions.scores(store, *span), distributions.liveness_scores(store, *span, bar)
 
 
-ROUTES = (get("/plots", plots, "viewer"),)
+ROUTES = (get("/plots", plots, "viewer", teams=True),)

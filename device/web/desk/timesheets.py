@@ -100,8 +100,8 @@ def lock_of(call: Call, days: Sequence[date]) -> str:
 
 
 ROUTES = (
-    get("/timesheets", month, "viewer"),
-    get("/timesheets/day", day, "viewer"),
-    get("/timesheets/{id:int}", person_month, "viewer"),
-    get("/timesheets/{id:int}/print", printed, "viewer"),
+    get("/timesheets", month, "viewer", teams=True),
+    get("/timesheets/day", day, "viewer", teams=True),
+    get("/timesheets/{id:int}", person_month, "viewer", teams=True),
+    get("/timesheets/{id:int}/print", printed, "viewer", teams=True),
 )

@@ -27,14 +27,14 @@ def today(call: Call) -> Response:
 
 def part(call: Call) -> Response:
     """The changing part of the page; 204 if the browser has the newest already."""
-    picture = call.terminal.board.picture(call.store)
+    picture = call.picture()
     if call.query.get("seen") == str(picture.serial):
         return Response(status_code=204)
     return call.page("today_part.html", **_values(call, picture))
 
 
 def _values(call: Call, picture: Picture | None = None) -> dict[str, Any]:
-    picture = picture or call.terminal.board.picture(call.store)
+    picture = picture or call.picture()
     state, text = call.query.get("state", ""), call.query.get("name", "").strip()[:80]
     with call.store.reading() as db:
         members = parameters.group(call).members(db)
@@ -75,6 +75,6 @@ def _recent(call: Call, since: float, group: Selection) -> list[tuple[str, str, 
 
 
 ROUTES = (
-    get("/today", today, "viewer"),
-    get("/today/part", part, "viewer"),
+    get("/today", today, "viewer", teams=True),
+    get("/today/part", part, "viewer", teams=True),
 )

@@ -45,6 +45,7 @@ def test_list_as_json(database: Path, capsys: pytest.CaptureFixture[str]) -> Non
         "state": "active",
         "templates": {"m" * 64: 3},
         "last_punch": {"occurred_at": "2026-11-18T11:06:40.500Z", "direction": "in"},
+        "department": None,
     }
     assert (bob["person_id"], bob["templates"], bob["last_punch"]) == (2, {}, None)
 
@@ -171,3 +172,9 @@ def test_import_into_a_database_that_does_not_exist_yet(tmp_path: Path, capsys: 
     assert (said["fates"], said["written"]) == ({"added": 1, "changed": 0, "present": 0, "refused": 1}, True)
     with Store.open(database) as store:
         assert [(person.name, person.code) for person in store.people()] == [("Ann", "E1")]
+
+
+def test_department(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, stored in (("Line 1", "Line 1"), (".", None)):
+        assert main(["people", "department", "E17", name, "--db", str(database), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["department"] == stored

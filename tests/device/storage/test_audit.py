@@ -27,9 +27,9 @@ STORED = {  # as databases in the field hold them: texts may be added here, but 
     "person added",
     "people merged", "merge undone", "enrolled again",
     "person deactivated", "person erased", "person renamed", "pin removed", "pin set", "plan added", "plan assigned", "punch time repaired",
-    "punches removed", "restart asked", "restore asked", "restore refused", "retention applied", "setting changed", "shift added",
+    "punches imported", "punches removed", "restart asked", "restore asked", "restore refused", "retention applied", "setting changed", "shift added",
     "site rules changed", "store works again", "targets set", "templates added", "templates read", "timesheet exported", "user added",
-    "user changed", "user is person", "wrong password", "wrong pin", "zone changed",
+    "user changed", "user departments", "user is person", "wrong password", "wrong pin", "zone changed",
 }  # fmt: skip
 PLACE = {"note": 0, "_audit": 0, "audit": 1, "note_by": 1, "_append_audit": 1}  # method -> which argument is the action
 PASSED_ON = {  # expressions whose value is an action; mypy checks their type

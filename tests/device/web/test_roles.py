@@ -110,6 +110,7 @@ LEAST = {  # method and path -> the least role that may
     "POST /users/{id:int}": "admin",
     "POST /users/{id:int}/password": "admin",
     "POST /users/{id:int}/person": "admin",
+    "POST /users/{id:int}/departments": "admin",
 }
 
 
