@@ -18,7 +18,7 @@ from device.terminal.reembedding import waiting_words
 from device.vision.decision import Outcome, judge
 from device.vision.images import ImageError
 from device.vision.picture_process import PictureProcess
-from device.vision.recogniser import Sample
+from device.vision.recogniser import Sample, surely_faces
 from device.vision.upright import turned_words
 
 
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
         names = {person.id: person.name for person in store.people()}
         for path in args.images:
             try:
-                samples = recogniser.still(pictures.read_file(path))
+                samples = surely_faces(recogniser.still(pictures.read_file(path)))
             except ImageError as error:
                 failed = True
                 print(f"error: {error}", file=sys.stderr)

@@ -21,7 +21,7 @@ from device.vision.decision import judge, look_alikes
 from device.vision.gallery import Gallery, Match
 from device.vision.liveness import LivenessModel, Presentation
 from device.vision.quality import GUIDANCE, NOT_UPRIGHT
-from device.vision.recogniser import Recogniser, Sample
+from device.vision.recogniser import Recogniser, Sample, surely_faces
 from device.vision.tracker import Tracker
 
 BYSTANDER = 0.5  # another face at least this large beside the largest is a second person
@@ -42,10 +42,9 @@ def sample_picture(recogniser: Recogniser, image: NDArray[np.uint8], source: str
     Raises:
         EnrolmentError: no face, two faces, or poor quality, with the reason.
     """
-    samples = recogniser.still(image)
+    samples = surely_faces(recogniser.still(image))
     if not samples:
         raise EnrolmentError(f"{source}: no face found; take a picture with the face in full view", code="enrolment.no_face")
-    samples = [sample for sample in samples if "not_sure" not in sample.quality.reasons] or samples  # a hand or a curtain is no second person
     large = [sample for sample in samples if sample.face.eye_distance >= BYSTANDER * samples[0].face.eye_distance]
     if len(large) > 1:
         raise EnrolmentError(f"{source}: {len(large)} faces found; cut the picture so that only one person is in it", code="enrolment.many_faces")

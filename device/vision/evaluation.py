@@ -17,7 +17,7 @@ from device.contract import ClockfaceError
 from device.vision.decision import judge
 from device.vision.gallery import Gallery, Match
 from device.vision.images import IMAGE_SUFFIXES, ImageError, read_image
-from device.vision.recogniser import Recogniser
+from device.vision.recogniser import Recogniser, surely_faces
 
 Progress = Callable[[Sequence[Path], str], Iterable[Path]]
 
@@ -138,13 +138,14 @@ def equal_threshold(matches: Sequence[Match], searches: int, fpir: float, min_le
 
 
 def _photos(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    """Of a folder, in order; `._x.jpg` and the like are what systems leave behind."""
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."))
 
 
 def _embedding(recogniser: Recogniser, path: Path) -> NDArray[np.float32] | None:
     """(D,) of the largest face, or None where the photo has no usable one."""
     try:
-        samples = recogniser.still(read_image(path))
+        samples = surely_faces(recogniser.still(read_image(path)))
     except ImageError:
         return None
     if not samples or not samples[0].quality.acceptable:

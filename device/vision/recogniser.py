@@ -40,6 +40,11 @@ class Sample:
     picture_turn: int = 0  # degrees clockwise by which the photo was turned before this face was read; `face` is in px of the photo as it was
 
 
+def surely_faces(samples: Sequence[Sample]) -> list[Sample]:
+    """Without what the detector is not sure of, such as a hand or a curtain, where it is sure of any face."""
+    return [sample for sample in samples if "not_sure" not in sample.quality.reasons] or list(samples)
+
+
 class Recogniser:
     """Detector, quality gate and embedder, built once.
 

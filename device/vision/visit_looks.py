@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from device.vision.camera.source import open_source
 from device.vision.evaluation import Progress
 from device.vision.images import IMAGE_SUFFIXES, ImageError, read_image
-from device.vision.recogniser import Recogniser
+from device.vision.recogniser import Recogniser, surely_faces
 from device.vision.tracker import Tracker
 
 CLIP_SUFFIXES = (".mkv", ".mp4", ".avi", ".mov", ".webm", ".gif")
@@ -55,14 +55,14 @@ def read_looks(recogniser: Recogniser, enrolled: Path, strangers: Path, progress
 
 def _photo_looks(recogniser: Recogniser, path: Path) -> list[VisitPicture]:
     """The usable photos of a folder, or the one photo."""
-    photos = sorted(path.iterdir()) if path.is_dir() else [path]
+    photos = [photo for photo in (sorted(path.iterdir()) if path.is_dir() else [path]) if not photo.name.startswith(".")]
     found = [_usable(recogniser, photo) for photo in photos if photo.suffix.lower() in IMAGE_SUFFIXES and photo.suffix.lower() not in CLIP_SUFFIXES]
     return [look for look in found if look is not None]
 
 
 def _usable(recogniser: Recogniser, photo: Path) -> VisitPicture | None:
     try:
-        samples = recogniser.still(read_image(photo))
+        samples = surely_faces(recogniser.still(read_image(photo)))
     except ImageError:
         return None
     if not samples or not samples[0].quality.acceptable:

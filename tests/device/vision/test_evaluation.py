@@ -6,14 +6,20 @@ import dataclasses
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from device.config import Settings
-from device.vision import catalogue
+from device.terminal.enrolment import EnrolmentError, sample_picture
+from device.vision import catalogue, evaluation, visit_looks
+from device.vision.detector import Face
 from device.vision.evaluation import Rate, equal_threshold, run_trial
 from device.vision.gallery import Match
-from device.vision.recogniser import Recogniser
+from device.vision.quality import Quality
+from device.vision.recogniser import Recogniser, Sample
 from tests.refused import refused
 
 
@@ -51,6 +57,39 @@ def test_counts_on_real_faces(recogniser: Recogniser, shared: Path, tmp_path: Pa
     photos = {person.name: len(list(person.iterdir())) for person in (tmp_path / "staff").iterdir()}
     assert trial.fnir.of == sum(photos.values()) - 4 or trial.not_enrolled
     assert trial.threshold == recogniser.threshold(4)
+
+
+class Doubtful:
+    """A recogniser that finds a curtain in every photo, larger than the face beside it."""
+
+    def __init__(self, *reasons: tuple[str, ...]) -> None:
+        quality = Quality(0.9, (), 40.0, 0.0, 0.0, 0.0, 0.2, 120.0, 40.0)
+        face = Face((0.0, 0.0, 50.0, 50.0), np.zeros((5, 2), np.float32), 0.9)
+        self.samples = [Sample(face, np.full((112, 112, 3), n, np.uint8), dataclasses.replace(quality, reasons=why)) for n, why in enumerate(reasons)]
+
+    def still(self, image: Any) -> list[Sample]:
+        return self.samples
+
+    def embed(self, samples: Sequence[Sample]) -> Any:
+        return np.array([[sample.crop[0, 0, 0]] for sample in samples], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("reasons", "used"), [((("not_sure",), ()), 1), (((), ("not_sure",)), 0), ((("not_sure", "flat"), ("blurred",)), None), ((("not_sure",),), None)]
+)
+def test_what_is_surely_no_face_stands_in_nobodys_way(tmp_path: Path, reasons: tuple[tuple[str, ...], ...], used: int | None) -> None:
+    """As at an enrolment: the largest of the faces that are sure is the one of the photo."""
+    recogniser: Any = Doubtful(*reasons)
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((8, 8, 3), np.uint8))
+    (tmp_path / "._a.png").write_bytes(b"left behind")
+    embedding, looks = evaluation._embedding(recogniser, tmp_path / "a.png"), visit_looks._photo_looks(recogniser, tmp_path)
+    assert (None if embedding is None else int(embedding[0])) == used and [int(look.embedding[0]) for look in looks] == ([] if used is None else [used])
+    assert [path.name for path in evaluation._photos(tmp_path)] == ["a.png"]
+    if used is None:
+        with pytest.raises(EnrolmentError):
+            sample_picture(recogniser, np.zeros((8, 8, 3), np.uint8), "a.png")
+    else:
+        assert sample_picture(recogniser, np.zeros((8, 8, 3), np.uint8), "a.png").crop[0, 0, 0] == used
 
 
 def test_nothing_to_search_is_said(recogniser: Recogniser, tmp_path: Path) -> None:
