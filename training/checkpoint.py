@@ -70,6 +70,19 @@ def load_embedder(path: Path) -> tuple[EmbedderNet, Recipe]:
     return embedder.eval(), recipe
 
 
+def with_backbone(recipe: Recipe, weights: Path | None) -> Recipe:
+    """The recipe with the backbone of the weights from which its run starts or resumes, if it names none itself.
+
+    Raises:
+        CheckpointError: it names none, and there are no weights.
+    """
+    if recipe.backbone.name:
+        return recipe
+    if weights is None:
+        raise CheckpointError(f"the recipe {recipe.name} names no backbone; give the weights that it starts from with --init, or add `--set \"backbone.name='edge'\"`")
+    return dataclasses.replace(recipe, backbone=recipe_of(load(weights)).backbone)
+
+
 def initial(path: Path, settings: BackboneSettings) -> dict[str, Any]:
     """The embedder's weights from a file, with batch norm folded if the recipe sets it.
 
@@ -79,10 +92,17 @@ def initial(path: Path, settings: BackboneSettings) -> dict[str, Any]:
     embedder, recipe = load_embedder(path)
     have = recipe.backbone
     if (have.name, have.embedding_size) != (settings.name, settings.embedding_size) or have.folded > settings.folded:
-        raise CheckpointError(f"{path} has weights of {have}, the recipe sets {settings}; set the recipe's backbone to that of the weights")
+        raise CheckpointError(
+            f"{path} has weights of the backbone {_named(have)}, the recipe sets {_named(settings)}; remove [backbone] from the recipe, or add "
+            f"`--set \"backbone = {{ name = '{have.name}', embedding_size = {have.embedding_size}, folded = {str(have.folded).lower()} }}\"`"
+        )
     if settings.folded and not have.folded:
         embedder.backbone = folded(embedder.backbone)
     return embedder.state_dict()
+
+
+def _named(backbone: BackboneSettings) -> str:
+    return f"{backbone.name} with {backbone.embedding_size} values{', batch norm folded' * backbone.folded}"
 
 
 def export_weights(source: Path, target: Path) -> None:

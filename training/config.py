@@ -66,7 +66,7 @@ class AugmentSettings:
 
 @dataclass(frozen=True)
 class BackboneSettings:
-    name: str = "edge"  # a name in `training.backbones.BACKBONES`
+    name: str = ""  # a name in `training.backbones.BACKBONES`; "": that of the weights given with `train --init`, with its embedding size
     embedding_size: int = ranged(192, 2, 4096)
     folded: bool = False  # batch norm folded into the layers before it; only for a start from trained weights (`train --init`)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from training.recordio import Record, RecordError, RecordFile
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 Crop = NDArray[np.uint8]  # (112, 112, 3) RGB
+NAMED = 10  # corrupted crops that are named; all are counted
 
 
 class DataError(ClockfaceError):
@@ -40,13 +42,14 @@ class CropReader(Protocol):
 
 
 class RecordReader:
-    """Crops of an InsightFace RecordIO file; with `rows`, only the records that `chosen_keys` selects."""
+    """Crops of an InsightFace RecordIO file; with `rows`, only the records that `chosen_keys` selects. A damaged record has no label, and no crop."""
 
     def __init__(self, path: Path, rows: str = "") -> None:
         self._file = RecordFile(path)
         self._keys = chosen_keys(path.with_suffix(".tsv"), rows, self._file.keys) if rows else self._file.keys
         self.names = [f"{path}: record {key}" for key in self._keys]
-        self.labels = np.array([self._file.record(key).label for key in self._keys], np.int64)
+        found = [self._file.label(key) for key in self._keys]
+        self.labels = np.array([-1 if label is None else label for label in found], np.int64)
 
     def crop(self, position: int) -> Crop:
         return decode(self.record(position).payload, self.names[position])
@@ -119,7 +122,7 @@ def decode(data: bytes, name: str) -> Crop:
 
 @dataclass(frozen=True)
 class Corruption:
-    """Number of records that could not be read, and the messages of the first ten."""
+    """Number of records that could not be read, and the messages of the first `NAMED`."""
 
     count: int
     names: tuple[str, ...]
@@ -151,7 +154,7 @@ class Crops:
 
     @property
     def corruption(self) -> Corruption:
-        return Corruption(len(self._bad), tuple(self._bad.values())[:10])
+        return Corruption(len(self._bad), tuple(self._bad.values())[:NAMED])
 
     def crop(self, index: int) -> Crop | None:
         """The crop of a number, or None if it is corrupted; it is then counted.
@@ -186,6 +189,8 @@ class Crops:
         with self._lock:
             self._bad[index] = message
             count = len(self._bad)
+        if count <= NAMED:
+            print(f"warning: {message}; it is not used", file=sys.stderr)
         if count > self._limit:
             raise DataError(f"{count} corrupted records, more than data.max_corrupted = {self._limit}; repair the source; the last: {message}")
 

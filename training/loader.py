@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from training.augment import augment
 from training.config import AugmentSettings, DataSettings
-from training.data import Crops
+from training.data import Crops, DataError
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch of one process; corrupted crops are left out."""
+    """One batch of one process. In training all batches have the size of the recipe: the next crop of the batch takes the place of a corrupted one."""
 
     crops: torch.Tensor  # (N, 112, 112, 3) uint8 RGB
     labels: torch.Tensor  # (N,) int64, -1 unknown
@@ -32,7 +32,7 @@ class Loader:
     Args:
         crops: the set.
         settings: number of threads and of batches prepared in advance.
-        augmentation: None returns the crops unchanged.
+        augmentation: None returns the crops unchanged, and leaves corrupted ones out.
         seed: determines the augmentation of each crop, together with the epoch and the crop's number.
     """
 
@@ -64,7 +64,22 @@ class Loader:
 
     def _join(self, numbers: NDArray[np.int64], parts: list[Future[list[NDArray[np.uint8] | None]]]) -> Batch:
         crops = [crop for part in parts for crop in part.result()]
-        kept = np.array([i for i, crop in enumerate(crops) if crop is not None], np.int64)
-        stack = np.stack([crop for crop in crops if crop is not None])
+        usable = np.array([crop is not None for crop in crops])
+        kept = np.flatnonzero(usable) if self._augmentation is None else next_usable(usable)
+        stack = np.stack([crop for i in kept if (crop := crops[i]) is not None])
         index = numbers[kept]
         return Batch(torch.from_numpy(stack), torch.from_numpy(self._crops.labels[index]), torch.from_numpy(index))
+
+
+def next_usable(usable: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """(N,) for each place of a batch the place itself or, where its crop is corrupted, the next usable one, the first one after the last.
+
+    Processes that exchange batches rely on their equal size (training/partial_fc.py).
+
+    Raises:
+        DataError: none is usable.
+    """
+    good = np.flatnonzero(usable)
+    if not len(good):
+        raise DataError(f"all {len(usable)} crops of a batch are corrupted; repair the source")
+    return good[np.searchsorted(good, np.arange(len(usable))) % len(good)]

@@ -69,13 +69,29 @@ class RecordFile:
             raise RecordError(f"{self.path}: no record {key} in the index")
         return parse_record(self._read_payload(key), f"{self.path}: record {key}")
 
-    def _read_payload(self, key: int) -> bytes:
+    def label(self, key: int) -> int | None:
+        """The identity of a record, of which only the start is read; None where the record is damaged or the file ends within it."""
+        try:
+            length = self._length(key)
+            whole = self._offsets[key] + _FRAME.size + length <= os.fstat(self._file).st_size
+            head = os.pread(self._file, min(length, _HEADER.size + 4), self._offsets[key] + _FRAME.size)
+            flag, label, _, _ = _HEADER.unpack_from(head)
+            first = np.frombuffer(head, "<f4", 1, _HEADER.size)[0] if flag else label
+            return int(first) if whole else None
+        except (RecordError, struct.error, ValueError):
+            return None
+
+    def _length(self, key: int) -> int:
+        """Number of bytes of a record's payload."""
         offset = self._offsets[key]
         head = os.pread(self._file, _FRAME.size, offset)
         if len(head) < _FRAME.size or _FRAME.unpack(head)[0] != MAGIC:
             raise RecordError(f"{self.path}: record {key} does not start at byte {offset}; create the .idx file again")
-        length = _FRAME.unpack(head)[1] & 0x1FFFFFFF
-        payload = os.pread(self._file, length, offset + _FRAME.size)
+        return int(_FRAME.unpack(head)[1] & 0x1FFFFFFF)
+
+    def _read_payload(self, key: int) -> bytes:
+        length = self._length(key)
+        payload = os.pread(self._file, length, self._offsets[key] + _FRAME.size)
         if len(payload) < length:
             raise RecordError(f"{self.path}: record {key} is truncated: expected {length} bytes, got {len(payload)}")
         return payload

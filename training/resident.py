@@ -12,7 +12,7 @@ from training.batch_augment import BatchAugmentation, draw
 from training.config import AugmentSettings
 from training.data import Crops, DataError
 from training.distributed import to_device
-from training.loader import Batch
+from training.loader import Batch, next_usable
 
 
 class ResidentLoader:
@@ -40,7 +40,7 @@ class ResidentLoader:
         """Yield the batches of one epoch, from batch `start` on, without waiting for the device."""
         changes = draw(len(self._usable), self._settings, np.random.default_rng((self._seed, epoch, 5)))
         for numbers in lists[start:]:
-            chosen = numbers[self._usable[numbers]]
+            chosen = numbers[next_usable(self._usable[numbers])]
             index = to_device(torch.from_numpy(chosen), self._device)
             crops = self._augment(self._pixels.index_select(0, index), changes.of(chosen))
             yield Batch(crops, self._labels.index_select(0, index), index)

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from device.contract import ClockfaceError
-from training import backbones, config, distributed, donor, sampler, validation
+from training import backbones, checkpoint, config, distributed, donor, sampler, validation
 from training.backbones.cost import cost
 from training.config import AugmentSettings, BackboneSettings, DataSettings, Recipe, SourceSettings
 from training.data import Crops
@@ -100,6 +100,7 @@ def endless(recipe: Recipe, crops: Crops, device: torch.device) -> Iterator[Batc
 
 def bare_step(recipe: Recipe, crops: Crops, group: distributed.Group, initial: Path | None, batch: Batch) -> Callable[[], Batch]:
     """A function that computes forward pass, backward pass and optimiser step on a batch that is ready."""
+    recipe = checkpoint.with_backbone(recipe, initial)
     module = build_step(recipe, crops, group, initial)
     optimiser = build_optimiser(module, recipe)
     tensors = [tensor.to(group.device) for tensor in (batch.crops, batch.labels, batch.index)]

@@ -71,6 +71,7 @@ class TrainStep(nn.Module):
 
 def train(recipe: Recipe, out: Path, resume: bool = False, initial: Path | None = None, budget_minutes: float = 0.0) -> Position:
     """Run the recipe; last.pt, best.pt, log.csv and TensorBoard events are written to `out`."""
+    recipe = checkpoint.with_backbone(recipe, out / "last.pt" if resume else initial)
     group = distributed.start(recipe.run)
     torch.manual_seed(recipe.run.seed)
     if recipe.run.threads:

@@ -129,7 +129,7 @@ def test_folding_changes_no_embedding(published: Path) -> None:
 
 
 def test_weights_of_another_backbone_are_refused(published: Path) -> None:
-    with refused("checkpoint", "'mobilefacenet-relu6'", "'edge'"):
+    with refused("checkpoint", "mobilefacenet-relu6 with 128", "sets edge with 128", "name = 'mobilefacenet-relu6'"):
         checkpoint.initial(published, BackboneSettings("edge", 128))
 
 

@@ -67,10 +67,40 @@ def test_corrupted_records_are_counted_named_and_limited(tmp_path: Path) -> None
         crops.crop(2)
 
 
+def test_a_torn_file_costs_its_last_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rec = record_set(tmp_path / "a.rec", [0, 0, 1, 1])
+    rec.write_bytes(rec.read_bytes()[:-700])  # a PNG of a crop has several thousand bytes
+    crops = Crops(DataSettings((SourceSettings(str(rec)),)))
+    assert crops.labels.tolist() == [0, 0, 1, -1]
+    assert [crops.crop(number) is None for number in range(4)] == [False, False, False, True]
+    assert f"{rec}: record 4 is truncated" in capsys.readouterr().err
+
+
+def test_a_record_that_cannot_be_read_has_no_label(tmp_path: Path) -> None:
+    rec = record_set(tmp_path / "a.rec", [3, 4, 5])
+    data, offset = bytearray(rec.read_bytes()), int((tmp_path / "a.idx").read_text().splitlines()[2].split()[1])
+    data[offset] ^= 255  # the magic number of record 2
+    rec.write_bytes(data)
+    assert RecordReader(rec).labels.tolist() == [3, -1, 5]
+
+
+def test_in_training_the_next_crop_takes_the_place_of_a_corrupted_one(tmp_path: Path) -> None:
+    rec = record_set(tmp_path / "a.rec", [0, 0, 1, 1, 2], broken=(1, 4))
+    settings = DataSettings((SourceSettings(str(rec)),))
+    (batch,) = Loader(Crops(settings), settings, NONE, 4).batches([np.array([1, 3, 0, 4])], epoch=0)
+    assert batch.index.tolist() == [3, 3, 0, 3]  # after the last comes the first
+    assert batch.labels.tolist() == [1, 1, 0, 1]
+    assert (batch.crops[0] == batch.crops[1]).all() and batch.crops.shape == (4, 112, 112, 3)
+    with refused("data", "all 2 crops"):
+        list(Loader(Crops(settings), settings, NONE, 4).batches([np.array([1, 4])], epoch=0))
+
+
 def test_loader_leaves_corrupted_crops_out_and_repeats_itself(tmp_path: Path) -> None:
     rec = record_set(tmp_path / "a.rec", [0, 0, 1, 1], broken=(1,))
     settings = DataSettings((SourceSettings(str(rec)),))
-    lists = [np.array([3, 1, 0]), np.array([2])]
+    (kept,) = Loader(Crops(settings), settings, None, 4).batches([np.array([3, 1, 0])], epoch=2)
+    assert kept.index.tolist() == [3, 0]
+    lists = [np.array([3, 0]), np.array([2])]
     first, again = (list(Loader(Crops(settings), settings, AugmentSettings(), 4).batches(lists, epoch=2)) for _ in range(2))
     assert first[0].index.tolist() == [3, 0]
     assert first[0].labels.tolist() == [1, 0]

@@ -25,7 +25,7 @@ def fake_embed(crops: np.ndarray) -> np.ndarray:
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    recipe = Recipe(backbone=BackboneSettings(embedding_size=24))
+    recipe = Recipe(backbone=BackboneSettings("edge", 24))
     checkpoint.save(tmp_path / "m.pt", {"embedder": EmbedderNet(recipe.backbone).state_dict()}, recipe)
     return tmp_path / "m.pt"
 

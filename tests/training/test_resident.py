@@ -60,10 +60,10 @@ def test_a_crop_is_changed_alike_in_any_batch() -> None:
     assert whole.labels.tolist() == (LISTS[0] // 6).tolist()
 
 
-def test_corrupted_crops_are_left_out_and_counted(tmp_path: Path) -> None:
+def test_corrupted_crops_are_replaced_and_counted(tmp_path: Path) -> None:
     crops = Crops(DataSettings((SourceSettings(str(record_set(tmp_path / "a.rec", [0, 0, 1, 1], broken=(1, 2)))),), max_corrupted=2))
     (batch,) = loader(crops).batches([np.array([3, 2, 1, 0])], epoch=0)
-    assert batch.index.tolist() == [3, 0] and batch.labels.tolist() == [1, 0]
+    assert batch.index.tolist() == [3, 0, 0, 0] and batch.labels.tolist() == [1, 0, 0, 0]
     assert crops.corruption.count == 2
     with refused("data", "max_corrupted = 1"):
         loader(Crops(DataSettings((SourceSettings(str(tmp_path / "a.rec")),), max_corrupted=1)))

@@ -18,6 +18,7 @@ import torch
 from torch import multiprocessing, nn
 
 from tests.refused import refused
+from tests.training.test_data import record_set
 from training import backbones, checkpoint, config
 from training.__main__ import main
 from training.synthetic import draw
@@ -95,6 +96,12 @@ def test_resumes_bit_for_bit_after_kill_9(more: str, tmp_path: Path) -> None:
     assert all(torch.equal(expected[name], got[name]) for name in expected)
 
 
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 def _one_of_two(rank: int, port: int, out: str, more: str) -> None:
     os.environ.update(RANK=str(rank), WORLD_SIZE="2", LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     backbones.BACKBONES["tiny"] = Tiny
@@ -106,28 +113,31 @@ def test_two_processes_equal_one(more: str, tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
     train(small("schedule.batch_size = 8", more), tmp_path / "one")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    multiprocessing.spawn(_one_of_two, (port, str(tmp_path / "two"), more), nprocs=2)
+    multiprocessing.spawn(_one_of_two, (free_port(), str(tmp_path / "two"), more), nprocs=2)
     expected, got = weights(tmp_path / "one" / "last.pt"), weights(tmp_path / "two" / "last.pt")
     assert all(torch.allclose(expected[name], got[name], atol=1e-5, rtol=0) for name in expected)
 
 
-def _one_of_two_sharded(rank: int, port: int, out: str) -> None:
+def _one_of_two_sharded(rank: int, port: int, out: str, *more: str) -> None:
     os.environ.update(RANK=str(rank), WORLD_SIZE="2", LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     backbones.BACKBONES["tiny"] = Tiny
-    train(small("schedule.batch_size = 4", "loss.sample_rate = 1.0", "optimiser.clip_norm = 0.0"), Path(out))
+    train(small("schedule.batch_size = 4", "loss.sample_rate = 1.0", "optimiser.clip_norm = 0.0", *more), Path(out))
+
+
+def test_sharded_classes_outlive_corrupted_records(tmp_path: Path) -> None:
+    """The processes exchange batches of equal size: a crop that is left out in one of them would end both."""
+    labels = [person for person in range(8) for _ in range(3)]
+    rec = record_set(tmp_path / "a.rec", labels, broken=(1, 6, 7, 22))
+    more = (f"data.sources = [{{ path = '{rec}' }}]", "data.validation_identities = 2", "schedule.epochs = 2")
+    multiprocessing.spawn(_one_of_two_sharded, (free_port(), str(tmp_path), *more), nprocs=2)
+    assert checkpoint.load(tmp_path / "last.pt")["progress"] == 1.0
 
 
 def test_sharded_classes_train_the_same_embedder(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
     train(small("schedule.batch_size = 8", "loss.sample_rate = 1.0", "optimiser.clip_norm = 0.0"), tmp_path / "one")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    multiprocessing.spawn(_one_of_two_sharded, (port, str(tmp_path / "two")), nprocs=2)
+    multiprocessing.spawn(_one_of_two_sharded, (free_port(), str(tmp_path / "two")), nprocs=2)
     expected, got = (checkpoint.load(tmp_path / name / "last.pt")["embedder"] for name in ("one", "two"))
     assert all(torch.allclose(expected[name], got[name], atol=1e-5, rtol=0) for name in expected)
     assert (tmp_path / "two" / "1.last.pt").exists()  # the other process's classes
@@ -187,6 +197,18 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
     train(small(), tmp_path)
     with refused("checkpoint", "--init"):
         train(small("optimiser.weight_decay = 0.01"), tmp_path, resume=True)
+
+
+def test_weights_carry_their_backbone(tmp_path: Path) -> None:
+    train(small(), tmp_path)
+    (tmp_path / "next").mkdir()
+    nameless = small("backbone = { name = '', embedding_size = 192 }")
+    assert nameless.backbone.name == ""
+    train(nameless, tmp_path / "next", initial=tmp_path / "best.pt")
+    assert checkpoint.load_embedder(tmp_path / "next" / "last.pt")[1].backbone == small().backbone
+    train(nameless, tmp_path / "next", resume=True)
+    with refused("checkpoint", "--init"):
+        train(nameless, tmp_path)
 
 
 def test_a_folded_net_needs_trained_weights(tmp_path: Path) -> None:
