@@ -8,8 +8,8 @@ Nothing is written unless its embeddings agree with the original's.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,72 +19,45 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from device.contract import CROP_SIZE, ClockfaceError
+from device.contract import CROP_SIZE
 from device.vision.embedder import Embedder
-from export import artefact, prelu
+from export import artefact, foreign, prelu
 from export.centre import mean_embedding
+from export.foreign import PREFIX, AdoptError
+from export.preprocessing import FormResult, Preprocessing, measure
+from training import pairs
 
 PARITY = 0.99999  # lowest cosine to the original
-PREFIX = "clockface_"  # of the names added to the graph
 
 
-class AdoptError(ClockfaceError):
-    """The original cannot be converted to the contract."""
-
-    code = "adopt"
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """The input that the original expects: (pixel - mean) / std, in its colour order, float NCHW."""
-
-    colour: str = "RGB"  # or "BGR"
-    mean: tuple[float, ...] = (0.0, 0.0, 0.0)  # in the original's colour order, 0..255
-    std: tuple[float, ...] = (1.0, 1.0, 1.0)
-
-    def __post_init__(self) -> None:
-        if self.colour not in ("RGB", "BGR") or len(self.mean) != 3 or len(self.std) != 3 or not all(value > 0 for value in self.std):
-            raise AdoptError(f"preprocessing: expected RGB or BGR, three means and three positive stds, got {self}", code="adopt.preprocessing")
-
-    def apply(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(N, 112, 112, 3) uint8 RGB -> (N, 3, 112, 112) float32; independent of the graph, as the oracle of the parity check."""
-        ordered = crops if self.colour == "RGB" else crops[..., ::-1]
-        scaled = (ordered.astype(np.float32) - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
-        return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
-
-
-def drop_weights_from_inputs(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Remove weights, and inputs that no node reads, from the graph inputs: old exporters list them, onnxruntime and OpenCV refuse them."""
-    weights = {tensor.name for tensor in model.graph.initializer}
-    used = {name for node in model.graph.node for name in node.input}
-    kept = [value for value in model.graph.input if value.name in used - weights]
-    del model.graph.input[:]
-    model.graph.input.extend(kept)
-    return model
-
-
-def adopt(original: onnx.ModelProto, preprocessing: Preprocessing, centre: NDArray[np.float32] | None = None) -> tuple[onnx.ModelProto, int]:
+def adopt(
+    original: onnx.ModelProto, preprocessing: Preprocessing, centre: NDArray[np.float32] | None = None, output: str | None = None
+) -> tuple[onnx.ModelProto, int]:
     """The model converted to the contract, without its card, and its embedding size D.
 
     Args:
         centre: (D,) is taken off each embedding of unit length, which then gets unit length again.
+        output: the output with the embeddings, where there are several.
 
     Raises:
-        AdoptError: the model has more than one input or output, or is not float (N, 3, 112, 112) -> (N, D).
+        AdoptError: the model has more than one input, several outputs of which none is named, or is not float (N, 3, 112, 112) -> (N, D) or (N, D, 1, 1).
     """
-    model = drop_weights_from_inputs(onnx.ModelProto.FromString(original.SerializeToString()))
+    model = foreign.tidied(original, output)
     graph = model.graph
-    if len(graph.input) != 1 or len(graph.output) != 1:
-        raise AdoptError(f"expected one input and one output, got {[v.name for v in graph.input]} and {[v.name for v in graph.output]}")
     source, result = graph.input[0], graph.output[0]
     kind = source.type.tensor_type.elem_type
     shape = [dim.dim_value for dim in source.type.tensor_type.shape.dim]
     if kind not in (TensorProto.FLOAT, TensorProto.FLOAT16) or shape[1:] != [3, CROP_SIZE, CROP_SIZE]:
         raise AdoptError(f"input {source.name}: expected float (N, 3, {CROP_SIZE}, {CROP_SIZE}), got element type {kind}, shape {shape}")
-    size = result.type.tensor_type.shape.dim[-1].dim_value
-    _make_batch_dynamic(model)
+    found = foreign.run(model, np.zeros((1, 3, CROP_SIZE, CROP_SIZE), helper.tensor_dtype_to_np_dtype(kind))).shape
+    size = int(np.prod(found[1:]))
+    if not 1 < size == max(found[1:]):
+        raise AdoptError(f"output {result.name} has the shape {found}; expected (N, D) or (N, D, 1, 1)")
+    foreign.make_batch_dynamic(model)
     before, constants = _before(source.name, kind, preprocessing)
     after, more = _after(result.name, artefact.opset(model), centre)
+    if len(found) > 2:
+        after = [helper.make_node("Flatten", [result.name], [PREFIX + "flat"], axis=1), *_after(PREFIX + "flat", artefact.opset(model), centre)[0]]
     nodes = [*before, *graph.node, *after]
     del graph.node[:]
     graph.node.extend(nodes)
@@ -160,28 +133,6 @@ def _unit_length(source: str, target: str, opset: int) -> list[onnx.NodeProto]:
     ]
 
 
-def _make_batch_dynamic(model: onnx.ModelProto) -> None:
-    """Remove stored shapes with a batch of one; turn a Reshape to (1, ...) into a Reshape to (N, ...)."""
-    del model.graph.value_info[:]
-    produced = {output for node in model.graph.node for output in node.output} - from_weights(model.graph)
-    weights = {tensor.name: tensor for tensor in model.graph.initializer}
-    for node in model.graph.node:
-        if node.op_type == "Reshape" and node.input[0] in produced and node.input[1] in weights:
-            target = numpy_helper.to_array(weights[node.input[1]]).copy()
-            if target[0] == 1:
-                target[0] = 0  # 0 copies the dimension
-                weights[node.input[1]].CopyFrom(numpy_helper.from_array(target, node.input[1]))
-
-
-def from_weights(graph: onnx.GraphProto) -> set[str]:
-    """Names of tensors that depend on weights only, such as dequantized weights: their shapes have no batch."""
-    fixed = {tensor.name for tensor in graph.initializer}
-    for node in graph.node:
-        if all(not name or name in fixed for name in node.input):
-            fixed.update(node.output)
-    return fixed
-
-
 def _set_signature(graph: onnx.GraphProto, size: int) -> None:
     del graph.input[:]
     del graph.output[:]
@@ -195,6 +146,7 @@ def check_parity(
     preprocessing: Preprocessing,
     batches: Sequence[int] = (1, 3, 32),
     centre: NDArray[np.float32] | None = None,
+    output: str | None = None,
 ) -> float:
     """The lowest cosine between the written file and the original, run crop by crop and minus the centre, on smooth random crops.
 
@@ -202,14 +154,12 @@ def check_parity(
         AdoptError: the cosine is below PARITY.
     """
     Embedder(written, "cpu")  # raises if the file does not meet the contract
-    plain = drop_weights_from_inputs(onnx.ModelProto.FromString(original.SerializeToString()))
-    session = ort.InferenceSession(plain.SerializeToString(), providers=["CPUExecutionProvider"])
-    source = session.get_inputs()[0]
+    plain = foreign.tidied(original, output)
+    kind = helper.tensor_dtype_to_np_dtype(plain.graph.input[0].type.tensor_type.elem_type)
     lowest = 1.0
     for batch in batches:
         crops = smooth_crops(batch)
-        ready = preprocessing.apply(crops).astype(np.float16 if "float16" in source.type else np.float32)
-        expected = np.concatenate([session.run(None, {source.name: one[None]})[0] for one in ready]).astype(np.float64)
+        expected = foreign.run(plain, preprocessing.apply(crops).astype(kind)).reshape(batch, -1)
         expected /= np.linalg.norm(expected, axis=1, keepdims=True)
         if centre is not None:
             expected -= centre
@@ -246,7 +196,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--colour", choices=("RGB", "BGR"), default="RGB")
     parser.add_argument("--mean", type=float, nargs=3, default=(0.0, 0.0, 0.0))
     parser.add_argument("--std", type=float, nargs=3, default=(1.0, 1.0, 1.0))
-    parser.add_argument("--precision", choices=("float32", "float16", "int8"), default="float32")
+    parser.add_argument("--output", metavar="NAME", help="the output with the embeddings, where the original has several")
+    parser.add_argument("--pairs", type=Path, help="pairs.txt or .bin: the usual colour orders, means and stds are measured, the best is used")
+    parser.add_argument("--images", type=Path, help="folder of the crops named in --pairs")
+    parser.add_argument("--precision", choices=("float32", "float16", "int8"), help="of the arithmetic, for the card (default: as the graph shows)")
     parser.add_argument(
         "--centre", type=Path, metavar="REC", help="InsightFace .rec file of different people: the mean embedding of its crops is taken off inside the graph"
     )
@@ -254,16 +207,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     original = artefact.read(args.original)
-    preprocessing = Preprocessing(args.colour, tuple(args.mean), tuple(args.std))
-    mean, about = (None, args.training_data) if args.centre is None else measured_centre(original, preprocessing, args.centre, args.training_data)
-    model, size = adopt(original, preprocessing, mean)
+    precision = foreign.precision(original)
+    if args.precision not in (None, precision):
+        raise AdoptError(f"--precision {args.precision}: the graph computes in {precision}; leave the option out")
+    preprocessing = chosen_preprocessing(original, args)
+    mean, about = (None, args.training_data) if args.centre is None else measured_centre(original, preprocessing, args.centre, args.training_data, args.output)
+    model, size = adopt(original, preprocessing, mean, args.output)
     prelu.spell_out(model.graph)
-    artefact.set_card(model, artefact.first_card(model, args.name, args.precision, about, args.licence, "not trained here"))
+    artefact.set_card(model, artefact.first_card(model, args.name, precision, about, args.licence, "not trained here"))
     lowest = 1.0
 
     def check(part: Path) -> None:
         nonlocal lowest
-        lowest = check_parity(part, original, preprocessing, centre=mean)
+        lowest = check_parity(part, original, preprocessing, centre=mean, output=args.output)
 
     artefact.write(model, args.out, check)
     artefact.add_agreement(args.out, args.original.name, lowest)
@@ -271,9 +227,32 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def measured_centre(original: onnx.ModelProto, preprocessing: Preprocessing, records: Path, training_data: str) -> tuple[NDArray[np.float32], str]:
+def chosen_preprocessing(original: onnx.ModelProto, args: argparse.Namespace) -> Preprocessing:
+    """What is given, or with pairs what tells them apart best; the parity check cannot know: it applies the same numbers on both sides."""
+    given = Preprocessing(args.colour, tuple(args.mean), tuple(args.std))
+    if args.pairs is None:
+        print("colour order, mean and std are taken as given and were not checked; --pairs measures them", file=sys.stderr)
+        return given
+    data = pairs.from_bin(args.pairs) if args.images is None else pairs.from_text(args.pairs, args.images)
+    table = measure(foreign.tidied(original, args.output), given, data)
+    print(as_text(table))
+    return table[0].preprocessing
+
+
+def as_text(table: list[FormResult]) -> str:
+    """A line for each form, the best first."""
+    lines = [f"{'colour':6}  {'mean':24}  {'std':24}  {'d prime':>7}  accuracy"]
+    for one in table:
+        mean, std = (" ".join(f"{value:g}" for value in values) for values in (one.preprocessing.mean, one.preprocessing.std))
+        lines.append(f"{one.preprocessing.colour:6}  {mean:24}  {std:24}  {one.d_prime:7.3f}  {100 * one.accuracy:6.2f} %")
+    return "\n".join(lines)
+
+
+def measured_centre(
+    original: onnx.ModelProto, preprocessing: Preprocessing, records: Path, training_data: str, output: str | None
+) -> tuple[NDArray[np.float32], str]:
     """The centre that the crops of a RecordIO file give, (D,), and the training data for the card, which names them."""
-    plain, _ = adopt(original, preprocessing)
+    plain, _ = adopt(original, preprocessing, output=output)
     prelu.spell_out(plain.graph)
     mean, count = mean_embedding(plain, records)
     return mean, f"{training_data}; the mean embedding of {count} faces of {records.stem} is taken off"

@@ -23,7 +23,8 @@ from torch import nn
 from device.contract import CROP_SIZE, ClockfaceError
 from device.vision.embedder import Embedder
 from export import artefact
-from export.adopt import Preprocessing, adopt, in_one_run, smooth_crops
+from export.adopt import adopt, in_one_run, smooth_crops
+from export.preprocessing import Preprocessing
 from training.backbones import Normalisation
 from training.backbones.folding import folded
 from training.checkpoint import load, load_embedder

@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 
 from export import artefact
-from export.adopt import from_weights
+from export.foreign import from_weights
 
 
 def macs(path: Path) -> int:

@@ -33,7 +33,7 @@ from rich.progress import track
 from device.contract import ClockfaceError, ModelCard
 from device.vision.embedder import Embedder
 from export import artefact, bias_correction, crops
-from export.adopt import PREFIX
+from export.foreign import PREFIX
 from export.log_filter import errors_only
 
 METHODS: dict[str, tuple[CalibrationMethod, dict[str, Any]]] = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import onnx
 
-from export.adopt import drop_weights_from_inputs
+from export.foreign import drop_weights_from_inputs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -45,7 +45,7 @@ def load(path: Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} does not exist; give a checkpoint written by `python -m training train`") from error
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:  # files of another kind
+    except (RuntimeError, OSError, pickle.UnpicklingError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:  # files of another kind
         raise CheckpointError(f"{path} cannot be read as a checkpoint ({type(error).__name__}); use an earlier one") from error
     if donor.is_published(state):
         return donor.as_checkpoint(state, SCHEMA)
@@ -79,7 +79,7 @@ def with_backbone(recipe: Recipe, weights: Path | None) -> Recipe:
     if recipe.backbone.name:
         return recipe
     if weights is None:
-        raise CheckpointError(f"the recipe {recipe.name} names no backbone; give the weights that it starts from with --init, or add `--set \"backbone.name='edge'\"`")
+        raise CheckpointError(f"the recipe {recipe.name} names no backbone; give weights with --init, or add `--set \"backbone.name='edge'\"`")
     return dataclasses.replace(recipe, backbone=recipe_of(load(weights)).backbone)
 
 

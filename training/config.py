@@ -157,13 +157,20 @@ def load(name: str, overrides: tuple[str, ...] = ()) -> Recipe:
     try:
         table = _read(name)
         for line in overrides:
-            table = _merged(table, tomllib.loads(line))
+            table = _merged(table, _line(line))
     except FileNotFoundError as error:
         have = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.toml")))
         raise ConfigError(f"recipe {Path(error.filename).stem} does not exist ({error.filename}); give a path or one of {have}") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"recipe {name} cannot be read: {error}") from error
     return from_table(table)
+
+
+def _line(line: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(line)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"--set {line!r} is no line of TOML ({error}); for example: --set schedule.epochs=3 or --set \"backbone.name='edge'\"") from error
 
 
 def _read(name: str) -> dict[str, Any]:
@@ -178,6 +185,9 @@ def from_table(table: dict[str, Any]) -> Recipe:
     recipe = typing.cast(Recipe, _build(Recipe, "", table))
     if 0 < recipe.loss.sample_rate < 1 and recipe.schedule.accumulate > 1:
         raise ConfigError(f"schedule.accumulate = {recipe.schedule.accumulate}: with sampled classes (loss.sample_rate < 1) only 1 is allowed")
+    if 2 * recipe.schedule.accumulate > recipe.schedule.batch_size:
+        size = recipe.schedule.batch_size
+        raise ConfigError(f"schedule.accumulate = {recipe.schedule.accumulate}: schedule.batch_size = {size} has no two crops for each part")
     if recipe.run.halfway_steps and recipe.run.ema:
         raise ConfigError(f"run.ema = {recipe.run.ema} and run.halfway_steps = {recipe.run.halfway_steps} exclude each other; set one of them to 0")
     return recipe

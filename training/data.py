@@ -101,6 +101,7 @@ class FolderReader:
         self._paths = [f for _, f in images]
         self.names = [str(f) for f in self._paths]
         self.labels = np.array([i for i, _ in images], np.int64)
+        self.crop(0)  # photos that are no crops are told at once
 
     def crop(self, position: int) -> Crop:
         return decode(self._paths[position].read_bytes(), self.names[position])

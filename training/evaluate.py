@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.contract import ClockfaceError
-from training import metrics, pairs, plots
+from training import arguments, metrics, pairs, plots
 from training.data import RecordReader, decode
 from training.embedding import Embed, Embeddings, embed_all, open_model
 from training.overlap import Overlap, overlap
@@ -119,7 +119,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--groups", type=Path, help="folder with groups.tsv: false match rate by group at the threshold of FAR 1e-2")
     parser.add_argument("--train", type=Path, help=".rec of the training set: warn of test people who seem to be in it")
     parser.add_argument("--overlap-by", type=Path, metavar="MODEL", help="with --train: a stronger embedder for the comparison (default: the model itself)")
-    parser.add_argument("--out", type=Path, help="folder for the DET curve and the histogram as PNG")
+    parser.add_argument("--out", type=arguments.folder, help="folder for the DET curve and the histogram as PNG")
     parser.add_argument("--json", action="store_true")
 
 

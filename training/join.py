@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.contract import ClockfaceError
-from training import config, data, donor, teacher
+from training import arguments, config, data, donor, teacher
 
 Rows = NDArray[np.float64]  # (N, D)
 Array = NDArray[np.floating]
@@ -76,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", help="recipe whose sources are embedded; the `teacher` (.npz) of each is written")
     parser.add_argument("--centred", type=Path, required=True, metavar="MODEL", help="the first teacher, .onnx or .pt; its mean is subtracted")
     parser.add_argument("--own", required=True, metavar="MODEL", help="the second teacher, in whose space the student starts: a donor's name, .pt or .onnx")
-    parser.add_argument("--share", type=float, default=0.65, help="weight of the first teacher in each cosine (default 0.65)")
+    parser.add_argument("--share", type=arguments.number(0, 1), default=0.65, help="weight of the first teacher in each cosine (default 0.65)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a TOML line that overrides the recipe")
 
 

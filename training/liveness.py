@@ -29,7 +29,7 @@ from torch.nn import functional as F
 from device.contract import LivenessCrop
 from device.vision.error_rates import equal_error_rate
 from device.vision.liveness import surroundings
-from training import donor
+from training import arguments, donor
 from training.backbones.minifasnet import LIVE, SIZE, MiniFASNet, from_state
 from training.presentations import PresentationsError, Shown, read
 from training.recapture import FacePicture, photographed, recapture
@@ -202,12 +202,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--test-table", type=Path, help="the table of that folder")
     parser.add_argument("--init", nargs="+", default=list(INIT), metavar="WEIGHTS:SCALE", help="weights to start from, each with the scale of its crop")
     parser.add_argument("--each-source", action="store_true", help="train once more without each source and report how it is judged")
-    parser.add_argument("--steps", type=int, default=LivenessTraining.steps)
-    parser.add_argument("--batch", type=int, default=LivenessTraining.batch)
-    parser.add_argument("--learning-rate", type=float, default=LivenessTraining.learning_rate)
-    parser.add_argument("--made", type=float, default=LivenessTraining.made, help="share of attacks made from living faces, 0 to 1")
-    parser.add_argument("--share", type=float, default=LivenessTraining.share, help="of the way from the first weights to the tuned ones, 0 to 1")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--steps", type=arguments.count, default=LivenessTraining.steps)
+    parser.add_argument("--batch", type=arguments.count, default=LivenessTraining.batch)
+    parser.add_argument("--learning-rate", type=arguments.number(0), default=LivenessTraining.learning_rate)
+    parser.add_argument("--made", type=arguments.number(0, 1), default=LivenessTraining.made, help="share of attacks made from living faces, 0 to 1")
+    parser.add_argument("--share", type=arguments.number(0, 1), default=LivenessTraining.share, help="share of the way from the old weights to the tuned ones")
+    parser.add_argument("--threads", type=arguments.count, default=1)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.contract import ClockfaceError
-from training import config, data, donor, join, teacher
+from training import arguments, config, data, donor, join, teacher
 from training.config import Recipe, SourceSettings
 from training.recordio import Record, write_records
 
@@ -111,7 +111,7 @@ def _value(value: Any) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", help="a name in training/configs or the path of a .toml file")
     parser.add_argument("--out", type=Path, required=True, help="folder to write; it must not exist")
-    parser.add_argument("--max-mb", type=float, default=60.0, help="largest size of the folder in MB, millions of bytes (default 60)")
+    parser.add_argument("--max-mb", type=arguments.number(0), default=60.0, help="largest size of the folder in MB, millions of bytes (default 60)")
     parser.add_argument("--crops", type=int, default=0, help="number of crops, drawn at random (default: all)")
     parser.add_argument("--init", help="weights to start from, which are packed too: a file, or the name of a donor (training/donors.toml)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a TOML line that overrides the recipe")

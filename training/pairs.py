@@ -104,6 +104,8 @@ def from_bin(path: Path, folds: int = 10) -> Pairs:
     if len(images) != 2 * len(flags) or not len(flags):
         raise PairsError(f"{path}: expected two images per pair, got {len(images)} images and {len(flags)} pairs")
     crops = np.stack([decode(image, f"{path}: image {i}") for i, image in enumerate(images)])
+    if flags.all() or not flags.any():
+        raise PairsError(f"{path} has {'no non-mated' if flags.all() else 'no mated'} pairs; error rates need both kinds")
     first = np.arange(0, len(images), 2)
     fold = np.arange(len(flags)) * min(folds, len(flags)) // len(flags)
     return Pairs(crops, tuple(f"image {i}" for i in range(len(images))), first, first + 1, flags, fold)

@@ -19,7 +19,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from device.contract import ClockfaceError
-from training import losses
+from training import arguments, losses
 
 BLOCK = 1024  # classes initialised from one seed, so that their first directions do not depend on the number of ranks
 
@@ -211,11 +211,11 @@ class ShardedCrossEntropy(torch.autograd.Function):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--classes", type=int, default=100_000)
-    parser.add_argument("--embedding-size", type=int, default=192)
-    parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--sample-rate", type=float, default=0.1)
-    parser.add_argument("--steps", type=int, default=8, help="steps timed, after two to warm up (default 8)")
+    parser.add_argument("--classes", type=arguments.count, default=100_000)
+    parser.add_argument("--embedding-size", type=arguments.count, default=192)
+    parser.add_argument("--batch", type=arguments.count, default=128)
+    parser.add_argument("--sample-rate", type=arguments.number(0, 1), default=0.1)
+    parser.add_argument("--steps", type=arguments.count, default=8, help="steps timed, after two to warm up (default 8)")
     parser.add_argument("--json", action="store_true")
 
 

@@ -26,9 +26,10 @@ from device.config import DetectorSettings
 from device.contract import ClockfaceError, align
 from device.vision import catalogue
 from device.vision.detector import Detector, Face
+from training import arguments
 from training.data import IMAGE_SUFFIXES, decode
 from training.duplicates import duplicates
-from training.embedding import embed_all, open_model
+from training.embedding import Embed, embed_all, open_model
 from training.mislabelled import mislabelled
 
 Detect = Callable[[NDArray[np.uint8]], list[Face]]
@@ -139,7 +140,7 @@ def detector_for_threads(min_eye_distance: float) -> Detect:
     return detect
 
 
-def suggestions(out: Path, model: Path | None) -> Iterator[str]:
+def suggestions(out: Path, embed: Embed | None) -> Iterator[str]:
     """Lines for somebody to check; nothing is deleted."""
     files = sorted(out.glob("*/*.png"))
     if not files:
@@ -148,8 +149,8 @@ def suggestions(out: Path, model: Path | None) -> Iterator[str]:
     names = [file.relative_to(out).as_posix() for file in files]
     for a, b in duplicates(crops):
         yield f"{names[a]} and {names[b]}: the same photo"
-    if model is not None:
-        embeddings, _ = embed_all(open_model(model), crops)
+    if embed is not None:
+        embeddings, _ = embed_all(embed, crops)
         people = [file.parent.name for file in files]
         for i, other in mislabelled(embeddings, np.array(people)):
             yield f"{names[i]}: looks like {other}"
@@ -157,18 +158,19 @@ def suggestions(out: Path, model: Path | None) -> Iterator[str]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photos", type=Path, help="a folder with one sub-folder per person")
-    parser.add_argument("out", type=Path, help="folder for the crops")
+    parser.add_argument("out", type=arguments.folder, help="folder for the crops")
     parser.add_argument("--model", type=Path, help="embedder that finds photos in the wrong folder")
-    parser.add_argument("--min-eye-distance", type=float, default=24.0, help="px between the eyes; smaller faces are not cropped (default 24)")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads (default: one per core)")
+    parser.add_argument("--min-eye-distance", type=arguments.number(1), default=24.0, help="px between the eyes; smaller faces are not cropped (default 24)")
+    parser.add_argument("--workers", type=arguments.count, default=os.cpu_count() or 1, help="threads (default: one per core)")
 
 
 def run(args: argparse.Namespace) -> int:
+    embed = open_model(args.model) if args.model else None
     detect = detector_for_threads(args.min_eye_distance)
     outcomes = prepare(args.photos, args.out, detect, args.min_eye_distance, args.workers)
     for reason, count in Counter(outcome.result for outcome in outcomes).most_common():
         print(f"{count:7d}  {reason}")
-    lines = list(suggestions(args.out, args.model))
+    lines = list(suggestions(args.out, embed))
     (args.out / "suggestions.txt").write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     print(f"{len(lines):7d}  suggestions in {args.out / 'suggestions.txt'}")
     return 0

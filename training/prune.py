@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from device.contract import ClockfaceError
-from training import backbones, channel_pruning, checkpoint, donor
+from training import arguments, backbones, channel_pruning, checkpoint, donor
 from training.backbones.edge import EdgeNet, Residual
 from training.backbones.mobilefacenet import MobileFaceNet
 from training.data import RecordReader
@@ -118,7 +118,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("backbone", choices=sorted(backbones.BACKBONES), help="the smaller backbone")
     parser.add_argument("out", type=Path, help="weights file to write, for `train --init`")
     parser.add_argument("--rec", type=Path, help="RecordIO file of the crops on which a MobileFaceNet is pruned")
-    parser.add_argument("--crops", type=int, default=256, help="number of crops taken from --rec")
+    parser.add_argument("--crops", type=arguments.count, default=256, help="number of crops taken from --rec")
 
 
 def run(args: argparse.Namespace) -> int:

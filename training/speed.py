@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from device.contract import ClockfaceError
-from training import backbones, checkpoint, config, distributed, donor, sampler, validation
+from training import arguments, backbones, checkpoint, config, distributed, donor, sampler, validation
 from training.backbones.cost import cost
 from training.config import AugmentSettings, BackboneSettings, DataSettings, Recipe, SourceSettings
 from training.data import Crops
@@ -161,7 +161,7 @@ def embedding_ms(name: str, seconds: float) -> float:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=("augment", "loop", "agree", "backbones"))
-    parser.add_argument("--seconds", type=float, default=5.0, help="duration of each measurement (default 5)")
+    parser.add_argument("--seconds", type=arguments.number(0.1), default=5.0, help="duration of each measurement (default 5)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="of `loop` and `agree` (default: a GPU; for `loop` else the CPU)")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), help="of `loop`; default: as the recipe sets it")
     parser.add_argument("--recipe", default="smoke", help="for `loop` and `agree` (default smoke, with synthetic faces)")

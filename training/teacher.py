@@ -63,7 +63,7 @@ def load(path: Path) -> Embeddings:
             rows = data["embedding"].astype(np.float32)
             if "scale" in data:
                 rows *= data["scale"][:, None]
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, TypeError) as error:  # TypeError: np.load of an .npy gives an array
         raise TeacherError(f"{path} holds no teacher embeddings ({error}); expected an .npz with `embedding`, and `scale` if int8") from error
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     if not np.isfinite(norms).all() or (norms < 1e-6).any():

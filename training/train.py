@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from device.contract import ClockfaceError
-from training import averaging, checkpoint, config, distributed, donor, sampler, schedule, validation
+from training import arguments, averaging, checkpoint, config, distributed, donor, sampler, schedule, validation
 from training.averaging import Average, HalfWay
 from training.config import Recipe, RunSettings
 from training.data import Crops
@@ -258,10 +258,10 @@ def restore(path: Path, recipe: Recipe, embedder: nn.Module, module: nn.Module, 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", help="a name in training/configs or the path of a .toml file")
-    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and logs")
+    parser.add_argument("--out", type=arguments.folder, required=True, help="folder for checkpoints and logs")
     parser.add_argument("--resume", action="store_true", help="resume from OUT/last.pt")
     parser.add_argument("--init", help="start a new schedule from these weights: a file, or the name of a donor (training/donors.toml)")
-    parser.add_argument("--budget-minutes", type=float, default=0.0, help="end the schedule after this time instead of the recipe's epochs")
+    parser.add_argument("--budget-minutes", type=arguments.number(0), default=0.0, help="end the schedule after this time instead of the recipe's epochs")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a TOML line that overrides the recipe, e.g. schedule.epochs=3")
 
 

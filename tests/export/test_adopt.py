@@ -9,18 +9,24 @@ import cv2
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from device.vision.downloads import apply_patch
 from device.vision.embedder import Embedder
 from export.__main__ import main
-from export.adopt import Preprocessing, in_one_run, smooth_crops
 from export.adopt import adopt as converted
+from export.adopt import in_one_run, smooth_crops
 from export.centre import FEWEST, mean_embedding
+from export.foreign import precision, tidied
 from export.patch import check, make_patch
+from export.preprocessing import Preprocessing, measure
 from tests.refused import refused
+from training.checkpoint import load_embedder
+from training.pairs import from_text
 from training.recordio import Record, write_records
 
+MODELS = Path(__file__).resolve().parents[2] / "models"
 D = 8
 WEIGHTS = np.random.default_rng(0).normal(size=(3, D)).astype(np.float32)
 MEAN, STD = (10.0, 20.0, 30.0), (50.0, 60.0, 70.0)
@@ -109,6 +115,95 @@ def test_a_centre_needs_many_people(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "2 crops" in capsys.readouterr().err and not (tmp_path / "out.onnx").exists()
     with refused("adopt.centre"):
         mean_embedding(onnx.load(tmp_path / "in.onnx"), path)
+
+
+def net_of_torch() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Conv2d(3, 6, 7, 7), torch.nn.PReLU(6), torch.nn.Conv2d(6, D, 16)).eval()  # (N, D, 1, 1)
+
+
+class Shaped(torch.nn.Module):
+    """Fixes the batch in a Reshape, and has the length of the embedding as a second output, as models of the field do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = net_of_torch()
+
+    def forward(self, crops: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        rows = self.net(crops).view(1, -1)
+        length = rows.norm(dim=1, keepdim=True)
+        return rows / length, length
+
+
+OURS = {"input_names": ["crops"], "output_names": ["embeddings", "norm"]}
+EXPORTS = {  # how -> net, options of torch, of adopt
+    "as torch does by default": (net_of_torch, {"dynamo": True}, ()),
+    "by tracing": (net_of_torch, {"dynamo": False, "opset_version": 11}, ()),
+    "two outputs, names of ours, a fixed batch": (Shaped, {"dynamo": True, **OURS}, ("--output", "embeddings")),
+    "the same by tracing": (Shaped, {"dynamo": False, **OURS}, ("--output", "embeddings")),
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch, while it exports
+@pytest.mark.parametrize("how", EXPORTS)
+def test_what_torch_writes_is_taken(how: str, tmp_path: Path) -> None:
+    net, options, more = EXPORTS[how]
+    torch.onnx.export(net(), (torch.zeros(1, 3, 112, 112),), tmp_path / "in.onnx", **options)
+    assert adopt(tmp_path / "in.onnx", tmp_path / "out.onnx", *more) == 0
+    crops = smooth_crops(3)
+    expected = net_of_torch()(torch.from_numpy(crops).float().permute(0, 3, 1, 2)).flatten(1).detach().numpy()
+    np.testing.assert_allclose(Embedder(tmp_path / "out.onnx", "cpu").embed(crops), unit(expected), atol=1e-5)
+
+
+def test_of_several_outputs_one_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = onnx.load(original(tmp_path / "in.onnx"))
+    model.graph.output.append(helper.make_tensor_value_info("flat", TensorProto.FLOAT, [1, 3]))
+    onnx.save(model, tmp_path / "two.onnx")
+    for options in ((), ("--output", "none")):
+        assert adopt(tmp_path / "two.onnx", tmp_path / "out.onnx", *options) == 1
+        assert "embedding, flat" in capsys.readouterr().err
+    assert adopt(tmp_path / "two.onnx", tmp_path / "out.onnx", "--output", "flat") == 0
+    assert Embedder(tmp_path / "out.onnx", "cpu").card.embedding_size == 3
+
+
+def test_an_old_format_and_a_shape_in_a_constant_node_are_taken(tmp_path: Path) -> None:
+    """IR version 3 lists weights as inputs; here the signature does not tell the size of the embedding either."""
+    model = onnx.load(original(tmp_path / "in.onnx", opset=8))
+    (shape,) = [tensor for tensor in model.graph.initializer if tensor.name == "shape"]
+    model.graph.initializer.remove(shape)
+    model.graph.node.insert(0, helper.make_node("Constant", [], ["shape"], value=numpy_helper.from_array(np.array([1, 3]))))
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    model.ir_version = 3
+    onnx.save(model, tmp_path / "old.onnx")
+    assert adopt(tmp_path / "old.onnx", tmp_path / "out.onnx") == 0
+    crops = smooth_crops(2)
+    np.testing.assert_allclose(Embedder(tmp_path / "out.onnx", "cpu").embed(crops), unit(crops.mean(axis=(1, 2)) @ WEIGHTS), atol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(TensorProto.FLOAT, "float32"), (TensorProto.FLOAT16, "float16")])
+def test_the_card_has_the_precision_of_the_graph(kind: int, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = original(tmp_path / "in.onnx", kind)
+    assert adopt(source, tmp_path / "out.onnx") == 0
+    assert Embedder(tmp_path / "out.onnx", "cpu").card.precision == name
+    assert adopt(source, tmp_path / "int8.onnx", "--precision", "int8") == 1
+    assert f"computes in {name}" in capsys.readouterr().err and not (tmp_path / "int8.onnx").exists()
+
+
+@pytest.mark.parametrize(("file", "name"), [("clockface-mobile-int8.onnx", "int8"), ("clockface-edge.onnx", "float32")])
+def test_the_precision_of_files_that_ship(file: str, name: str) -> None:
+    assert precision(onnx.load(MODELS / file)) == name
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch, while it exports
+def test_pairs_show_colour_order_mean_and_std(shared: Path, tmp_path: Path) -> None:
+    """The net behind `clockface-edge` takes red first, minus 127.5, by 128; whoever says otherwise is not believed."""
+    embedder, _ = load_embedder(MODELS / "clockface-edge.pt")
+    torch.onnx.export(embedder.backbone, (torch.zeros(1, 3, 112, 112),), tmp_path / "in.onnx", dynamo=True)
+    data = from_text(shared / "faces" / "verify" / "pairs.txt", shared / "faces" / "verify")
+    table = measure(tidied(onnx.load(tmp_path / "in.onnx")), Preprocessing("BGR"), data, most=100)
+    right = [one for one in table if one.preprocessing.colour == "RGB" and one.preprocessing.mean == (127.5,) * 3]
+    assert table[:2] == right and len(table) == 10  # 127.5 and 128 differ by little
+    assert table[0].accuracy > 0.9 and table[-1].accuracy < table[0].accuracy - 0.1
 
 
 def test_model_id_depends_on_weights_and_preprocessing_only(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ class LossError(ClockfaceError):
 
 def check_range(name: str, value: float, low: float, high: float) -> float:
     """Return `value` if low <= value <= high, else raise LossError with the name and the range."""
-    if not low <= value <= high:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise LossError(f"loss option {name} = {value!r}: allowed range {low:g} to {high:g}")
     return value
 

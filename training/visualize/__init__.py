@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from training import arguments
 from training.visualize import argument, dial
 from training.visualize.digits import DEBIAN_FASHION, HELD_OUT, Digits, DigitsError, idx_folder, sklearn_digits, split
 from training.visualize.entries import ANIMATED, ENTRIES
@@ -26,19 +27,17 @@ BATCHES = 23  # per pass over scikit-learn's digits
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the PNG and GIF files")
+    parser.add_argument("--out", type=arguments.folder, required=True, metavar="DIR", help="folder for the PNG and GIF files")
     parser.add_argument("--idx", type=Path, metavar="DIR", help=f"folder of MNIST or Fashion-MNIST IDX files; {DEBIAN_FASHION} is used where present")
     parser.add_argument("--losses", nargs="+", metavar="TITLE", help="only these losses, by their titles in the panel")
-    parser.add_argument("--epochs", type=int, default=25, help="passes over the digits (default 25)")
-    parser.add_argument("--seeds", type=int, default=3, help="seeds of the table (default 3)")
-    parser.add_argument("--processes", type=int, default=2, help="number of parallel runs (default 2)")
+    parser.add_argument("--epochs", type=arguments.count, default=25, help="passes over the digits (default 25)")
+    parser.add_argument("--seeds", type=arguments.count, default=3, help="seeds of the table (default 3)")
+    parser.add_argument("--processes", type=arguments.count, default=2, help="number of parallel runs (default 2)")
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     chosen = _chosen(args.losses)
-    if min(args.epochs, args.seeds, args.processes) < 1:
-        raise DigitsError("--epochs, --seeds and --processes must be at least 1")
     started = time.monotonic()
     args.out.mkdir(parents=True, exist_ok=True)
     images, labels = sklearn_digits()

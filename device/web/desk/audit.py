@@ -34,7 +34,7 @@ def audit_page(call: Call) -> Response:
         rows = db.execute(sql, values).fetchall()
         actors, stored = ([row[0] for row in db.execute(f"SELECT DISTINCT {what} FROM audit ORDER BY 1")] for what in ("actor", "action"))
     actions = sorted({action.value for action in Action} | set(stored))  # stored ones include actions that another version wrote
-    names = Names(call.store)
+    names = NamesById(call.store)
     shown = [{"id": r[0], "at": r[1] / 1000, "actor": names.actor(r[2]), "action": r[3], "details": names.details(r[4])} for r in rows[:PER_PAGE]]
     following = shown[-1]["id"] if len(rows) > PER_PAGE else None
     named = sorted(((name, names.actor(name).text) for name in actors), key=lambda pair: pair[1].casefold())
@@ -76,7 +76,7 @@ class Said:
     what: str = ""  # which detail it is: "person", "templates"
 
 
-class Names:
+class NamesById:
     """People and logins as they are called now, for the numbers that entries hold: an erased person has no name in them."""
 
     def __init__(self, store: Store) -> None:

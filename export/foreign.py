@@ -1,0 +1,130 @@
+"""Models of others as their exporters wrote them: brought into one form, and run as they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from device.contract import ClockfaceError
+
+PREFIX = "clockface_"  # of the names added to the graph
+FIRST_IR = 4  # of the ONNX format, that lets weights be no inputs
+
+
+class AdoptError(ClockfaceError):
+    """The original cannot be converted to the contract."""
+
+    code = "adopt"
+
+
+def tidied(original: onnx.ModelProto, output: str | None = None) -> onnx.ModelProto:
+    """A copy of what an exporter wrote, with one input, one output and the names that the contract needs left free.
+
+    Args:
+        output: the output to keep, where there are several.
+
+    Raises:
+        AdoptError: more than one input; several outputs and none is named; no such output.
+    """
+    model = drop_weights_from_inputs(onnx.ModelProto.FromString(original.SerializeToString()))
+    graph, outputs = model.graph, [value.name for value in model.graph.output]
+    if len(graph.input) != 1:
+        raise AdoptError(f"expected one input, got {[value.name for value in graph.input]}")
+    if output not in (outputs if len(outputs) > 1 else (None, *outputs)):
+        raise AdoptError(f"the outputs are {', '.join(outputs)}; name the one with the embeddings: --output NAME")
+    kept = next(value for value in graph.output if output in (None, value.name))
+    for value in [value for value in graph.output if value is not kept]:
+        graph.output.remove(value)
+    model.ir_version = max(model.ir_version, FIRST_IR)
+    _name_reshape_targets(graph)
+    _rename(graph, {name: f"{PREFIX}original_{name}" for name in ("crops", "embeddings")})
+    return model
+
+
+def _name_reshape_targets(graph: onnx.GraphProto) -> None:
+    """Turn constants that say how a Reshape shapes into weights, as most exporters write them."""
+    targets = {node.input[1] for node in graph.node if node.op_type == "Reshape"}
+    for node in [node for node in graph.node if node.op_type == "Constant" and node.output[0] in targets]:
+        value = helper.get_attribute_value(node.attribute[0])
+        tensor = value if isinstance(value, onnx.TensorProto) else numpy_helper.from_array(np.array(value, np.int64))
+        tensor.name = node.output[0]
+        graph.initializer.append(tensor)
+        graph.node.remove(node)
+
+
+def _rename(graph: onnx.GraphProto, new: dict[str, str]) -> None:
+    for node in graph.node:
+        for names in (node.input, node.output):
+            names[:] = [new.get(name, name) for name in names]
+    for named in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
+        named.name = new.get(named.name, named.name)
+
+
+def drop_weights_from_inputs(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Remove weights, and inputs that no node reads, from the graph inputs: old exporters list them, onnxruntime and OpenCV refuse them."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    used = {name for node in model.graph.node for name in node.input}
+    kept = [value for value in model.graph.input if value.name in used - weights]
+    del model.graph.input[:]
+    model.graph.input.extend(kept)
+    return model
+
+
+def make_batch_dynamic(model: onnx.ModelProto) -> None:
+    """Remove stored shapes with a batch of one; turn a Reshape to (1, ...) into a Reshape to (N, ...)."""
+    del model.graph.value_info[:]
+    produced = {output for node in model.graph.node for output in node.output} - from_weights(model.graph)
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Reshape" and node.input[0] in produced and node.input[1] in weights:
+            target = numpy_helper.to_array(weights[node.input[1]]).copy()
+            if target[0] == 1:
+                target[0] = 0  # 0 copies the dimension
+                _let_zero_copy(node, target)
+                weights[node.input[1]].CopyFrom(numpy_helper.from_array(target, node.input[1]))
+
+
+def _let_zero_copy(node: onnx.NodeProto, target: NDArray[np.int64]) -> None:
+    """Take off `allowzero`, which exporters write where no dimension is 0."""
+    for attribute in [attribute for attribute in node.attribute if attribute.name == "allowzero" and attribute.i and not (target[1:] == 0).any()]:
+        node.attribute.remove(attribute)
+
+
+def precision(model: onnx.ModelProto) -> str:
+    """In which numbers the convolutions and matrix products compute: int8, float16 or float32. Weights alone that are stored as int8 do not make it int8."""
+    activations = {node.output[0] for node in model.graph.node if node.op_type == "QuantizeLinear"}
+    whole = any(node.op_type in ("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger") for node in model.graph.node)
+    if whole or any(node.op_type == "DequantizeLinear" and node.input[0] in activations for node in model.graph.node):
+        return "int8"
+    kinds = [tensor.data_type for tensor in model.graph.initializer if len(tensor.dims) > 1]
+    return "float16" if kinds and kinds.count(onnx.TensorProto.FLOAT16) * 2 > len(kinds) else "float32"
+
+
+def from_weights(graph: onnx.GraphProto) -> set[str]:
+    """Names of tensors that depend on weights only, such as dequantized weights: their shapes have no batch."""
+    fixed = {tensor.name for tensor in graph.initializer}
+    for node in graph.node:
+        if all(not name or name in fixed for name in node.input):
+            fixed.update(node.output)
+    return fixed
+
+
+def run(model: onnx.ModelProto, crops: NDArray[Any]) -> NDArray[np.float64]:
+    """What a tidied original gives for crops (N, 3, 112, 112), which are run one by one: (N, ...) float64.
+
+    Raises:
+        AdoptError: onnxruntime cannot run it.
+    """
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    try:
+        session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        name = session.get_inputs()[0].name
+        return np.concatenate([session.run(None, {name: one[None]})[0] for one in crops]).astype(np.float64)
+    except Exception as error:  # onnxruntime's own classes derive from Exception alone
+        raise AdoptError(f"onnxruntime cannot run the original: {error}") from error

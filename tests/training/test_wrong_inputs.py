@@ -1,0 +1,102 @@
+"""What people give by mistake: each command answers with a sentence that says what to do, before it works, and never with a traceback."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from tests.training.test_data import png, record_set
+from training.__main__ import COMMANDS, main
+from training.synthetic import draw
+
+FINETUNE = ("train", "finetune", "--init", "weights.pt", "--out", "run", "--set", "data.validation_identities = 2")
+SMOKE = ("train", "smoke", "--out", "run")
+BIN = ("evaluate", "weights.pt", "--bin", "pairs.bin")
+WRONG = {  # what is wrong -> arguments, and words of the answer
+    "photos instead of crops": (FINETUNE, ("crops/Ada/0.jpg", "640 x 480", "training prepare")),
+    "a setting as text": ((*SMOKE, "--set", "loss.options = { margin = '0.3' }"), ("margin", "'0.3'")),
+    "more parts than crops": ((*SMOKE, "--set", "schedule.accumulate = 100"), ("accumulate = 100", "batch_size")),
+    "no GPU": ((*SMOKE, "--set", "run.device = 'cuda'"), ("no GPU",)),
+    "a file as the folder of a run": (("train", "smoke", "--out", "weights.pt"), ("weights.pt", "folder")),
+    "a recipe that does not exist": (("train", "smok", "--out", "run"), ("smoke",)),
+    "a line that is no TOML": ((*SMOKE, "--set", "schedule.epochs : 3"), ("schedule.epochs",)),
+    "nothing to resume": ((*SMOKE, "--resume"), ("last.pt", "does not exist")),
+    "a checkpoint that was cut short": (("train", "smoke", "--out", "torn", "--resume"), ("last.pt", "cannot be read")),
+    "weights that were cut short": (("export-weights", "torn/last.pt", "out.pt"), ("last.pt", "cannot be read")),
+    "weights that are a picture": (("train", "finetune", "--init", "photos/Ada/0.jpg", "--out", "run"), ("0.jpg",)),
+    "an unknown donor": (("train", "everyday", "--init", "doner", "--out", "run"), ("doner",)),
+    "a teacher of another kind": ((*SMOKE, "--set", "data.sources = [{ path = 'set.rec', teacher = 'rows.npy' }]"), ("rows.npy", ".npz")),
+    "a teacher of another set": ((*SMOKE, "--set", "data.sources = [{ path = 'set.rec', teacher = 'rows.npz' }]"), ("rows.npz", "3")),
+    "a .rec without its index": ((*SMOKE, "--set", "data.sources = [{ path = 'alone.rec' }]"), ("alone.idx",)),
+    "a negative budget": ((*SMOKE, "--budget-minutes", "-3"), ("--budget-minutes",)),
+    "no worker": (("prepare", "photos", "out", "--workers", "0"), ("--workers",)),
+    "no photos": (("prepare", "nowhere", "out"), ("nowhere",)),
+    "an embedder that does not exist": (("prepare", "photos", "out", "--model", "nothing.onnx"), ("nothing.onnx",)),
+    "a file as the folder of crops": (("prepare", "photos", "weights.pt"), ("weights.pt", "folder")),
+    "a distance that is none": (("prepare", "photos", "out", "--min-eye-distance", "-1"), ("--min-eye-distance",)),
+    "pairs of one person each": (BIN, ("pairs.bin", "non-mated")),
+    "pairs without pictures": (("evaluate", "weights.pt", "--pairs", "pairs.txt", "--images", "crops"), ("Ada_0001", "--images")),
+    "groups without a table": (("evaluate", "weights.pt", "--bin", "good.bin", "--groups", "crops"), ("groups.tsv",)),
+    "a plot into a file": (("evaluate", "weights.pt", "--bin", "good.bin", "--out", "weights.pt"), ("weights.pt", "folder")),
+    "a model that is none": (("evaluate", "photos/Ada/0.jpg", "--bin", "good.bin"), ("0.jpg",)),
+    "an ONNX file that is none": (("evaluate", "bad.onnx", "--bin", "good.bin"), ("bad.onnx",)),
+    "a backbone of another kind": (("prune", "weights.pt", "iresnet18", "out.pt"), ("backbone",)),
+    "no picture of living faces": (("liveness", "crops", "--out", "run"), ("real",)),
+    "a share above one": (("join", "smoke", "--centred", "weights.pt", "--own", "weights.pt", "--share", "3"), ("--share",)),
+    "a recipe without a teacher": (("join", "smoke", "--centred", "weights.pt", "--own", "weights.pt"), ("teacher",)),
+    "a pack over a pack": (("pack", "smoke", "--out", "crops"), ("crops", "exists")),
+    "no classes": (("partial_fc", "--classes", "0"), ("--classes",)),
+    "no epochs": (("visualize", "--out", "plots", "--epochs", "0"), ("--epochs",)),
+    "pictures into a file": (("visualize", "--out", "weights.pt"), ("weights.pt", "folder")),
+    "a loss of another name": (("visualize", "--out", "plots", "--losses", "Softmaxx"), ("Softmaxx", "Softmax")),
+    "digits that are none": (("visualize", "--out", "plots", "--idx", "crops"), ("crops",)),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what people have."""
+    folder = tmp_path_factory.mktemp("place")
+    for person in ("Ada", "Ben", "Cem", "Dan"):
+        for shot in range(2):
+            for kind, size in (("photos", (640, 480)), ("crops", (640, 480))):
+                (folder / kind / person).mkdir(parents=True, exist_ok=True)
+                cv2.imwrite(str(folder / kind / person / f"{shot}.jpg"), cv2.resize(draw(1, shot), size))
+    settings = ('data.sources = [{ kind = "drawn", path = "8 x 4" }]', "data.validation_identities = 2", "schedule.steps = 2", "schedule.batch_size = 8")
+    assert main(["train", "smoke", "--out", str(folder / "first"), *(word for line in settings for word in ("--set", line))]) == 0
+    (folder / "weights.pt").write_bytes((folder / "first" / "last.pt").read_bytes())
+    (folder / "torn").mkdir()
+    (folder / "torn" / "last.pt").write_bytes((folder / "weights.pt").read_bytes()[:20_000])
+    (folder / "bad.onnx").write_bytes(b"no model")
+    record_set(folder / "set.rec", [0, 0, 1])
+    (folder / "alone.rec").write_bytes((folder / "set.rec").read_bytes())
+    np.save(folder / "rows.npy", np.eye(3, 8, dtype=np.float32))
+    np.savez(folder / "rows.npz", embedding=np.eye(2, 8, dtype=np.float32))
+    (folder / "pairs.txt").write_text("1 1\nAda 1 2\nAda 1 Ben 1\n")
+    (folder / "pairs.bin").write_bytes(pickle.dumps(([png(0, i) for i in range(4)], [True, True])))
+    (folder / "good.bin").write_bytes(pickle.dumps(([png(i // 3, i) for i in range(8)], [True, False, True, False])))
+    return folder
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_is_answered_with_a_sentence(case: str, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("CROPS", "crops")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    arguments, words = WRONG[case]
+    try:
+        code = main(list(arguments))
+    except SystemExit as stop:  # argparse
+        code = int(stop.code or 0)
+    said = capsys.readouterr().err
+    assert code in (1, 2)
+    assert [word for word in words if word not in said] == []
+
+
+def test_every_command_is_tried() -> None:
+    assert set(COMMANDS) - {arguments[0] for arguments, _ in WRONG.values()} == {"speed"}  # which has a recipe and weights as `train`
