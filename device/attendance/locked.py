@@ -16,6 +16,7 @@ from sqlite_utils import Database
 
 from device.attendance.planning import site_from_json
 from device.attendance.timesheet.absences import TimeOff
+from device.attendance.timesheet.buckets import NONE, Buckets
 from device.attendance.timesheet.parts import Part, Pause
 from device.attendance.timesheet.periods import Frozen
 from device.attendance.timesheet.shifts import Planned
@@ -91,7 +92,7 @@ def _row(day: WorkDay) -> dict[str, Any]:
     return {
         "day": day.day.isoformat(), "planned": planned, "stamps": stamps, "spans": spans, "faults": day.faults, "flags": day.flags,
         "kept": [asdict(part) for part in day.kept],
-        **{name: getattr(day, name) for name in FACTS},
+        **{name: getattr(day, name) for name in FACTS}, **({"buckets": asdict(day.buckets)} if day.buckets != NONE else {}),
     }  # fmt: skip
 
 
@@ -100,7 +101,7 @@ def _work_day(row: Mapping[str, Any], site: Site) -> WorkDay:
     return WorkDay(
         day=day, site=site, planned=_planned(day, row["planned"]), kept=tuple(KeptTimes(**part) for part in row.get("kept", ())),
         stamps=tuple(Stamp(moment, step, Entry(**entry)) for moment, step, entry in row["stamps"]), spans=tuple(Span(*span) for span in row["spans"]),
-        faults=tuple(row["faults"]), flags=tuple(row["flags"]), **{name: row[name] for name in FACTS},
+        faults=tuple(row["faults"]), flags=tuple(row["flags"]), buckets=Buckets(**row.get("buckets", {})), **{name: row[name] for name in FACTS},
     )  # fmt: skip
 
 

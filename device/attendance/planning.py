@@ -11,13 +11,14 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from datetime import time as clock_time
 from typing import Any
 
 from sqlite_utils import Database
 
 from device.attendance.plans import LAYERS, Plan, PlanDay, insert_plan, insert_shift, read_plans, read_shifts, shift_ids, shifts_of
+from device.attendance.timesheet import accounting
 from device.attendance.timesheet.absences import Absence, Employment, employed
 from device.attendance.timesheet.shifts import Assignment, Schedule, Shift, misfit
 from device.attendance.timesheet.windows import Windows
@@ -262,37 +263,17 @@ def read_site(db: Database) -> Site:
 
 
 def site_json(site: Site) -> str:
-    return json.dumps({**dataclasses.asdict(site), "day_start": _text(site.day_start)}, sort_keys=True)
+    return json.dumps({**dataclasses.asdict(site), "day_start": _text(site.day_start), "accounting": accounting.texts(site.accounting)}, sort_keys=True)
 
 
 def site_from_json(text: str) -> Site:
     values: dict[str, Any] = json.loads(text)
     breaks = tuple((after, minutes) for after, minutes in values.pop("minimum_breaks"))
-    return Site(**{**values, "day_start": clock(values["day_start"]), "minimum_breaks": breaks})
+    sums = accounting.from_texts(accounting.Accounting(), values.get("accounting", {}))
+    return Site(**{**values, "day_start": clock(values["day_start"]), "minimum_breaks": breaks, "accounting": sums})
 
 
-def clock(text: str) -> clock_time:
-    """ "08:00" -> a local time.
-
-    Raises:
-        TimesheetError: the text is not a time of day.
-    """
-    try:
-        return datetime.strptime(text.strip(), "%H:%M").time()
-    except ValueError as error:
-        raise TimesheetError(f"{text[:20]!a} is not a time of day; write it as 08:00", code="timesheet.text") from error
-
-
-def day(text: str) -> date:
-    """ "2026-11-24" -> a day.
-
-    Raises:
-        TimesheetError: the text is not a day.
-    """
-    try:
-        return date.fromisoformat(text.strip())
-    except ValueError as error:
-        raise TimesheetError(f"{text[:20]!a} is not a day; write it as 2026-11-24", code="timesheet.text") from error
+clock, day = accounting.time_from, accounting.day_from
 
 
 def breaks(text: str) -> tuple[tuple[int, int], ...]:

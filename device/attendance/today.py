@@ -19,8 +19,8 @@ from device.attendance.locked import periods_of
 from device.attendance.planning import Schedules, read_schedules, read_site
 from device.attendance.reading import entries_of
 from device.attendance.sheets import EMPLOYED
+from device.attendance.timesheet.periods import days_of
 from device.attendance.timesheet.presence import Presence, State, presence
-from device.attendance.timesheet.sheet import sheet
 from device.attendance.timesheet.workday import WorkDay
 from device.attendance.timesheet.worksite import Site, minute
 from device.storage.audit import CHANGES_NOBODY, CHANGES_ONE_PERSON, sql_list
@@ -120,7 +120,7 @@ class Board:
         entries = entries_of(db, days, self._schedules, self._site, periods)
         self._days = {}
         for person in self._names:
-            yesterday, today = sheet(person, entries.get(person, []), days, self._schedules[person], self._site, moment, periods[person]).days
+            yesterday, today = days_of(entries.get(person, []), days, self._schedules[person], self._site, moment, periods[person])
             self._days[person] = (yesterday, today)
 
     def _read_person(self, db: Database, person: int, day: date) -> None:
@@ -137,7 +137,7 @@ class Board:
         days = self._two(day)
         periods = periods_of(db, days, person)
         entries = entries_of(db, days, self._schedules, self._site, periods, person).get(person, [])
-        yesterday, today = sheet(person, entries, days, self._schedules[person], self._site, moment, periods[person]).days
+        yesterday, today = days_of(entries, days, self._schedules[person], self._site, moment, periods[person])
         self._days[person] = (yesterday, today)
 
     def _two(self, day: date) -> list[date]:

@@ -14,6 +14,7 @@ from itertools import groupby
 
 from device.attendance.timesheet.shifts import Planned, Schedule
 from device.attendance.timesheet.stays import stays
+from device.attendance.timesheet.sums import summed, wide
 from device.attendance.timesheet.windows import ONE_DAY, Gap, Windows
 from device.attendance.timesheet.workday import WorkDay, work_days
 from device.attendance.timesheet.worksite import Site
@@ -76,4 +77,8 @@ def freeze(entries: Sequence[Entry], first: date, last: date, schedule: Schedule
         begin, stamps = windows.begins(day) * 60_000, [to_ms(stay.stamps[0].entry.occurred_at) for stay in found if stay.day >= day]
         earlier = [to_ms(entry.occurred_at) for entry in own if not stamps or to_ms(entry.occurred_at) < min(stamps)]
         bounds.append(max([begin, *(moment + 1 for moment in earlier)]))
-    return Frozen(first, last, bounds[0], bounds[1], {day.day: day for day in work_days(within(entries, gap), days, windows, as_of)})
+    lead = wide(days, site)[: -len(days)]
+    before = days_of(entries, lead, schedule, site, as_of, periods)
+    locked = {day for period in periods for day in lead if period.first <= day <= period.last}
+    whole = summed([*before, *work_days(within(entries, gap), days, windows, as_of)], site, locked)
+    return Frozen(first, last, bounds[0], bounds[1], {day.day: day for day in whole[len(lead) :]})

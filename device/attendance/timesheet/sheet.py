@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import date
 from typing import Any
 
+from device.attendance.timesheet.buckets import Buckets, added
 from device.attendance.timesheet.periods import Frozen, days_of
 from device.attendance.timesheet.shifts import Schedule
+from device.attendance.timesheet.sums import summed, wide
 from device.attendance.timesheet.workday import KeptTimes, WorkDay
 from device.attendance.timesheet.worksite import Site
 from device.storage.effective import Entry
@@ -17,6 +19,8 @@ COLUMNS = (  # stable: other programs read them (docs/timesheets.md)
     "date", "person_id", "name", "code", "kind", "planned", "planned_start", "planned_end", "due_minutes", "first_in", "last_out", "worked_minutes",
     "break_minutes", "deducted_minutes", "credited_minutes", "late_minutes", "early_minutes", "overtime_minutes", "short_minutes", "balance_minutes",
     "missing", "corrected", "state", "core_minutes", "flags", "shifts", "absence",
+    "night_minutes", "saturday_minutes", "sunday_minutes", "holiday_minutes", "overtime_day_minutes", "overtime_week_minutes", "overtime_period_minutes",
+    "overtime_approved_minutes",
 )  # fmt: skip
 
 
@@ -35,6 +39,8 @@ class Totals:
     absent_days: int
     days_with_faults: int
     days_with_flags: int
+    buckets: Buckets
+    approved: int
 
 
 @dataclass(frozen=True)
@@ -59,14 +65,18 @@ class Sheet:
             absent_days=sum(day.absent for day in days),
             days_with_faults=sum(bool(day.faults) for day in days),
             days_with_flags=sum(bool(day.flags) for day in days),
+            buckets=added(day.buckets for day in days),
+            approved=sum(day.approved_minutes for day in days),
         )
 
 
 def sheet(
     person_id: int, entries: Sequence[Entry], days: Sequence[date], schedule: Schedule, site: Site, as_of: int, periods: Sequence[Frozen] = ()
 ) -> Sheet:
-    """The timesheet of one person; `entries` in order of time, as `device/attendance/reading.py` reads them."""
-    return Sheet(person_id, days_of(entries, days, schedule, site, as_of, periods))
+    """The timesheet of one person over consecutive days; `entries` in order of time, as `device/attendance/reading.py` reads them for `wide` days."""
+    locked = {day for period in periods for day in wide(days, site) if period.first <= day <= period.last}
+    found = summed(days_of(entries, wide(days, site), schedule, site, as_of, periods), site, locked)
+    return Sheet(person_id, found[-len(days) :])
 
 
 def row(person_id: int, name: str, code: str | None, day: WorkDay) -> dict[str, Any]:
@@ -81,6 +91,7 @@ def row(person_id: int, name: str, code: str | None, day: WorkDay) -> dict[str, 
         day.planned.credited_minutes, day.late_minutes, day.early_minutes, day.overtime_minutes, day.short_minutes, day.balance_minutes,
         "; ".join(day.faults) or ("absent" if day.absent else ""), day.corrected, day.state,
         day.core_minutes, "; ".join(day.flags), shifts(day), "; ".join(f"{one.kind} {one.when}".strip() for one in day.planned.off),
+        *astuple(day.buckets), day.approved_minutes,
     )  # fmt: skip
     return dict(zip(COLUMNS, values, strict=True))
 

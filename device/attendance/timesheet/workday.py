@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from typing import Literal
 
 from device.attendance.timesheet.breaks import breaks_of
+from device.attendance.timesheet.buckets import NONE, Buckets, premiums
 from device.attendance.timesheet.directions import DOOR_MINUTES
 from device.attendance.timesheet.parts import Part
 from device.attendance.timesheet.shifts import Planned
@@ -51,11 +53,19 @@ class WorkDay:
     flags: tuple[Flag, ...] = ()  # to be looked at; they change no minute
     corrected: bool = False  # a correction added, moved or removed one of its punches
     kept: tuple[KeptTimes, ...] = ()  # one for each part of a working day
+    buckets: Buckets = NONE  # what of the work is told apart
+    approved_minutes: int = 0  # of its overtime, where the site asks for approval
 
     @property
     def balance_minutes(self) -> int:
-        """Worked minus due minutes of a day that is over and has a plan, otherwise 0."""
-        return self.worked_minutes - self.planned.due_minutes if self.over and self.planned.plan else 0
+        """Worked minus due minutes of a day that is over and has a plan, otherwise 0; so is a little overtime where the site counts none."""
+        balance = self.worked_minutes - self.planned.due_minutes if self.over and self.planned.plan else 0
+        return 0 if 0 < balance < self.site.accounting.overtime_least else balance
+
+    @property
+    def counting_minutes(self) -> int:
+        """What of the balance counts towards the person's account."""
+        return min(self.balance_minutes, self.approved_minutes) if self.site.accounting.approves else self.balance_minutes
 
     @property
     def overtime_minutes(self) -> int:
@@ -87,8 +97,14 @@ def work_days(entries: Sequence[Entry], days: Sequence[date], windows: Windows, 
         own = [stay for stay in found if stay.day == day]
         still_there = running is not None and running.day == day
         over = not still_there and as_of >= windows.ends(day)
-        result.append(_assessed(windows.planned(day), own, still_there, over, day in corrected, windows.site))
+        found_day = _assessed(windows.planned(day), own, still_there, over, day in corrected, windows.site)
+        special = premiums(found_day.planned, found_day.spans, found_day.worked_minutes, windows.site, partial(_is_holiday, windows))
+        result.append(replace(found_day, buckets=special) if special != NONE else found_day)
     return tuple(result)
+
+
+def _is_holiday(windows: Windows, day: date) -> bool:
+    return windows.planned(day).kind == "holiday"
 
 
 def _assessed(planned: Planned, own: Sequence[Stay], still_there: bool, over: bool, corrected: bool, site: Site) -> WorkDay:

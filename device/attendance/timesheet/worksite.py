@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Literal
 
-from device.contract import ClockfaceError
+from device.attendance.timesheet.accounting import Accounting
+from device.attendance.timesheet.accounting import TimesheetError as TimesheetError
+from device.attendance.timesheet.accounting import month_days as month_days
 from device.system.time_zones import LocalClock, zone
 
 ROUNDINGS = (1, 5, 10, 15)  # minutes
 Pairing = Literal["every", "first_last"]
 PAIRINGS: dict[Pairing, str] = {"every": "every punch counts", "first_last": "first in, last out"}
-
-
-class TimesheetError(ClockfaceError):
-    """An invalid rule, plan or day; the message says what is allowed."""
-
-    code = "timesheet"
 
 
 @dataclass(frozen=True)
@@ -40,6 +36,7 @@ class Site:
     rest_hours: int = 13  # 1 to 36: a punch without direction after a longer gap begins a new stay; longer shifts that are planned stay whole
     pairing: Pairing = "every"  # of a day's punches; a plan may have its own
     minimum_break_part: int = 15  # 0 to 60 minutes
+    accounting: Accounting = Accounting()  # how days are added up
 
     def __post_init__(self) -> None:
         zone(self.zone)
@@ -96,17 +93,3 @@ def _moment(name: str, day: date, at: time) -> int:
 def minute(seconds: float) -> int:
     """s since the epoch -> the minute the clock showed."""
     return int(seconds // 60)
-
-
-def month_days(month: str) -> list[date]:
-    """The days of "2026-11".
-
-    Raises:
-        TimesheetError: the text is not a month.
-    """
-    try:
-        first = datetime.strptime(month, "%Y-%m").replace(tzinfo=timezone.utc).date()
-    except ValueError as error:
-        raise TimesheetError(f"{month[:20]!a} is not a month; write it as 2026-11", code="timesheet.text") from error
-    days = [first + timedelta(days=offset) for offset in range(31)]
-    return [day for day in days if day.month == first.month]

@@ -8,6 +8,7 @@ from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from device.attendance.timesheet.absences import ABSENCES, Absence, Employment
+from device.attendance.timesheet.accounting import Accounting
 from device.attendance.timesheet.shifts import Assignment, DayShifts, Schedule, Shift
 from device.attendance.timesheet.worksite import Site
 from device.storage.effective import Correction, Entry, Recorded, effective, in_order, struck
@@ -25,7 +26,7 @@ def minutes(text: str) -> int:
 
 def site_of(text: str) -> Site:
     """ "Europe/Berlin start 04:00 rounding 15 breaks 30 after 6:00 and 45 after 9:00 rest 13 longest 16 part 15 first_last"."""
-    options = dict(re.findall(r"(start|rounding|rest|longest|part) (\S+)", text))
+    options = dict(re.findall(r"(start|rounding|rest|longest|part|least) (\S+)", text))
     return Site(
         text.split()[0].rstrip(","),
         time.fromisoformat(options.get("start", "00:00").rstrip(",")),
@@ -35,6 +36,7 @@ def site_of(text: str) -> Site:
         rest_hours=int(options.get("rest", 13)),
         pairing="first_last" if "first_last" in text else "every",
         minimum_break_part=int(options.get("part", 15)),
+        accounting=Accounting(overtime_least=int(options.get("least", 0))),
     )
 
 
