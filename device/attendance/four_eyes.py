@@ -24,15 +24,11 @@ def why_not(db: Database, draft: CorrectionDraft, requested_by: str, requested_a
     Args:
         requested_at: s since the epoch.
     """
-    person_id, unknown = person_of(db, by)
-    actors = same_person(db, by, person_id)
+    actors = same_person(db, by, person_of(db, by)[0])
     if requested_by in actors:
         return NotAllowed("nobody approves a correction they asked for themselves; let somebody else decide it", code="correction.own")
-    if unknown:
-        words = "this login belongs to nobody yet; an administrator names its person on Users and roles, or with `users person`"
-        return NotAllowed(words, code="correction.no_person")
-    if person_id == draft.person_id:
-        return NotAllowed("nobody approves a correction of their own times; let somebody else decide it", code="correction.own_times")
+    if why := why_not_for(db, draft.person_id, by):
+        return why
     if requested_by.startswith("person:") and _issued_pin(db, draft.person_id, requested_at, actors):
         words = "you issued the PIN that asked for this, within seven days before; let somebody else decide it"
         return NotAllowed(words, code="correction.own_pin")
@@ -45,6 +41,17 @@ def is_lead(db: Database, actor: str) -> bool:
     if kind != "user" or not number.isdecimal():
         return False
     return db.execute("SELECT 1 FROM users WHERE id = ? AND departments IS NOT NULL", [int(number)]).fetchone() is not None
+
+
+def why_not_for(db: Database, person_id: int, by: str) -> NotAllowed | None:
+    """Why an actor may not approve anything of a person's times; None if they may."""
+    own, unknown = person_of(db, by)
+    if unknown:
+        words = "this login belongs to nobody yet; an administrator names its person on Users and roles, or with `users person`"
+        return NotAllowed(words, code="correction.no_person")
+    if own == person_id:
+        return NotAllowed("nobody approves a correction or overtime of their own times; let somebody else decide it", code="correction.own_times")
+    return None
 
 
 def person_of(db: Database, actor: str) -> tuple[int | None, bool]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from device.attendance.planning import read_schedules, read_site, site_from_json
 from device.attendance.reading import entries_of
 from device.attendance.timesheet.periods import freeze
 from device.attendance.timesheet.sheet import Sheet, sheet
+from device.attendance.timesheet.sums import wide
 from device.attendance.timesheet.workday import WorkDay
 from device.attendance.timesheet.worksite import Site, minute
 from device.storage.corrections import CorrectionDraft
@@ -32,10 +34,12 @@ def company_sheets(store: Store, days: Sequence[date], as_of: int, members: Coll
     """The same for everybody who is employed on one of the days or has a punch, by person id; of `members` alone, where they are given."""
     with store.reading() as db:
         site = site_on(db, days[0], days[-1])
-        schedules, periods = read_schedules(db), periods_of(db, days)
-        entries = entries_of(db, days, schedules, site, periods)
+        schedules, periods = read_schedules(db), periods_of(db, wide(days, site))
+        entries = entries_of(db, wide(days, site), schedules, site, periods)
         people = [person for person in listed(db, days, site) if members is None or person in members]
-    return site, {person: sheet(person, entries.get(person, []), days, schedules[person], site, as_of, periods[person]) for person in people}
+        approved = approvals(db, days)
+    found = {person: sheet(person, entries.get(person, []), days, schedules[person], site, as_of, periods[person]) for person in people}
+    return site, {person: with_approved(one, approved[person]) for person, one in found.items()}
 
 
 EMPLOYED = """(CASE WHEN EXISTS (SELECT 1 FROM employments e WHERE e.person_id = p.id) THEN EXISTS (SELECT 1 FROM employments e
@@ -67,8 +71,8 @@ def with_and_without(store: Store, draft: CorrectionDraft, moments: Sequence[flo
     with store.reading() as db:
         site = read_site(db)
         near = sorted({site.day_of(minute(at)) + timedelta(days=offset) for at in moments for offset in (-1, 0, 1)})
-        schedules, periods = read_schedules(db, draft.person_id), periods_of(db, near, draft.person_id)
-        entries = entries_of(db, near, schedules, site, periods, draft.person_id).get(draft.person_id, [])
+        schedules, periods = read_schedules(db, draft.person_id), periods_of(db, wide(near, site), draft.person_id)
+        entries = entries_of(db, wide(near, site), schedules, site, periods, draft.person_id).get(draft.person_id, [])
         schedule, frozen = schedules[draft.person_id], periods[draft.person_id]
     about = Entry(0.0, "auto", draft.punch_id, 0, draft.amends, draft.door)
     replacement = replace(about, occurred_at=draft.replacement.occurred_at, direction=draft.replacement.direction) if draft.replacement else None
@@ -97,9 +101,29 @@ def site_on(db: Database, first: date, last: date) -> Site:
 
 
 def sheet_within(db: Database, person_id: int, days: Sequence[date], site: Site, as_of: int) -> Sheet:
-    schedules, periods = read_schedules(db, person_id), periods_of(db, days, person_id)
-    entries = entries_of(db, days, schedules, site, periods, person_id).get(person_id, [])
-    return sheet(person_id, entries, days, schedules[person_id], site, as_of, periods[person_id])
+    schedules, periods = read_schedules(db, person_id), periods_of(db, wide(days, site), person_id)
+    entries = entries_of(db, wide(days, site), schedules, site, periods, person_id).get(person_id, [])
+    found = sheet(person_id, entries, days, schedules[person_id], site, as_of, periods[person_id])
+    return with_approved(found, approvals(db, days, person_id)[person_id])
+
+
+def approvals(db: Database, days: Sequence[date], person_id: int | None = None) -> dict[int, dict[date, int]]:
+    """person id -> day -> so many minutes of its overtime are approved."""
+    sql = "SELECT person_id, day, minutes FROM overtime_approvals WHERE day BETWEEN ? AND ? AND (? IS NULL OR person_id = ?) ORDER BY id"
+    found = defaultdict[int, dict[date, int]](dict)
+    for person, day, minutes in db.execute(sql, [days[0].isoformat(), days[-1].isoformat(), person_id, person_id]):
+        found[person][date.fromisoformat(day)] = minutes
+    return found
+
+
+def with_approved(found: Sheet, approved: Mapping[date, int]) -> Sheet:
+    """A sheet with what is approved of its overtime, where the site asks for that."""
+    if not approved:
+        return found
+    days = [
+        replace(day, approved_minutes=min(day.overtime_minutes, approved.get(day.day, 0))) if day.site.accounting.approves else day for day in found.days
+    ]
+    return Sheet(found.person_id, tuple(days))
 
 
 def freeze_period(db: Database, lock_id: int, first: date, last: date, as_of: int) -> None:
@@ -109,8 +133,8 @@ def freeze_period(db: Database, lock_id: int, first: date, last: date, as_of: in
         StoreError: a day is not over for somebody, who may still be at work.
     """
     site, days = read_site(db), [first + timedelta(days=offset) for offset in range((last - first).days + 1)]
-    schedules, periods = read_schedules(db), periods_of(db, days)
-    entries = entries_of(db, days, schedules, site, periods)
+    schedules, periods = read_schedules(db), periods_of(db, wide(days, site))
+    entries = entries_of(db, wide(days, site), schedules, site, periods)
     parts = {}
     for person in (row[0] for row in db.execute("SELECT id FROM people ORDER BY id").fetchall()):
         parts[person] = freeze(entries.get(person, []), first, last, schedules[person], site, as_of, periods[person])

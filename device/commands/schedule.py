@@ -16,8 +16,9 @@ from device.attendance.planning import Planning
 from device.attendance.plans import PlanDay
 from device.attendance.review import Desk
 from device.attendance.timesheet.absences import ABSENCES, Absence, Employment
+from device.attendance.timesheet.accounting import Accounting, from_texts
 from device.attendance.timesheet.shifts import Shift
-from device.attendance.timesheet.worksite import PAIRINGS, ROUNDINGS, TimesheetError, month_days
+from device.attendance.timesheet.worksite import PAIRINGS, ROUNDINGS, TimesheetError
 from device.commands.database import open_store
 from device.commands.options import add_config, add_database
 from device.storage.store import Person, Store, StoreError
@@ -49,6 +50,12 @@ def _add_site(action: argparse.ArgumentParser) -> None:
     action.add_argument("--rest-hours", type=int, metavar="H", help="a punch without direction after a longer gap begins a new stay")
     action.add_argument("--pairing", choices=tuple(PAIRINGS), help="every punch counts, or a day's first and last")
     action.add_argument("--four-eyes", action=argparse.BooleanOptionalAction, help="nobody may approve their own request")
+
+
+def _add_accounting(action: argparse.ArgumentParser) -> None:
+    for rule in dataclasses.fields(Accounting):
+        choices = rule.metadata["choices"]
+        action.add_argument(f"--{rule.name.replace('_', '-')}", metavar=None if choices else "V", choices=tuple(choices) or None, help=rule.metadata["words"])
 
 
 def _add_shift(action: argparse.ArgumentParser) -> None:
@@ -107,8 +114,8 @@ def _add_day(action: argparse.ArgumentParser) -> None:
     action.add_argument("day", metavar="D")
 
 
-def _add_month(action: argparse.ArgumentParser) -> None:
-    action.add_argument("month", metavar="MONTH", help="2026-11")
+def _add_period(action: argparse.ArgumentParser) -> None:
+    action.add_argument("period", metavar="PERIOD", help="2026-11, a day of a pay period, or 2026-10-26..2026-11-25")
 
 
 def _add_id(action: argparse.ArgumentParser) -> None:
@@ -118,6 +125,7 @@ def _add_id(action: argparse.ArgumentParser) -> None:
 ACTIONS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {  # name -> one line, what adds its own options
     "show": ("print everything as JSON", _add_nothing),
     "site": ("change the rules of the site", _add_site),
+    "accounting": ("change the pay period and the rules for sums", _add_accounting),
     "shift": ("add a shift", _add_shift),
     "plan": ("add a plan: shifts that follow each other, day by day", _add_plan),
     "assign": ("let somebody work a plan from a day on", _add_assign),
@@ -127,7 +135,7 @@ ACTIONS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {  #
     "employment": ("state somebody's first and last day", _add_employment),
     "holiday": ("name a holiday", _add_holiday),
     "remove-holiday": ("remove a holiday", _add_day),
-    "lock": ("lock a month: no correction changes it any more", _add_month),
+    "lock": ("lock a period: no correction changes it any more", _add_period),
     "unlock": ("lift a lock", _add_id),
 }
 
@@ -145,6 +153,8 @@ def _act(store: Store, planned: Planning, args: argparse.Namespace) -> str:
         return _shown(store, planned)
     if args.action == "site":
         return _set_site(planned, args)
+    if args.action == "accounting":
+        return _set_accounting(planned, args)
     if args.action == "shift":
         return f"shift {planned.add_shift(_shift(args), BY)} added"
     if args.action == "plan":
@@ -175,7 +185,7 @@ def _act(store: Store, planned: Planning, args: argparse.Namespace) -> str:
         planned.remove_holiday(day(args.day), BY)
         return f"{args.day} is no holiday any more"
     if args.action == "lock":
-        days = month_days(args.month)
+        days = planned.site().accounting.days(args.period)
         return f"locked; lift it by `unlock {Desk(store).lock(days[0], days[-1], BY).id}`"
     Desk(store).lift(args.id, BY)
     return f"lock {args.id} lifted"
@@ -217,6 +227,15 @@ def _set_site(planned: Planning, args: argparse.Namespace) -> str:
     if not given:
         raise TimesheetError("nothing to change; `schedule site --help` lists what can be")
     planned.set_site(dataclasses.replace(planned.site(), **given), BY)
+    return f"changed: {', '.join(given)}"
+
+
+def _set_accounting(planned: Planning, args: argparse.Namespace) -> str:
+    given = {rule.name: text for rule in dataclasses.fields(Accounting) if (text := getattr(args, rule.name)) is not None}
+    if not given:
+        raise TimesheetError("nothing to change; `schedule accounting --help` lists what can be")
+    site = planned.site()
+    planned.set_site(dataclasses.replace(site, accounting=from_texts(site.accounting, given)), BY)
     return f"changed: {', '.join(given)}"
 
 

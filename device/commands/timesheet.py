@@ -9,6 +9,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 from device.attendance import planning
@@ -26,7 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_database(parser)
     add_config(parser)
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--month", metavar="M", help="a month such as 2026-11 (default: the current one)")
+    which.add_argument("--month", metavar="M", help="a month such as 2026-11")
+    which.add_argument("--period", metavar="P", help="the pay period of a day such as 2026-11-24, or 2026-10-26..2026-11-25 (default: the current pay period)")
     which.add_argument("--day", metavar="D", help="one day, such as 2026-11-24")
     parser.add_argument("--person", metavar="REF", help="one person: id, code or exact name")
     add_export(parser)
@@ -64,8 +66,8 @@ def exported(rows: Sequence[tables.Row], form: str) -> bytes:
 def _sheets(store: Store, args: argparse.Namespace) -> tuple[Site, dict[int, Sheet], dict[int, Person]]:
     now = minute(time.time())
     try:
-        today = Planning(store).site().day_of(now)
-        days = [planning.day(args.day)] if args.day else month_days(args.month or f"{today:%Y-%m}")
+        site = Planning(store).site()
+        days = [planning.day(args.day)] if args.day else month_days(args.month) if args.month else _period(site, args.period, now)
     except TimesheetError as error:
         args.usage_error(str(error))
     people = {person.id: person for person in store.people()}
@@ -74,6 +76,10 @@ def _sheets(store: Store, args: argparse.Namespace) -> tuple[Site, dict[int, She
         site, sheet = person_sheet(store, person_id, days, now)
         return site, {person_id: sheet}, people
     return *company_sheets(store, days, now), people
+
+
+def _period(site: Site, text: str | None, now: int) -> list[date]:
+    return site.accounting.days(text) if text else site.accounting.period_of(site.day_of(now))
 
 
 def _print(site: Site, sheets: dict[int, Sheet], people: dict[int, Person], args: argparse.Namespace) -> None:

@@ -42,6 +42,8 @@ class Action(str, enum.Enum):
     APPROVAL_DENIED = "approval denied"  # of a correction, to somebody whom it concerns (`device/attendance/four_eyes.py`)
     PERIOD_LOCKED = "period locked"
     PERIOD_LOCK_LIFTED = "period lock lifted"
+    OVERTIME_APPROVED = "overtime approved"  # of a day, up to so many minutes
+    ACCOUNT_BOOKED = "account booked"  # to a person's time or leave, by HR
     SITE_RULES_CHANGED = "site rules changed"  # time zone, start of the day, breaks and the like
     SHIFT_ADDED = "shift added"
     PLAN_ADDED = "plan added"
@@ -110,7 +112,7 @@ CHANGES_NOBODY = frozenset({  # people, their plans and their punches stay the s
     Action.CONSENT_GIVEN, Action.CONSENT_WITHDRAWN, Action.TEMPLATES_ADDED, Action.TEMPLATES_READ, Action.BIOMETRICS_READ,
     Action.LOOK_ALIKE_FOUND, Action.LOOK_ALIKE_DECIDED, Action.TWO_PEOPLE_DECIDED, Action.PIN_SET, Action.PIN_REMOVED,
     Action.CORRECTION_REQUESTED, Action.CORRECTION_APPROVED, Action.CORRECTION_REFUSED, Action.APPROVAL_DENIED, Action.PUNCH_TIME_REPAIRED,
-    Action.LOG_EXPORTED, Action.TIMESHEET_EXPORTED,
+    Action.LOG_EXPORTED, Action.TIMESHEET_EXPORTED, Action.OVERTIME_APPROVED, Action.ACCOUNT_BOOKED,
     Action.PERIOD_LOCKED, Action.PERIOD_LOCK_LIFTED, Action.SHIFT_ADDED, Action.PLAN_ADDED,  # a plan counts only once it is assigned
     Action.LOGGED_IN, Action.WRONG_PASSWORD, Action.WRONG_PIN, Action.ATTEMPTS_FORGIVEN, Action.USER_ADDED, Action.USER_CHANGED,
     Action.USER_IS_PERSON, Action.USER_DEPARTMENTS, Action.PASSWORD_SET, Action.SESSIONS_ENDED, Action.PAGE_REFUSED,

@@ -45,6 +45,8 @@ KINDS = {
         RecordKind("locked_sheets"),
         RecordKind("correction_requests"),
         RecordKind("correction_decisions"),
+        RecordKind("overtime_approvals"),
+        RecordKind("account_bookings"),
     )
 }
 LOGS = {"punches": "door_punch", "corrections": "door_added"}  # rows of a terminal's log -> the column that holds a number in another door's log

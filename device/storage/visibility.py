@@ -15,8 +15,8 @@ from sqlite_utils import Database
 PEOPLE = {  # table -> the column that says whom a row is about
     "people": "id",
     **dict.fromkeys(
-        ("absences", "assignments", "consents", "correction_requests", "corrections", "door_corrections", "door_punches", "employments", "faces_elsewhere",
-         "locked_sheets", "outbox", "pins", "punches", "templates"),
+        ("absences", "account_bookings", "assignments", "consents", "correction_requests", "corrections", "door_corrections", "door_punches", "employments",
+         "faces_elsewhere", "locked_sheets", "outbox", "overtime_approvals", "pins", "punches", "templates"),
         "person_id",
     ),
 }  # fmt: skip

@@ -23,13 +23,30 @@ from device.web.access.proxies import Proxies, Trusted
 from device.web.access.security import Guard, host_names
 from device.web.appearance import STATIC
 from device.web.context import Terminal
-from device.web.desk import audit, backups, bulk, corrections, exports, health, log, people, plots, returning, schedule, settings, timesheets, today
+from device.web.desk import (
+    accounting,
+    audit,
+    backups,
+    bulk,
+    corrections,
+    exports,
+    health,
+    log,
+    overtime,
+    people,
+    plots,
+    returning,
+    schedule,
+    settings,
+    timesheets,
+    today,
+)
 from device.web.kiosk import enrol, self_service
 from device.web.kiosk import page as kiosk
 from device.web.pages import Page, routes
 
 AREAS = (  # each module has ROUTES, a tuple of pages
-    login, kiosk, self_service, enrol, today, log, timesheets, corrections, schedule, exports, plots,
+    login, kiosk, self_service, enrol, today, log, overtime, timesheets, corrections, schedule, accounting, exports, plots,
     people, returning, bulk, health, settings, users, audit, backups,
 )  # fmt: skip
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
 
 from device.attendance import planning
-from device.attendance.timesheet.worksite import month_days
+from device.attendance.timesheet.accounting import beside, month_days, named, title
+from device.attendance.timesheet.worksite import Site
 from device.storage.groups import Selection
 from device.storage.store import Person
 from device.web.pages import Call, Problem
@@ -16,8 +18,30 @@ def day(call: Call, name: str, default: date) -> date:
     return planning.day(text) if text else default
 
 
-def month(call: Call, default: date) -> list[date]:
-    return month_days(call.query.get("month", "") or f"{default:%Y-%m}")
+@dataclass(frozen=True)
+class Period:
+    """The days of a page; `text` names them in an address, as `period=`, and so do `before` and `after` those beside them."""
+
+    days: list[date]
+    text: str
+    before: str
+    after: str
+    title: str
+
+
+def period(call: Call, site: Site) -> Period:
+    """The period that is asked for: `period=`, or `month=`, or `from=` and `to=`; without any, the pay period of today."""
+    sums = site.accounting
+    first, last = (call.query.get(name, "") for name in ("from", "to"))
+    if first or last:
+        days = sums.days(f"{first or last}..{last or first}")
+    elif text := call.query.get("period", ""):
+        days = sums.days(text)
+    elif text := call.query.get("month", ""):
+        days = month_days(text)
+    else:
+        days = sums.period_of(site.day_of(int(call.terminal.now() // 60)))
+    return Period(days, named(days, sums), *beside(days, sums), title(days))
 
 
 def page(call: Call) -> int:

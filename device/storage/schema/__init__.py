@@ -8,10 +8,10 @@ from __future__ import annotations
 from sqlite_utils import Database, Migrations
 
 from device.storage import company_records
-from device.storage.schema import doors, fleet, hours, imports, outbox, planning, tables
+from device.storage.schema import accounts, doors, fleet, hours, imports, outbox, planning, tables
 
 APPLICATION_ID = 0x434C4B46  # "CLKF" in the header of the file: a database of Clockface
-SCHEMA_VERSION = 19  # the number of migrations; kept in the file as user_version
+SCHEMA_VERSION = 20  # the number of migrations; kept in the file as user_version
 
 MIGRATIONS = Migrations("clockface")
 
@@ -162,3 +162,13 @@ def punches_can_be_imported(db: Database) -> None:
 def logins_see_departments(db: Database) -> None:
     """JSON, the departments whose people a login sees; NULL: everybody."""
     db.execute("ALTER TABLE users ADD COLUMN departments TEXT")
+
+
+@MIGRATIONS()
+def people_have_accounts(db: Database) -> None:
+    """Approved overtime, bookings of time and leave, and what a lock keeps of an account."""
+    db.executescript(accounts.ACCOUNTS)
+    for table in ("overtime_approvals", "account_bookings"):
+        db.executescript(planning.FIXED.format(table=table))
+    for (table, event), condition in accounts.LOCKED.items():
+        db.executescript(planning.LOCK.format(table=table, event=event, condition=condition))

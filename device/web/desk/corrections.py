@@ -11,8 +11,9 @@ from device.attendance.log import DIRECTIONS
 from device.attendance.planning import Planning
 from device.attendance.review import STATES, Desk, Request
 from device.attendance.sheets import person_sheet, with_and_without
+from device.attendance.timesheet.accounting import title
 from device.attendance.timesheet.sheet import hours
-from device.attendance.timesheet.worksite import Site, minute, month_days
+from device.attendance.timesheet.worksite import Site, minute
 from device.contract import ClockfaceError
 from device.storage.corrections import CorrectionDraft, current
 from device.storage.effective import Entry
@@ -165,14 +166,19 @@ def logins(call: Call) -> dict[str, str]:
 
 def periods(call: Call) -> Response:
     site = Planning(call.store).site()
-    last = site.day_of(int(call.terminal.now() // 60)).replace(day=1) - timedelta(days=1)
-    return call.page("periods.html", locks=desk(call).locks(), late=desk(call).came_later(), month=f"{last:%Y-%m}", local=site.local, logins=logins(call))
+    today = site.day_of(int(call.terminal.now() // 60))
+    last = site.accounting.period_of(site.accounting.first_of_period(today) - timedelta(days=1))
+    return call.page(
+        "periods.html", locks=desk(call).locks(), late=desk(call).came_later(), last=last, months=site.accounting.calendar_months, local=site.local,
+        logins=logins(call), title=title,
+    )  # fmt: skip
 
 
 def lock(call: Call) -> Response:
-    days = month_days(call.field("month"))
+    """Lock a month, or the days from the one to the other."""
+    days = Planning(call.store).site().accounting.days(call.field("month", "") or f"{call.field('first')}..{call.field('last')}")
     desk(call).lock(days[0], days[-1], call.who.actor)
-    return call.goto("/periods", f"{days[0]:%Y-%m} is locked.")
+    return call.goto("/periods", f"{title(days)} is locked.")
 
 
 def lift(call: Call) -> Response:

@@ -41,7 +41,8 @@ FORMS = {
 def page(call: Call) -> Response:
     site = Planning(call.store).site()
     today = site.day_of(int(call.terminal.now() // 60))
-    return call.page("exports.html", today=today, first=today.replace(day=1), month=f"{today:%Y-%m}", forms=FORMS, columns=COLUMNS, log_columns=LOG_COLUMNS)
+    period = parameters.period(call, site)
+    return call.page("exports.html", today=today, first=today.replace(day=1), period=period, forms=FORMS, columns=COLUMNS, log_columns=LOG_COLUMNS)
 
 
 def log(call: Call) -> Response:
@@ -53,7 +54,8 @@ def log(call: Call) -> Response:
 
 def timesheet(call: Call) -> Response:
     now = int(call.terminal.now() // 60)
-    days = parameters.month(call, Planning(call.store).site().day_of(now))
+    period = parameters.period(call, Planning(call.store).site())
+    days = period.days
     person = parameters.person(call)
     with call.store.reading() as db:
         members = parameters.group(call).members(db)
@@ -64,8 +66,8 @@ def timesheet(call: Call) -> Response:
         rows = sheet_rows(call.store, company_sheets(call.store, days, now, members)[1])
     else:
         rows = apart(company_rows, call.terminal.database, days, now, members, call.store.departments)
-    name = f"timesheet-{days[0]:%Y-%m}" + (f"-{person.id}" if person else "")
-    return download(call, "timesheet", name, COLUMNS, rows, {"month": f"{days[0]:%Y-%m}"})
+    name = f"timesheet-{period.text.replace('..', '-')}" + (f"-{person.id}" if person else "")
+    return download(call, "timesheet", name, COLUMNS, rows, {"first": str(days[0]), "last": str(days[-1])})
 
 
 def sheet_rows(store: Store, sheets: Mapping[int, Sheet]) -> list[dict[str, Any]]:

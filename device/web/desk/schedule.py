@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, timedelta
+from typing import Any
 
 from starlette.responses import Response
 
@@ -13,6 +14,7 @@ from device.attendance.timesheet.absences import ABSENCES, Absence, Employment, 
 from device.attendance.timesheet.shifts import Shift
 from device.attendance.timesheet.worksite import PAIRINGS, ROUNDINGS, Pairing
 from device.web import parameters
+from device.web.desk.accounting import rule_fields
 from device.web.pages import Call, Problem, get, post
 
 ABSENCES_SHOWN = 60  # on one page
@@ -34,7 +36,7 @@ def schedule(call: Call) -> Response:
         absences=absences[(number - 1) * ABSENCES_SHOWN : number * ABSENCES_SHOWN], number=number, pages=pages, total=len(absences),
         break_rules=BREAK_RULES,
         kinds=ABSENCES, roundings=ROUNDINGS, today=today, monday=today - timedelta(days=today.weekday()), days=DAYS, counts=assigned(call),
-        breaks=",".join(f"{after}:{length}" for after, length in site.minimum_breaks),
+        breaks=",".join(f"{after}:{length}" for after, length in site.minimum_breaks), rules=rule_fields(site.accounting),
     )  # fmt: skip
 
 
@@ -52,7 +54,7 @@ def set_site(call: Call) -> Response:
     changed = replace(
         before, zone=call.field("zone").strip(), day_start=planning.clock(call.field("day_start")), four_eyes=call.field("four_eyes", "") == "1",
         minimum_breaks=planning.breaks(call.field("minimum_breaks", "")), pairing=pairing(call) or before.pairing,
-        **{name: parameters.form_number(call, name, getattr(before, name)) for name in numbers},
+        **dict[str, Any]((name, parameters.form_number(call, name, getattr(before, name))) for name in numbers),
     )  # fmt: skip
     Planning(call.store).set_site(changed, call.who.actor)
     return call.goto("/schedule", "The rules of the site are changed.")

@@ -1,4 +1,4 @@
-"""Timesheets: one month of all people, one month of one person (on the screen and for printing), one day of the company."""
+"""Timesheets: one period of all people, one period of one person (on the screen and for printing), one day of the company."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from device.attendance.planning import Planning
 from device.attendance.sheets import LISTED, listing, sheet_within, site_on
+from device.attendance.timesheet.buckets import told_apart
 from device.attendance.timesheet.sheet import Sheet, hours, row
 from device.attendance.timesheet.worksite import Site
 from device.storage.records import Person
@@ -22,13 +23,13 @@ PAGE = 40  # people on one page; only these are computed
 
 def month(call: Call) -> Response:
     site = Planning(call.store).site()
-    days = parameters.month(call, today(call, site))
+    period = parameters.period(call, site)
     text = call.query.get("name", "").strip()[:80]
-    people, number, pages, total = chosen(call, text, days, site)
-    shown = sheets(call, people, days)
+    people, number, pages, total = chosen(call, text, period.days, site)
+    shown = sheets(call, people, period.days)
     return call.page(
-        "timesheets.html", days=days, people=people, sheets=shown, hours=hours, text=text, number=number, pages=pages, total=total, month=f"{days[0]:%Y-%m}",
-        before=f"{days[0] - timedelta(days=1):%Y-%m}", after=f"{days[-1] + timedelta(days=1):%Y-%m}", lock=lock_of(call, days),
+        "timesheets.html", period=period, people=people, sheets=shown, hours=hours, text=text, number=number, pages=pages, total=total,
+        months=site.accounting.calendar_months, lock=lock_of(call, period.days), rules=site.accounting, told_apart=told_apart,
     )  # fmt: skip
 
 
@@ -55,15 +56,17 @@ def printed(call: Call) -> Response:
 
 def person_values(call: Call) -> dict[str, Any]:
     person = call.store.person(int(call.path["id"]))
-    days = parameters.month(call, today(call, Planning(call.store).site()))
+    period = parameters.period(call, Planning(call.store).site())
+    days = period.days
     with call.store.reading() as db:
         site = site_on(db, days[0], days[-1])
         sheet = sheet_within(db, person.id, days, site, int(call.terminal.now() // 60))
     return {
         "employment": Planning(call.store).employment(person.id),
         "person": person, "sheet": sheet, "totals": sheet.totals, "rows": [(one, row(person.id, person.name, person.code, one)) for one in sheet.days],
-        "hours": hours, "strip": charts.strip, "site": site, "days": days, "month": f"{days[0]:%Y-%m}", "before": f"{days[0] - timedelta(days=1):%Y-%m}",
-        "after": f"{days[-1] + timedelta(days=1):%Y-%m}", "lock": lock_of(call, days), "now": call.terminal.now(), "local": site.local,
+        "hours": hours, "strip": charts.strip, "site": site, "period": period, "months": site.accounting.calendar_months,
+        "rules": site.accounting, "told_apart": told_apart,
+        "lock": lock_of(call, days), "now": call.terminal.now(), "local": site.local,
     }  # fmt: skip
 
 

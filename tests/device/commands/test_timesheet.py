@@ -65,6 +65,7 @@ def test_json_has_the_documented_columns(database: Path, capsys: pytest.CaptureF
         "credited_minutes": 0, "late_minutes": 15, "early_minutes": 0, "overtime_minutes": rows[23]["overtime_minutes"], "short_minutes": 0,
         "balance_minutes": rows[23]["balance_minutes"], "missing": "", "corrected": False, "state": "out", "core_minutes": 0, "flags": "",
         "shifts": "", "absence": "",
+        **dict.fromkeys(COLUMNS[COLUMNS.index("night_minutes") :], 0),
     }  # fmt: skip
     assert (rows[24]["kind"], rows[24]["planned"], rows[24]["credited_minutes"]) == ("absence", "vacation", 480)
     assert (rows[17]["kind"], rows[17]["planned"], rows[17]["due_minutes"]) == ("holiday", "Repentance", 0)
@@ -144,3 +145,26 @@ def test_show_prints_what_was_entered(database: Path, capsys: pytest.CaptureFixt
     assert state["site"]["zone"] == "Europe/Berlin" and state["shifts"]["1"]["break_minutes"] == 30
     assert state["plans"][0]["cycle"] == [1, 1, 1, 1, 1, None, None] and state["planned_since"] == {"1": ["2026-11-01"]}
     assert state["holidays"] == {"2026-11-18": "Repentance"} and state["absences"][0]["kind"] == "vacation"
+
+
+def test_pay_periods(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(database, "schedule", "accounting", "--period", "fortnight", "--period-anchor", "2026-11-02") == 0
+    for text, first, last in (("2026-11-24", "2026-11-16", "2026-11-29"), ("2026-10-30..2026-11-03", "2026-10-30", "2026-11-03")):
+        rows = days(database, capsys, "--person", "E1", "--period", text)
+        assert (rows[0]["date"], rows[-1]["date"]) == (first, last)
+    assert command(database, "schedule", "lock", "2026-10-20") == 0 and "lift it by" in capsys.readouterr().out
+    assert command(database, "schedule", "show") == 0
+    state = json.loads(capsys.readouterr().out)
+    assert (state["locks"][0]["first"], state["locks"][0]["last"]) == ("2026-10-19", "2026-11-01")
+    assert state["site"]["accounting"]["period"] == "fortnight"
+
+
+def test_overtime_is_approved_by_the_command(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(database, "schedule", "accounting", "--overtime-approval", "yes", "--premiums", "night, sunday", "--night-from", "16:30") == 0
+    capsys.readouterr()
+    assert command(database, "accounts", "overtime", "--period", "2026-11", "--json") == 0
+    assert [(row["name"], row["date"], row["overtime_minutes"]) for row in json.loads(capsys.readouterr().out)] == [(FORMULA, "2026-11-24", 15)]
+    assert command(database, "accounts", "approve", "E1", "2026-11-24") == 0 and "0:15 of overtime" in capsys.readouterr().out
+    assert command(database, "accounts", "overtime", "--period", "2026-11") == 0 and "0 days wait" in capsys.readouterr().out
+    row = days(database, capsys, "--day", "2026-11-24", "--person", "E1")[0]
+    assert (row["overtime_approved_minutes"], row["night_minutes"]) == (15, 30)

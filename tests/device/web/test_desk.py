@@ -241,3 +241,43 @@ def test_everybodys_sheets_are_made_apart_and_the_same(staffed: Desk, monkeypatc
     here = staffed.browser("hr").get(address).text
     monkeypatch.setattr("device.web.desk.exports.LONG_ROWS", 0)
     assert staffed.browser("hr").get(address).text == here and len(here.splitlines()) > 30
+
+
+def test_a_pay_period_is_shown_exported_and_locked(staffed: Desk) -> None:
+    """From the 26th to the 25th, as the site says; any other days by their first and last."""
+    admin, hr = staffed.browser("admin"), staffed.browser("hr")
+    assert hr.post("/schedule/accounting", "/schedule", {"period_day": "26"}).status_code == 403
+    assert "1 to 28" in admin.post("/schedule/accounting", "/schedule", {"period_day": "29"}).text
+    assert admin.post("/schedule/accounting", "/schedule", {"period": "month", "period_day": "26"}).status_code == 303
+    for page in ("/timesheets", "/timesheets/1", "/timesheets/1/print", "/timesheets?period=2026-08-26..2026-09-25"):
+        assert "26 August to 25 September 2026" in hr.get(page).text
+    assert "September 2026" in hr.get("/timesheets?month=2026-09").text and 'value="2026-08-25"' not in hr.get("/timesheets?month=2026-09").text
+    rows = list(csv.DictReader(io.StringIO(hr.get("/exports/timesheet?period=2026-09-18&format=csv").text)))
+    assert (rows[0]["date"], rows[-1]["date"]) == ("2026-08-26", "2026-09-25")
+    rows = list(csv.DictReader(io.StringIO(hr.get("/exports/timesheet?from=2026-09-17&to=2026-09-18&format=csv").text)))
+    assert [row["date"] for row in rows] == ["2026-09-17", "2026-09-18"] * 2
+    staffed.clock.now = at("12:00", date(2026, 10, 2))
+    hr = staffed.browser("hr")
+    assert 'value="2026-08-26"' in hr.get("/periods").text
+    sent = hr.post("/periods", "/periods", {"first": "2026-08-26", "last": "2026-09-25"})
+    assert sent.status_code == 303 and "26 August to 25 September 2026 is locked" in hr.get("/periods").text
+
+
+def test_overtime_is_told_apart_and_approved(staffed: Desk) -> None:
+    """Ann worked 10:00 of 8:00 on Friday; it waits until HR approves it, and the audit tells who did."""
+    admin, hr = staffed.browser("admin"), staffed.browser("hr")
+    assert "overtime counts as it is worked" in hr.get("/timesheets/overtime").text
+    rules = {"overtime_approval": "yes", "overtime_day": "8:00", "premiums": "night", "night_from": "17:00"}
+    assert admin.post("/schedule/accounting", "/schedule", rules).status_code == 303
+    page = hr.get("/timesheets/overtime?period=2026-09").text
+    assert 'value="1 2026-09-18"' in page and "2:00" in page
+    for path in ("/timesheets/1?period=2026-09", "/timesheets?period=2026-09", "/timesheets/1/print?period=2026-09"):
+        text = hr.get(path).text.replace("\u00a0", " ")
+        assert "night 1:00" in text or "<dd>1:00</dd>" in text, path
+    sent = hr.post("/timesheets/overtime", "/timesheets/overtime?period=2026-09", {"period": "2026-09", "day": "1 2026-09-18"})
+    assert sent.status_code == 303 and "Nothing waits" in hr.get("/timesheets/overtime?period=2026-09").text
+    rows = list(csv.DictReader(io.StringIO(hr.get("/exports/timesheet?period=2026-09-18..2026-09-18&format=csv").text)))
+    assert (rows[0]["overtime_approved_minutes"], rows[0]["night_minutes"], rows[0]["overtime_day_minutes"]) == ("120", "60", "120")
+    with staffed.store() as store, store.reading() as db:
+        assert db.execute("SELECT count(*) FROM audit WHERE action = 'overtime approved' AND actor LIKE 'user:%'").fetchone()[0] == 1
+    assert hr.post("/timesheets/overtime", "/timesheets/overtime?period=2026-09", {"period": "2026-09"}).status_code == 400

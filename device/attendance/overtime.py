@@ -1,0 +1,53 @@
+"""Approval of overtime, where the site lets it count only then: which days wait, and who approves them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+
+from device.attendance.four_eyes import is_lead, why_not_for
+from device.attendance.planning import read_site
+from device.attendance.sheets import sheet_within, site_on
+from device.attendance.timesheet.sheet import Sheet
+from device.attendance.timesheet.workday import WorkDay
+from device.storage.audit import Action
+from device.storage.database import StoreError
+from device.storage.records import clean_text
+from device.storage.store import Store
+from device.system.clock import to_ms
+
+
+def waiting(sheets: Mapping[int, Sheet]) -> list[tuple[int, WorkDay]]:
+    """(person id, day) of overtime that is not approved, or not all of it."""
+    days = [(person, day) for person, sheet in sheets.items() for day in sheet.days if day.site.accounting.approves]
+    return [(person, day) for person, day in days if day.overtime_minutes > day.approved_minutes]
+
+
+def approve(store: Store, person_id: int, day: date, by: str, now: float, minutes: int | None = None) -> int:
+    """Approve the overtime of a day, all of it unless `minutes` says otherwise; 0 takes an approval back. Returns how many minutes count.
+
+    What a later correction adds to the day is not approved by that.
+
+    Args:
+        now: s since the epoch.
+
+    Raises:
+        StoreError: no such person, the day has less overtime, or it is locked.
+        NotAllowed: the site requires four eyes, and the overtime is the approver's own, or nobody knows whose login it is.
+    """
+    store.person(person_id)
+    with store.transaction() as db:
+        denied = why_not_for(db, person_id, by) if read_site(db).four_eyes or is_lead(db, by) else None
+        if denied is None:
+            found = sheet_within(db, person_id, [day], site_on(db, day, day), int(now // 60)).days[0].overtime_minutes
+            minutes = found if minutes is None else minutes
+            if not 0 <= minutes <= found:
+                raise StoreError(f"{day}: expected 0 to {found} minutes of overtime, got {minutes}", code="store.overtime")
+            values = [person_id, day.isoformat(), minutes, clean_text("name", by, 200), to_ms(now)]
+            db.execute("INSERT INTO main.overtime_approvals (person_id, day, minutes, approved_by, approved_at) VALUES (?, ?, ?, ?, ?)", values)
+            store.note_by(by, Action.OVERTIME_APPROVED, person_id=person_id, day=day.isoformat(), minutes=minutes)
+        else:
+            store.note_by(by, Action.APPROVAL_DENIED, person_id=person_id, day=day.isoformat(), reason=denied.code)
+    if denied is not None:
+        raise denied
+    return minutes or 0

@@ -1,0 +1,46 @@
+"""Overtime of a period that waits for approval, and its approval."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from device.attendance import overtime, planning
+from device.attendance.four_eyes import person_of
+from device.attendance.planning import Planning
+from device.attendance.review import Desk
+from device.attendance.timesheet.sheet import hours
+from device.web import parameters
+from device.web.desk.timesheets import chosen, sheets
+from device.web.pages import Call, Problem, get, post
+
+
+def page(call: Call) -> Response:
+    site = Planning(call.store).site()
+    period = parameters.period(call, site)
+    text = call.query.get("name", "").strip()[:80]
+    people, number, pages, total = chosen(call, text, period.days, site)
+    named = {person.id: person for person in people}
+    days = [(named[person], day) for person, day in overtime.waiting(sheets(call, people, period.days))] if site.accounting.approves else []
+    locks = [lock for lock in Desk(call.store).locks() if lock.lifted_at is None]
+    locked = {day for lock in locks for day in period.days if lock.first <= day <= lock.last}
+    with call.store.reading() as db:
+        own = person_of(db, call.who.actor)[0]
+    return call.page(
+        "overtime.html", period=period, months=site.accounting.calendar_months, approves=site.accounting.approves, days=days, locked=locked, own=own,
+        hours=hours, text=text, number=number, pages=pages, total=total,
+    )  # fmt: skip
+
+
+def approve(call: Call) -> Response:
+    """Approve the days that were ticked, each as `person day`."""
+    given = [str(text).partition(" ") for text in call.form.getlist("day")]
+    if not given or not all(person.isdecimal() for person, _, _ in given):
+        raise Problem("tick the days whose overtime counts")
+    minutes = [overtime.approve(call.store, int(person), planning.day(day), call.who.actor, call.terminal.now()) for person, _, day in given]
+    return call.goto(f"/timesheets/overtime?period={call.field('period', '')[:30]}", f"{hours(sum(minutes))} of overtime on {len(given)} days are approved.")
+
+
+ROUTES = (
+    get("/timesheets/overtime", page, "hr", teams=True),
+    post("/timesheets/overtime", approve, "hr", teams=True),
+)
