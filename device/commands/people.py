@@ -94,8 +94,8 @@ def _import(store: Store, args: argparse.Namespace) -> int:
     from device.attendance.imports import people_import
 
     table, today = people_import.read(args.file), planning.Planning(store).site().day_of(int(time.time() // 60))
-    choices = {"check": args.check, "whole": args.whole, "rename": args.rename, "order": args.order}
-    return list_import.say(people_import.import_people(store, table, today, "people import", **choices), table, args)
+    how = people_import.How(args.check, args.whole, args.rename, args.order)
+    return list_import.say(people_import.import_people(store, table, today, "people import", how), table, args)
 
 
 def _act(store: Store, person: Person, args: argparse.Namespace) -> Person:

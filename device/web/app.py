@@ -31,6 +31,7 @@ from device.web.desk import (
     corrections,
     exports,
     health,
+    imports,
     log,
     overtime,
     people,
@@ -47,7 +48,7 @@ from device.web.pages import Page, routes
 
 AREAS = (  # each module has ROUTES, a tuple of pages
     login, kiosk, self_service, enrol, today, log, overtime, timesheets, corrections, schedule, accounting, exports, plots,
-    people, returning, bulk, health, settings, users, audit, backups,
+    people, returning, bulk, imports, health, settings, users, audit, backups,
 )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -37,25 +38,30 @@ def read(path: Path) -> TableStream:
     return stream(path, COLUMNS, ("code", "name"))
 
 
-def import_people(
-    store: Store, table: TableStream, today: date, by: str, *, check: bool = False, whole: bool = False, rename: bool = False, order: Order | None = None
-) -> Result:
+@dataclass(frozen=True)
+class How:
+    """How a list is imported."""
+
+    check: bool = False  # tell the fate of each row and write nothing
+    whole: bool = False  # write nothing if one row is refused
+    rename: bool = False  # take the list's names for people who are here under another name
+    order: Order | None = None  # what stands first in 02/12/2026, where the list does not tell
+
+
+def import_people(store: Store, table: TableStream, today: date, by: str, how: How) -> Result:
     """Add and change people as a list says; in one transaction.
 
     An empty cell, and a column that the list does not have, leaves everything as it is. A row is refused that gives somebody else's code.
 
     Args:
         by: the author in the audit.
-        check: tell the fate of each row and write nothing.
-        whole: write nothing if one row is refused.
-        rename: take the list's names for people who are here under another name.
-        order: what stands first in 02/12/2026, where the list does not tell.
 
     Raises:
         ImportRefused, WrongTime: too many rows; days are written in two ways.
     """
     days = (cells.get(name, "") for _, cells in table.rows() for name in ("first_day", "last_day"))
-    return carry_out(store, table.rows(), ("code", "name"), _People(store, today, by, rename, order or order_of(days)), check=check, whole=whole)
+    act = _People(store, today, by, how.rename, how.order or order_of(days))
+    return carry_out(store, table.rows(), ("code", "name"), act, check=how.check, whole=how.whole)
 
 
 class _People:

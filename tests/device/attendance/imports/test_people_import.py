@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from device.attendance.imports import rows
-from device.attendance.imports.people_import import import_people, read
+from device.attendance.imports.people_import import How, import_people, read
 from device.attendance.planning import Planning
 from device.attendance.timesheet.shifts import Employment, Shift
 from device.storage.groups import places
@@ -39,7 +39,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def imported(store: Store, tmp_path: Path, text: str, encoding: str = "utf-8", **choices: Any) -> list[tuple[int, str]]:
     file = tmp_path / "people.csv"
     file.write_bytes(text.encode(encoding))
-    return [(row.line, row.fate) for row in import_people(store, read(file), TODAY, "test", **choices).rows]
+    return [(row.line, row.fate) for row in import_people(store, read(file), TODAY, "test", How(**choices)).rows]
 
 
 def state(store: Store) -> list[tuple[str, str | None, bool, str, Employment, date | None]]:

@@ -1,0 +1,78 @@
+"use strict";
+// Lists of another system: the same form is sent twice, first for the preview, then to import.
+
+const byId = (id) => document.getElementById(id);
+const form = byId("choose");
+let busy = false;
+
+async function send(path) {
+  const values = new FormData(form);
+  values.append("form_token", form.dataset.formToken);
+  const answer = await fetch(path, { method: "POST", headers: { "x-form-token": form.dataset.formToken, accept: "application/json" }, body: values, redirect: "error" });
+  const said = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Error(said.error || `The terminal answered ${answer.status}.`);
+  return said;
+}
+function complain(words) {
+  byId("problem").textContent = words;
+  byId("problem").hidden = !words;
+}
+function choices() {
+  const kind = byId("kind");
+  byId("columns").textContent = kind.selectedOptions[0].dataset.columns;
+  for (const one of form.querySelectorAll("[data-for]")) one.hidden = !one.dataset.for.split(" ").includes(kind.value);
+  byId("plan").hidden = true;
+}
+form.addEventListener("change", (event) => { if (event.target.id === "kind") choices(); else byId("plan").hidden = true; });
+
+async function work(path, waiting) {
+  if (busy) return;
+  busy = true;
+  complain("");
+  for (const button of document.querySelectorAll("#choose button, #start")) button.disabled = true;
+  byId("said").textContent = waiting;
+  try {
+    show(await send(path), path === "/import");
+  } catch (error) {
+    byId("plan").hidden = true;
+    complain(error.message);
+  }
+  busy = false;
+  form.querySelector("button").disabled = false;
+}
+form.addEventListener("submit", (event) => { event.preventDefault(); work("/import/preview", ""); });
+byId("start").addEventListener("click", () => work("/import", "It is being imported. This may take a minute for a long list."));
+
+function cell(text, kind) {
+  const td = document.createElement("td");
+  if (kind === undefined) td.textContent = text;
+  else {
+    const badge = document.createElement("span");
+    badge.className = `badge ${kind}`;
+    badge.textContent = text;
+    td.append(badge);
+  }
+  return td;
+}
+function show(said, done) {
+  const counts = Object.entries(said.counts).map(([fate, count]) => `${count.toLocaleString("en")} ${fate}`).join(", ") || "no rows";
+  byId("heading").textContent = !done ? "2. Import" : said.written ? "Imported" : "Nothing was imported";
+  byId("said").textContent = done ? `${counts}.` : `It would be: ${counts}. Nothing has been written yet.`;
+  byId("read-as").textContent = `The list was read as ${said.read_as}. See that names with accents are right.`;
+  byId("remark").textContent = said.remark;
+  byId("remark").hidden = !said.remark;
+  byId("start").hidden = done || !said.usable;
+  byId("start").disabled = false;
+  byId("start-words").textContent = said.problems ? `Import without the ${said.problems.toLocaleString("en")} that cannot be` : "Import";
+  byId("rows").replaceChildren(...said.rows.map((row) => {
+    const tr = document.createElement("tr");
+    const line = cell(row.line);
+    line.className = "num faint";
+    tr.append(line, cell(row.about), cell(row.fate, row.kind), cell(row.words));
+    return tr;
+  }));
+  byId("left-out").textContent = `and ${said.left_out.toLocaleString("en")} more rows`;
+  byId("left-out").hidden = said.left_out <= 0;
+  byId("plan").hidden = false;
+}
+choices();

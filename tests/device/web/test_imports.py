@@ -1,0 +1,68 @@
+"""Lists through the page: a preview writes nothing and says the fate of each row, the same form imports."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from device.attendance.planning import Planning
+from device.attendance.timesheet.worksite import Site
+from device.web.desk import imports
+from tests.device.web.conftest import Desk
+
+PEOPLE = "code;name;department\nE1;Jürgen Müller;Line 1\n;Nobody;\n"
+LOG = "code,time,direction\nE1,2026-09-18 08:00,in\nE1,2026-09-18 17:00,out\nE9,2026-09-18 08:00,in\n"
+
+
+@pytest.fixture
+def office(desk: Desk) -> Desk:
+    with desk.store() as store:
+        Planning(store).set_site(Site("Europe/Berlin"), "test")
+        store.add_person("Ann", "E1")
+    return desk
+
+
+def sent(desk: Desk, path: str, kind: str, content: str, role: str = "hr", **more: str) -> Any:
+    browser = desk.browser(role)
+    form = {"form_token": browser.token("/password"), "kind": kind, **more}
+    return browser.http.post(path, data=form, files={"file": ("list.csv", content.encode("cp1252"))}, headers={"accept": "application/json"})
+
+
+def stored(desk: Desk) -> tuple[list[str], int]:
+    with desk.store() as store:
+        return [person.name for person in store.people()], len(store.punches())
+
+
+def test_people(desk: Desk) -> None:
+    shown = sent(desk, "/import/preview", "people", PEOPLE).json()
+    assert (shown["counts"], shown["written"], shown["problems"]) == ({"added": 1, "refused": 1}, False, 1) and stored(desk) == ([], 0)
+    assert shown["read_as"] == "Windows-1252, separated by ;" and shown["rows"][0]["words"] == "no code"
+    assert not sent(desk, "/import", "people", PEOPLE, whole="1").json()["written"] and stored(desk) == ([], 0)
+    assert sent(desk, "/import", "people", PEOPLE).json()["written"] and stored(desk) == (["Jürgen Müller"], 0)
+    with desk.store() as store, store.reading() as db:
+        assert db.execute("SELECT DISTINCT actor FROM audit WHERE action = 'person added'").fetchall() == [("user:3",)]
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_log(office: Desk, apart: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(imports, "LONG_BYTES", 10 if apart else 10_000)
+    shown = sent(office, "/import/preview", "log", LOG).json()
+    assert (shown["counts"], shown["written"], shown["usable"]) == ({"imported": 2, "unknown person": 1}, False, 2) and stored(office)[1] == 0
+    assert "Europe/Berlin" in shown["read_as"] and [row["line"] for row in shown["rows"]] == [4, 2, 3]
+    assert not sent(office, "/import", "log", LOG, whole="1").json()["written"] and stored(office)[1] == 0
+    assert sent(office, "/import", "log", LOG, open_directions="1").json()["written"] and stored(office)[1] == 2
+    assert sent(office, "/import", "log", LOG).json()["counts"] == {"already there": 2, "unknown person": 1} and stored(office)[1] == 2
+    with office.store() as store:
+        assert {punch.direction for punch in store.punches()} == {"auto"} and store.verify_chain().ok
+
+
+@pytest.mark.parametrize(("kind", "content", "code"), [("log", "a,b\n1,2\n", "list.no_column"), ("nonsense", LOG, "request"), ("people", "", "list.no_column")])
+def test_what_cannot_be_read_is_told(office: Desk, kind: str, content: str, code: str) -> None:
+    answer = sent(office, "/import/preview", kind, content)
+    assert answer.status_code == 400 and answer.json()["code"] == code
+
+
+def test_a_form_without_a_file(office: Desk) -> None:
+    answer = office.browser("hr").post("/import/preview", "/password", {"kind": "log"}, headers={"accept": "application/json"})
+    assert answer.status_code == 400 and "choose a file" in answer.text
