@@ -26,6 +26,7 @@ from device.attendance.timesheet.worksite import Site
 from device.storage.effective import Entry
 
 FACTS = ("worked_minutes", "break_minutes", "deducted_minutes", "late_minutes", "early_minutes", "state", "over", "core_minutes", "corrected")
+LATER_FACTS = ("uncounted_minutes", "check_out")  # sheets of earlier versions have none
 RECORDED = """((SELECT count(*) FROM punches p WHERE p.person_id = :person AND p.occurred_at >= :since AND p.occurred_at < :until)
     + (SELECT count(*) FROM door_punches p WHERE p.person_id = :person AND p.occurred_at >= :since AND p.occurred_at < :until))"""
 NEAR = """lifted_at IS NULL AND first_day <= :last AND last_day >= :first
@@ -92,7 +93,7 @@ def _row(day: WorkDay) -> dict[str, Any]:
     return {
         "day": day.day.isoformat(), "planned": planned, "stamps": stamps, "spans": spans, "faults": day.faults, "flags": day.flags,
         "kept": [asdict(part) for part in day.kept],
-        **{name: getattr(day, name) for name in FACTS}, **({"buckets": asdict(day.buckets)} if day.buckets != NONE else {}),
+        **{name: getattr(day, name) for name in (*FACTS, *LATER_FACTS)}, **({"buckets": asdict(day.buckets)} if day.buckets != NONE else {}),
     }  # fmt: skip
 
 
@@ -101,7 +102,8 @@ def _work_day(row: Mapping[str, Any], site: Site) -> WorkDay:
     return WorkDay(
         day=day, site=site, planned=_planned(day, row["planned"]), kept=tuple(KeptTimes(**part) for part in row.get("kept", ())),
         stamps=tuple(Stamp(moment, step, Entry(**entry)) for moment, step, entry in row["stamps"]), spans=tuple(Span(*span) for span in row["spans"]),
-        faults=tuple(row["faults"]), flags=tuple(row["flags"]), buckets=Buckets(**row.get("buckets", {})), **{name: row[name] for name in FACTS},
+        faults=tuple(row["faults"]), flags=tuple(row["flags"]), buckets=Buckets(**row.get("buckets", {})),
+        **{name: row[name] for name in FACTS}, **{name: row[name] for name in LATER_FACTS if name in row},
     )  # fmt: skip
 
 

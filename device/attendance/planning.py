@@ -263,14 +263,16 @@ def read_site(db: Database) -> Site:
 
 
 def site_json(site: Site) -> str:
-    return json.dumps({**dataclasses.asdict(site), "day_start": _text(site.day_start), "accounting": accounting.texts(site.accounting)}, sort_keys=True)
+    texts = {"day_start": _text(site.day_start), "check_out": _text(site.check_out), "accounting": accounting.texts(site.accounting)}
+    return json.dumps({**dataclasses.asdict(site), **texts}, sort_keys=True)
 
 
 def site_from_json(text: str) -> Site:
     values: dict[str, Any] = json.loads(text)
     breaks = tuple((after, minutes) for after, minutes in values.pop("minimum_breaks"))
+    check_out = clock(text) if (text := values.pop("check_out", None)) else None
     sums = accounting.from_texts(accounting.Accounting(), values.get("accounting", {}))
-    return Site(**{**values, "day_start": clock(values["day_start"]), "minimum_breaks": breaks, "accounting": sums})
+    return Site(**{**values, "day_start": clock(values["day_start"]), "minimum_breaks": breaks, "accounting": sums}, check_out=check_out)
 
 
 clock, day = accounting.time_from, accounting.day_from

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from datetime import time as clock_time
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from sqlite_utils import Database
 
@@ -15,7 +15,12 @@ from device.attendance.timesheet.shifts import DayShifts, Shift
 from device.attendance.timesheet.worksite import Pairing
 
 LAYERS = 6  # shifts of one day
-SHIFT = "name, start_time, end_time, break_minutes, minutes, grace_minutes, break_automatic, break_paid, break_from, break_to"
+TIMES = {"start_time": "start", "end_time": "end", "break_from": "break_from", "break_to": "break_to", "check_out": "check_out"}  # column -> field
+FLAGS = ("break_automatic", "break_paid")
+NUMBERS = (
+    "break_minutes", "minutes", "grace_minutes", "early_grace_minutes", "before_minutes", "after_minutes", "half_day_minutes", "absent_minutes",
+)  # fmt: skip
+SHIFT = ("name", *TIMES, *FLAGS, *NUMBERS)  # columns
 PlanDay: TypeAlias = "int | tuple[int, ...] | None"  # id of its shift, ids of its shifts, or None: a free day
 
 
@@ -31,19 +36,19 @@ class Plan:
 
 
 def read_shifts(db: Database) -> dict[int, Shift]:
-    shifts = {}
-    for number, name, start, end, length, minutes, grace, automatic, paid, *window in db.execute(f"SELECT id, {SHIFT} FROM shifts ORDER BY id"):
-        start, end, *window = (clock_time.fromisoformat(text) if text else None for text in (start, end, *window))
-        shifts[number] = Shift(name, start, end, length, minutes, grace, bool(automatic), bool(paid), *window)
-    return shifts
+    return {row.pop("id"): _shift(row) for row in db.query(f"SELECT id, {', '.join(SHIFT)} FROM shifts ORDER BY id")}
+
+
+def _shift(row: dict[str, Any]) -> Shift:
+    values: dict[str, Any] = {name: row[name] for name in ("name", *NUMBERS)} | {name: bool(row[name]) for name in FLAGS}
+    values |= {name: clock_time.fromisoformat(row[column]) if row[column] else None for column, name in TIMES.items()}
+    return Shift(**values)
 
 
 def insert_shift(db: Database, name: str, shift: Shift) -> int:
-    times = [f"{at:%H:%M}" if at else None for at in (shift.start, shift.end, shift.break_from, shift.break_to)]
-    values = [
-        name, *times[:2], shift.break_minutes, shift.minutes, shift.grace_minutes, int(shift.break_automatic), int(shift.break_paid), *times[2:],
-    ]  # fmt: skip
-    return int(db.execute(f"INSERT INTO shifts ({SHIFT}) VALUES ({', '.join('?' * len(values))})", values).lastrowid or 0)
+    times = [f"{at:%H:%M}" if (at := getattr(shift, field)) is not None else None for field in TIMES.values()]
+    values = [name, *times, *(int(getattr(shift, field)) for field in FLAGS), *(getattr(shift, field) for field in NUMBERS)]
+    return int(db.execute(f"INSERT INTO shifts ({', '.join(SHIFT)}) VALUES ({', '.join('?' * len(values))})", values).lastrowid or 0)
 
 
 def insert_plan(db: Database, name: str, days: Sequence[Sequence[int]], anchor: date, pairing: Pairing | None) -> int:

@@ -18,7 +18,7 @@ from device.attendance.review import Desk
 from device.attendance.timesheet.absences import ABSENCES, Absence, Employment
 from device.attendance.timesheet.accounting import Accounting, from_texts
 from device.attendance.timesheet.shifts import Shift
-from device.attendance.timesheet.worksite import PAIRINGS, ROUNDINGS, TimesheetError
+from device.attendance.timesheet.worksite import PAIRINGS, ROUNDED, ROUNDING_MODES, ROUNDINGS, TimesheetError
 from device.commands.database import open_store
 from device.commands.options import add_config, add_database
 from device.storage.store import Person, Store, StoreError
@@ -44,7 +44,10 @@ def _add_site(action: argparse.ArgumentParser) -> None:
     action.add_argument("--day-start", metavar="HH:MM", help="when a day begins")
     action.add_argument("--longest-stay-hours", type=int, metavar="H", help="punches that are further apart belong to different stays")
     action.add_argument("--repeat-minutes", type=int, metavar="M", help="the same direction again within this time counts as one punch")
-    action.add_argument("--rounding-minutes", type=int, choices=ROUNDINGS, help="round each punch to the nearest multiple")
+    action.add_argument("--rounding-minutes", type=int, choices=ROUNDINGS, help="round to a multiple")
+    action.add_argument("--rounding", choices=tuple(ROUNDING_MODES), help="; ".join(f"{mode}: {words}" for mode, words in ROUNDING_MODES.items()))
+    action.add_argument("--rounding-of", choices=tuple(ROUNDED), help="round each punch, or the total of each day")
+    action.add_argument("--check-out", metavar="HH:MM", help="a stay without a departure ends then, and the day is flagged; 'none'")
     action.add_argument("--minimum-breaks", metavar="PAIRS", help="work:break in minutes, 360:30,540:45; 'none'")
     action.add_argument("--minimum-break-part", type=int, metavar="M", help="shorter breaks do not count towards the minimum breaks")
     action.add_argument("--rest-hours", type=int, metavar="H", help="a punch without direction after a longer gap begins a new stay")
@@ -68,6 +71,12 @@ def _add_shift(action: argparse.ArgumentParser) -> None:
     action.add_argument("--break-punched", action="store_true", help="only a break that was punched counts, nothing is deducted")
     action.add_argument("--break-paid", action="store_true", help="the break counts as work")
     action.add_argument("--grace", type=int, default=0, metavar="M", help="minutes that are neither late nor early")
+    action.add_argument("--early-grace", type=int, metavar="M", help="another grace for leaving early")
+    action.add_argument("--count-before", type=int, default=0, metavar="M", help="who comes at most so long before the start is counted from the start")
+    action.add_argument("--count-after", type=int, default=0, metavar="M", help="who leaves at most so long after the end is counted until the end")
+    action.add_argument("--check-out", metavar="HH:MM", help="instead of the site's: a stay without a departure ends then, and the day is flagged")
+    action.add_argument("--half-day", type=int, default=0, metavar="M", help="less minutes of work are half a day")
+    action.add_argument("--absent", type=int, default=0, metavar="M", help="less minutes of work are absence")
     action.add_argument("--flexible", type=int, metavar="M", help="minutes of work at any time: the shift is flexible")
 
 
@@ -205,8 +214,13 @@ def _named(numbers: dict[str, int], name: str, what: str) -> int:
 
 
 def _shift(args: argparse.Namespace) -> Shift:
-    start, end, *window = (planning.clock(text) if text else None for text in (args.start, args.end, args.break_from, args.break_to))
-    return Shift(args.name, start, end, args.break_minutes, args.flexible, args.grace, not args.break_punched, args.break_paid, *window)
+    names = ("start", "end", "break_from", "break_to", "check_out")
+    times = {name: planning.clock(text) if (text := getattr(args, name)) else None for name in names}
+    return Shift(
+        args.name, break_minutes=args.break_minutes, minutes=args.flexible, grace_minutes=args.grace, break_automatic=not args.break_punched,
+        break_paid=args.break_paid, early_grace_minutes=args.early_grace, before_minutes=args.count_before, after_minutes=args.count_after,
+        half_day_minutes=args.half_day, absent_minutes=args.absent, **times,
+    )  # fmt: skip
 
 
 def _set_employment(planned: Planning, person: Person, args: argparse.Namespace) -> str:
@@ -218,10 +232,15 @@ def _set_employment(planned: Planning, person: Person, args: argparse.Namespace)
 
 
 def _set_site(planned: Planning, args: argparse.Namespace) -> str:
-    keys = ("zone", "longest_stay_hours", "repeat_minutes", "rounding_minutes", "four_eyes", "rest_hours", "pairing", "minimum_break_part")
+    keys = (
+        "zone", "longest_stay_hours", "repeat_minutes", "rounding_minutes", "four_eyes", "rest_hours", "pairing", "minimum_break_part", "rounding",
+        "rounding_of",
+    )  # fmt: skip
     given = {key: value for key in keys if (value := getattr(args, key)) is not None}
     if args.day_start is not None:
         given["day_start"] = planning.clock(args.day_start)
+    if args.check_out is not None:
+        given["check_out"] = None if args.check_out == "none" else planning.clock(args.check_out)
     if args.minimum_breaks is not None:
         given["minimum_breaks"] = planning.breaks(args.minimum_breaks)
     if not given:

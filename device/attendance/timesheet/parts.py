@@ -30,6 +30,11 @@ class Part:
     flexible: bool = False
     late_grace_minutes: int = 0
     early_grace_minutes: int = 0
+    before_minutes: int = 0  # who comes at most so long before the start is counted from the start
+    after_minutes: int = 0  # who leaves at most so long after the end is counted until the end
+    check_out: int | None = None  # minute of the day at which somebody without a departure counts as gone; None: as the site says
+    half_day_minutes: int = 0  # less work is half a day
+    absent_minutes: int = 0  # less work is absence
 
     @property
     def boundaries(self) -> tuple[int, int] | None:
@@ -109,7 +114,9 @@ def _common(one: tuple[int, int], other: tuple[int, int]) -> tuple[int, int]:
 
 
 def _piece(part: Part, span: tuple[int, int] | None, due: int) -> Part:
-    return replace(part, span=span, due_minutes=due, pause=None)
+    """What is left of a part without its break; less work is asked for in the proportion of what is due."""
+    half, absent = (minutes * due // max(part.due_minutes, 1) for minutes in (part.half_day_minutes, part.absent_minutes))
+    return replace(part, span=span, due_minutes=due, pause=None, half_day_minutes=half, absent_minutes=absent)
 
 
 def minute_of_day(at: time | None) -> int:

@@ -35,11 +35,16 @@ class Presence:
 def presence(yesterday: WorkDay, today: WorkDay, site: Site, as_of: int) -> Presence:
     """A stay that began yesterday still counts while it is open and not longer than the longest stay."""
     for day in (today, yesterday):
-        if day.stamps and day.state != "out" and not day.over and as_of - day.stamps[0].at <= _longest(day, site):
+        if day.stamps and day.state != "out" and not day.over and as_of - day.stamps[0].at <= _longest(day, site) and not _gone(day, as_of):
             return Presence("break" if day.state == "break" else "in", day.stamps[-1].at, day, _first_in(day))
     if today.stamps:
-        return Presence(_after(today, as_of), today.stamps[-1].at, today, _first_in(today))
+        return Presence(_after(today, as_of), today.check_out or today.stamps[-1].at, today, _first_in(today))
     return Presence(_without_punches(today, as_of), None, today, None)
+
+
+def _gone(day: WorkDay, as_of: int) -> bool:
+    """Whether the time of the automatic check-out has come since the day was computed."""
+    return day.check_out is not None and as_of >= day.check_out
 
 
 def _longest(day: WorkDay, site: Site) -> int:

@@ -20,7 +20,7 @@ COLUMNS = (  # stable: other programs read them (docs/timesheets.md)
     "break_minutes", "deducted_minutes", "credited_minutes", "late_minutes", "early_minutes", "overtime_minutes", "short_minutes", "balance_minutes",
     "missing", "corrected", "state", "core_minutes", "flags", "shifts", "absence",
     "night_minutes", "saturday_minutes", "sunday_minutes", "holiday_minutes", "overtime_day_minutes", "overtime_week_minutes", "overtime_period_minutes",
-    "overtime_approved_minutes",
+    "overtime_approved_minutes", "uncounted_minutes", "attendance",
 )  # fmt: skip
 
 
@@ -41,6 +41,8 @@ class Totals:
     days_with_flags: int
     buckets: Buckets
     approved: int
+    half_days: int
+    uncounted: int
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class Sheet:
             days_with_flags=sum(bool(day.flags) for day in days),
             buckets=added(day.buckets for day in days),
             approved=sum(day.approved_minutes for day in days),
+            half_days=sum(day.attendance == "half day" for day in days),
+            uncounted=sum(day.uncounted_minutes for day in days),
         )
 
 
@@ -83,21 +87,21 @@ def row(person_id: int, name: str, code: str | None, day: WorkDay) -> dict[str, 
     """A day as a row with the names of COLUMNS; times are local, with their offset from UTC."""
     site = day.site
     first = day.stamps[0] if day.stamps and day.stamps[0].step == "in" else None
-    last = day.stamps[-1] if day.stamps and day.stamps[-1].step == "out" else None
+    out = day.stamps[-1].at if day.stamps and day.stamps[-1].step == "out" else day.check_out if day.state == "out" else None
     start, end = day.planned.span or (None, None)
     values = (
         day.day.isoformat(), person_id, name, code, day.planned.kind, day.planned.title, _clock(start, site), _clock(end, site), day.planned.due_minutes,
-        _clock(first.at if first else None, site), _clock(last.at if last else None, site), day.worked_minutes, day.break_minutes, day.deducted_minutes,
+        _clock(first.at if first else None, site), _clock(out, site), day.worked_minutes, day.break_minutes, day.deducted_minutes,
         day.planned.credited_minutes, day.late_minutes, day.early_minutes, day.overtime_minutes, day.short_minutes, day.balance_minutes,
         "; ".join(day.faults) or ("absent" if day.absent else ""), day.corrected, day.state,
         day.core_minutes, "; ".join(day.flags), shifts(day), "; ".join(f"{one.kind} {one.when}".strip() for one in day.planned.off),
-        *astuple(day.buckets), day.approved_minutes,
+        *astuple(day.buckets), day.approved_minutes, day.uncounted_minutes, day.attendance,
     )  # fmt: skip
     return dict(zip(COLUMNS, values, strict=True))
 
 
 def shifts(day: WorkDay) -> str:
-    """How each shift of a day with several was kept: "morning 08:00-12:00; evening 16:00-20:00 10 late"; "" for a day with one."""
+    """How each shift of a day with several was kept: "morning 08:00-12:00; evening 16:00-20:00 10 min late"; "" for a day with one."""
     if len(day.kept) < 2:
         return ""
     return "; ".join(" ".join([part.title, _times(part.span, day.site), *_remarks(kept)]) for part, kept in zip(day.planned.parts, day.kept, strict=True))
@@ -108,7 +112,7 @@ def _times(span: tuple[int, int] | None, site: Site) -> str:
 
 
 def _remarks(kept: KeptTimes) -> list[str]:
-    said = [f"{minutes} {word}" for word, minutes in (("late", kept.late_minutes), ("early", kept.early_minutes)) if minutes]
+    said = [f"{minutes} min {word}" for word, minutes in (("late", kept.late_minutes), ("early", kept.early_minutes)) if minutes]
     return ["missed"] if kept.missed else said
 
 

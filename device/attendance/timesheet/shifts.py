@@ -13,6 +13,10 @@ from device.attendance.timesheet.worksite import Pairing, Site, TimesheetError
 
 Kind = Literal["work", "free", "holiday", "absence"]
 FAR = 1 << 40  # minutes: later than every moment
+LIMITS = {  # of a shift, in minutes
+    "break_minutes": 480, "minutes": DAY, "grace_minutes": 120, "early_grace_minutes": 120, "before_minutes": 720, "after_minutes": 720,
+    "half_day_minutes": DAY, "absent_minutes": DAY,
+}  # fmt: skip
 NEAR_PARTS = 120  # minutes: between parts of a day that lie nearer to each other a person may stay
 
 
@@ -34,15 +38,23 @@ class Shift:
     break_paid: bool = False  # the break counts as work
     break_from: time | None = None  # the break belongs between these times; None: at any time
     break_to: time | None = None
+    early_grace_minutes: int | None = None  # 0 to 120, to leave so much earlier; None: the same as `grace_minutes`
+    before_minutes: int = 0  # 0 to 720: who comes at most so long before the start is counted from the start
+    after_minutes: int = 0  # 0 to 720: who leaves at most so long after the end is counted until the end
+    check_out: time | None = None  # somebody without a departure counts as gone at the first such time after the last punch; None: as the site says
+    half_day_minutes: int = 0  # less work is half a day; 0: never
+    absent_minutes: int = 0  # less work is absence; 0: only a day without a punch
 
     def __post_init__(self) -> None:
         if (self.start is None) != (self.end is None) or (self.flexible and self.start is not None and self.start == self.end):
             raise self._refused(f"expected a start and a different end, got {self.start} and {self.end}")
         if self.minutes is None and self.start is None:
             raise self._refused("a fixed shift needs start and end, a flexible one minutes")
-        for key, value, high in (("break_minutes", self.break_minutes, 480), ("minutes", self.minutes or 0, DAY), ("grace_minutes", self.grace_minutes, 120)):
-            if not 0 <= value <= high:
-                raise self._refused(f"{key} expected 0 to {high}, got {value}")
+        for key, high in LIMITS.items():
+            if not 0 <= (getattr(self, key) or 0) <= high:
+                raise self._refused(f"{key} expected 0 to {high}, got {getattr(self, key)}")
+        if self.half_day_minutes and self.absent_minutes > self.half_day_minutes:
+            raise self._refused(f"absent_minutes {self.absent_minutes} is more than half_day_minutes {self.half_day_minutes}")
         length = self.length if self.minutes is None else self.minutes
         if self.break_minutes and self.break_minutes >= length:
             raise self._refused(f"a break of {self.break_minutes} minutes does not fit into {length} minutes")
@@ -89,7 +101,11 @@ class Shift:
     def part(self, day: date, site: Site) -> Part:
         """The shift on a day."""
         span = self.span(day, site)
-        return Part(self.name, span, self._due(span), self.pause(day, site), self.flexible, self.grace_minutes, self.grace_minutes)
+        early = self.grace_minutes if self.early_grace_minutes is None else self.early_grace_minutes
+        return Part(
+            self.name, span, self._due(span), self.pause(day, site), self.flexible, self.grace_minutes, early, self.before_minutes, self.after_minutes,
+            None if self.check_out is None else minute_of_day(self.check_out), self.half_day_minutes, self.absent_minutes,
+        )  # fmt: skip
 
     def _due(self, span: tuple[int, int] | None) -> int:
         if self.minutes is not None:

@@ -12,6 +12,7 @@ from datetime import date
 from itertools import groupby
 from typing import Literal, cast
 
+from device.attendance.timesheet.counted import counted
 from device.attendance.timesheet.directions import AFTER, DOOR_MINUTES, At, Step, begins_anew, is_departure, repeats
 from device.attendance.timesheet.shifts import Planned
 from device.attendance.timesheet.windows import Windows
@@ -56,10 +57,17 @@ class Stay:
 
     day: date
     stamps: tuple[Stamp, ...]
+    check_out: int | None = None  # the moment at which somebody without a departure counts as gone; nobody has recorded it
 
     @property
     def open(self) -> bool:
-        return self.stamps[-1].step != "out"
+        return self.stamps[-1].step != "out" and self.check_out is None
+
+    @property
+    def steps(self) -> list[tuple[int, Step]]:
+        """Its punches, and the automatic check-out."""
+        steps: list[tuple[int, Step]] = [(stamp.at, stamp.step) for stamp in self.stamps]
+        return steps if self.check_out is None else [*steps, (self.check_out, "out")]
 
 
 def stays(entries: Sequence[Entry], windows: Windows) -> list[Stay]:
@@ -149,26 +157,29 @@ class Span:
         return self.end - self.start
 
 
-def spans(day: Sequence[Stay], planned: Planned, site: Site, still_there: bool) -> tuple[list[Span], list[Fault]]:
+def spans(day: Sequence[Stay], planned: Planned, site: Site, still_there: bool, margins: bool = True) -> tuple[list[Span], list[Fault]]:
     """The spans of the stays of one day, in order of time, and what is missing.
 
     Args:
         still_there: the last stay is not over yet, so its departure is not missing.
+        margins: whether the margins of the shifts are applied.
     """
     times: list[Span] = []
     faults: list[Fault] = []
+    moments = iter(counted([step for stay in day for step in stay.steps], planned, site, margins))
+    before: tuple[int, Step, int] | None = None  # the departure that the stay follows: when, as what, from when it counts
     for number, stay in enumerate(day):
-        before = day[number - 1] if number else None
-        row = [*(before.stamps[-1:] if before and not before.open else ()), *stay.stamps]
-        if row[0] is stay.stamps[0] and row[0].step != "in":
+        row = [*([before] if before else []), *((at, step, next(moments)) for at, step in stay.steps)]
+        if before is None and row[0][1] != "in":
             faults.append("missing in")
-        for first, second in zip(row, row[1:], strict=False):
-            between = BETWEEN[first.step, second.step]
+        for (first, step, begin), (second, following, end) in zip(row, row[1:], strict=False):
+            between = BETWEEN[step, following]
             if between == "work" or between == "break":
-                apart = first.step == "out" and planned.part_at(first.at) != planned.part_at(second.at)
-                times.append(Span("gap" if apart else between, site.rounded(first.at), site.rounded(second.at)))
+                apart = step == "out" and planned.part_at(first) != planned.part_at(second)
+                times.append(Span("gap" if apart else between, begin, end))
             else:
                 faults.append(between)
         if stay.open and not (still_there and number == len(day) - 1):
             faults.append("missing out")
+        before = None if stay.open else row[-1]
     return times, faults

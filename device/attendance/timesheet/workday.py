@@ -10,6 +10,7 @@ from typing import Literal
 
 from device.attendance.timesheet.breaks import breaks_of
 from device.attendance.timesheet.buckets import NONE, Buckets, premiums
+from device.attendance.timesheet.check_out import check_out_of, checked_out
 from device.attendance.timesheet.directions import DOOR_MINUTES
 from device.attendance.timesheet.parts import Part
 from device.attendance.timesheet.shifts import Planned
@@ -20,7 +21,8 @@ from device.attendance.timesheet.worksite import Site
 from device.storage.effective import Entry
 
 USUAL_BREAK = 60  # minutes, where neither the shift nor the site states one
-Flag = Literal["implausible", "core time", "not employed"]
+Flag = Literal["implausible", "core time", "not employed", "automatic check-out"]
+Attendance = Literal["", "present", "half day", "absent", "incomplete"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class WorkDay:
     kept: tuple[KeptTimes, ...] = ()  # one for each part of a working day
     buckets: Buckets = NONE  # what of the work is told apart
     approved_minutes: int = 0  # of its overtime, where the site asks for approval
+    uncounted_minutes: int = 0  # of work, before the start and after the end of shifts, that their margins do not count
+    check_out: int | None = None  # when the last stay ended, or will end, without a departure; None: it has one, or no time is stated
 
     @property
     def balance_minutes(self) -> int:
@@ -76,9 +80,20 @@ class WorkDay:
         return max(0, -self.balance_minutes)
 
     @property
+    def attendance(self) -> Attendance:
+        """Of a day that is over and on which shifts were planned; "incomplete" where something is missing, so that nobody knows the hours."""
+        if not self.over or self.planned.kind != "work":
+            return ""
+        if not self.stamps or (not self.faults and self.worked_minutes < sum(part.absent_minutes for part in self.planned.parts)):
+            return "absent"
+        if self.faults:
+            return "incomplete"
+        return "half day" if self.worked_minutes < sum(part.half_day_minutes for part in self.planned.parts) else "present"
+
+    @property
     def absent(self) -> bool:
-        """A shift was planned and there is no punch."""
-        return self.over and self.planned.kind == "work" and not self.stamps
+        """Shifts were planned, and there is no punch or less work than they ask for."""
+        return self.attendance == "absent"
 
 
 def work_days(entries: Sequence[Entry], days: Sequence[date], windows: Windows, as_of: int) -> tuple[WorkDay, ...]:
@@ -88,7 +103,7 @@ def work_days(entries: Sequence[Entry], days: Sequence[date], windows: Windows, 
         entries: in order of time, from where directions are settled (`device/attendance/reading.py`) to two days after the last day.
         as_of: the moment for which the days are computed; nothing is missing from a stay that may still end.
     """
-    found = stays([entry for entry in entries if not entry.struck], windows)
+    found = checked_out(stays([entry for entry in entries if not entry.struck], windows), windows, as_of)
     corrected = {windows.day_of(at(entry).moment) for entry in entries if entry.correction_id is not None}
     newest = found[-1] if found else None
     running = newest if newest and newest.open and as_of - newest.stamps[0].at <= windows.longest_stay(newest.stamps[0].at) else None
@@ -98,6 +113,8 @@ def work_days(entries: Sequence[Entry], days: Sequence[date], windows: Windows, 
         still_there = running is not None and running.day == day
         over = not still_there and as_of >= windows.ends(day)
         found_day = _assessed(windows.planned(day), own, still_there, over, day in corrected, windows.site)
+        if still_there:
+            found_day = replace(found_day, check_out=check_out_of(own[-1], windows))
         special = premiums(found_day.planned, found_day.spans, found_day.worked_minutes, windows.site, partial(_is_holiday, windows))
         result.append(replace(found_day, buckets=special) if special != NONE else found_day)
     return tuple(result)
@@ -111,16 +128,18 @@ def _assessed(planned: Planned, own: Sequence[Stay], still_there: bool, over: bo
     spans, faults = spans_of(own, planned, site, still_there)
     stamps = tuple(stamp for stay in own for stamp in stay.stamps)
     breaks = breaks_of(spans, planned, site)
-    worked = sum(span.minutes for span in spans if span.kind == "work") - breaks.deducted + breaks.paid
+    counted = sum(span.minutes for span in spans if span.kind == "work")
+    everything = sum(span.minutes for span in spans_of(own, planned, site, still_there, margins=False)[0] if span.kind == "work")
+    worked = site.rounded_day(counted - breaks.deducted + breaks.paid)
     kept = tuple(_kept(part, _stays_of(number, own, planned), over) for number, part in enumerate(planned.parts)) if planned.kind == "work" else ()
     late, early = sum(part.late_minutes for part in kept), sum(part.early_minutes for part in kept)
     core = _core(planned, spans, site) if over else 0
-    state = {"in": "in", "break_end": "in", "break_start": "break", "out": "out"}[stamps[-1].step] if stamps else ""
+    state = {"in": "in", "break_end": "in", "break_start": "break", "out": "out"}[own[-1].steps[-1][1]] if stamps else ""
     flags = _flags(planned, own, spans, core, site)
     corrected = corrected or any(stamp.entry.correction_id is not None for stamp in stamps)
     return WorkDay(
         planned.day, planned, stamps, tuple(spans), tuple(faults), worked, breaks.taken - breaks.paid, breaks.deducted, late, early, state, over, site, core,
-        flags, corrected, kept,
+        flags, corrected, kept, uncounted_minutes=everything - counted, check_out=own[-1].check_out if own else None,
     )  # fmt: skip
 
 
@@ -166,6 +185,8 @@ def _flags(planned: Planned, own: Sequence[Stay], spans: Sequence[Span], core: i
         found.append("implausible")
     if core:
         found.append("core time")
+    if any(stay.check_out is not None for stay in own):
+        found.append("automatic check-out")
     if own and not planned.employed:
         found.append("not employed")
     return tuple(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
@@ -12,9 +13,20 @@ from device.attendance.timesheet.accounting import TimesheetError as TimesheetEr
 from device.attendance.timesheet.accounting import month_days as month_days
 from device.system.time_zones import LocalClock, zone
 
-ROUNDINGS = (1, 5, 10, 15)  # minutes
+ROUNDINGS = (1, 5, 6, 10, 15, 30)  # minutes
+RoundingMode = Literal["nearest", "up", "down", "outward", "inward"]
+ROUNDING_MODES: dict[RoundingMode, str] = {
+    "nearest": "to the nearest",
+    "up": "up",
+    "down": "down",
+    "outward": "arrivals down, departures up",
+    "inward": "arrivals up, departures down",
+}
+Rounded = Literal["punch", "day"]
+ROUNDED: dict[Rounded, str] = {"punch": "each punch", "day": "the day's total"}
 Pairing = Literal["every", "first_last"]
 PAIRINGS: dict[Pairing, str] = {"every": "every punch counts", "first_last": "first in, last out"}
+CHOICES: dict[str, Collection[str]] = {"pairing": PAIRINGS, "rounding": ROUNDING_MODES, "rounding_of": ROUNDED}  # rules of a site that are one of several words
 
 
 @dataclass(frozen=True)
@@ -30,13 +42,16 @@ class Site:
     day_start: time = time(0)
     longest_stay_hours: int = 16  # 1 to 36: punches further apart do not belong to one stay
     repeat_minutes: int = 2  # 0 to 60: a punch in the same direction within this time is a repetition
-    rounding_minutes: int = 1  # each punch is rounded to the nearest multiple; 1: the minute the clock showed
+    rounding_minutes: int = 1  # each punch, or each day's total, is rounded to a multiple; 1: the minute the clock showed
     minimum_breaks: tuple[tuple[int, int], ...] = field(default=())
     four_eyes: bool = True  # nobody may approve a correction that they asked for themselves
     rest_hours: int = 13  # 1 to 36: a punch without direction after a longer gap begins a new stay; longer shifts that are planned stay whole
     pairing: Pairing = "every"  # of a day's punches; a plan may have its own
     minimum_break_part: int = 15  # 0 to 60 minutes
     accounting: Accounting = Accounting()  # how days are added up
+    rounding: RoundingMode = "nearest"
+    rounding_of: Rounded = "punch"
+    check_out: time | None = None  # somebody without a departure counts as gone at the first such time after the last punch; None: never
 
     def __post_init__(self) -> None:
         zone(self.zone)
@@ -45,8 +60,9 @@ class Site:
                 raise TimesheetError(f"site: {name} expected {low} to {high}, got {getattr(self, name)}", code="timesheet.site")
         if self.rounding_minutes not in ROUNDINGS:
             raise TimesheetError(f"site: rounding_minutes expected one of {', '.join(map(str, ROUNDINGS))}, got {self.rounding_minutes}", code="timesheet.site")
-        if self.pairing not in PAIRINGS:
-            raise TimesheetError(f"site: pairing expected one of {', '.join(PAIRINGS)}, got {str(self.pairing)[:20]!r}", code="timesheet.site")
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise TimesheetError(f"site: {name} expected one of {', '.join(choices)}, got {str(getattr(self, name))[:20]!r}", code="timesheet.site")
         if any(after < 0 or not 0 < minutes <= 240 for after, minutes in self.minimum_breaks) or sorted(self.minimum_breaks) != list(self.minimum_breaks):
             raise TimesheetError(f"site: minimum_breaks expected pairs of minutes (work, break), rising, got {self.minimum_breaks}", code="timesheet.site")
 
@@ -78,11 +94,22 @@ class Site:
             day += timedelta(days=1)
         return day
 
-    def rounded(self, moment: int) -> int:
-        """To the nearest multiple on the wall clock, which need not be one in UTC (Kathmandu is 5:45 ahead)."""
+    def rounded(self, moment: int, begins: bool) -> int:
+        """A punch to a multiple on the wall clock, which need not be one in UTC (Kathmandu is 5:45 ahead). `begins`: work begins with it."""
+        if self.rounding_of == "day":
+            return moment
         ahead = self.local(moment).utcoffset() or timedelta()
         offset = int(ahead.total_seconds() // 60)
-        return (moment + offset + self.rounding_minutes // 2) // self.rounding_minutes * self.rounding_minutes - offset
+        return self._multiple(moment + offset, begins) - offset
+
+    def rounded_day(self, minutes: int) -> int:
+        """The minutes worked on a day."""
+        return self._multiple(minutes, begins=False) if self.rounding_of == "day" else minutes
+
+    def _multiple(self, value: int, begins: bool) -> int:
+        step = self.rounding_minutes
+        down = self.rounding == "down" or self.rounding == ("outward" if begins else "inward")
+        return (value + (step // 2 if self.rounding == "nearest" else 0 if down else step - 1)) // step * step
 
 
 @lru_cache(maxsize=20_000)  # a timesheet needs the same few days many times

@@ -47,6 +47,12 @@ BEGIN SELECT RAISE(ABORT, 'the period is locked'); END;
 
 SHIFT_RULES = """
 ALTER TABLE plans ADD COLUMN further TEXT NOT NULL DEFAULT '[]';  -- JSON: ids of the second shift of each day of the cycle, then of the third, null for none
+ALTER TABLE shifts ADD COLUMN early_grace_minutes INTEGER;  -- NULL: the same as grace_minutes
+ALTER TABLE shifts ADD COLUMN before_minutes INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE shifts ADD COLUMN after_minutes INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE shifts ADD COLUMN check_out TEXT;  -- 20:00, local
+ALTER TABLE shifts ADD COLUMN half_day_minutes INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE shifts ADD COLUMN absent_minutes INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE absences ADD COLUMN half TEXT CHECK (half IN ('first', 'second'));  -- of one day; NULL: the whole day, or between two times
 ALTER TABLE absences ADD COLUMN from_time TEXT;  -- 14:00, local
 ALTER TABLE absences ADD COLUMN to_time TEXT;

@@ -11,14 +11,16 @@ from starlette.responses import Response
 from device.attendance import planning
 from device.attendance.planning import Planning
 from device.attendance.timesheet.absences import ABSENCES, Absence, Employment, Half
+from device.attendance.timesheet.sheet import hours
 from device.attendance.timesheet.shifts import Shift
-from device.attendance.timesheet.worksite import PAIRINGS, ROUNDINGS, Pairing
+from device.attendance.timesheet.worksite import PAIRINGS, ROUNDED, ROUNDING_MODES, ROUNDINGS, Pairing
 from device.web import parameters
 from device.web.desk.accounting import rule_fields
 from device.web.pages import Call, Problem, get, post
 
 ABSENCES_SHOWN = 60  # on one page
 BREAK_RULES = {"automatic": "deducted if not taken", "punched": "only as punched", "paid": "paid"}
+SHIFT_NUMBERS = ("break_minutes", "grace_minutes", "before_minutes", "after_minutes", "half_day_minutes", "absent_minutes")
 HALVES: tuple[Half, ...] = ("first", "second")
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
@@ -33,11 +35,22 @@ def schedule(call: Call) -> Response:
     names = {person.id: person for person in call.store.people()}
     return call.page(
         "schedule.html", site=site, shifts=planned.shifts(), plans=planned.plans(), holidays=planned.holidays(), people=names, pairings=PAIRINGS,
+        rounding_modes=ROUNDING_MODES, rounded=ROUNDED,
         absences=absences[(number - 1) * ABSENCES_SHOWN : number * ABSENCES_SHOWN], number=number, pages=pages, total=len(absences),
-        break_rules=BREAK_RULES,
+        break_rules=BREAK_RULES, told=told,
         kinds=ABSENCES, roundings=ROUNDINGS, today=today, monday=today - timedelta(days=today.weekday()), days=DAYS, counts=assigned(call),
         breaks=",".join(f"{after}:{length}" for after, length in site.minimum_breaks), rules=rule_fields(site.accounting),
     )  # fmt: skip
+
+
+def told(shift: Shift) -> list[str]:
+    """The rules of a shift that most shifts do not have, in words."""
+    found = [f"{shift.early_grace_minutes} min grace to leave"] if shift.early_grace_minutes is not None else []
+    found += [f"from the start if at most {shift.before_minutes} min before"] if shift.before_minutes else []
+    found += [f"until the end if at most {shift.after_minutes} min after"] if shift.after_minutes else []
+    found += [f"automatic check-out at {shift.check_out:%H:%M}"] if shift.check_out else []
+    found += [f"half a day below {hours(shift.half_day_minutes)}"] if shift.half_day_minutes else []
+    return found + ([f"absent below {hours(shift.absent_minutes)}"] if shift.absent_minutes else [])
 
 
 def assigned(call: Call) -> dict[int, int]:
@@ -50,29 +63,34 @@ def assigned(call: Call) -> dict[int, int]:
 
 def set_site(call: Call) -> Response:
     before = Planning(call.store).site()
-    numbers = ("longest_stay_hours", "repeat_minutes", "rounding_minutes", "rest_hours", "minimum_break_part")
+    names = ("longest_stay_hours", "repeat_minutes", "rounding_minutes", "rest_hours", "minimum_break_part")
+    changes: dict[str, Any] = {name: parameters.form_number(call, name, getattr(before, name)) for name in names}
+    changes |= {name: call.field(name, getattr(before, name)) for name in ("rounding", "rounding_of")}
+    check_out = call.field("check_out", f"{before.check_out:%H:%M}" if before.check_out else "").strip()
     changed = replace(
         before, zone=call.field("zone").strip(), day_start=planning.clock(call.field("day_start")), four_eyes=call.field("four_eyes", "") == "1",
         minimum_breaks=planning.breaks(call.field("minimum_breaks", "")), pairing=pairing(call) or before.pairing,
-        **dict[str, Any]((name, parameters.form_number(call, name, getattr(before, name))) for name in numbers),
+        check_out=planning.clock(check_out) if check_out else None, **changes,
     )  # fmt: skip
     Planning(call.store).set_site(changed, call.who.actor)
     return call.goto("/schedule", "The rules of the site are changed.")
 
 
 def add_shift(call: Call) -> Response:
-    times = ("start", "end", "break_from", "break_to")
-    start, end, *window = (planning.clock(text) if (text := call.field(name, "").strip()) else None for name in times)
+    names = ("start", "end", "break_from", "break_to", "check_out")
+    times = {name: planning.clock(text) if (text := call.field(name, "").strip()) else None for name in names}
     flexible = call.field("hours", "").strip()
     minutes = None
     if flexible:
         hours = planning.clock(flexible)
         minutes = hours.hour * 60 + hours.minute
-    length, leeway = (parameters.form_number(call, name, 0) for name in ("break_minutes", "grace_minutes"))
+    numbers = {name: parameters.form_number(call, name, 0) for name in SHIFT_NUMBERS}
+    early = parameters.form_number(call, "early_grace_minutes") if call.field("early_grace_minutes", "").strip() else None
     rule = call.field("break_rule", "automatic")
     if rule not in BREAK_RULES:
         raise Problem(f"break: expected one of {', '.join(BREAK_RULES)}, got {rule[:20]!r}")
-    shift = Shift(call.field("name"), start, end, length, minutes, leeway, rule != "punched", rule == "paid", *window)
+    rules = {"break_automatic": rule != "punched", "break_paid": rule == "paid", "early_grace_minutes": early}
+    shift = Shift(call.field("name"), minutes=minutes, **times, **numbers, **rules)  # type: ignore[arg-type]
     Planning(call.store).add_shift(shift, call.who.actor)
     return call.goto("/schedule", f"Shift {shift.name} is added.")
 

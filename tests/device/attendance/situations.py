@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from device.attendance.timesheet.absences import ABSENCES, Absence, Employment
 from device.attendance.timesheet.accounting import Accounting
 from device.attendance.timesheet.shifts import Assignment, DayShifts, Schedule, Shift
-from device.attendance.timesheet.worksite import Site
+from device.attendance.timesheet.worksite import ROUNDING_MODES, Site
 from device.storage.effective import Correction, Entry, Recorded, effective, in_order, struck
 from device.storage.records import Direction
 
@@ -25,8 +25,8 @@ def minutes(text: str) -> int:
 
 
 def site_of(text: str) -> Site:
-    """ "Europe/Berlin start 04:00 rounding 15 breaks 30 after 6:00 and 45 after 9:00 rest 13 longest 16 part 15 first_last"."""
-    options = dict(re.findall(r"(start|rounding|rest|longest|part|least) (\S+)", text))
+    """ "Europe/Berlin start 04:00 rounding 15 outward day breaks 30 after 6:00 and 45 after 9:00 rest 13 longest 16 part 15 first_last gone 20:00"."""
+    options = dict(re.findall(r"(start|rounding|rest|longest|part|gone|least) (\S+)", text))
     return Site(
         text.split()[0].rstrip(","),
         time.fromisoformat(options.get("start", "00:00").rstrip(",")),
@@ -37,21 +37,32 @@ def site_of(text: str) -> Site:
         pairing="first_last" if "first_last" in text else "every",
         minimum_break_part=int(options.get("part", 15)),
         accounting=Accounting(overtime_least=int(options.get("least", 0))),
+        rounding=next((mode for mode in ROUNDING_MODES if mode in text.split()), "nearest"),
+        rounding_of="day" if "day" in text.split() else "punch",
+        check_out=time.fromisoformat(options["gone"]) if "gone" in options else None,
     )
 
 
 def shift_of(text: str) -> Shift | None:
-    """ "08:00-17:00 break 60 between 12:00-13:00 punched paid grace 5", "8:00 flexible core 10:00-15:00", "free"."""
+    """ "08:00-17:00 break 60 between 12:00-13:00 punched paid grace 5", "8:00 flexible core 10:00-15:00", "free".
+
+    Further: "leave 10" (grace to leave), "before 15", "after 15", "gone 20:00", "half 240", "absent 60".
+    """
     words = text.split()
     if not words or words[0] == "free":
         return None
-    numbers = {word: int(value) for word, value in re.findall(r"(break|grace) (\d+)", text)}
+    numbers = {word: int(value) for word, value in re.findall(r"(break|grace|leave|before|after|half|absent) (\d+)", text)}
     between = re.findall(r"between (\d\d:\d\d)-(\d\d:\d\d)", text)
     spans = re.findall(r"(\d\d:\d\d)-(\d\d:\d\d)", text.partition("between")[0])
     start, end = (time.fromisoformat(part) for part in spans[0]) if spans else (None, None)
     window = (time.fromisoformat(part) for part in between[0]) if between else (None, None)
     flexible = minutes(words[0]) if "flexible" in words else None
-    return Shift("shift", start, end, numbers.get("break", 0), flexible, numbers.get("grace", 0), "punched" not in words, "paid" in words, *window)
+    gone = re.findall(r"gone (\d\d:\d\d)", text)
+    return Shift(
+        "shift", start, end, numbers.get("break", 0), flexible, numbers.get("grace", 0), "punched" not in words, "paid" in words, *window,
+        numbers.get("leave"), numbers.get("before", 0), numbers.get("after", 0), time.fromisoformat(gone[0]) if gone else None,
+        numbers.get("half", 0), numbers.get("absent", 0),
+    )  # fmt: skip
 
 
 def shifts_of(text: str) -> DayShifts:

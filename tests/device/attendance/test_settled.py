@@ -201,7 +201,7 @@ def test_two_shifts_of_one_day(store: Store, capsys: pytest.CaptureFixture[str])
     assert day.planned.title == "morning + evening"
     capsys.readouterr()
     assert main(["timesheet", "--db", str(store.path), "--day", "2026-10-01", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)[0]["shifts"] == "morning 08:00-12:00; evening 16:00-20:00 10 late 10 early"
+    assert json.loads(capsys.readouterr().out)[0]["shifts"] == "morning 08:00-12:00; evening 16:00-20:00 10 min late 10 min early"
 
     def state(clock: str, day: date = OCTOBER[3]) -> str:
         return Board(lambda: BERLIN.moment(day, time.fromisoformat(clock)) * 60.0).picture(store).lines[0].presence.state

@@ -64,8 +64,7 @@ def test_json_has_the_documented_columns(database: Path, capsys: pytest.CaptureF
         "first_in": "2026-11-24T08:15+01:00", "last_out": "2026-11-24T17:00+01:00", "worked_minutes": 495, "break_minutes": 0, "deducted_minutes": 30,
         "credited_minutes": 0, "late_minutes": 15, "early_minutes": 0, "overtime_minutes": rows[23]["overtime_minutes"], "short_minutes": 0,
         "balance_minutes": rows[23]["balance_minutes"], "missing": "", "corrected": False, "state": "out", "core_minutes": 0, "flags": "",
-        "shifts": "", "absence": "",
-        **dict.fromkeys(COLUMNS[COLUMNS.index("night_minutes") :], 0),
+        "shifts": "", "absence": "", **dict.fromkeys(COLUMNS[COLUMNS.index("night_minutes") :], 0), "attendance": "present",
     }  # fmt: skip
     assert (rows[24]["kind"], rows[24]["planned"], rows[24]["credited_minutes"]) == ("absence", "vacation", 480)
     assert (rows[17]["kind"], rows[17]["planned"], rows[17]["due_minutes"]) == ("holiday", "Repentance", 0)

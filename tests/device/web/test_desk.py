@@ -150,20 +150,29 @@ def test_schedule_by_its_forms(staffed: Desk) -> None:
 
     assert send("/schedule/shifts", name="late", start="14:00", end="22:00", break_minutes="30", grace_minutes="5") == 303
     assert send("/schedule/shifts", name="office", start="", end="", break_minutes="0", grace_minutes="0", hours="08:00") == 303
-    week = {f"day_{number}": "2" for number in range(5)}
+    rules = {"before_minutes": "15", "check_out": "12:30", "half_day_minutes": "120", "early_grace_minutes": "0"}
+    assert send("/schedule/shifts", name="morning", start="08:00", end="12:00", break_minutes="0", grace_minutes="5", **rules) == 303
+    half = {"person": "=E2", "first": "2026-10-05", "last": "2026-10-05", "kind": "vacation", "half": "second"}
+    assert send("/schedule/absences", **half) == 303 and send("/schedule/absences", **half | {"half": "third"}) == 400
+    week = {f"day_{number}": "2" for number in range(5)} | {"second_0": "4"}
     assert send("/schedule/plans", name="lates", weeks="1", anchor="2026-09-21", **week) == 303
     assert send("/schedule/assignments", person="=E2", plan="2", since="2026-09-21") == 303
     assert send("/schedule/holidays", day="2026-10-03", name="Unity") == 303
     with staffed.store() as store:
-        planned = Planning(store).schedules(2)[2].planned(date(2026, 9, 22), Site("Europe/Berlin"))
+        assert Planning(store).shifts()[4] == Shift("morning", time(8), time(12), 0, None, 5, True, False, None, None, 0, 15, 0, time(12, 30), 120)
+        schedule = Planning(store).schedules(2)[2]
+        split, planned = (schedule.planned(date(2026, 9, day), Site("Europe/Berlin")) for day in (21, 22))
+        assert (split.title, split.due_minutes) == ("morning + late", 690)
         assert (planned.title, planned.due_minutes) == ("late", 450)
         assert Planning(store).holidays() == {date(2026, 10, 3): "Unity"}
     rules = {"zone": "Europe/Berlin", "day_start": "04:00", "longest_stay_hours": "16", "repeat_minutes": "2", "rounding_minutes": "5"}
-    rules["minimum_breaks"] = "360:30"
+    rules |= {"minimum_breaks": "360:30", "rounding": "inward", "rounding_of": "day", "check_out": "20:00"}
     assert hr.post("/schedule/site", "/schedule", rules).status_code == 403
     assert admin.post("/schedule/site", "/schedule", rules).status_code == 303
     with staffed.store() as store:
-        assert Planning(store).site() == Site("Europe/Berlin", time(4), 16, 2, 5, ((360, 30),), four_eyes=False)
+        rounded = {"rounding": "inward", "rounding_of": "day", "check_out": time(20)}
+        assert Planning(store).site() == Site("Europe/Berlin", time(4), 16, 2, 5, ((360, 30),), four_eyes=False, **rounded)
+    assert "counted from" not in hr.get("/schedule").text and "automatic check-out at 12:30" in hr.get("/schedule").text
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from tests.refused import refused
         (lambda: Site(""), "time_zone", "''"),
         (lambda: Site(longest_stay_hours=0), "site", "longest_stay_hours expected 1 to 36, got 0"),
         (lambda: Site(repeat_minutes=61), "site", "repeat_minutes expected 0 to 60, got 61"),
-        (lambda: Site(rounding_minutes=7), "site", "rounding_minutes expected one of 1, 5, 10, 15, got 7"),
+        (lambda: Site(rounding_minutes=7), "site", "rounding_minutes expected one of 1, 5, 6, 10, 15, 30, got 7"),
         (lambda: Site(minimum_breaks=((540, 45), (360, 30))), "site", "minimum_breaks"),
         (lambda: Shift("x", time(8), time(8), minutes=60), "shift", "08:00:00 and 08:00:00"),
         (lambda: Shift("x", time(8), None), "shift", "08:00:00 and None"),
