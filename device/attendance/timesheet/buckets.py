@@ -56,7 +56,7 @@ def premiums(planned: Planned, spans: Sequence[Span], worked: int, site: Site, i
     paid = any(part.pause is not None and part.pause.paid for part in planned.parts)
     found = dict.fromkeys(wanted, 0)
     for span in spans:
-        if span.kind == "work" or paid:
+        if span.kind == "work" or (paid and span.kind == "break"):
             for name, minutes in _shares(span, site, is_holiday):
                 found[name] = found.get(name, 0) + minutes
     return Buckets(**{name: min(found[name], worked) for name in wanted})
