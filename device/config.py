@@ -213,6 +213,19 @@ class StoreSettings:
 
 
 @dataclass(frozen=True)
+class ExportSettings:
+    csv_separator: str = chosen(
+        "auto",
+        "auto",
+        "comma",
+        "semicolon",
+        "tab",
+        help="What stands between the columns of a CSV export; auto goes by the language of the pages. With semicolon, a comma separates decimals",
+    )
+    csv_mark: bool = switched(True, "A CSV export begins with the mark by which Excel knows UTF-8; without it, names with accents look wrong there")
+
+
+@dataclass(frozen=True)
 class RetentionSettings:
     sightings_days: int = ranged(0, 0, 3650, "days", "How long the counts of unknown faces and of refused attempts are kept; 0 keeps them for ever")
     crops_days: int = ranged(
@@ -323,6 +336,7 @@ class Settings:
     attendance: AttendanceSettings = AttendanceSettings()
     store: StoreSettings = StoreSettings()
     retention: RetentionSettings = RetentionSettings()
+    export: ExportSettings = ExportSettings()
     web: WebSettings = WebSettings()
     signals: SignalSettings = SignalSettings()
     outbox: OutboxSettings = OutboxSettings()

@@ -19,6 +19,7 @@ from device.commands.dates import first_moment, last_moment, span
 from device.commands.options import add_config, add_database, add_export
 from device.delivery import tables
 from device.delivery.tables import COLUMNS
+from device.storage import settings as stored_settings
 from device.storage.hash_chain import CHAINED
 from device.storage.store import Store
 from device.system.clock import iso_utc
@@ -51,10 +52,11 @@ def run(args: argparse.Namespace) -> int:
         if args.verify:
             return _verify(store, args.format == "json")
         rows = _rows(store, args, clock)
+        csv_form = tables.csv_form(stored_settings.in_force(store, args.config), file=bool(args.out))
     if args.format == "table":
         _print_table(rows, clock)
         return 0
-    data = _exported(rows, args.format, clock)
+    data = _exported(rows, args.format, clock, csv_form)
     if args.out:
         tables.write_whole(args.out, data)
         print(f"{len(rows)} punches written to {args.out}")
@@ -91,11 +93,11 @@ def _rows(store: Store, args: argparse.Namespace, clock: LocalClock) -> list[Row
     return rows
 
 
-def _exported(rows: list[Row], form: str, clock: LocalClock) -> bytes:
+def _exported(rows: list[Row], form: str, clock: LocalClock, csv_form: tables.CsvForm) -> bytes:
     if form == "json":
         return tables.as_json(rows)
     timed = [{**row, "local_time": _local(row, clock)} for row in rows]
-    return tables.as_csv(SHEET_COLUMNS, timed) if form == "csv" else tables.as_xlsx("punches", SHEET_COLUMNS, timed)
+    return tables.as_csv(SHEET_COLUMNS, timed, csv_form) if form == "csv" else tables.as_xlsx("punches", SHEET_COLUMNS, timed)
 
 
 def _local(row: Row, clock: LocalClock) -> datetime:

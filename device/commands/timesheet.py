@@ -20,6 +20,8 @@ from device.attendance.timesheet.worksite import Site, TimesheetError, minute, m
 from device.commands.database import open_store
 from device.commands.options import add_config, add_database, add_export
 from device.delivery import tables
+from device.delivery.timesheet_workbook import timesheet_workbook
+from device.storage import settings as stored_settings
 from device.storage.store import Person, Store
 
 
@@ -42,11 +44,12 @@ def run(args: argparse.Namespace) -> int:
         args.usage_error("--format xlsx is not for a terminal: give --out FILE")
     with open_store(args, "timesheet") as store:
         site, sheets, people = _sheets(store, args)
+        form = tables.csv_form(stored_settings.in_force(store, args.config), file=bool(args.out))
     if args.format == "table":
         _print(site, sheets, people, args)
         return 0
     rows = [row(person, people[person].name, people[person].code, day) for person, sheet in sheets.items() for day in sheet.days]
-    data = exported(rows, args.format)
+    data = exported(rows, args.format, form)
     if args.out:
         tables.write_whole(args.out, data)
         print(f"{len(rows)} days written to {args.out}")
@@ -56,11 +59,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def exported(rows: Sequence[tables.Row], form: str) -> bytes:
+def exported(rows: Sequence[tables.Row], form: str, csv_form: tables.CsvForm) -> bytes:
     """json, csv or xlsx."""
     if form == "json":
         return tables.as_json(rows)
-    return tables.as_csv(COLUMNS, rows) if form == "csv" else tables.as_xlsx("timesheet", COLUMNS, rows)
+    return tables.as_csv(COLUMNS, rows, csv_form) if form == "csv" else timesheet_workbook(COLUMNS, rows)
 
 
 def _sheets(store: Store, args: argparse.Namespace) -> tuple[Site, dict[int, Sheet], dict[int, Person]]:

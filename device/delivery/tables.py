@@ -8,12 +8,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+from codecs import BOM_UTF8 as BYTE_ORDER_MARK
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from device.contract import ClockfaceError
+from device.config import Settings
+from device.delivery.workbooks import ExportError as ExportError
+from device.delivery.workbooks import WorkbookTable, as_workbook
 from device.system import foreign_files
 
 Row = Mapping[str, Any]
@@ -21,62 +25,65 @@ Row = Mapping[str, Any]
 # columns of a punch in everything that leaves the device: log, exports, webhook, files
 COLUMNS = ("punch_id", "person_id", "name", "code", "occurred_at", "direction", "method", "score", "lead", "threshold", "clock_synchronised", "device")
 
-SHEET_ROWS = 1_048_575  # rows that fit below the header of a worksheet
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # the last four: full-width, of East Asia
 
 
-class ExportError(ClockfaceError):
-    """An export that cannot be written; the message says what to do."""
+@dataclass(frozen=True)
+class CsvForm:
+    """How the spreadsheets of a place want CSV."""
 
-    code = "table"
+    separator: str = ","
+    mark: bool = False  # the byte order mark by which Excel knows UTF-8
+
+    @property
+    def decimal(self) -> str:
+        """Where a comma separates decimals, it cannot separate columns."""
+        return "," if self.separator == ";" else "."
+
+
+COMMA_DECIMALS = ("de", "es", "fr", "tr")  # languages whose spreadsheets separate decimals by a comma, and columns by a semicolon
+SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t"}
+
+
+def csv_form(settings: Settings, file: bool = True) -> CsvForm:
+    """As `[export]` says; `auto` goes by the language of the pages. What is no file goes to another program, and has no mark."""
+    chosen = settings.export.csv_separator
+    separator = (";" if settings.web.language in COMMA_DECIMALS else ",") if chosen == "auto" else SEPARATORS[chosen]
+    return CsvForm(separator, file and settings.export.csv_mark)
 
 
 def harmless(cell: Any) -> Any:
     """Put an apostrophe in front of a text that a spreadsheet would run as a formula (OWASP, CSV injection)."""
-    return "'" + cell if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+    return "'" + cell if isinstance(cell, str) and cell.startswith(FORMULA) else cell
 
 
 def as_json(rows: Sequence[Row]) -> bytes:
     return (json.dumps(rows, ensure_ascii=False, indent=1) + "\n").encode()
 
 
-def as_csv(columns: Sequence[str], rows: Sequence[Row]) -> bytes:
-    """UTF-8, a header, commas; times without a zone as 2026-11-24 08:00:00."""
+def as_csv(columns: Sequence[str], rows: Sequence[Row], form: CsvForm = CsvForm()) -> bytes:  # frozen
+    """UTF-8 with a header; times without a zone as 2026-11-24 08:00:00."""
     text = io.StringIO(newline="")
-    writer = csv.writer(text)
+    writer = csv.writer(text, delimiter=form.separator)
     writer.writerow(columns)
     for row in rows:
-        cells = [row[key] for key in columns]
-        writer.writerow([cell.isoformat(" ", "seconds") if isinstance(cell, datetime) else harmless(cell) for cell in cells])
-    return text.getvalue().encode()
+        writer.writerow([_csv_cell(row[key], form) for key in columns])
+    return (BYTE_ORDER_MARK if form.mark else b"") + text.getvalue().encode()
+
+
+def _csv_cell(cell: Any, form: CsvForm) -> Any:
+    if isinstance(cell, datetime):
+        return cell.isoformat(" ", "seconds")
+    return str(cell).replace(".", form.decimal) if isinstance(cell, float) else harmless(cell)
 
 
 def as_xlsx(title: str, columns: Sequence[str], rows: Sequence[Row]) -> bytes:
-    """One worksheet with a header that stays in view.
+    """One worksheet with a filter, and a header that stays in view.
 
     Raises:
         ExportError: more rows than a worksheet holds.
     """
-    import xlsxwriter  # imported here, so that the other formats start faster
-
-    if len(rows) > SHEET_ROWS:
-        raise ExportError(f"{len(rows)} rows do not fit on a worksheet of {SHEET_ROWS} rows; choose a shorter period, or csv", code="table.rows")
-    data = io.BytesIO()
-    with xlsxwriter.Workbook(data, {"constant_memory": True}) as book:
-        sheet = book.add_worksheet(title)
-        day_and_time = book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})
-        sheet.freeze_panes(1, 0)
-        sheet.set_column(0, len(columns) - 1, 14)
-        sheet.write_row(0, 0, columns, book.add_format({"bold": True}))
-        for number, row in enumerate(rows, start=1):
-            for column, key in enumerate(columns):
-                cell = row[key]
-                if isinstance(cell, str):
-                    sheet.write_string(number, column, cell)  # never a formula or a link
-                elif isinstance(cell, datetime):
-                    sheet.write_datetime(number, column, cell, day_and_time)
-                else:
-                    sheet.write(number, column, cell)
-    return data.getvalue()
+    return as_workbook([WorkbookTable(title, columns, rows)])
 
 
 def write_whole(out: Path, data: bytes) -> None:

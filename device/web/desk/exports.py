@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import date
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -19,6 +20,7 @@ from device.attendance.timesheet.sheet import COLUMNS, Sheet, row
 from device.attendance.timesheet.worksite import Site
 from device.delivery import tables
 from device.delivery.tables import COLUMNS as PUNCH_COLUMNS
+from device.delivery.timesheet_workbook import timesheet_workbook
 from device.storage.audit import Action
 from device.storage.store import Store
 from device.system.clock import iso_utc
@@ -111,9 +113,10 @@ def download(call: Call, what: Exported, name: str, columns: Sequence[str], rows
     if form == "json":
         data = tables.as_json([{key: value for key, value in one.items() if key != "local_time"} for one in rows])
     elif form == "csv":
-        data = tables.as_csv(columns, rows)
+        data = tables.as_csv(columns, rows, tables.csv_form(call.terminal.settings))
     else:
-        data = tables.as_xlsx(what, columns, rows) if len(rows) <= LONG_ROWS else apart(tables.as_xlsx, what, columns, rows)
+        write: Callable[..., bytes] = timesheet_workbook if what == "timesheet" else partial(tables.as_xlsx, what)
+        data = write(columns, rows) if len(rows) <= LONG_ROWS else apart(write, columns, rows)
     call.store.audit(call.who.actor, EXPORTED[what], {**details, "rows": len(rows), "format": form})
     return Response(data, media_type=FORMS[form], headers={"content-disposition": f'attachment; filename="{name}.{form}"'})
 

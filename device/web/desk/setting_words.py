@@ -6,7 +6,8 @@ from device.storage.settings import Setting
 
 SECTIONS = {
     "attendance": "Attendance", "camera": "Camera", "web": "Web pages", "signals": "Door, lamp, buzzer", "decision": "Recognition", "liveness": "Liveness",
-    "retention": "Retention", "quality": "Picture quality", "detector": "Face detector", "tracker": "Tracking", "embedder": "Embedding model",
+    "retention": "Retention", "export": "Exports",
+    "quality": "Picture quality", "detector": "Face detector", "tracker": "Tracking", "embedder": "Embedding model",
 }  # fmt: skip
 WORDS = {
     "camera.width": "Picture width", "camera.height": "Picture height", "camera.rate": "Frame rate",
@@ -26,6 +27,7 @@ WORDS = {
     "decision.recheck_ms": "Picture interval once decided",
     "attendance.refractory_seconds": "Not again within", "attendance.direction": "Direction of a punch", "attendance.schedule": "Times of day",
     "attendance.ask_seconds": "Buttons wait for", "attendance.unanswered": "When no button was pressed", "attendance.alternate_reset_hours": "In again after",
+    "export.csv_separator": "Columns of CSV", "export.csv_mark": "Mark CSV as UTF-8",
     "retention.sightings_days": "Counts of unknown faces", "retention.crops_days": "Enrolment pictures", "retention.punches_days": "Punches and corrections",
     "retention.erased_punches": "Punches of erased people", "retention.inactive_days": "Templates of inactive people",
     "web.idle_minutes": "Log out after idle", "web.longest_hours": "Log out at the latest after", "web.kiosk": "Kiosk page", "web.language": "Language",
@@ -39,6 +41,7 @@ CHOICES = {
     "attendance.unanswered": {"auto": "record it without a direction", "none": "record nothing"},
     "embedder.change": {"made": "once kept pictures are done", "everybody": "once everybody has templates"},
     "embedder.provider": {"auto": "the fastest there is", "tensorrt": "TensorRT", "cuda": "CUDA", "cpu": "the processor"},
+    "export.csv_separator": {"auto": "by the language", "comma": "comma", "semicolon": "semicolon", "tab": "tab"},
     "liveness.challenge": {"none": "none", "turn": "turn the head"},
     "liveness.mode": {"enforce": "record only living faces", "observe": "only note the score", "off": "off"},
     "retention.erased_punches": {"keep": "keep under a pseudonym", "remove": "remove"},

@@ -84,7 +84,7 @@ def test_help_all_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     fpir, url = by_name[None, "fpir"], by_name["webhook", "url"]
     assert (fpir["default"], fpir["low"], fpir["high"], fpir["range"]) == (0.001, 0.00001, 0.5, "0.00001 to 0.5")
     assert (url["default"], url["needed"], url["set_in"]) == (None, True, "file")
-    assert by_name[None, "language"]["choices"] == ["en", "de"] and by_name["sftp", "delimiter"]["range"] == '",", ";"'
+    assert by_name[None, "language"]["choices"][:2] == ["en", "de"] and by_name["sftp", "delimiter"]["range"] == '",", ";"'
 
 
 def test_an_action_is_needed_without_help_all(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from datetime import date, time
+from datetime import date, datetime, time
 from pathlib import Path
 
 import openpyxl
@@ -90,8 +90,8 @@ def test_xlsx_is_read_back(database: Path, tmp_path: Path) -> None:
     out = tmp_path / "november.xlsx"
     assert command(database, "timesheet", "--month", "2026-11", "--format", "xlsx", "--out", str(out)) == 0
     header, *rows = openpyxl.load_workbook(out).active.iter_rows(values_only=True)
-    assert list(header) == list(COLUMNS) and len(rows) == 60
-    assert (rows[23][2], rows[23][11]) == (FORMULA, 495)
+    assert list(header) == [column.replace("_minutes", "_hours") for column in COLUMNS] and len(rows) == 60 + 2  # and the sums
+    assert (rows[23][0], rows[23][2], rows[23][11]) == (datetime(2026, 11, 24), FORMULA, 8.25)
     assert openpyxl.load_workbook(out).active["C2"].data_type == "s"
 
 

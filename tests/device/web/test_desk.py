@@ -13,7 +13,8 @@ import pytest
 from device.attendance.planning import Planning
 from device.attendance.timesheet.shifts import Shift
 from device.attendance.timesheet.worksite import Site
-from device.delivery.tables import SHEET_ROWS, as_xlsx
+from device.delivery.tables import as_xlsx
+from device.delivery.workbooks import SHEET_ROWS
 from device.storage.records import Direction
 from device.storage.store import PunchDraft
 from device.system.clock import ClockState
@@ -78,7 +79,7 @@ def test_find_correct_approve_export_lock(staffed: Desk) -> None:
     assert admin.post("/corrections/1/decision", "/corrections/1", {"decision": "approve", "note": "seen"}).status_code == 303
     assert "counts as out 16:30" in hr.get("/log?from=2026-09-18&to=2026-09-18").text
     assert "corrected" in hr.get("/timesheets/1?month=2026-09").text
-    rows = list(csv.DictReader(io.StringIO(hr.get("/exports/timesheet?month=2026-09&format=csv").text)))
+    rows = list(csv.DictReader(io.StringIO(hr.get("/exports/timesheet?month=2026-09&format=csv").text.removeprefix("\ufeff"))))
     friday = next(row for row in rows if row["date"] == "2026-09-18" and row["person_id"] == "1")
     assert (friday["worked_minutes"], friday["last_out"], friday["corrected"]) == ("510", "2026-09-18T16:30+02:00", "True")
     sheet = openpyxl.load_workbook(io.BytesIO(hr.get("/exports/log?from=2026-09-18&to=2026-09-18&format=xlsx").content)).active
@@ -261,9 +262,9 @@ def test_a_pay_period_is_shown_exported_and_locked(staffed: Desk) -> None:
     for page in ("/timesheets", "/timesheets/1", "/timesheets/1/print", "/timesheets?period=2026-08-26..2026-09-25"):
         assert "26 August to 25 September 2026" in hr.get(page).text
     assert "September 2026" in hr.get("/timesheets?month=2026-09").text and 'value="2026-08-25"' not in hr.get("/timesheets?month=2026-09").text
-    rows = list(csv.DictReader(io.StringIO(hr.get("/exports/timesheet?period=2026-09-18&format=csv").text)))
+    rows = list(csv.DictReader(io.StringIO(hr.get("/exports/timesheet?period=2026-09-18&format=csv").text.removeprefix("\ufeff"))))
     assert (rows[0]["date"], rows[-1]["date"]) == ("2026-08-26", "2026-09-25")
-    rows = list(csv.DictReader(io.StringIO(hr.get("/exports/timesheet?from=2026-09-17&to=2026-09-18&format=csv").text)))
+    rows = list(csv.DictReader(io.StringIO(hr.get("/exports/timesheet?from=2026-09-17&to=2026-09-18&format=csv").text.removeprefix("\ufeff"))))
     assert [row["date"] for row in rows] == ["2026-09-17", "2026-09-18"] * 2
     staffed.clock.now = at("12:00", date(2026, 10, 2))
     hr = staffed.browser("hr")
@@ -285,7 +286,7 @@ def test_overtime_is_told_apart_and_approved(staffed: Desk) -> None:
         assert "night 1:00" in text or "<dd>1:00</dd>" in text, path
     sent = hr.post("/timesheets/overtime", "/timesheets/overtime?period=2026-09", {"period": "2026-09", "day": "1 2026-09-18"})
     assert sent.status_code == 303 and "Nothing waits" in hr.get("/timesheets/overtime?period=2026-09").text
-    rows = list(csv.DictReader(io.StringIO(hr.get("/exports/timesheet?period=2026-09-18..2026-09-18&format=csv").text)))
+    rows = list(csv.DictReader(io.StringIO(hr.get("/exports/timesheet?period=2026-09-18..2026-09-18&format=csv").text.removeprefix("\ufeff"))))
     assert (rows[0]["overtime_approved_minutes"], rows[0]["night_minutes"], rows[0]["overtime_day_minutes"]) == ("120", "60", "120")
     with staffed.store() as store, store.reading() as db:
         assert db.execute("SELECT count(*) FROM audit WHERE action = 'overtime approved' AND actor LIKE 'user:%'").fetchone()[0] == 1
