@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
+from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
+from device.config import DESK_LANGUAGES
 from device.web.messages import Messages
-from device.web.navigation import entries
+from device.web.navigation import MenuItem, entries
 
 HERE = Path(__file__).resolve().parent
 STATIC = HERE / "static"
@@ -29,6 +31,17 @@ def _local(form: str) -> Callable[[Context, float], str]:
     return written
 
 
+def marked_up(messages: Messages, key: str, **values: object) -> Markup:
+    """A text whose values are shown as `code`."""
+    return Markup(escape(messages.text(key))).format(**{name: Markup("<code>{}</code>").format(value) for name, value in values.items()})
+
+
+def menu_label(messages: Messages, entry: MenuItem) -> str:
+    """The words of a menu entry; its English label until the catalogue has them."""
+    key = f"menu.{entry.path.strip('/')}"
+    return messages.text(key) if messages.has(key) else entry.label
+
+
 @cache
 def static(name: str) -> str:
     """The address of a static file; it changes with the content, so browsers may cache the file."""
@@ -38,13 +51,13 @@ def static(name: str) -> str:
 @cache
 def environment() -> Environment:
     env = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    env.globals.update(static=static, entries=entries, language=Messages.load)
+    env.globals.update(static=static, entries=entries, language=Messages.load, menu_label=menu_label, desk_languages=DESK_LANGUAGES)
     env.filters.update(local_date=_local("%Y-%m-%d"), local=_local("%Y-%m-%d %H:%M:%S"))
     return env
 
 
 def rendered(template: str, status: int, values: Mapping[str, Any]) -> HTMLResponse:
-    """A page; `t("kiosk.looking")` in it is a text of the message files, in the language of the kiosk."""
+    """A page; `t("kiosk.looking")` in it is a text of the message files, in the language of the page."""
     messages: Messages = values["call"].texts
-    text = environment().get_template(template).render(t=messages.text, messages=messages, **values)
+    text = environment().get_template(template).render(t=messages.text, mark_up=partial(marked_up, messages), messages=messages, **values)
     return HTMLResponse(text, status)

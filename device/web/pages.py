@@ -34,6 +34,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from device.attendance.today import Picture
+from device.config import DESK_LANGUAGES
 from device.contract import ClockfaceError
 from device.storage.audit import Action
 from device.storage.groups import Groups, groups
@@ -47,7 +48,7 @@ from device.web.appearance import rendered
 from device.web.body_limit import TooLarge, TooSlow, limited
 from device.web.connections import SCREEN, own_machine
 from device.web.context import Terminal
-from device.web.messages import Messages
+from device.web.messages import Messages, preferred
 
 log = logging.getLogger(__name__)
 
@@ -153,10 +154,11 @@ class Call:
 
     @property
     def language(self) -> str:
-        """At the kiosk the one chosen there, or that of the settings."""
-        if self.place == "desk":
-            return "en"
+        """At the kiosk the one chosen there, at the desk the login's, or the browser's; else that of the settings."""
         web = self.terminal.settings.web
+        if self.place == "desk":
+            told = preferred(self.request.headers.get("accept-language", ""))
+            return (self.user and self.user.language) or told or (web.language if web.language in DESK_LANGUAGES else "en")
         chosen = self.cookie("clockface_language")
         return chosen if chosen in web.offered else web.language
 
@@ -164,6 +166,11 @@ class Call:
     def texts(self) -> Messages:
         """The messages in this language."""
         return Messages.load(self.language)
+
+    def words(self, error: ClockfaceError) -> str:
+        """What went wrong, in the page's language where its `errors.toml` has the code, else in English, which has the values."""
+        key = f"errors.{error.code}"
+        return self.texts.text(key) if self.texts.has(key) else str(error)
 
     @property
     def wants_json(self) -> bool:
@@ -297,7 +304,7 @@ def guarded(call: Call, work: Callable[[Call], Response | None]) -> Response | N
         if call.user is None:
             log.error("%s", error)
             return error_page(call, Problem(call.texts.text("problem.not_possible"), code="request.not_possible"))
-        return error_page(call, Problem(str(error), code=error.code))
+        return error_page(call, Problem(call.words(error), code=error.code), str(error))
     except OverflowError:  # a number in the address that SQLite cannot hold
         return error_page(call, Problem(call.texts.text("problem.nothing_here"), 404, code="request.nothing_here"))
     except Exception:
@@ -347,10 +354,12 @@ def token_fits(call: Call) -> bool:
     return isinstance(given, str) and hmac.compare_digest(given.encode("utf-8", "surrogatepass"), call.form_token.encode())
 
 
-def error_page(call: Call, problem: Problem) -> Response:
+def error_page(call: Call, problem: Problem, details: str = "") -> Response:
+    """`details`: what the error says in English, shown small below where the page has said it in its own language."""
     if call.wants_json:
         return as_json(problem)
-    return call.page("error.html", problem.status, words=str(problem), code=problem.status)
+    words = call.words(problem)
+    return call.page("error.html", problem.status, words=words, details=details or str(problem), code=problem.status)
 
 
 def cleared(response: Response) -> Response:

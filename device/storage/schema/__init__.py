@@ -11,7 +11,7 @@ from device.storage import company_records
 from device.storage.schema import accounts, doors, fleet, hours, imports, outbox, planning, tables
 
 APPLICATION_ID = 0x434C4B46  # "CLKF" in the header of the file: a database of Clockface
-SCHEMA_VERSION = 20  # the number of migrations; kept in the file as user_version
+SCHEMA_VERSION = 21  # the number of migrations; kept in the file as user_version
 
 MIGRATIONS = Migrations("clockface")
 
@@ -172,3 +172,9 @@ def people_have_accounts(db: Database) -> None:
         db.executescript(planning.FIXED.format(table=table))
     for (table, event), condition in accounts.LOCKED.items():
         db.executescript(planning.LOCK.format(table=table, event=event, condition=condition))
+
+
+@MIGRATIONS()
+def logins_have_a_language(db: Database) -> None:
+    """The language of the desk's pages for this login; empty: the one that the browser asks for."""
+    db.execute("ALTER TABLE users ADD COLUMN language TEXT NOT NULL DEFAULT ''")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from device.config import DESK_LANGUAGES
 from device.contract import ClockfaceError
 from device.storage.audit import Action
 from device.storage.groups import LONGEST_DEPARTMENT
@@ -35,6 +36,7 @@ class User:
     must_change: bool  # the password, before anything else
     active: bool
     departments: tuple[str, ...] = ()  # whose people alone this login sees and decides on; empty: everybody
+    language: str = ""  # of the desk's pages; "": the one that the browser asks for
 
     @property
     def actor(self) -> str:
@@ -46,11 +48,11 @@ class User:
         return self.active and ROLES.index(self.role) >= ROLES.index(role)
 
 
-COLUMNS = "id, login, role, must_change, active, departments"
+COLUMNS = "id, login, role, must_change, active, departments, language"
 
 
 def _user(row: tuple[Any, ...]) -> User:
-    return User(row[0], row[1], row[2], bool(row[3]), bool(row[4]), tuple(json.loads(row[5])) if row[5] else ())
+    return User(row[0], row[1], row[2], bool(row[3]), bool(row[4]), tuple(json.loads(row[5])) if row[5] else (), row[6])
 
 
 def users(store: Store) -> list[User]:
@@ -74,7 +76,7 @@ def by_login(store: Store, login: str) -> tuple[User, str] | None:
     """An active user and the hash of the password."""
     with store.reading() as db:
         row = db.execute(f"SELECT {COLUMNS}, password_hash FROM users WHERE login = ? AND active = 1", [login.strip()]).fetchone()
-    return (_user(row), row[6]) if row else None
+    return (_user(row), row[-1]) if row else None
 
 
 def add(store: Store, login: str, role: str, password: str) -> User:
@@ -177,6 +179,18 @@ def set_password(store: Store, user_id: int, password: str, *, must_change: bool
         db.execute("UPDATE users SET password_hash = ?, must_change = ? WHERE id = ?", [stored, int(must_change), user_id])
         db.execute("DELETE FROM sessions WHERE user_id = ?", [user_id])
         store.note(Action.PASSWORD_SET, user_id=user_id, must_change=must_change)
+
+
+def set_language(store: Store, user_id: int, language: str) -> None:
+    """The language in which this login reads the desk.
+
+    Raises:
+        AccountError: the desk does not have it.
+    """
+    if language not in DESK_LANGUAGES:
+        raise AccountError(f"language {language[:20]!r}: expected one of {', '.join(DESK_LANGUAGES)}")
+    with store.transaction() as db:
+        db.execute("UPDATE users SET language = ? WHERE id = ?", [language, user_id])
 
 
 def checked_role(role: str) -> Role:

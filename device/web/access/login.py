@@ -12,8 +12,6 @@ from device.web.access.rate_limit import LockedOut
 from device.web.navigation import entries
 from device.web.pages import Call, cleared, get, post
 
-WRONG = "Login or password is wrong."
-
 
 def checked(store: Store, login: str, password: str, address: str, now: float) -> User | None:
     """The user who logs in with this password, or None.
@@ -40,9 +38,9 @@ def log_in(call: Call) -> Response:
     try:
         user = checked(call.store, login, call.field("password"), call.address, call.terminal.now())
     except LockedOut as locked:
-        return call.page("login.html", 429, next=onwards, login=login, problem=f"{str(locked).capitalize()}.")
+        return call.page("login.html", 429, next=onwards, login=login, problem=call.texts.text("kiosk.pin_locked", count=locked.minutes))
     if user is None:
-        return call.page("login.html", 401, next=onwards, login=login, problem=WRONG)
+        return call.page("login.html", 401, next=onwards, login=login, problem=call.texts.text("enrol.wrong"))
     sessions.tidy(call.store, call.terminal.now())
     sessions.end_others(call.store, user, "desk", call.cookie("clockface_desk"))
     call.cookies["clockface_desk"] = sessions.start(call.store, user, "desk", call.terminal.now())
@@ -52,7 +50,7 @@ def log_in(call: Call) -> Response:
 def log_out(call: Call) -> Response:
     sessions.end(call.store, call.cookie("clockface_desk"))
     call.cookies["clockface_desk"] = None
-    return cleared(call.goto("/login", "You are logged out."))
+    return cleared(call.goto("/login", call.texts.text("login.logged_out")))
 
 
 def home(call: Call) -> Response:
@@ -78,10 +76,10 @@ def change_password(call: Call) -> Response:
         passwords.check_strength(new, call.who.login, company_words(call))
         accounts.set_password(call.store, call.who.id, new, must_change=False)
     except (WeakPassword, LockedOut) as problem:
-        return password_page(call, 400, f"{str(problem).capitalize()}.")
+        return password_page(call, 400, _sentence(call.words(problem)))
     first_admin.password_file(call.terminal.database).unlink(missing_ok=True)
     call.cookies["clockface_desk"] = sessions.start(call.store, call.who, "desk", call.terminal.now())
-    return call.goto("/", "Your password is changed; other places where you were logged in are logged out.")
+    return call.goto("/", call.texts.text("password.changed"))
 
 
 def end_sessions(call: Call) -> Response:
@@ -90,15 +88,25 @@ def end_sessions(call: Call) -> Response:
         if checked(call.store, call.who.login, call.field("password"), call.address, call.terminal.now()) is None:
             raise WeakPassword("the password is wrong", code="password.wrong")
     except (WeakPassword, LockedOut) as problem:
-        return password_page(call, 400, f"{str(problem).capitalize()}.", "sessions")
+        return password_page(call, 400, _sentence(call.words(problem)), "sessions")
     sessions.end_elsewhere(call.store, call.who, call.cookie("clockface_desk"))
-    return call.goto("/password", "You are logged out everywhere else.")
+    return call.goto("/password", call.texts.text("password.ended"))
 
 
 def company_words(call: Call) -> list[str]:
     """What attackers of this company would try first: the words of the settings, the names of this terminal, the sites and the departments."""
     groups = call.groups
     return [*call.terminal.settings.web.password_words.split(","), call.terminal.device, *groups.sites.values(), *groups.departments]
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:].rstrip('.')}."
+
+
+def choose_language(call: Call) -> Response:
+    """The language of these pages for this login, from now on and in every browser."""
+    accounts.set_language(call.store, call.who.id, call.field("language"))
+    return call.goto(local_path(call.field("next", "/")))
 
 
 def local_path(path: str) -> str:
@@ -109,6 +117,7 @@ def local_path(path: str) -> str:
 ROUTES = (
     get("/", home, "viewer", teams=True),
     get("/login", login_page, None),
+    post("/language", choose_language, "viewer", before_change=True),
     post("/login", log_in, None, guesses="password"),
     post("/logout", log_out, "viewer", before_change=True, teams=True),
     get("/password", password_page, "viewer", before_change=True, teams=True),

@@ -21,7 +21,7 @@ def add_user(call: Call) -> Response:
     try:
         user = accounts.add(call.store, call.field("login"), call.field("role"), password)
     except ClockfaceError as error:
-        return users_page(call, 400, str(error))
+        return users_page(call, 400, call.words(error))
     return users_page(call, fresh=(user.login, password))
 
 
@@ -29,8 +29,9 @@ def change_user(call: Call) -> Response:
     try:
         user = accounts.change(call.store, call.path["id"], role=call.field("role"), active=call.field("active") == "1")
     except ClockfaceError as error:
-        return users_page(call, 400, str(error))
-    return call.goto("/users", f"{user.login} is {user.role}{'' if user.active else ', switched off'}.")
+        return users_page(call, 400, call.words(error))
+    role = call.texts.text(f"menu.role_{user.role}")
+    return call.goto("/users", call.texts.text("users.changed" if user.active else "users.changed_off", login=user.login, role=role))
 
 
 def set_owner(call: Call) -> Response:
@@ -44,8 +45,8 @@ def set_owner(call: Call) -> Response:
             raise AccountError("give the person's code or name, or say that they work elsewhere", code="account.unknown")
         accounts.set_owner(call.store, user.id, call.store.person(text).id if text else None)
     except ClockfaceError as error:
-        return users_page(call, 400, str(error))
-    return call.goto("/users", f"It is noted whose login {user.login} is.")
+        return users_page(call, 400, call.words(error))
+    return call.goto("/users", call.texts.text("users.noted", login=user.login))
 
 
 def set_departments(call: Call) -> Response:
@@ -54,8 +55,8 @@ def set_departments(call: Call) -> Response:
     try:
         user = accounts.set_departments(call.store, call.path["id"], chosen)
     except ClockfaceError as error:
-        return users_page(call, 400, str(error))
-    return call.goto("/users", f"{user.login} sees {', '.join(user.departments) or 'everybody'}.")
+        return users_page(call, 400, call.words(error))
+    return call.goto("/users", call.texts.text("users.seen", login=user.login, whom=", ".join(user.departments) or call.texts.text("users.everybody")))
 
 
 def reset_password(call: Call) -> Response:

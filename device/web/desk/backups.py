@@ -28,14 +28,14 @@ def download(call: Call) -> Response:
     """Everything in one encrypted file. It holds biometrics, and is audited as such."""
     passphrase = call.field("passphrase")
     if passphrase != call.field("again"):
-        return backup_page(call, 400, "The two passphrases differ; type them again.")
+        return backup_page(call, 400, call.texts.text("backup.differ"))
     with ExitStack() as kept:
         target = kept.enter_context(working_folder(call.terminal.database, ".download-")) / "sealed"
         try:
             file = call.terminal.config_file or config.installed_file(config.HOME, config.ROOT)
             backup.create(call.terminal.database, file, target, passphrase)
         except ClockfaceError as error:
-            return backup_page(call, 400, str(error))
+            return backup_page(call, 400, call.words(error))
         call.store.audit(call.who.actor, Action.BACKUP_MADE, {"bytes": target.stat().st_size})
         name = f"clockface-{call.clock.said(call.terminal.now(), '%Y-%m-%d-%H%M')}.backup"
         return FileResponse(target, filename=name, media_type="application/octet-stream", background=BackgroundTask(kept.pop_all().close))
@@ -45,9 +45,9 @@ def upload(call: Call) -> Response:
     """Open and check a backup. The terminal restarts at once, and the backup replaces the database."""
     file = call.form.get("file")
     if not isinstance(file, UploadFile) or not file.filename:
-        return backup_page(call, 400, "Choose a backup file.")
+        return backup_page(call, 400, call.texts.text("backup.choose"))
     if call.field("confirm").strip() != call.terminal.device:
-        return backup_page(call, 400, "Nothing was restored: the name of the terminal was not typed as it stands there.")
+        return backup_page(call, 400, call.texts.text("backup.not_typed"))
     with working_folder(call.terminal.database, ".upload-") as folder:
         copy = folder / "sealed"
         with os.fdopen(os.open(copy, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as target:
@@ -56,7 +56,7 @@ def upload(call: Call) -> Response:
             contents = backup.stage(copy, call.field("passphrase"), call.terminal.database)
         except ClockfaceError as error:
             call.store.audit(call.who.actor, Action.RESTORE_REFUSED, {})
-            return backup_page(call, 400, str(error))
+            return backup_page(call, 400, call.words(error))
     call.store.audit(call.who.actor, Action.RESTORE_ASKED, {"made_at": contents.made_at, "people": contents.people, "punches": contents.punches})
     call.terminal.live.restart.set()
     return call.page("restarting.html")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import string
 from datetime import date
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,10 @@ from device.vision.quality import GUIDANCE
 from device.web import plurals
 from device.web.appearance import HERE
 from device.web.consent_text import wording
-from device.web.messages import FOLDER, Messages, forms, preferred
+from device.web.messages import Messages, forms, preferred
+from device.web.navigation import ENTRIES
+from tests.device.web.conftest import Desk
+from tests.device.web.untranslated import DONE, TEMPLATES, outside, wanted
 from tests.refused import refused
 
 KIOSK_SCRIPTS = ("kiosk.js", "enrol.js", "keyboard.js", "texts.js")
@@ -32,23 +34,17 @@ def fields(text: str) -> set[str]:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_language_has_the_same_keys_and_values(language: str) -> None:
-    english, other = Messages.load("en").texts, Messages.load(language).texts
-    if language not in DESK_LANGUAGES:
-        english = {key: text for key, text in english.items() if key.partition(".")[0] in kiosk_areas()}
+    english, other = wanted(language), {key: text for key, text in Messages.load(language).texts.items() if not key.startswith("errors.")}
     assert english.keys() == other.keys()
     for key, text in other.items():
         assert all(form.strip() for form in forms(text)), key
         assert isinstance(text, dict) == isinstance(english[key], dict), key
-        wanted = set().union(*(fields(form) for form in forms(english[key])))
+        values = set().union(*(fields(form) for form in forms(english[key])))
         if isinstance(text, dict):  # a form for exactly one or two may name the number in words
             assert text.keys() == plurals.categories(language), key
-            assert {*fields(text["other"])} == wanted and all(fields(form) >= wanted - {"count"} for form in text.values()), key
+            assert {*fields(text["other"])} == values and all(fields(form) >= values - {"count"} for form in text.values()), key
         else:
-            assert fields(text) == wanted, key
-
-
-def kiosk_areas() -> set[str]:
-    return {line[1:-1] for line in (FOLDER / "en" / "kiosk.toml").read_text().splitlines() if line.startswith("[")}
+            assert fields(text) == values, key
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -100,37 +96,11 @@ def test_every_key_a_script_says_exists() -> None:
             assert used and used - Messages.load("en").area(areas[path.name]).keys() == set()
 
 
-class Outside(HTMLParser):
-    """Texts of a page that a person would read or hear."""
-
-    READ = ("alt", "title", "aria-label", "placeholder")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-        self.hidden = 0
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.hidden += tag in ("script", "style")
-        self.found += [value for name, value in attributes if name in self.READ and value]
-
-    def handle_endtag(self, tag: str) -> None:
-        self.hidden -= tag in ("script", "style")
-
-    def handle_data(self, data: str) -> None:
-        if not self.hidden:
-            self.found.append(data)
+TRANSLATED = [TEMPLATES / "kiosk.html", *sorted((TEMPLATES / "kiosk").iterdir()), *(TEMPLATES / name for name in DONE)]
 
 
-def outside(source: str) -> list[str]:
-    """The words of a template that do not come from the catalogue."""
-    page = Outside()
-    page.feed(re.sub(r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}", "", source, flags=re.DOTALL))
-    return [words.strip() for words in page.found if re.search(r"[^\W\d_]{2}", words.replace("Clockface", ""))]
-
-
-@pytest.mark.parametrize("path", [HERE / "templates/kiosk.html", *sorted((HERE / "templates/kiosk").iterdir())], ids=lambda path: path.name)
-def test_no_page_of_the_kiosk_has_a_text_of_its_own(path: Path) -> None:
+@pytest.mark.parametrize("path", TRANSLATED, ids=lambda path: path.name)
+def test_no_translated_page_has_a_text_of_its_own(path: Path) -> None:
     assert outside(path.read_text()) == []
 
 
@@ -185,3 +155,34 @@ def test_the_kiosk_offers_known_languages_each_once() -> None:
     assert WebSettings(language="de", languages=" en, de,en ").offered == ("de", "en") and WebSettings(languages="").offered == ("en",)
     with refused("config.choice", "'xx'"):
         WebSettings(languages="en, xx")
+
+
+@pytest.mark.parametrize("language", DESK_LANGUAGES[1:])
+def test_words_for_errors_are_for_codes_that_there_are(language: str) -> None:
+    codes = set(re.findall(r"^\| `([a-z0-9_.]+)`", (HERE.parents[1] / "docs/errors.md").read_text(), re.MULTILINE))
+    words = Messages.load(language).area("errors")
+    assert words and words.keys() - codes == set() and all(not fields(str(text)) for text in words.values())
+    assert Messages.load("en").area("errors") == {}  # the error itself has them, with its values
+
+
+def test_every_entry_of_the_menu_has_words() -> None:
+    assert [entry.path for entry in ENTRIES if not Messages.load("en").has(f"menu.{entry.path.strip('/')}")] == []
+
+
+def test_the_desk_speaks_the_language_of_the_login_else_of_the_browser(desk: Desk) -> None:
+    admin, german = desk.browser("admin"), {"accept-language": "de-AT,de;q=0.9"}
+    assert "Users and roles" in admin.get("/users").text
+    page = admin.get("/users", headers=german).text
+    assert '<html lang="de" dir="ltr">' in page and "Benutzer und Rollen" in page and "Prüfprotokoll" in page
+    assert admin.post("/language", "/users", {"language": "de", "next": "/users"}).headers["location"] == "/users"
+    assert "Benutzer und Rollen" in desk.browser("admin").get("/users").text, "in every browser from now on"
+    assert "Anmelden" in desk.browser().get("/login", headers=german).text and "Log in" in desk.browser().get("/login").text
+    assert admin.post("/language", "/users", {"language": "fr"}).status_code == 400
+
+
+def test_an_error_is_said_in_the_desks_language_with_its_english_words_below(desk: Desk) -> None:
+    admin, german = desk.browser("admin"), {"accept-language": "de"}
+    said = Messages.load("de").text("errors.account.taken")
+    assert said in admin.post("/users", "/users", {"login": "hr", "role": "hr"}, headers=german).text
+    page = desk.browser("viewer").get("/timesheets/99", headers=german).text
+    assert Messages.load("de").text("errors.store.nobody") in page and '<small lang="en" dir="ltr">' in page and "99" in page

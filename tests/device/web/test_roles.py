@@ -23,6 +23,7 @@ LEAST = {  # method and path -> the least role that may
     "POST /password/sessions": "viewer",
     "GET /kiosk": NOBODY,
     "GET /kiosk/language": NOBODY,
+    "POST /language": "viewer",
     "POST /kiosk/language": NOBODY,
     "GET /kiosk/events": NOBODY,
     "GET /kiosk/picture": NOBODY,

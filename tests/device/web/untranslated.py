@@ -1,0 +1,72 @@
+"""What is not translated yet: `python -m tests.device.web.untranslated` prints texts that pages have beside the catalogue, and keys that a language lacks."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+from device.config import DESK_LANGUAGES, LANGUAGES
+from device.web.appearance import HERE
+from device.web.messages import FOLDER, Messages, Text
+
+TEMPLATES = HERE / "templates"
+DONE = (  # pages of the desk whose texts all come from the catalogue; those of the kiosk do, too
+    "backup.html", "base.html", "error.html", "login.html", "password.html", "plain.html", "restarting.html", "users.html",
+)  # fmt: skip
+
+
+class Outside(HTMLParser):
+    """Texts of a page that a person would read or hear."""
+
+    READ = ("alt", "title", "aria-label", "placeholder")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.hidden = 0
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.hidden += tag in ("script", "style")
+        self.found += [value for name, value in attributes if name in self.READ and value]
+
+    def handle_endtag(self, tag: str) -> None:
+        self.hidden -= tag in ("script", "style")
+
+    def handle_data(self, data: str) -> None:
+        if not self.hidden:
+            self.found.append(data)
+
+
+def outside(source: str) -> list[str]:
+    """The words of a template that do not come from the catalogue; what an expression makes is not seen."""
+    page = Outside()
+    page.feed(re.sub(r"\{% block body_class %\}\w*|\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}", "", source, flags=re.DOTALL))
+    return [" ".join(words.split()) for words in page.found if re.search(r"[^\W\d_]{2}", words.replace("Clockface", ""))]
+
+
+def kiosk_areas() -> set[str]:
+    return {line[1:-1] for line in (FOLDER / "en" / "kiosk.toml").read_text().splitlines() if line.startswith("[")}
+
+
+def wanted(language: str) -> dict[str, Text]:
+    """The English texts that a language must have: all of them at the desk, else those of the kiosk."""
+    english = Messages.load("en").texts
+    return english if language in DESK_LANGUAGES else {key: text for key, text in english.items() if key.partition(".")[0] in kiosk_areas()}
+
+
+def pages() -> list[Path]:
+    return sorted(path for path in TEMPLATES.rglob("*.html") if path.name != "icons.html")
+
+
+def main() -> None:
+    for language in LANGUAGES:
+        missing = sorted(wanted(language).keys() - Messages.load(language).texts.keys())
+        print(f"{language}: {len(missing)} keys missing{': ' + ', '.join(missing) if missing else ''}")
+    for path in pages():
+        for words in outside(path.read_text(encoding="utf-8")):
+            print(f"{path.relative_to(TEMPLATES)}: {words}")
+
+
+if __name__ == "__main__":
+    main()
