@@ -14,6 +14,7 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from device.contract import ClockfaceError
+from device.storage.person_match import person_rank
 from device.storage.schema import APPLICATION_ID, SCHEMA_VERSION, migrate
 from device.system.locks import FileLock, signature
 from device.system.ownership import acting_as_owner, make_private
@@ -103,6 +104,7 @@ def connect(path: Path, busy_timeout_ms: int, must_exist: bool, any_thread: bool
         conn = sqlite3.connect(path, timeout=busy_timeout_ms / 1000, isolation_level=None, check_same_thread=not any_thread)
         try:
             db = Database(conn, execute_plugins=False)
+            conn.create_function("person_rank", 3, person_rank, deterministic=True)
             _check_origin(db, path)
             _set_up(db, path, busy_timeout_ms)
         except BaseException:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sqlite_utils import Database
 
 from device.config import StoreSettings
-from device.storage import consents, corrections, employments, hash_chain, outbox_rows, punch_imports, recovery, refusals, templates
+from device.storage import consents, corrections, employments, hash_chain, outbox_rows, people_search, punch_imports, recovery, refusals, templates
 from device.storage.audit import Action
 from device.storage.consents import ConsentDraft
 from device.storage.corrections import CorrectionDraft
@@ -206,7 +206,7 @@ class Store(TemplateReads):
             return self._people("active = 1" if active_only else "1 = 1", [])
 
     def person(self, ref: int | str) -> Person:
-        """The person with an id, or with a text that is a code, an exact name, an id, or `id:17`.
+        """The person with an id, or with a text that is a code, an exact name, an id, `id:17`, or "Name (code)" as forms write it.
 
         Raises:
             StoreError: nobody, or more than one.
@@ -218,14 +218,16 @@ class Store(TemplateReads):
                 return self._one(_as_id(ref[3:]))
             text = ref.strip()
             found = self._people("erased_at IS NULL AND (code = ? OR name = ?) OR id = ?", [text, text, _as_id(text)])
+            if not found and (named := people_search.parts(text)):
+                found = self._people("erased_at IS NULL AND name = ? AND (code = ? OR 'id:' || id = ?)", [named[0], named[1], named[1]])
+            near = [] if found else people_search.search(self._db, text, 3)
         if len(found) > 1:
             raise StoreError(
                 f"{ref[:LONGEST_NAME]!a} may be any of {', '.join(f'id:{p.id} ({p.name})' for p in found)}; choose one by id:N", code="store.ambiguous"
             )
         if not found:
-            raise StoreError(
-                f"nobody has the id, code or exact name {ref[:LONGEST_NAME]!a}; `python -m device people list` shows everybody", code="store.nobody"
-            )
+            remedy = f"do you mean {' or '.join(map(people_search.chosen_text, near))}?" if near else "`python -m device people list` shows everybody"
+            raise StoreError(f"nobody has the id, code or exact name {ref[:LONGEST_NAME]!r}; {remedy}", code="store.nobody")
         return found[0]
 
     # templates

@@ -56,6 +56,11 @@ def environment() -> Environment:
     return env
 
 
+def fragment(template: str, **values: Any) -> str:
+    """A part of a page."""
+    return environment().get_template(template).render(**values)
+
+
 def rendered(template: str, status: int, values: Mapping[str, Any]) -> HTMLResponse:
     """A page; `t("kiosk.looking")` in it is a text of the message files, in the language of the page."""
     messages: Messages = values["call"].texts

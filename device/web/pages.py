@@ -29,7 +29,7 @@ import anyio.to_thread
 from starlette.datastructures import FormData, QueryParams
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
@@ -44,10 +44,11 @@ from device.web.access import rate_limit, sessions
 from device.web.access.accounts import Role, User
 from device.web.access.rate_limit import Kind
 from device.web.access.sessions import Place
-from device.web.appearance import rendered
+from device.web.appearance import fragment, rendered
 from device.web.body_limit import TooLarge, TooSlow, limited
 from device.web.connections import SCREEN, own_machine
 from device.web.context import Terminal
+from device.web.kept_form import kept
 from device.web.messages import Messages, preferred
 
 log = logging.getLogger(__name__)
@@ -193,6 +194,7 @@ class Page:
     teams: bool = False  # open to logins of some departments: all that it shows and does comes from `call.store`, which shows their people alone
     before_change: bool = False  # open to users who must still change the first password
     guesses: Kind | None = None  # what somebody could guess here
+    form: Handler | None = None  # the page that has its form: if the input is refused, it comes back as it was filled in
 
 
 def get(path: str, handler: Handler, role: Role | None, place: Place = "desk", **more: Any) -> Page:
@@ -261,7 +263,12 @@ class Endpoint:
             return refused
         if self.spec.method == "POST" and not token_fits(call):
             return error_page(call, Problem(call.texts.text("problem.old_form"), 403, code="request.old_form"))
-        return self.spec.handler(call)
+        try:
+            return self.spec.handler(call)
+        except ClockfaceError as error:
+            if self.spec.form is None or call.wants_json or (isinstance(error, Problem) and error.status not in (400, 409)):
+                raise
+            return filled_in(call, self.spec.form(call), error)
 
     def _with_call(self, request: Request, form: FormData, work: Callable[[Call], Response | None]) -> Response | None:
         place = self.spec.place
@@ -366,6 +373,15 @@ def cleared(response: Response) -> Response:
     """Let the browser forget the pages of the session that has ended (https://www.w3.org/TR/clear-site-data/)."""
     response.headers["clear-site-data"] = '"cache", "storage"'
     return response
+
+
+def filled_in(call: Call, page: Response, error: ClockfaceError) -> Response:
+    """The page with its form as it was filled in, and why the input was refused."""
+    fields = call.form if call.request.method == "POST" else call.query
+    given = {name: [value for value in fields.getlist(name) if isinstance(value, str)] for name in fields}
+    given = {name: values for name, values in given.items() if values}
+    words = fragment("problem.html", words=call.words(error))
+    return HTMLResponse(kept(bytes(page.body).decode(), call.request.method, call.request.url.path, given, words), 400)
 
 
 def as_json(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:

@@ -4,32 +4,25 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from device.contract import ClockfaceError
 from device.web.access import accounts, passwords
 from device.web.access.accounts import ROLES, AccountError
 from device.web.pages import Call, get, post
 
 
-def users_page(call: Call, status: int = 200, problem: str = "", fresh: tuple[str, str] | None = None) -> Response:
+def users_page(call: Call, fresh: tuple[str, str] | None = None) -> Response:
     """`fresh` is a login with its new password, which is shown once and stored nowhere."""
     owners = accounts.owners(call.store)
-    return call.page("users.html", status, users=accounts.users(call.store), owners=owners, roles=ROLES, problem=problem, fresh=fresh)
+    return call.page("users.html", users=accounts.users(call.store), owners=owners, roles=ROLES, fresh=fresh)
 
 
 def add_user(call: Call) -> Response:
     password = passwords.invented()
-    try:
-        user = accounts.add(call.store, call.field("login"), call.field("role"), password)
-    except ClockfaceError as error:
-        return users_page(call, 400, call.words(error))
+    user = accounts.add(call.store, call.field("login"), call.field("role"), password)
     return users_page(call, fresh=(user.login, password))
 
 
 def change_user(call: Call) -> Response:
-    try:
-        user = accounts.change(call.store, call.path["id"], role=call.field("role"), active=call.field("active") == "1")
-    except ClockfaceError as error:
-        return users_page(call, 400, call.words(error))
+    user = accounts.change(call.store, call.path["id"], role=call.field("role"), active=call.field("active") == "1")
     role = call.texts.text(f"menu.role_{user.role}")
     return call.goto("/users", call.texts.text("users.changed" if user.active else "users.changed_off", login=user.login, role=role))
 
@@ -37,25 +30,19 @@ def change_user(call: Call) -> Response:
 def set_owner(call: Call) -> Response:
     """Say whose login it is. Once said, nobody changes that of their own login."""
     user, text = accounts.user(call.store, call.path["id"]), call.field("person", "").strip()
-    try:
-        known = accounts.owners(call.store)[user.id]
-        if user.id == call.who.id and (known.elsewhere or known.person_id is not None):
-            raise AccountError("let another administrator change whose login your own is", code="account.own_person")
-        if bool(text) == (call.field("elsewhere", "") == "1"):
-            raise AccountError("give the person's code or name, or say that they work elsewhere", code="account.unknown")
-        accounts.set_owner(call.store, user.id, call.store.person(text).id if text else None)
-    except ClockfaceError as error:
-        return users_page(call, 400, call.words(error))
+    known = accounts.owners(call.store)[user.id]
+    if user.id == call.who.id and (known.elsewhere or known.person_id is not None):
+        raise AccountError("let another administrator change whose login your own is", code="account.own_person")
+    if bool(text) == (call.field("elsewhere", "") == "1"):
+        raise AccountError("give the person's code or name, or say that they work elsewhere", code="account.unknown")
+    accounts.set_owner(call.store, user.id, call.store.person(text).id if text else None)
     return call.goto("/users", call.texts.text("users.noted", login=user.login))
 
 
 def set_departments(call: Call) -> Response:
     """Let a login see everybody, or the people of some departments."""
     chosen = [name for name in call.form.getlist("department") if isinstance(name, str) and name]
-    try:
-        user = accounts.set_departments(call.store, call.path["id"], chosen)
-    except ClockfaceError as error:
-        return users_page(call, 400, call.words(error))
+    user = accounts.set_departments(call.store, call.path["id"], chosen)
     return call.goto("/users", call.texts.text("users.seen", login=user.login, whom=", ".join(user.departments) or call.texts.text("users.everybody")))
 
 
@@ -67,9 +54,9 @@ def reset_password(call: Call) -> Response:
 
 ROUTES = (
     get("/users", users_page, "admin"),
-    post("/users", add_user, "admin"),
-    post("/users/{id:int}", change_user, "admin"),
-    post("/users/{id:int}/person", set_owner, "admin"),
-    post("/users/{id:int}/departments", set_departments, "admin"),
+    post("/users", add_user, "admin", form=users_page),
+    post("/users/{id:int}", change_user, "admin", form=users_page),
+    post("/users/{id:int}/person", set_owner, "admin", form=users_page),
+    post("/users/{id:int}/departments", set_departments, "admin", form=users_page),
     post("/users/{id:int}/password", reset_password, "admin"),
 )

@@ -48,8 +48,13 @@ def new(call: Call) -> Response:
     person = parameters.person(call)
     site = Planning(call.store).site()
     if person is None:
-        return call.page("correction_who.html", day=parameters.day(call, "day", site.day_of(int(call.terminal.now() // 60))))
+        return who(call)
     return form(call, person, parameters.day(call, "day", site.day_of(int(call.terminal.now() // 60))), site)
+
+
+def who(call: Call) -> Response:
+    """The form that asks for person and day."""
+    return call.page("correction_who.html", day=Planning(call.store).site().day_of(int(call.terminal.now() // 60)))
 
 
 def form(call: Call, person: Person, day: date, site: Site, problem: ClockfaceError | None = None) -> Response:
@@ -188,11 +193,11 @@ def lift(call: Call) -> Response:
 
 ROUTES = (
     get("/corrections", listed, "hr", teams=True),
-    get("/corrections/new", new, "hr", teams=True),
+    get("/corrections/new", new, "hr", teams=True, form=who),
     post("/corrections", ask, "hr", teams=True),
     get("/corrections/{id:int}", shown, "hr", teams=True),
     post("/corrections/{id:int}/decision", decide, "hr", teams=True),
     get("/periods", periods, "hr"),
-    post("/periods", lock, "hr"),
+    post("/periods", lock, "hr", form=periods),
     post("/periods/{id:int}/lift", lift, "admin"),
 )

@@ -129,6 +129,6 @@ def apart(work: Callable[..., T], *args: Any) -> T:
 
 ROUTES = (
     get("/exports", page, "hr", teams=True),
-    get("/exports/log", log, "hr", teams=True),
-    get("/exports/timesheet", timesheet, "hr", teams=True),
+    get("/exports/log", log, "hr", teams=True, form=page),
+    get("/exports/timesheet", timesheet, "hr", teams=True, form=page),
 )

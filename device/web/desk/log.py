@@ -10,6 +10,7 @@ from starlette.responses import Response
 from device.attendance.log import DIRECTIONS, MOST_COUNTED, PAGE, LogFilter, devices, log_page, sightings
 from device.attendance.planning import Planning
 from device.attendance.timesheet.worksite import Site
+from device.storage.people_search import chosen_text
 from device.storage.records import METHODS, Person
 from device.web import parameters
 from device.web.desk import charts
@@ -21,13 +22,24 @@ LONGEST_DAYS = 366
 
 def log(call: Call) -> Response:
     site = Planning(call.store).site()
-    chosen, person = asked_for(call, site)
+    return _page(call, site, *asked_for(call, site))
+
+
+def blank(call: Call) -> Response:
+    """The log of today, for a filter that was refused."""
+    site = Planning(call.store).site()
+    today = site.day_of(int(call.terminal.now() // 60))
+    return _page(call, site, LogFilter(today, today), None)
+
+
+def _page(call: Call, site: Site, chosen: LogFilter, person: Person | None) -> Response:
     page = log_page(call.store, chosen, site, parameters.page(call))
     seen = sightings(call.store, chosen, site)
     refused = call.store.refusals(site.begins(chosen.first) * 60.0, site.begins(chosen.until) * 60.0).total
     kept = {key: value for key, value in call.query.items() if key != "page" and value}
     return call.page(
-        "log.html", chosen=chosen, person=person, page=page, size=PAGE, most=MOST_COUNTED, devices=devices(call.store), methods=METHODS, seen=seen,
+        "log.html", chosen=chosen, person=person, named=chosen_text(person) if person else "", page=page, size=PAGE, most=MOST_COUNTED,
+        devices=devices(call.store), methods=METHODS, seen=seen,
         seen_total=sum(seen.values()), refused=refused, liveness_bar=threshold_in_force(call),
         directions=DIRECTIONS, meter=charts.meter, local=site.local, mark=site.clock.mark, zone=site.zone,
         day_of=lambda punch: site.day_of(int(punch.occurred_at // 60)),
@@ -49,4 +61,4 @@ def asked_for(call: Call, site: Site, default: date | None = None) -> tuple[LogF
     return LogFilter(first, last, person.id if person else None, call.query.get("device", "")[:200], method, parameters.group(call)), person
 
 
-ROUTES = (get("/log", log, "viewer", teams=True),)
+ROUTES = (get("/log", log, "viewer", teams=True, form=blank),)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from device.attendance import merging
+from device.attendance.planning import Planning
+from device.attendance.plans import Plan
 from device.contract import ClockfaceError
 from device.storage import consents, corrections, findings
 from device.storage.audit import Action
 from device.storage.groups import Belonging, Selection, places, set_place
+from device.storage.people_search import chosen_text, search
+from device.storage.person_match import LONGEST, person_rank
 from device.storage.records import LastPunch, Person
 from device.terminal.returning import check_return
 from device.web import parameters
@@ -25,9 +29,9 @@ SHOWN = ("active", "all", "no_face", "again", "inactive")
 
 
 def people_page(call: Call, status: int = 200, problem: str = "") -> Response:
-    search, show, group = call.query.get("q", "").strip(), call.query.get("show", "active"), parameters.group(call)
-    number = int(text) if (text := call.query.get("page", "1")).isdecimal() and 0 < len(text) < 6 else 1
-    listed = rows(call, search.casefold(), show if show in SHOWN else "active", group)
+    text, show, group = call.query.get("q", "").strip()[:LONGEST], call.query.get("show", "active"), parameters.group(call)
+    number = int(page) if (page := call.query.get("page", "1")).isdecimal() and 0 < len(page) < 6 else 1
+    listed = rows(call, text, show if show in SHOWN else "active", group)
     pages = max(1, -(-len(listed) // PER_PAGE))
     number = min(max(number, 1), pages)
     shown = listed[(number - 1) * PER_PAGE : number * PER_PAGE]
@@ -35,7 +39,16 @@ def people_page(call: Call, status: int = 200, problem: str = "") -> Response:
         twins = findings.open_findings(db) if call.who.may("hr") else []
     for row in shown:
         row["last"] = last_punch(call, row["person"].id)
-    return call.page("people.html", status, rows=shown, total=len(listed), number=number, pages=pages, q=search, show=show, problem=problem, twins=twins)
+    return call.page("people.html", status, rows=shown, total=len(listed), number=number, pages=pages, q=text, show=show, problem=problem, twins=twins)
+
+
+def find(call: Call) -> Response:
+    """People for the field in which one is chosen, as JSON: those who fit best what was typed so far."""
+    text = call.query.get("q", "").strip()
+    with call.store.reading() as db:
+        found = search(db, text) if text else []
+    people = [{"text": chosen_text(one), "name": one.name, "code": one.code or "", "note": "" if one.active else "inactive"} for one in found]
+    return JSONResponse({"people": people})
 
 
 def last_punch(call: Call, person_id: int) -> LastPunch | None:
@@ -48,7 +61,7 @@ def last_punch(call: Call, person_id: int) -> LastPunch | None:
     return LastPunch(counting[-1].occurred_at, counting[-1].direction) if counting else None
 
 
-def rows(call: Call, search: str, show: str, group: Selection) -> list[dict[str, Any]]:
+def rows(call: Call, text: str, show: str, group: Selection) -> list[dict[str, Any]]:
     """People who match the search and belong to the group, by name; erased people only under "all"."""
     templates, have_pin, again = call.store.template_counts_by_person(), pins.who_have_one(call.store), to_enrol_again(call)
     with call.store.reading() as db:
@@ -59,7 +72,7 @@ def rows(call: Call, search: str, show: str, group: Selection) -> list[dict[str,
         active, here = person.active, person.id in again
         fits = {"active": active, "all": True, "no_face": active and not count, "again": active and here, "inactive": not active and not person.erased}[show]
         fits = fits and (members is None or person.id in members)
-        if fits and (search in person.name.casefold() or search in (person.code or "").casefold()):
+        if fits and person_rank(text, person.name, person.code) is not None:
             values = {"templates": count, "again": here, "place": belongs[person.id]}
             found.append({"person": person, "pin": person.id in have_pin, "consent": person.id in agreed, **values})
     return sorted(found, key=lambda row: row["person"].name.casefold())
@@ -79,10 +92,7 @@ def two_people(call: Call) -> Response:
 
 def add_person(call: Call) -> Response:
     """Add a person without a face, for code and PIN."""
-    try:
-        person = call.store.add_person(call.field("name"), call.field("code").strip() or None)
-    except ClockfaceError as error:
-        return people_page(call, 400, str(error))
+    person = call.store.add_person(call.field("name"), call.field("code").strip() or None)
     return call.goto(f"/people/{person.id}", f"{person.name} is added.")
 
 
@@ -101,8 +111,20 @@ def person_page(call: Call, status: int = 200, problem: str = "", fresh_pin: str
     values = {"person": person, "consents": given, "models": models, "has_pin": have_pin, "last": last, "again": again and again.model}
     with call.store.reading() as db:
         values["place"] = places(db)[person.id]
+    today = call.clock.day(call.terminal.now())
+    values |= {"plans": plans_of(call, person.id), "today": today, "month_start": today.replace(day=1)}
     values |= {"asks": shown if asks else None, "merged": merged and call.store.person(int(merged["other_id"]))}
     return call.page("person.html", status, **values, problem=problem, fresh_pin=fresh_pin, pictures=pictures)
+
+
+def plans_of(call: Call, person_id: int) -> list[tuple[Plan | None, str]]:
+    """The plan that a person works now, and those to come, each with its first day."""
+    planned = Planning(call.store)
+    today, plans = f"{planned.site().day_of(int(call.terminal.now() // 60))}", planned.plans()
+    with call.store.reading() as db:
+        rows = db.execute("SELECT plan_id, since FROM assignments WHERE person_id = ? ORDER BY since, id", [person_id]).fetchall()
+    begun = [row for row in rows if row[1] <= today]
+    return [(plans.get(plan_id), since) for plan_id, since in [*begun[-1:], *(row for row in rows if row[1] > today)]]
 
 
 def pictures(call: Call) -> Response:
@@ -115,12 +137,9 @@ def pictures(call: Call) -> Response:
 
 def change_person(call: Call) -> Response:
     person = somebody(call)
-    try:
-        call.store.rename(person.id, call.field("name"))
-        call.store.set_code(person.id, call.field("code").strip() or None)
-        set_place(call.store, person.id, _place(call, person))
-    except ClockfaceError as error:
-        return person_page(call, 400, str(error))
+    call.store.rename(person.id, call.field("name"))
+    call.store.set_code(person.id, call.field("code").strip() or None)
+    set_place(call.store, person.id, _place(call, person))
     return call.goto(f"/people/{person.id}", "Saved.")
 
 
@@ -191,14 +210,15 @@ def somebody(call: Call) -> Person:
 
 ROUTES = (
     get("/people", people_page, "viewer", teams=True),
-    post("/people", add_person, "hr"),
+    get("/people/find", find, "viewer", teams=True),
+    post("/people", add_person, "hr", form=people_page),
     post("/people/two", two_people, "hr"),
     get("/people/{id:int}", person_page, "viewer", teams=True),
-    post("/people/{id:int}", change_person, "hr"),
+    post("/people/{id:int}", change_person, "hr", form=person_page),
     post("/people/{id:int}/pictures", pictures, "hr"),
     post("/people/{id:int}/active", switch, "hr"),
     post("/people/{id:int}/pin", new_pin, "hr"),
     post("/people/{id:int}/pin/remove", remove_pin, "hr"),
-    post("/people/{id:int}/withdraw", withdraw, "hr"),
-    post("/people/{id:int}/erase", erase, "hr"),
+    post("/people/{id:int}/withdraw", withdraw, "hr", form=person_page),
+    post("/people/{id:int}/erase", erase, "hr", form=person_page),
 )

@@ -53,13 +53,10 @@ def _consent(call: Call, person_id: int) -> ConsentDraft | None:
 def merge(call: Call) -> Response:
     """Let everything of another record count for this person."""
     person, using = somebody(call), call.terminal.live.booth.recogniser
-    try:
-        other = call.store.person(call.field("other"))
-        if using is not None and call.field("anyway", "") != "yes":
-            check_alike(call.store, using, person, other)
-        done = merging.merge(call.store, person.id, other.id, call.who.actor)
-    except ClockfaceError as error:
-        return person_page(call, 400, str(error))
+    other = call.store.person(call.field("other"))
+    if using is not None and call.field("anyway", "") != "yes":
+        check_alike(call.store, using, person, other)
+    done = merging.merge(call.store, person.id, other.id, call.who.actor)
     return call.goto(f"/people/{person.id}", f"{done.words}. It can be undone here for a day.")
 
 
@@ -74,6 +71,6 @@ def undo(call: Call) -> Response:
 
 ROUTES = (
     post("/people/{id:int}/again", new_pictures, "hr", largest_body=PERSON_BYTES),
-    post("/people/{id:int}/merge", merge, "hr"),
+    post("/people/{id:int}/merge", merge, "hr", form=person_page),
     post("/people/{id:int}/merge/undo", undo, "hr"),
 )

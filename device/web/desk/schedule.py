@@ -14,6 +14,7 @@ from device.attendance.timesheet.absences import ABSENCES, Absence, Employment, 
 from device.attendance.timesheet.sheet import hours
 from device.attendance.timesheet.shifts import Shift
 from device.attendance.timesheet.worksite import PAIRINGS, ROUNDED, ROUNDING_MODES, ROUNDINGS, Pairing
+from device.storage.records import Person
 from device.web import parameters
 from device.web.desk.accounting import rule_fields
 from device.web.pages import Call, Problem, get, post
@@ -22,6 +23,10 @@ ABSENCES_SHOWN = 60  # on one page
 BREAK_RULES = {"automatic": "deducted if not taken", "punched": "only as punched", "paid": "paid"}
 SHIFT_NUMBERS = ("break_minutes", "grace_minutes", "before_minutes", "after_minutes", "half_day_minutes", "absent_minutes")
 HALVES: tuple[Half, ...] = ("first", "second")
+PEOPLE_SHOWN = 100  # of a plan, on one page
+LATEST = "id = (SELECT id FROM assignments WHERE person_id = a.person_id ORDER BY since DESC, id DESC LIMIT 1)"
+WORK = f"""SELECT p.*, a.since FROM people p JOIN (SELECT * FROM assignments a WHERE {LATEST}) a ON a.person_id = p.id
+    WHERE a.plan_id = :plan AND p.erased_at IS NULL ORDER BY p.active DESC, p.name COLLATE NOCASE, p.id"""
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
@@ -55,10 +60,33 @@ def told(shift: Shift) -> list[str]:
 
 def assigned(call: Call) -> dict[int, int]:
     """Plan id -> number of people whose latest assignment it is."""
-    sql = """SELECT plan_id, count(*) FROM assignments a WHERE plan_id IS NOT NULL AND id =
-        (SELECT id FROM assignments WHERE person_id = a.person_id ORDER BY since DESC, id DESC LIMIT 1) GROUP BY 1"""
+    sql = f"SELECT plan_id, count(*) FROM assignments a WHERE plan_id IS NOT NULL AND {LATEST} GROUP BY 1"
     with call.store.reading() as db:
         return dict(db.execute(sql).fetchall())
+
+
+def plan_page(call: Call) -> Response:
+    """Who works a plan, or will."""
+    return _plan(call, call.path["id"])
+
+
+def assigning(call: Call) -> Response:
+    """The page that a refused assignment came from."""
+    return _plan(call, parameters.form_number(call, "plan")) if call.field("from_plan", "") else schedule(call)
+
+
+def _plan(call: Call, plan_id: int) -> Response:
+    planned = Planning(call.store)
+    plan = planned.plans().get(plan_id)
+    if plan is None:
+        raise Problem("There is no plan with this number.", 404)
+    with call.store.reading() as db:
+        found = [(Person.from_row(row), row["since"]) for row in db.query(WORK, {"plan": plan_id})]
+    pages = max(1, -(-len(found) // PEOPLE_SHOWN))
+    number = min(parameters.page(call), pages)
+    lines = found[(number - 1) * PEOPLE_SHOWN : number * PEOPLE_SHOWN]
+    today = planned.site().day_of(int(call.terminal.now() // 60))
+    return call.page("plan.html", plan=plan, shifts=planned.shifts(), lines=lines, number=number, pages=pages, total=len(found), today=today)
 
 
 def set_site(call: Call) -> Response:
@@ -118,7 +146,8 @@ def pairing(call: Call) -> Pairing | None:
 def assign(call: Call) -> Response:
     person, plan = call.store.person(call.field("person")), call.field("plan")
     Planning(call.store).assign(person.id, int(plan) if plan.isdecimal() else None, parameters.form_day(call, "since"), call.who.actor)
-    return call.goto("/schedule", f"{person.name} works by this plan from {call.field('since')} on.")
+    onwards = f"/schedule/plans/{plan}" if call.field("from_plan", "") and plan.isdecimal() else "/schedule"
+    return call.goto(onwards, f"{person.name} works by this plan from {call.field('since')} on.")
 
 
 def add_absence(call: Call) -> Response:
@@ -163,14 +192,15 @@ def remove_holiday(call: Call) -> Response:
 
 ROUTES = (
     get("/schedule", schedule, "hr"),
-    post("/schedule/site", set_site, "admin"),
-    post("/schedule/shifts", add_shift, "hr"),
-    post("/schedule/plans", add_plan, "hr"),
-    post("/schedule/assignments", assign, "hr"),
-    post("/schedule/absences", add_absence, "hr"),
-    post("/schedule/absences/{id:int}/cancel", cancel_absence, "hr"),
-    post("/schedule/absences/{id:int}/shorten", shorten_absence, "hr"),
-    post("/schedule/employments", set_employment, "hr"),
-    post("/schedule/holidays", set_holiday, "hr"),
-    post("/schedule/holidays/remove", remove_holiday, "hr"),
+    get("/schedule/plans/{id:int}", plan_page, "hr"),
+    post("/schedule/site", set_site, "admin", form=schedule),
+    post("/schedule/shifts", add_shift, "hr", form=schedule),
+    post("/schedule/plans", add_plan, "hr", form=schedule),
+    post("/schedule/assignments", assign, "hr", form=assigning),
+    post("/schedule/absences", add_absence, "hr", form=schedule),
+    post("/schedule/absences/{id:int}/cancel", cancel_absence, "hr", form=schedule),
+    post("/schedule/absences/{id:int}/shorten", shorten_absence, "hr", form=schedule),
+    post("/schedule/employments", set_employment, "hr", form=schedule),
+    post("/schedule/holidays", set_holiday, "hr", form=schedule),
+    post("/schedule/holidays/remove", remove_holiday, "hr", form=schedule),
 )

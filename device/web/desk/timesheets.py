@@ -77,7 +77,7 @@ def today(call: Call, site: Site) -> date:
 def chosen(call: Call, text: str, days: Sequence[date], site: Site) -> tuple[list[Person], int, int, int]:
     """One page of the people of these days whose name or code matches: people, page, number of pages, number of people."""
     group = parameters.group(call)
-    where = f"(:text = '' OR instr(lower(name), lower(:text)) OR lower(coalesce(code, '')) = lower(:text)) AND {group.WHERE} AND {LISTED}"
+    where = f"person_rank(:text, name, code) IS NOT NULL AND {group.WHERE} AND {LISTED}"
     values = {"text": text, **group.values, **listing(days, site)}
     with call.store.reading() as db:
         total = db.execute(f"SELECT count(*) FROM people p WHERE {where}", values).fetchone()[0]

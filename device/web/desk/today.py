@@ -13,6 +13,7 @@ from device.attendance.timesheet.presence import STATES
 from device.attendance.timesheet.sheet import hours
 from device.attendance.today import Line, Picture
 from device.storage.groups import Selection
+from device.storage.person_match import person_rank
 from device.web import parameters
 from device.web.desk.liveness import refused_today
 from device.web.pages import Call, get
@@ -39,7 +40,7 @@ def _values(call: Call, picture: Picture | None = None) -> dict[str, Any]:
     with call.store.reading() as db:
         members = parameters.group(call).members(db)
     here = [line for line in picture.lines if members is None or line.person_id in members]
-    chosen = [line for line in here if _fits(line, state, text.casefold())]
+    chosen = [line for line in here if _fits(line, state, text)]
     number = max(1, min(parameters.page(call), -(-len(chosen) // PAGE)))
     since = picture.site.begins(picture.day - timedelta(days=1)) * 60.0
     return {
@@ -62,8 +63,8 @@ def _values(call: Call, picture: Picture | None = None) -> dict[str, Any]:
 
 def _fits(line: Line, state: str, text: str) -> bool:
     if state == "late-today":
-        return line.presence.day.late_minutes > 0 and (not text or text in line.name.casefold())
-    return (not state or line.presence.state == state) and (not text or text in line.name.casefold() or text == (line.code or "").casefold())
+        return line.presence.day.late_minutes > 0 and person_rank(text, line.name, line.code) is not None
+    return (not state or line.presence.state == state) and person_rank(text, line.name, line.code) is not None
 
 
 def _recent(call: Call, since: float, group: Selection) -> list[tuple[str, str, int, str]]:

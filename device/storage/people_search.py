@@ -1,0 +1,31 @@
+"""Finding people by what somebody types, and how a form names the one who was chosen."""
+
+from __future__ import annotations
+
+import re
+
+from sqlite_utils import Database
+
+from device.storage.person_match import LONGEST
+from device.storage.records import Person
+
+MOST = 8  # people that one answer lists
+CHOSEN = re.compile(r"(.+) \((id:\d+|[^()]+)\)")
+
+
+def search(db: Database, text: str, most: int = MOST) -> list[Person]:
+    """The people who fit best, active ones first; nobody who is erased."""
+    sql = """SELECT * FROM (SELECT *, person_rank(:text, name, code) AS rank FROM people WHERE erased_at IS NULL)
+        WHERE rank IS NOT NULL ORDER BY active DESC, rank, name COLLATE NOCASE, id LIMIT :most"""
+    return [Person.from_row(row) for row in db.query(sql, {"text": text.strip()[:LONGEST], "most": most})]
+
+
+def chosen_text(person: Person) -> str:
+    """How a form names a person who was chosen: "Ann Müller (E17)"."""
+    return f"{person.name} ({person.code or f'id:{person.id}'})"
+
+
+def parts(text: str) -> tuple[str, str] | None:
+    """The name and the code, or id:17, of what `chosen_text` made; None: it is something else."""
+    found = CHOSEN.fullmatch(text.strip())
+    return (found[1], found[2]) if found else None
