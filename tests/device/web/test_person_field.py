@@ -11,6 +11,7 @@ import pytest
 from device.attendance.planning import Planning
 from device.attendance.timesheet.shifts import Shift
 from device.storage.people_search import MOST
+from device.web.access import accounts
 from device.web.kept_form import kept
 from tests.device.web.conftest import Desk
 
@@ -135,3 +136,17 @@ def test_a_form_is_filled_in_and_nothing_else_is_changed() -> None:
     assert '<input type="checkbox" name="c" value="1">' in got and '<input type="radio" name="r" value="b" checked>' in got
     assert "<option selected>one</option>" in got and '<option value="2">two</option>' in got
     assert kept(page, "POST", "/none", given, "<p>why</p>") == page.replace("</header>", "</header><p>why</p>")
+
+
+def test_a_team_lead_finds_the_people_of_the_team_alone(staffed: Desk) -> None:
+    with staffed.store() as store, store.transaction() as db:
+        db.execute("UPDATE people SET department = 'Gate' WHERE id = 1")
+        db.execute("UPDATE people SET department = 'Yard' WHERE id = 3")
+    admin = staffed.browser("admin")
+    with staffed.store() as store:
+        found = accounts.by_login(store, "hr")
+    assert found and admin.post(f"/users/{found[0].id}/departments", "/users", {"department": "Gate"}).status_code == 303
+    lead = staffed.browser("hr")
+    assert [one["code"] for one in lead.get("/people/find?q=m").json()["people"]] == ["E17"]
+    page = lead.get("/log?person=mueller").text
+    assert "E17" in page and "E18" not in page
