@@ -8,7 +8,7 @@ from html import unescape
 
 from markupsafe import escape
 
-TAG = re.compile(r"""<(/?)(form|input|select|option)\b((?:"[^"]*"|'[^']*'|[^'">])*)>""")
+TAG = re.compile(r"""<(/?)(form|input|select|option|details)\b((?:"[^"]*"|'[^']*'|[^'">])*)>""")
 ATTRIBUTE = re.compile(r"""([\w-]+)(?:="([^"]*)"|='([^']*)')?""")
 LEFT_ALONE = ("hidden", "password", "file", "submit", "button")
 Given = Mapping[str, Sequence[str]]
@@ -20,11 +20,14 @@ def kept(page: str, method: str, path: str, given: Given, notice: str) -> str:
     A page without that form has the notice at the beginning of its content.
     """
     out: list[str] = []
+    around: list[int] = []  # where in `out` the details stand that the place is in
     end, inside, found, chosen, seen = 0, False, False, "", True
     for tag in TAG.finditer(page):
         out.append(page[end : tag.start()])
         end, (closing, name, text) = tag.end(), tag.groups()
         attributes = {key: unescape(one or other) for key, one, other in ATTRIBUTE.findall(text)}
+        if name == "details":
+            around = around[:-1] if closing else [*around, len(out)]
         if name == "form":
             inside = not closing and attributes.get("method", "get").lower() == method.lower() and attributes.get("action", "").partition("?")[0] == path
         written = tag[0]
@@ -32,6 +35,7 @@ def kept(page: str, method: str, path: str, given: Given, notice: str) -> str:
             written, chosen = _filled(name, text, attributes, given, chosen, page[end : page.find("<", end)])
             if name == "form" and not found:
                 written, found, seen = written + notice, True, False
+                out = [part.replace("<details", "<details open", 1) if number in around else part for number, part in enumerate(out)]
             elif not seen and name in ("input", "select") and attributes.get("type") not in LEFT_ALONE:
                 written, seen = f"{written[:-1]} autofocus>", True  # so that the browser shows this form
         out.append(written)

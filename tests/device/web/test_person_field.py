@@ -135,6 +135,8 @@ def test_a_form_is_filled_in_and_nothing_else_is_changed() -> None:
     assert '<input name="x" required value="&#34;&gt;&lt;script&gt;" autofocus>' in got and '<input name="x" value="other">' in got
     assert '<input type="checkbox" name="c" value="1">' in got and '<input type="radio" name="r" value="b" checked>' in got
     assert "<option selected>one</option>" in got and '<option value="2">two</option>' in got
+    folded = f"<details><summary>s</summary></details><details class='c'><summary>s</summary>{page}</details>"
+    assert kept(folded, "POST", "/a", given, "").startswith("<details><summary>s</summary></details><details open class='c'>")
     assert kept(page, "POST", "/none", given, "<p>why</p>") == page.replace("</header>", "</header><p>why</p>")
 
 
