@@ -9,26 +9,31 @@ from typing import Any
 from starlette.responses import Response
 
 from device.attendance.planning import Planning
-from device.attendance.sheets import LISTED, listing, sheet_within, site_on
+from device.attendance.sheets import LISTED, company_sheets, listing, sheet_within, site_on
 from device.attendance.timesheet.buckets import told_apart
 from device.attendance.timesheet.sheet import Sheet, hours, row
 from device.attendance.timesheet.worksite import Site
 from device.storage.records import Person
 from device.web import parameters
 from device.web.desk import charts
+from device.web.desk.month_table import ADDED, PAGE, MonthTable, of_all, sums
 from device.web.pages import Call, get
-
-PAGE = 40  # people on one page; only these are computed
 
 
 def month(call: Call) -> Response:
     site = Planning(call.store).site()
     period = parameters.period(call, site)
     text = call.query.get("name", "").strip()[:80]
-    people, number, pages, total = chosen(call, text, period.days, site)
-    shown = sheets(call, people, period.days)
+    people, number, pages, total = chosen(call, text, period.days, site, ADDED)
+    if total <= ADDED:
+        computed = company_sheets(call.store, period.days, int(call.terminal.now() // 60), {person.id for person in people})[1]
+        table = of_all(call, people, computed)
+    else:
+        people, number, pages, total = chosen(call, text, period.days, site)
+        some = sheets(call, people, period.days)
+        table = MonthTable(people, some, number, pages, total, "", sums(people, some))
     return call.page(
-        "timesheets.html", period=period, people=people, sheets=shown, hours=hours, text=text, number=number, pages=pages, total=total,
+        "timesheets.html", period=period, table=table, hours=hours, text=text,
         months=site.accounting.calendar_months, lock=lock_of(call, period.days), rules=site.accounting, told_apart=told_apart,
     )  # fmt: skip
 
@@ -74,16 +79,16 @@ def today(call: Call, site: Site) -> date:
     return site.day_of(int(call.terminal.now() // 60))
 
 
-def chosen(call: Call, text: str, days: Sequence[date], site: Site) -> tuple[list[Person], int, int, int]:
+def chosen(call: Call, text: str, days: Sequence[date], site: Site, size: int = PAGE) -> tuple[list[Person], int, int, int]:
     """One page of the people of these days whose name or code matches: people, page, number of pages, number of people."""
     group = parameters.group(call)
     where = f"person_rank(:text, name, code) IS NOT NULL AND {group.WHERE} AND {LISTED}"
     values = {"text": text, **group.values, **listing(days, site)}
     with call.store.reading() as db:
         total = db.execute(f"SELECT count(*) FROM people p WHERE {where}", values).fetchone()[0]
-        pages = max(1, -(-total // PAGE))
+        pages = max(1, -(-total // size))
         number = min(parameters.page(call), pages)
-        sql = f"SELECT * FROM people p WHERE {where} ORDER BY name COLLATE NOCASE, id LIMIT {PAGE} OFFSET {(number - 1) * PAGE}"
+        sql = f"SELECT * FROM people p WHERE {where} ORDER BY name COLLATE NOCASE, id LIMIT {size} OFFSET {(number - 1) * size}"
         return [Person.from_row(found) for found in db.query(sql, values)], number, pages, total
 
 
