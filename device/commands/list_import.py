@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 from device.attendance.imports.rows import FATES, Result
-from device.system.table_stream import TableStream
 
 MOST_TOLD = 200
 
@@ -21,14 +20,14 @@ def add_file(parser: argparse.ArgumentParser, words: str) -> None:
     first.add_argument("--month-first", dest="order", action="store_const", const="month", help="02/12/2026 is the twelfth of February")
 
 
-def say(result: Result, table: TableStream, args: argparse.Namespace) -> int:
+def say(result: Result, read_as: str, args: argparse.Namespace) -> int:
     """Print each row's fate; returns the exit code."""
     if args.json:
         rows = [{"line": row.line, "about": row.about, "fate": row.fate, "remark": row.words} for row in result.rows]
         fates = {fate: result.counts[fate] for fate in FATES}
-        print(json.dumps({"read_as": table.told, "checked": args.check, "written": result.written, "fates": fates, "rows": rows}, ensure_ascii=False, indent=1))
+        print(json.dumps({"read_as": read_as, "checked": args.check, "written": result.written, "fates": fates, "rows": rows}, ensure_ascii=False, indent=1))
         return 1 if result.problems else 0
-    print(f"note: {args.file} was read as {table.told}", file=sys.stderr)
+    print(f"note: {args.file} was read as {read_as}", file=sys.stderr)
     told = [row for row in result.rows if row.fate != "present"]
     for row in sorted(told, key=lambda row: (not row.problem, row.line))[:MOST_TOLD]:
         print(f"line {row.line}: {': '.join(filter(None, (row.about, FATES[row.fate], row.words)))}")

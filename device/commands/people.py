@@ -95,7 +95,7 @@ def _import(store: Store, args: argparse.Namespace) -> int:
 
     table, today = people_import.read(args.file), planning.Planning(store).site().day_of(int(time.time() // 60))
     how = people_import.How(args.check, args.whole, args.rename, args.order)
-    return list_import.say(people_import.import_people(store, table, today, "people import", how), table, args)
+    return list_import.say(people_import.import_people(store, table, today, "people import", how), table.told, args)
 
 
 def _act(store: Store, person: Person, args: argparse.Namespace) -> Person:

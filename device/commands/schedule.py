@@ -8,10 +8,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import time
 from collections.abc import Callable
 from datetime import date
 
 from device.attendance import planning
+from device.attendance.imports import schedule_import
 from device.attendance.planning import Planning
 from device.attendance.plans import PlanDay
 from device.attendance.review import Desk
@@ -19,8 +21,9 @@ from device.attendance.timesheet.absences import ABSENCES, Absence, Employment
 from device.attendance.timesheet.accounting import Accounting, from_texts
 from device.attendance.timesheet.shifts import Shift
 from device.attendance.timesheet.worksite import PAIRINGS, ROUNDED, ROUNDING_MODES, ROUNDINGS, TimesheetError
+from device.commands import list_import
 from device.commands.database import open_store
-from device.commands.options import add_config, add_database
+from device.commands.options import add_config, add_database, add_json
 from device.storage.store import Person, Store, StoreError
 
 BY = "schedule"  # the author in the audit
@@ -127,6 +130,13 @@ def _add_period(action: argparse.ArgumentParser) -> None:
     action.add_argument("period", metavar="PERIOD", help="2026-11, a day of a pay period, or 2026-10-26..2026-11-25")
 
 
+def _add_list(action: argparse.ArgumentParser) -> None:
+    action.add_argument("kind", choices=tuple(schedule_import.COLUMNS), help="what the list holds")
+    list_import.add_file(action, "columns code, plan, since; code, first, last, kind; or day, name; holidays also as a calendar (.ics)")
+    action.add_argument("--region", default="", metavar="NAME", help="of a calendar that has days of single regions: take those of this one, too")
+    add_json(action)
+
+
 def _add_id(action: argparse.ArgumentParser) -> None:
     action.add_argument("id", type=int)
 
@@ -144,15 +154,23 @@ ACTIONS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {  #
     "employment": ("state somebody's first and last day", _add_employment),
     "holiday": ("name a holiday", _add_holiday),
     "remove-holiday": ("remove a holiday", _add_day),
+    "import": ("enter many assignments, absences or holidays from a list, all or none", _add_list),
     "lock": ("lock a period: no correction changes it any more", _add_period),
     "unlock": ("lift a lock", _add_id),
 }
 
 
 def run(args: argparse.Namespace) -> int:
-    with open_store(args, BY) as store:
+    with open_store(args, BY, must_exist=args.action != "site") as store:
+        if args.action == "import":
+            return _import(store, args)
         print(_act(store, Planning(store), args))
     return 0
+
+
+def _import(store: Store, args: argparse.Namespace) -> int:
+    listed = schedule_import.read(args.kind, args.file, Planning(store).site().day_of(int(time.time() // 60)), args.region)
+    return list_import.say(schedule_import.carry_out_list(store, listed, BY, check=args.check, order=args.order), listed.told, args)
 
 
 def _act(store: Store, planned: Planning, args: argparse.Namespace) -> str:

@@ -13,8 +13,8 @@ from device.contract import ClockfaceError
 from device.storage.store import Store
 
 MOST_ROWS = 5000  # in one transaction, in which the terminal waits
-Fate = Literal["added", "changed", "present", "refused"]
-FATES: dict[Fate, str] = {"added": "added", "changed": "changed", "present": "already there", "refused": "refused"}
+Fate = Literal["added", "changed", "present", "left_out", "refused"]
+FATES: dict[Fate, str] = {"added": "added", "changed": "changed", "present": "already there", "left_out": "left out", "refused": "refused"}
 Cells = Mapping[str, str]
 
 

@@ -12,22 +12,22 @@ from typing import Any, Literal
 from starlette.datastructures import UploadFile
 from starlette.responses import JSONResponse, Response
 
-from device.attendance.imports import log_file, people_import
+from device.attendance.imports import log_file, people_import, schedule_import
 from device.attendance.imports.log_import import FATES as LOG_FATES
 from device.attendance.imports.log_import import Choices, Judged, LogImport, Summary
 from device.attendance.imports.moments import Order
 from device.attendance.imports.rows import FATES, Result
 from device.attendance.planning import Planning
 from device.storage.store import Store
-from device.system.table_stream import TableStream
 from device.web.desk.exports import apart
 from device.web.pages import Call, Problem, get, post
 
 FILE_BYTES = 40_000_000  # some 400,000 rows of a log
 LONG_BYTES = 500_000  # of a file that is read in a process apart, since the camera loop needs the processor
 MOST_TOLD = 300  # rows that the page shows
-GOOD: dict[str, Literal["good", "info", "off"]] = {"imported": "good", "added": "good", "changed": "info", "present": "off", "twice": "off"}
+GOOD: dict[str, Literal["good", "info", "off"]] = {"imported": "good", "added": "good", "changed": "info", "present": "off", "left_out": "off", "twice": "off"}
 Answer = dict[str, Any]
+ALL_OR_NONE = "Nothing of such a list is imported while one of its rows is refused: mend these rows first."
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Asked:
     open_directions: bool
     deliver: bool
     rename: bool
+    region: str
     keep_days: int
     now: float  # s since the epoch
     by: str
@@ -69,7 +70,10 @@ def _answer(call: Call, check: bool) -> Response:
     orders: dict[str, Order] = {"day": "day", "month": "month"}
     ticked = {name: call.field(name, "") == "1" for name in ("whole", "open_directions", "deliver", "rename")}
     kept = call.terminal.settings.retention.punches_days
-    asked = Asked(kind, check, order=orders.get(call.field("order", "")), keep_days=kept, now=call.terminal.now(), by=call.who.actor, **ticked)
+    asked = Asked(
+        kind, check, region=call.field("region", "").strip()[:80], order=orders.get(call.field("order", "")), keep_days=kept, now=call.terminal.now(),
+        by=call.who.actor, **ticked,
+    )  # fmt: skip
     with NamedTemporaryFile(prefix="clockface-list-") as copy:  # mode 600, gone with the request
         shutil.copyfileobj(upload.file, copy)
         copy.flush()
@@ -86,15 +90,22 @@ def import_apart(database: Path, path: Path, asked: Asked) -> Answer:
 def _people(store: Store, path: Path, asked: Asked) -> Answer:
     table, today = people_import.read(path), Planning(store).site().day_of(int(asked.now // 60))
     how = people_import.How(asked.check, asked.whole, asked.rename, asked.order)
-    return _of_rows(people_import.import_people(store, table, today, asked.by, how), table)
+    return _of_rows(people_import.import_people(store, table, today, asked.by, how), table.told)
 
 
-def _of_rows(result: Result, table: TableStream) -> Answer:
+def _schedule(store: Store, path: Path, asked: Asked) -> Answer:
+    """All rows or none."""
+    listed = schedule_import.read(asked.kind, path, Planning(store).site().day_of(int(asked.now // 60)), asked.region)
+    answer = _of_rows(schedule_import.carry_out_list(store, listed, asked.by, check=asked.check, order=asked.order), listed.told)
+    return answer | {"usable": 0 if answer["problems"] else answer["usable"], "remark": ALL_OR_NONE if answer["problems"] else ""}
+
+
+def _of_rows(result: Result, read_as: str) -> Answer:
     told = sorted(result.rows, key=lambda row: (not row.problem, row.line))[:MOST_TOLD]
     rows = [{"line": row.line, "about": row.about, "words": row.words, **_fate(FATES, row.fate)} for row in told]
     counts = {FATES[fate]: count for fate, count in result.counts.items()}
     return {
-        "read_as": table.told, "counts": counts, "problems": result.problems, "rows": rows, "left_out": len(result.rows) - len(told), "remark": "",
+        "read_as": read_as, "counts": counts, "problems": result.problems, "rows": rows, "left_out": len(result.rows) - len(told), "remark": "",
         "written": result.written, "usable": len(result.rows) - result.problems,
     }  # fmt: skip
 
@@ -134,6 +145,9 @@ class ListKind:
 KINDS = {
     "people": ListKind("People", "code, name; optional first_day, last_day, department, plan", _people),
     "log": ListKind("Log of another terminal", "code, time, direction; exports of ZKTeco and Hikvision programs, attlog.dat", _log),
+    "assignments": ListKind("Who works which plan", "code, plan, since; a dot for no plan", _schedule),
+    "absences": ListKind("Absences", "code, first, last, kind; optional half, since, until", _schedule),
+    "holidays": ListKind("Holidays", "day, name, or a calendar (.ics)", _schedule),
 }
 
 ROUTES = (

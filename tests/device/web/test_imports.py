@@ -66,3 +66,14 @@ def test_what_cannot_be_read_is_told(office: Desk, kind: str, content: str, code
 def test_a_form_without_a_file(office: Desk) -> None:
     answer = office.browser("hr").post("/import/preview", "/password", {"kind": "log"}, headers={"accept": "application/json"})
     assert answer.status_code == 400 and "choose a file" in answer.text
+
+
+def test_a_list_for_the_schedule_is_taken_whole_or_not_at_all(office: Desk) -> None:
+    text = "code,first,last,kind\nE1,2026-09-28,2026-09-29,vacation\nE8,2026-09-28,2026-09-29,vacation\n"
+    shown = sent(office, "/import/preview", "absences", text).json()
+    assert (shown["counts"], shown["usable"], shown["written"]) == ({"added": 1, "refused": 1}, 0, False) and "refused" in shown["remark"]
+    assert not sent(office, "/import", "absences", text).json()["written"]
+    assert sent(office, "/import", "absences", text.rpartition("E8")[0]).json()["written"]
+    calendar = "BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART;VALUE=DATE:20270815\nSUMMARY:Day\nDESCRIPTION:Public holiday in Bavaria\nEND:VEVENT\nEND:VCALENDAR\n"
+    assert sent(office, "/import", "holidays", calendar).json()["counts"] == {"left out": 1}
+    assert sent(office, "/import", "holidays", calendar, region="Bavaria").json()["counts"] == {"added": 1}
