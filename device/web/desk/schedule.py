@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from device.attendance.timesheet.absences import ABSENCES, Absence, Employment, 
 from device.attendance.timesheet.sheet import hours
 from device.attendance.timesheet.shifts import Shift
 from device.attendance.timesheet.worksite import PAIRINGS, ROUNDED, ROUNDING_MODES, ROUNDINGS, Pairing
+from device.storage.groups import Selection
 from device.storage.records import Person
 from device.web import parameters
 from device.web.desk.accounting import rule_fields
@@ -23,6 +25,7 @@ ABSENCES_SHOWN = 60  # on one page
 BREAK_RULES = {"automatic": "deducted if not taken", "punched": "only as punched", "paid": "paid"}
 SHIFT_NUMBERS = ("break_minutes", "grace_minutes", "before_minutes", "after_minutes", "half_day_minutes", "absent_minutes")
 HALVES: tuple[Half, ...] = ("first", "second")
+EVERYBODY = "*"  # in place of a department
 PEOPLE_SHOWN = 100  # of a plan, on one page
 LATEST = "id = (SELECT id FROM assignments WHERE person_id = a.person_id ORDER BY since DESC, id DESC LIMIT 1)"
 WORK = f"""SELECT p.*, a.since FROM people p JOIN (SELECT * FROM assignments a WHERE {LATEST}) a ON a.person_id = p.id
@@ -143,23 +146,50 @@ def pairing(call: Call) -> Pairing | None:
     return text or None
 
 
+def named_people(call: Call) -> list[Person]:
+    """Whom a form is about: one person, everybody of a department, or everybody.
+
+    Raises:
+        Problem: nobody.
+    """
+    group = call.field("everybody_of", "")
+    if not group:
+        if not call.field("person", "").strip():
+            raise Problem("choose a person, a department or everybody")
+        return [call.store.person(call.field("person"))]
+    with call.store.reading() as db:
+        members = Selection(department="" if group == EVERYBODY else group).members(db)
+    people = [person for person in call.store.people(active_only=True) if members is None or person.id in members]
+    if not people:
+        raise Problem(f"nobody who is active belongs to {group[:100]}")
+    return people
+
+
+def spoken(people: Sequence[Person]) -> str:
+    return people[0].name if len(people) == 1 else f"{len(people)} people"
+
+
 def assign(call: Call) -> Response:
-    person, plan = call.store.person(call.field("person")), call.field("plan")
-    Planning(call.store).assign(person.id, int(plan) if plan.isdecimal() else None, parameters.form_day(call, "since"), call.who.actor)
+    people, plan = named_people(call), call.field("plan")
+    with call.store.together():
+        for person in people:
+            Planning(call.store).assign(person.id, int(plan) if plan.isdecimal() else None, parameters.form_day(call, "since"), call.who.actor)
     onwards = f"/schedule/plans/{plan}" if call.field("from_plan", "") and plan.isdecimal() else "/schedule"
-    return call.goto(onwards, f"{person.name} works by this plan from {call.field('since')} on.")
+    return call.goto(onwards, f"{spoken(people)} {'works' if len(people) == 1 else 'work'} by this plan from {call.field('since')} on.")
 
 
 def add_absence(call: Call) -> Response:
-    person = call.store.person(call.field("person"))
+    people = named_people(call)
     text = call.field("half", "")
     half = next((half for half in HALVES if half == text), None)
     if text and not half:
         raise Problem(f"half of the day: expected one of {', '.join(HALVES)}, got {text[:20]!r}")
     since, until = (planning.clock(text) if (text := call.field(name, "").strip()) else None for name in ("since", "until"))
     absence = Absence(parameters.form_day(call, "first"), parameters.form_day(call, "last"), call.field("kind"), half, since, until)
-    Planning(call.store).add_absence(person.id, absence, call.who.actor)
-    return call.goto("/schedule", f"The absence of {person.name} is entered.")
+    with call.store.together():
+        for person in people:
+            Planning(call.store).add_absence(person.id, absence, call.who.actor)
+    return call.goto("/schedule", f"The absence of {spoken(people)} is entered.")
 
 
 def cancel_absence(call: Call) -> Response:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pytest
 
 from device.attendance.planning import Planning
+from device.attendance.timesheet.absences import Absence
+from device.attendance.timesheet.shifts import Shift
 from device.attendance.timesheet.worksite import Site
+from device.storage.groups import Belonging, set_place
 from device.web.desk import imports
 from tests.device.web.conftest import Desk
 
@@ -77,3 +81,28 @@ def test_a_list_for_the_schedule_is_taken_whole_or_not_at_all(office: Desk) -> N
     calendar = "BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART;VALUE=DATE:20270815\nSUMMARY:Day\nDESCRIPTION:Public holiday in Bavaria\nEND:VEVENT\nEND:VCALENDAR\n"
     assert sent(office, "/import", "holidays", calendar).json()["counts"] == {"left out": 1}
     assert sent(office, "/import", "holidays", calendar, region="Bavaria").json()["counts"] == {"added": 1}
+
+
+def test_plans_and_absences_for_a_department_and_for_everybody(office: Desk) -> None:
+    with office.store() as store:
+        planning = Planning(store)
+        planning.add_plan("week", [planning.add_shift(Shift("flexible", minutes=480), "test")], date(2026, 1, 5), "test")
+        for name in ("Bob", "Cy", "Di"):
+            set_place(store, store.add_person(name).id, Belonging(None, "Line 1"))
+        store.deactivate(4)
+        planning.add_absence(2, Absence(date(2026, 10, 5), date(2026, 10, 5), "sick"), "test")
+    hr = office.browser("hr")
+
+    def entered(what: str, **fields: str) -> int:
+        return int(hr.post(f"/schedule/{what}", "/schedule", fields).status_code)
+
+    def rows(table: str) -> list[int]:
+        with office.store() as store, store.reading() as db:
+            return [row[0] for row in db.execute(f"SELECT person_id FROM {table} ORDER BY id").fetchall()]
+
+    assert entered("assignments", person="", everybody_of="line 1", plan="1", since="2026-10-01") == 303 and rows("assignments") == [2, 3]
+    assert entered("assignments", person="", everybody_of="*", plan="", since="2026-11-01") == 303 and rows("assignments") == [2, 3, 1, 2, 3]
+    absent = {"person": "", "first": "2026-10-05", "last": "2026-10-06", "kind": "training"}
+    assert entered("absences", everybody_of="*", **absent) == 400 and rows("absences") == [2], "one who is sick then holds all back"
+    assert entered("absences", everybody_of="*", **{**absent, "first": "2026-10-06"}) == 303 and rows("absences") == [2, 1, 2, 3]
+    assert entered("absences", everybody_of="", **absent) == 400 and entered("absences", everybody_of="Nowhere", **absent) == 400
