@@ -34,6 +34,13 @@ def test_differing_embeddings_are_reported(float_model: Path, tmp_path: Path, ca
     assert "net.onnx: the embeddings differ" in capsys.readouterr().err
 
 
+def test_one_runtime_that_fails_does_not_hide_the_others(float_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = shlex.join(fake_python(tmp_path / "broken.py", "program = 'import no_such_package'"))
+    assert main(["elsewhere", str(float_model), "--python", broken, "--python", shlex.quote(sys.executable), "--most", "2"]) == 1
+    said = capsys.readouterr()
+    assert "onnxruntime" in said.out and "no_such_package" in said.err and "1 of 2 runs" in said.err
+
+
 @pytest.mark.parametrize(("change", "word"), [("program = 'import no_such_package'", "no_such_package"), ("program = ''", "exit code 0")])
 def test_a_failure_of_the_other_python_is_reported(change: str, word: str, float_model: Path, tmp_path: Path) -> None:
     with refused("parity.fails", word, "numpy and onnxruntime"):
