@@ -26,6 +26,7 @@ from device.commands.options import add_config, add_database, add_json, add_out
 from device.storage.fleet_state import FAULTS, DeviceState
 from device.storage.store import Store
 from device.system.files import Disk
+from device.system.number_of import number_of
 from device.vision.camera.source import open_source
 from device.vision.images import IMAGE_SUFFIXES, read_image
 
@@ -148,7 +149,7 @@ def _words(state: DeviceState) -> str:
         return state.ended
     seen = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(state.seen_at))  # of devices in several zones
     told = [f"{name} {state.health[name]}" for name in ("camera", "model", "version") if state.health.get(name)]
-    parts = [f"seen {seen}", f"{(state.told['heads'] or {}).get('punches', 0):,} punches", f"{state.health.get('waiting', 0)} waiting", *told]
+    parts = [f"seen {seen}", f"{number_of((state.told['heads'] or {}).get('punches', 0), 'punch')}", f"{state.health.get('waiting', 0)} waiting", *told]
     return "; ".join([", ".join(parts), *(f"{'WRONG' if level == 'bad' else 'LOOK'}: {words}" for level, words in state.problems)])
 
 

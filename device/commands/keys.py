@@ -6,6 +6,7 @@ import argparse
 
 from device.storage import keys
 from device.storage.keys import DEVICE_KEY, NEXT_KEY, Kind, PersonKeys
+from device.system.number_of import number_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +20,7 @@ def run(args: argparse.Namespace) -> int:
         raise keys.KeysError("keys show: --to and --pcrs belong to `keys rotate`", code="keys.usage")
     if args.action == "rotate":
         stores, people = keys.rotate(kind=Kind(args.to == "tpm", args.pcrs) if args.to or args.pcrs else None)
-        print(f"the device has another key; the keys of {people} people in {stores} databases are wrapped with it")
+        print(f"the device has another key; the keys of {number_of(people, 'person')} in {number_of(stores, 'database')} are wrapped with it")
     show()
     return 0
 

@@ -23,6 +23,7 @@ from device.storage import settings as stored_settings
 from device.storage.hash_chain import CHAINED
 from device.storage.store import Store
 from device.system.clock import iso_utc
+from device.system.number_of import number_of
 from device.system.time_zones import LocalClock
 
 Row = dict[str, Any]
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     data = _exported(rows, args.format, clock, csv_form)
     if args.out:
         tables.write_whole(args.out, data)
-        print(f"{len(rows)} punches written to {args.out}")
+        print(f"{number_of(len(rows), 'punch')} written to {args.out}")
     else:
         sys.stdout.flush()
         sys.stdout.buffer.write(data)
@@ -115,7 +116,7 @@ def _print_table(rows: list[Row], clock: LocalClock) -> None:
         table.add_row(*(Text(cell) for cell in _cells(row, clock)))  # Text: a name is never read as markup
     console = Console() if sys.stdout.isatty() else Console(width=200)
     console.print(table)
-    console.print(f"{len(rows)} punches, times in {clock.name}")
+    console.print(f"{number_of(len(rows), 'punch')}, times in {clock.name}")
 
 
 def _cells(row: Row, clock: LocalClock) -> Sequence[str]:

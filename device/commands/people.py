@@ -23,6 +23,7 @@ from device.storage import groups
 from device.storage import settings as stored_settings
 from device.storage.store import Person, Store, StoreError
 from device.system.clock import iso_utc
+from device.system.number_of import number_of
 from device.system.time_zones import LocalClock
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ def _print_list(rows: list[dict[str, Any]], as_json: bool, clock: LocalClock) ->
         table.add_row(*(Text(cell) for cell in _cells(row, clock)))  # Text: a name is never read as markup
     console = Console() if sys.stdout.isatty() else Console(width=200)
     console.print(table)
-    console.print(f"{len(rows)} people")
+    console.print(number_of(len(rows), "person"))
 
 
 def _print_one(row: dict[str, Any], as_json: bool, clock: LocalClock) -> None:

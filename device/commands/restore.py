@@ -11,6 +11,7 @@ from device.config import database_path
 from device.maintenance import backup
 from device.maintenance.backup import BackupError
 from device.storage.database import TerminalLock
+from device.system.number_of import number_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     TerminalLock(database).release()  # refused while a terminal runs, before anything is unpacked
     contents = backup.stage(args.file, passphrase(args.passphrase), database)
-    print(f"backup of {contents.made_at}: {contents.people} people, {contents.punches} punches; {contents.words}")
+    print(f"backup of {contents.made_at}: {number_of(contents.people, 'person')}, {number_of(contents.punches, 'punch')}; {contents.words}")
     for line in backup.apply_staged(database):
         print(line)
     return 0

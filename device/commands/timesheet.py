@@ -23,6 +23,7 @@ from device.delivery import tables
 from device.delivery.timesheet_workbook import timesheet_workbook
 from device.storage import settings as stored_settings
 from device.storage.store import Person, Store
+from device.system.number_of import number_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     data = exported(rows, args.format, form)
     if args.out:
         tables.write_whole(args.out, data)
-        print(f"{len(rows)} days written to {args.out}")
+        print(f"{number_of(len(rows), 'day')} written to {args.out}")
     else:
         sys.stdout.flush()
         sys.stdout.buffer.write(data)
@@ -101,7 +102,7 @@ def _print(site: Site, sheets: dict[int, Sheet], people: dict[int, Person], args
     console.print(table)
     total = next(iter(sheets.values())).totals if args.person else None
     tail = f"; due {hours(total.due)}, worked {hours(total.worked)}, balance {hours(total.balance)}" if total else ""
-    console.print(f"{len(sheets)} people, times in {site.zone}{tail}")
+    console.print(f"{number_of(len(sheets), 'person')}, times in {site.zone}{tail}")
 
 
 def _day_cells(day: dict[str, Any], by_date: bool) -> list[str]:

@@ -25,6 +25,7 @@ from device.storage.outbox_rows import DeadLetter, TargetHealth
 from device.storage.standing import AGAIN, MORE_ROOM, counted, named, room_words
 from device.system.clock import read_clock_state
 from device.system.hardware import temperature
+from device.system.number_of import number_of
 from device.system.time_zones import LocalClock
 from device.terminal.reembedding import Reembedded
 from device.vision.recogniser import Recogniser
@@ -238,7 +239,7 @@ def data(call: Call) -> list[Fact]:
         people, punches = (db.execute(f"SELECT count(*) FROM {what}").fetchone()[0] for what in ("people WHERE active = 1", "punches"))
         unsure = left_over(db, read_clock_state())
     found = [Fact("Disk", f"{free:.1f} GB free", _state(disk.state), "" if disk.state == "ok" else disk.words)]
-    found.append(Fact("Database", f"{size:.1f} MB", "good", f"{people} people, {punches} punches"))
+    found.append(Fact("Database", f"{size:.1f} MB", "good", f"{number_of(people, 'person')}, {number_of(punches, 'punch')}"))
     last = last_punch(call)
     when = call.clock.at(last) if last else None
     found.append(Fact("Last punch", f"{when:%H:%M:%S}" if when else "none yet", "good" if when else "off", f"{when:%Y-%m-%d %Z}" if when else ""))

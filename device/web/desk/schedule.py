@@ -19,6 +19,7 @@ from device.storage.groups import Selection
 from device.storage.records import Person
 from device.web import parameters
 from device.web.desk.accounting import rule_fields
+from device.web.desk.durations import break_rows, minutes_of, typed_breaks
 from device.web.pages import Call, Problem, get, post
 
 ABSENCES_SHOWN = 60  # on one page
@@ -47,7 +48,7 @@ def schedule(call: Call) -> Response:
         absences=absences[(number - 1) * ABSENCES_SHOWN : number * ABSENCES_SHOWN], number=number, pages=pages, total=len(absences),
         break_rules=BREAK_RULES, told=told,
         kinds=ABSENCES, roundings=ROUNDINGS, today=today, monday=today - timedelta(days=today.weekday()), days=DAYS, counts=assigned(call),
-        breaks=",".join(f"{after}:{length}" for after, length in site.minimum_breaks), rules=rule_fields(site.accounting),
+        breaks=break_rows(site.minimum_breaks), rules=rule_fields(site.accounting),
     )  # fmt: skip
 
 
@@ -98,9 +99,10 @@ def set_site(call: Call) -> Response:
     changes: dict[str, Any] = {name: parameters.form_number(call, name, getattr(before, name)) for name in names}
     changes |= {name: call.field(name, getattr(before, name)) for name in ("rounding", "rounding_of")}
     check_out = call.field("check_out", f"{before.check_out:%H:%M}" if before.check_out else "").strip()
+    breaks = typed_breaks(call)
     changed = replace(
         before, zone=call.field("zone").strip(), day_start=planning.clock(call.field("day_start")), four_eyes=call.field("four_eyes", "") == "1",
-        minimum_breaks=planning.breaks(call.field("minimum_breaks", "")), pairing=pairing(call) or before.pairing,
+        minimum_breaks=planning.breaks(call.field("minimum_breaks", "")) if breaks is None else breaks, pairing=pairing(call) or before.pairing,
         check_out=planning.clock(check_out) if check_out else None, **changes,
     )  # fmt: skip
     Planning(call.store).set_site(changed, call.who.actor)
@@ -111,10 +113,7 @@ def add_shift(call: Call) -> Response:
     names = ("start", "end", "break_from", "break_to", "check_out")
     times = {name: planning.clock(text) if (text := call.field(name, "").strip()) else None for name in names}
     flexible = call.field("hours", "").strip()
-    minutes = None
-    if flexible:
-        hours = planning.clock(flexible)
-        minutes = hours.hour * 60 + hours.minute
+    minutes = minutes_of(flexible) if flexible else None
     numbers = {name: parameters.form_number(call, name, 0) for name in SHIFT_NUMBERS}
     early = parameters.form_number(call, "early_grace_minutes") if call.field("early_grace_minutes", "").strip() else None
     rule = call.field("break_rule", "automatic")
