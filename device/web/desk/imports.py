@@ -31,7 +31,7 @@ ALL_OR_NONE = "Nothing of such a list is imported while one of its rows is refus
 
 
 @dataclass(frozen=True)
-class Asked:
+class ListForm:
     """What the form asks for."""
 
     kind: str
@@ -70,7 +70,7 @@ def _answer(call: Call, check: bool) -> Response:
     orders: dict[str, Order] = {"day": "day", "month": "month"}
     ticked = {name: call.field(name, "") == "1" for name in ("whole", "open_directions", "deliver", "rename")}
     kept = call.terminal.settings.retention.punches_days
-    asked = Asked(
+    asked = ListForm(
         kind, check, region=call.field("region", "").strip()[:80], order=orders.get(call.field("order", "")), keep_days=kept, now=call.terminal.now(),
         by=call.who.actor, **ticked,
     )  # fmt: skip
@@ -82,18 +82,18 @@ def _answer(call: Call, check: bool) -> Response:
         return JSONResponse(KINDS[kind].work(call.store, Path(copy.name), asked))
 
 
-def import_apart(database: Path, path: Path, asked: Asked) -> Answer:
+def import_apart(database: Path, path: Path, asked: ListForm) -> Answer:
     with Store.open(database, must_exist=True, actor=asked.by) as store:
         return KINDS[asked.kind].work(store, path, asked)
 
 
-def _people(store: Store, path: Path, asked: Asked) -> Answer:
+def _people(store: Store, path: Path, asked: ListForm) -> Answer:
     table, today = people_import.read(path), Planning(store).site().day_of(int(asked.now // 60))
     how = people_import.How(asked.check, asked.whole, asked.rename, asked.order)
     return _of_rows(people_import.import_people(store, table, today, asked.by, how), table.told)
 
 
-def _schedule(store: Store, path: Path, asked: Asked) -> Answer:
+def _schedule(store: Store, path: Path, asked: ListForm) -> Answer:
     """All rows or none."""
     listed = schedule_import.read(asked.kind, path, Planning(store).site().day_of(int(asked.now // 60)), asked.region)
     answer = _of_rows(schedule_import.carry_out_list(store, listed, asked.by, check=asked.check, order=asked.order), listed.told)
@@ -115,7 +115,7 @@ def _fate(fates: Mapping[Any, str], fate: str) -> dict[str, str]:
     return {"fate": fates[fate], "kind": GOOD.get(fate, "bad")}
 
 
-def _log(store: Store, path: Path, asked: Asked) -> Answer:
+def _log(store: Store, path: Path, asked: ListForm) -> Answer:
     file = log_file.read(path, asked.order)
     plan = LogImport(store, file, Choices(asked.open_directions, "import", asked.deliver, asked.keep_days), asked.now)
     summary, first = Summary(most=MOST_TOLD), list[Judged]()
@@ -139,7 +139,7 @@ class ListKind:
 
     label: str
     columns: str
-    work: Callable[[Store, Path, Asked], Answer]
+    work: Callable[[Store, Path, ListForm], Answer]
 
 
 KINDS = {
