@@ -31,6 +31,7 @@ from device.storage.store import Store
 from device.system.clock import to_ms
 from device.system.time_zones import system_zone
 
+LATER_RULES = ("rounding", "rounding_of", "check_out", "accounting")  # left out where nobody set them: earlier versions in a fleet know none
 LONGEST = 80  # characters of a name
 ABSENCE = "first_day, last_day, kind, half, from_time, to_time"
 # Of two assignments from one day the later one holds; in a fleet, the one that reached the company's database later, so that all terminals agree.
@@ -264,7 +265,8 @@ def read_site(db: Database) -> Site:
 
 def site_json(site: Site) -> str:
     texts = {"day_start": _text(site.day_start), "check_out": _text(site.check_out), "accounting": accounting.texts(site.accounting)}
-    return json.dumps({**dataclasses.asdict(site), **texts}, sort_keys=True)
+    values = {name: value for name, value in dataclasses.asdict(site).items() if name not in LATER_RULES or getattr(site, name) != getattr(Site(), name)}
+    return json.dumps(values | {name: text for name, text in texts.items() if name in values}, sort_keys=True)
 
 
 def site_from_json(text: str) -> Site:

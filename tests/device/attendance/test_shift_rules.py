@@ -16,7 +16,7 @@ from sqlite_utils import Database
 
 from device.__main__ import main
 from device.attendance.locked import periods_of
-from device.attendance.planning import Planning
+from device.attendance.planning import Planning, site_from_json, site_json
 from device.attendance.review import Desk
 from device.attendance.sheets import person_sheet
 from device.attendance.timesheet.absences import Absence
@@ -194,3 +194,10 @@ def test_margins_and_rounding_lose_no_minute(stamps: list[tuple[int, str]], site
         assert all(span.minutes >= 0 for span in one.spans) and all(a.end <= b.start for a, b in zip(one.spans, one.spans[1:], strict=False))
         assert abs(other.worked_minutes - plain.worked_minutes) <= site.rounding_minutes * max(1, 2 * len(plain.spans))
         assert (one.late_minutes, one.early_minutes, one.faults) == (plain.late_minutes, plain.early_minutes, plain.faults)
+
+
+def test_a_site_without_the_newer_rules_is_stored_as_before(store: Store) -> None:
+    """A terminal of an earlier version that is in the same fleet refuses rules that it does not know."""
+    site = replace(BERLIN, rounding="inward", check_out=time(20))
+    assert not {"rounding", "rounding_of", "check_out"} & set(json.loads(site_json(BERLIN)))
+    assert {"rounding", "check_out"} <= set(json.loads(site_json(site))) and site_from_json(site_json(site)) == site
