@@ -108,10 +108,16 @@ def _print(site: Site, sheets: dict[int, Sheet], people: dict[int, Person], args
 def _day_cells(day: dict[str, Any], by_date: bool) -> list[str]:
     clock = ["" if day[key] is None else day[key][11:16] for key in ("first_in", "last_out")]
     times = [hours(day[f"{key}_minutes"]) for key in ("worked", "break", "late", "early", "overtime", "balance")]
-    return [day["date"] if by_date else day["name"], day["planned"] or day["kind"], *clock, *times, day["missing"]]
+    return [day["date"] if by_date else day["name"], day["planned"] or day["kind"], *clock, *times, _told(day)]
+
+
+def _told(day: dict[str, Any]) -> str:
+    """What is missing of a day, and whether it is half a day or ended by itself."""
+    flags = [flag for flag in day["flags"].split("; ") if flag == "automatic check-out"]
+    return "; ".join(filter(None, (day["missing"], day["attendance"] if day["attendance"] == "half day" else "", *flags)))
 
 
 def _total_cells(sheet: Sheet, person: Person) -> list[str]:
     t = sheet.totals
-    missing = ", ".join(f"{count} {what}" for count, what in ((t.absent_days, "absent"), (t.days_with_faults, "incomplete")) if count)
+    missing = ", ".join(f"{count} {what}" for count, what in ((t.absent_days, "absent"), (t.half_days, "half"), (t.days_with_faults, "incomplete")) if count)
     return [person.name, person.code or "", *map(hours, (t.due, t.worked, t.breaks, t.late, t.early, t.overtime, t.balance)), missing]
