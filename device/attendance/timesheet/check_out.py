@@ -12,20 +12,20 @@ from device.attendance.timesheet.windows import Windows
 
 def checked_out(found: Sequence[Stay], windows: Windows, as_of: int) -> list[Stay]:
     """The stays, those without a departure ended by then, unless the person was seen later."""
-    times = [check_out_of(stay, windows) for stay in found]
-    starts = [stay.stamps[0].at for stay in found[1:]]
-    seen = [at is not None and any(start < at for start in starts[number : number + 1]) for number, at in enumerate(times)]
-    return [
-        stay if at is None or at > as_of or later else replace(stay, check_out=at) for stay, at, later in zip(found, times, seen, strict=True)
-    ]
+    result = []
+    for stay, following in zip(found, [*found[1:], None], strict=False):
+        at = check_out_of(stay, windows)
+        seen = at is not None and following is not None and following.stamps[0].at < at
+        result.append(stay if at is None or at > as_of or seen else replace(stay, check_out=at))
+    return result
 
 
 def check_out_of(stay: Stay, windows: Windows) -> int | None:
     """The first such time after the last punch of an open stay, if a stay may last so long; None: it has a departure, or no such time is stated."""
-    last, site = stay.stamps[-1].at, windows.site
-    at = _time(stay, windows)
-    if not stay.open or at is None:
+    at = _time(stay, windows) if stay.open else None
+    if at is None:
         return None
+    last, site = stay.stamps[-1].at, windows.site
     day = site.local(last).date()
     moments = (site.moment(day + timedelta(days=later), at) for later in (0, 1))
     moment = next(moment for moment in moments if moment > last)

@@ -182,7 +182,7 @@ class Planned:
 
     def part_at(self, moment: int) -> int:
         """The number of the part that a moment belongs to: two meet in the middle of the time between them."""
-        return sum(moment >= middle for middle in self._middles)
+        return sum(moment >= middle for middle in self._middles) if len(self.parts) > 1 else 0
 
     def reach(self, number: int) -> tuple[int, int]:
         """From when to when moments belong to a part."""

@@ -129,7 +129,9 @@ def _assessed(planned: Planned, own: Sequence[Stay], still_there: bool, over: bo
     stamps = tuple(stamp for stay in own for stamp in stay.stamps)
     breaks = breaks_of(spans, planned, site)
     counted = sum(span.minutes for span in spans if span.kind == "work")
-    everything = sum(span.minutes for span in spans_of(own, planned, site, still_there, margins=False)[0] if span.kind == "work")
+    margins = any(part.before_minutes or part.after_minutes for part in planned.parts)
+    plain = spans_of(own, planned, site, still_there, margins=False)[0] if margins else spans
+    uncounted = sum(span.minutes for span in plain if span.kind == "work") - counted
     worked = site.rounded_day(counted - breaks.deducted + breaks.paid)
     kept = tuple(_kept(part, _stays_of(number, own, planned), over) for number, part in enumerate(planned.parts)) if planned.kind == "work" else ()
     late, early = sum(part.late_minutes for part in kept), sum(part.early_minutes for part in kept)
@@ -139,7 +141,7 @@ def _assessed(planned: Planned, own: Sequence[Stay], still_there: bool, over: bo
     corrected = corrected or any(stamp.entry.correction_id is not None for stamp in stamps)
     return WorkDay(
         planned.day, planned, stamps, tuple(spans), tuple(faults), worked, breaks.taken - breaks.paid, breaks.deducted, late, early, state, over, site, core,
-        flags, corrected, kept, uncounted_minutes=everything - counted, check_out=own[-1].check_out if own else None,
+        flags, corrected, kept, uncounted_minutes=uncounted, check_out=own[-1].check_out if own else None,
     )  # fmt: skip
 
 

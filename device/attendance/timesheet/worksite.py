@@ -96,7 +96,7 @@ class Site:
 
     def rounded(self, moment: int, begins: bool) -> int:
         """A punch to a multiple on the wall clock, which need not be one in UTC (Kathmandu is 5:45 ahead). `begins`: work begins with it."""
-        if self.rounding_of == "day":
+        if self.rounding_of == "day" or self.rounding_minutes == 1:
             return moment
         ahead = self.local(moment).utcoffset() or timedelta()
         offset = int(ahead.total_seconds() // 60)
