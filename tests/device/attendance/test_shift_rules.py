@@ -156,6 +156,7 @@ def test_today_shows_the_automatic_check_out(store: Store) -> None:
         now[0] = BERLIN.moment(OCTOBER[1], clock) * 60.0
         states.append(board.picture(store).lines[0].presence.state)
     assert states == ["in", "in", "out", "out"] and board.whole_reads == 1
+    assert board.picture(store).lines[0].presence.day.check_out == BERLIN.moment(OCTOBER[1], time(17))  # the page says so
 
 
 OUT_OF_RANGE = [{"before_minutes": 721}, {"early_grace_minutes": -1}, {"half_day_minutes": 60, "absent_minutes": 61}, {"absent_minutes": 1441}]
