@@ -10,6 +10,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from sqlite_utils import Database
 
 from device.attendance.planning import Planning
 from device.attendance.review import Desk
@@ -20,7 +21,7 @@ from device.attendance.timesheet.worksite import Site
 from device.storage.corrections import CORRECTIONS, PUNCHES, CorrectionDraft
 from device.storage.hash_chain import row_hash
 from device.storage.records import Direction, LastPunch
-from device.storage.schema import tables
+from device.storage.schema import APPLICATION_ID, MIGRATIONS
 from device.storage.store import PunchDraft, Store
 from device.system.clock import ClockState
 from tests.refused import refused
@@ -248,25 +249,18 @@ def test_sql_cannot_change_requests_decisions_or_plans(store: Store, desk: Desk,
 def test_corrections_of_an_older_database_stay_intact(tmp_path: Path) -> None:
     """A database of the first version, with corrections, is migrated; its hash chain is still valid."""
     path = tmp_path / "old.db"
-    with Store.open(path) as store:
-        store.add_person("Ann")
-        punch(store, DAY, "08:00", "in")
-        store.deactivate(store.add_person("Bob").id)
-    old = "DROP TABLE {0}; "
-    with closing(sqlite3.connect(path)) as raw:
-        names = ["locked_sheets", "employments", "correction_decisions", "correction_requests", "period_locks", "assignments", "plans", "shifts"]
-        names += ["holidays", "absences", "corrections"]
-        names = ["door_corrections", "fleet_records", "fleet_awaited", *names]
-        raw.executescript("PRAGMA foreign_keys = OFF; " + "".join(old.format(name) for name in names) + "DROP INDEX punches_by_person_and_time")
-        table = tables.TABLES[tables.TABLES.index("CREATE TABLE corrections") : tables.TABLES.index("CREATE TABLE sightings")]
-        raw.executescript(table + tables.IMMUTABLE.format(table="corrections", genesis="0" * 64))
-        for name in ("plan_and_correct", "hours_follow_plans_and_employment", "share_company_records_and_corrections"):
-            raw.execute("DELETE FROM _sqlite_migrations WHERE name = ?", [name])
-        raw.execute("PRAGMA user_version = 1")
-        row = {"id": 1, "person_id": 1, "punch_id": 1, "occurred_at": None, "direction": None, "reason": "x", "corrected_by": "hr", "corrected_at": 5}
-        row = {**row, "previous_hash": "0" * 64}
-        raw.execute(f"INSERT INTO corrections VALUES ({', '.join('?' * 10)})", [*row.values(), row_hash(row)])
-        raw.commit()
+    db = Database(path, execute_plugins=False)
+    MIGRATIONS.apply(db, stop_before="plan_and_correct")
+    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    db.execute("PRAGMA user_version = 3")
+    row = {"id": 1, "person_id": 1, "punch_id": 1, "occurred_at": None, "direction": None, "reason": "x", "corrected_by": "hr", "corrected_at": 5}
+    row = {**row, "previous_hash": "0" * 64}
+    db.execute("INSERT INTO people (id, name, active, created_at) VALUES (1, 'Ann', 1, 0), (2, 'Bob', 0, 0)")
+    db.execute("INSERT INTO punches VALUES (1, 1, 5000, 'in', 'door', 'pin', NULL, NULL, NULL, NULL, NULL, 1, 'boot', 1, ?, 'h1')", ["0" * 64])
+    db.execute(f"INSERT INTO corrections VALUES ({', '.join('?' * 10)})", [*row.values(), row_hash(row)])
+    left_at, details = int(datetime.now().timestamp() * 1000), '{"person_id": 2}'
+    db.execute("INSERT INTO audit VALUES (1, ?, 'test', 'person deactivated', ?, ?, 'h1')", [left_at, details, "0" * 64])
+    db.close()
     with Store.open(path) as store:
         assert store.verify_chain("corrections").ok
         assert store.correct(1, 1, LastPunch(at(DAY, "09:00"), "in"), "again", "hr") == 2
