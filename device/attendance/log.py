@@ -67,11 +67,11 @@ class LogPage:
 
 def log_page(store: Store, chosen: LogFilter, site: Site, number: int = 1) -> LogPage:
     """One page of the log; reads an index, never the whole table."""
-    where, values = _where(chosen, site)
+    clause, values = where(chosen, site)
     with store.reading() as db:
-        total = db.execute(f"SELECT count(*) FROM (SELECT 1 FROM punches WHERE {where} LIMIT {MOST_COUNTED + 1})", values).fetchone()[0]
+        total = db.execute(f"SELECT count(*) FROM (SELECT 1 FROM punches WHERE {clause} LIMIT {MOST_COUNTED + 1})", values).fetchone()[0]
         number = max(1, min(number, -(-total // PAGE)))
-        sql = f"SELECT * FROM punches WHERE {where} ORDER BY occurred_at DESC, id DESC LIMIT {PAGE} OFFSET {(number - 1) * PAGE}"
+        sql = f"SELECT * FROM punches WHERE {clause} ORDER BY occurred_at DESC, id DESC LIMIT {PAGE} OFFSET {(number - 1) * PAGE}"
         rows = list(db.query(sql, values))
         return LogPage(tuple(_lines(db, rows)), total, number)
 
@@ -86,12 +86,6 @@ def devices(store: Store) -> list[str]:
         return [row[0] for row in db.execute(sql)]
 
 
-def at(db: Database, group: Selection) -> tuple[set[str] | None, set[int] | None]:
-    """The devices of the group's site and the people of its department; None where it names none."""
-    here = {row[0] for row in db.execute(AT_SITE, group.values)} if group.site else None
-    return here, Selection(department=group.department).members(db)
-
-
 def sightings(store: Store, chosen: LogFilter, site: Site) -> dict[date, int]:
     """How many unknown faces were seen on each day."""
     by_day: dict[date, int] = {}
@@ -103,7 +97,8 @@ def sightings(store: Store, chosen: LogFilter, site: Site) -> dict[date, int]:
     return by_day
 
 
-def _where(chosen: LogFilter, site: Site) -> tuple[str, dict[str, Any]]:
+def where(chosen: LogFilter, site: Site) -> tuple[str, dict[str, Any]]:
+    """The filter as a condition on `punches`, and its values."""
     since, until = _span(chosen, site)
     wanted = {"person_id": chosen.person_id, "device": chosen.device or None, "method": chosen.method or None}
     clauses = ["occurred_at >= :since", "occurred_at < :until", *(f"{key} = :{key}" for key, value in wanted.items() if value is not None)]

@@ -9,20 +9,21 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
+from device.attendance.log_rows import rows_between
 from device.commands import log_import
 from device.commands.database import open_store
 from device.commands.dates import first_moment, last_moment, span
 from device.commands.options import add_config, add_database, add_export
 from device.delivery import tables
 from device.delivery.tables import COLUMNS
+from device.delivery.workbooks import SHEET_ROWS
 from device.storage import settings as stored_settings
 from device.storage.hash_chain import CHAINED
 from device.storage.store import Store
-from device.system.clock import iso_utc
 from device.system.number_of import number_of
 from device.system.time_zones import LocalClock
 
@@ -53,17 +54,10 @@ def run(args: argparse.Namespace) -> int:
         if args.verify:
             return _verify(store, args.format == "json")
         rows = _rows(store, args, clock)
-        csv_form = tables.csv_form(stored_settings.in_force(store, args.config), file=bool(args.out))
-    if args.format == "table":
-        _print_table(rows, clock)
-        return 0
-    data = _exported(rows, args.format, clock, csv_form)
-    if args.out:
-        tables.write_whole(args.out, data)
-        print(f"{number_of(len(rows), 'punch')} written to {args.out}")
-    else:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(data)
+        if args.format == "table":
+            _print_table(list(rows), clock)
+        else:
+            _export(rows, args.format, args.out, tables.csv_form(stored_settings.in_force(store, args.config), file=bool(args.out)))
     return 0
 
 
@@ -76,34 +70,33 @@ def _check_usage(args: argparse.Namespace) -> None:
         args.usage_error("--format xlsx is not for a terminal: give --out FILE")
 
 
-def _rows(store: Store, args: argparse.Namespace, clock: LocalClock) -> list[Row]:
+def _rows(store: Store, args: argparse.Namespace, clock: LocalClock) -> Iterator[Row]:
     person_id = store.person(args.person).id if args.person else None
-    people = {person.id: person for person in store.people()}
     try:
         since, until = span(args.since, args.until, clock)
     except argparse.ArgumentTypeError as error:
         args.usage_error(str(error))
-    punches = store.punches(since, until, person_id)
-    rows = []
-    for punch in punches:
-        row = {key: getattr(punch, key, None) for key in COLUMNS}
-        person = people[punch.person_id]
-        row.update(punch_id=punch.id, name=person.name, code=person.code)
-        row.update(occurred_at=iso_utc(punch.occurred_at), clock_synchronised=punch.clock.synchronised)
-        rows.append(row)
-    return rows
+    return rows_between(store, since, until, person_id, clock)
 
 
-def _exported(rows: list[Row], form: str, clock: LocalClock, csv_form: tables.CsvForm) -> bytes:
-    if form == "json":
-        return tables.as_json(rows)
-    timed = [{**row, "local_time": _local(row, clock)} for row in rows]
-    return tables.as_csv(SHEET_COLUMNS, timed, csv_form) if form == "csv" else tables.as_xlsx("punches", SHEET_COLUMNS, timed)
+def _export(rows: Iterator[Row], form: tables.Form, out: Path | None, csv_form: tables.CsvForm) -> None:
+    """Write each row as it comes."""
+    count = 0
 
+    def counted() -> Iterator[Row]:
+        nonlocal count
+        for row in rows:
+            count += 1
+            yield {key: row[key] for key in COLUMNS} if form == "json" else row
 
-def _local(row: Row, clock: LocalClock) -> datetime:
-    """The site's wall-clock time without a zone, as spreadsheets expect it."""
-    return datetime.fromisoformat(row["occurred_at"].replace("Z", "+00:00")).astimezone(clock.zone).replace(tzinfo=None)
+    data = tables.pieces(form, "punches", SHEET_COLUMNS, counted(), csv_form)
+    if out is None:
+        sys.stdout.flush()
+        sys.stdout.buffer.writelines(data)
+        return
+    tables.write_whole(out, data)
+    sheets = -(-count // SHEET_ROWS)
+    print(f"{number_of(count, 'punch')} written to {out}" + (f", on {sheets} worksheets of at most {SHEET_ROWS:,} rows" if form == "xlsx" and sheets > 1 else ""))
 
 
 def _print_table(rows: list[Row], clock: LocalClock) -> None:
@@ -113,16 +106,16 @@ def _print_table(rows: list[Row], clock: LocalClock) -> None:
 
     table = Table("punch", "local time", "name", "code", "direction", "method", "score", "lead", "clock", "device")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in _cells(row, clock)))  # Text: a name is never read as markup
+        table.add_row(*(Text(cell) for cell in _cells(row)))  # Text: a name is never read as markup
     console = Console() if sys.stdout.isatty() else Console(width=200)
     console.print(table)
     console.print(f"{number_of(len(rows), 'punch')}, times in {clock.name}")
 
 
-def _cells(row: Row, clock: LocalClock) -> Sequence[str]:
+def _cells(row: Row) -> Sequence[str]:
     score, lead = ("" if row[key] is None else f"{row[key]:.3f}" for key in ("score", "lead"))
     state = "" if row["clock_synchronised"] else "not set"
-    when = _local(row, clock).isoformat(" ", "seconds")
+    when = row["local_time"].isoformat(" ", "seconds")
     return (str(row["punch_id"]), when, row["name"], row["code"] or "", row["direction"], row["method"], score, lead, state, row["device"])
 
 

@@ -9,18 +9,21 @@ import csv
 import io
 import json
 from codecs import BOM_UTF8 as BYTE_ORDER_MARK
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from device.config import Settings
+from device.delivery import worksheets
 from device.delivery.workbooks import ExportError as ExportError
-from device.delivery.workbooks import WorkbookTable, as_workbook
 from device.system import foreign_files
 
 Row = Mapping[str, Any]
+Form = Literal["csv", "xlsx", "json"]
+AT_ONCE = 200  # rows
 
 # columns of a punch in everything that leaves the device: log, exports, webhook, files
 COLUMNS = ("punch_id", "person_id", "name", "code", "occurred_at", "direction", "method", "score", "lead", "threshold", "clock_synchronised", "device")
@@ -57,42 +60,76 @@ def harmless(cell: Any) -> Any:
     return "'" + cell if isinstance(cell, str) and cell.startswith(FORMULA) else cell
 
 
-def as_json(rows: Sequence[Row]) -> bytes:
-    return (json.dumps(rows, ensure_ascii=False, indent=1) + "\n").encode()
+def pieces(form: Form, title: str, columns: Sequence[str], rows: Iterable[Row], csv_form: CsvForm) -> Iterator[bytes]:
+    """A file, piece by piece, so that millions of rows take no memory; JSON has what the rows have, the others these columns."""
+    if form == "json":
+        return _json(rows)
+    return _csv(columns, rows, csv_form) if form == "csv" else worksheets.pieces(title, columns, rows)
 
 
-def as_csv(columns: Sequence[str], rows: Sequence[Row], form: CsvForm = CsvForm()) -> bytes:  # frozen
+def as_json(rows: Iterable[Row]) -> bytes:
+    return b"".join(_json(rows))
+
+
+def as_csv(columns: Sequence[str], rows: Iterable[Row], form: CsvForm = CsvForm()) -> bytes:  # frozen
     """UTF-8 with a header; times without a zone as 2026-11-24 08:00:00."""
+    return b"".join(_csv(columns, rows, form))
+
+
+def as_xlsx(title: str, columns: Sequence[str], rows: Iterable[Row]) -> bytes:
+    """A worksheet with a filter, and a header that stays in view; several, where the rows do not fit on one."""
+    return b"".join(worksheets.pieces(title, columns, rows))
+
+
+def _json(rows: Iterable[Row]) -> Iterator[bytes]:
+    """As `json.dumps(rows, ensure_ascii=False, indent=1)` writes it."""
+    written = json.JSONEncoder(ensure_ascii=False, indent=1).encode
+    before = "["
+    for batch in _batches(rows):
+        texts = [written(row).replace("\n", "\n ") for row in batch]
+        yield "".join([before, "\n ", ",\n ".join(texts)]).encode()
+        before = ","
+    yield b"[]\n" if before == "[" else b"\n]\n"
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Row], form: CsvForm) -> Iterator[bytes]:
     text = io.StringIO(newline="")
     writer = csv.writer(text, delimiter=form.separator)
     writer.writerow(columns)
-    for row in rows:
-        writer.writerow([_csv_cell(row[key], form) for key in columns])
-    return (BYTE_ORDER_MARK if form.mark else b"") + text.getvalue().encode()
+    yield (BYTE_ORDER_MARK if form.mark else b"") + _taken(text)
+    for batch in _batches(rows):
+        writer.writerows([_csv_cell(row[key], form) for key in columns] for row in batch)
+        yield _taken(text)
 
 
 def _csv_cell(cell: Any, form: CsvForm) -> Any:
+    if isinstance(cell, str):
+        return harmless(cell)
     if isinstance(cell, datetime):
         return cell.isoformat(" ", "seconds")
-    return str(cell).replace(".", form.decimal) if isinstance(cell, float) else harmless(cell)
+    return str(cell).replace(".", form.decimal) if isinstance(cell, float) else cell
 
 
-def as_xlsx(title: str, columns: Sequence[str], rows: Sequence[Row]) -> bytes:
-    """One worksheet with a filter, and a header that stays in view.
-
-    Raises:
-        ExportError: more rows than a worksheet holds.
-    """
-    return as_workbook([WorkbookTable(title, columns, rows)])
+def _taken(text: io.StringIO) -> bytes:
+    data = text.getvalue().encode()
+    text.seek(0)
+    text.truncate()
+    return data
 
 
-def write_whole(out: Path, data: bytes) -> None:
+def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    left = iter(rows)
+    return iter(lambda: list(islice(left, AT_ONCE)), [])
+
+
+def write_whole(out: Path, data: bytes | Iterable[bytes]) -> None:
     """Write the whole file or nothing, with mode 600 where the file system keeps modes: attendance is personal data.
 
     Raises:
         ExportError: it cannot be written.
     """
     try:
-        foreign_files.write_whole(out, data, 0o600)
+        with foreign_files.whole_file(out, 0o600) as file:
+            file.writelines([data] if isinstance(data, bytes) else data)
     except OSError as error:
         raise ExportError(f"{out} cannot be written ({error}); give another file to --out", code="table.not_written") from error

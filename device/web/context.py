@@ -17,6 +17,7 @@ from device.storage.store import Store
 from device.web.access.kiosk_sessions import Tickets
 from device.web.idle_stores import IdleStores
 from device.web.live import Live
+from device.web.streamed import Places
 
 WORKERS = 4  # pages processed at the same time; more would only slow the camera loop down
 KIOSK_WORKERS = 2  # ... for the terminal's own screen, which waits behind nobody else's page
@@ -39,6 +40,7 @@ class Terminal:
     stores: IdleStores = field(default_factory=IdleStores)
     refusals_noted: dict[tuple[int, str], float] = field(default_factory=dict)  # user and page -> when it was noted that the role does not suffice
     uploads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))  # of large forms
+    exports: Places = field(default_factory=Places)  # of long exports
 
     @cached_property
     def board(self) -> Board:

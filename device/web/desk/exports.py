@@ -6,34 +6,30 @@ import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import date
-from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from starlette.responses import Response
 
-from device.attendance.log import LogFilter, at
+from device.attendance import log_rows
 from device.attendance.planning import Planning
 from device.attendance.sheets import company_sheets, person_sheet
 from device.attendance.timesheet.sheet import COLUMNS, Sheet, row
-from device.attendance.timesheet.worksite import Site
 from device.delivery import tables
-from device.delivery.tables import COLUMNS as PUNCH_COLUMNS
 from device.delivery.timesheet_workbook import timesheet_workbook
 from device.storage.audit import Action
 from device.storage.store import Store
-from device.system.clock import iso_utc
 from device.web import parameters
+from device.web.desk import export_files
+from device.web.desk.export_files import LOG_COLUMNS
 from device.web.desk.log import asked_for
 from device.web.pages import Call, Problem, get
+from device.web.streamed import Streamed
 
 T = TypeVar("T")
-Exported = Literal["log", "timesheet"]
-EXPORTED: dict[Exported, Action] = {"log": Action.LOG_EXPORTED, "timesheet": Action.TIMESHEET_EXPORTED}
-LONG_ROWS = 5_000
-LOG_COLUMNS = (*PUNCH_COLUMNS, "local_time")
-FORMS = {
+LONG_ROWS = 5_000  # a file of more rows is made apart: the camera loop needs the processor
+FORMS: dict[tables.Form, str] = {
     "csv": "text/csv; charset=utf-8",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     "json": "application/json",
@@ -48,10 +44,19 @@ def page(call: Call) -> Response:
 
 
 def log(call: Call) -> Response:
-    site = Planning(call.store).site()
+    site, form = Planning(call.store).site(), asked_form(call)
     chosen, _ = asked_for(call, site)
-    rows = log_rows(call.store, chosen, site)
-    return download(call, "log", f"log-{chosen.first}-{chosen.last}", LOG_COLUMNS, rows, {"first": str(chosen.first), "last": str(chosen.last)})
+    rows, csv_form = log_rows.count(call.store, chosen, site), tables.csv_form(call.terminal.settings)
+    noted = {"first": str(chosen.first), "last": str(chosen.last), "rows": rows, "format": form}
+    kind, headers = FORMS[form], attached(f"log-{chosen.first}-{chosen.last}", form)
+    if rows <= LONG_ROWS:
+        data = b"".join(export_files.log(call.store, form, csv_form, chosen, site))
+        call.store.audit(call.who.actor, Action.LOG_EXPORTED, noted)
+        return Response(data, media_type=kind, headers=headers)
+    with call.terminal.exports.held() as place:
+        call.store.audit(call.who.actor, Action.LOG_EXPORTED, noted)  # before the first byte goes out
+        departments = call.store.departments
+        return Streamed(place, kind, headers, export_files.log_apart, call.terminal.database, departments, form, csv_form, chosen, site)
 
 
 def timesheet(call: Call) -> Response:
@@ -69,7 +74,7 @@ def timesheet(call: Call) -> Response:
     else:
         rows = apart(company_rows, call.terminal.database, days, now, members, call.store.departments)
     name = f"timesheet-{period.text.replace('..', '-')}" + (f"-{person.id}" if person else "")
-    return download(call, "timesheet", name, COLUMNS, rows, {"first": str(days[0]), "last": str(days[-1])})
+    return download(call, name, rows, {"first": str(days[0]), "last": str(days[-1])})
 
 
 def sheet_rows(store: Store, sheets: Mapping[int, Sheet]) -> list[dict[str, Any]]:
@@ -86,39 +91,27 @@ def company_rows(
         return sheet_rows(store, company_sheets(store, days, now, members)[1])
 
 
-def log_rows(store: Store, chosen: LogFilter, site: Site) -> list[dict[str, Any]]:
-    """The columns of `python -m device log`, with the site's local time."""
-    since, until = site.begins(chosen.first) * 60.0, site.begins(chosen.until) * 60.0
-    people = {person.id: person for person in store.people()}
-    with store.reading() as db:
-        here, members = at(db, chosen.group)
-    rows = []
-    for punch in store.punches(since, until, chosen.person_id):
-        if (chosen.device and punch.device != chosen.device) or (chosen.method and punch.method != chosen.method):
-            continue
-        if (here is not None and punch.device not in here) or (members is not None and punch.person_id not in members):
-            continue
-        fields: dict[str, Any] = {key: getattr(punch, key, None) for key in PUNCH_COLUMNS}
-        person = people[punch.person_id]
-        fields |= {"punch_id": punch.id, "name": person.name, "code": person.code, "occurred_at": iso_utc(punch.occurred_at)}
-        local = site.clock.at(punch.occurred_at).replace(tzinfo=None)  # as spreadsheets expect it
-        rows.append(fields | {"clock_synchronised": punch.clock.synchronised, "local_time": local})
-    return rows
-
-
-def download(call: Call, what: Exported, name: str, columns: Sequence[str], rows: Sequence[tables.Row], details: dict[str, str]) -> Response:
+def asked_form(call: Call) -> tables.Form:
     form = call.query.get("format", "csv")
     if form not in FORMS:
         raise Problem(f"format {form[:20]!r}: expected one of {', '.join(FORMS)}")
+    return form
+
+
+def attached(name: str, form: tables.Form) -> dict[str, str]:
+    return {"content-disposition": f'attachment; filename="{name}.{form}"'}
+
+
+def download(call: Call, name: str, rows: Sequence[tables.Row], details: dict[str, str]) -> Response:
+    form = asked_form(call)
     if form == "json":
-        data = tables.as_json([{key: value for key, value in one.items() if key != "local_time"} for one in rows])
+        data = tables.as_json(rows)
     elif form == "csv":
-        data = tables.as_csv(columns, rows, tables.csv_form(call.terminal.settings))
+        data = tables.as_csv(COLUMNS, rows, tables.csv_form(call.terminal.settings))
     else:
-        write: Callable[..., bytes] = timesheet_workbook if what == "timesheet" else partial(tables.as_xlsx, what)
-        data = write(columns, rows) if len(rows) <= LONG_ROWS else apart(write, columns, rows)
-    call.store.audit(call.who.actor, EXPORTED[what], {**details, "rows": len(rows), "format": form})
-    return Response(data, media_type=FORMS[form], headers={"content-disposition": f'attachment; filename="{name}.{form}"'})
+        data = timesheet_workbook(COLUMNS, rows) if len(rows) <= LONG_ROWS else apart(timesheet_workbook, COLUMNS, rows)
+    call.store.audit(call.who.actor, Action.TIMESHEET_EXPORTED, {**details, "rows": len(rows), "format": form})
+    return Response(data, media_type=FORMS[form], headers=attached(name, form))
 
 
 def apart(work: Callable[..., T], *args: Any) -> T:

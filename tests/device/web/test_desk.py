@@ -14,7 +14,7 @@ from device.attendance.planning import Planning
 from device.attendance.timesheet.shifts import Shift
 from device.attendance.timesheet.worksite import Site
 from device.delivery.tables import as_xlsx
-from device.delivery.workbooks import SHEET_ROWS
+from device.delivery.workbooks import SHEET_ROWS, WorkbookTable, as_workbook
 from device.storage.records import Direction
 from device.storage.store import PunchDraft
 from device.system.clock import ClockState
@@ -240,10 +240,11 @@ def test_a_changed_punch_shows_in_the_log(staffed: Desk) -> None:
 def test_a_long_worksheet_is_made_apart_and_the_same() -> None:
     rows = [{"person_id": number, "name": HOSTILE, "local_time": datetime(2026, 9, 18, 8, 0, number)} for number in range(3)]
     columns = ("person_id", "name", "local_time")
-    found = [list(openpyxl.load_workbook(io.BytesIO(data)).active.values) for data in (as_xlsx("log", columns, rows), apart(as_xlsx, "log", columns, rows))]
+    made = (as_xlsx("log", columns, rows), apart(as_workbook, [WorkbookTable("log", columns, rows)]))
+    found = [list(openpyxl.load_workbook(io.BytesIO(data)).active.values) for data in made]
     assert found[0] == found[1] == [columns, *(tuple(row.values()) for row in rows)]
     with refused("table.rows", str(SHEET_ROWS)):  # its errors come back as they are
-        apart(as_xlsx, "log", columns, range(SHEET_ROWS + 1))
+        apart(as_workbook, [WorkbookTable("log", columns, range(SHEET_ROWS + 1))])  # type: ignore[arg-type]
 
 
 def test_everybodys_sheets_are_made_apart_and_the_same(staffed: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
