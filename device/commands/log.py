@@ -95,8 +95,8 @@ def _export(rows: Iterator[Row], form: tables.Form, out: Path | None, csv_form: 
         sys.stdout.buffer.writelines(data)
         return
     tables.write_whole(out, data)
-    sheets = -(-count // SHEET_ROWS)
-    print(f"{number_of(count, 'punch')} written to {out}" + (f", on {sheets} worksheets of at most {SHEET_ROWS:,} rows" if form == "xlsx" and sheets > 1 else ""))
+    sheets = -(-count // SHEET_ROWS) if form == "xlsx" else 1
+    print(f"{number_of(count, 'punch')} written to {out}" + (f", on {sheets} worksheets of at most {SHEET_ROWS:,} rows" if sheets > 1 else ""))
 
 
 def _print_table(rows: list[Row], clock: LocalClock) -> None:
