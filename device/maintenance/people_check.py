@@ -14,6 +14,7 @@ from device.storage import keys, templates
 from device.storage.database import explained
 from device.storage.schema import SCHEMA_VERSION
 from device.storage.standing import counted, to_enrol_words
+from device.system.number_of import number_of
 
 
 def check_keys(database: Path) -> Finding:
@@ -26,11 +27,12 @@ def check_keys(database: Path) -> Finding:
     identity, owners = _identity_and_owners(database)
     known = keys.PersonKeys(identity, place).everyone() if identity else {}
     if without := sorted(owners - known.keys()):
-        words = f"{len(without)} people have templates and no key here (id {', '.join(map(str, without[:5]))}): put back {place}, or enrol them again"
+        ids = ", ".join(map(str, without[:5]))
+        words = f"{number_of(len(without), 'person')} with templates and no key here (id {ids}): put back {place}, or enrol them again"
         return Finding("keys", "warning", words)
     if device is None:
         return Finding("keys", "ok", f"none yet: the first enrolment makes them in {place}")
-    return Finding("keys", "ok", f"{place}: the device's key is {device.kind}, {len(known)} people have keys that open")
+    return Finding("keys", "ok", f"{place}: the device's key is {device.kind}, {number_of(len(known), 'person')} with a key that opens")
 
 
 def check_templates(database: Path, load_card: Callable[[], ModelCard]) -> Finding:

@@ -16,6 +16,7 @@ from device.storage.fleet_state import unsent
 from device.storage.hash_chain import batch_digest
 from device.storage.store import Store
 from device.system.clock import to_ms
+from device.system.number_of import number_of
 
 DAY_MS = 86_400_000
 ACTIVITY_CHANGES = (Action.PERSON_ADDED, Action.PERSON_ACTIVATED, Action.PERSON_DEACTIVATED)
@@ -92,7 +93,8 @@ def apply(store: Store, settings: RetentionSettings, now: float) -> list[str]:
     if not removed:
         return []
     store.empty_log()
-    return [f"retention: removed {', '.join(f'{count} {what}' for what, count in removed.items())}"]
+    parts = (number_of(count, "punch") if what == "punches" else f"{count} {what}" for what, count in removed.items())
+    return [f"retention: removed {', '.join(parts)}"]
 
 
 def remove_punches(store: Store, before_ms: int, erased: bool) -> int:

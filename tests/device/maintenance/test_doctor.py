@@ -285,11 +285,11 @@ def test_keys(database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     path = tmp_path / "none.db"
     assert found()[0] == "ok" and "none yet" in found()[1] and not place.exists()
     path = database  # its keys are elsewhere
-    assert found()[0] == "warning" and "1 people have templates and no key here (id 1)" in found()[1] and not place.exists()
+    assert found()[0] == "warning" and "1 person with templates and no key here (id 1)" in found()[1] and not place.exists()
     path = tmp_path / "own.db"
     with Store.open(path, StoreSettings()) as store:
         store.add_person_with_templates("Ada", None, [TemplateDraft("a" * 64, np.array([1, 0], np.float32), 0.5)])
-    assert found() == ("ok", f"{place}: the device's key is in its file, 1 people have keys that open")
+    assert found() == ("ok", f"{place}: the device's key is in its file, 1 person with a key that opens")
     content = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in place.iterdir()}
     found()
     assert {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in place.iterdir()} == content

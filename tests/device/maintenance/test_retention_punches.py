@@ -74,7 +74,7 @@ def test_the_newest_row_waits_for_another(store: Store) -> None:
     policy = RetentionSettings(erased_punches="remove")
     assert apply(store, policy, NOW) == []
     punch(store, 2, 0)
-    assert apply(store, policy, NOW) == ["retention: removed 1 punches"] and whole(store)
+    assert apply(store, policy, NOW) == ["retention: removed 1 punch"] and whole(store)
 
 
 def test_punches_that_a_connected_system_has_not_got_yet_stay(store: Store) -> None:
@@ -83,7 +83,7 @@ def test_punches_that_a_connected_system_has_not_got_yet_stay(store: Store) -> N
     assert apply(store, RetentionSettings(punches_days=750), NOW) == []
     with store.transaction() as db:
         db.execute("UPDATE outbox SET state = 'delivered', delivered_at = 1")
-    assert apply(store, RetentionSettings(punches_days=750), NOW) == ["retention: removed 1 punches"]
+    assert apply(store, RetentionSettings(punches_days=750), NOW) == ["retention: removed 1 punch"]
     assert rows(store, "SELECT punch_id FROM outbox") == [2]
 
 
@@ -91,7 +91,7 @@ def test_a_system_that_is_not_connected_any_more_holds_nothing_back(store: Store
     store.outbox.set_targets(["payroll"])
     punch(store, 1, 900), punch(store, 1, 1)
     store.outbox.set_targets(["wages"])
-    assert apply(store, RetentionSettings(punches_days=750), NOW) == ["retention: removed 1 punches"]
+    assert apply(store, RetentionSettings(punches_days=750), NOW) == ["retention: removed 1 punch"]
     assert rows(store, "SELECT punch_id FROM outbox") == [2]
 
 

@@ -55,13 +55,13 @@ def test_nothing_is_removed_by_a_clock_that_is_not_set(tmp_path: Path) -> None:
 
         punch(NOW - 3 * year, unset)
         punch(NOW - 2 * year, unset)
-        assert retained(store, policy, NOW, unset) == ["retention: removed 1 punches"]  # a site without a time server; the newest punch stays
+        assert retained(store, policy, NOW, unset) == ["retention: removed 1 punch"]  # a site without a time server; the newest punch stays
         punch(NOW, set_)
         punch(NOW + 1, set_)
         with refused("store.clock_not_set"):
             retained(store, policy, NOW + 70 * year, unset)
         assert len(store.punches()) == 3
-        assert retained(store, policy, NOW + 2, set_) == ["retention: removed 1 punches"]
+        assert retained(store, policy, NOW + 2, set_) == ["retention: removed 1 punch"]
 
 
 def test_an_erased_person_does_not_come_back_with_the_copy(tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ def test_rotation_keeps_everybody_and_the_old_key_opens_nothing(database: Path, 
     before = read(database)
     old = DeviceKey((place / DEVICE_KEY).read_bytes())
     with Store.open(database) as running:  # a running terminal
-        assert main(["keys", "rotate"]) == 0 and "3 people in 1 databases" in capsys.readouterr().out
+        assert main(["keys", "rotate"]) == 0 and "3 people in 1 database" in capsys.readouterr().out
         running.add_person_with_templates("Dan", None, [TemplateDraft("m1", unit(1), 0.5)])
         running.erase(4)
     after = read(database)
