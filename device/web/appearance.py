@@ -64,5 +64,6 @@ def fragment(template: str, **values: Any) -> str:
 def rendered(template: str, status: int, values: Mapping[str, Any]) -> HTMLResponse:
     """A page; `t("kiosk.looking")` in it is a text of the message files, in the language of the page."""
     messages: Messages = values["call"].texts
-    text = environment().get_template(template).render(t=messages.text, mark_up=partial(marked_up, messages), messages=messages, **values)
+    ours = {"t": messages.text, "mark_up": partial(marked_up, messages), "names_of": messages.names_of, "messages": messages}
+    text = environment().get_template(template).render(**ours, **values)
     return HTMLResponse(text, status)

@@ -104,6 +104,35 @@ class Messages:
         month = self.text("format.months").split()[day.month - 1]
         return self.text("format.day", weekday=self.weekday(day), day=day.day, month=month)
 
+    def long_day(self, day: date) -> str:
+        """A day at the desk: "Sunday, 29 November 2026"."""
+        return self._dated("long", day)
+
+    def medium_day(self, day: date) -> str:
+        """The same without the year."""
+        return self._dated("medium", day)
+
+    def short_day(self, day: date) -> str:
+        """Day and short month: "29 Nov"."""
+        return self.text("dates.short", day=day.day, month=self.text("format.months").split()[day.month - 1])
+
+    def _dated(self, form: str, day: date) -> str:
+        weekday, month = self.text("dates.weekdays").split()[day.weekday()], self.text("dates.months").split()[day.month - 1]
+        values = {"weekday": weekday, "day": day.day, "month": month}
+        return self.text(f"dates.{form}", **values, **({"year": day.year} if form == "long" else {}))
+
+    def count(self, number: int) -> str:
+        """A whole number with the language's mark between thousands."""
+        return f"{number:,}".replace(",", self.text("dates.thousands"))
+
+    def named(self, area: str, names: Iterable[str], prefix: str = "") -> dict[str, str]:
+        """Names that the program uses -> their words."""
+        return {name: self.text(f"{area}.{prefix}{name}") for name in names}
+
+    def names_of(self, kind: str, names: Iterable[str]) -> str:
+        """The words of several names, such as the faults of a day, in a row."""
+        return ", ".join(self.text(f"words.{kind}_{name.replace(' ', '_')}") for name in names)
+
     def number(self, value: float, digits: int) -> str:
         """A number with so many digits after the language's decimal separator."""
         return f"{value:.{digits}f}".replace(".", self.text("format.decimal"))

@@ -39,7 +39,7 @@ def listed(call: Call) -> Response:
     site = Planning(call.store).site()
     people = {person.id: person for person in call.store.people()} if requests else {}
     return call.page(
-        "corrections.html", requests=requests, people=people, state=state, states=(*STATES, "all"), waiting=desk(call).open_count(), directions=DIRECTIONS,
+        "corrections.html", requests=requests, people=people, state=state, states=(*STATES, "all"), waiting=desk(call).open_count(), directions=in_words(call),
         local=site.local, logins=logins(call),
     )  # fmt: skip
 
@@ -68,7 +68,7 @@ def form(call: Call, person: Person, day: date, site: Site, problem: ClockfaceEr
     status, words = (400, str(problem)) if problem else (200, "")
     repeated = problem if isinstance(problem, RepeatedTime) else None
     return call.page(
-        "correction_new.html", status, person=person, repeated=repeated, day=day, one=sheet.days[0], directions=DIRECTIONS, hours=hours, strip=charts.strip,
+        "correction_new.html", status, person=person, repeated=repeated, day=day, one=sheet.days[0], directions=in_words(call), hours=hours, strip=charts.strip,
         site=site, local=site.local, mark=site.clock.mark, problem=words, given=given, named=named, elsewhere=elsewhere, doors=doors(call),
         targets=[target(stamp.entry) for stamp in sheet.days[0].stamps],
     )  # fmt: skip
@@ -114,7 +114,7 @@ def ask(call: Call) -> Response:
         request = desk(call).request(draft_of(call, person, site), call.who.actor)
     except ClockfaceError as error:
         return form(call, person, day, site, error)
-    return call.goto(f"/corrections/{request.id}", "The correction is asked for. It counts once somebody approves it.")
+    return call.goto(f"/corrections/{request.id}", call.texts.text("corrections.asked_words"))
 
 
 def draft_of(call: Call, person: Person, site: Site) -> CorrectionDraft:
@@ -137,7 +137,7 @@ def shown(call: Call) -> Response:
     changes = with_and_without(call.store, request.draft, moments, int(call.terminal.now() // 60)) if request.state == "open" else []
     why_not = desk(call).why_not(request.id, call.who.actor)
     return call.page(
-        "correction.html", request=request, person=call.store.person(request.draft.person_id), changes=changes, directions=DIRECTIONS, local=site.local,
+        "correction.html", request=request, person=call.store.person(request.draft.person_id), changes=changes, directions=in_words(call), local=site.local,
         hours=hours, strip=charts.strip, site=site, logins=logins(call), why_not=why_not, day=day_of(request, site), doors=doors(call),
     )  # fmt: skip
 
@@ -150,7 +150,12 @@ def day_of(request: Request, site: Site) -> date:
 def decide(call: Call) -> Response:
     approve = call.field("decision") == "approve"
     request = desk(call).decide(call.path["id"], approve, call.who.actor, call.field("note", ""))
-    return call.goto("/corrections", f"Request {request.id} is {request.state}.")
+    return call.goto("/corrections", call.texts.text("corrections.decided", id=request.id, state=call.texts.text(f"words.request_{request.state}")))
+
+
+def in_words(call: Call) -> dict[str, str]:
+    """Directions as the page says them."""
+    return call.texts.named("words", DIRECTIONS)
 
 
 def doors(call: Call) -> dict[str, str]:
@@ -183,12 +188,12 @@ def lock(call: Call) -> Response:
     """Lock a month, or the days from the one to the other."""
     days = Planning(call.store).site().accounting.days(call.field("month", "") or f"{call.field('first')}..{call.field('last')}")
     desk(call).lock(days[0], days[-1], call.who.actor)
-    return call.goto("/periods", f"{title(days)} is locked.")
+    return call.goto("/periods", call.texts.text("periods.is_locked", month=title(days)))
 
 
 def lift(call: Call) -> Response:
     desk(call).lift(call.path["id"], call.who.actor)
-    return call.goto("/periods", "The lock is lifted; the audit log keeps who did it.")
+    return call.goto("/periods", call.texts.text("periods.is_lifted"))
 
 
 ROUTES = (

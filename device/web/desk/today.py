@@ -47,7 +47,7 @@ def _values(call: Call, picture: Picture | None = None) -> dict[str, Any]:
         "picture": picture,
         "counts": Counter(line.presence.state for line in here),
         "group": urlencode({key: value for key, value in parameters.group(call).values.items() if value}),
-        "states": STATES,
+        "states": call.texts.named("words", STATES, "state_"),
         "state": state,
         "text": text,
         "lines": chosen[(number - 1) * PAGE : number * PAGE],
