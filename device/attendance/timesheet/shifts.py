@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, time, timedelta
+from functools import partial
 from typing import Literal, TypeAlias
 
 from device.attendance.timesheet.absences import ABSENCES, Absence, Employment, TimeOff, employed, remainder
@@ -229,21 +230,27 @@ class Schedule:
         if not employed(self.employments, day, day):
             return Planned(day, "free", "", plan=False, employed=False, pairing=pairing)
         parts = tuple(shift.part(day, site) for shift in assignment.shifts(day)) if assignment else ()
-        minutes = sum(part.due_minutes for part in parts)
-        idle = tuple(replace(part, due_minutes=0, pause=None) for part in parts)
-        own = Planned(day, "free", "", _envelope(parts), parts=idle, plan=bool(assignment and assignment.cycle), pairing=pairing)
+        own = partial(Planned, day, span=_envelope(parts), plan=bool(assignment and assignment.cycle), pairing=pairing)
         if day in self.holidays:
-            return replace(own, kind="holiday", title=self.holidays[day], credited_minutes=minutes)
+            return own(kind="holiday", title=self.holidays[day], credited_minutes=sum(part.due_minutes for part in parts), parts=_idle(parts))
         left, off = remainder(self.absences, parts, day, site)
         credited, due = (sum(one.minutes for one in off if ABSENCES[one.kind] == effect) for effect in ("credited", "due"))
-        away = replace(own, due_minutes=due + sum(part.due_minutes for part in left), credited_minutes=credited, off=off)
         if off and not left:
-            return replace(away, kind="absence", title=", ".join(dict.fromkeys(one.kind for one in off)))
-        return replace(away, kind="work", title=" + ".join(dict.fromkeys(part.title for part in parts)), parts=left) if parts else own
+            title = ", ".join(dict.fromkeys(one.kind for one in off))
+            return own(kind="absence", title=title, due_minutes=due, credited_minutes=credited, parts=_idle(parts), off=off)
+        if not parts:
+            return own(kind="free", title="")
+        title, due = " + ".join(dict.fromkeys(part.title for part in parts)), due + sum(part.due_minutes for part in left)
+        return own(kind="work", title=title, due_minutes=due, credited_minutes=credited, parts=left, off=off)
 
     def _assignment(self, day: date) -> Assignment | None:
         begun = [assignment for assignment in self.assignments if assignment.since <= day]
         return sorted(begun, key=lambda assignment: assignment.since)[-1] if begun else None
+
+
+def _idle(parts: Sequence[Part]) -> tuple[Part, ...]:
+    """The times of a day on which nobody has to work; punches are still paired by them."""
+    return tuple(replace(part, due_minutes=0, pause=None) for part in parts)
 
 
 def _envelope(parts: Sequence[Part]) -> tuple[int, int] | None:
