@@ -24,7 +24,7 @@ COMPANY = 2_000  # people
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("clips", nargs="*", type=Path, metavar="CLIP", help="clips; the person of the first is enrolled (without any: one round of the demo)")
-    parser.add_argument("--desk", action="store_true", help="measure the review pages while the first clip plays as the camera, with an invented company")
+    parser.add_argument("--desk", action="store_true", help="measure the pages and exports of a year's log of an invented company while the first clip plays as the camera")
     parser.add_argument("--people", type=whole, metavar="N", help=f"measure start and enrolment with so many; with --desk: in the invented company ({COMPANY})")
     for name, default, words in (
         ("punches", 100_000, "in its log"),
@@ -64,7 +64,7 @@ def _desk(args: argparse.Namespace) -> int:
         people = args.people or COMPANY
         report = load.measure(_settings(args), clip, people, args.punches, args.clients, args.seconds, lambda text: print(text, file=sys.stderr))
     if args.json:
-        print(json.dumps({**dataclasses.asdict(report), "kept": report.kept}))
+        print(json.dumps({**dataclasses.asdict(report), "kept": report.kept, "kept_exporting": report.kept_exporting}))
     else:
         print(_host())
         print("\n".join(report.lines()))

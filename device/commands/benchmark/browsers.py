@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -20,6 +21,7 @@ PAGES = (
     "/today", "/log", "/log?from=2000-01-01&to=2000-12-31", "/timesheets", "/timesheets?page=9", "/timesheets/day", "/timesheets/17", "/timesheets/18/print",
     "/corrections?state=all", "/corrections/1", "/plots", "/plots?days=30", "/people", "/schedule",
 )  # fmt: skip
+EXPORT = "/exports/log"
 KIOSK = ("/kiosk/events", "/kiosk/picture")
 
 
@@ -50,6 +52,17 @@ def browse(url: str, tokens: Sequence[str], seconds: float) -> list[PageLoad]:
     return answers
 
 
+def export(url: str, token: str, seconds: float) -> list[PageLoad]:
+    """HR loads the log of a year as CSV, then a month of everybody, again and again; a download that has begun is read to its end."""
+    answers: list[PageLoad] = []
+    today, end = date.today(), time.monotonic() + seconds
+    year = f"/exports/log?from={today - timedelta(days=364)}&to={today}&format=csv"
+    with closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=120)) as connection:
+        while time.monotonic() < end:
+            answers += [replace(_ask(connection, year, token)[0], path=EXPORT), _ask(connection, "/timesheets", token)[0]]
+    return answers
+
+
 def _visit(url: str, token: str, end: float, number: int, answers: list[PageLoad]) -> None:
     dice = random.Random(number)
     poll, page, seen = (time.monotonic() + dice.random() * POLL_SECONDS, time.monotonic() + dice.random() * THINK_SECONDS, "0")
@@ -70,7 +83,9 @@ def _ask(connection: http.client.HTTPConnection, path: str, token: str) -> tuple
     began = time.monotonic()
     connection.request("GET", path, headers={"cookie": f"clockface_desk={token}"})
     response = connection.getresponse()
-    text = response.read().decode()
+    text = "" if path.startswith(EXPORT) else response.read().decode()
+    while response.read(1 << 20):
+        pass
     return PageLoad(path, (time.monotonic() - began) * 1000, response.status), text
 
 

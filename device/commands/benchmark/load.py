@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.commands.benchmark import sample_data
-from device.commands.benchmark.browsers import KIOSK, PageLoad, Timing, browse, by_page, timing
+from device.commands.benchmark.browsers import EXPORT, KIOSK, PageLoad, Timing, browse, by_page, export, timing
 from device.config import Settings
 from device.storage import keys, templates
 from device.storage.records import TemplateDraft
@@ -54,6 +54,8 @@ class LoadReport:
     failures: int  # answers other than 200 and 204
     frames_per_second_alone: float
     frames_per_second: float  # with the browsers and an open kiosk page
+    frames_per_second_exporting: float  # while the log of a year and a month of everybody are loaded, again and again
+    exports: int  # of the year, in that time
     rounds: int
     dropped: int  # rounds without their punch
     chain: str  # "" if it is whole
@@ -63,6 +65,11 @@ class LoadReport:
         """The share of its frame rate that the camera loop keeps."""
         return self.frames_per_second / self.frames_per_second_alone
 
+    @property
+    def kept_exporting(self) -> float:
+        """The same while a year is exported."""
+        return self.frames_per_second_exporting / self.frames_per_second_alone
+
     def lines(self) -> list[str]:
         """The report as text."""
         head = f"{self.people:,} people, {self.punches:,} punches; {self.clients} browsers for {self.seconds:g} s"
@@ -71,6 +78,7 @@ class LoadReport:
         return [
             head, *pages, f"all pages: {every.count} answers, {self.failures} failed, p50 {every.p50_ms:.1f} ms, p95 {every.p95_ms:.1f} ms",
             f"camera: {self.frames_per_second:.1f} frames/s, alone {self.frames_per_second_alone:.1f}; kept {self.kept:.0%}",
+            f"camera during {self.exports} exports of the year: {self.frames_per_second_exporting:.1f} frames/s; kept {self.kept_exporting:.0%}",
             f"punches: {self.rounds} visits, {self.dropped} without their punch; hash chain {self.chain or 'whole'}",
         ]  # fmt: skip
 
@@ -142,14 +150,19 @@ def _run(
         say(f"with {len(tokens)} browsers and the kiosk page, {seconds:g} s ...")
         browsing: Future[list[PageLoad]] = pool.submit(browse, server.urls[0], tokens, seconds)
         together = _loop(frames, pipeline, live, lambda since: browsing.done())
+        say(f"with exports of the year and the month of everybody, {seconds:g} s ...")
+        loading: Future[list[PageLoad]] = pool.submit(export, server.urls[0], tokens[0], seconds)
+        exporting = _loop(frames, pipeline, live, lambda since: loading.done())
+    exported = loading.result()
     answers = [answer for answer in browsing.result() if answer.path not in KIOSK]
     recorded = [punch.occurred_at for punch in store.punches(camera.rounds[0][0] if camera.rounds else 0.0, person_id=person)]
     dropped = sum(not any(came <= at < went for at in recorded) for came, went in camera.rounds)
     report = store.verify_chain()
-    failures = sum(answer.status not in (200, 204) for answer in answers)
+    failures = sum(answer.status not in (200, 204) for answer in (*answers, *exported))
+    exports = sum(answer.path == EXPORT for answer in exported)
     chain = "" if report.ok else f"row {report.first_bad}: {report.reason}"
     every = timing([answer.ms for answer in answers])
-    return LoadReport(*filled, len(tokens), seconds, by_page(answers), every, failures, alone, together, len(camera.rounds), dropped, chain)
+    return LoadReport(*filled, len(tokens), seconds, by_page(answers), every, failures, alone, together, exporting, exports, len(camera.rounds), dropped, chain)
 
 
 def _loop(frames: Iterator[Frame], pipeline: Pipeline, live: Live, ended: Callable[[float], bool]) -> float:

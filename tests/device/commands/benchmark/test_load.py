@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from device.__main__ import main
-from device.commands.benchmark.browsers import KIOSK, PAGES, PageLoad, browse, by_page, timing
+from device.commands.benchmark.browsers import EXPORT, KIOSK, PAGES, PageLoad, browse, by_page, export, timing
 
 
 def test_timing_is_the_order_of_the_answers() -> None:
@@ -51,6 +52,19 @@ def test_browsers_poll_with_what_they_saw_and_open_pages_between() -> None:
         polls = [line for line in Slow.asked if line.startswith(f"clockface_desk={browser} /today/part")]
         assert polls[0].endswith("seen=0") and all(line.endswith("seen=7") for line in polls[1:])
     assert all(any(line.endswith(path) for line in Slow.asked) for path in KIOSK)
+
+
+def test_exports_are_read_to_their_end_with_the_month_between() -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Slow)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        answers = export(f"http://127.0.0.1:{server.server_port}", "hr", 0.3)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert [answer.path for answer in answers[:4]] == [EXPORT, "/timesheets"] * 2
+    asked = [line for line in Slow.asked if line.startswith("clockface_desk=hr /exports")]
+    assert len(asked) == len(answers) // 2 and f"to={date.today()}&format=csv" in asked[0]
 
 
 @pytest.mark.parametrize("option", ["--people=0", "--punches=-5", "--clients=many", "--seconds=99999999999"])
