@@ -24,7 +24,8 @@ COMPANY = 2_000  # people
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("clips", nargs="*", type=Path, metavar="CLIP", help="clips; the person of the first is enrolled (without any: one round of the demo)")
-    parser.add_argument("--desk", action="store_true", help="measure the pages and exports of a year's log of an invented company while the first clip plays as the camera")
+    desk = "measure the pages and exports of a year's log of an invented company while the first clip plays as the camera"
+    parser.add_argument("--desk", action="store_true", help=desk)
     parser.add_argument("--people", type=whole, metavar="N", help=f"measure start and enrolment with so many; with --desk: in the invented company ({COMPANY})")
     for name, default, words in (
         ("punches", 100_000, "in its log"),

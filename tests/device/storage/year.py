@@ -83,17 +83,17 @@ def pages(path: Path) -> None:
             began, before, own, held = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN), time.process_time(), resident()
             with closing(http.client.HTTPConnection("127.0.0.1", server.addresses[0].port)) as connection:
                 connection.request("GET", address + form, headers={"cookie": f"clockface_desk={token}"})
-                size, largest = _read(connection.getresponse())
+                size, largest, apart = _read(connection.getresponse())
             here = f"here, with the client, {time.process_time() - own:.1f} s of CPU and {largest - held:+.0f} MB resident"
-            print(f"{form}: {size / 1e6:.0f} MB in {time.monotonic() - began:.0f} s; {_since(before)}; {here}", flush=True)
+            print(f"{form}: {size / 1e6:.0f} MB in {time.monotonic() - began:.0f} s; {_since(before)} and at most {apart:.0f} MB; {here}", flush=True)
 
 
-def _read(answer: http.client.HTTPResponse) -> tuple[int, float]:
-    """Bytes, and this process's largest size meanwhile."""
-    size, largest = 0, 0.0
+def _read(answer: http.client.HTTPResponse) -> tuple[int, float, float]:
+    """Bytes, and the largest size of this process and of the one apart meanwhile, MB."""
+    size, largest, apart = 0, 0.0, 0.0
     while piece := answer.read1(1 << 20):
-        size, largest = size + len(piece), max(largest, resident())
-    return size, largest
+        size, largest, apart = size + len(piece), max(largest, resident()), max(apart, resident_apart())
+    return size, largest, apart
 
 
 def resident() -> float:
@@ -101,10 +101,17 @@ def resident() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
 
 
+def resident_apart() -> float:
+    """MB of the largest process that this one has started."""
+    children = " ".join(path.read_text() for path in Path("/proc/self/task").glob("*/children")).split()
+    pages = [Path(f"/proc/{child}/statm").read_text().split()[1] for child in children if Path(f"/proc/{child}/statm").exists()]
+    return max([int(count) for count in pages], default=0) * resource.getpagesize() / 2**20
+
+
 def _since(before: resource.struct_rusage) -> str:
     now = resource.getrusage(resource.RUSAGE_CHILDREN)
     spent = now.ru_utime + now.ru_stime - before.ru_utime - before.ru_stime
-    return f"apart {spent:.1f} s of CPU, peak memory of all so far {now.ru_maxrss / 1024:.0f} MB"
+    return f"apart {spent:.1f} s of CPU"
 
 
 def commands(path: Path) -> None:
