@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from device import config
 from device.config import database_path
@@ -18,3 +22,20 @@ def open_store(args: argparse.Namespace, actor: str, must_exist: bool = True) ->
     """
     settings = config.load(args.config)
     return Store.open(database_path(settings, args.db), settings.store, must_exist=must_exist, actor=actor)
+
+
+@contextmanager
+def store_to_fill(args: argparse.Namespace, actor: str) -> Iterator[Store]:
+    """The store of a command that may begin a database. With `--check` it begins none: an empty one in a temporary folder takes its place.
+
+    Raises:
+        ConfigError, StoreError: as `open_store`.
+    """
+    settings = config.load(args.config)
+    path = database_path(settings, args.db)
+    if path.exists() or not args.check:
+        with Store.open(path, settings.store, actor=actor) as store:
+            yield store
+        return
+    with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder) / path.name, settings.store, actor=actor) as store:
+        yield store

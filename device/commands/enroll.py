@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from device import config
-from device.commands.database import open_store
+from device.commands.database import store_to_fill
 from device.commands.options import add_config, add_database, add_json
 from device.contract import ClockfaceError
 from device.storage import consents
@@ -67,14 +67,15 @@ def run(args: argparse.Namespace) -> int:
     if sum(ways) != 1 or many == named or (args.check and not many) or (args.again is not None and args.code) or (args.replace and args.again is None):
         print(USAGE, file=sys.stderr)
         return 2
-    with open_store(args, "enroll", must_exist=False) as store:
+    listed = _read(args)
+    with store_to_fill(args, "enroll") as store:
         settings = stored_settings.in_force(store, args.config)
         consent = _wording(settings).given("declared", time.time())
         recogniser = _recogniser(store, settings)
         if args.camera is None and settings.liveness.mode != "off":
             _note("from files it cannot be judged whether a person or a picture was in front of the camera")
         if args.folder is not None or args.list is not None:
-            return _enrol_many(store, recogniser, args, consent)
+            return _enrol_many(store, recogniser, args, listed, consent)
         if args.camera is not None:
             with open_source(args.camera, settings.camera) as source:
                 samples = capture(recogniser, source)
@@ -111,12 +112,12 @@ def _recogniser(store: Store, settings: config.Settings) -> Recogniser:
     return recogniser
 
 
-def _enrol_many(store: Store, recogniser: Recogniser, args: argparse.Namespace, consent: ConsentDraft) -> int:
+def _enrol_many(store: Store, recogniser: Recogniser, args: argparse.Namespace, listed: tuple[Path, list[Enrollee]], consent: ConsentDraft) -> int:
     """Enrol everybody in a folder or a list, as the pages do: each one's fate is told, and who cannot be enrolled holds nobody up."""
     from rich.console import Console
     from rich.progress import track
 
-    root, people = _planned(store, args)
+    root, people = listed[0], against(store, listed[1])
     if args.check:
         _show_plan(people)
         return 1 if any(one.problem for one in people) else 0
@@ -138,8 +139,12 @@ def _enrol_many(store: Store, recogniser: Recogniser, args: argparse.Namespace, 
     return 1 if refused else 0
 
 
-def _planned(store: Store, args: argparse.Namespace) -> tuple[Path, list[Enrollee]]:
-    """The folder that the photos' paths begin in, and who is to be enrolled from which of them."""
+def _read(args: argparse.Namespace) -> tuple[Path, list[Enrollee]]:
+    """What the command line names, before a database is begun for it: the folder that the photos' paths begin in, and whom to enrol from which."""
+    for path in args.images:
+        _content(path, "name a picture")
+    if args.folder is None and args.list is None:
+        return Path(), []
     root: Path = args.folder if args.folder is not None else args.list.parent
     if not root.is_dir():
         raise EnrolmentError(f"{root}: is no folder; name one that holds a sub-folder for each person", code="enrolment.no_photo")
@@ -148,18 +153,18 @@ def _planned(store: Store, args: argparse.Namespace) -> tuple[Path, list[Enrolle
     if args.folder is not None:
         people = from_folders(paths)
     else:
-        people, told = from_list(_content(args.list), paths)
+        people, told = from_list(_content(args.list, "name a list in .xlsx or CSV"), paths)
         _note(f"{args.list} was read as {told}")
     if not people:
         raise EnrolmentError(f"{root}: no sub-folder with pictures; make one for each person, named like the person", code="enrolment.no_photo")
-    return root, against(store, people)
+    return root, people
 
 
-def _content(file: Path) -> bytes:
+def _content(file: Path, remedy: str) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        raise EnrolmentError(f"{file} cannot be read ({error.strerror}): name a list in .xlsx or CSV", code="enrolment.no_photo") from error
+        raise EnrolmentError(f"{file} cannot be read ({error.strerror}): {remedy}", code="enrolment.no_photo") from error
 
 
 def _whom(one: Enrollee) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 from device.attendance.imports import log_file
 from device.attendance.imports.log_import import FATES, Choices, Judged, LogImport, Summary
 from device.attendance.imports.moments import ImportRefused
-from device.commands.database import open_store
+from device.commands.database import store_to_fill
 from device.storage import settings as stored_settings
 
 REPORT = ("line", "code", "time", "direction", "fate", "remark")
@@ -51,8 +51,8 @@ def check_usage(args: argparse.Namespace) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    with open_store(args, "log import", must_exist=False) as store:
-        file = log_file.read(args.file, args.order)
+    file = log_file.read(args.file, args.order)  # before a database is begun for it
+    with store_to_fill(args, "log import") as store:
         kept = stored_settings.in_force(store, args.config).retention.punches_days
         plan = LogImport(store, file, Choices(args.open_directions, args.device or "import", args.deliver, kept), time.time())
         _note(f"{args.file} was read as {file.told}; {file.total} rows, local times of {plan.zone.key}")

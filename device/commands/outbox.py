@@ -122,6 +122,8 @@ def _drain(path: Path, settings: Settings, args: argparse.Namespace) -> int:
             print(f"delivering to {', '.join(target.name for target in settings.connectors)}; stop with Ctrl-C", flush=True)
             while True:
                 time.sleep(3600)
+    with Store.open(path, settings.store, must_exist=True):
+        pass  # a delivery begins no database
     done = drain(path, settings, None if args.name is None else [args.name], _say)
     with Store.open(path, settings.store) as store:
         left = {target.connector: target.waiting for target in store.outbox.summary() if target.connector in done}

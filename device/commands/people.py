@@ -16,7 +16,7 @@ from rich.text import Text
 from device import config
 from device.attendance import planning
 from device.commands import list_import
-from device.commands.database import open_store
+from device.commands.database import open_store, store_to_fill
 from device.commands.options import add_config, add_database, add_json
 from device.contract import ClockfaceError
 from device.storage import groups
@@ -70,9 +70,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    with open_store(args, "people", must_exist=args.action != "import") as store:
-        if args.action == "import":
-            return _import(store, args)
+    if args.action == "import":
+        return _import(args)
+    with open_store(args, "people") as store:
         if args.action == "list":
             counts = store.template_counts_by_person()
             _print_list([_described(store, person, counts) for person in store.people()], args.json, store.clock())
@@ -91,12 +91,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _import(store: Store, args: argparse.Namespace) -> int:
+def _import(args: argparse.Namespace) -> int:
     from device.attendance.imports import people_import
 
-    table, today = people_import.read(args.file), planning.Planning(store).site().day_of(int(time.time() // 60))
-    how = people_import.How(args.check, args.whole, args.rename, args.order)
-    return list_import.say(people_import.import_people(store, table, today, "people import", how), table.told, args)
+    table = people_import.read(args.file)  # before a database is begun for it
+    with store_to_fill(args, "people") as store:
+        today = planning.Planning(store).site().day_of(int(time.time() // 60))
+        how = people_import.How(args.check, args.whole, args.rename, args.order)
+        return list_import.say(people_import.import_people(store, table, today, "people import", how), table.told, args)
 
 
 def _act(store: Store, person: Person, args: argparse.Namespace) -> Person:
@@ -138,7 +140,7 @@ def _merge(store: Store, person: Person, args: argparse.Namespace) -> int:
         if not args.anyway:
             from device.terminal.returning import check_alike  # needs OpenCV and ONNX Runtime: only here
 
-            check_alike(store, _recogniser(store, args), person, other)
+            check_alike(store, _recogniser(store, args), person, other, "--anyway")
         done = merging.merge(store, person.id, other.id, by)
     print(json.dumps({"person_id": done.into.id, "other_id": done.other.id, "left": done.left}) if args.json else done.words)
     return 0

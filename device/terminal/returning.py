@@ -38,8 +38,11 @@ def check_return(store: Store, recogniser: Recogniser, person: Person, enrolled:
         )
 
 
-def check_alike(store: Store, recogniser: Recogniser, person: Person, other: Person) -> None:
+def check_alike(store: Store, recogniser: Recogniser, person: Person, other: Person, how: str) -> None:
     """Refuse to take two records for one person whose faces are not alike; nothing where one of them has no face here.
+
+    Args:
+        how: whoever merges says that it is meant, in words.
 
     Raises:
         EnrolmentError: they are not.
@@ -49,8 +52,8 @@ def check_alike(store: Store, recogniser: Recogniser, person: Person, other: Per
         return
     if not _alike(recogniser, theirs, others):
         raise EnrolmentError(
-            f"the faces of {person.name} (id {person.id}) and {other.name} (id {other.id}) are not alike: look at their pictures; "
-            "--anyway merges them all the same",
+            f"the faces of {person.name} (id {person.id}) and {other.name} (id {other.id}) are not alike: look at their pictures, "
+            f"and merge them all the same only if they are one person ({how})",
             code="enrolment.another_person",
         )
 

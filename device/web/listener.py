@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 
 HEADER_SECONDS = 10.0  # from the connection, or from the first byte of the next request, to the end of the header; the same for TLS
 READING_SECONDS = 30.0  # within which some of an answer must be read
-AT_A_TIME = 4  # connections taken before other work of the event loop, so that none is closed for others before its request is read
+AT_A_TIME = 32  # connections taken before other work of the event loop, so that a flood leaves the queue; an eighth of all places at most, so that
+# none is closed for others before its request is read
 PAUSE_SECONDS = 0.5  # before the next try, where no descriptor is left
 
 
@@ -100,7 +101,7 @@ class Listener:
         await asyncio.gather(*self._starting, return_exceptions=True)
 
     def _take(self) -> None:
-        for _ in range(AT_A_TIME):
+        for _ in range(max(1, min(AT_A_TIME, self._connections.most // 8))):
             try:
                 accepted, peer = self._listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):

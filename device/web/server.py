@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 DEFAULT = "127.0.0.1:8080"
 WATCH_SECONDS = 60.0  # between two looks at the certificate's files
+BACKLOG = 1024  # connections that wait to be taken; whoever finds no room there is tried again by their own machine a second later (RFC 6298)
 PATIENCE_SECONDS = 10.0  # longest wait for its start, and for its end
 
 
@@ -193,7 +194,7 @@ def _listening(address: Address) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(where)
-        listener.listen(128)
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         remedy = "give another port (--web HOST:PORT), or leave the pages out (--no-web)"

@@ -55,7 +55,7 @@ def merge(call: Call) -> Response:
     person, using = somebody(call), call.terminal.live.booth.recogniser
     other = call.store.person(call.field("other"))
     if using is not None and call.field("anyway", "") != "yes":
-        check_alike(call.store, using, person, other)
+        check_alike(call.store, using, person, other, "tick the box beside Merge")
     done = merging.merge(call.store, person.id, other.id, call.who.actor)
     return call.goto(f"/people/{person.id}", f"{done.words}. It can be undone here for a day.")
 

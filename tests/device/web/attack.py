@@ -1,9 +1,10 @@
 """A terminal under attack: `python -m tests.device.web.attack [--seconds 30] [--fuzz 120] [NAME...]`, which `make attack` runs.
 
 A terminal of its own plays the demo on 127.0.0.1, with 1,024 descriptors. While one attack after the other runs (`attackers.py`), the kiosk page is asked
-for ten times a second from the screen's address. Printed are the times of its answers, the faces recorded meanwhile, the memory of the terminal, and what
-the attackers got; then the fuzzers run with new seeds for the rest of the time. It ends with 1 if the kiosk answered later than 300 ms (95 of 100 answers),
-or not at all, no face was recorded, the memory grew, a kiosk page opened for a proxy, or a fuzzer found something.
+for ten times a second from the screen's address. Printed are the times of its answers, how many processors the terminal used and how many more its threads
+waited for (much of that for the machine's other programs, as "nobody" shows), the faces recorded meanwhile, the memory of the terminal, and what the attackers
+got; then the fuzzers run with new seeds for the rest of the time. It ends with 1 if the kiosk answered later than 300 ms (95 of 100 answers), or not at all,
+no face was recorded, the memory grew, a kiosk page opened for a proxy, or a fuzzer found something.
 """
 
 from __future__ import annotations
@@ -99,6 +100,12 @@ def memory_mib(pid: int) -> float:
     return int(fields["VmRSS"].split()[0]) / 1024
 
 
+def processor(pid: int) -> np.ndarray:
+    """(s that the threads of the terminal have computed, s that they have waited for a processor) since their start (proc(5), schedstat)."""
+    times = [[int(word) for word in path.read_text().split()[:2]] for path in Path(f"/proc/{pid}/task").glob("*/schedstat")]
+    return np.sum(times, axis=0) / 1e9
+
+
 def settled(pid: int, before: float) -> float:
     """The memory once the last requests are answered: within half a minute, MiB."""
     deadline = time.monotonic() + 30
@@ -129,7 +136,9 @@ def one(name: str, aim: Aim, process: subprocess.Popen[bytes], database: Path) -
     if name != "nobody":
         attacker.start()
         time.sleep(2)
+    spent, began = processor(process.pid), time.monotonic()
     times = probed(aim.port, aim.seconds)
+    used, waited = (processor(process.pid) - spent) / (time.monotonic() - began)
     got = {}
     if name != "nobody":
         attacker.join(60)
@@ -139,6 +148,7 @@ def one(name: str, aim: Aim, process: subprocess.Popen[bytes], database: Path) -
     missing, new, grown = len(times) - len(answered), faces(database) - recorded, settled(process.pid, before) - before
     good = late <= ANSWER_MS and not missing and new > 0 and grown < GROWTH_MIB and not {"opened the kiosk", "attack failed"} & set(got)
     figures = f"p50 {np.median(answered or [0]):4.0f}  p95 {late:5.0f}  max {max(answered or [0]):5.0f} ms  {missing}/{len(times)} unanswered"
+    figures += f"  {used:.2f} processors used, {waited:.2f} waited for"
     print(f"{name:17}  {figures}  {new} faces  {before:4.0f} {grown:+4.0f} MiB  {json.dumps(got)}  {'' if good else 'FAILED'}", flush=True)
     return good
 

@@ -9,6 +9,7 @@ import ssl
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +19,7 @@ from device.web.access.pace import Paced
 from device.web.body_limit import TooSlow, limited
 from device.web.connections import Connections, Held, household, most_connections, own_machine
 from device.web.context import WORKERS
-from device.web.server import Address, WebServer
+from device.web.server import Address, WebServer, _listening
 from tests.device.web.conftest import Desk
 
 
@@ -297,3 +298,12 @@ def test_a_kiosk_page_does_not_wait_for_the_desks(desk: Desk) -> None:
         for _ in range(WORKERS):
             http.portal.call(desk.terminal.workers.acquire_on_behalf_of, object())  # four pages of the desk that take long
         assert http.get("/kiosk").status_code == 200
+
+
+def test_hundreds_that_connect_at_once_find_room_to_wait() -> None:
+    """Where there is none, the kernel drops the connection, the kiosk's as well, and it is tried again only a second later."""
+    listening = _listening(Address("127.0.0.1", 0))
+    most = int(Path("/proc/sys/net/core/somaxconn").read_text())
+    with listening, ExitStack() as stack:
+        for _ in range(min(600, most)):
+            stack.enter_context(socket.create_connection(listening.getsockname(), timeout=0.9))
