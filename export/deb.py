@@ -39,7 +39,7 @@ Version: {manifest.version}+{manifest.built}
 Architecture: {ARCHITECTURES[TARGETS[manifest.target]]}
 Maintainer: Clockface <clockface@localhost>
 Depends: python3, {pythons}, openssl, passwd, systemd
-Recommends: chromium | chromium-browser, cage
+Recommends: chromium | chromium-browser, cage, fontconfig, fonts-noto-core, fonts-noto-cjk
 Provides: clockface
 Conflicts: clockface
 Section: misc

@@ -19,6 +19,7 @@ from device.contract import ClockfaceError, ModelCard
 from device.maintenance.certificate_check import check_certificate
 from device.maintenance.database_check import Finding, check_database, read_only
 from device.maintenance.fleet_check import check_fleet
+from device.maintenance.font_check import check_fonts
 from device.maintenance.liveness_check import check_liveness
 from device.maintenance.people_check import check_keys, check_templates
 from device.maintenance.update.manifest import MANIFEST, Manifest
@@ -73,6 +74,7 @@ def examine(settings: Settings, database: Path, source: str | None, skip: Collec
         "templates": lambda: check_templates(database, embedder_checks.card),
         "fleet": lambda: check_fleet(database, settings.retention.punches_days),
         "certificate": lambda: check_certificate(settings, database, time.time()),
+        "fonts": lambda: check_fonts(settings.web.offered),
         "outbox": lambda: check_outbox(settings, database, time.time()),
     }
     if HOME != ROOT:

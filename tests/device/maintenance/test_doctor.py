@@ -221,7 +221,7 @@ def test_command(database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     code = main([*arguments, "--json"])
     report = json.loads(capsys.readouterr().out)
     expected = ["camera", "models", "artefact", "card", "provider", "liveness", "clock", "zone", "disk", "database", "keys", "templates", "fleet"]
-    expected += ["certificate", "outbox"]
+    expected += ["certificate", "fonts", "outbox"]
     assert [check["check"] for check in report["checks"]] == expected
     states = {check["check"]: check["state"] for check in report["checks"]}
     assert states["camera"] == states["database"] == "ok"
