@@ -17,6 +17,8 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from device.attendance import calendars
+from device.attendance.calendars import Calendars, Days, Since
 from device.attendance.plans import LAYERS, Plan, PlanDay, insert_plan, insert_shift, read_plans, read_shifts, shift_ids, shifts_of
 from device.attendance.timesheet import accounting
 from device.attendance.timesheet.absences import Absence, Employment, employed
@@ -202,20 +204,18 @@ class Planning:
     # holidays
 
     def set_holiday(self, day: date, name: str, by: str) -> None:
-        with self.store.transaction() as db:
-            sql = "INSERT INTO holidays (day, name) VALUES (?, ?) ON CONFLICT (day) DO UPDATE SET name = excluded.name"
-            db.execute(sql, [day.isoformat(), clean_text("name", name, LONGEST)])
-            self.store.note_by(by, Action.HOLIDAY_SET, day=day.isoformat())
+        """A holiday of the site's own calendar; further ones: `calendars.py`."""
+        calendars.set_day(self.store, day, name, "", by)
 
     def remove_holiday(self, day: date, by: str) -> None:
-        with self.store.transaction() as db:
-            if not db.execute("DELETE FROM holidays WHERE day = ?", [day.isoformat()]).rowcount:
-                raise StoreError(f"{day} is not a holiday", code="store.no_such")
-            self.store.note_by(by, Action.HOLIDAY_REMOVED, day=day.isoformat())
+        calendars.remove_day(self.store, day, "", by)
 
     def holidays(self) -> dict[date, str]:
+        return dict(self.calendars().own)
+
+    def calendars(self) -> Calendars:
         with self.store.reading() as db:
-            return _holidays(db)
+            return calendars.read(db)
 
     # all of these for each person
 
@@ -234,27 +234,30 @@ class Planning:
 class Schedules(defaultdict[int, Schedule]):
     """person id -> schedule; a person without a plan has only the holidays."""
 
-    def __init__(self, holidays: dict[date, str]) -> None:
+    def __init__(self, holidays: Days) -> None:
         super().__init__(lambda: Schedule((), holidays, ()))
 
 
 def read_schedules(db: Database, person_id: int | None = None) -> Schedules:
     """The same as `Planning.schedules`, inside the caller's transaction."""
-    shifts, plans, holidays = read_shifts(db), {plan.id: plan for plan in read_plans(db)}, _holidays(db)
+    shifts, plans, holidays = read_shifts(db), {plan.id: plan for plan in read_plans(db)}, calendars.read(db)
     mine = "(:person IS NULL OR person_id = :person)"
     assignments, absences = defaultdict[int, list[Assignment]](list), defaultdict[int, list[Absence]](list)
+    works = defaultdict[int, list[Since]](list)
     for person, plan_id, since in db.execute(f"SELECT person_id, plan_id, since FROM assignments a WHERE {mine} ORDER BY {LATER_HOLDS}", {"person": person_id}):
         plan = plans.get(plan_id)
         cycle = tuple(shifts_of(day, shifts) for day in plan.cycle) if plan else ()
         first, pairing = date.fromisoformat(since), plan.pairing if plan else None
+        works[person].append((first, plan_id))
         assignments[person].append(Assignment(first, cycle, plan.anchor if plan else first, pairing))
     sql = f"SELECT person_id, {ABSENCE} FROM absences WHERE cancelled_at IS NULL AND {mine} ORDER BY first_day, id"
     for person, *rest in db.execute(sql, {"person": person_id}):
         absences[person].append(_absence(rest))
     employments = _employments(db, person_id)
-    schedules = Schedules(holidays)
-    for person in {*assignments, *absences, *employments}:
-        schedules[person] = Schedule(tuple(assignments[person]), holidays, tuple(absences[person]), tuple(employments[person]))
+    schedules = Schedules(holidays.own)
+    for person in {*assignments, *absences, *employments, *holidays.of_person}:
+        days = holidays.of(person, works[person])
+        schedules[person] = Schedule(tuple(assignments[person]), days, tuple(absences[person]), tuple(employments[person]))
     return schedules
 
 
@@ -298,10 +301,6 @@ def breaks(text: str) -> tuple[tuple[int, int], ...]:
 
 def _text(at: clock_time | None) -> str | None:
     return None if at is None else f"{at:%H:%M}"
-
-
-def _holidays(db: Database) -> dict[date, str]:
-    return {date.fromisoformat(day): name for day, name in db.execute("SELECT day, name FROM holidays ORDER BY day")}
 
 
 def _employments(db: Database, person_id: int | None) -> dict[int, list[Employment]]:

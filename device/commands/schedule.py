@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from datetime import date
 
-from device.attendance import planning
+from device.attendance import calendars, planning
 from device.attendance.imports import schedule_import
 from device.attendance.planning import Planning
 from device.attendance.plans import PlanDay
@@ -124,15 +124,24 @@ def _add_holiday(action: argparse.ArgumentParser) -> None:
 
 def _add_day(action: argparse.ArgumentParser) -> None:
     action.add_argument("day", metavar="D")
+    action.add_argument("--calendar", default="", metavar="NAME", help="of this calendar (default: the site's own)")
 
 
 def _add_period(action: argparse.ArgumentParser) -> None:
     action.add_argument("period", metavar="PERIOD", help="2026-11, a day of a pay period, or 2026-10-26..2026-11-25")
 
 
+def _add_calendar(action: argparse.ArgumentParser) -> None:
+    action.add_argument("name", help="the calendar; a dot for the one that counts without this")
+    whose = action.add_mutually_exclusive_group(required=True)
+    whose.add_argument("--person", metavar="REF")
+    whose.add_argument("--plan", metavar="NAME")
+
+
 def _add_list(action: argparse.ArgumentParser) -> None:
     action.add_argument("kind", choices=tuple(schedule_import.COLUMNS), help="what the list holds")
     list_import.add_file(action, "columns code, plan, since; code, first, last, kind; or day, name; holidays also as a calendar (.ics)")
+    action.add_argument("--calendar", default="", metavar="NAME", help="of holidays: into this calendar (default: the site's own)")
     action.add_argument("--region", default="", metavar="NAME", help="of a calendar that has days of single regions: take those of this one, too")
     add_json(action)
 
@@ -154,6 +163,7 @@ ACTIONS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {  #
     "employment": ("state somebody's first and last day", _add_employment),
     "holiday": ("name a holiday", _add_holiday),
     "remove-holiday": ("remove a holiday", _add_day),
+    "calendar": ("let a calendar of holidays count for a person or the people of a plan", _add_calendar),
     "import": ("enter many assignments, absences or holidays from a list, all or none", _add_list),
     "lock": ("lock a period: no correction changes it any more", _add_period),
     "unlock": ("lift a lock", _add_id),
@@ -170,7 +180,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _import(store: Store, args: argparse.Namespace) -> int:
     listed = schedule_import.read(args.kind, args.file, Planning(store).site().day_of(int(time.time() // 60)), args.region)
-    return list_import.say(schedule_import.carry_out_list(store, listed, BY, check=args.check, order=args.order), listed.told, args)
+    return list_import.say(schedule_import.carry_out_list(store, listed, BY, check=args.check, order=args.order, calendar=args.calendar), listed.told, args)
 
 
 def _act(store: Store, planned: Planning, args: argparse.Namespace) -> str:
@@ -206,11 +216,13 @@ def _act(store: Store, planned: Planning, args: argparse.Namespace) -> str:
     if args.action == "employment":
         return _set_employment(planned, store.person(args.ref), args)
     if args.action == "holiday":
-        planned.set_holiday(day(args.day), args.name, BY)
+        calendars.set_day(store, day(args.day), args.name, args.calendar, BY)
         return f"{args.day} is a holiday"
     if args.action == "remove-holiday":
-        planned.remove_holiday(day(args.day), BY)
+        calendars.remove_day(store, day(args.day), args.calendar, BY)
         return f"{args.day} is no holiday any more"
+    if args.action == "calendar":
+        return _choose_calendar(store, planned, args)
     if args.action == "lock":
         days = planned.site().accounting.days(args.period)
         return f"locked; lift it by `unlock {Desk(store).lock(days[0], days[-1], BY).id}`"
@@ -239,6 +251,16 @@ def _shift(args: argparse.Namespace) -> Shift:
         break_paid=args.break_paid, early_grace_minutes=args.early_grace, before_minutes=args.count_before, after_minutes=args.count_after,
         half_day_minutes=args.half_day, absent_minutes=args.absent, **times,
     )  # fmt: skip
+
+
+def _choose_calendar(store: Store, planned: Planning, args: argparse.Namespace) -> str:
+    name = "" if args.name == "." else args.name
+    if args.person:
+        calendars.choose(store, name, BY, person_id=store.person(args.person).id)
+    else:
+        numbers = {plan.name: number for number, plan in planned.plans().items()}
+        calendars.choose(store, name, BY, plan_id=_named(numbers, args.plan, "plan"))
+    return f"{args.person or args.plan}: {name or 'no calendar of their own'}"
 
 
 def _set_employment(planned: Planning, person: Person, args: argparse.Namespace) -> str:
@@ -286,6 +308,7 @@ def _shown(store: Store, planned: Planning) -> str:
         "plans": [dataclasses.asdict(plan) for plan in planned.plans().values()],
         "planned_since": {number: [a.since for a in schedule.assignments] for number, schedule in people.items() if schedule.assignments},
         "holidays": {day.isoformat(): name for day, name in planned.holidays().items()},
+        "calendars": {name: {day.isoformat(): words for day, words in days.items()} for name, days in planned.calendars().further.items()},
         "employments": {number: [dataclasses.asdict(e) for e in schedule.employments] for number, schedule in people.items() if schedule.employments},
         "absences": absences,
         "locks": [{**dataclasses.asdict(lock), "people_with_late_punches": late.get(lock.id, 0)} for lock in Desk(store).locks()],

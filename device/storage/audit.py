@@ -52,6 +52,7 @@ class Action(str, enum.Enum):
     ABSENCE_CANCELLED = "absence cancelled"
     ABSENCE_SHORTENED = "absence shortened"
     EMPLOYMENT_SET = "employment set"  # a person's first and last day
+    CALENDAR_CHOSEN = "calendar chosen"  # of holidays, for a person or a plan
     HOLIDAY_SET = "holiday set"
     HOLIDAY_REMOVED = "holiday removed"
     LOG_EXPORTED = "log exported"

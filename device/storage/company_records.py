@@ -47,6 +47,9 @@ KINDS = {
         RecordKind("correction_decisions"),
         RecordKind("overtime_approvals"),
         RecordKind("account_bookings"),
+        RecordKind("calendar_days"),
+        RecordKind("plan_calendars"),
+        RecordKind("person_calendars"),
     )
 }
 LOGS = {"punches": "door_punch", "corrections": "door_added"}  # rows of a terminal's log -> the column that holds a number in another door's log

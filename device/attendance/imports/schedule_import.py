@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import get_args
 
-from device.attendance import planning
+from device.attendance import calendars, planning
 from device.attendance.imports import calendar_file
 from device.attendance.imports.moments import ImportRefused, Order, day, order_of
 from device.attendance.imports.rows import Cells, Fate, Result, carry_out
@@ -65,20 +65,21 @@ def _is_calendar(path: Path) -> bool:
         raise ImportRefused(f"{path.name} cannot be read ({error.strerror}); name a list") from error
 
 
-def carry_out_list(store: Store, listed: ScheduleList, by: str, *, check: bool = False, order: Order | None = None) -> Result:
-    """Write all rows of a list, or none if one of them is refused; a row that is here already changes nothing. `by`: the author in the audit.
+def carry_out_list(store: Store, listed: ScheduleList, by: str, *, check: bool = False, order: Order | None = None, calendar: str = "") -> Result:
+    """Write all rows of a list, or none if one of them is refused; a row that is here already changes nothing. `by`: the author in the audit;
+    `calendar`: into which one holidays go, "" into the site's own.
 
     Raises:
         ImportRefused, WrongTime: too many rows; days are written in two ways.
     """
     days = (cells.get(name, "") for _, cells in listed.rows for name in DAYS[listed.kind])
-    act = ACTS[listed.kind](store, by, order or order_of(days))
+    act = ACTS[listed.kind](store, by, order or order_of(days), calendar.strip())
     return carry_out(store, listed.rows, ABOUT[listed.kind], act, check=check, whole=True)
 
 
 class _Act:
-    def __init__(self, store: Store, by: str, order: Order | None) -> None:
-        self.store, self.by, self.order, self.planning = store, by, order, Planning(store)
+    def __init__(self, store: Store, by: str, order: Order | None, calendar: str) -> None:
+        self.store, self.by, self.order, self.calendar, self.planning = store, by, order, calendar, Planning(store)
 
     def day(self, cells: Cells, name: str) -> date:
         return day(cells.get(name, ""), self.order)
@@ -123,14 +124,15 @@ class _Holiday(_Act):
         if cells.get("left out"):
             return "left_out", cells["left out"]
         on, name = self.day(cells, "day"), cells.get("name", "")
-        before = self.planning.holidays().get(on)
+        known = self.planning.calendars()
+        before = (known.further.get(self.calendar, {}) if self.calendar else known.own).get(on)
         if before == name:
             return "present", ""
-        self.planning.set_holiday(on, name, self.by)
+        calendars.set_day(self.store, on, name, self.calendar, self.by)
         return ("added", "") if before is None else ("changed", f"was {before}")
 
 
-ACTS: Mapping[str, Callable[[Store, str, Order | None], Callable[[Cells], tuple[Fate, str]]]] = {
+ACTS: Mapping[str, Callable[[Store, str, Order | None, str], Callable[[Cells], tuple[Fate, str]]]] = {
     "assignments": _Assign,
     "absences": _Absent,
     "holidays": _Holiday,

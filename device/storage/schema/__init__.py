@@ -8,10 +8,10 @@ from __future__ import annotations
 from sqlite_utils import Database, Migrations
 
 from device.storage import company_records
-from device.storage.schema import accounts, doors, fleet, hours, imports, outbox, planning, tables
+from device.storage.schema import accounts, calendars, doors, fleet, hours, imports, outbox, planning, tables
 
 APPLICATION_ID = 0x434C4B46  # "CLKF" in the header of the file: a database of Clockface
-SCHEMA_VERSION = 21  # the number of migrations; kept in the file as user_version
+SCHEMA_VERSION = 22  # the number of migrations; kept in the file as user_version
 
 MIGRATIONS = Migrations("clockface")
 
@@ -178,3 +178,11 @@ def people_have_accounts(db: Database) -> None:
 def logins_have_a_language(db: Database) -> None:
     """The language of the desk's pages for this login; empty: the one that the browser asks for."""
     db.execute("ALTER TABLE users ADD COLUMN language TEXT NOT NULL DEFAULT ''")
+
+
+@MIGRATIONS()
+def several_calendars_of_holidays(db: Database) -> None:
+    """Days of further calendars, and which plans and people have one."""
+    db.executescript(calendars.CALENDARS)
+    for (table, event), condition in calendars.LOCKED.items():
+        db.executescript(planning.LOCK.format(table=table, event=event, condition=condition))

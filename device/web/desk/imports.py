@@ -42,6 +42,7 @@ class ListForm:
     deliver: bool
     rename: bool
     region: str
+    calendar: str
     keep_days: int
     now: float  # s since the epoch
     by: str
@@ -71,7 +72,8 @@ def _answer(call: Call, check: bool) -> Response:
     ticked = {name: call.field(name, "") == "1" for name in ("whole", "open_directions", "deliver", "rename")}
     kept = call.terminal.settings.retention.punches_days
     asked = ListForm(
-        kind, check, region=call.field("region", "").strip()[:80], order=orders.get(call.field("order", "")), keep_days=kept, now=call.terminal.now(),
+        kind, check, region=call.field("region", "").strip()[:80], calendar=call.field("calendar", "").strip()[:80],
+        order=orders.get(call.field("order", "")), keep_days=kept, now=call.terminal.now(),
         by=call.who.actor, **ticked,
     )  # fmt: skip
     with NamedTemporaryFile(prefix="clockface-list-") as copy:  # mode 600, gone with the request
@@ -96,7 +98,7 @@ def _people(store: Store, path: Path, asked: ListForm) -> Answer:
 def _schedule(store: Store, path: Path, asked: ListForm) -> Answer:
     """All rows or none."""
     listed = schedule_import.read(asked.kind, path, Planning(store).site().day_of(int(asked.now // 60)), asked.region)
-    answer = _of_rows(schedule_import.carry_out_list(store, listed, asked.by, check=asked.check, order=asked.order), listed.told)
+    answer = _of_rows(schedule_import.carry_out_list(store, listed, asked.by, check=asked.check, order=asked.order, calendar=asked.calendar), listed.told)
     return answer | {"usable": 0 if answer["problems"] else answer["usable"], "remark": ALL_OR_NONE if answer["problems"] else ""}
 
 

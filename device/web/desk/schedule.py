@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from device.attendance import planning
+from device.attendance import calendars, planning
 from device.attendance.planning import Planning
 from device.attendance.timesheet.absences import ABSENCES, Absence, Employment, Half
 from device.attendance.timesheet.sheet import hours
@@ -43,7 +43,7 @@ def schedule(call: Call) -> Response:
     number = min(parameters.page(call), pages)
     names = {person.id: person for person in call.store.people()}
     return call.page(
-        "schedule.html", site=site, shifts=planned.shifts(), plans=planned.plans(), holidays=planned.holidays(), people=names, pairings=PAIRINGS,
+        "schedule.html", site=site, shifts=planned.shifts(), plans=planned.plans(), calendars=planned.calendars(), people=names, pairings=PAIRINGS,
         rounding_modes=ROUNDING_MODES, rounded=ROUNDED,
         absences=absences[(number - 1) * ABSENCES_SHOWN : number * ABSENCES_SHOWN], number=number, pages=pages, total=len(absences),
         break_rules=BREAK_RULES, told=told,
@@ -210,13 +210,25 @@ def set_employment(call: Call) -> Response:
 
 
 def set_holiday(call: Call) -> Response:
-    Planning(call.store).set_holiday(parameters.form_day(call, "day"), call.field("name"), call.who.actor)
+    calendars.set_day(call.store, parameters.form_day(call, "day"), call.field("name"), call.field("calendar", ""), call.who.actor)
     return call.goto("/schedule", "The holiday is entered.")
 
 
 def remove_holiday(call: Call) -> Response:
-    Planning(call.store).remove_holiday(parameters.form_day(call, "day"), call.who.actor)
+    calendars.remove_day(call.store, parameters.form_day(call, "day"), call.field("calendar", ""), call.who.actor)
     return call.goto("/schedule", "The holiday is removed.")
+
+
+def choose_calendar(call: Call) -> Response:
+    """Let a calendar count for a person, a department, everybody, or the people of a plan."""
+    name, plan = call.field("calendar", ""), call.field("plan", "")
+    if plan.isdecimal():
+        calendars.choose(call.store, name, call.who.actor, plan_id=int(plan))
+    else:
+        with call.store.together():
+            for person in named_people(call):
+                calendars.choose(call.store, name, call.who.actor, person_id=person.id)
+    return call.goto("/schedule", f"From now on {name or 'no calendar of their own'} counts there; days of locked periods stay as they are.")
 
 
 ROUTES = (
@@ -231,5 +243,6 @@ ROUTES = (
     post("/schedule/absences/{id:int}/shorten", shorten_absence, "hr", form=schedule),
     post("/schedule/employments", set_employment, "hr", form=schedule),
     post("/schedule/holidays", set_holiday, "hr", form=schedule),
+    post("/schedule/calendars", choose_calendar, "hr", form=schedule),
     post("/schedule/holidays/remove", remove_holiday, "hr", form=schedule),
 )

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from device.attendance import calendars
 from device.attendance.planning import Planning
 from device.attendance.review import Desk
 from device.attendance.timesheet.absences import Absence
@@ -49,6 +50,20 @@ def two(door: Callable[..., Door]) -> tuple[Door, Door]:
     a.enrol("Ada", "E1", 1)
     settled(a, b)
     return a, b
+
+
+def test_a_calendar_of_holidays_and_whose_it_is_reach_the_other_door(two: tuple[Door, Door]) -> None:
+    a, b = two
+    planning, ada = Planning(a.store), a.store.person("E1").id
+    planning.add_plan("Week", [planning.add_shift(EARLY, "hr")], DAY, "hr")
+    calendars.set_day(a.store, date(2026, 12, 24), "Eve", "South", "hr")
+    calendars.set_day(a.store, date(2026, 12, 31), "Eve", "South", "hr")
+    calendars.remove_day(a.store, date(2026, 12, 31), "South", "hr")
+    calendars.choose(a.store, "South", "hr", person_id=ada)
+    calendars.choose(a.store, "South", "hr", plan_id=1)
+    settled(a, b)
+    assert planned(a).holidays == planned(b).holidays == {date(2026, 12, 24): "Eve"}
+    assert list(Planning(b.store).calendars().of_plan.values()) == ["South"]
 
 
 def test_a_plan_made_at_one_door_counts_at_the_other(two: tuple[Door, Door]) -> None:

@@ -19,7 +19,7 @@ STORED = {  # as databases in the field hold them: texts may be added here, but 
     "fleet chain continued", "fleet fault accepted", "person placed", "two people decided", "page refused", "sessions ended",
     "absence added", "absence cancelled", "approval denied", "backup made", "biometrics read", "chains verified", "clock jumped", "code changed",
     "consent given", "consent withdrawn", "correction approved", "correction refused", "correction requested", "database restored", "dead letters discarded",
-    "absence shortened", "employment set",
+    "absence shortened", "calendar chosen", "employment set", "account booked", "overtime approved",
     "dead letters replayed", "failed attempts forgiven", "fleet applied", "fleet joined", "fleet overruled", "fleet refused",
     "holiday removed", "holiday set", "log exported", "logged in",
     "look-alike decided", "look-alike found", "model in force",

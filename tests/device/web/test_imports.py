@@ -106,3 +106,15 @@ def test_plans_and_absences_for_a_department_and_for_everybody(office: Desk) -> 
     assert entered("absences", everybody_of="*", **absent) == 400 and rows("absences") == [2], "one who is sick then holds all back"
     assert entered("absences", everybody_of="*", **{**absent, "first": "2026-10-06"}) == 303 and rows("absences") == [2, 1, 2, 3]
     assert entered("absences", everybody_of="", **absent) == 400 and entered("absences", everybody_of="Nowhere", **absent) == 400
+
+
+def test_calendars_on_the_page(office: Desk) -> None:
+    hr = office.browser("hr")
+    fields = {"day": "2026-08-14", "name": "Assumption", "calendar": "South"}
+    assert hr.post("/schedule/holidays", "/schedule", fields).status_code == 303
+    page = hr.get("/schedule").text
+    assert "Assumption" in page and "It counts for nobody yet" in page
+    assert hr.post("/schedule/calendars", "/schedule", {"calendar": "South", "plan": "", "person": "E1", "everybody_of": ""}).status_code == 303
+    assert "Of Ann." in hr.get("/schedule").text
+    assert hr.post("/schedule/holidays/remove", "/schedule", {"day": "2026-08-14", "calendar": "South"}).status_code == 303
+    assert "Assumption" not in hr.get("/schedule").text

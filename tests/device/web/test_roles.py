@@ -78,6 +78,7 @@ LEAST = {  # method and path -> the least role that may
     "POST /schedule/absences/{id:int}/cancel": "hr",
     "POST /schedule/absences/{id:int}/shorten": "hr",
     "POST /schedule/employments": "hr",
+    "POST /schedule/calendars": "hr",
     "POST /schedule/holidays": "hr",
     "POST /schedule/holidays/remove": "hr",
     "GET /exports": "hr",
