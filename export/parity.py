@@ -136,7 +136,8 @@ def run(args: argparse.Namespace) -> int:
     if wrong := [one.model for one in found if not one.largest <= one.allowed]:  # NaN is wrong too
         raise ParityError(f"{', '.join(wrong)}: the embeddings differ from those of this machine", code="parity.other")
     if failures:
-        raise ParityError(f"{len(failures)} of {len(found) + len(failures)} runs gave no embeddings", code=failures[0].code)
+        first = failures[0]
+        raise ParityError(f"{len(failures)} of {len(found) + len(failures)} runs gave no embeddings", code=first.code)
     return 0
 
 
