@@ -11,7 +11,8 @@ from device.__main__ import COMMANDS, main
 
 BEGIN = {"run", "bench", "models", "trial", "liveness-trial", "settings", "update", "keys"}  # begin one or have none; `settings` is below
 LINES = [
-    "accounts overtime", "backup OUT", "connectors list", "connectors test", "connectors status", "doctor --skip camera", "enroll --list NONE", "enroll --folder NONE",
+    "accounts overtime", "backup OUT", "connectors list", "connectors test", "connectors status", "doctor --skip camera", "enroll --list NONE",
+    "enroll --folder NONE",
     "enroll Ada NONE", "enroll --list LIST --check", "enroll --again Ada NONE", "fleet status", "fleet verify", "fleet join NONE", "identify PICTURE",
     "log", "log --verify", "log import NONE", "log import NONE --check", "log import PUNCHES --check", "outbox", "outbox dead", "outbox drain --once",
     "people list", "people show Ada", "people import NONE", "people import NONE --check", "people import PEOPLE --check", "people erase Ada --yes",
