@@ -139,6 +139,24 @@ def test_the_language_can_be_changed(desk: Desk) -> None:
     assert browser.post("/kiosk/language", "/kiosk", {"language": "../en"}).status_code == 400
 
 
+def test_of_several_languages_each_has_a_large_button_and_arabic_runs_from_right_to_left(with_settings: Callable[[Settings], Desk]) -> None:
+    browser = kiosk(with_settings(Settings(web=WebSettings(language="fr", languages="de, ar"))))
+    page = browser.get("/kiosk").text
+    assert '<html lang="fr" dir="ltr">' in page and 'href="/kiosk/language?next=/kiosk"' in page and "Regardez la caméra" in page
+    choice = browser.get("/kiosk/language").text
+    places = [choice.index(name) for name in ("Français", "Deutsch", "العربية")]
+    assert places == sorted(places), "that of the settings comes first"
+    assert 'lang="ar" dir="rtl"' in choice and "English" not in choice
+    browser.post("/kiosk/language", "/kiosk/language", {"language": "ar"})
+    assert '<html lang="ar" dir="rtl">' in browser.get("/kiosk").text
+    assert browser.post("/kiosk/language", "/kiosk/language", {"language": "en"}).status_code == 400, "it is not offered"
+
+
+def test_with_one_language_there_is_nothing_to_choose(with_settings: Callable[[Settings], Desk]) -> None:
+    page = kiosk(with_settings(Settings(web=WebSettings(language="tr", languages="")))).get("/kiosk").text
+    assert "/kiosk/language" not in page and "Kameraya bakın" in page
+
+
 def test_what_goes_wrong_is_said_in_its_language(desk: Desk) -> None:
     browser = kiosk(desk)
     browser.post("/kiosk/language", "/kiosk", {"language": "de"})

@@ -129,6 +129,12 @@ def test_a_missing_key_count_or_language_is_an_error() -> None:
         Messages.load("../en")
 
 
+def test_names_keep_their_direction_in_a_text_from_right_to_left() -> None:
+    said = Messages.load("ar")
+    assert "\u2068Grace\u2069" in said.text("enrol.test", name="Grace") and Messages.load("en").text("enrol.test", name="Grace").startswith("Grace")
+    assert len({said.text("own.waiting", count=count) for count in (0, 1, 2, 3, 11, 100)}) == 6
+
+
 def test_a_count_takes_its_form() -> None:
     said = Messages.load("de")
     assert said.text("own.waiting", count=1).startswith("1 Antrag liegt") and said.text("own.waiting", count=2).startswith("2 Anträge liegen")
