@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 
@@ -24,11 +24,15 @@ from device.attendance.timesheet.stays import Span, Stamp
 from device.attendance.timesheet.workday import KeptTimes, WorkDay
 from device.attendance.timesheet.worksite import Site
 from device.storage.effective import Entry
+from device.storage.records import Direction
 
 FACTS = ("worked_minutes", "break_minutes", "deducted_minutes", "late_minutes", "early_minutes", "state", "over", "core_minutes", "corrected")
 LATER_FACTS = ("uncounted_minutes", "check_out")  # sheets of earlier versions have none
 RECORDED = """((SELECT count(*) FROM punches p WHERE p.person_id = :person AND p.occurred_at >= :since AND p.occurred_at < :until)
     + (SELECT count(*) FROM door_punches p WHERE p.person_id = :person AND p.occurred_at >= :since AND p.occurred_at < :until))"""
+OF_PERIOD = """SELECT '', id, occurred_at, direction, device FROM punches WHERE person_id = :person AND occurred_at >= :since AND occurred_at < :until
+    UNION ALL SELECT door, id, occurred_at, direction, device FROM door_punches
+    WHERE person_id = :person AND occurred_at >= :since AND occurred_at < :until"""
 NEAR = """lifted_at IS NULL AND first_day <= :last AND last_day >= :first
     OR lifted_at IS NULL AND last_day = (SELECT max(last_day) FROM period_locks WHERE lifted_at IS NULL AND last_day < :first)
     OR lifted_at IS NULL AND first_day = (SELECT min(first_day) FROM period_locks WHERE lifted_at IS NULL AND first_day > :last)"""
@@ -76,6 +80,30 @@ def came_later(db: Database) -> dict[int, int]:
     """Lock id -> for how many people a terminal has delivered punches of the period after it was locked, which do not count."""
     recorded = RECORDED.replace(":person", "s.person_id").replace(":since", "s.from_ms").replace(":until", "s.until_ms")
     return dict(db.execute(f"SELECT lock_id, count(*) FROM locked_sheets s WHERE s.punches < {recorded} GROUP BY lock_id").fetchall())
+
+
+@dataclass(frozen=True)
+class LatePunch:
+    """A punch of a locked period that its sheet does not have: it came after the lock. Another terminal's, or one that this terminal kept from before."""
+
+    person_id: int
+    name: str
+    occurred_at: float  # s since the epoch, UTC
+    direction: Direction
+    device: str
+
+
+def late_punches(db: Database, lock_id: int) -> list[LatePunch]:
+    """By time; of the people whom `came_later` counts."""
+    recorded, found = RECORDED.replace(":person", "s.person_id").replace(":since", "s.from_ms").replace(":until", "s.until_ms"), []
+    sql = f"""SELECT s.person_id, name, from_ms, until_ms, days FROM locked_sheets s JOIN people p ON p.id = s.person_id
+        WHERE lock_id = ? AND s.punches < {recorded}"""
+    for person, name, since, until, text in db.execute(sql, [lock_id]).fetchall():
+        counted = {(entry["door"], entry["punch_id"]) for day in json.loads(text) for _, _, entry in day["stamps"]}
+        for door, number, at, direction, device in db.execute(OF_PERIOD, {"person": person, "since": since, "until": until}):
+            if (door, number) not in counted:
+                found.append(LatePunch(person, name, at / 1000, direction, device))
+    return sorted(found, key=lambda punch: (punch.occurred_at, punch.person_id))
 
 
 def remove(db: Database, lock_id: int) -> None:

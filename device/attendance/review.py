@@ -15,6 +15,7 @@ from sqlite_utils import Database
 
 from device.attendance import locked, request_checks
 from device.attendance.four_eyes import NotAllowed, is_lead, why_not
+from device.attendance.locked import LatePunch
 from device.attendance.planning import read_site, site_json
 from device.attendance.reading import MARGIN_DAYS
 from device.attendance.sheets import freeze_period, locked_days_changed, sheet_within, site_on
@@ -187,6 +188,11 @@ class Desk:
         """Lock id -> for how many people punches of the period came after it was locked."""
         with self.store.reading() as db:
             return locked.came_later(db)
+
+    def late_punches(self, lock_id: int) -> list[LatePunch]:
+        """Which they are."""
+        with self.store.reading() as db:
+            return locked.late_punches(db, lock_id)
 
     # inside a transaction
 

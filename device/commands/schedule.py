@@ -25,6 +25,7 @@ from device.commands import list_import
 from device.commands.database import open_store
 from device.commands.options import add_config, add_database, add_json
 from device.storage.store import Person, Store, StoreError
+from device.system.clock import iso_utc
 
 BY = "schedule"  # the author in the audit
 
@@ -298,6 +299,10 @@ def _set_accounting(planned: Planning, args: argparse.Namespace) -> str:
     return f"changed: {', '.join(given)}"
 
 
+def _late(store: Store, lock_id: int) -> list[dict[str, object]]:
+    return [{**dataclasses.asdict(punch), "occurred_at": iso_utc(punch.occurred_at)} for punch in Desk(store).late_punches(lock_id)]
+
+
 def _shown(store: Store, planned: Planning) -> str:
     people = {person.id: planned.schedules(person.id)[person.id] for person in store.people(active_only=True)}
     absences = [{"id": row.id, "person_id": row.person_id, **dataclasses.asdict(row.absence)} for row in planned.absences(date.min, date.max)]
@@ -311,6 +316,9 @@ def _shown(store: Store, planned: Planning) -> str:
         "calendars": {name: {day.isoformat(): words for day, words in days.items()} for name, days in planned.calendars().further.items()},
         "employments": {number: [dataclasses.asdict(e) for e in schedule.employments] for number, schedule in people.items() if schedule.employments},
         "absences": absences,
-        "locks": [{**dataclasses.asdict(lock), "people_with_late_punches": late.get(lock.id, 0)} for lock in Desk(store).locks()],
+        "locks": [
+            {**dataclasses.asdict(lock), "people_with_late_punches": late.get(lock.id, 0), "late_punches": _late(store, lock.id) if lock.id in late else []}
+            for lock in Desk(store).locks()
+        ],
     }
     return json.dumps(state, ensure_ascii=False, indent=1, default=str)

@@ -178,9 +178,10 @@ def periods(call: Call) -> Response:
     site = Planning(call.store).site()
     today = site.day_of(int(call.terminal.now() // 60))
     last = site.accounting.period_of(site.accounting.first_of_period(today) - timedelta(days=1))
+    late = desk(call).came_later()
     return call.page(
-        "periods.html", locks=desk(call).locks(), late=desk(call).came_later(), last=last, months=site.accounting.calendar_months, local=site.local,
-        logins=logins(call), title=title,
+        "periods.html", locks=desk(call).locks(), late=late, late_punches={number: desk(call).late_punches(number) for number in late}, last=last,
+        months=site.accounting.calendar_months, local=site.local, logins=logins(call), title=title, directions=in_words(call),
     )  # fmt: skip
 
 

@@ -77,6 +77,11 @@ CHANGES: list[Callable[[Planning, Store], object]] = [
 LATE = CHANGES[5:7]
 
 
+def named_late(store: Store) -> list[tuple[str, Direction, str]]:
+    local = ZoneInfo("Europe/Berlin")
+    return [(late.name, late.direction, f"{datetime.fromtimestamp(late.occurred_at, local):%d %H:%M}") for late in Desk(store, NOW).late_punches(1)]
+
+
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_locked_month_stays(store: Store, change: Callable[[Planning, Store], object]) -> None:
     before = sheets(store, OCTOBER)
@@ -86,6 +91,7 @@ def test_a_locked_month_stays(store: Store, change: Callable[[Planning, Store], 
     change(Planning(store), store)
     after = sheets(store, OCTOBER)
     assert Desk(store, NOW).came_later() == ({1: 1} if change in LATE else {})
+    assert named_late(store) == {5: [("Cem", "in", "13 19:00")], 6: [("Ann", "out", "31 23:30")]}.get(CHANGES.index(change), [])
     assert {person: after[person] for person in before} == before
     for person in before:
         assert person_sheet(store, person, OCTOBER, AS_OF)[1] == before[person]

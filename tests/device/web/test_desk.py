@@ -86,6 +86,10 @@ def test_find_correct_approve_export_lock(staffed: Desk) -> None:
     assert [row[2] for row in sheet.iter_rows(min_row=2, values_only=True)] == ["Ann", HOSTILE, "Ann"]
     staffed.clock.now = at("12:00", date(2026, 10, 2))
     assert staffed.browser("hr").post("/periods", "/periods", {"month": "2026-09"}).status_code == 303
+    with staffed.store() as store:  # a door that was offline
+        store.record_punch(PunchDraft(1, at("19:30"), "in", "gate", "pin", ClockState(True, "boot", 1)))
+    page = staffed.browser("hr").get("/periods").text
+    assert "came later" in page and "<li>Ann: in 2026-09-18 19:30, gate</li>" in page and "Lift the lock" in page
     late = staffed.browser("hr").post("/corrections", form, {**fields, "time": "17:00", "reason": "again"})
     assert late.status_code == 400 and "locked period" in late.text
     with staffed.store() as store, store.reading() as db:
