@@ -17,7 +17,7 @@ from device.attendance.log_rows import rows_between
 from device.commands import log_import
 from device.commands.database import open_store
 from device.commands.dates import first_moment, last_moment, span
-from device.commands.options import add_config, add_database, add_export
+from device.commands.options import add_config, add_database, add_department, add_export
 from device.delivery import tables
 from device.delivery.tables import COLUMNS
 from device.delivery.workbooks import SHEET_ROWS
@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="since", type=first_moment, metavar="D", help="punches from this day or time on")
     parser.add_argument("--to", dest="until", type=last_moment, metavar="D", help="punches up to this day, included, or before this time")
     parser.add_argument("--person", metavar="REF", help="one person: id, code or exact name")
+    add_department(parser)
     add_export(parser)
     parser.add_argument("--verify", action="store_true", help="recompute the hash chains; exit 1 if one is broken")
     parser.set_defaults(usage_error=parser.error)
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     _check_usage(args)
     if args.action:
         return log_import.run(args)
-    with open_store(args, "log") as store:
+    with open_store(args, "log") as store, store.seeing(args.department):
         clock = store.clock()
         if args.verify:
             return _verify(store, args.format == "json")
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_usage(args: argparse.Namespace) -> None:
-    if args.verify and (args.since is not None or args.until is not None or args.person or args.out or args.format in ("csv", "xlsx")):
+    if args.verify and (args.department or args.since is not None or args.until is not None or args.person or args.out or args.format in ("csv", "xlsx")):
         args.usage_error("--verify looks at the whole log; it goes with --db and --json alone")
     if args.format == "table" and args.out:
         args.usage_error("--out needs --format json, csv or xlsx")

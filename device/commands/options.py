@@ -22,6 +22,11 @@ def add_json(parser: argparse.ArgumentParser, printed: str = "JSON") -> None:
     parser.add_argument("--json", action="store_true", help=f"print {printed}")
 
 
+def add_department(parser: argparse.ArgumentParser) -> None:
+    """`--department`, several times for several: see `StoreFile.seeing`."""
+    parser.add_argument("--department", action="append", default=[], metavar="NAME", help="only the people of this department; may be given several times")
+
+
 def add_out(parser: argparse.ArgumentParser, words: str) -> None:
     """`--out`: the file that is written."""
     parser.add_argument("--out", type=Path, metavar="FILE", help=words)

@@ -18,7 +18,7 @@ from device.attendance.sheets import company_sheets, person_sheet
 from device.attendance.timesheet.sheet import COLUMNS, Sheet, hours, row
 from device.attendance.timesheet.worksite import Site, TimesheetError, minute, month_days
 from device.commands.database import open_store
-from device.commands.options import add_config, add_database, add_export
+from device.commands.options import add_config, add_database, add_department, add_export
 from device.delivery import tables
 from device.delivery.timesheet_workbook import timesheet_workbook
 from device.storage import settings as stored_settings
@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--period", metavar="P", help="the pay period of a day such as 2026-11-24, or 2026-10-26..2026-11-25 (default: the current pay period)")
     which.add_argument("--day", metavar="D", help="one day, such as 2026-11-24")
     parser.add_argument("--person", metavar="REF", help="one person: id, code or exact name")
+    add_department(parser)
     add_export(parser)
     parser.set_defaults(usage_error=parser.error)
 
@@ -43,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         args.usage_error("--out needs --format json, csv or xlsx")
     if args.format == "xlsx" and not args.out and sys.stdout.isatty():
         args.usage_error("--format xlsx is not for a terminal: give --out FILE")
-    with open_store(args, "timesheet") as store:
+    with open_store(args, "timesheet") as store, store.seeing(args.department):
         site, sheets, people = _sheets(store, args)
         form = tables.csv_form(stored_settings.in_force(store, args.config), file=bool(args.out))
     if args.format == "table":

@@ -169,7 +169,7 @@ def test_import_into_a_database_that_does_not_exist_yet(tmp_path: Path, capsys: 
     assert "line 3: E2: refused" in capsys.readouterr().out
     assert main(["people", "import", str(file), "--json", "--db", str(database)]) == 1
     said = json.loads(capsys.readouterr().out)
-    assert (said["fates"], said["written"]) == ({"added": 1, "changed": 0, "present": 0, "refused": 1}, True)
+    assert (said["fates"], said["written"]) == ({"added": 1, "changed": 0, "present": 0, "left_out": 0, "refused": 1}, True)
     with Store.open(database) as store:
         assert [(person.name, person.code) for person in store.people()] == [("Ann", "E1")]
 
@@ -178,3 +178,13 @@ def test_department(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, stored in (("Line 1", "Line 1"), (".", None)):
         assert main(["people", "department", "E17", name, "--db", str(database), "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["department"] == stored
+
+
+def test_log_and_timesheet_of_a_department(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["people", "department", "E17", "Line 1", "--db", str(database)])
+    for command in (["log"], ["timesheet", "--month", "2026-11"]):
+        for department, people in (("line 1", {1}), ("Office", set()), (None, {1} if command == ["log"] else {1, 2})):
+            capsys.readouterr()
+            only = ["--department", department] if department else []
+            assert main([*command, *only, "--db", str(database), "--json"]) == 0
+            assert {row["person_id"] for row in json.loads(capsys.readouterr().out)} == people

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import date, time
+from datetime import date, datetime, time, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from device.attendance import calendars
+from device.attendance.imports import log_file
+from device.attendance.imports.log_import import Choices, LogImport
 from device.attendance.planning import Planning
 from device.attendance.review import Desk
 from device.attendance.timesheet.absences import Absence
@@ -50,6 +53,19 @@ def two(door: Callable[..., Door]) -> tuple[Door, Door]:
     a.enrol("Ada", "E1", 1)
     settled(a, b)
     return a, b
+
+
+def test_imported_punches_reach_the_other_door_once(two: tuple[Door, Door], tmp_path: Path) -> None:
+    a, b = two
+    file, at = tmp_path / "log.csv", NOW - 3600
+    file.write_text(f"code,time,direction\nE1,{datetime.fromtimestamp(at, timezone.utc).isoformat()},in\n", encoding="utf-8")
+    for one in (a, a, b):
+        assert len(list(LogImport(one.store, log_file.read(file), Choices(), NOW).run())) == 1
+        settled(a, b)
+    with b.store.reading() as db:
+        assert db.execute("SELECT method, direction, occurred_at FROM door_punches").fetchall() == [("imported", "in", round(at * 1000))]
+    assert b.store.punches() == [], "there already, at the other door"
+    assert b.store.last_punch(b.store.person("E1").id) == LastPunch(round(at * 1000) / 1000, "in")
 
 
 def test_a_calendar_of_holidays_and_whose_it_is_reach_the_other_door(two: tuple[Door, Door]) -> None:
