@@ -35,7 +35,7 @@ def over_day(counts: Sequence[int], labels: Sequence[str], title: str, unit: str
         marks = f'<path class="area-1" d="{line}L{end:.1f} {y(0, top):.1f}Z"/><path class="line-1" d="{line}"/>' if points else ""
     if now is not None:
         x = LEFT + step * len(counts) * now
-        marks += f'<line class="now" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{y(0, top)}"/><text class="now-label" x="{x + 5:.1f}" y="{TOP + 10}">now</text>'
+        marks += f'<line class="now" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{y(0, top)}"/>{beside("now-label", x, "now")}'
     hours = [(LEFT + step * k, label) for k, label in enumerate(labels) if label.endswith(":00") and int(label[:2]) % 2 == 0]
     return drawing(title, grid(top) + marks + axis(hours), f"{title}: at most {max(counts, default=0)} {unit}")
 
@@ -58,10 +58,10 @@ def against_threshold(one: Mapping[int, int], two: Mapping[int, int], thresholds
             x = x_of[min(high - 1, max(low, number))]
             at = y(share, top)
             parts.append(bar(f"bar-{name} see-through", x + 0.5, at, width - 1, y(0, top)))
-    for threshold in thresholds:
+    for number, threshold in enumerate(thresholds):
         x = LEFT + (WIDTH - LEFT - RIGHT) * (threshold - low * BIN) / ((high - low) * BIN)
         parts.append(f'<line class="limit" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{y(0, top):.1f}"/>')
-        parts.append(f'<text class="limit-label" x="{x + 6:.1f}" y="{TOP + 10}">threshold {threshold:.3f}</text>')
+        parts.append(beside("limit-label", x, f"threshold {threshold:.3f}", number))
     parts.append(axis([(x_of[number], f"{number * BIN:.1f}") for number in range(low, high + 1, 10)]))
     return drawing(title, "".join(parts), title)
 
@@ -120,7 +120,7 @@ def ceiling(value: float) -> int:
 def grid(top: int) -> str:
     steps = 4
     values = [top * k / steps for k in range(steps + 1)]
-    return grid_lines() + "".join(f'<text class="axis" x="{LEFT - 8}" y="{y(value, top) + 4:.1f}" text-anchor="end">{value:g}</text>' for value in values)
+    return grid_lines() + "".join(label(LEFT - 8, y(value, top) + 4, f"{value:g}", "end", spare=not value) for value in values)
 
 
 def grid_lines() -> str:
@@ -129,7 +129,19 @@ def grid_lines() -> str:
 
 
 def axis(places: Iterable[tuple[float, str]]) -> str:
-    return "".join(f'<text class="axis" x="{x:.1f}" y="{HEIGHT - 8}" text-anchor="middle">{escape(label)}</text>' for x, label in places)
+    """Labels under the drawing; where it is small, every second one is left out."""
+    return "".join(label(x, HEIGHT - 8, words, "middle", spare=number % 2 == 1) for number, (x, words) in enumerate(places))
+
+
+def label(x: float, height: float, words: str, anchor: str, spare: bool) -> str:
+    return f'<text class="axis{" often" * spare}" x="{x:.1f}" y="{height:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
+
+
+def beside(name: str, x: float, words: str, line: int = 0) -> str:
+    """Words beside an upright line, to its left where they would reach over the edge; those of further lines stand below."""
+    right = x < WIDTH * 0.7
+    anchor = "start" if right else "end"
+    return f'<text class="{name}" x="{x + (6 if right else -6):.1f}" y="{TOP + 10}" dy="{1.2 * line:.1f}em" text-anchor="{anchor}">{escape(words)}</text>'
 
 
 def drawing(title: str, content: str, said: str) -> Markup:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from functools import partial
 from typing import cast
 
@@ -21,11 +22,19 @@ from device.web.messages import Messages
 from device.web.pages import Call, Problem, get, post
 
 BUTTONS = ("in", "out", "break")
+MOST_SIGNS = 60  # keys of the pad beside A to Z and digits
 
 
 def kiosk_page(call: Call) -> Response:
     asked = call.terminal.settings.attendance.direction == "asked"
-    return call.page("kiosk.html", asked=asked, clock=call.terminal.live.time())
+    return call.page("kiosk.html", asked=asked, clock=call.terminal.live.time(), code_signs=code_signs(call))
+
+
+def code_signs(call: Call) -> str:
+    """The characters of employee codes, beside A to Z and digits, for which the pad needs a key."""
+    with call.store.reading() as db:
+        codes = [code for (code,) in db.execute("SELECT code FROM people WHERE code IS NOT NULL AND active = 1")]
+    return "".join(sorted(set("".join(codes)) - set(string.ascii_letters + string.digits))[:MOST_SIGNS])
 
 
 def choose_language(call: Call) -> Response:

@@ -4,15 +4,32 @@
 (() => {
   const inputs = [...document.querySelectorAll("input[data-keyboard]")];
   if (!inputs.length) return;
-  const LETTERS = {
-    qwerty: ["qwertyuiop", "asdfghjkl'", "zxcvbnm-."],
-    qwertz: ["qwertzuiopü", "asdfghjklöä", "yxcvbnmß-."],
+  if (innerWidth < 600) { // a phone has a keyboard of its own
+    for (const input of inputs) if (input.dataset.keyboard === "digits") input.inputMode = "numeric";
+    return;
+  }
+  const ROWS = { // by language; what is not here has the first
+    en: ["qwertyuiop", "asdfghjkl'", "zxcvbnm-."],
+    de: ["qwertzuiopü", "asdfghjklöä", "yxcvbnmß-."],
+    es: ["qwertyuiop", "asdfghjklñ", "zxcvbnm-."],
+    fr: ["azertyuiop", "qsdfghjklm", "wxcvbn'-."],
+    tr: ["qwertyuıopğü", "asdfghjklşi", "zxcvbnmöç-."],
+    ar: ["ضصثقفغعهخحج", "شسيبلاتنمكط", "ذءؤرىةوزظدئأ"],
   };
+  const SCRIPTS = [ // of names, whatever the page speaks
+    ["áàâãåäæçćčđéè", "êëęğíìîïıłñńó", "òôõöøœřśşšßú", "ùûüýźżž"],
+    ["йцукенгшщзхъ", "фывапролджэ", "ячсмитьбюёіїґ"],
+    ["ςερτυθιοπώ", "ασδφγηξκλή", "ζχψωβνμόύίάέ"],
+    ROWS.ar,
+    ["קראטוןםפ", "שדגכעיחלךף", "זסבהנמצתץ"],
+  ];
   const SIGNS = ["1234567890", "@#$%&*()_+", "!?;:,./\\\"="];
   const DIGITS = ["12345", "67890"];
+  const OWN = ROWS[document.body.dataset.keys] || ROWS.en;
+  const LAYERS = [...new Set([OWN, ...(OWN === ROWS.ar ? [ROWS.en] : []), ...SCRIPTS])];
   const board = document.createElement("div");
   board.className = "keyboard";
-  let target = inputs[0], upper = false, signs = false;
+  let target = inputs[0], upper = false, signs = false, layer = 0;
 
   function key(label, act, kind = "") {
     const button = document.createElement("button");
@@ -36,15 +53,16 @@
   }
   function draw() {
     const digits = target.dataset.keyboard === "digits";
-    const rows = digits ? DIGITS : signs ? SIGNS : LETTERS[document.body.dataset.keys];
-    const lines = rows.map((row) => [...row].map((letter) => { const shown = upper && letter !== "ß" ? letter.toUpperCase() : letter; return key(shown, () => put(shown)); }));
+    const rows = digits ? DIGITS : signs ? SIGNS : LAYERS[layer];
+    const lines = rows.map((row) => [...row].map((letter) => { const shown = upper && letter !== "ß" ? letter.toLocaleUpperCase(document.documentElement.lang) : letter; return key(shown, () => put(shown)); }));
     const wipe = key("⌫", erase, "broad");
     wipe.setAttribute("aria-label", texts.delete);
     if (digits) lines[lines.length - 1].push(wipe);
     else {
       lines[lines.length - 1].unshift(key("⇧", () => { upper = !upper; draw(); }, upper ? "broad on" : "broad"));
       lines[lines.length - 1].push(wipe);
-      lines.push([key(signs ? "ABC" : "123", () => { signs = !signs; draw(); }, "broad"), key(" ", () => put(" "), "space")]);
+      const other = key(`${LAYERS[(layer + 1) % LAYERS.length][0].slice(0, 3)}…`, () => { layer = (layer + 1) % LAYERS.length; signs = false; draw(); }, "broad");
+      lines.push([key(signs ? "ABC" : "123", () => { signs = !signs; draw(); }, "broad"), other, key(" ", () => put(" "), "space")]);
     }
     board.replaceChildren(...lines.map((keys) => { const line = document.createElement("div"); line.append(...keys); return line; }));
   }

@@ -47,6 +47,7 @@ function cardElement(card) {
   element.classList.add(card.kind);
   element.querySelector("h1").textContent = card.name;
   element.querySelector("h1").classList.toggle("long", card.name.length > 18);
+  element.querySelector("h1").classList.toggle("longer", card.name.length > 36);
   if (card.kind === "recognised") {
     element.querySelector("b").textContent = say(card.direction);
     element.querySelector("span").textContent = card.time;
@@ -62,6 +63,7 @@ function showQuestion(question) {
   byId("question").hidden = !question;
   if (!question) { asked = null; return; }
   byId("question-name").textContent = question.name;
+  byId("question-name").classList.toggle("long", question.name.length > 24);
   if (asked && asked.token === question.token) return;
   asked = question;
   play("asked");
@@ -98,7 +100,7 @@ const SAID_BY_REASON = ["guidance", "challenge", "looking"];
 function showState(view) {
   if (view.state !== body.dataset.state && CALLS.includes(view.state)) play(view.state);
   body.dataset.state = view.state;
-  byId("words").textContent = (SAID_BY_REASON.includes(view.state) && say(view.reason)) || say(view.state) || say("idle");
+  byId("words").textContent = (SAID_BY_REASON.includes(view.state) && say(view.reason)) || say(view.state, { time: view.cards[0]?.time }) || say("idle");
   const hint = say(`${view.state}_${view.reason}_hint`) || say(view.state + "_hint", { reason: view.reason });
   byId("hint").textContent = hint;
   byId("hint").hidden = !hint;
@@ -182,12 +184,16 @@ function choose(input) {
   for (const id of ["pin-code", "pin-digits"]) byId(id).classList.toggle("on", byId(id) === input);
   stay();
 }
+const MORE = [...(body.dataset.codeSigns || "")]; // characters of codes that are neither A to Z nor digits
 function drawKeys(letters) {
-  const keys = letters ? [..."ABCDEFGHIJKLMNOPQRSTUVWXYZ", "-"] : [..."123456789"];
-  const pad = byId("keypad");
+  const keys = letters ? [..."ABCDEFGHIJKLMNOPQRSTUVWXYZ-", ...MORE.filter((sign) => sign !== "-")] : [..."123456789"];
+  const pad = byId("keypad"), wipe = keyElement("⌫", erase, "word");
+  wipe.setAttribute("aria-label", say("delete"));
   pad.classList.toggle("letters", letters);
-  const words = letters ? [["digits", () => drawKeys(false)], ["delete", erase]] : [["letters", () => drawKeys(true)], ["0", null], ["delete", erase]];
-  pad.replaceChildren(...keys.map((key) => keyElement(key, () => type(key))), ...words.map(([key, act]) => (act ? keyElement(say(key), act, "word") : keyElement(key, () => type(key)))));
+  pad.classList.toggle("many", keys.length > 28);
+  const other = keyElement(say(letters ? "digits" : "letters"), () => drawKeys(!letters), "word");
+  const last = letters ? [other, wipe] : [other, keyElement("0", () => type("0")), wipe];
+  pad.replaceChildren(...keys.map((key) => keyElement(key === " " ? "␣" : key, () => type(key))), ...last);
 }
 function keyElement(label, act, kind) {
   const button = document.createElement("button");
