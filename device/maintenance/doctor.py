@@ -21,7 +21,7 @@ from device.maintenance.database_check import Finding, check_database, read_only
 from device.maintenance.fleet_check import check_fleet
 from device.maintenance.font_check import check_fonts
 from device.maintenance.liveness_check import check_liveness
-from device.maintenance.people_check import check_keys, check_templates
+from device.maintenance.people_check import check_keys, check_logins, check_templates
 from device.maintenance.update.manifest import MANIFEST, Manifest
 from device.maintenance.zone_check import check_zone
 from device.storage import outbox_rows
@@ -72,6 +72,7 @@ def examine(settings: Settings, database: Path, source: str | None, skip: Collec
         "database": lambda: check_database(database),
         "keys": lambda: check_keys(database),
         "templates": lambda: check_templates(database, embedder_checks.card),
+        "logins": lambda: check_logins(database),
         "fleet": lambda: check_fleet(database, settings.retention.punches_days),
         "certificate": lambda: check_certificate(settings, database, time.time()),
         "fonts": lambda: check_fonts(settings.web.offered),

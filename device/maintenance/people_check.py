@@ -11,6 +11,7 @@ from sqlite_utils import Database
 from device.contract import ModelCard
 from device.maintenance.database_check import Finding, read_only
 from device.storage import keys, templates
+from device.storage.corrections import NOBODYS_LOGINS
 from device.storage.database import explained
 from device.storage.schema import SCHEMA_VERSION
 from device.storage.standing import counted, to_enrol_words
@@ -53,6 +54,18 @@ def check_templates(database: Path, load_card: Callable[[], ModelCard]) -> Findi
     if standing.to_enrol:
         words.append(to_enrol_words(card.name, standing.to_enrol))
     return Finding("templates", "warning" if to_make or standing.to_enrol else "ok", "; ".join(words))
+
+
+def check_logins(database: Path) -> Finding:
+    """Whether it was said whose each login is that may approve: until then it approves nothing, since four eyes are those of two people."""
+    if _identity_and_owners(database)[0] is None:
+        return Finding("logins", "ok", "no database of this version yet")
+    with explained(database), closing(read_only(database)) as connection:
+        waiting = [row[0] for row in connection.execute(NOBODYS_LOGINS)]
+    if not waiting:
+        return Finding("logins", "ok", "each login that approves belongs to somebody")
+    words = f"{', '.join(waiting[:5])}{' ...' if len(waiting) > 5 else ''}: not said whose login it is, so it approves nothing"
+    return Finding("logins", "warning", f"{words}; say it on Users and roles, or with `python -m device users person LOGIN [PERSON]`")
 
 
 def _identity_and_owners(database: Path) -> tuple[str | None, set[int]]:

@@ -104,6 +104,8 @@ def append(db: Database, draft: CorrectionDraft, by: str, connectors: Sequence[s
 
 
 # Corrections of one punch, own ones and other terminals'.
+# active logins that could approve, and may not until it is said whose they are (`device/attendance/four_eyes.py`)
+NOBODYS_LOGINS = "SELECT login FROM users WHERE active = 1 AND role IN ('hr', 'admin') AND person_id IS NULL AND elsewhere = 0 ORDER BY login"
 ABOUT = """
 SELECT id, punch_id, amends, occurred_at, direction, '', '', corrected_at, o.device, o.number FROM corrections
 LEFT JOIN copies o ON o.chain = 'corrections' AND o.row = id

@@ -42,8 +42,10 @@ class IdleStores:
         kept.store.act_as(actor)
         try:
             yield kept.store
-        finally:
-            self._give_back(kept)
+        except BaseException:  # whatever the request left behind, nobody else gets it
+            kept.store.close()
+            raise
+        self._give_back(kept)
 
     def close(self) -> None:
         """Close those that are idle."""
@@ -63,7 +65,7 @@ class IdleStores:
         return fresh[-1] if fresh else _Kept(Store.open(path, settings, must_exist=True, any_thread=True), now, _identity(path))
 
     def _give_back(self, kept: _Kept) -> None:
-        if kept.store.in_transaction:  # left by an error: nobody else may go on in it
+        if kept.store.in_transaction or kept.store.departments:  # nobody else may go on in it
             kept.store.close()
             return
         with self._lock:

@@ -40,7 +40,7 @@ from device.storage.audit import Action
 from device.storage.groups import Groups, groups
 from device.storage.store import Store, StoreError
 from device.system.time_zones import LocalClock
-from device.web.access import rate_limit, sessions
+from device.web.access import accounts, rate_limit, sessions
 from device.web.access.accounts import Role, User
 from device.web.access.rate_limit import Kind
 from device.web.access.sessions import Place
@@ -140,6 +140,11 @@ class Call:
         with self.store.reading() as db:
             seen = {row[0] for row in db.execute("SELECT id FROM people")}
         return replace(found, lines=tuple(line for line in found.lines if line.person_id in seen))
+
+    @property
+    def nobodys_logins(self) -> list[str]:
+        """For an administrator: the logins that approve nothing until it is said whose they are."""
+        return accounts.nobodys(self.store) if self.user and self.user.may("admin") else []
 
     @property
     def groups(self) -> Groups:

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 from device.config import DESK_LANGUAGES
 from device.contract import ClockfaceError
 from device.storage.audit import Action
+from device.storage.corrections import NOBODYS_LOGINS
 from device.storage.groups import LONGEST_DEPARTMENT
 from device.storage.records import clean_text
 from device.storage.store import Store
@@ -151,6 +152,12 @@ def owners(store: Store) -> dict[int, Owner]:
     sql = "SELECT u.id, u.person_id, coalesce(p.name, ''), u.elsewhere FROM users u LEFT JOIN people p ON p.id = u.person_id"
     with store.reading() as db:
         return {row[0]: Owner(row[1], row[2], bool(row[3])) for row in db.execute(sql)}
+
+
+def nobodys(store: Store) -> list[str]:
+    """Active logins that could approve, and may not until it is said whose they are."""
+    with store.reading() as db:
+        return [str(row[0]) for row in db.execute(NOBODYS_LOGINS)]
 
 
 def set_owner(store: Store, user_id: int, person_id: int | None) -> None:

@@ -220,7 +220,7 @@ def test_command(database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     arguments = ["doctor", "--db", str(database), "--source", str(tmp_path / "light.png")]
     code = main([*arguments, "--json"])
     report = json.loads(capsys.readouterr().out)
-    expected = ["camera", "models", "artefact", "card", "provider", "liveness", "clock", "zone", "disk", "database", "keys", "templates", "fleet"]
+    expected = ["camera", "models", "artefact", "card", "provider", "liveness", "clock", "zone", "disk", "database", "keys", "templates", "logins", "fleet"]
     expected += ["certificate", "fonts", "outbox"]
     assert [check["check"] for check in report["checks"]] == expected
     states = {check["check"]: check["state"] for check in report["checks"]}
@@ -247,6 +247,7 @@ def test_a_database_that_waits_for_its_migration_is_no_fault(version: int, tmp_p
         "database": "warning",
         "keys": "ok",
         "templates": "ok",
+        "logins": "ok",
         "fleet": "ok",
         "certificate": "ok",
         "outbox": "ok",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from device.attendance.planning import Planning
 from device.attendance.review import Desk as Review
 from device.attendance.timesheet.worksite import Site
 from device.commands import users as command
+from device.maintenance.people_check import check_logins
 from device.storage.corrections import CorrectionDraft
 from device.storage.records import LastPunch
 from device.storage.store import PunchDraft
@@ -106,6 +108,24 @@ def test_a_login_whose_person_is_not_known_approves_nothing(office: Desk) -> Non
     with office.store() as store:
         accounts.set_owner(store, HR, None)
     assert approved(office, request).status_code == 303
+
+
+def test_an_administrator_sees_which_logins_approve_nothing_yet(office: Desk) -> None:
+    """As after an update from a version that did not ask: on every page, at the corrections and in `doctor`."""
+    with office.store() as store, store.transaction() as db:
+        db.execute("UPDATE users SET person_id = NULL, elsewhere = 0")
+    admin, hr = office.browser("admin"), office.browser("hr")
+    page = admin.get("/corrections").text
+    assert "admin, hr" in page and re.search(r'href="/users".*<span class="badge warn"[^>]*>2</span>', page)
+    assert 'class="problem"' not in hr.get("/corrections").text  # only an administrator can say it
+    found = check_logins(office.terminal.database)
+    assert found.state == "warning" and "admin, hr" in found.words
+    with office.store() as store:
+        for number in (HR, ADMIN):
+            accounts.set_owner(store, number, None)
+    page = admin.get("/corrections").text
+    assert 'class="problem"' not in page and not re.search(r'href="/users".*<span class="badge warn"', page)
+    assert check_logins(office.terminal.database).state == "ok"
 
 
 def test_a_site_without_four_eyes_asks_nothing(office: Desk) -> None:

@@ -87,3 +87,14 @@ def test_a_page_opens_no_store_where_one_is_idle(desk: Desk, monkeypatch: pytest
     assert browser.get("/today").status_code == 200
     monkeypatch.setattr(Store, "open", lambda *args, **more: pytest.fail("opened"))
     assert browser.get("/today").status_code == 200 and browser.get("/kiosk").status_code == 200
+
+
+def test_what_one_login_sees_is_not_left_to_the_next(stores: IdleStores, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the end of a narrowed view fails, as with a cursor that is still open, the connection is used by nobody any more."""
+    with Store.open(path) as store:
+        store.add_person("Ada")
+    monkeypatch.setattr("device.storage.visibility.widen", lambda db: db.execute("DROP VIEW temp.nothing"))
+    with pytest.raises(Exception, match="nothing"), stores.lent(path, StoreSettings(), "desk") as narrowed, narrowed.seeing(("Line 1",)):
+        assert narrowed.people() == []
+    with stores.lent(path, StoreSettings(), "desk") as store:
+        assert store is not narrowed and [person.name for person in store.people()] == ["Ada"]
