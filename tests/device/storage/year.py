@@ -1,6 +1,6 @@
 """A year of a large site, to measure with: 2,000 people, 2.9 million punches, by default until the end of last month.
 
-    python -m tests.device.storage.year fill DB [--people 2000] [--days 365]      about 6 minutes and 1.6 GB
+    python -m tests.device.storage.year fill DB [--people 2000] [--days 365]      1.4 GB
     python -m tests.device.storage.year pages DB        the log of the year from the pages: what the terminal and the process apart take (docs/endurance.md)
     python -m tests.device.storage.year commands DB     the same by `log --format`, and `log --verify`
 
