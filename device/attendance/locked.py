@@ -69,10 +69,13 @@ def _read(text: str, days: Sequence[date], site: Site) -> dict[date, WorkDay]:
     return {date.fromisoformat(row["day"]): _work_day(row, site) for row in rows if row["day"] in wanted}
 
 
-def write(db: Database, lock_id: int, parts: Mapping[int, Frozen]) -> None:
-    sql = f"INSERT INTO locked_sheets (lock_id, person_id, from_ms, until_ms, days, punches) SELECT :lock, :person, :since, :until, :days, {RECORDED}"
+def write(db: Database, lock_id: int, parts: Mapping[int, Frozen], accounts: Mapping[int, tuple[int | None, int]]) -> None:
+    """`accounts`: minutes on people's accounts when the period begins and ends; those who have none are left out."""
+    sql = f"""INSERT INTO locked_sheets (lock_id, person_id, from_ms, until_ms, days, punches, account_before, account_after)
+        SELECT :lock, :person, :since, :until, :days, {RECORDED}, :before, :after"""
     for person, part in parts.items():
         values = {"lock": lock_id, "person": person, "since": part.from_ms, "until": part.until_ms, "days": _text(part.days.values())}
+        values |= dict(zip(("before", "after"), accounts.get(person, (None, None)), strict=True))
         db.execute(sql, values)
 
 

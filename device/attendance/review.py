@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from device.attendance import locked, request_checks
+from device.attendance import accounts, locked, request_checks
 from device.attendance.four_eyes import NotAllowed, is_lead, why_not
 from device.attendance.locked import LatePunch
 from device.attendance.planning import read_site, site_json
@@ -163,10 +163,11 @@ class Desk:
             waiting = [r for r in _requests(db, "d.request_id IS NULL ORDER BY r.id") if _touches(r, begin * 60, end * 60)]
             if waiting:
                 raise StoreError(f"{len(waiting)} requests for corrections in this period are open; decide them first", code="store.period_waits")
+            on_accounts = accounts.closing(db, first, last, minute(self._now))
             values = [first.isoformat(), last.isoformat(), begin * 60_000, end * 60_000, site_json(site), clean_text("name", by, 200), to_ms(self._now)]
             sql = "INSERT INTO period_locks (first_day, last_day, from_ms, until_ms, site, locked_by, locked_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
             number = int(db.execute(sql, values).lastrowid or 0)
-            freeze_period(db, number, first, last, minute(self._now))
+            freeze_period(db, number, first, last, minute(self._now), on_accounts)
             self.store.note_by(by, Action.PERIOD_LOCKED, lock_id=number, first=first.isoformat(), last=last.isoformat())
             return next(lock for lock in _locks(db) if lock.id == number)
 

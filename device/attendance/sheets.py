@@ -126,8 +126,8 @@ def with_approved(found: Sheet, approved: Mapping[date, int]) -> Sheet:
     return Sheet(found.person_id, tuple(days))
 
 
-def freeze_period(db: Database, lock_id: int, first: date, last: date, as_of: int) -> None:
-    """Keep everybody's sheets of a period that is being locked.
+def freeze_period(db: Database, lock_id: int, first: date, last: date, as_of: int, accounts: Mapping[int, tuple[int | None, int]]) -> None:
+    """Keep everybody's sheets of a period that is being locked, and what is on their accounts when it begins and ends.
 
     Raises:
         StoreError: a day is not over for somebody, who may still be at work.
@@ -140,4 +140,4 @@ def freeze_period(db: Database, lock_id: int, first: date, last: date, as_of: in
         parts[person] = freeze(entries.get(person, []), first, last, schedules[person], site, as_of, periods[person])
         if not all(day.over for day in parts[person].days.values()):
             raise StoreError(f"{last} is not over yet for person {person}, who may still be at work; lock the period later", code="store.period_open")
-    write(db, lock_id, parts)
+    write(db, lock_id, parts, accounts)

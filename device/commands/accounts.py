@@ -1,4 +1,4 @@
-"""Overtime that waits for approval, accounts of time and of leave (docs/timesheets.md).
+"""Overtime that waits for approval, accounts of time and of leave, flags of working-time law (docs/timesheets.md).
 
 REF is an id, a code or an exact name. PERIOD is a month (2026-11), the pay period of a day (2026-11-24), or days (2026-10-26..2026-11-25).
 """
@@ -9,10 +9,14 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import date
 
 from device.attendance import overtime
-from device.attendance.planning import Planning
+from device.attendance.accounts import KINDS, Booking, amount_from, book, grant, statement
+from device.attendance.law_report import report
+from device.attendance.leave import days_text, leave
+from device.attendance.planning import Planning, read_site
 from device.attendance.sheets import company_sheets
 from device.attendance.timesheet.accounting import day_from, hours_from
 from device.attendance.timesheet.sheet import hours
@@ -76,8 +80,80 @@ def _approve(store: Store, args: argparse.Namespace) -> str:
     return f"{hours(counts)} of overtime of {person.name} on {args.day} count"
 
 
+def _add_show(action: argparse.ArgumentParser) -> None:
+    action.add_argument("ref", metavar="REF")
+    action.add_argument("--period", metavar="PERIOD", help="default: the current pay period")
+    action.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_book(action: argparse.ArgumentParser) -> None:
+    action.add_argument("ref", metavar="REF")
+    action.add_argument("account", choices=tuple(KINDS))
+    action.add_argument("kind", choices=tuple(dict.fromkeys(kind for kinds in KINDS.values() for kind in kinds)))
+    action.add_argument("--amount", required=True, metavar="A", help="hours of time, such as 2:30, or days of leave, such as 2.5; less: --amount=-2:30")
+    action.add_argument("--day", required=True, metavar="D", help="such as 2026-11-24")
+    action.add_argument("--reason", required=True)
+
+
+def _add_grant(action: argparse.ArgumentParser) -> None:
+    action.add_argument("year", type=int, metavar="YEAR")
+    action.add_argument("days", metavar="DAYS", help="such as 30 or 27.5")
+
+
+def _add_law(action: argparse.ArgumentParser) -> None:
+    action.add_argument("--period", metavar="PERIOD", help="default: the current pay period")
+    action.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _show(store: Store, args: argparse.Namespace) -> str:
+    person, days, now = store.person(args.ref), _days(store, args.period), minute(time.time())
+    with store.reading() as db:
+        account = statement(db, person.id, days, now)
+        year = leave(db, person.id, days[-1].year, read_site(db).day_of(now))
+    if args.json:
+        minutes = {**asdict(account), "after": account.after} if account else None
+        return json.dumps({"person_id": person.id, "minutes": minutes, "leave": {**asdict(year), "left": year.left} if year else None}, indent=1)
+    lines = [f"{person.name}, {days[0]} to {days[-1]}"]
+    if account:
+        parts = (("carried over", account.before), ("these days", account.earned), ("booked", account.booked), ("on the account", account.after))
+        lines.append("time: " + ", ".join(f"{words} {hours(minutes)}" for words, minutes in parts))
+    if year:
+        amounts = (("carried over", year.carried), ("granted", year.granted), ("taken", year.taken), ("planned", year.planned), ("left", year.left))
+        lines.append(f"leave {year.year}, days: " + ", ".join(f"{words} {days_text(amount)}" for words, amount in amounts))
+    return "\n".join(lines if account or year else [*lines, "no account has begun"])
+
+
+def _book(store: Store, args: argparse.Namespace) -> str:
+    person, amount = store.person(args.ref), amount_from(args.account, args.amount)
+    number = book(store, Booking(0, person.id, args.account, args.kind, day_from(args.day), amount, args.reason, BY, time.time()))
+    return f"booking {number} entered"
+
+
+def _grant(store: Store, args: argparse.Namespace) -> str:
+    people = [person.id for person in store.people(active_only=True)]
+    granted, left_out = grant(store, people, args.year, amount_from("leave", args.days), BY, time.time())
+    return f"{args.days} days of leave in {args.year} granted to {granted} people; {left_out} had some already"
+
+
+def _law(store: Store, args: argparse.Namespace) -> str:
+    days, people = _days(store, args.period), {person.id: person for person in store.people()}
+    with store.reading() as db:
+        found = report(db, people, days, minute(time.time()))
+    if args.json:
+        rows = [{"person_id": one.person_id, "name": people[one.person_id].name, "date": str(day), "flag": flag} for one in found for day, flag in one.days]
+        averages = [{"person_id": one.person_id, "week_minutes": one.average, "too_much": one.too_much} for one in found]
+        return json.dumps({"flags": rows, "averages": averages}, ensure_ascii=False, indent=1)
+    lines = [f"{day}  {people[one.person_id].name}: {flag}" for one in found for day, flag in one.days]
+    lines += [f"{people[one.person_id].name}: {hours(one.average)} a week on average" for one in found if one.too_much]
+    return "\n".join([*lines, f"{len(found)} people with flags"])
+
+
 Action = tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[Store, argparse.Namespace], str]]
 ACTIONS: dict[str, Action] = {  # name -> one line, what adds its own options, what carries it out
     "overtime": ("list the days whose overtime waits for approval", _add_overtime, _overtime),
+    "show": ("show the accounts of one person", _add_show, _show),
+    "book": ("book time or leave, with a reason", _add_book, _book),
+    "grant": ("grant everybody the leave of a year", _add_grant, _grant),
+    "law": ("list the flags of working-time law", _add_law, _law),
     "approve": ("let the overtime of a day count", _add_approve, _approve),
 }

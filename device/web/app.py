@@ -25,6 +25,7 @@ from device.web.appearance import STATIC
 from device.web.context import Terminal
 from device.web.desk import (
     accounting,
+    accounts,
     audit,
     backups,
     bulk,
@@ -32,6 +33,7 @@ from device.web.desk import (
     exports,
     health,
     imports,
+    law,
     log,
     overtime,
     people,
@@ -47,7 +49,7 @@ from device.web.kiosk import page as kiosk
 from device.web.pages import Page, routes
 
 AREAS = (  # each module has ROUTES, a tuple of pages
-    login, kiosk, self_service, enrol, today, log, overtime, timesheets, corrections, schedule, accounting, exports, plots,
+    login, kiosk, self_service, enrol, today, log, overtime, accounts, law, timesheets, corrections, schedule, accounting, exports, plots,
     people, returning, bulk, imports, health, settings, users, audit, backups,
 )  # fmt: skip
 

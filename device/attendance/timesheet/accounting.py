@@ -7,6 +7,7 @@ from dataclasses import Field, dataclass, field, fields
 from datetime import date, datetime, time, timedelta, timezone
 from typing import Any, Literal
 
+from device.attendance.timesheet.law import LAWS
 from device.contract import ClockfaceError
 
 Length = Literal["month", "week", "fortnight"]
@@ -81,6 +82,10 @@ def _rule(default: Any, words: str, read: Callable[[str], Any], write: Callable[
     return field(default=default, metadata={"words": words, "read": read, "write": write, "choices": choices or {}})
 
 
+def _day_or_none(text: str) -> date | None:
+    return day_from(text) if text.strip() else None
+
+
 def _hours_rule(words: str) -> Any:
     return _rule(None, words, hours_from, lambda minutes: "" if minutes is None else f"{minutes // 60}:{minutes % 60:02}")
 
@@ -93,6 +98,8 @@ class Accounting:
     and every 7 or 14 days before and after it; all weeks begin on the weekday of that day.
     `overtime_day`, `overtime_week`, `overtime_period`: work beyond so many minutes of a day, of a week, of a pay period is overtime of that kind;
     a minute is overtime of one kind alone, of the day first. None: there is no such overtime.
+    `law`: the rule set of working-time law whose flags days show (`law.py`).
+    `account_since`: the day on which time accounts begin, empty; somebody with an opening balance has an account from the day of that.
     `premiums`: which work is told apart (`buckets.py`); night is between `night_from` and `night_to`.
     """
 
@@ -107,6 +114,8 @@ class Accounting:
     premiums: tuple[str, ...] = _rule((), "premiums: night, saturday, sunday, holiday", names_from, ", ".join)
     night_from: time = _rule(time(23), "night from", time_from, "{:%H:%M}".format)
     night_to: time = _rule(time(6), "to", time_from, "{:%H:%M}".format)
+    law: str = _rule("none", "flags of working-time law", str, choices={"none": "none", **{key: law.name for key, law in LAWS.items()}})
+    account_since: date | None = _rule(None, "time accounts begin on", _day_or_none, lambda day: "" if day is None else str(day))
 
     def __post_init__(self) -> None:
         for rule in fields(self):
@@ -132,6 +141,7 @@ class Accounting:
     def lead(self, day: date) -> date:
         """The day from which sums have to be known for a day: the first of its week or pay period, where overtime depends on it."""
         first = day if self.overtime_period is None else self.first_of_period(day)
+        first = min(first, max(day - ONE_DAY, date.min + ONE_DAY)) if self.law != "none" and day > date.min + ONE_DAY else first
         return first if self.overtime_week is None else self.first_of_week(first)
 
     @property

@@ -1,4 +1,4 @@
-"""What days follow from the days before them: overtime of a week and of a pay period. Days of locked periods stay as they are."""
+"""What days follow from the days before them: overtime of a week and of a pay period, flags of the law. Days of locked periods stay as they are."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 
+from device.attendance.timesheet.law import LAWS, WorkingTimeLaw, flags_of
 from device.attendance.timesheet.workday import WorkDay
 from device.attendance.timesheet.worksite import Site
 
@@ -19,8 +20,9 @@ def wide(days: Sequence[date], site: Site) -> list[date]:
 def summed(days: Sequence[WorkDay], site: Site, locked: Collection[date] = ()) -> tuple[WorkDay, ...]:
     """Consecutive days, from where sums begin, with their overtime."""
     rules = site.accounting
+    days = _flagged(days, LAWS[rules.law], locked) if rules.law != "none" else tuple(days)
     if rules.overtime_day is None and rules.overtime_week is None and rules.overtime_period is None:
-        return tuple(days)
+        return days
     found: list[WorkDay] = []
     week = period = 0  # minutes that were no overtime yet
     for day in days:
@@ -30,6 +32,12 @@ def summed(days: Sequence[WorkDay], site: Site, locked: Collection[date] = ()) -
         daily = found[-1].worked_minutes - found[-1].buckets.overtime_day if found[-1].over else 0
         week, period = week + daily, period + daily - found[-1].buckets.overtime_week
     return tuple(found)
+
+
+def _flagged(days: Sequence[WorkDay], law: WorkingTimeLaw, locked: Collection[date]) -> tuple[WorkDay, ...]:
+    """The days with the flags of a law."""
+    pairs = zip([None, *days], days, strict=False)
+    return tuple(day if day.day in locked else replace(day, flags=(*day.flags, *flags_of(day, before, law))) for before, day in pairs)
 
 
 def _with_overtime(day: WorkDay, site: Site, week: int, period: int) -> WorkDay:

@@ -52,7 +52,7 @@ class WorkDay:
     over: bool  # only a correction can still change it
     site: Site  # the rules it was computed with
     core_minutes: int = 0  # absent within the core time, beyond late, early and the break
-    flags: tuple[Flag, ...] = ()  # to be looked at; they change no minute
+    flags: tuple[str, ...] = ()  # to be looked at; they change no minute
     corrected: bool = False  # a correction added, moved or removed one of its punches
     kept: tuple[KeptTimes, ...] = ()  # one for each part of a working day
     buckets: Buckets = NONE  # what of the work is told apart

@@ -16,6 +16,7 @@ from device.attendance.timesheet.worksite import Site
 from device.storage.records import Person
 from device.web import parameters
 from device.web.desk import charts
+from device.web.desk.accounts import account_values
 from device.web.desk.month_table import ADDED, PAGE, MonthTable, of_all, sums
 from device.web.pages import Call, get
 
@@ -52,7 +53,8 @@ def day(call: Call) -> Response:
 
 
 def person_month(call: Call) -> Response:
-    return call.page("timesheet_person.html", **person_values(call))
+    values = person_values(call)
+    return call.page("timesheet_person.html", **values, **account_values(call, values["person"], values["period"].days, values["site"]))
 
 
 def printed(call: Call) -> Response:

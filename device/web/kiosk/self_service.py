@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import date, time, timedelta
+from typing import Any
 
 from starlette.responses import RedirectResponse, Response
 
+from device.attendance import accounts
 from device.attendance.four_eyes import NotAllowed
+from device.attendance.leave import days_text, leave
 from device.attendance.planning import Planning
 from device.attendance.request_checks import NoChange
 from device.attendance.review import Desk
@@ -43,7 +46,10 @@ def own(call: Call) -> Response:
     today = Planning(call.store).site().day_of(moment)
     site, sheet = person_sheet(call.store, person.id, [today - timedelta(days=back) for back in range(DAYS - 1, -1, -1)], moment)
     waiting = sum(request.state == "open" for request in Desk(call.store).requests(person_id=person.id))
-    return call.page("kiosk/own_days.html", person=person, days=sheet.days[::-1], hours=hours, local=site.local, waiting=waiting)
+    with call.store.reading() as db:
+        account, year = accounts.balance(db, person.id, today + timedelta(days=1), moment), leave(db, person.id, today.year, today)
+    own: dict[str, Any] = {"account": account, "leave": year, "days_text": days_text}
+    return call.page("kiosk/own_days.html", **own, person=person, days=sheet.days[::-1], hours=hours, local=site.local, waiting=waiting)
 
 
 def sign_in(call: Call) -> Response:

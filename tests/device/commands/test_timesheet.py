@@ -167,3 +167,17 @@ def test_overtime_is_approved_by_the_command(database: Path, capsys: pytest.Capt
     assert command(database, "accounts", "overtime", "--period", "2026-11") == 0 and "0 days wait" in capsys.readouterr().out
     row = days(database, capsys, "--day", "2026-11-24", "--person", "E1")[0]
     assert (row["overtime_approved_minutes"], row["night_minutes"]) == (15, 30)
+
+
+def test_accounts_by_the_command(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """E1 works 8:15 of 8:00 on Tuesday the 24th; the 25th is vacation."""
+    booking = ["accounts", "book", "E1", "time", "opening", "--amount=-1:00", "--day", "2026-11-24", "--reason", "carried from paper"]
+    assert command(database, *booking) == 0 and command(database, "accounts", "grant", "2026", "30") == 0
+    capsys.readouterr()
+    assert command(database, "accounts", "show", "E1", "--period", "2026-11-24..2026-11-25", "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["minutes"] == {"before": -60, "earned": 15, "booked": 0, "after": -45} and shown["leave"]["granted"] == 3000
+    assert command(database, "accounts", "show", "E1", "--period", "2026-11-24..2026-11-25") == 0
+    assert "on the account -0:45" in capsys.readouterr().out
+    assert command(database, "schedule", "accounting", "--law", "de") == 0 and command(database, "accounts", "law", "--period", "2026-11") == 0
+    assert "0 people with flags" in capsys.readouterr().out  # from 08:15 to 17:00, on a shift whose break is deducted

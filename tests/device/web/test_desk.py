@@ -296,3 +296,20 @@ def test_overtime_is_told_apart_and_approved(staffed: Desk) -> None:
     with staffed.store() as store, store.reading() as db:
         assert db.execute("SELECT count(*) FROM audit WHERE action = 'overtime approved' AND actor LIKE 'user:%'").fetchone()[0] == 1
     assert hr.post("/timesheets/overtime", "/timesheets/overtime?period=2026-09", {"period": "2026-09"}).status_code == 400
+
+
+def test_accounts_and_leave_by_their_forms(staffed: Desk) -> None:
+    hr, admin, viewer = staffed.browser("hr"), staffed.browser("admin"), staffed.browser("viewer")
+    assert "No account has begun" in hr.get("/timesheets/1?month=2026-09").text and "Accounts" not in viewer.get("/timesheets/1?month=2026-09").text
+    booking = {"period": "2026-09", "kind": "time opening", "day": "2026-09-17", "amount": "12:30", "reason": "from the old system"}
+    assert hr.post("/timesheets/1/bookings", "/timesheets/1?month=2026-09", booking).status_code == 303
+    for page in ("/timesheets/1?month=2026-09", "/timesheets/accounts?period=2026-09"):
+        assert "12:30" in hr.get(page).text and "6:30" in hr.get(page).text  # less the Thursday that she missed, and the 2:00 of Friday more
+    assert "from the old system" not in viewer.get("/timesheets/1?month=2026-09").text
+    assert hr.post("/timesheets/accounts/leave", "/timesheets/accounts", {"year": "2026", "amount": "27.5"}).status_code == 303
+    assert hr.get("/timesheets/accounts?period=2026-09").text.count("27.5") >= 2 and "27.5" not in viewer.get("/timesheets/1?month=2026-09").text
+    for wrong, said in (({"kind": "time gift"}, "expected a kind"), ({"amount": "much"}, "not a duration"), ({"reason": " "}, "reason")):
+        assert said in hr.post("/timesheets/1/bookings", "/timesheets/1?month=2026-09", {**booking, **wrong}).text
+    assert admin.post("/schedule/accounting", "/schedule", {"law": "de"}).status_code == 303
+    assert "Fri 18 Sep: 6 h without a break" in hr.get("/timesheets/law?period=2026-09").text and "ArbZG" in hr.get("/timesheets/law").text
+    assert admin.post("/schedule/accounting", "/schedule", {"law": "nowhere"}).status_code == 400

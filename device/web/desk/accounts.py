@@ -1,0 +1,75 @@
+"""Accounts of time and leave: of everybody for a period, of one person, and bookings by HR."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+from starlette.responses import Response
+
+from device.attendance import accounts
+from device.attendance.accounts import KINDS, Booking
+from device.attendance.leave import days_text, leave
+from device.attendance.planning import Planning
+from device.attendance.timesheet.sheet import hours
+from device.attendance.timesheet.worksite import Site
+from device.storage.records import Person
+from device.web import parameters
+from device.web.pages import Call, Problem, get, post
+
+
+def account_values(call: Call, person: Person, days: Sequence[date], site: Site) -> dict[str, Any]:
+    """What the card of a person's accounts shows; leave and bookings to HR alone."""
+    moment = int(call.terminal.now() // 60)
+    with call.store.reading() as db:
+        values: dict[str, Any] = {"account": accounts.statement(db, person.id, days, moment), "leave": None, "booked": [], "days_text": days_text}
+        if call.who.may("hr"):
+            values["leave"] = leave(db, person.id, days[-1].year, site.day_of(moment))
+            year = date(days[-1].year, 1, 1), date(days[-1].year, 12, 31)
+            values["booked"] = [one for account in KINDS for one in accounts.bookings(db, person.id, account, *year)]
+    return {**values, "kinds": KINDS, "today": site.day_of(moment)}
+
+
+def page(call: Call) -> Response:
+    from device.web.desk.timesheets import chosen  # imported here, as that page shows this module's card
+
+    site, moment = Planning(call.store).site(), int(call.terminal.now() // 60)
+    period = parameters.period(call, site)
+    text = call.query.get("name", "").strip()[:80]
+    people, number, pages, total = chosen(call, text, period.days, site)
+    with call.store.reading() as db:
+        rows = [
+            (person, accounts.statement(db, person.id, period.days, moment), leave(db, person.id, period.days[-1].year, site.day_of(moment)))
+            for person in people
+        ]
+    return call.page(
+        "accounts.html", period=period, months=site.accounting.calendar_months, rows=rows, hours=hours, days_text=days_text, text=text, number=number,
+        pages=pages, total=total, since=site.accounting.account_since, year=period.days[-1].year,
+    )  # fmt: skip
+
+
+def book(call: Call) -> Response:
+    person, (account, _, kind) = call.store.person(int(call.path["id"])), call.field("kind").partition(" ")
+    amount = accounts.amount_from(account, call.field("amount"))
+    booking = Booking(0, person.id, account, kind, parameters.form_day(call, "day"), amount, call.field("reason"), call.who.actor, call.terminal.now())
+    accounts.book(call.store, booking)
+    return call.goto(f"/timesheets/{person.id}?period={call.field('period', '')[:30]}#account", "The booking is entered.")
+
+
+def grant(call: Call) -> Response:
+    """Grant everybody who is active the same leave of a year."""
+    year, amount = parameters.form_number(call, "year"), accounts.amount_from("leave", call.field("amount"))
+    if not 2000 <= year <= 2100:
+        raise Problem(f"year: expected 2000 to 2100, got {year}")
+    people = call.store.people(active_only=True)
+    granted, own = accounts.grant(call.store, [person.id for person in people], year, amount, call.who.actor, call.terminal.now())
+    left = f" {own} who have some already, or are you, are left out." if own else ""
+    return call.goto("/timesheets/accounts", f"{days_text(amount)} days of leave in {year} are granted to {granted} people.{left}")
+
+
+ROUTES = (
+    get("/timesheets/accounts", page, "hr"),
+    post("/timesheets/accounts/leave", grant, "hr"),
+    post("/timesheets/{id:int}/bookings", book, "hr"),
+)
