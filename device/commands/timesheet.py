@@ -17,6 +17,7 @@ from device.attendance.planning import Planning
 from device.attendance.sheets import company_sheets, person_sheet
 from device.attendance.timesheet.sheet import COLUMNS, Sheet, hours, row
 from device.attendance.timesheet.worksite import Site, TimesheetError, minute, month_days
+from device.attendance.totals import TOTAL_COLUMNS, totals_rows
 from device.commands.database import open_store
 from device.commands.options import add_config, add_database, add_department, add_export
 from device.delivery import tables
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--day", metavar="D", help="one day, such as 2026-11-24")
     parser.add_argument("--person", metavar="REF", help="one person: id, code or exact name")
     add_department(parser)
+    parser.add_argument("--totals", action="store_true", help="json, csv and xlsx: a row for each person, and one of all whose person_id is empty")
     add_export(parser)
     parser.set_defaults(usage_error=parser.error)
 
@@ -46,26 +48,35 @@ def run(args: argparse.Namespace) -> int:
         args.usage_error("--format xlsx is not for a terminal: give --out FILE")
     with open_store(args, "timesheet") as store, store.seeing(args.department):
         site, sheets, people = _sheets(store, args)
+        rows = _rows(store, sheets, people, args.totals)
         form = tables.csv_form(stored_settings.in_force(store, args.config), file=bool(args.out))
     if args.format == "table":
         _print(site, sheets, people, args)
         return 0
-    rows = [row(person, people[person].name, people[person].code, day) for person, sheet in sheets.items() for day in sheet.days]
-    data = exported(rows, args.format, form)
+    data = exported(rows, args.format, form, TOTAL_COLUMNS if args.totals else COLUMNS)
     if args.out:
         tables.write_whole(args.out, data)
-        print(f"{number_of(len(rows), 'day')} written to {args.out}")
+        print(f"{number_of(len(rows), 'row' if args.totals else 'day')} written to {args.out}")
     else:
         sys.stdout.flush()
         sys.stdout.buffer.write(data)
     return 0
 
 
-def exported(rows: Sequence[tables.Row], form: str, csv_form: tables.CsvForm) -> bytes:
+def _rows(store: Store, sheets: dict[int, Sheet], people: dict[int, Person], totals: bool) -> list[dict[str, Any]]:
+    """One row per person and day, or one per person and one of all."""
+    if totals and sheets:
+        return totals_rows(store, sheets, [day.day for day in next(iter(sheets.values())).days], minute(time.time()))
+    return [row(person, people[person].name, people[person].code, day) for person, sheet in sheets.items() for day in sheet.days]
+
+
+def exported(rows: Sequence[tables.Row], form: str, csv_form: tables.CsvForm, columns: Sequence[str] = COLUMNS) -> bytes:
     """json, csv or xlsx."""
     if form == "json":
         return tables.as_json(rows)
-    return tables.as_csv(COLUMNS, rows, csv_form) if form == "csv" else timesheet_workbook(COLUMNS, rows)
+    if form == "csv":
+        return tables.as_csv(columns, rows, csv_form)
+    return timesheet_workbook(columns, rows) if columns is COLUMNS else tables.as_xlsx("totals", columns, rows)
 
 
 def _sheets(store: Store, args: argparse.Namespace) -> tuple[Site, dict[int, Sheet], dict[int, Person]]:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import date
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ from device.attendance import log_rows
 from device.attendance.planning import Planning
 from device.attendance.sheets import company_sheets, person_sheet
 from device.attendance.timesheet.sheet import COLUMNS, Sheet, row
+from device.attendance.totals import TOTAL_COLUMNS, totals_rows
 from device.delivery import tables
 from device.delivery.timesheet_workbook import timesheet_workbook
 from device.storage.audit import Action
@@ -66,15 +68,16 @@ def timesheet(call: Call) -> Response:
     person = parameters.person(call)
     with call.store.reading() as db:
         members = parameters.group(call).members(db)
+    totals = call.query.get("rows", "") == "totals"
     if person:
         _, sheet = person_sheet(call.store, person.id, days, now)
-        rows = sheet_rows(call.store, {person.id: sheet})
+        rows = export_rows(call.store, {person.id: sheet}, days, now, totals)
     elif len(call.store.people()) * len(days) <= LONG_ROWS:
-        rows = sheet_rows(call.store, company_sheets(call.store, days, now, members)[1])
+        rows = export_rows(call.store, company_sheets(call.store, days, now, members)[1], days, now, totals)
     else:
-        rows = apart(company_rows, call.terminal.database, days, now, members, call.store.departments)
+        rows = apart(company_rows, call.terminal.database, days, now, members, call.store.departments, totals)
     name = f"timesheet-{period.text.replace('..', '-')}" + (f"-{person.id}" if person else "")
-    return download(call, name, rows, {"first": str(days[0]), "last": str(days[-1])})
+    return download(call, name, TOTAL_COLUMNS if totals else COLUMNS, rows, {"first": str(days[0]), "last": str(days[-1])})
 
 
 def sheet_rows(store: Store, sheets: Mapping[int, Sheet]) -> list[dict[str, Any]]:
@@ -83,12 +86,17 @@ def sheet_rows(store: Store, sheets: Mapping[int, Sheet]) -> list[dict[str, Any]
     return [row(number, people[number].name, people[number].code, day) for number, sheet in sheets.items() for day in sheet.days]
 
 
+def export_rows(store: Store, sheets: Mapping[int, Sheet], days: Sequence[date], now: int, totals: bool) -> list[dict[str, Any]]:
+    """One row per person and day, or one per person and one of all."""
+    return totals_rows(store, sheets, days, now) if totals else sheet_rows(store, sheets)
+
+
 def company_rows(
-    database: Path, days: Sequence[date], now: int, members: Collection[int] | None, departments: Sequence[str] = ()
+    database: Path, days: Sequence[date], now: int, members: Collection[int] | None, departments: Sequence[str] = (), totals: bool = False
 ) -> list[dict[str, Any]]:
     """The rows of these people (None: of all) of these departments, computed in a separate process."""
     with Store.open(database, must_exist=True) as store, store.seeing(departments):
-        return sheet_rows(store, company_sheets(store, days, now, members)[1])
+        return export_rows(store, company_sheets(store, days, now, members)[1], days, now, totals)
 
 
 def asked_form(call: Call) -> tables.Form:
@@ -102,14 +110,15 @@ def attached(name: str, form: tables.Form) -> dict[str, str]:
     return {"content-disposition": f'attachment; filename="{name}.{form}"'}
 
 
-def download(call: Call, name: str, rows: Sequence[tables.Row], details: dict[str, str]) -> Response:
+def download(call: Call, name: str, columns: Sequence[str], rows: Sequence[tables.Row], details: dict[str, str]) -> Response:
     form = asked_form(call)
     if form == "json":
         data = tables.as_json(rows)
     elif form == "csv":
-        data = tables.as_csv(COLUMNS, rows, tables.csv_form(call.terminal.settings))
+        data = tables.as_csv(columns, rows, tables.csv_form(call.terminal.settings))
     else:
-        data = timesheet_workbook(COLUMNS, rows) if len(rows) <= LONG_ROWS else apart(timesheet_workbook, COLUMNS, rows)
+        write: Callable[..., bytes] = timesheet_workbook if columns is COLUMNS else partial(tables.as_xlsx, "totals")
+        data = write(columns, rows) if len(rows) <= LONG_ROWS else apart(write, columns, rows)
     call.store.audit(call.who.actor, Action.TIMESHEET_EXPORTED, {**details, "rows": len(rows), "format": form})
     return Response(data, media_type=FORMS[form], headers=attached(name, form))
 

@@ -14,6 +14,7 @@ import pytest
 from device.__main__ import main
 from device.attendance.timesheet.sheet import COLUMNS
 from device.attendance.timesheet.worksite import Site
+from device.attendance.totals import TOTAL_COLUMNS
 from device.storage.records import Direction
 from device.storage.store import PunchDraft, Store
 from device.system.clock import ClockState
@@ -181,3 +182,21 @@ def test_accounts_by_the_command(database: Path, capsys: pytest.CaptureFixture[s
     assert "on the account -0:45" in capsys.readouterr().out
     assert command(database, "schedule", "accounting", "--law", "de") == 0 and command(database, "accounts", "law", "--period", "2026-11") == 0
     assert "0 people with flags" in capsys.readouterr().out  # from 08:15 to 17:00, on a shift whose break is deducted
+
+
+def test_totals_are_rows_of_their_own(database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One row per person and one of all; the same numbers as the sum of the days, in each form."""
+    rows = days(database, capsys, "--month", "2026-11")
+    totals = days(database, capsys, "--month", "2026-11", "--totals")
+    assert [list(row) for row in totals] == [list(TOTAL_COLUMNS)] * 3
+    assert [row["person_id"] for row in totals] == [1, 2, None] and (totals[0]["first_day"], totals[2]["last_day"]) == ("2026-11-01", "2026-11-30")
+    for column in ("worked_minutes", "due_minutes", "balance_minutes", "night_minutes"):
+        assert totals[0][column] == sum(row[column] for row in rows if row["person_id"] == 1)  # type: ignore[misc]
+        assert totals[2][column] == sum(row[column] for row in rows)  # type: ignore[misc]
+    capsys.readouterr()
+    assert command(database, "timesheet", "--month", "2026-11", "--totals", "--format", "csv") == 0
+    found = list(csv.DictReader(io.StringIO(capsys.readouterr().out, newline="")))
+    assert (found[2]["person_id"], found[2]["worked_minutes"], found[0]["account_after_minutes"]) == ("", str(totals[2]["worked_minutes"]), "")
+    out = tmp_path / "totals.xlsx"
+    assert command(database, "timesheet", "--month", "2026-11", "--totals", "--format", "xlsx", "--out", str(out)) == 0
+    assert len(list(openpyxl.load_workbook(out).active.iter_rows())) == 4

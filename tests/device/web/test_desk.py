@@ -310,6 +310,8 @@ def test_accounts_and_leave_by_their_forms(staffed: Desk) -> None:
     assert hr.get("/timesheets/accounts?period=2026-09").text.count("27.5") >= 2 and "27.5" not in viewer.get("/timesheets/1?month=2026-09").text
     for wrong, said in (({"kind": "time gift"}, "expected a kind"), ({"amount": "much"}, "not a duration"), ({"reason": " "}, "reason")):
         assert said in hr.post("/timesheets/1/bookings", "/timesheets/1?month=2026-09", {**booking, **wrong}).text
+    totals = list(csv.DictReader(io.StringIO(hr.get("/exports/timesheet?period=2026-09&rows=totals&format=csv").text.lstrip("\ufeff"))))
+    assert [row["person_id"] for row in totals] == ["1", "2", ""] and (totals[0]["account_after_minutes"], totals[0]["leave_left_days"]) == ("390", "27.5")
     assert admin.post("/schedule/accounting", "/schedule", {"law": "de"}).status_code == 303
     assert "Fri 18 Sep: 6 h without a break" in hr.get("/timesheets/law?period=2026-09").text and "ArbZG" in hr.get("/timesheets/law").text
     assert admin.post("/schedule/accounting", "/schedule", {"law": "nowhere"}).status_code == 400
