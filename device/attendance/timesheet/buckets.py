@@ -34,7 +34,7 @@ class Buckets:
 NONE = Buckets()
 LABELS = {
     "night": "night", "saturday": "Saturday", "sunday": "Sunday", "holiday": "holiday",
-    "overtime_day": "overtime of the day", "overtime_week": "of the week", "overtime_period": "of the period",
+    "overtime_day": "day overtime", "overtime_week": "week overtime", "overtime_period": "period overtime",
 }  # fmt: skip
 
 

@@ -313,5 +313,5 @@ def test_accounts_and_leave_by_their_forms(staffed: Desk) -> None:
     totals = list(csv.DictReader(io.StringIO(hr.get("/exports/timesheet?period=2026-09&rows=totals&format=csv").text.lstrip("\ufeff"))))
     assert [row["person_id"] for row in totals] == ["1", "2", ""] and (totals[0]["account_after_minutes"], totals[0]["leave_left_days"]) == ("390", "27.5")
     assert admin.post("/schedule/accounting", "/schedule", {"law": "de"}).status_code == 303
-    assert "Fri 18 Sep: 6 h without a break" in hr.get("/timesheets/law?period=2026-09").text and "ArbZG" in hr.get("/timesheets/law").text
+    assert "6 h without a break</span> <small>Fri 18 Sep</small>" in hr.get("/timesheets/law?period=2026-09").text and "ArbZG" in hr.get("/timesheets/law").text
     assert admin.post("/schedule/accounting", "/schedule", {"law": "nowhere"}).status_code == 400
