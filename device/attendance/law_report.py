@@ -9,7 +9,8 @@ from datetime import date, timedelta
 from sqlite_utils import Database
 
 from device.attendance.sheets import sheet_within, site_on
-from device.attendance.timesheet.law import LAWS, NONE, of_a_law, weekly_average
+from device.attendance.timesheet.law import LAWS, NONE
+from device.attendance.timesheet.law_flags import of_a_law, weekly_average
 
 
 @dataclass(frozen=True)

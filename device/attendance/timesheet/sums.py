@@ -6,7 +6,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 
-from device.attendance.timesheet.law import LAWS, WorkingTimeLaw, flags_of
+from device.attendance.timesheet.law import LAWS, WorkingTimeLaw
+from device.attendance.timesheet.law_flags import flags_of
 from device.attendance.timesheet.workday import WorkDay
 from device.attendance.timesheet.worksite import Site
 

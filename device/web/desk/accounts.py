@@ -1,39 +1,20 @@
-"""Accounts of time and leave: of everybody for a period, of one person, and bookings by HR."""
+"""Accounts of time and leave of everybody for a period, and bookings by HR."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from datetime import date
-from typing import Any
 
 from starlette.responses import Response
 
 from device.attendance import accounts
-from device.attendance.accounts import KINDS, Booking
+from device.attendance.accounts import Booking
 from device.attendance.leave import days_text, leave
 from device.attendance.planning import Planning
 from device.attendance.timesheet.sheet import hours
-from device.attendance.timesheet.worksite import Site
-from device.storage.records import Person
 from device.web import parameters
+from device.web.desk.timesheets import chosen
 from device.web.pages import Call, Problem, get, post
 
 
-def account_values(call: Call, person: Person, days: Sequence[date], site: Site) -> dict[str, Any]:
-    """What the card of a person's accounts shows; leave and bookings to HR alone."""
-    moment = int(call.terminal.now() // 60)
-    with call.store.reading() as db:
-        values: dict[str, Any] = {"account": accounts.statement(db, person.id, days, moment), "leave": None, "booked": [], "days_text": days_text}
-        if call.who.may("hr"):
-            values["leave"] = leave(db, person.id, days[-1].year, site.day_of(moment))
-            year = date(days[-1].year, 1, 1), date(days[-1].year, 12, 31)
-            values["booked"] = [one for account in KINDS for one in accounts.bookings(db, person.id, account, *year)]
-    return {**values, "kinds": KINDS, "today": site.day_of(moment)}
-
-
 def page(call: Call) -> Response:
-    from device.web.desk.timesheets import chosen  # imported here, as that page shows this module's card
-
     site, moment = Planning(call.store).site(), int(call.terminal.now() // 60)
     period = parameters.period(call, site)
     text = call.query.get("name", "").strip()[:80]

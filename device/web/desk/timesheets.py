@@ -16,7 +16,7 @@ from device.attendance.timesheet.worksite import Site
 from device.storage.records import Person
 from device.web import parameters
 from device.web.desk import charts
-from device.web.desk.accounts import account_values
+from device.web.desk.account_card import account_values
 from device.web.desk.month_table import ADDED, PAGE, MonthTable, of_all, sums
 from device.web.pages import Call, get
 
