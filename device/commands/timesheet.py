@@ -56,7 +56,8 @@ def run(args: argparse.Namespace) -> int:
     data = exported(rows, args.format, form, TOTAL_COLUMNS if args.totals else COLUMNS)
     if args.out:
         tables.write_whole(args.out, data)
-        print(f"{number_of(len(rows), 'row' if args.totals else 'day')} written to {args.out}")
+        words = f"totals of {number_of(len(rows) - 1, 'person')}" if args.totals else number_of(len(rows), "day")
+        print(f"{words} written to {args.out}")
     else:
         sys.stdout.flush()
         sys.stdout.buffer.write(data)
