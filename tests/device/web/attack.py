@@ -27,7 +27,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -100,10 +100,20 @@ def memory_mib(pid: int) -> float:
     return int(fields["VmRSS"].split()[0]) / 1024
 
 
-def processor(pid: int) -> np.ndarray:
-    """(s that the threads of the terminal have computed, s that they have waited for a processor) since their start (proc(5), schedstat)."""
-    times = [[int(word) for word in path.read_text().split()[:2]] for path in Path(f"/proc/{pid}/task").glob("*/schedstat")]
-    return np.sum(times, axis=0) / 1e9
+def processor(pid: int) -> tuple[float, dict[str, float]]:
+    """s that the terminal has computed since its start, and how long each thread has waited for a processor (proc(5), stat and schedstat)."""
+    ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    waits = {}
+    for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        with suppress(OSError):  # a thread that has just ended
+            waits[path.parent.name] = int(path.read_text().split()[1]) / 1e9
+    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK"), waits
+
+
+def since(pid: int, then: tuple[float, dict[str, float]], seconds: float) -> tuple[float, float]:
+    """Processors that the terminal used since then, and how many more the threads that lasted waited for."""
+    used, waits = processor(pid)
+    return (used - then[0]) / seconds, sum(waits[thread] - waited for thread, waited in then[1].items() if thread in waits) / seconds
 
 
 def settled(pid: int, before: float) -> float:
@@ -138,7 +148,7 @@ def one(name: str, aim: Aim, process: subprocess.Popen[bytes], database: Path) -
         time.sleep(2)
     spent, began = processor(process.pid), time.monotonic()
     times = probed(aim.port, aim.seconds)
-    used, waited = (processor(process.pid) - spent) / (time.monotonic() - began)
+    used, waited = since(process.pid, spent, time.monotonic() - began)
     got = {}
     if name != "nobody":
         attacker.join(60)
