@@ -108,8 +108,8 @@ class Streamed(Response):
         finally:
             if process.returncode is None:
                 process.kill()
-                with anyio.CancelScope(shield=True):
-                    await process.wait()
+            with anyio.CancelScope(shield=True):
+                await process.communicate()  # to the end of its pipes, which closes them
 
 
 def _body(piece: bytes, more: bool) -> Message:

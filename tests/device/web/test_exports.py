@@ -40,6 +40,7 @@ class Download:
 
     def close(self) -> None:
         """As a browser does whose user presses Cancel."""
+        self.answer.close()
         self.connection.close()
 
 
