@@ -22,7 +22,7 @@ from device.attendance.timesheet.accounting import day_from, hours_from
 from device.attendance.timesheet.sheet import hours
 from device.attendance.timesheet.worksite import minute
 from device.commands.database import open_store
-from device.commands.options import add_config, add_database
+from device.commands.options import add_config, add_database, add_json
 from device.storage.store import Store
 
 BY = "accounts"  # the author in the audit
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _add_overtime(action: argparse.ArgumentParser) -> None:
     action.add_argument("--period", metavar="PERIOD", help="default: the current pay period")
-    action.add_argument("--json", action="store_true", help="print JSON")
+    add_json(action)
 
 
 def _add_approve(action: argparse.ArgumentParser) -> None:
@@ -83,7 +83,7 @@ def _approve(store: Store, args: argparse.Namespace) -> str:
 def _add_show(action: argparse.ArgumentParser) -> None:
     action.add_argument("ref", metavar="REF")
     action.add_argument("--period", metavar="PERIOD", help="default: the current pay period")
-    action.add_argument("--json", action="store_true", help="print JSON")
+    add_json(action)
 
 
 def _add_book(action: argparse.ArgumentParser) -> None:
@@ -102,7 +102,7 @@ def _add_grant(action: argparse.ArgumentParser) -> None:
 
 def _add_law(action: argparse.ArgumentParser) -> None:
     action.add_argument("--period", metavar="PERIOD", help="default: the current pay period")
-    action.add_argument("--json", action="store_true", help="print JSON")
+    add_json(action)
 
 
 def _show(store: Store, args: argparse.Namespace) -> str:
