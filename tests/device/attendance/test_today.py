@@ -123,9 +123,8 @@ def test_nothing_new_is_the_same_picture(store: Store) -> None:
 
 
 EVERYBODY = {  # after these everybody is read again: they name no person, or may concern all
-    "absence cancelled", "absence shortened", "clock jumped", "database restored", "enrolled again", "holiday removed", "holiday set", "merge undone",
-    "people merged", "punches removed",
-    "site rules changed", "zone changed",
+    "absence cancelled", "absence shortened", "calendar chosen", "clock jumped", "database restored", "enrolled again", "holiday removed", "holiday set",
+    "merge undone", "people merged", "punches removed", "site rules changed", "zone changed",
 }  # fmt: skip
 
 
