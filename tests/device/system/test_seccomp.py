@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = """
 import os, signal, subprocess, threading
 from device.system.seccomp import threads_only
-victim = subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL)
+victim = subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 threads_only()
 def refused(what, *given):
     try:
