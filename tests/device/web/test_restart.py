@@ -94,7 +94,7 @@ def test_a_terminal_from_its_first_login_to_a_restore(running: tuple[str, Path, 
         assert reply.headers.get("location", "").startswith("/login"), (reply.status_code, reply.text)  # sessions are not brought back
         assert send(admin, "/login", "/login", {"login": "admin", "password": PASSWORD}).status_code == 303
         page = admin.get("/settings").text
-        assert 'badge warn">from the next start' not in page and 'value="90.0"' in page  # in force now
+        assert 'badge warn">from the next start' not in page and 'value="90"' in page  # in force now
         assert "frames/s" in admin.get("/health").text
     with Store.open(database) as store, Store.open(database.with_name("clockface.db.before-restore")) as before:
         assert [person.name for person in store.people()] == ["Grace Hopper", "Before"]
