@@ -124,8 +124,8 @@ def read_weights(name: str) -> MiniFASNet:
 
     Raises:
         ModelError: the published weights are neither here nor to be had.
-        AdoptLivenessError: the file holds no weights.
-        ClockfaceError: there is no such file, or the weights belong to no net that is known here.
+        AdoptLivenessError: there is no such file, or it holds no weights.
+        ClockfaceError: the weights belong to no net that is known here.
     """
     path = donor.resolve(name)
     try:

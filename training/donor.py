@@ -6,7 +6,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from device.contract import ClockfaceError
 from device.vision.catalogue import Catalogue
 from training.config import BackboneSettings, Recipe
 
@@ -16,14 +15,8 @@ MARK = "gdconv.depthwise.weight"  # a layer name that identifies the published f
 
 
 def resolve(name: str) -> Path:
-    """The verified file of a donor, downloaded if it is missing; any other name is taken as a path.
-
-    Raises:
-        ClockfaceError: there is neither.
-    """
+    """The verified file of a donor, downloaded if it is missing; any other name is taken as a path."""
     catalogue = Catalogue.load(LIST)
-    if name not in catalogue.entries and not Path(name).is_file():
-        raise ClockfaceError(f"{name} is no file, and no donor; give weights (.pt) or one of {', '.join(catalogue.entries)}")
     return catalogue.pull([name])[0] if name in catalogue.entries else Path(name)
 
 

@@ -270,5 +270,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.resume and (args.out / "last.pt").exists():
         raise ClockfaceError(f"{args.out} already has a run; add --resume or choose another --out")
     initial = None if args.init is None else donor.resolve(args.init)
+    if initial is not None and not initial.is_file():
+        raise ClockfaceError(f"{args.init} is no file, and no donor; give weights (.pt), or the name of a donor as in training/donors.toml")
     train(config.load(args.recipe, tuple(args.set)), args.out, args.resume, initial, args.budget_minutes)
     return 0

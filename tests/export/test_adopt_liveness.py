@@ -66,7 +66,7 @@ def test_weights_without_a_scale_are_refused(given: str) -> None:
 
 
 def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
-    with refused("clockface", "missing.pth"):
+    with refused("adopt_liveness", "missing.pth"):
         read_weights(str(tmp_path / "missing.pth"))
     (tmp_path / "text.pth").write_text("no weights")
     with refused("adopt_liveness", "text.pth"):
