@@ -1,20 +1,7 @@
 "use strict";
 // Bulk enrolment: the terminal lists who is in the folder, then enrols one person after another.
 
-const byId = (id) => document.getElementById(id);
-const form = byId("choose");
 let files = new Map(), people = [], stopped = false;
-
-async function send(path, values) {
-  const answer = await fetch(path, { method: "POST", headers: { "x-form-token": form.dataset.formToken, accept: "application/json" }, body: values, redirect: "error" });
-  const said = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(said.error || `The terminal answered ${answer.status}.`);
-  return said;
-}
-function complain(words) {
-  byId("problem").textContent = words;
-  byId("problem").hidden = !words;
-}
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
@@ -36,16 +23,6 @@ form.addEventListener("submit", async (event) => {
 });
 
 const KINDS = { ready: "info", enrolled: "good", refused: "bad", "left out": "warn", working: "info" };
-function cell(text, kind) {
-  const td = document.createElement("td");
-  if (kind) {
-    const badge = document.createElement("span");
-    badge.className = `badge ${kind}`;
-    badge.textContent = text;
-    td.append(badge);
-  } else td.textContent = text;
-  return td;
-}
 function row(person) {
   const tr = document.createElement("tr");
   tr.title = person.photos.join("\n"); // tells two people of one name apart

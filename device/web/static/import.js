@@ -1,21 +1,12 @@
 "use strict";
 // Lists of another system: the same form is sent twice, first for the preview, then to import.
 
-const byId = (id) => document.getElementById(id);
-const form = byId("choose");
 let busy = false;
 
-async function send(path) {
-  const values = new FormData(form);
-  values.append("form_token", form.dataset.formToken);
-  const answer = await fetch(path, { method: "POST", headers: { "x-form-token": form.dataset.formToken, accept: "application/json" }, body: values, redirect: "error" });
-  const said = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(said.error || `The terminal answered ${answer.status}.`);
-  return said;
-}
-function complain(words) {
-  byId("problem").textContent = words;
-  byId("problem").hidden = !words;
+function values() {
+  const all = new FormData(form);
+  all.append("form_token", form.dataset.formToken);
+  return all;
 }
 function choices() {
   const kind = byId("kind");
@@ -32,7 +23,7 @@ async function work(path, waiting) {
   for (const button of document.querySelectorAll("#choose button, #start")) button.disabled = true;
   byId("said").textContent = waiting;
   try {
-    show(await send(path), path === "/import");
+    show(await send(path, values()), path === "/import");
   } catch (error) {
     byId("plan").hidden = true;
     complain(error.message);
@@ -43,17 +34,6 @@ async function work(path, waiting) {
 form.addEventListener("submit", (event) => { event.preventDefault(); work("/import/preview", ""); });
 byId("start").addEventListener("click", () => work("/import", "It is being imported. This may take a minute for a long list."));
 
-function cell(text, kind) {
-  const td = document.createElement("td");
-  if (kind === undefined) td.textContent = text;
-  else {
-    const badge = document.createElement("span");
-    badge.className = `badge ${kind}`;
-    badge.textContent = text;
-    td.append(badge);
-  }
-  return td;
-}
 function show(said, done) {
   const counts = Object.entries(said.counts).map(([fate, count]) => `${count.toLocaleString("en")} ${fate}`).join(", ") || "no rows";
   byId("heading").textContent = !done ? "2. Import" : said.written ? "Imported" : "Nothing was imported";

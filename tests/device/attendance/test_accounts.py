@@ -24,9 +24,8 @@ from device.attendance.timesheet.accounting import Accounting
 from device.attendance.timesheet.shifts import Shift
 from device.attendance.timesheet.worksite import Site, month_days
 from device.storage.audit import Action
-from device.storage.records import Direction
-from device.storage.store import PunchDraft, Store
-from device.system.clock import ClockState
+from device.storage.store import Store
+from tests.device.attendance.test_locked import punch
 from tests.refused import refused
 
 OCTOBER, NOVEMBER = month_days("2026-10"), month_days("2026-11")
@@ -36,11 +35,6 @@ RULES = Accounting(overtime_approval="yes")
 SITE = Site("Europe/Berlin", accounting=RULES)
 OFFICE = Shift("office", time(8), time(17), 60)
 WORKDAYS = [day for day in OCTOBER if day.weekday() < 5]
-
-
-def punch(store: Store, day: date, clock: str, direction: Direction, person: int = 1) -> None:
-    at = datetime.combine(day, time.fromisoformat(clock), ZoneInfo("Europe/Berlin")).timestamp()
-    store.record_punch(PunchDraft(person, at, direction, "door", "manual", ClockState(True, "boot", 1)))
 
 
 @pytest.fixture
