@@ -35,9 +35,9 @@ ROOMS = {  # room of `device/` -> the rooms below it that it may import, beside 
 }  # fmt: skip
 LEAF = {"numpy", "cv2"}  # all that the contract stands on, beside the standard library
 FROM_DEVICE = {
-    "config", "contract", "delivery.connectors", "maintenance.update", "storage.schema",
-    "vision.camera", "vision.catalogue", "vision.cohort", "vision.detector", "vision.downloads", "vision.embedder", "vision.error_rates", "vision.images",
-    "vision.liveness", "vision.trial_files",
+    "config", "contract", "delivery.connectors", "maintenance.update", "storage.schema", "system.table_file",
+    "vision.camera", "vision.catalogue", "vision.cohort", "vision.detector", "vision.downloads", "vision.embedder", "vision.error_rates", "vision.heif",
+    "vision.images", "vision.liveness", "vision.trial_files", "vision.upright",
 }  # fmt: skip
 MEASURES_THE_DEVICE = {  # what it finds is what a terminal would do
     ("export/search.py", "vision.recogniser"), ("export/search.py", "vision.evaluation"), ("export/search.py", "vision.visit_trial"),

@@ -18,9 +18,8 @@ def difference_hash(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.packbits(bits)
 
 
-def duplicates(crops: NDArray[np.uint8]) -> list[tuple[int, int]]:
-    """Pairs of (N, 112, 112, 3) crops whose hashes differ in at most 5 of 128 bits."""
-    hashes = np.stack([difference_hash(crop) for crop in crops])  # (N, 16)
+def near_pairs(hashes: NDArray[np.uint8]) -> list[tuple[int, int]]:
+    """Pairs of (N, 16) hashes that differ in at most 5 of 128 bits."""
     pairs = []
     for i in range(len(hashes) - 1):
         distance = np.unpackbits(hashes[i + 1 :] ^ hashes[i], axis=1).sum(1)  # bitwise_count needs numpy 2

@@ -43,6 +43,7 @@ def _torch(path: Path) -> Embed:
 
 def _onnx(path: Path) -> Embed:
     options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # warnings are of no use to somebody who trains
     options.intra_op_num_threads = torch.get_num_threads()  # follows OMP_NUM_THREADS, which onnxruntime does not read
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

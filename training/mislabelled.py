@@ -16,12 +16,22 @@ def mislabelled(embeddings: NDArray[np.float32], people: NDArray[np.str_]) -> li
         people: (N,) names; a person with one crop is skipped.
     """
     names, owner, counts = np.unique(people, return_inverse=True, return_counts=True)
-    sums = np.zeros((len(names), embeddings.shape[1]), np.float32)
-    np.add.at(sums, owner, embeddings)
-    scores = embeddings @ sums.T / counts  # (N, P) mean score with each person
-    rows = np.arange(len(people))
-    own = (scores[rows, owner] * counts[owner] - 1) / np.maximum(counts[owner] - 1, 1)  # without the score with itself
-    scores[rows, owner] = -np.inf
+    scores = embeddings @ _sums(embeddings, owner).T / counts  # (N, P) mean score with each person
+    own = own_scores(embeddings, people)
+    scores[np.arange(len(people)), owner] = -np.inf
     other = scores.argmax(1)
-    found = np.flatnonzero((counts[owner] > 1) & (scores[rows, other] > own + LEAD))
+    found = np.flatnonzero((counts[owner] > 1) & (scores[np.arange(len(people)), other] > own + LEAD))
     return [(int(i), str(names[other[i]])) for i in found]
+
+
+def own_scores(embeddings: NDArray[np.float32], people: NDArray[np.str_]) -> NDArray[np.float32]:
+    """(N,) mean score of each crop with the other crops of its person; 0 where there are none."""
+    _, owner, counts = np.unique(people, return_inverse=True, return_counts=True)
+    with_itself = np.einsum("nd,nd->n", embeddings, _sums(embeddings, owner)[owner])
+    return np.asarray((with_itself - 1) / np.maximum(counts[owner] - 1, 1) * (counts[owner] > 1), np.float32)
+
+
+def _sums(embeddings: NDArray[np.float32], owner: NDArray[np.int64]) -> NDArray[np.float32]:
+    sums = np.zeros((int(owner.max()) + 1, embeddings.shape[1]), np.float32)  # (P, D)
+    np.add.at(sums, owner, embeddings)
+    return sums

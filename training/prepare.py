@@ -1,8 +1,9 @@
 """Cut aligned crops out of photos, one folder per person; an interrupted run is resumed by the same command.
 
-    python -m training prepare photos crops [--model models/clockface-edge.pt]
+    python -m training prepare photos crops [--model models/clockface-mobile.pt]
 
-The report beside the crops has the result for each photo; suggestions name duplicates and photos that look like another person.
+`photos` is a folder per person, a list, WebDataset shards or InsightFace records (training/photos.py). `report.tsv` beside the crops has the result for
+each photo, `left_out.tsv` what was left out and why; `index.html` shows both, duplicates, and photos that look like another person.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import csv
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,79 +24,89 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from device.config import DetectorSettings
-from device.contract import ClockfaceError, align
+from device.contract import CROP_SIZE, ClockfaceError, align
 from device.vision import catalogue
+from device.vision.camera.frame import turned
 from device.vision.detector import Detector, Face
-from training import arguments
-from training.data import IMAGE_SUFFIXES, decode
-from training.duplicates import duplicates
-from training.embedding import Embed, embed_all, open_model
-from training.mislabelled import mislabelled
+from device.vision.images import ImageError, picture
+from device.vision.upright import TURNS, turn_of
+from training import arguments, prepare_page
+from training.embedding import open_model
+from training.photos import LabelledPhoto, PhotoSet, crop_file, listed
 
-Detect = Callable[[NDArray[np.uint8]], list[Face]]
+Image = NDArray[np.uint8]  # (H, W, 3) BGR
+Search = Callable[[Image], tuple[Image, list[Face]]]
 KEPT = "kept"
+ALIGNED = "kept, aligned already"
 
 
 @dataclass(frozen=True)
 class PhotoResult:
     """The result for one photo."""
 
-    photo: str  # relative to the folder of photos
+    photo: str  # its name in the source
     result: str  # "kept" or the reason why not
 
+    @property
+    def kept(self) -> bool:
+        return self.result in (KEPT, ALIGNED)
 
-def prepare(photos: Path, out: Path, detect: Detect, min_eye_distance: float, workers: int = 2) -> list[PhotoResult]:
-    """Crop every photo that has no result yet; returns the results of all.
+
+def prepare(photos: PhotoSet, out: Path, search: Search, min_eye_distance: float, workers: int = 2) -> list[PhotoResult]:
+    """Crop every photo that has no result yet; returns the results of all, and of what is no photo.
 
     Args:
-        photos: a folder with one sub-folder per person.
-        out: crops are written to `out/person/photo.png`, results to `out/report.tsv`.
-        detect: (H, W, 3) uint8 BGR -> faces; called from several threads.
+        out: crops are written to `out/person/photo.png`, results to `out/report.tsv`, reasons to `out/left_out.tsv`.
+        search: (H, W, 3) uint8 BGR -> the picture with its largest face upright, and its faces; called from several threads.
         min_eye_distance: px between the eyes; smaller faces are not cropped.
     """
     done = read_report(out)
-    waiting = [p for p in _photos(photos) if p.relative_to(photos).as_posix() not in done]
+    waiting = [photo for photo in photos.photos if photo.name not in done]
     out.mkdir(parents=True, exist_ok=True)
     with _report(out) as write, ThreadPoolExecutor(workers) as pool, Progress(transient=True) as progress:
         task = progress.add_task("photos", total=len(waiting))
-        for outcome in pool.map(lambda p: crop_one(p, photos, out, detect, min_eye_distance), waiting):
+        for outcome in pool.map(lambda photo: crop_one(photo, out, search, min_eye_distance), waiting):
             write(outcome)
             done[outcome.photo] = outcome
             progress.advance(task)
-    return list(done.values())
+    results = [*(done[photo.name] for photo in photos.photos), *(PhotoResult(name, reason) for name, reason in photos.left_out.items())]
+    with (out / "left_out.tsv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, delimiter="\t", lineterminator="\n").writerows((found.photo, found.result) for found in results if not found.kept)
+    return results
 
 
-def crop_one(photo: Path, photos: Path, out: Path, detect: Detect, min_eye_distance: float) -> PhotoResult:
+def crop_one(photo: LabelledPhoto, out: Path, search: Search, min_eye_distance: float) -> PhotoResult:
     """Crop the face of a photo; of several faces the largest, if it is at least twice as large as the next."""
-    name = photo.relative_to(photos).as_posix()
-    image = cv2.imdecode(np.fromfile(photo, np.uint8), cv2.IMREAD_COLOR) if photo.stat().st_size else None
-    if image is None:
-        return PhotoResult(name, "not a readable image")
-    faces = sorted(detect(np.asarray(image, np.uint8)), key=_area, reverse=True)
+    try:
+        image = picture(photo.read(), photo.name)
+    except ClockfaceError as error:
+        reason = " ".join(str(error).removeprefix(f"{photo.name}: ").split())
+        return PhotoResult(photo.name, reason if isinstance(error, ImageError) else f"cannot be read: {reason}")
+    if image.shape[:2] == (CROP_SIZE, CROP_SIZE):
+        return _kept(photo, out, image, ALIGNED)
+    image, faces = search(image)
+    faces = sorted(faces, key=_area, reverse=True)
     if not faces:
-        return PhotoResult(name, "no face found")
+        return PhotoResult(photo.name, "no upright face found")
     if len(faces) > 1 and _area(faces[1]) > 0.5 * _area(faces[0]):
-        return PhotoResult(name, "several faces of similar size")
+        return PhotoResult(photo.name, "several faces of similar size")
     if faces[0].eye_distance < min_eye_distance:
-        return PhotoResult(name, f"eyes closer than {min_eye_distance:g} px")
-    target = (out / name).with_name(photo.name + ".png")
+        return PhotoResult(photo.name, f"eyes closer than {min_eye_distance:g} px")
+    return _kept(photo, out, align(image, faces[0].landmarks)[:, :, ::-1], KEPT)
+
+
+def _kept(photo: LabelledPhoto, out: Path, crop: Image, result: str) -> PhotoResult:
+    target = crop_file(photo, out)
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
-    part.write_bytes(cv2.imencode(".png", align(np.asarray(image, np.uint8), faces[0].landmarks)[:, :, ::-1])[1].tobytes())
+    part.write_bytes(cv2.imencode(".png", crop)[1].tobytes())
     os.chmod(part, 0o600)
     part.replace(target)
-    return PhotoResult(name, KEPT)
+    return PhotoResult(photo.name, result)
 
 
 def _area(face: Face) -> float:
     return face.box[2] * face.box[3]
-
-
-def _photos(folder: Path) -> list[Path]:
-    found = sorted(p for p in folder.glob("*/*") if p.suffix.lower() in IMAGE_SUFFIXES)
-    if not found:
-        raise ClockfaceError(f"{folder} has no sub-folders with photos; put the photos of each person into a sub-folder of its own")
-    return found
 
 
 def read_report(out: Path) -> dict[str, PhotoResult]:
@@ -126,38 +137,36 @@ class _report:
         self._file.close()
 
 
-def detector_for_threads(min_eye_distance: float) -> Detect:
+def search_by(detector: Detector) -> Search:
+    """A search with one detector: a picture in which the largest face is not upright is turned; no face is found where no turn shows one that is."""
+
+    def search(image: Image) -> tuple[Image, list[Face]]:
+        for turn in TURNS:
+            found = turned(image, turn)
+            faces = [detector.refine(found, face) for face in detector.detect(found, agreed=True)]
+            if faces and turn_of(detector, found, faces[0]) == 0:
+                return found, faces
+        return image, []
+
+    return search
+
+
+def search_for_threads(min_eye_distance: float) -> Search:
     """One detector per thread, because a network cannot be used by two threads at once."""
     own = threading.local()
     model = catalogue.path("yunet")
 
-    def detect(image: NDArray[np.uint8]) -> list[Face]:
-        if not hasattr(own, "detector"):
-            own.detector = Detector(model, DetectorSettings(min_eye_distance=int(min_eye_distance)))
-        found: list[Face] = own.detector.detect(image)
+    def search(image: Image) -> tuple[Image, list[Face]]:
+        if not hasattr(own, "search"):
+            own.search = search_by(Detector(model, DetectorSettings(min_eye_distance=int(min_eye_distance))))
+        found: tuple[Image, list[Face]] = own.search(image)
         return found
 
-    return detect
-
-
-def suggestions(out: Path, embed: Embed | None) -> Iterator[str]:
-    """Lines for somebody to check; nothing is deleted."""
-    files = sorted(out.glob("*/*.png"))
-    if not files:
-        return
-    crops = np.stack([decode(file.read_bytes(), file.name) for file in files])
-    names = [file.relative_to(out).as_posix() for file in files]
-    for a, b in duplicates(crops):
-        yield f"{names[a]} and {names[b]}: the same photo"
-    if embed is not None:
-        embeddings, _ = embed_all(embed, crops)
-        people = [file.parent.name for file in files]
-        for i, other in mislabelled(embeddings, np.array(people)):
-            yield f"{names[i]}: looks like {other}"
+    return search
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("photos", type=Path, help="a folder with one sub-folder per person")
+    parser.add_argument("photos", type=Path, help="a folder with one sub-folder per person, a list (path, identity), WebDataset shards (.tar) or a .rec")
     parser.add_argument("out", type=arguments.folder, help="folder for the crops")
     parser.add_argument("--model", type=Path, help="embedder that finds photos in the wrong folder")
     parser.add_argument("--min-eye-distance", type=arguments.number(1), default=24.0, help="px between the eyes; smaller faces are not cropped (default 24)")
@@ -166,11 +175,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     embed = open_model(args.model) if args.model else None
-    detect = detector_for_threads(args.min_eye_distance)
-    outcomes = prepare(args.photos, args.out, detect, args.min_eye_distance, args.workers)
+    photos = listed(args.photos)
+    outcomes = prepare(photos, args.out, search_for_threads(args.min_eye_distance), args.min_eye_distance, args.workers)
     for reason, count in Counter(outcome.result for outcome in outcomes).most_common():
         print(f"{count:7d}  {reason}")
-    lines = list(suggestions(args.out, embed))
-    (args.out / "suggestions.txt").write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-    print(f"{len(lines):7d}  suggestions in {args.out / 'suggestions.txt'}")
+    page = prepare_page.write(args.out, photos, {outcome.photo: outcome.result for outcome in outcomes if not outcome.kept}, embed)
+    print(f"{page.duplicates:7d}  pairs of the same photo")
+    print(f"{page.mislabelled:7d}  photos that look like another person" if embed else "photos of the wrong person were not looked for; --model finds them")
+    print(f"look through {page.path}; to leave a photo out, delete its crop: it is not made again")
     return 0

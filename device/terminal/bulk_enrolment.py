@@ -20,7 +20,7 @@ from device.terminal.enrolled import EnrolledGallery
 from device.terminal.enrolment import EnrolmentError, check_new, check_room, check_same, look_alike_words, sample_picture, template_drafts
 from device.terminal.photo_names import PhotoNames, unclear
 from device.vision.heif import HEIC_SUFFIXES
-from device.vision.images import HEIC, IMAGE_SUFFIXES, picture
+from device.vision.images import HEIC, IMAGE_SUFFIXES, is_litter, picture
 from device.vision.recogniser import Recogniser, Sample
 from device.vision.upright import turned_words
 
@@ -31,7 +31,6 @@ COLUMNS = {  # of a list -> what its header may say
     "code": ("employee code", "employee id", "id", "number", "personalnummer", "nummer", "ausweis", "código", "matricule", "sicil no"),
     "photo": ("photos", "picture", "image", "file", "foto", "fotos", "bild", "datei", "imagen", "fotoğraf"),
 }
-LITTER = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"})
 MOST_PHOTOS = 12  # of one person; more do not improve recognition
 NAMED_WITH_CODE = re.compile(r"(.+?)\s*\(([^()]+)\)")  # "Ada Kern (E17)"
 
@@ -80,12 +79,6 @@ def named(folder: str) -> tuple[str, str]:
     """Name and code of a folder: "Ada Kern (E17)"."""
     found = NAMED_WITH_CODE.fullmatch(folder)
     return (found[1], found[2].strip()) if found else (folder, "")
-
-
-def is_litter(path: str) -> bool:
-    """Whether a file is what systems leave behind, beside people's photos: ._x.jpg, .thumbnails, .Trash-1000, __MACOSX, Thumbs.db."""
-    parts = [part for part in PurePosixPath(path).parts if part not in ("..", "/")]
-    return any(part.startswith(".") or part in LITTER for part in parts)
 
 
 def _no_picture(files: Sequence[str]) -> str:

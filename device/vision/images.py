@@ -7,7 +7,7 @@ another size than this module, its own limit holds (`device/__init__.py`); pictu
 from __future__ import annotations
 
 import struct
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
@@ -18,6 +18,7 @@ from device.vision import heif, jpeg
 from device.vision.exif import PNG_MAGIC, first_directory, turned
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif"}) | (heif.HEIC_SUFFIXES if heif.readable() else set())
+LITTER = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"})
 MAX_PIXELS = 50_000_000  # a phone's largest picture; three bytes each once decoded
 MAX_BYTES = 256 * 1024 * 1024
 ROWS = 64  # blended at a time
@@ -92,6 +93,12 @@ def bytes_of(path: Path) -> bytes:
     if not data:
         raise ImageError(f"{path}: is empty (0 bytes); copy it again from its source", code="image.empty")
     return data
+
+
+def is_litter(path: str) -> bool:
+    """Whether a file is what systems leave behind, beside people's photos: ._x.jpg, .thumbnails, .Trash-1000, __MACOSX, Thumbs.db."""
+    parts = [part for part in PurePosixPath(path).parts if part not in ("..", "/")]
+    return any(part.startswith(".") or part in LITTER for part in parts)
 
 
 def _decode(data: bytes) -> NDArray[np.uint8] | None:
