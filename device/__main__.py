@@ -30,7 +30,7 @@ COMMANDS = {  # name -> one line; the module `device.commands.NAME` has add_argu
     "timesheet": "hours of a month or a day, for everybody or one person",
     "schedule": "site rules, shifts, plans, holidays, absence and locked periods",
     "accounts": "overtime to approve, accounts of time and of leave, flags of working-time law",
-    "keys": "show and rotate the keys that seal templates",
+    "keys": "show, rotate, export and import the keys that seal templates",
     "fleet": "many terminals around one PostgreSQL: invite, join, status, verify, revoke",
     "doctor": "check camera, models, clock, disk and database",
     "update": "install a signed bundle, list releases, go back",

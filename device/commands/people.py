@@ -19,6 +19,7 @@ from device.commands import list_import
 from device.commands.database import open_store, store_to_fill
 from device.commands.options import add_config, add_database, add_json
 from device.contract import ClockfaceError
+from device.maintenance.key_export import given_out
 from device.storage import groups
 from device.storage import settings as stored_settings
 from device.storage.store import Person, Store, StoreError
@@ -85,6 +86,8 @@ def run(args: argparse.Namespace) -> int:
             return 1
         changed = _act(store, person, args)
         row = _described(store, changed, store.template_counts_by_person())
+        if args.action == "erase" and (given := given_out(store.keys.store)) and given.erased:
+            print(f"note: {given.words}", file=sys.stderr)
         if args.action == "show":
             row["nearest"] = _nearest(store, changed, args) if row["templates"] else None
         _print_one(row, args.json, store.clock())

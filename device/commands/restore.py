@@ -10,6 +10,7 @@ from device.commands.backup import add_common, passphrase
 from device.config import database_path
 from device.maintenance import backup
 from device.maintenance.backup import BackupError
+from device.maintenance.people_check import check_keys
 from device.storage.database import TerminalLock
 from device.system.number_of import number_of
 
@@ -29,4 +30,6 @@ def run(args: argparse.Namespace) -> int:
     print(f"backup of {contents.made_at}: {number_of(contents.people, 'person')}, {number_of(contents.punches, 'punch')}; {contents.words}")
     for line in backup.apply_staged(database):
         print(line)
+    if (finding := check_keys(database)).state == "warning":
+        print(f"keys: {finding.words}")
     return 0

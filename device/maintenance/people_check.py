@@ -10,6 +10,7 @@ from sqlite_utils import Database
 
 from device.contract import ModelCard
 from device.maintenance.database_check import Finding, read_only
+from device.maintenance.key_export import given_out
 from device.storage import keys, templates
 from device.storage.corrections import NOBODYS_LOGINS
 from device.storage.database import explained
@@ -29,11 +30,16 @@ def check_keys(database: Path) -> Finding:
     known = keys.PersonKeys(identity, place).everyone() if identity else {}
     if without := sorted(owners - known.keys()):
         ids = ", ".join(map(str, without[:5]))
-        words = f"{number_of(len(without), 'person')} with templates and no key here (id {ids}): put back {place}, or enrol them again"
+        remedy = f"put back {place}, bring their keys with `python -m device keys import FILE`, or enrol them again"
+        words = f"{number_of(len(without), 'person')} with templates and no key here (id {ids}): {remedy}"
         return Finding("keys", "warning", words)
     if device is None:
         return Finding("keys", "ok", f"none yet: the first enrolment makes them in {place}")
-    return Finding("keys", "ok", f"{place}: the device's key is {device.kind}, {number_of(len(known), 'person')} with a key that opens")
+    words = f"{place}: the device's key is {device.kind}, {number_of(len(known), 'person')} with a key that opens"
+    given = given_out(identity, place) if identity else None
+    if given is None:
+        return Finding("keys", "ok", words)
+    return Finding("keys", "warning" if given.missing or given.erased else "ok", f"{words}; {given.words}")
 
 
 def check_templates(database: Path, load_card: Callable[[], ModelCard]) -> Finding:

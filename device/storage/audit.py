@@ -91,6 +91,8 @@ class Action(str, enum.Enum):
     SETTING_CHANGED = "setting changed"
     RESTART_ASKED = "restart asked"
     BACKUP_MADE = "backup made"
+    KEYS_EXPORTED = "keys exported"  # sealed with a passphrase: they exist outside this machine from now on
+    KEYS_IMPORTED = "keys imported"
     RESTORE_ASKED = "restore asked"  # a backup takes the place of the database at the restart
     RESTORE_REFUSED = "restore refused"  # the file was no backup, damaged, or the passphrase wrong
     DATABASE_RESTORED = "database restored"  # a damaged database, from the last good copy
@@ -118,7 +120,8 @@ CHANGES_NOBODY = frozenset({  # people, their plans and their punches stay the s
     Action.LOGGED_IN, Action.WRONG_PASSWORD, Action.WRONG_PIN, Action.ATTEMPTS_FORGIVEN, Action.USER_ADDED, Action.USER_CHANGED,
     Action.USER_IS_PERSON, Action.USER_DEPARTMENTS, Action.PASSWORD_SET, Action.SESSIONS_ENDED, Action.PAGE_REFUSED,
     Action.TARGETS_SET, Action.OUTBOX_FILLED, Action.OUTBOX_MOVED, Action.OUTBOX_FORGOTTEN, Action.DEAD_LETTERS_REPLAYED, Action.DEAD_LETTERS_DISCARDED,
-    Action.SETTING_CHANGED, Action.RESTART_ASKED, Action.BACKUP_MADE, Action.RESTORE_ASKED, Action.RESTORE_REFUSED,
+    Action.SETTING_CHANGED, Action.RESTART_ASKED, Action.BACKUP_MADE, Action.KEYS_EXPORTED, Action.KEYS_IMPORTED,
+    Action.RESTORE_ASKED, Action.RESTORE_REFUSED,
     Action.STORE_WORKS_AGAIN, Action.MODEL_IN_FORCE, Action.CHAINS_VERIFIED, Action.RETENTION_APPLIED, Action.FLEET_JOINED,
     Action.FLEET_FAULT_ACCEPTED, Action.FLEET_CHAIN_CONTINUED, Action.PERSON_PLACED, Action.FLEET_OVERRULED, Action.FLEET_REFUSED,
     Action.PUNCHES_IMPORTED,

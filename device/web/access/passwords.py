@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import gzip
-import re
 import secrets
 import threading
 from collections.abc import Iterable
-from pathlib import Path
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
 
 from device.contract import ClockfaceError
+from device.system.common_passwords import common
 
 SHORTEST, LONGEST = 10, 200  # characters of a password
 SHORTEST_WORD = 3  # characters; a shorter login or word stands in any password by chance
 OWN_WORDS = ("clockface",)
-COMMON = Path(__file__).with_name("common_passwords.txt.gz")  # one per line, lower case, sorted
-UNDECORATED = re.compile(r"^[\W\d_]+|[\W\d_]+$")
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # without characters that are easily confused
 
 # OWASP Password Storage Cheat Sheet: 19 MiB, 2 passes, 1 lane
@@ -72,14 +68,6 @@ def check_strength(password: str, login: str, words: Iterable[str] = ()) -> None
 def _inside(words: Iterable[str], folded: str) -> str:
     """The first word that stands in a password, "" if none does."""
     return next((word for word in (word.strip().casefold() for word in words) if len(word) >= SHORTEST_WORD and word in folded), "")
-
-
-def common(folded: str) -> bool:
-    """Whether a password, or what is left of it without digits and signs before and after, is nothing or one of 40,000 frequent ones (NOTICE: whose list)."""
-    bare = UNDECORATED.sub("", folded)
-    with gzip.open(COMMON) as file:
-        listed = file.read()  # 320 kB, of which nothing is kept: few passwords are set
-    return not bare or any(f"\n{text}\n".encode() in b"\n" + listed for text in (folded, bare))
 
 
 def invented(length: int = 16) -> str:

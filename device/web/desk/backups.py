@@ -12,16 +12,17 @@ from starlette.responses import FileResponse, Response
 
 from device import config
 from device.contract import ClockfaceError
-from device.maintenance import backup
+from device.maintenance import backup, key_export
 from device.storage.audit import Action
 from device.storage.database_files import working_folder
+from device.web.desk import key_files
 from device.web.pages import Call, get, post
 
 LARGEST_UPLOAD = 2_000_000_000  # bytes
 
 
 def backup_page(call: Call, status: int = 200, problem: str = "") -> Response:
-    return call.page("backup.html", status, problem=problem)
+    return call.page("backup.html", status, problem=problem, keys=key_files.state(call))
 
 
 def download(call: Call) -> Response:
@@ -66,4 +67,6 @@ ROUTES = (
     get("/backup", backup_page, "admin"),
     post("/backup", download, "admin"),
     post("/restore", upload, "admin", largest_body=LARGEST_UPLOAD),
+    post("/backup/keys", key_files.download, "admin", guesses="password", form=backup_page),
+    post("/backup/keys/import", key_files.bring, "admin", guesses="password", form=backup_page, largest_body=key_export.LARGEST),
 )

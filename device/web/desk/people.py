@@ -21,6 +21,7 @@ from device.terminal.returning import check_return
 from device.web import parameters
 from device.web.access import pins
 from device.web.consent_text import wording
+from device.web.desk import key_files
 from device.web.pages import Call, Problem, get, post
 
 PER_PAGE = 50
@@ -190,7 +191,8 @@ def erase(call: Call) -> Response:
     """Delete name and code as well; punches stay under a pseudonym."""
     person = confirmed(call)
     call.store.erase(person.id)
-    return call.goto("/people", f"Erased. The punches stay under the pseudonym erased-{person.id}; the audit log has the proof.")
+    said = f"Erased. The punches stay under the pseudonym erased-{person.id}; the audit log has the proof."
+    return call.goto("/people", f"{said} {key_files.after_erasure(call)}".strip())
 
 
 def confirmed(call: Call) -> Person:

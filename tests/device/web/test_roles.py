@@ -118,6 +118,8 @@ LEAST = {  # method and path -> the least role that may
     "GET /audit": "admin",
     "GET /backup": "admin",
     "POST /backup": "admin",
+    "POST /backup/keys": "admin",
+    "POST /backup/keys/import": "admin",
     "POST /restore": "admin",
     "GET /users": "admin",
     "POST /users": "admin",
