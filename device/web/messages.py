@@ -10,9 +10,10 @@ docs/languages.md says how to add a text or a language.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from calendar import monthrange
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -116,14 +117,47 @@ class Messages:
         """Day and short month: "29 Nov"."""
         return self.text("dates.short", day=day.day, month=self.text("format.months").split()[day.month - 1])
 
+    def in_month(self, day: date) -> str:
+        """A day of a page about one month: "Sun 29"."""
+        return self.text("dates.in_month", weekday=self.weekday(day), day=day.day)
+
+    def numeric_day(self, day: date | str) -> str:
+        """A day in digits: "2026-11-29"; it may be given in that form."""
+        day = date.fromisoformat(day) if isinstance(day, str) else day
+        return self.text("dates.numeric", year=day.year, month=day.month, day=day.day)
+
+    def moment(self, local: datetime) -> str:
+        """Day and time in digits: "2026-11-29 14:20"."""
+        return f"{self.numeric_day(local)} {local:%H:%M}"
+
+    def period(self, days: Sequence[date]) -> str:
+        """Consecutive days: "November 2026", "26 October to 25 November 2026"."""
+        first, last = days[0], days[-1]
+        if (first.day, last) == (1, first.replace(day=monthrange(first.year, first.month)[1])):
+            return self.text("dates.month", month=self._month(first), year=first.year)
+        if first == last:
+            return self.long_day(first)
+        end = self.text("dates.end", day=last.day, month=self._month(last), year=last.year)
+        begin = self.text("dates.begin", day=first.day, month=self._month(first))
+        if first.year != last.year:
+            begin = self.text("dates.end", day=first.day, month=self._month(first), year=first.year)
+        return self.text("dates.span", first=begin, last=end)
+
+    def _month(self, day: date) -> str:
+        return self.text("dates.months").split()[day.month - 1]
+
     def _dated(self, form: str, day: date) -> str:
-        weekday, month = self.text("dates.weekdays").split()[day.weekday()], self.text("dates.months").split()[day.month - 1]
+        weekday, month = self.text("dates.weekdays").split()[day.weekday()], self._month(day)
         values = {"weekday": weekday, "day": day.day, "month": month}
         return self.text(f"dates.{form}", **values, **({"year": day.year} if form == "long" else {}))
 
     def count(self, number: int) -> str:
         """A whole number with the language's mark between thousands."""
         return f"{number:,}".replace(",", self.text("dates.thousands"))
+
+    def days(self, hundredths: int) -> str:
+        """Hundredths of a day as days: 1250 -> "12.5"."""
+        return f"{hundredths / 100:g}".replace(".", self.text("format.decimal"))
 
     def named(self, area: str, names: Iterable[str], prefix: str = "") -> dict[str, str]:
         """Names that the program uses -> their words."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from device.attendance import planning
-from device.attendance.timesheet.accounting import beside, month_days, named, title
+from device.attendance.timesheet.accounting import beside, month_days, named
 from device.attendance.timesheet.worksite import Site
 from device.storage.groups import Selection
 from device.storage.store import Person
@@ -26,22 +26,21 @@ class Period:
     text: str
     before: str
     after: str
-    title: str
 
 
 def period(call: Call, site: Site) -> Period:
-    """The period that is asked for: `period=`, or `month=`, or `from=` and `to=`; without any, the pay period of today."""
+    """The period that is asked for: `period=`, or `month=`, or `from=` and `to=`; without any, that of the form, or the pay period of today."""
     sums = site.accounting
     first, last = (call.query.get(name, "") for name in ("from", "to"))
     if first or last:
         days = sums.days(f"{first or last}..{last or first}")
-    elif text := call.query.get("period", ""):
+    elif text := call.query.get("period", "") or call.field("period", ""):
         days = sums.days(text)
     elif text := call.query.get("month", ""):
         days = month_days(text)
     else:
         days = sums.period_of(site.day_of(int(call.terminal.now() // 60)))
-    return Period(days, named(days, sums), *beside(days, sums), title(days))
+    return Period(days, named(days, sums), *beside(days, sums))
 
 
 def page(call: Call) -> int:

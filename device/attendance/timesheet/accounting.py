@@ -199,16 +199,6 @@ def beside(days: list[date], accounting: Accounting) -> tuple[str, str]:
     return f"{days[0] - length}..{days[-1] - length}", f"{days[0] + length}..{days[-1] + length}"
 
 
-def title(days: list[date]) -> str:
-    """ "November 2026", "26 October to 25 November 2026"."""
-    if days == month_days(days[0].isoformat()[:7]):
-        return f"{days[0]:%B %Y}"
-    if len(days) == 1:
-        return f"{days[0]:%A, %-d %B %Y}"
-    same_year = days[0].year == days[-1].year
-    return f"{days[0]:%-d %B}{'' if same_year else f' {days[0].year}'} to {days[-1]:%-d %B %Y}"
-
-
 def month_days(month: str) -> list[date]:
     """The days of "2026-11".
 

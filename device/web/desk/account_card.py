@@ -8,7 +8,7 @@ from typing import Any
 
 from device.attendance import accounts
 from device.attendance.accounts import KINDS
-from device.attendance.leave import days_text, leave
+from device.attendance.leave import leave
 from device.attendance.timesheet.worksite import Site
 from device.storage.records import Person
 from device.web.pages import Call
@@ -18,7 +18,7 @@ def account_values(call: Call, person: Person, days: Sequence[date], site: Site)
     """What the card of a person's accounts shows; leave and bookings to HR alone."""
     moment = int(call.terminal.now() // 60)
     with call.store.reading() as db:
-        values: dict[str, Any] = {"account": accounts.statement(db, person.id, days, moment), "leave": None, "booked": [], "days_text": days_text}
+        values: dict[str, Any] = {"account": accounts.statement(db, person.id, days, moment), "leave": None, "booked": [], "days_text": call.texts.days}
         if call.who.may("hr"):
             values["leave"] = leave(db, person.id, days[-1].year, site.day_of(moment))
             year = date(days[-1].year, 1, 1), date(days[-1].year, 12, 31)

@@ -6,11 +6,11 @@ from starlette.responses import Response
 
 from device.attendance import accounts
 from device.attendance.accounts import Booking
-from device.attendance.leave import days_text, leave
+from device.attendance.leave import leave
 from device.attendance.planning import Planning
 from device.attendance.timesheet.sheet import hours
 from device.web import parameters
-from device.web.desk.timesheets import chosen
+from device.web.desk.timesheets import chosen, person_month
 from device.web.pages import Call, Problem, get, post
 
 
@@ -25,7 +25,7 @@ def page(call: Call) -> Response:
             for person in people
         ]
     return call.page(
-        "accounts.html", period=period, months=site.accounting.calendar_months, rows=rows, hours=hours, days_text=days_text, text=text, number=number,
+        "accounts.html", period=period, months=site.accounting.calendar_months, rows=rows, hours=hours, days_text=call.texts.days, text=text, number=number,
         pages=pages, total=total, since=site.accounting.account_since, year=period.days[-1].year,
     )  # fmt: skip
 
@@ -35,22 +35,23 @@ def book(call: Call) -> Response:
     amount = accounts.amount_from(account, call.field("amount"))
     booking = Booking(0, person.id, account, kind, parameters.form_day(call, "day"), amount, call.field("reason"), call.who.actor, call.terminal.now())
     accounts.book(call.store, booking)
-    return call.goto(f"/timesheets/{person.id}?period={call.field('period', '')[:30]}#account", "The booking is entered.")
+    return call.goto(f"/timesheets/{person.id}?period={call.field('period', '')[:30]}#account", call.texts.text("accounts.booked"))
 
 
 def grant(call: Call) -> Response:
     """Grant everybody who is active the same leave of a year."""
     year, amount = parameters.form_number(call, "year"), accounts.amount_from("leave", call.field("amount"))
     if not 2000 <= year <= 2100:
-        raise Problem(f"year: expected 2000 to 2100, got {year}")
+        raise Problem(call.texts.text("accounts.wrong_year", year=year))
     people = call.store.people(active_only=True)
     granted, own = accounts.grant(call.store, [person.id for person in people], year, amount, call.who.actor, call.terminal.now())
-    left = f" {own} who have some already, or are you, are left out." if own else ""
-    return call.goto("/timesheets/accounts", f"{days_text(amount)} days of leave in {year} are granted to {granted} people.{left}")
+    said = call.texts.text("accounts.granted", count=granted, days=call.texts.days(amount), year=year)
+    left = f" {call.texts.text('accounts.left_out', count=own)}" if own else ""
+    return call.goto("/timesheets/accounts", said + left)
 
 
 ROUTES = (
     get("/timesheets/accounts", page, "hr"),
-    post("/timesheets/accounts/leave", grant, "hr"),
-    post("/timesheets/{id:int}/bookings", book, "hr"),
+    post("/timesheets/accounts/leave", grant, "hr", form=page),
+    post("/timesheets/{id:int}/bookings", book, "hr", form=person_month),
 )

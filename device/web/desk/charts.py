@@ -9,6 +9,7 @@ from markupsafe import Markup, escape
 from device.attendance.distributions import BIN
 from device.attendance.timesheet.workday import WorkDay
 from device.attendance.timesheet.worksite import Site
+from device.web.messages import Messages
 
 WIDTH, HEIGHT = 860, 260  # units of the drawing; it scales with the page
 LEFT, RIGHT, TOP, BOTTOM = 46, 14, 16, 30
@@ -66,7 +67,7 @@ def against_threshold(one: Mapping[int, int], two: Mapping[int, int], thresholds
     return drawing(title, "".join(parts), title)
 
 
-def strip(day: WorkDay, site: Site) -> Markup:
+def strip(messages: Messages, day: WorkDay, site: Site) -> Markup:
     """One day as a strip: the planned shift as a frame, work and breaks inside. It spans 30 hours, so that a night shift fits."""
     start = site.begins(day.day)
 
@@ -82,16 +83,17 @@ def strip(day: WorkDay, site: Site) -> Markup:
     for span in spans:
         x, width = placed(span.start, span.end)
         parts.append(bar(span.kind, x, 3, width, 13) if span.kind == "work" else bar(span.kind, x, 6, width, 10))
-    said = "; ".join(f"{span.kind} {site.local(span.start):%H:%M} to {site.local(span.end):%H:%M}" for span in spans) or "nothing recorded"
+    named = [(f"sheets.strip_{span.kind}", *(f"{site.local(moment):%H:%M}" for moment in (span.start, span.end))) for span in spans]
+    said = "; ".join(messages.text(key, first=first, last=last) for key, first, last in named) or messages.text("sheets.nothing_recorded")
     return Markup(f'<svg class="strip" viewBox="0 0 300 16" preserveAspectRatio="none" role="img" aria-label="{escape(said)}">{"".join(parts)}</svg>')
 
 
-def meter(score: float | None, threshold: float | None) -> Markup:
+def meter(messages: Messages, score: float | None, threshold: float | None) -> Markup:
     """A score beside its threshold, both from 0 to 1."""
     if score is None or threshold is None:
         return Markup("")
     across = max(0.0, min(1.0, score)) * 80
-    said = f"score {score:.3f}, threshold {threshold:.3f}"
+    said = messages.text("log.meter", score=messages.number(score, 3), threshold=messages.number(threshold, 3))
     return Markup(
         f'<svg class="meter" viewBox="0 0 80 12" role="img" aria-label="{said}"><rect class="track" width="80" height="6" y="3" rx="3"/>'
         f'<rect class="{"fill" if score >= threshold else "fill low"}" width="{across:.1f}" height="6" y="3" rx="3"/>'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from functools import partial
 
 from starlette.responses import Response
 
@@ -11,7 +12,6 @@ from device.attendance.log import DIRECTIONS
 from device.attendance.planning import Planning
 from device.attendance.review import STATES, Desk, Request
 from device.attendance.sheets import person_sheet, with_and_without
-from device.attendance.timesheet.accounting import title
 from device.attendance.timesheet.sheet import hours
 from device.attendance.timesheet.worksite import Site, minute
 from device.contract import ClockfaceError
@@ -65,11 +65,12 @@ def form(call: Call, person: Person, day: date, site: Site, problem: ClockfaceEr
         elsewhere = counting(call, *named_punch(named))
     sent = {key: call.form[key] for key in FIELDS if key in call.form}
     given = {**dict.fromkeys(FIELDS, ""), "punch_day": day.isoformat(), **filled(elsewhere, site), **sent}
-    status, words = (400, str(problem)) if problem else (200, "")
+    status, words = (400, call.words(problem)) if problem else (200, "")
     repeated = problem if isinstance(problem, RepeatedTime) else None
     return call.page(
-        "correction_new.html", status, person=person, repeated=repeated, day=day, one=sheet.days[0], directions=in_words(call), hours=hours, strip=charts.strip,
-        site=site, local=site.local, mark=site.clock.mark, problem=words, given=given, named=named, elsewhere=elsewhere, doors=doors(call),
+        "correction_new.html", status, person=person, repeated=repeated, day=day, one=sheet.days[0], directions=in_words(call), hours=hours,
+        strip=partial(charts.strip, call.texts), site=site, local=site.local, mark=site.clock.mark, problem=words, given=given, named=named,
+        elsewhere=elsewhere, doors=doors(call),
         targets=[target(stamp.entry) for stamp in sheet.days[0].stamps],
     )  # fmt: skip
 
@@ -138,7 +139,7 @@ def shown(call: Call) -> Response:
     why_not = desk(call).why_not(request.id, call.who.actor)
     return call.page(
         "correction.html", request=request, person=call.store.person(request.draft.person_id), changes=changes, directions=in_words(call), local=site.local,
-        hours=hours, strip=charts.strip, site=site, logins=logins(call), why_not=why_not, day=day_of(request, site), doors=doors(call),
+        hours=hours, strip=partial(charts.strip, call.texts), site=site, logins=logins(call), why_not=why_not, day=day_of(request, site), doors=doors(call),
     )  # fmt: skip
 
 
@@ -181,7 +182,7 @@ def periods(call: Call) -> Response:
     late = desk(call).came_later()
     return call.page(
         "periods.html", locks=desk(call).locks(), late=late, late_punches={number: desk(call).late_punches(number) for number in late}, last=last,
-        months=site.accounting.calendar_months, local=site.local, logins=logins(call), title=title, directions=in_words(call),
+        months=site.accounting.calendar_months, local=site.local, logins=logins(call), directions=in_words(call),
     )  # fmt: skip
 
 
@@ -189,7 +190,7 @@ def lock(call: Call) -> Response:
     """Lock a month, or the days from the one to the other."""
     days = Planning(call.store).site().accounting.days(call.field("month", "") or f"{call.field('first')}..{call.field('last')}")
     desk(call).lock(days[0], days[-1], call.who.actor)
-    return call.goto("/periods", call.texts.text("periods.is_locked", month=title(days)))
+    return call.goto("/periods", call.texts.text("periods.is_locked", month=call.texts.period(days)))
 
 
 def lift(call: Call) -> Response:

@@ -9,6 +9,7 @@ from device.attendance.planning import Planning
 from device.attendance.timesheet.law import LAWS
 from device.attendance.timesheet.sheet import hours
 from device.web import parameters
+from device.web.desk.day_words import DayWords
 from device.web.desk.timesheets import chosen
 from device.web.pages import Call, get
 
@@ -22,7 +23,7 @@ def page(call: Call) -> Response:
         found = report(db, [person.id for person in people], period.days, int(call.terminal.now() // 60))
     return call.page(
         "law.html", period=period, months=site.accounting.calendar_months, rows=found, people={person.id: person for person in people}, hours=hours,
-        law=LAWS.get(site.accounting.law), text=text, number=number, pages=pages, total=total,
+        law=LAWS.get(site.accounting.law), law_key=site.accounting.law, words=DayWords(call.texts), text=text, number=number, pages=pages, total=total,
     )  # fmt: skip
 
 

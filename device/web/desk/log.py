@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import partial
 from urllib.parse import urlencode
 
 from starlette.responses import Response
@@ -41,7 +42,7 @@ def _page(call: Call, site: Site, chosen: LogFilter, person: Person | None) -> R
         "log.html", chosen=chosen, person=person, named=chosen_text(person) if person else "", page=page, size=PAGE, most=MOST_COUNTED,
         devices=devices(call.store), methods=METHODS, seen=seen,
         seen_total=sum(seen.values()), refused=refused, liveness_bar=threshold_in_force(call),
-        directions=call.texts.named("words", DIRECTIONS), meter=charts.meter, local=site.local, mark=site.clock.mark, zone=site.zone,
+        directions=call.texts.named("words", DIRECTIONS), meter=partial(charts.meter, call.texts), local=site.local, mark=site.clock.mark, zone=site.zone,
         day_of=lambda punch: site.day_of(int(punch.occurred_at // 60)),
         address=lambda number: f"/log?{urlencode({**kept, 'page': number})}",
         export=f"/exports/log?{urlencode(kept)}",

@@ -35,12 +35,13 @@ def approve(call: Call) -> Response:
     """Approve the days that were ticked, each as `person day`."""
     given = [str(text).partition(" ") for text in call.form.getlist("day")]
     if not given or not all(person.isdecimal() for person, _, _ in given):
-        raise Problem("tick the days whose overtime counts")
+        raise Problem(call.texts.text("overtime.tick"))
     minutes = [overtime.approve(call.store, int(person), planning.day(day), call.who.actor, call.terminal.now()) for person, _, day in given]
-    return call.goto(f"/timesheets/overtime?period={call.field('period', '')[:30]}", f"{hours(sum(minutes))} of overtime on {len(given)} days are approved.")
+    said = call.texts.text("overtime.approved", count=len(given), hours=hours(sum(minutes)))
+    return call.goto(f"/timesheets/overtime?period={call.field('period', '')[:30]}", said)
 
 
 ROUTES = (
     get("/timesheets/overtime", page, "hr", teams=True),
-    post("/timesheets/overtime", approve, "hr", teams=True),
+    post("/timesheets/overtime", approve, "hr", teams=True, form=page),
 )

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
 from starlette.responses import Response
 
 from device.attendance.planning import Planning
 from device.attendance.sheets import LISTED, company_sheets, listing, sheet_within, site_on
-from device.attendance.timesheet.buckets import told_apart
 from device.attendance.timesheet.sheet import Sheet, hours, row
 from device.attendance.timesheet.worksite import Site
 from device.storage.records import Person
 from device.web import parameters
 from device.web.desk import charts
 from device.web.desk.account_card import account_values
+from device.web.desk.day_words import DayWords
 from device.web.desk.month_table import ADDED, PAGE, MonthTable, of_all, sums
 from device.web.pages import Call, get
 
@@ -35,7 +36,7 @@ def month(call: Call) -> Response:
         table = MonthTable(people, some, number, pages, total, "", sums(people, some))
     return call.page(
         "timesheets.html", period=period, table=table, hours=hours, text=text,
-        months=site.accounting.calendar_months, lock=lock_of(call, period.days), rules=site.accounting, told_apart=told_apart,
+        months=site.accounting.calendar_months, lock=lock_of(call, period.days), rules=site.accounting, words=DayWords(call.texts),
     )  # fmt: skip
 
 
@@ -47,7 +48,8 @@ def day(call: Call) -> Response:
     shown = sheets(call, people, [chosen_day])
     rows = [(person, shown[person.id].days[0], row(person.id, person.name, person.code, shown[person.id].days[0])) for person in people]
     return call.page(
-        "timesheet_day.html", day=chosen_day, rows=rows, hours=hours, text=text, number=number, pages=pages, total=total, strip=charts.strip, site=site,
+        "timesheet_day.html", day=chosen_day, rows=rows, hours=hours, text=text, number=number, pages=pages, total=total,
+        strip=partial(charts.strip, call.texts), site=site, words=DayWords(call.texts),
         before=chosen_day - timedelta(days=1), after=chosen_day + timedelta(days=1),
     )  # fmt: skip
 
@@ -71,8 +73,8 @@ def person_values(call: Call) -> dict[str, Any]:
     return {
         "employment": Planning(call.store).employment(person.id),
         "person": person, "sheet": sheet, "totals": sheet.totals, "rows": [(one, row(person.id, person.name, person.code, one)) for one in sheet.days],
-        "hours": hours, "strip": charts.strip, "site": site, "period": period, "months": site.accounting.calendar_months,
-        "rules": site.accounting, "told_apart": told_apart,
+        "hours": hours, "strip": partial(charts.strip, call.texts), "site": site, "period": period, "months": site.accounting.calendar_months,
+        "rules": site.accounting, "words": DayWords(call.texts),
         "lock": lock_of(call, days), "now": call.terminal.now(), "local": site.local,
     }  # fmt: skip
 

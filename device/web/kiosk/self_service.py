@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 
 from device.attendance import accounts
 from device.attendance.four_eyes import NotAllowed
-from device.attendance.leave import days_text, leave
+from device.attendance.leave import leave
 from device.attendance.planning import Planning
 from device.attendance.request_checks import NoChange
 from device.attendance.review import Desk
@@ -48,7 +48,7 @@ def own(call: Call) -> Response:
     waiting = sum(request.state == "open" for request in Desk(call.store).requests(person_id=person.id))
     with call.store.reading() as db:
         account, year = accounts.balance(db, person.id, today + timedelta(days=1), moment), leave(db, person.id, today.year, today)
-    own: dict[str, Any] = {"account": account, "leave": year, "days_text": days_text}
+    own: dict[str, Any] = {"account": account, "leave": year, "days_text": call.texts.days}
     return call.page("kiosk/own_days.html", **own, person=person, days=sheet.days[::-1], hours=hours, local=site.local, waiting=waiting)
 
 

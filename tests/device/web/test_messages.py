@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 import string
-from datetime import date
+from datetime import date, datetime, timezone
 from pathlib import Path
 
 import pytest
 
+from device.attendance.timesheet.accounting import Accounting, month_days
 from device.config import DESK_LANGUAGES, LANGUAGES, WebSettings
 from device.terminal.guided_capture import UNLIKE_A_PERSON
 from device.terminal.subject import ADVICE
@@ -139,6 +140,18 @@ def test_a_count_takes_its_form() -> None:
     said = Messages.load("de")
     assert said.text("own.waiting", count=1).startswith("1 Antrag liegt") and said.text("own.waiting", count=2).startswith("2 Anträge liegen")
     assert said.number(0.718, 2) == "0,72" and said.day(date(2026, 3, 2)) == "Mo 2. März"
+
+
+def test_days_and_periods_follow_the_language() -> None:
+    english, german = Messages.load("en"), Messages.load("de")
+    november, across = month_days("2026-11"), Accounting("month", 26).period_of(date(2026, 11, 1))
+    assert (english.period(november), german.period(november)) == ("November 2026", "November 2026")
+    assert english.period(across) == "26 October to 25 November 2026" and german.period(across) == "26. Oktober bis 25. November 2026"
+    assert english.period(Accounting("week").period_of(date(2026, 12, 31))) == "28 December 2026 to 3 January 2027"
+    assert german.period([date(2026, 11, 24)]) == "Dienstag, 24. November 2026" and german.period([date.max]).endswith("31. Dezember 9999")
+    local = datetime(2026, 3, 1, 9, 5, tzinfo=timezone.utc)
+    assert (english.moment(local), german.moment(local)) == ("2026-03-01 09:05", "01.03.2026 09:05") and german.in_month(local) == "So 01."
+    assert (english.days(1250), german.days(1250), german.days(-300)) == ("12.5", "12,5", "-3")
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,10 @@ from device.web.messages import FOLDER, Messages, Text
 
 TEMPLATES = HERE / "templates"
 DONE = (  # pages of the desk whose texts all come from the catalogue; those of the kiosk do, too
-    "backup.html", "base.html", "correction.html", "correction_new.html", "correction_who.html", "corrections.html", "error.html", "exports.html",
-    "group_fields.html", "log.html", "person_field.html", "login.html", "password.html", "periods.html", "plain.html", "restarting.html",
-    "review_parts.html", "today.html", "today_part.html", "users.html",
+    "account_card.html", "accounts.html", "backup.html", "base.html", "correction.html", "correction_new.html", "correction_who.html", "corrections.html", "error.html", "exports.html",
+    "group_fields.html", "law.html", "log.html", "person_field.html", "login.html", "overtime.html", "password.html", "period_steps.html",
+    "periods.html", "plain.html", "restarting.html", "review_parts.html", "timesheet_day.html", "timesheet_person.html", "timesheet_print.html",
+    "timesheet_tabs.html", "timesheets.html", "today.html", "today_part.html", "users.html",
 )  # fmt: skip
 
 

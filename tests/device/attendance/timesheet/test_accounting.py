@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device.attendance.planning import site_from_json, site_json
-from device.attendance.timesheet.accounting import Accounting, beside, from_texts, named, title
+from device.attendance.timesheet.accounting import Accounting, beside, from_texts, named
 from device.attendance.timesheet.sheet import sheet
 from device.attendance.timesheet.shifts import Assignment, Schedule, Shift
 from device.attendance.timesheet.worksite import Site, month_days
@@ -76,12 +76,6 @@ def test_hours_are_the_same_over_pay_periods(rules: Accounting, punches: list[tu
         day = period[-1] + ONE_DAY
     assert tuple(day for part in parts for day in part.days) == whole.days
     assert sum(part.totals.worked for part in parts) == whole.totals.worked and sum(part.totals.balance for part in parts) == whole.totals.balance
-
-
-def test_titles() -> None:
-    assert title(month_days("2026-11")) == "November 2026"
-    assert title(Accounting("month", 26).period_of(date(2026, 11, 1))) == "26 October to 25 November 2026"
-    assert title(Accounting("week").period_of(date(2026, 12, 31))) == "28 December 2026 to 3 January 2027"
 
 
 def test_rules_come_back_from_the_database() -> None:
