@@ -24,7 +24,6 @@ from device.web.access.security import Guard, host_names
 from device.web.appearance import STATIC
 from device.web.context import Terminal
 from device.web.desk import (
-    accounting,
     accounts,
     audit,
     backups,
@@ -49,7 +48,7 @@ from device.web.kiosk import page as kiosk
 from device.web.pages import Page, routes
 
 AREAS = (  # each module has ROUTES, a tuple of pages
-    login, kiosk, self_service, enrol, today, log, overtime, accounts, law, timesheets, corrections, schedule, accounting, exports, plots,
+    login, kiosk, self_service, enrol, today, log, overtime, accounts, law, timesheets, corrections, schedule, exports, plots,
     people, returning, bulk, imports, health, settings, users, audit, backups,
 )  # fmt: skip
 

@@ -44,5 +44,5 @@ def typed_breaks(call: Call) -> tuple[tuple[int, int], ...] | None:
         if after and length.isdecimal():
             found.append((minutes_of(after), int(length)))
         elif after or length:
-            raise Problem("breaks due: each row needs hours of work, such as 6:00, and whole minutes of break, such as 30")
+            raise Problem(call.texts.text("schedule.half_row"))
     return tuple(sorted(found))

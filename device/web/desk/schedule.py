@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
 from starlette.responses import Response
@@ -18,12 +19,14 @@ from device.attendance.timesheet.worksite import PAIRINGS, ROUNDED, ROUNDING_MOD
 from device.storage.groups import Selection
 from device.storage.records import Person
 from device.web import parameters
-from device.web.desk.accounting import rule_fields
+from device.web.desk.accounting import rule_fields, set_accounting
+from device.web.desk.day_words import DayWords
 from device.web.desk.durations import break_rows, minutes_of, typed_breaks
+from device.web.messages import Messages
 from device.web.pages import Call, Problem, get, post
 
 ABSENCES_SHOWN = 60  # on one page
-BREAK_RULES = {"automatic": "deducted if not taken", "punched": "only as punched", "paid": "paid"}
+BREAK_RULES = ("automatic", "punched", "paid")
 SHIFT_NUMBERS = ("break_minutes", "grace_minutes", "before_minutes", "after_minutes", "half_day_minutes", "absent_minutes")
 HALVES: tuple[Half, ...] = ("first", "second")
 EVERYBODY = "*"  # in place of a department
@@ -31,11 +34,10 @@ PEOPLE_SHOWN = 100  # of a plan, on one page
 LATEST = "id = (SELECT id FROM assignments WHERE person_id = a.person_id ORDER BY since DESC, id DESC LIMIT 1)"
 WORK = f"""SELECT p.*, a.since FROM people p JOIN (SELECT * FROM assignments a WHERE {LATEST}) a ON a.person_id = p.id
     WHERE a.plan_id = :plan AND p.erased_at IS NULL ORDER BY p.active DESC, p.name COLLATE NOCASE, p.id"""
-DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 def schedule(call: Call) -> Response:
-    planned = Planning(call.store)
+    planned, said = Planning(call.store), call.texts
     site = planned.site()
     today = site.day_of(int(call.terminal.now() // 60))
     absences = planned.absences(today - timedelta(days=31), date.max)
@@ -43,23 +45,25 @@ def schedule(call: Call) -> Response:
     number = min(parameters.page(call), pages)
     names = {person.id: person for person in call.store.people()}
     return call.page(
-        "schedule.html", site=site, shifts=planned.shifts(), plans=planned.plans(), calendars=planned.calendars(), people=names, pairings=PAIRINGS,
-        rounding_modes=ROUNDING_MODES, rounded=ROUNDED,
+        "schedule.html", site=site, shifts=planned.shifts(), plans=planned.plans(), calendars=planned.calendars(), people=names,
+        pairings=said.named("schedule", PAIRINGS, "pairing_"), rounding_modes=said.named("schedule", ROUNDING_MODES, "rounding_"),
+        rounded=said.named("schedule", ROUNDED, "rounded_"), break_rules=said.named("schedule", BREAK_RULES, "break_"),
+        days=said.text("format.weekdays").split(), told=partial(told, said), words=DayWords(said), hours=hours,
         absences=absences[(number - 1) * ABSENCES_SHOWN : number * ABSENCES_SHOWN], number=number, pages=pages, total=len(absences),
-        break_rules=BREAK_RULES, told=told,
-        kinds=ABSENCES, roundings=ROUNDINGS, today=today, monday=today - timedelta(days=today.weekday()), days=DAYS, counts=assigned(call),
-        breaks=break_rows(site.minimum_breaks), rules=rule_fields(site.accounting),
+        kinds=ABSENCES, roundings=ROUNDINGS, today=today, monday=today - timedelta(days=today.weekday()), counts=assigned(call),
+        breaks=break_rows(site.minimum_breaks), rules=rule_fields(said, site.accounting),
     )  # fmt: skip
 
 
-def told(shift: Shift) -> list[str]:
+def told(said: Messages, shift: Shift) -> list[str]:
     """The rules of a shift that most shifts do not have, in words."""
-    found = [f"{shift.early_grace_minutes} min grace to leave"] if shift.early_grace_minutes is not None else []
-    found += [f"from the start if at most {shift.before_minutes} min before"] if shift.before_minutes else []
-    found += [f"until the end if at most {shift.after_minutes} min after"] if shift.after_minutes else []
-    found += [f"automatic check-out at {shift.check_out:%H:%M}"] if shift.check_out else []
-    found += [f"half a day below {hours(shift.half_day_minutes)}"] if shift.half_day_minutes else []
-    return found + ([f"absent below {hours(shift.absent_minutes)}"] if shift.absent_minutes else [])
+    text = said.text
+    found = [text("schedule.told_grace", minutes=shift.early_grace_minutes)] if shift.early_grace_minutes is not None else []
+    found += [text("schedule.told_before", minutes=shift.before_minutes)] if shift.before_minutes else []
+    found += [text("schedule.told_after", minutes=shift.after_minutes)] if shift.after_minutes else []
+    found += [text("schedule.told_check_out", time=f"{shift.check_out:%H:%M}")] if shift.check_out else []
+    found += [text("schedule.told_half", hours=hours(shift.half_day_minutes))] if shift.half_day_minutes else []
+    return found + ([text("schedule.told_absent", hours=hours(shift.absent_minutes))] if shift.absent_minutes else [])
 
 
 def assigned(call: Call) -> dict[int, int]:
@@ -83,7 +87,7 @@ def _plan(call: Call, plan_id: int) -> Response:
     planned = Planning(call.store)
     plan = planned.plans().get(plan_id)
     if plan is None:
-        raise Problem("There is no plan with this number.", 404)
+        raise Problem(call.texts.text("schedule.no_plan"), 404)
     with call.store.reading() as db:
         found = [(Person.from_row(row), row["since"]) for row in db.query(WORK, {"plan": plan_id})]
     pages = max(1, -(-len(found) // PEOPLE_SHOWN))
@@ -106,7 +110,7 @@ def set_site(call: Call) -> Response:
         check_out=planning.clock(check_out) if check_out else None, **changes,
     )  # fmt: skip
     Planning(call.store).set_site(changed, call.who.actor)
-    return call.goto("/schedule", "The rules of the site are changed.")
+    return call.goto("/schedule", call.texts.text("schedule.site_changed"))
 
 
 def add_shift(call: Call) -> Response:
@@ -118,30 +122,30 @@ def add_shift(call: Call) -> Response:
     early = parameters.form_number(call, "early_grace_minutes") if call.field("early_grace_minutes", "").strip() else None
     rule = call.field("break_rule", "automatic")
     if rule not in BREAK_RULES:
-        raise Problem(f"break: expected one of {', '.join(BREAK_RULES)}, got {rule[:20]!r}")
+        raise Problem(call.texts.text("schedule.wrong_break", known=", ".join(BREAK_RULES), got=rule[:20]))
     rules = {"break_automatic": rule != "punched", "break_paid": rule == "paid", "early_grace_minutes": early}
     shift = Shift(call.field("name"), minutes=minutes, **times, **numbers, **rules)  # type: ignore[arg-type]
     Planning(call.store).add_shift(shift, call.who.actor)
-    return call.goto("/schedule", f"Shift {shift.name} is added.")
+    return call.goto("/schedule", call.texts.text("schedule.shift_added", name=shift.name))
 
 
 def add_plan(call: Call) -> Response:
     """Add a plan of one to four weeks, with a shift or none for each day."""
     weeks = parameters.form_number(call, "weeks")
     if not 1 <= weeks <= 4:
-        raise Problem("a plan has one to four weeks here; for longer ones use python -m device schedule plan")
+        raise Problem(call.texts.text("schedule.wrong_weeks"))
     chosen = [[call.field(f"{name}_{number}", "") for name in ("day", "second")] for number in range(weeks * 7)]
     days = [tuple(int(text) for text in texts if text.isdecimal()) for texts in chosen]
     cycle = [day if len(day) > 1 else day[0] if day else None for day in days]
     Planning(call.store).add_plan(call.field("name"), cycle, parameters.form_day(call, "anchor"), call.who.actor, pairing(call))
-    return call.goto("/schedule", f"Plan {call.field('name')} is added.")
+    return call.goto("/schedule", call.texts.text("schedule.plan_added", name=call.field("name")))
 
 
 def pairing(call: Call) -> Pairing | None:
     """Which punches of a day count; None: nothing was chosen."""
     text = call.field("pairing", "")
     if text and text not in PAIRINGS:
-        raise Problem(f"pairing: expected one of {', '.join(PAIRINGS)}, got {text[:20]!r}")
+        raise Problem(call.texts.text("schedule.wrong_pairing", known=", ".join(PAIRINGS), got=text[:20]))
     return text or None
 
 
@@ -154,27 +158,31 @@ def named_people(call: Call) -> list[Person]:
     group = call.field("everybody_of", "")
     if not group:
         if not call.field("person", "").strip():
-            raise Problem("choose a person, a department or everybody")
+            raise Problem(call.texts.text("schedule.choose_whom"))
         return [call.store.person(call.field("person"))]
     with call.store.reading() as db:
         members = Selection(department="" if group == EVERYBODY else group).members(db)
     people = [person for person in call.store.people(active_only=True) if members is None or person.id in members]
     if not people:
-        raise Problem(f"nobody who is active belongs to {group[:100]}")
+        raise Problem(call.texts.text("schedule.nobody_active", group=group[:100]))
     return people
 
 
-def spoken(people: Sequence[Person]) -> str:
-    return people[0].name if len(people) == 1 else f"{len(people)} people"
+def spoken(call: Call, key: str, people: Sequence[Person], **values: object) -> str:
+    """What was done for one person by name, or for so many."""
+    if len(people) == 1:
+        return call.texts.text(f"schedule.{key}_one", name=people[0].name, **values)
+    return call.texts.text(f"schedule.{key}", count=len(people), **values)
 
 
 def assign(call: Call) -> Response:
-    people, plan = named_people(call), call.field("plan")
+    people, plan, since = named_people(call), call.field("plan"), parameters.form_day(call, "since")
     with call.store.together():
         for person in people:
-            Planning(call.store).assign(person.id, int(plan) if plan.isdecimal() else None, parameters.form_day(call, "since"), call.who.actor)
+            Planning(call.store).assign(person.id, int(plan) if plan.isdecimal() else None, since, call.who.actor)
+    said = spoken(call, "assigned" if plan.isdecimal() else "unassigned", people, day=call.texts.numeric_day(since))
     onwards = f"/schedule/plans/{plan}" if call.field("from_plan", "") and plan.isdecimal() else "/schedule"
-    return call.goto(onwards, f"{spoken(people)} {'works' if len(people) == 1 else 'work'} by this plan from {call.field('since')} on.")
+    return call.goto(onwards, said)
 
 
 def add_absence(call: Call) -> Response:
@@ -182,41 +190,42 @@ def add_absence(call: Call) -> Response:
     text = call.field("half", "")
     half = next((half for half in HALVES if half == text), None)
     if text and not half:
-        raise Problem(f"half of the day: expected one of {', '.join(HALVES)}, got {text[:20]!r}")
+        raise Problem(call.texts.text("schedule.wrong_half", known=", ".join(HALVES), got=text[:20]))
     since, until = (planning.clock(text) if (text := call.field(name, "").strip()) else None for name in ("since", "until"))
     absence = Absence(parameters.form_day(call, "first"), parameters.form_day(call, "last"), call.field("kind"), half, since, until)
     with call.store.together():
         for person in people:
             Planning(call.store).add_absence(person.id, absence, call.who.actor)
-    return call.goto("/schedule", f"The absence of {spoken(people)} is entered.")
+    return call.goto("/schedule", spoken(call, "absence_entered", people))
 
 
 def cancel_absence(call: Call) -> Response:
     stays = Planning(call.store).cancel_absence(call.path["id"], call.who.actor)
-    return call.goto("/schedule", f"The absence now ends on {stays}: the days before are locked." if stays else "The absence is cancelled.")
+    said = call.texts.text("schedule.absence_ends_locked", day=call.texts.numeric_day(stays)) if stays else call.texts.text("schedule.absence_cancelled")
+    return call.goto("/schedule", said)
 
 
 def shorten_absence(call: Call) -> Response:
     last = parameters.form_day(call, "last")
     Planning(call.store).shorten_absence(call.path["id"], last, call.who.actor)
-    return call.goto("/schedule", f"The absence now ends on {last}.")
+    return call.goto("/schedule", call.texts.text("schedule.absence_ends", day=call.texts.numeric_day(last)))
 
 
 def set_employment(call: Call) -> Response:
     person = call.store.person(call.field("person"))
     first, last = (planning.day(text) if (text := call.field(name, "").strip()) else None for name in ("first", "last"))
     Planning(call.store).set_employment(person.id, Employment(first, last), call.who.actor)
-    return call.goto("/schedule", f"The employment of {person.name} is entered.")
+    return call.goto("/schedule", call.texts.text("schedule.employment_entered", name=person.name))
 
 
 def set_holiday(call: Call) -> Response:
     calendars.set_day(call.store, parameters.form_day(call, "day"), call.field("name"), call.field("calendar", ""), call.who.actor)
-    return call.goto("/schedule", "The holiday is entered.")
+    return call.goto("/schedule", call.texts.text("schedule.holiday_entered"))
 
 
 def remove_holiday(call: Call) -> Response:
     calendars.remove_day(call.store, parameters.form_day(call, "day"), call.field("calendar", ""), call.who.actor)
-    return call.goto("/schedule", "The holiday is removed.")
+    return call.goto("/schedule", call.texts.text("schedule.holiday_removed"))
 
 
 def choose_calendar(call: Call) -> Response:
@@ -228,13 +237,15 @@ def choose_calendar(call: Call) -> Response:
         with call.store.together():
             for person in named_people(call):
                 calendars.choose(call.store, name, call.who.actor, person_id=person.id)
-    return call.goto("/schedule", f"From now on {name or 'no calendar of their own'} counts there; days of locked periods stay as they are.")
+    said = call.texts.text("schedule.calendar_chosen", name=name) if name else call.texts.text("schedule.no_calendar_chosen")
+    return call.goto("/schedule", said)
 
 
 ROUTES = (
     get("/schedule", schedule, "hr"),
     get("/schedule/plans/{id:int}", plan_page, "hr"),
     post("/schedule/site", set_site, "admin", form=schedule),
+    post("/schedule/accounting", set_accounting, "admin", form=schedule),
     post("/schedule/shifts", add_shift, "hr", form=schedule),
     post("/schedule/plans", add_plan, "hr", form=schedule),
     post("/schedule/assignments", assign, "hr", form=assigning),

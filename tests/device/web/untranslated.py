@@ -11,11 +11,15 @@ from device.web.appearance import HERE
 from device.web.messages import FOLDER, Messages, Text
 
 TEMPLATES = HERE / "templates"
+HOURS = (
+    "account_card.html", "accounts.html", "law.html", "overtime.html", "period_steps.html", "plan.html", "schedule.html", "schedule_accounting.html",
+    "timesheet_day.html", "timesheet_person.html", "timesheet_print.html", "timesheet_tabs.html", "timesheets.html",
+)  # fmt: skip
 DONE = (  # pages of the desk whose texts all come from the catalogue; those of the kiosk do, too
-    "account_card.html", "accounts.html", "backup.html", "base.html", "correction.html", "correction_new.html", "correction_who.html", "corrections.html", "error.html", "exports.html",
-    "group_fields.html", "law.html", "log.html", "person_field.html", "login.html", "overtime.html", "password.html", "period_steps.html",
-    "periods.html", "plain.html", "restarting.html", "review_parts.html", "timesheet_day.html", "timesheet_person.html", "timesheet_print.html",
-    "timesheet_tabs.html", "timesheets.html", "today.html", "today_part.html", "users.html",
+    *HOURS,
+    "backup.html", "base.html", "correction.html", "correction_new.html", "correction_who.html", "corrections.html", "error.html", "exports.html",
+    "group_fields.html", "log.html", "person_field.html", "login.html", "password.html", "periods.html", "plain.html", "restarting.html",
+    "review_parts.html", "today.html", "today_part.html", "users.html",
 )  # fmt: skip
 
 
