@@ -24,7 +24,7 @@ from device.vision.embedder import Embedder
 from export import artefact, foreign, prelu
 from export.centre import mean_embedding
 from export.foreign import PREFIX, AdoptError
-from export.preprocessing import FormResult, Preprocessing, measure
+from export.preprocessing import FormResult, Preprocessing, add_form_arguments, as_published, measure, stated
 from training import pairs
 
 PARITY = 0.99999  # lowest cosine to the original
@@ -154,17 +154,11 @@ def check_parity(
         AdoptError: the cosine is below PARITY.
     """
     Embedder(written, "cpu")  # raises if the file does not meet the contract
-    plain = foreign.tidied(original, output)
-    kind = helper.tensor_dtype_to_np_dtype(plain.graph.input[0].type.tensor_type.elem_type)
+    embed = as_published(foreign.tidied(original, output), preprocessing, centre)
     lowest = 1.0
     for batch in batches:
         crops = smooth_crops(batch)
-        expected = foreign.run(plain, preprocessing.apply(crops).astype(kind)).reshape(batch, -1)
-        expected /= np.linalg.norm(expected, axis=1, keepdims=True)
-        if centre is not None:
-            expected -= centre
-            expected /= np.linalg.norm(expected, axis=1, keepdims=True)
-        lowest = min(lowest, float(np.sum(in_one_run(written, crops) * expected, axis=1).min()))
+        lowest = min(lowest, float(np.sum(in_one_run(written, crops) * embed(crops), axis=1).min()))
     if not lowest >= PARITY:
         raise AdoptError(f"the result does not agree with the original (cosine {lowest:.6f}, at least {PARITY} needed); check colour order, mean and std")
     return lowest
@@ -193,10 +187,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", required=True)
     parser.add_argument("--licence", required=True)
     parser.add_argument("--training-data", required=True)
-    parser.add_argument("--colour", choices=("RGB", "BGR"), default="RGB")
-    parser.add_argument("--mean", type=float, nargs=3, default=(0.0, 0.0, 0.0))
-    parser.add_argument("--std", type=float, nargs=3, default=(1.0, 1.0, 1.0))
-    parser.add_argument("--output", metavar="NAME", help="the output with the embeddings, where the original has several")
+    add_form_arguments(parser, "default: ")
     parser.add_argument("--pairs", type=Path, help="pairs.txt or .bin: the usual colour orders, means and stds are measured, the best is used")
     parser.add_argument("--images", type=Path, help="folder of the crops named in --pairs")
     parser.add_argument("--precision", choices=("float32", "float16", "int8"), help="of the arithmetic, for the card (default: as the graph shows)")
@@ -210,16 +201,16 @@ def run(args: argparse.Namespace) -> int:
     precision = foreign.precision(original)
     if args.precision not in (None, precision):
         raise AdoptError(f"--precision {args.precision}: the graph computes in {precision}; leave the option out")
-    preprocessing = chosen_preprocessing(original, args)
-    mean, about = (None, args.training_data) if args.centre is None else measured_centre(original, preprocessing, args.centre, args.training_data, args.output)
-    model, size = adopt(original, preprocessing, mean, args.output)
+    form = chosen_preprocessing(original, args)
+    mean, about = (None, args.training_data) if args.centre is None else measured_centre(original, form, args.centre, args.training_data, args.output)
+    model, size = adopt(original, form, mean, args.output)
     prelu.spell_out(model.graph)
     artefact.set_card(model, artefact.first_card(model, args.name, precision, about, args.licence, "not trained here"))
     lowest = 1.0
 
     def check(part: Path) -> None:
         nonlocal lowest
-        lowest = check_parity(part, original, preprocessing, centre=mean, output=args.output)
+        lowest = check_parity(part, original, form, centre=mean, output=args.output)
 
     artefact.write(model, args.out, check)
     artefact.add_agreement(args.out, args.original.name, lowest)
@@ -229,7 +220,7 @@ def run(args: argparse.Namespace) -> int:
 
 def chosen_preprocessing(original: onnx.ModelProto, args: argparse.Namespace) -> Preprocessing:
     """What is given, or with pairs what tells them apart best; the parity check cannot know: it applies the same numbers on both sides."""
-    given = Preprocessing(args.colour, tuple(args.mean), tuple(args.std))
+    given = stated(args, Preprocessing())
     if args.pairs is None:
         print("colour order, mean and std are taken as given and were not checked; --pairs measures them", file=sys.stderr)
         return given

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from device.contract import ClockfaceError
+from device.contract import CROP_SIZE, ClockfaceError
 
 PREFIX = "clockface_"  # of the names added to the graph
 FIRST_IR = 4  # of the ONNX format, that lets weights be no inputs
@@ -23,7 +24,7 @@ class AdoptError(ClockfaceError):
 
 
 def tidied(original: onnx.ModelProto, output: str | None = None) -> onnx.ModelProto:
-    """A copy of what an exporter wrote, with one input, one output and the names that the contract needs left free.
+    """A copy of what an exporter wrote, with one input (N, 3, 112, 112), one output and the names that the contract needs left free.
 
     Args:
         output: the output to keep, where there are several.
@@ -43,7 +44,21 @@ def tidied(original: onnx.ModelProto, output: str | None = None) -> onnx.ModelPr
     model.ir_version = max(model.ir_version, FIRST_IR)
     _name_reshape_targets(graph)
     _rename(graph, {name: f"{PREFIX}original_{name}" for name in ("crops", "embeddings")})
+    _put_colours_first(graph)
     return model
+
+
+def _put_colours_first(graph: onnx.GraphProto) -> None:
+    """Give an input (N, 112, 112, 3), as TensorFlow has it, the form (N, 3, 112, 112); onnxruntime removes the pair of Transposes that this makes."""
+    source = graph.input[0]
+    dims = source.type.tensor_type.shape.dim
+    if [dim.dim_value for dim in dims][1:] != [CROP_SIZE, CROP_SIZE, 3]:
+        return
+    inside = f"{PREFIX}colours_last"
+    _rename(graph, {source.name: inside})
+    source.name = f"{PREFIX}colours_first"
+    dims[1].dim_value, dims[3].dim_value = 3, CROP_SIZE
+    graph.node.insert(0, helper.make_node("Transpose", [source.name], [inside], name=f"{PREFIX}Transpose_original", perm=[0, 2, 3, 1]))
 
 
 def _name_reshape_targets(graph: onnx.GraphProto) -> None:
@@ -120,11 +135,24 @@ def run(model: onnx.ModelProto, crops: NDArray[Any]) -> NDArray[np.float64]:
     Raises:
         AdoptError: onnxruntime cannot run it.
     """
+    return opened(model)(crops)
+
+
+def opened(model: onnx.ModelProto) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
+    """`run` for several batches of crops.
+
+    Raises:
+        AdoptError: onnxruntime cannot load it, or later cannot run it.
+    """
     options = ort.SessionOptions()
     options.log_severity_level = 4
+    session = _tried(lambda: ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"]))
+    name = session.get_inputs()[0].name
+    return lambda crops: _tried(lambda: np.concatenate([session.run(None, {name: one[None]})[0] for one in crops]).astype(np.float64))
+
+
+def _tried(work: Callable[[], Any]) -> Any:
     try:
-        session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        name = session.get_inputs()[0].name
-        return np.concatenate([session.run(None, {name: one[None]})[0] for one in crops]).astype(np.float64)
+        return work()
     except Exception as error:  # onnxruntime's own classes derive from Exception alone
         raise AdoptError(f"onnxruntime cannot run the original: {error}") from error

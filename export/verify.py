@@ -2,6 +2,7 @@
 
 Measures the file itself: whether it matches its card, how near its embeddings are to the reference's, its accuracy on the verification set compared
 with the reference's, size and latency. The figures go into the card. If a limit is broken, the exit code is 1 and the file stays unchanged.
+The reference may be the published file that `adopt` read: it gets colour order, mean and std as stated here, otherwise as they stand in the adopted file.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 
-from device.contract import ClockfaceError, ModelCard
+from device.contract import CARD_KEY, ClockfaceError, ModelCard
 from device.vision.embedder import Embedder
-from export import artefact, latency, metrics
+from export import artefact, foreign, latency, metrics
+from export.preprocessing import add_form_arguments, as_published, constants, in_graph, stated
 from training import pairs
 from training.embedding import Embed, Embeddings, embed_all, open_model
 from training.metrics import ComparisonScores
@@ -48,13 +51,13 @@ class Findings:
 
 
 def verify(
-    model: Path, reference: Path | None, data: pairs.Pairs, name: str, groups: Path | None, limits: VerifyLimits, rounds: int = latency.ROUNDS
+    model: Path, reference: Reference | None, data: pairs.Pairs, name: str, groups: Path | None, limits: VerifyLimits, rounds: int = latency.ROUNDS
 ) -> Findings:
     """Measure a model file.
 
     Args:
         model: a file that meets the contract.
-        reference: the model it was made from, .pt or float32 .onnx; None only for a float32 model whose agreement was measured by `build` or `adopt`.
+        reference: the model it was made from; None only for a float32 model whose agreement was measured by `build` or `adopt`.
         data: the verification set.
         name: the name of the set for the card.
         groups: folder with groups.tsv.
@@ -71,7 +74,7 @@ def verify(
     if reference is None:
         entries.insert(0, _first_agreement(embedder.card, model))
     else:
-        agreement, lost = _compare(_reference(reference), reference, data, rows, scores)
+        agreement, lost = _compare(reference, data, rows, scores)
         entries.insert(0, agreement)
         if not agreement["mean_cosine"] >= limits.mean_cosine:  # NaN breaks the limit too
             faults.append(f"mean cosine to {reference.name} is {agreement['mean_cosine']:.4f}, at least {limits.mean_cosine} needed")
@@ -96,26 +99,50 @@ def check_identity(path: Path, card: ModelCard) -> None:
         raise VerifyError(f"{path}: the card names the weights {card.model_id[:12]}..., the file holds {got[:12]}...; build it again")
 
 
-def _reference(path: Path) -> Embed:
+@dataclass(frozen=True)
+class Reference:
+    """The model that a file was made from, as an embedder."""
+
+    name: str  # of its file
+    embed: Embed
+
+
+def open_reference(args: argparse.Namespace) -> Reference | None:
+    """What `--reference` names: a checkpoint, a float32 file under the contract, or a model as it was published."""
+    path: Path | None = args.reference
+    if path is None:
+        return None
     if path.suffix != ".onnx":
-        return open_model(path)
+        return Reference(path.name, open_model(path))
+    original = artefact.read(path)
+    if all(entry.key != CARD_KEY for entry in original.metadata_props):
+        return Reference(path.name, _published(original, args))
     embedder = Embedder(path, "cpu")
     if embedder.card.precision != "float32":
         raise VerifyError(f"{path} is {embedder.card.precision}; the reference must be float32")
-    return embedder.embed
+    return Reference(path.name, embedder.embed)
 
 
-def _compare(embed: Embed, path: Path, data: pairs.Pairs, rows: Embeddings, scores: ComparisonScores) -> tuple[dict[str, Any], float]:
+def _published(original: onnx.ModelProto, args: argparse.Namespace) -> Embed:
+    adopted = artefact.read(args.model)
+    form = stated(args, in_graph(adopted))
+    embed = as_published(foreign.tidied(original, args.output), form, constants(adopted).get("centre"))
+    print(f"{args.reference.name} has no card: taken as published, with {form.as_text()}")
+    return lambda crops: np.asarray(embed(crops), np.float32)
+
+
+def _compare(reference: Reference, data: pairs.Pairs, rows: Embeddings, scores: ComparisonScores) -> tuple[dict[str, Any], float]:
     """The card's entry on agreement, and by how much TAR at FAR is lower than the reference's."""
-    expected, _ = embed_all(embed, data.crops)
+    expected, _ = embed_all(reference.embed, data.crops)
     if expected.shape != rows.shape:
-        raise VerifyError(f"{path} has {expected.shape[1]}-D embeddings, the model file {rows.shape[1]}-D; give the model it was made from")
+        raise VerifyError(f"{reference.name} has {expected.shape[1]}-D embeddings, the model file {rows.shape[1]}-D; give the model it was made from")
     cosines = np.sum(rows * expected, axis=1)
     theirs = np.sum(expected[data.first] * expected[data.second], axis=1)
     before = ComparisonScores(theirs[data.same], theirs[~data.same]).tar_at(FAR)
     lost = before - scores.tar_at(FAR)
-    entry = {"measure": "agreement", "reference": path.name, "crops": len(rows), "mean_cosine": float(cosines.mean()), "lowest_cosine": float(cosines.min())}
-    return {**entry, "tar_at_far": FAR, "reference_tar": before, "tar_loss": lost}, lost
+    entry = {"measure": "agreement", "reference": reference.name, "crops": len(rows)}
+    found = {"mean_cosine": float(cosines.mean()), "lowest_cosine": float(cosines.min())}
+    return {**entry, **found, "tar_at_far": FAR, "reference_tar": before, "tar_loss": lost}, lost
 
 
 def _first_agreement(card: ModelCard, path: Path) -> dict[str, Any]:
@@ -128,9 +155,10 @@ def _first_agreement(card: ModelCard, path: Path) -> dict[str, Any]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path)
-    parser.add_argument("--reference", type=Path, help="model it was made from: .pt or float32 .onnx")
+    parser.add_argument("--reference", type=Path, help="model it was made from: .pt, float32 .onnx, or the published file that was adopted")
     parser.add_argument("--pairs", type=Path, required=True, help="pairs.txt in LFW's format")
     parser.add_argument("--images", type=Path, required=True, help="folder of the crops named in --pairs")
+    add_form_arguments(parser, "of a published reference; default: as the model file has it, otherwise ")
     parser.add_argument("--groups", type=Path, help="folder with groups.tsv, to measure false matches by group")
     parser.add_argument("--data", default="", help="name of the set for the card (default: that of its folder)")
     parser.add_argument("--mean-cosine", type=float, default=VerifyLimits.mean_cosine, help="lowest mean cosine to the reference")
@@ -141,7 +169,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     limits = VerifyLimits(args.mean_cosine, args.tar_loss, args.size_mb)
     name = args.data or args.images.resolve().name
-    findings = verify(args.model, args.reference, pairs.from_text(args.pairs, args.images), name, args.groups, limits)
+    findings = verify(args.model, open_reference(args), pairs.from_text(args.pairs, args.images), name, args.groups, limits)
     print("\n".join(as_text(findings)))
     if findings.faults:
         raise VerifyError(f"{args.model} fails and was not changed: {'; '.join(findings.faults)}")

@@ -20,7 +20,7 @@ from export.adopt import in_one_run, smooth_crops
 from export.centre import FEWEST, mean_embedding
 from export.foreign import precision, tidied
 from export.patch import check, make_patch
-from export.preprocessing import Preprocessing, measure
+from export.preprocessing import Preprocessing, in_graph, measure
 from tests.refused import refused
 from training.checkpoint import load_embedder
 from training.pairs import from_text
@@ -178,6 +178,26 @@ def test_an_old_format_and_a_shape_in_a_constant_node_are_taken(tmp_path: Path) 
     assert adopt(tmp_path / "old.onnx", tmp_path / "out.onnx") == 0
     crops = smooth_crops(2)
     np.testing.assert_allclose(Embedder(tmp_path / "out.onnx", "cpu").embed(crops), unit(crops.mean(axis=(1, 2)) @ WEIGHTS), atol=1e-5)
+
+
+def test_an_input_with_the_colours_last_is_taken(tmp_path: Path) -> None:
+    """As exporters of TensorFlow write it."""
+    model = onnx.load(original(tmp_path / "in.onnx"))
+    turn = helper.make_node("Transpose", ["crops"], ["data"], perm=[0, 3, 1, 2])
+    model.graph.node.insert(0, turn)
+    model.graph.input[0].CopyFrom(helper.make_tensor_value_info("crops", TensorProto.FLOAT, [1, 112, 112, 3]))
+    onnx.save(model, tmp_path / "last.onnx")
+    assert adopt(tmp_path / "last.onnx", tmp_path / "out.onnx", "--colour", "BGR") == 0
+    crops = smooth_crops(2)
+    np.testing.assert_allclose(Embedder(tmp_path / "out.onnx", "cpu").embed(crops), unit(crops[..., ::-1].mean(axis=(1, 2)) @ WEIGHTS), atol=1e-5)
+
+
+@pytest.mark.parametrize("form", [Preprocessing(), Preprocessing("BGR", (103.53, 116.28, 123.675), (57.375, 57.12, 58.395)), Preprocessing(std=(255.0,) * 3)])
+def test_the_file_says_what_its_original_expects(form: Preprocessing, tmp_path: Path) -> None:
+    model, _ = converted(onnx.load(original(tmp_path / "in.onnx")), form)
+    assert in_graph(model) == form
+    with refused("adopt.preprocessing"):
+        in_graph(onnx.load(tmp_path / "in.onnx"))
 
 
 @pytest.mark.parametrize(("kind", "name"), [(TensorProto.FLOAT, "float32"), (TensorProto.FLOAT16, "float16")])

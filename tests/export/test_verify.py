@@ -15,6 +15,7 @@ from onnx import numpy_helper
 from device.vision.embedder import Embedder
 from export import artefact, quantize
 from export.__main__ import main
+from tests.export.test_adopt import adopt, original
 from tests.refused import refused as error
 from training.synthetic import draw
 
@@ -108,6 +109,19 @@ def test_a_float_model_passes_on_the_agreement_measured_by_build(float_model: Pa
     model = Path(shutil.copy(float_model, tmp_path))
     assert main(["verify", str(model), "--pairs", str(drawn_pairs / "pairs.txt"), "--images", str(drawn_pairs)]) == 0
     assert Embedder(model, "cpu").card.accuracy[0]["reference"] == "clockface-edge.pt"
+
+
+def test_an_adopted_file_is_held_against_the_published_one(drawn_pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The published file has a name of its own for its input, and no card."""
+    published = original(tmp_path / "published.onnx")
+    stated = ("--colour", "BGR", "--mean", "103.53", "116.28", "123.675", "--std", "57.375", "57.12", "58.395")
+    assert adopt(published, tmp_path / "out.onnx", *stated) == 0
+    for options in ((), stated):
+        assert verify(tmp_path / "out.onnx", published, drawn_pairs, *options) == 0
+        assert "with BGR, mean 103.53 116.28 123.675, std 57.375 57.12 58.395" in capsys.readouterr().out
+    entry = Embedder(tmp_path / "out.onnx", "cpu").card.accuracy[0]
+    assert entry["reference"] == "published.onnx" and entry["lowest_cosine"] > 0.999999
+    refused(tmp_path / "out.onnx", published, drawn_pairs, "mean cosine to published.onnx", capsys, "--colour", "RGB")
 
 
 def test_the_worst_layer_is_found_and_kept_in_float(float_model: Path, quantizer: quantize.Quantizer, tmp_path: Path) -> None:
