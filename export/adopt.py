@@ -25,7 +25,7 @@ from export import artefact, foreign, prelu
 from export.centre import mean_embedding
 from export.foreign import PREFIX, AdoptError
 from export.preprocessing import FormResult, Preprocessing, add_form_arguments, as_published, measure, stated
-from training import pairs
+from training import arguments, pairs
 
 PARITY = 0.99999  # lowest cosine to the original
 
@@ -183,7 +183,7 @@ def smooth_crops(count: int) -> NDArray[np.uint8]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("original", type=Path, help="an .onnx embedder of 112 x 112 crops")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=arguments.file, required=True)
     parser.add_argument("--name", required=True)
     parser.add_argument("--licence", required=True)
     parser.add_argument("--training-data", required=True)
@@ -198,6 +198,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     original = artefact.read(args.original)
+    foreign.refuse_ours(original, args.original)
     precision = foreign.precision(original)
     if args.precision not in (None, precision):
         raise AdoptError(f"--precision {args.precision}: the graph computes in {precision}; leave the option out")
@@ -221,6 +222,8 @@ def run(args: argparse.Namespace) -> int:
 def chosen_preprocessing(original: onnx.ModelProto, args: argparse.Namespace) -> Preprocessing:
     """What is given, or with pairs what tells them apart best; the parity check cannot know: it applies the same numbers on both sides."""
     given = stated(args, Preprocessing())
+    if args.images is not None and args.pairs is None:
+        raise AdoptError("--images needs --pairs, the list of pairs of these crops")
     if args.pairs is None:
         print("colour order, mean and std are taken as given and were not checked; --pairs measures them", file=sys.stderr)
         return given

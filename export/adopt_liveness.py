@@ -28,7 +28,7 @@ from device.vision.liveness import OUTPUT, LivenessModel
 from export import artefact, prelu
 from export.build import IR_VERSION, OPSET
 from export.channel_blocks import filled
-from training import donor
+from training import arguments, donor
 from training.backbones.minifasnet import LIVE, SIZE, MiniFASNet, from_state
 
 PARITY = 1e-4  # largest difference of a score from torch's
@@ -115,7 +115,7 @@ def weights_and_scale(given: str) -> tuple[str, float]:
     """
     name, _, scale = given.rpartition(":")
     if not name or not scale.replace(".", "", 1).isdecimal():
-        raise AdoptLivenessError(f"{given:.80}: expected weights and the scale of their crop, such as minifasnet-v2:2.7")
+        raise AdoptLivenessError(f"{given:.80}: expected WEIGHTS:SCALE, weights and the scale of their crop, such as minifasnet-v2:2.7")
     return name, float(scale)
 
 
@@ -132,17 +132,20 @@ def read_weights(name: str) -> MiniFASNet:
         state = torch.load(path, weights_only=True, map_location="cpu")
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
         raise AdoptLivenessError(f"{path} cannot be read as weights ({str(error).splitlines()[0]:.200}); give a state_dict as published") from error
-    return from_state(state)
+    try:
+        return from_state(state)
+    except ClockfaceError as error:
+        raise AdoptLivenessError(f"{path}: {error}") from error
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("weights", nargs="+", metavar="WEIGHTS:SCALE", help=WEIGHTS)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=arguments.file, required=True)
     parser.add_argument("--name", default="liveness")
     parser.add_argument("--licence", required=True)
     parser.add_argument("--training-data", required=True)
-    parser.add_argument("--threshold", type=float, help="score above which a face is taken for a living one, as `liveness-trial` found it")
-    parser.add_argument("--pictures", type=int, default=PICTURES)
+    parser.add_argument("--threshold", type=arguments.number(0, 1), help="score above which a face is taken for a living one, as `liveness-trial` found it")
+    parser.add_argument("--pictures", type=arguments.count, default=PICTURES)
     parser.add_argument("--min-context", type=float, default=MIN_CONTEXT)
 
 

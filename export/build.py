@@ -25,6 +25,7 @@ from device.vision.embedder import Embedder
 from export import artefact
 from export.adopt import adopt, in_one_run, smooth_crops
 from export.preprocessing import Preprocessing
+from training import arguments
 from training.backbones import Normalisation
 from training.backbones.folding import folded
 from training.checkpoint import load, load_embedder
@@ -121,7 +122,7 @@ def commit_of(path: Path) -> str:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("weights", type=Path, help=".pt file: a checkpoint or exported weights")
-    parser.add_argument("--out", type=Path, required=True, help=".onnx file to write")
+    parser.add_argument("--out", type=arguments.file, required=True, help=".onnx file to write")
     parser.add_argument("--name", default="", help="name of the model (default: that of the weights)")
     parser.add_argument("--licence", required=True)
     parser.add_argument("--training-data", required=True, help="what the weights were trained on, for the card")

@@ -32,6 +32,7 @@ from device.vision.embedder import Embedder
 from device.vision.liveness import LivenessModel, check_measured
 from export import deb, wheels
 from export.keygen import read_private_key
+from training import arguments
 
 ROOT = Path(__file__).resolve().parent.parent
 LAUNCHER = "clockface"
@@ -171,10 +172,10 @@ def _git(root: Path, *words: str) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", choices=tuple(TARGETS), default="any", help="the board; any: without wheels, where the packages are installed")
     parser.add_argument("--python", action="append", metavar="3.11", help="only for this Python version (default: all versions of the board's systems)")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the bundle and, for a board, its installer")
+    parser.add_argument("--out", type=arguments.folder, required=True, metavar="DIR", help="folder for the bundle and, for a board, its installer")
     parser.add_argument("--key", type=Path, required=True, action="append", metavar="FILE", help="private key; repeat it to sign for old and new devices")
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML settings for devices that have none of their own")
-    parser.add_argument("--wheels", type=Path, default=ROOT / "runs/wheels", metavar="DIR", help="where wheels are kept between builds (default: runs/wheels)")
+    parser.add_argument("--wheels", type=arguments.folder, default=ROOT / "runs/wheels", metavar="DIR", help="where wheels are kept (default: runs/wheels)")
     parser.add_argument("--deb", action="store_true", help="also write a Debian package with the bundle and its installer")
     parser.add_argument("--model", action="append", default=[], metavar="NAME", help="another model of device/vision/models.toml to include")
 

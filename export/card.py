@@ -17,11 +17,12 @@ from export import artefact, liveness_card, search
 from export.calibrate import as_text
 from export.page import liveness_page, page, percent
 from export.pictures import entry, misses
+from training import arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path)
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write the page")
+    parser.add_argument("--html", type=arguments.file, metavar="FILE", help="write the page")
     parser.add_argument("--trial", type=Path, metavar="FILE", help="write the figures of `liveness-trial --json` into the card")
     parser.add_argument("--data", metavar="WORDS", help="what was presented in that trial")
     parser.add_argument("--json", action="store_true", help="print the card as it stands in the file")

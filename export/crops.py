@@ -18,9 +18,11 @@ from device.contract import CANONICAL_LANDMARKS, CROP_SIZE, ClockfaceError, simi
 from device.vision import catalogue
 from device.vision.detector import Detector
 from device.vision.images import IMAGE_SUFFIXES, read_image
+from training import arguments
 from training.data import decode
 from training.pairs import from_text
 from training.recordio import RecordFile
+from training.teacher import TeacherError, load
 
 Crops = NDArray[np.uint8]  # (P, 112, 112, 3) RGB, one per person
 Embeddings = NDArray[np.float32]  # (P, D) unit length
@@ -88,14 +90,26 @@ def from_records(path: Path, people: int, teacher: Path | None, seed: int = 0) -
     """
     records = RecordFile(path)
     unlabelled = [(row, key) for row, key in enumerate(records.keys) if records.record(key).label == -1]
+    if len(unlabelled) < FEWEST_PEOPLE:
+        raise CropsError(f"{path}: {len(unlabelled)} crops with the label -1, which stands for different people; at least {FEWEST_PEOPLE} are needed")
     chosen = np.random.default_rng(seed).permutation(unlabelled)[:people]  # (P, 2): row of the teacher, key
     if teacher is not None:
-        table = np.load(teacher)
-        known = table["embedding"][chosen[:, 0]].astype(np.float32) * table["scale"][chosen[:, 0], None]
-        chosen = chosen[~repeated(known, SAME_PERSON)]
+        chosen = chosen[~repeated(known_by(teacher, records)[chosen[:, 0]], SAME_PERSON)]
     labels = tuple(f"{path}, record {key}" for key in chosen[:, 1])
     crops = [decode(records.record(int(key)).payload, label) for key, label in zip(chosen[:, 1], labels, strict=True)]
     return CropSet(path.stem, np.stack(crops), labels, checked=teacher is not None)
+
+
+def known_by(teacher: Path, records: RecordFile) -> Embeddings:
+    """(R, D) unit embeddings of all records of a file in key order, as another model gave them.
+
+    Raises:
+        TeacherError: they cannot be read, or belong to another file.
+    """
+    rows = load(teacher)
+    if len(rows) != len(records.keys):
+        raise TeacherError(f"{teacher}: expected {len(records.keys)} embeddings, one per record of {records.path.name}, got {len(rows)}")
+    return rows
 
 
 def repeated(embeddings: Embeddings, threshold: float) -> NDArray[np.bool_]:
@@ -142,7 +156,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", type=Path, action="append", default=[], help="aligned crops, one per person, or one sub-folder per person; may be repeated")
     parser.add_argument("--pairs-people", type=Path, help="LFW-style pairs.txt beside its crops: the first crop of each person is used")
     parser.add_argument("--rec", type=Path, help="InsightFace .rec file, whose unlabelled crops count as different people")
-    parser.add_argument("--people", type=int, default=PEOPLE, help="number of crops drawn from --rec")
+    parser.add_argument("--people", type=arguments.count, default=PEOPLE, help="number of crops drawn from --rec")
     parser.add_argument("--teacher", type=Path, help="another model's embeddings of --rec (.npz), to leave out repeated people")
 
 

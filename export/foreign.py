@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from device.contract import CROP_SIZE, ClockfaceError
+from device.contract import CARD_KEY, CROP_SIZE, ClockfaceError
 
 PREFIX = "clockface_"  # of the names added to the graph
 FIRST_IR = 4  # of the ONNX format, that lets weights be no inputs
@@ -21,6 +22,14 @@ class AdoptError(ClockfaceError):
     """The original cannot be converted to the contract."""
 
     code = "adopt"
+
+
+def refuse_ours(model: onnx.ModelProto, path: Path) -> None:
+    """Raises:
+    AdoptError: the model has a card, so it is under the contract.
+    """
+    if any(entry.key == CARD_KEY for entry in model.metadata_props):
+        raise AdoptError(f"{path} is under the contract already: use it as it is, or give the original as it was published")
 
 
 def tidied(original: onnx.ModelProto, output: str | None = None) -> onnx.ModelProto:

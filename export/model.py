@@ -26,6 +26,7 @@ from device.contract import ClockfaceError
 from device.vision.catalogue import LIST, sha256
 from export.__main__ import main
 from export.recipe import ModelRecipe, RecipeError, load
+from training import arguments
 
 GOALS = (0.992, 0.995, 0.998, 0.999)  # mean cosines required of `quantize`, in turn until `verify` passes: higher ones keep more layers in float
 
@@ -210,19 +211,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", nargs="?", default="clockface-mobile", help="a name in export/recipes or a .toml file")
     parser.add_argument("--weights", type=Path, help=".pt file to use instead of the recipe's")
     parser.add_argument("--train", action="store_true", help="first train by the recipe's training")
-    parser.add_argument("--work", type=Path, help="work folder (default: runs/model/NAME)")
-    parser.add_argument("--out", type=Path, default=Path("models"), help="where the finished files go")
-    parser.add_argument("--pages", type=Path, default=Path("docs/cards"), help="where the card pages go")
+    parser.add_argument("--work", type=arguments.folder, help="work folder (default: runs/model/NAME)")
+    parser.add_argument("--out", type=arguments.folder, default=Path("models"), help="where the finished files go")
+    parser.add_argument("--pages", type=arguments.folder, default=Path("docs/cards"), help="where the card pages go")
 
 
 def run(args: argparse.Namespace) -> int:
     recipe = load(args.recipe)
     work = args.work or Path("runs/model") / recipe.name
-    work.mkdir(parents=True, exist_ok=True)
     weights = trained(recipe, work) if args.train else args.weights or Path(recipe.weights)
     data, check, photos = recipe.crops, recipe.verify, (recipe.search.people, recipe.search.strangers)
     inputs = [weights, *map(Path, filter(None, (*data.folders, data.rec, data.teacher, data.other, check.pairs, check.images, check.groups, *photos)))]
-    Run(work, inputs).follow(steps(recipe, weights, work, work))
+    checked = Run(work, inputs)  # raises where one is missing
+    work.mkdir(parents=True, exist_ok=True)
+    checked.follow(steps(recipe, weights, work, work))
     models = [work / f"{recipe.name}.onnx", work / f"{recipe.name}-int8.onnx"]
     install(models, args.out, LIST)
     args.pages.mkdir(parents=True, exist_ok=True)

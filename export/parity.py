@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from device.contract import ClockfaceError
 from device.vision.embedder import Embedder
 from export.latency import read_crops
+from training import arguments
 
 FARTHEST = {"float32": 1e-3, "float16": 5e-3, "int8": 5e-3}  # largest 1 - cosine
 SECONDS = 1800  # an emulated machine is some 50 times slower
@@ -115,7 +116,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", type=Path, nargs="+", metavar="MODEL")
     parser.add_argument("--python", action="append", required=True, metavar="COMMAND", help="command that starts the other Python, quoted; may be repeated")
     parser.add_argument("--crops", type=Path, help="folder of crops or photos (default: synthetic crops)")
-    parser.add_argument("--most", type=int, default=16, help="largest number of crops compared")
+    parser.add_argument("--most", type=arguments.count, default=16, help="largest number of crops compared")
     parser.add_argument("--json", action="store_true")
 
 

@@ -17,6 +17,7 @@ from device.contract import ClockfaceError
 from device.vision.catalogue import sha256
 from device.vision.downloads import COPY, INSERT, PATCH_MAGIC, apply_patch
 from export import artefact
+from training import arguments
 
 SMALLEST_COPY = 64  # bytes; shorter runs are inserted
 
@@ -47,7 +48,7 @@ def _insert(data: bytes) -> bytes:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("original", type=Path)
     parser.add_argument("model", type=Path)
-    parser.add_argument("patch", type=Path)
+    parser.add_argument("patch", type=arguments.file)
 
 
 def check(base: bytes, patch: bytes, target: bytes, model: Path) -> None:
@@ -66,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
     base, target = args.original.read_bytes(), args.model.read_bytes()
     patch = make_patch(base, target)
     check(base, patch, target, args.model)
+    args.patch.parent.mkdir(parents=True, exist_ok=True)
     args.patch.write_bytes(patch)
     print(f'{args.patch}: {len(patch)} bytes; for device/vision/models.toml: sha256 = "{sha256(args.model)}", size = {len(target)}')
     return 0

@@ -28,6 +28,7 @@ from torch import fx
 from device.contract import CROP_SIZE, ClockfaceError
 from export import artefact, build, crops
 from export.log_filter import errors_only
+from training import arguments
 from training.backbones.folding import folded
 from training.checkpoint import load_embedder
 from training.model import EmbedderNet
@@ -122,7 +123,7 @@ def _batches(trained: EmbedderNet, faces: NDArray[np.uint8], seed: int) -> Itera
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("weights", type=Path, help=".pt file: a checkpoint or exported weights")
-    parser.add_argument("--out", type=Path, required=True, help="float32 .onnx file to write")
+    parser.add_argument("--out", type=arguments.file, required=True, help="float32 .onnx file to write")
     parser.add_argument("--name", default="", help="name of the model (default: that of the weights)")
     parser.add_argument("--licence", required=True)
     parser.add_argument("--training-data", required=True)

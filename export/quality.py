@@ -17,6 +17,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from export.shots import UNWEIGHTED, Array, Rows, Shots, read
+from training import arguments
 from training.metrics import ComparisonScores
 
 LEAST = 0.01  # least weight of a crop in a mean, in shares of the median weight
@@ -130,7 +131,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, metavar="MODEL", help="a file that meets the contract")
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="one sub-folder of photos or clips per person")
     parser.add_argument("--gate", action="store_true", help="leave out crops that the device would refuse")
-    parser.add_argument("--splits", type=int, default=150, help="random halves of the people")
+    parser.add_argument("--splits", type=arguments.count, default=150, help="random halves of the people")
     parser.add_argument("--seed", type=int, default=0)
 
 

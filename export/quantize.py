@@ -35,6 +35,7 @@ from device.vision.embedder import Embedder
 from export import artefact, bias_correction, crops
 from export.foreign import PREFIX
 from export.log_filter import errors_only
+from training import arguments
 
 METHODS: dict[str, tuple[CalibrationMethod, dict[str, Any]]] = {
     "minmax": (CalibrationMethod.MinMax, {}),
@@ -264,18 +265,20 @@ def _loads(part: Path) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, help="float32 file that meets the contract")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=arguments.file, required=True)
     parser.add_argument("--to", choices=("int8", "float16"), default="int8")
-    parser.add_argument("--goal", type=float, default=GOAL, help="mean cosine to the float model on crops that set no range")
+    parser.add_argument("--goal", type=arguments.number(0, 1), default=GOAL, help="mean cosine to the float model on crops that set no range")
     parser.add_argument("--keep", nargs="+", default=[], metavar="LAYER", help="layers that stay in float, by the names of their nodes")
-    parser.add_argument("--most", type=int, default=400, help="largest number of crops used, half of them to judge")
-    parser.add_argument("--report", type=Path, help="JSON file for everything that was tried")
+    parser.add_argument("--most", type=arguments.count, default=400, help="largest number of crops used, half of them to judge")
+    parser.add_argument("--report", type=arguments.file, help="JSON file for everything that was tried")
     crops.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     if Embedder(args.model, "cpu").card.precision != "float32":
         raise QuantizeError(f"{args.model} is not float32; give the model that `build` or `adopt` wrote")
+    if args.most < 2:
+        raise QuantizeError("--most: expected at least 2 crops, one to set ranges and one to judge")
     if args.to == "float16":
         write_like(args.model, to_float16(artefact.read(args.model)), "float16", args.out)
         print(f"{args.out}: {args.out.stat().st_size / 1e6:.2f} MB; next: python -m export verify {args.out} --reference {args.model}")
@@ -290,6 +293,7 @@ def run(args: argparse.Namespace) -> int:
         report = dataclasses.replace(report, corrected=corrected)
         write_like(args.model, artefact.read(Path(folder) / "final.onnx"), "int8", args.out)
     if args.report:
+        args.report.parent.mkdir(parents=True, exist_ok=True)
         args.report.write_text(json.dumps(dataclasses.asdict(report), indent=1), encoding="utf-8")
     print(as_text(report))
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.2f} MB; next: python -m export verify {args.out} --reference {args.model}")

@@ -24,6 +24,7 @@ from export import sbom
 from export.bundle import FACTS, ROOT, commit, version
 from export.keygen import read_private_key
 from export.wheels import PINS
+from training import arguments
 
 FORMAT, SCHEMA = "clockface-release", 1
 SUMS, SIGNATURE, SBOM = "SHA256SUMS", "SHA256SUMS.sig", "sbom.cdx.json"
@@ -124,7 +125,7 @@ def model_files() -> list[Path]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the folder of the release is written")
+    parser.add_argument("--out", type=arguments.folder, required=True, metavar="DIR", help="where the folder of the release is written")
     parser.add_argument("--key", type=Path, required=True, metavar="FILE", help="the maintainer's private key (`python -m export keygen`)")
 
 

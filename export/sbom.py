@@ -6,23 +6,24 @@ import argparse
 import json
 import re
 import uuid
-from pathlib import Path
 from typing import Any
 
 from device.vision import catalogue
 from export.bundle import ROOT, version
 from export.wheels import PINS, WheelError
+from training import arguments
 
 PIN = re.compile(r"([A-Za-z0-9._-]+)==(\S+) --hash=sha256:([0-9a-f]{64})")
 NAMESPACE = uuid.UUID("8e6c3f0a-6d0e-5b7e-9d3c-2f7f0a6c51d4")  # the same parts have the same serial number
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, metavar="FILE", help="where to write it; without it: standard output")
+    parser.add_argument("--out", type=arguments.file, metavar="FILE", help="where to write it; without it: standard output")
 
 
 def run(args: argparse.Namespace) -> int:
     if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(text(), encoding="utf-8")
         print(f"{args.out}: {len(bill()['components'])} components")
     else:

@@ -25,6 +25,7 @@ from device.vision.recogniser import Recogniser
 from device.vision.visit_looks import read_looks
 from device.vision.visit_trial import VisitTrial, run_visits
 from export import artefact
+from training import arguments
 
 VISIT, TEMPLATES = 3, 3  # pictures of a visit, templates per person
 
@@ -82,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--people", type=Path, required=True, metavar="DIR", help="photos, one sub-folder per person")
     parser.add_argument("--strangers", type=Path, required=True, metavar="DIR", help="photos of people who are not in --people")
     parser.add_argument("--gallery", type=int, default=0, metavar="N", help="fill up the gallery to N people with strangers, who are then not searched")
-    parser.add_argument("--fpir", type=float, default=0.01)
+    parser.add_argument("--fpir", type=arguments.number(0, 1), default=0.01)
     parser.add_argument("--data", default="", help="name of the photos for the card (default: that of the folder)")
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import onnx
-
+from export import artefact
 from export.foreign import drop_weights_from_inputs
+from training import arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("original", type=Path)
-    parser.add_argument("out", type=Path)
+    parser.add_argument("out", type=arguments.file)
 
 
 def run(args: argparse.Namespace) -> int:
-    args.out.write_bytes(drop_weights_from_inputs(onnx.load(args.original)).SerializeToString(deterministic=True))
+    plain = drop_weights_from_inputs(artefact.read(args.original))
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_bytes(plain.SerializeToString(deterministic=True))
     return 0

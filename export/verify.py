@@ -21,7 +21,7 @@ from device.contract import CARD_KEY, ClockfaceError, ModelCard
 from device.vision.embedder import Embedder
 from export import artefact, foreign, latency, metrics
 from export.preprocessing import add_form_arguments, as_published, constants, in_graph, stated
-from training import pairs
+from training import arguments, pairs
 from training.embedding import Embed, Embeddings, embed_all, open_model
 from training.metrics import ComparisonScores
 
@@ -161,9 +161,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_form_arguments(parser, "of a published reference; default: as the model file has it, otherwise ")
     parser.add_argument("--groups", type=Path, help="folder with groups.tsv, to measure false matches by group")
     parser.add_argument("--data", default="", help="name of the set for the card (default: that of its folder)")
-    parser.add_argument("--mean-cosine", type=float, default=VerifyLimits.mean_cosine, help="lowest mean cosine to the reference")
-    parser.add_argument("--tar-loss", type=float, default=VerifyLimits.tar_loss, help="largest loss of TAR at FAR 1e-3")
-    parser.add_argument("--size-mb", type=float, default=VerifyLimits.size_mb, help="largest file size; 0: any")
+    parser.add_argument("--mean-cosine", type=arguments.number(-1, 1), default=VerifyLimits.mean_cosine, help="lowest mean cosine to the reference")
+    parser.add_argument("--tar-loss", type=arguments.number(0, 1), default=VerifyLimits.tar_loss, help="largest loss of TAR at FAR 1e-3")
+    parser.add_argument("--size-mb", type=arguments.number(0), default=VerifyLimits.size_mb, help="largest file size; 0: any")
 
 
 def run(args: argparse.Namespace) -> int:

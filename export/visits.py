@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from device.contract import ClockfaceError, VisitPoints
 from device.vision.cohort import Cohort, scores
-from export.crops import SAME_PERSON, Crops, Embeddings
+from export.crops import SAME_PERSON, Crops, Embeddings, known_by
 from training.borders import fill_black
 from training.data import decode
 from training.recordio import RecordFile
@@ -84,7 +84,7 @@ def from_records(path: Path, run: Callable[[Crops], Embeddings], teacher: Path |
     each = [embeddings[[place[row] for row in own]] for own in rows]
     alike = np.eye(len(each), dtype=bool)
     if teacher is not None:
-        known = known_by(teacher)
+        known = known_by(teacher, records)
         centres = unit(np.stack([known[own].mean(axis=0) for own in rows]))
         alike |= centres @ centres.T > SAME_PERSON
     data = f"visits of {len(each)} people of {path.stem}: up to {LOOKS} crops each against the mean of {TEMPLATES} others"
@@ -95,15 +95,6 @@ def _means(pictures: Embeddings) -> Embeddings:
     """(K, D) -> (LOOKS, D): the mean of the first one, two, ... pictures."""
     means = unit(np.cumsum(pictures, axis=0))
     return means[np.minimum(np.arange(LOOKS), len(means) - 1)]
-
-
-def known_by(teacher: Path) -> Embeddings:
-    """(R, D) unit embeddings of all records of a file, as another model gave them."""
-    try:
-        known = np.load(teacher)
-    except (OSError, ValueError) as error:
-        raise VisitsError(f"{teacher}: expected another model's embeddings (.npz): {error}") from error
-    return unit(known["embedding"].astype(np.float32) * known["scale"][:, None])
 
 
 def embedded(records: RecordFile, keys: Sequence[int], run: Callable[[Crops], Embeddings], filled: bool = False, batch: int = 64) -> Embeddings:

@@ -19,6 +19,7 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from device.contract import ClockfaceError
 from device.vision.catalogue import sha256
+from training import arguments
 
 ROOT = Path(__file__).resolve().parent.parent
 PINS = Path(__file__).with_name("pins")
@@ -159,7 +160,7 @@ def pip_download(arguments: Sequence[str], folder: Path) -> None:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--wheels", type=Path, default=ROOT / "runs/wheels", metavar="DIR", help="where wheels are kept (default: runs/wheels)")
+    parser.add_argument("--wheels", type=arguments.folder, default=ROOT / "runs/wheels", metavar="DIR", help="where wheels are kept (default: runs/wheels)")
 
 
 def run(args: argparse.Namespace) -> int:

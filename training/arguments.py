@@ -29,9 +29,19 @@ def number(low: float, high: float = float("inf")) -> Callable[[str], float]:
     return read
 
 
+def file(text: str) -> Path:
+    """A file to write; it and the folders above it need not exist."""
+    path = Path(text)
+    if path.is_dir():
+        raise ArgumentTypeError(f"{text} is a folder; name a file")
+    if above := [each for each in path.parents if each.exists() and not each.is_dir()]:
+        raise ArgumentTypeError(f"{text}: {above[0]} is a file, not a folder; name another place")
+    return path
+
+
 def folder(text: str) -> Path:
     """A folder to write into; it need not exist."""
     path = Path(text)
-    if path.exists() and not path.is_dir():
-        raise ArgumentTypeError(f"{text} is a file; name a folder, which is made if it does not exist")
+    if found := [each for each in (path, *path.parents) if each.exists() and not each.is_dir()]:
+        raise ArgumentTypeError(f"{found[0]} is a file; name a folder, which is made if it does not exist")
     return path

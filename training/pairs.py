@@ -100,7 +100,7 @@ def from_bin(path: Path, folds: int = 10) -> Pairs:
         encoded, same = data
         images, flags = list(map(bytes, _checked(encoded, bytes))), np.array(list(_checked(same, bool)), bool)
     except (OSError, pickle.UnpicklingError, EOFError, ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
-        raise PairsError(f"{path} is no .bin of pairs ({error})") from error
+        raise PairsError(f"{path} is no .bin of pairs ({error}); beside a pairs.txt give the folder of its crops: --images") from error
     if len(images) != 2 * len(flags) or not len(flags):
         raise PairsError(f"{path}: expected two images per pair, got {len(images)} images and {len(flags)} pairs")
     crops = np.stack([decode(image, f"{path}: image {i}") for i, image in enumerate(images)])

@@ -95,7 +95,9 @@ def run_trial(recogniser: Recogniser, enrolled: Path, strangers: Path, progress:
             gallery.add(np.array([len(ids) - 1], np.int64), embedding[None], card.model_id)
     if not probes or not others:
         raise TrialError(
-            f"{len(ids)} people enrolled, {len(probes)} photos of them and {len(others)} of strangers to search; some of each are needed", code="trial.too_few"
+            f"{len(ids)} people of {enrolled} enrolled, {len(probes)} photos of them and {len(others)} of strangers of {strangers} to search;"
+            " some of each are needed",
+            code="trial.too_few",
         )
     settings = recogniser.settings.decision
     threshold = recogniser.threshold(len(gallery))
