@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
@@ -23,6 +24,8 @@ class Finding:
     check: str
     state: Literal["ok", "warning", "FAULT"]
     words: str  # the finding and, unless ok, what to do
+    key: str = ""  # of the same in the catalogue of texts (area "check"), for pages that speak other languages; "": there is none
+    values: Mapping[str, str | int] = field(default_factory=dict)  # in that text
 
 
 def check_database(database: Path) -> Finding:

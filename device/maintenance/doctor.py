@@ -8,19 +8,20 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import closing
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from sqlite_utils import Database
 
-from device.config import HOME, ROOT, CameraSettings, DetectorSettings, Settings
+from device.config import HOME, ROOT, Settings
 from device.contract import ClockfaceError, ModelCard
+from device.maintenance.camera_check import check_camera
 from device.maintenance.certificate_check import check_certificate
 from device.maintenance.database_check import Finding, check_database, read_only
 from device.maintenance.fleet_check import check_fleet
 from device.maintenance.font_check import check_fonts
 from device.maintenance.liveness_check import check_liveness
+from device.maintenance.machine_check import check_network
 from device.maintenance.people_check import check_keys, check_logins, check_templates
 from device.maintenance.update.manifest import MANIFEST, Manifest
 from device.maintenance.zone_check import check_zone
@@ -30,14 +31,8 @@ from device.storage.outbox_rows import TargetHealth
 from device.storage.schema import SCHEMA_VERSION
 from device.storage.standing import MORE_ROOM, room_words
 from device.system.clock import ClockState, iso_utc, read_clock_state
-from device.vision.camera.source import Frame, default_source, open_source
 from device.vision.catalogue import Catalogue, ModelFile, sha256
-from device.vision.catalogue import path as model_path
-from device.vision.detector import Detector
-from device.vision.upright import TURNS, remedy, upright_at
 
-DARK = 8.0  # mean grey level of a lens that is covered
-LOOK_SECONDS = 2.0  # how long a face is waited for that shows whether the camera hangs upright
 LITTLE_DISK, NO_DISK = 1_000, 100  # MB free; a year of punches of 50 people takes 30 MB
 STUCK_SECONDS = 3600  # an event that waits for longer is reported
 EARLIEST = 1_767_225_600  # 2026-01-01: no terminal ran before this date
@@ -60,7 +55,7 @@ def examine(settings: Settings, database: Path, source: str | None, skip: Collec
     """
     embedder_checks = EmbedderChecks(settings, lambda: load_embedder(settings), lambda: count_people(database))
     checks: dict[str, Check] = {
-        "camera": lambda: check_camera(source, settings.camera, settings.detector),
+        "camera": lambda: check_camera(source, settings.camera, settings.detector, settings.quality),
         "models": lambda: check_models(Catalogue.load(), settings.embedder.model, settings.liveness.model),
         "artefact": embedder_checks.check_artefact,
         "card": embedder_checks.check_card,
@@ -68,6 +63,7 @@ def examine(settings: Settings, database: Path, source: str | None, skip: Collec
         "liveness": lambda: check_liveness(settings.liveness),
         "clock": lambda: check_clock(read_clock_state(), time.time()),
         "zone": lambda: check_zone(database, time.time()),
+        "network": check_network,
         "disk": lambda: check_disk(database),
         "database": lambda: check_database(database),
         "keys": lambda: check_keys(database),
@@ -93,41 +89,6 @@ def guarded(name: str, check: Check) -> Finding:
         return check()
     except (ClockfaceError, OSError, ImportError) as error:
         return Finding(name, "FAULT", " ".join(str(error).split()))
-
-
-def check_camera(source: str | None, settings: CameraSettings, detector: DetectorSettings | None = None) -> Finding:
-    """Open the camera, look at one picture, and see whether a face in it or in those of the next moments is upright."""
-    name = source or default_source()
-    if source is None and name == "demo":
-        return Finding("camera", "warning", "no camera found: plug one in; `--source demo`, clips and network cameras work without one")
-    begin = time.monotonic()
-    with open_source(name, settings) as opened:
-        frames = iter(opened)
-        frame = next(frames)
-        words = f"{opened.describe()}, first picture after {time.monotonic() - begin:.1f} s"
-        if frame.image.mean() < DARK:
-            return Finding("camera", "warning", f"{words}, but it is black: uncover the lens or switch on a light")
-        turn = seen_turn(chain([frame], frames), detector or DetectorSettings())
-    if turn:
-        return Finding("camera", "FAULT", f"{words}, but {remedy(turn, settings)}: nobody can be recognised")
-    return Finding("camera", "ok", words if turn == 0 else f"{words}; nobody in view, so whether it hangs upright was not seen")
-
-
-def seen_turn(frames: Iterable[Frame], settings: DetectorSettings) -> int | None:
-    """Degrees clockwise that make the first clear face upright; None if there is none in the pictures of LOOK_SECONDS, or no detector was pulled."""
-    try:
-        detector = Detector(model_path("yunet"), settings)
-    except ClockfaceError:
-        return None  # the check of the models reports it
-    begin = None
-    for frame in frames:
-        begin = frame.time if begin is None else begin
-        if frame.time - begin > LOOK_SECONDS:
-            return None
-        for turn in TURNS:
-            if upright_at(detector, frame.image, turn, frame.time):
-                return turn
-    return None
 
 
 def check_models(catalogue: Catalogue, *named: str) -> Finding:
@@ -194,10 +155,11 @@ class EmbedderChecks:
 def check_clock(state: ClockState, now: float) -> Finding:
     """Whether the times in the log can be trusted."""
     if now < EARLIEST:
-        return Finding("clock", "FAULT", f"it says {iso_utc(now)}: connect the network or set the time (`sudo date -s ...`)")
+        return Finding("clock", "FAULT", f"it says {iso_utc(now)}: connect the network or set the time (`sudo date -s ...`)", "clock_wrong")
     if not state.synchronised:
-        return Finding("clock", "warning", f"{iso_utc(now)}, not synchronised: each punch says so; connect the network, `timedatectl` shows more")
-    return Finding("clock", "ok", f"{iso_utc(now)}, synchronised")
+        words = f"{iso_utc(now)}, not synchronised: each punch says so; connect the network, `timedatectl` shows more"
+        return Finding("clock", "warning", words, "clock_unset")
+    return Finding("clock", "ok", f"{iso_utc(now)}, synchronised", "clock")
 
 
 def check_disk(database: Path) -> Finding:
@@ -206,11 +168,12 @@ def check_disk(database: Path) -> Finding:
     free = shutil.disk_usage(folder).free // 1_000_000
     read_only = os.statvfs(folder).f_flag & os.ST_RDONLY or not os.access(folder, os.W_OK)
     if read_only:
-        return Finding("disk", "FAULT", f"{folder} cannot be written: mount it writable or give it to this user")
+        return Finding("disk", "FAULT", f"{folder} cannot be written: mount it writable or give it to this user", "disk_read_only")
+    values = {"free": f"{free / 1000:.1f}"}
     words = f"{free} MB free at {folder}"
     if free < LITTLE_DISK:
-        return Finding("disk", "FAULT" if free < NO_DISK else "warning", f"{words}: free some space")
-    return Finding("disk", "ok", words)
+        return Finding("disk", "FAULT" if free < NO_DISK else "warning", f"{words}: free some space", "disk_full", values)
+    return Finding("disk", "ok", words, "disk", values)
 
 
 def check_release(release: Path) -> Finding:

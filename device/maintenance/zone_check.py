@@ -23,7 +23,7 @@ def check_zone(database: Path, now: float) -> Finding:
             return Finding("zone", "ok", "no database of this version yet")
         clock, machine = read_clock(Database(connection, execute_plugins=False)), system_zone()
     if same_times(clock.name, machine, now):
-        return Finding("zone", "ok", f"{clock.name}, it is {clock.named(now)}")
+        return Finding("zone", "ok", f"{clock.name}, it is {clock.named(now)}", "zone", {"zone": clock.name})
     words = f"the site is in {clock.name}, where it is {clock.named(now)}, but this machine is set to {machine}; the site's time counts everywhere"
     remedy = f"Set the wrong one right: `sudo timedatectl set-timezone {clock.name}`, or the site's rules on the page Schedule"
-    return Finding("zone", "warning", f"{words}. {remedy}")
+    return Finding("zone", "warning", f"{words}. {remedy}", "zone_differs", {"zone": clock.name, "machine": machine})

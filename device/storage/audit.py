@@ -99,6 +99,7 @@ class Action(str, enum.Enum):
     STORE_WORKS_AGAIN = "store works again"  # after punches could not be recorded
     MODEL_IN_FORCE = "model in force"  # another model, or another file of it, recognises from now on; its file, and who must be enrolled again
     CHAINS_VERIFIED = "chains verified"
+    TERMINAL_CHECKED = "terminal checked"  # camera, clock, disk, speed and the like, by somebody who set it up
     RETENTION_APPLIED = "retention applied"  # how much of each kind was removed by age
     PUNCHES_IMPORTED = "punches imported"  # from the log of another terminal, one batch of it
     PUNCHES_REMOVED = "punches removed"  # one batch; its details prove the removal to the hash chain
@@ -120,7 +121,7 @@ CHANGES_NOBODY = frozenset({  # people, their plans and their punches stay the s
     Action.LOGGED_IN, Action.WRONG_PASSWORD, Action.WRONG_PIN, Action.ATTEMPTS_FORGIVEN, Action.USER_ADDED, Action.USER_CHANGED,
     Action.USER_IS_PERSON, Action.USER_DEPARTMENTS, Action.PASSWORD_SET, Action.SESSIONS_ENDED, Action.PAGE_REFUSED,
     Action.TARGETS_SET, Action.OUTBOX_FILLED, Action.OUTBOX_MOVED, Action.OUTBOX_FORGOTTEN, Action.DEAD_LETTERS_REPLAYED, Action.DEAD_LETTERS_DISCARDED,
-    Action.SETTING_CHANGED, Action.RESTART_ASKED, Action.BACKUP_MADE, Action.KEYS_EXPORTED, Action.KEYS_IMPORTED,
+    Action.SETTING_CHANGED, Action.RESTART_ASKED, Action.BACKUP_MADE, Action.KEYS_EXPORTED, Action.KEYS_IMPORTED, Action.TERMINAL_CHECKED,
     Action.RESTORE_ASKED, Action.RESTORE_REFUSED,
     Action.STORE_WORKS_AGAIN, Action.MODEL_IN_FORCE, Action.CHAINS_VERIFIED, Action.RETENTION_APPLIED, Action.FLEET_JOINED,
     Action.FLEET_FAULT_ACCEPTED, Action.FLEET_CHAIN_CONTINUED, Action.PERSON_PLACED, Action.FLEET_OVERRULED, Action.FLEET_REFUSED,

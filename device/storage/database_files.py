@@ -16,7 +16,7 @@ from device.system.files import Disk
 from device.system.locks import FileLock
 
 LOGS = ("-wal", "-shm", "-journal")
-WORKING = (".backup-", ".restore-", ".download-", ".upload-")  # beginnings of the names of folders that hold copies for a while
+WORKING = (".speed-", ".backup-", ".restore-", ".download-", ".upload-")  # beginnings of the names of folders that hold copies for a while
 BUSY = "busy.lock"
 
 

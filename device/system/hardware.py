@@ -8,6 +8,7 @@ import platform
 from pathlib import Path
 
 PROC, THERMAL = Path("/proc"), Path("/sys/class/thermal")
+HOT, VERY_HOT = 70.0, 80.0  # degrees Celsius; a Raspberry Pi slows down from 80
 SPEED_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "asimd", "asimddp", "i8mm", "fphp")  # int8 and float speed depend on them
 
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,15 +29,13 @@ from device.vision import catalogue as models
 from device.vision.camera.demo import RATE, DemoRound, Stage
 from device.vision.camera.frame import Frame
 from device.vision.camera.source import open_source
-from device.vision.detector import Face
 from device.vision.embedder import Embedder
 from device.vision.gallery import Gallery
-from device.vision.liveness import LivenessModel
 from device.vision.recogniser import Recogniser
+from device.vision.speed import chose, judged_ms, percentiles
 
 IDLE_SECONDS, IDLE_RATE = 6, 15  # frames a second
 EMPTY_SECONDS = 0.2  # a moment of the demo at which nobody is in view
-WARM = 3  # warm-up runs
 
 
 @dataclass(frozen=True)
@@ -206,26 +204,7 @@ def crop_ms(path: Path, threads: int, provider: str, rounds: int = 30) -> tuple[
     """p50 and p95 of one crop through one embedder, with a number of threads."""
     embedder = Embedder(path, provider, threads)
     crops = np.random.default_rng(0).integers(0, 256, (8, CROP_SIZE, CROP_SIZE, 3), dtype=np.uint8)
-    return _percentiles(lambda number: embedder.embed(crops[number % 8][None]), rounds)
-
-
-def judged_ms(model: LivenessModel | None, rounds: int = 30) -> tuple[float, float] | None:
-    """p50 and p95 of one picture of 640 x 480 with a face in its middle, its crops cut and judged; None without a model."""
-    if model is None:
-        return None
-    image = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
-    face = Face((270.0, 180.0, 100.0, 120.0), np.zeros((5, 2), np.float32), 1.0)
-    return _percentiles(lambda number: model.judge(image, face), rounds)
-
-
-def _percentiles(work: Callable[[int], object], rounds: int) -> tuple[float, float]:
-    """p50 and p95 in ms of some work, after WARM rounds."""
-    taken = []
-    for number in range(rounds + WARM):
-        start = time.perf_counter()
-        work(number)
-        taken.append((time.perf_counter() - start) * 1000)
-    return float(np.percentile(taken[WARM:], 50)), float(np.percentile(taken[WARM:], 95))
+    return percentiles(lambda number: embedder.embed(crops[number % 8][None]), rounds)
 
 
 def idle_percent(settings: Settings, recogniser: Recogniser, database: Path) -> float:
@@ -240,10 +219,3 @@ def idle_percent(settings: Settings, recogniser: Recogniser, database: Path) -> 
             image = cv2.imdecode(pictures[number % len(pictures)], cv2.IMREAD_COLOR)
             pipeline.process(Frame(image, begin + number / IDLE_RATE, number, live=True))  # type: ignore[arg-type]  # uint8 BGR
         return 100 * (time.process_time() - busy) / (time.time() - begin)
-
-
-def chose(recogniser: Recogniser) -> tuple[str, ...]:
-    """What runs on this machine, as text: the artefact of the model's family, its provider, the detector's input."""
-    size = recogniser.detector.input_size(640, 480, recogniser.settings.detector.min_eye_distance)
-    provider = recogniser.embedder.provider
-    return (f"artefact {recogniser.choice}", f"provider {provider}", f"detector {size[0]} x {size[1]} for a frame of 640 x 480")

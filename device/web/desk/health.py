@@ -24,7 +24,7 @@ from device.storage.fleet_state import FAULTS, DeviceState, accept_faults, devic
 from device.storage.outbox_rows import DeadLetter, TargetHealth
 from device.storage.standing import AGAIN, MORE_ROOM, counted, named, room_words
 from device.system.clock import read_clock_state
-from device.system.hardware import temperature
+from device.system.hardware import HOT, VERY_HOT, temperature
 from device.system.number_of import number_of
 from device.system.time_zones import LocalClock
 from device.terminal.reembedding import Reembedded
@@ -34,7 +34,6 @@ from device.web.pages import Call, Problem, get, post
 
 THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")  # Raspberry Pi
 THROTTLE_BITS = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}  # now; the same + 16: since the start
-HOT, VERY_HOT = 70.0, 80.0  # degrees Celsius; a Raspberry Pi slows down from 80
 WRONG = {
     "black": "the picture is black: see that the lens is free and the light on",
     "dark": "the picture is too dark for faces to be found: more light",

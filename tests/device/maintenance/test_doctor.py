@@ -220,8 +220,8 @@ def test_command(database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     arguments = ["doctor", "--db", str(database), "--source", str(tmp_path / "light.png")]
     code = main([*arguments, "--json"])
     report = json.loads(capsys.readouterr().out)
-    expected = ["camera", "models", "artefact", "card", "provider", "liveness", "clock", "zone", "disk", "database", "keys", "templates", "logins", "fleet"]
-    expected += ["certificate", "fonts", "outbox"]
+    expected = ["camera", "models", "artefact", "card", "provider", "liveness", "clock", "zone", "network", "disk", "database", "keys", "templates", "logins"]
+    expected += ["fleet", "certificate", "fonts", "outbox"]
     assert [check["check"] for check in report["checks"]] == expected
     states = {check["check"]: check["state"] for check in report["checks"]}
     assert states["camera"] == states["database"] == "ok"
@@ -241,7 +241,7 @@ def test_a_database_that_waits_for_its_migration_is_no_fault(version: int, tmp_p
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     db.execute(f"PRAGMA user_version = {version}")
     db.close()
-    skipped = ("camera", "models", "artefact", "card", "provider", "liveness", "clock", "disk", "fonts")
+    skipped = ("camera", "models", "artefact", "card", "provider", "liveness", "clock", "network", "disk", "fonts")
     assert {finding.check: finding.state for finding in doctor.examine(Settings(), path, None, skipped)} == {
         "zone": "ok",
         "database": "warning",

@@ -16,7 +16,8 @@ from device.storage.store import Store
 
 DEVICE = Path(__file__).resolve().parents[3] / "device"
 STORED = {  # as databases in the field hold them: texts may be added here, but never changed
-    "fleet chain continued", "fleet fault accepted", "person placed", "two people decided", "page refused", "sessions ended", "keys exported", "keys imported",
+    "keys exported", "keys imported", "terminal checked",
+    "fleet chain continued", "fleet fault accepted", "person placed", "two people decided", "page refused", "sessions ended",
     "absence added", "absence cancelled", "approval denied", "backup made", "biometrics read", "chains verified", "clock jumped", "code changed",
     "consent given", "consent withdrawn", "correction approved", "correction refused", "correction requested", "database restored", "dead letters discarded",
     "absence shortened", "calendar chosen", "employment set", "account booked", "overtime approved",

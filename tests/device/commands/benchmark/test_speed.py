@@ -7,10 +7,11 @@ from pathlib import Path
 import cv2
 import pytest
 
-from device.commands.benchmark.speed import judged_ms, measure, thread_counts
+from device.commands.benchmark.speed import measure, thread_counts
 from device.config import Settings
 from device.vision import catalogue
 from device.vision.liveness import LivenessModel
+from device.vision.speed import judged_ms
 
 
 def test_every_frame_of_the_clip_is_measured(shared: Path) -> None:
