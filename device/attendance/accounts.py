@@ -166,7 +166,7 @@ def closing(db: Database, first: date, last: date, as_of: int) -> dict[int, tupl
     return found
 
 
-def grant(store: Store, people: Sequence[int], year: int, amount: int, by: str, now: float) -> tuple[int, int]:
+def grant(store: Store, people: Sequence[int], year: int, amount: int, by: str, now: float, reason: str = "") -> tuple[int, int]:
     """Grant the same leave of a year (hundredths of a day) to people who have none of it yet; returns to how many, and how many were left out."""
     first = date(year, 1, 1)
     with store.reading() as db:
@@ -175,5 +175,5 @@ def grant(store: Store, people: Sequence[int], year: int, amount: int, by: str, 
         own = {person for person in people if read_site(db).four_eyes and why_not_for(db, person, by)}
     due = [person for person in people if person not in had | own]
     for person in due:
-        book(store, Booking(0, person, "leave", "entitlement", first, amount, f"leave of {year}", by, now))
+        book(store, Booking(0, person, "leave", "entitlement", first, amount, reason or f"leave of {year}", by, now))
     return len(due), len(people) - len(due)

@@ -43,8 +43,8 @@ def grant(call: Call) -> Response:
     year, amount = parameters.form_number(call, "year"), accounts.amount_from("leave", call.field("amount"))
     if not 2000 <= year <= 2100:
         raise Problem(call.texts.text("accounts.wrong_year", year=year))
-    people = call.store.people(active_only=True)
-    granted, own = accounts.grant(call.store, [person.id for person in people], year, amount, call.who.actor, call.terminal.now())
+    people, reason = call.store.people(active_only=True), call.texts.text("accounts.grant_reason", year=year)
+    granted, own = accounts.grant(call.store, [person.id for person in people], year, amount, call.who.actor, call.terminal.now(), reason)
     said = call.texts.text("accounts.granted", count=granted, days=call.texts.days(amount), year=year)
     left = f" {call.texts.text('accounts.left_out', count=own)}" if own else ""
     return call.goto("/timesheets/accounts", said + left)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -50,6 +51,26 @@ def outside(source: str) -> list[str]:
     page = Outside()
     page.feed(re.sub(r"\{% block body_class %\}\w*|\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}", "", source, flags=re.DOTALL))
     return [" ".join(words.split()) for words in page.found if re.search(r"[^\W\d_]{2}", re.sub("Clockface|CSV|XLSX", "", words))]
+
+
+def blanked(language: str) -> Messages:
+    """A language whose texts have no letters but those of their values: every word that a page still says comes from beside the catalogue."""
+
+    def blank(text: str) -> str:
+        parts = string.Formatter().parse(text)
+        return "".join(re.sub(r"[^\W\d_]", "·", words) + (f"{{{name}{f':{form}' if form else ''}}}" if name else "") for words, name, form, _ in parts)
+
+    def blank_all(text: Text) -> Text:
+        return {form: blank(words) for form, words in text.items()} if isinstance(text, dict) else blank(text)
+
+    return Messages(language, {key: blank_all(text) for key, text in Messages.load(language).texts.items()})
+
+
+def beside(page: str, known: str) -> list[str]:
+    """The words of a page that was made with blanked texts. `known`: a pattern of what is data."""
+    seen = Outside()
+    seen.feed(page)
+    return [" ".join(words.split()) for words in seen.found if re.search(r"[^\W\d_]{2}", re.sub(rf"\b({known})\b", "", words))]
 
 
 def kiosk_areas() -> set[str]:
