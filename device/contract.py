@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import cv2
@@ -41,6 +43,33 @@ class ClockfaceError(Exception):
     def __init__(self, message: str, *, code: str | None = None) -> None:
         super().__init__(message)
         self.code = code or self.code
+
+
+class Phrase(str):
+    """An English sentence that the pages can say in another language: a str that remembers its key and the values in it.
+
+    Logs, commands and messages of errors have the English; `device/web/messages/de/phrases.toml` has the German, by key.
+    """
+
+    key: str = ""
+    values: Mapping[str, object] = MappingProxyType({})  # may be phrases themselves
+    parts: tuple[str, ...] = ()  # of several sentences in one
+    separator: str = ""
+
+
+def phrase(key: str, english: str, /, **values: object) -> Phrase:
+    """A sentence with its {values} filled in."""
+    said = Phrase(english.format(**values))
+    said.key, said.values = key, values
+    return said
+
+
+def phrases(separator: str, parts: Iterable[str]) -> Phrase:
+    """Several sentences in one."""
+    listed = tuple(parts)
+    said = Phrase(separator.join(listed))
+    said.parts, said.separator = listed, separator
+    return said
 
 
 class ContractError(ClockfaceError):

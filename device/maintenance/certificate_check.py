@@ -6,6 +6,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from device.config import HOME, Settings
+from device.contract import phrase
 from device.maintenance.database_check import Finding
 from device.system.certificates import WARNED_DAYS, ends
 
@@ -18,9 +19,12 @@ def check_certificate(settings: Settings, database: Path, now: float) -> Finding
         return Finding("certificate", "ok", "none: the pages are served to this machine alone")
     end = ends(file)
     days = (end - now) / 86400
-    words = f"{file.name} is valid until {datetime.fromtimestamp(end, timezone.utc):%Y-%m-%d}"
+    known = {"file": file.name, "day": f"{datetime.fromtimestamp(end, timezone.utc):%Y-%m-%d}"}
     if days < 0:
-        return Finding("certificate", "FAULT", f"{words}: browsers refuse it; renew it, it is served without a restart")
+        english = "{file} is valid until {day}: browsers refuse it; renew it, it is served without a restart"
+        return Finding("certificate", "FAULT", phrase("certificate.ended", english, **known))
     if days < WARNED_DAYS:
-        return Finding("certificate", "warning", f"{words}, for {days:.0f} more days: {'renew it' if given else 'the terminal renews it by itself'}")
-    return Finding("certificate", "ok", words)
+        english = "{file} is valid until {day}, for {days:.0f} more days: {remedy}"
+        remedy = phrase("certificate.renew", "renew it") if given else phrase("certificate.by_itself", "the terminal renews it by itself")
+        return Finding("certificate", "warning", phrase("certificate.ends", english, days=days, remedy=remedy, **known))
+    return Finding("certificate", "ok", f"{file.name} is valid until {known['day']}")

@@ -14,7 +14,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from device.config import HOME, ROOT, Settings
-from device.contract import ClockfaceError, ModelCard
+from device.contract import ClockfaceError, ModelCard, phrase
 from device.maintenance.camera_check import check_camera
 from device.maintenance.certificate_check import check_certificate
 from device.maintenance.database_check import Finding, check_database, read_only
@@ -168,12 +168,13 @@ def check_disk(database: Path) -> Finding:
     free = shutil.disk_usage(folder).free // 1_000_000
     read_only = os.statvfs(folder).f_flag & os.ST_RDONLY or not os.access(folder, os.W_OK)
     if read_only:
-        return Finding("disk", "FAULT", f"{folder} cannot be written: mount it writable or give it to this user", "disk_read_only")
+        english = "{folder} cannot be written: mount it writable or give it to this user"
+        return Finding("disk", "FAULT", phrase("disk.read_only", english, folder=str(folder)), "disk_read_only")
     values = {"free": f"{free / 1000:.1f}"}
-    words = f"{free} MB free at {folder}"
     if free < LITTLE_DISK:
-        return Finding("disk", "FAULT" if free < NO_DISK else "warning", f"{words}: free some space", "disk_full", values)
-    return Finding("disk", "ok", words, "disk", values)
+        words = phrase("disk.little", "{free} MB free at {folder}: free some space", free=free, folder=str(folder))
+        return Finding("disk", "FAULT" if free < NO_DISK else "warning", words, "disk_full", values)
+    return Finding("disk", "ok", f"{free} MB free at {folder}", "disk", values)
 
 
 def check_release(release: Path) -> Finding:

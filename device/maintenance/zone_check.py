@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
+from device.contract import phrase
 from device.maintenance.database_check import Finding, read_only
 from device.storage.database import explained
 from device.storage.schema import SCHEMA_VERSION
@@ -24,6 +25,9 @@ def check_zone(database: Path, now: float) -> Finding:
         clock, machine = read_clock(Database(connection, execute_plugins=False)), system_zone()
     if same_times(clock.name, machine, now):
         return Finding("zone", "ok", f"{clock.name}, it is {clock.named(now)}", "zone", {"zone": clock.name})
-    words = f"the site is in {clock.name}, where it is {clock.named(now)}, but this machine is set to {machine}; the site's time counts everywhere"
-    remedy = f"Set the wrong one right: `sudo timedatectl set-timezone {clock.name}`, or the site's rules on the page Schedule"
-    return Finding("zone", "warning", f"{words}. {remedy}", "zone_differs", {"zone": clock.name, "machine": machine})
+    english = (
+        "the site is in {zone}, where it is {time}, but this machine is set to {machine}; the site's time counts everywhere. "
+        "Set the wrong one right: `sudo timedatectl set-timezone {zone}`, or the site's rules on the page Schedule"
+    )
+    words = phrase("zone.differs", english, zone=clock.name, time=clock.named(now), machine=machine)
+    return Finding("zone", "warning", words, "zone_differs", {"zone": clock.name, "machine": machine})

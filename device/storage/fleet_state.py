@@ -10,13 +10,14 @@ from typing import Any, Literal
 
 from sqlite_utils import Database
 
+from device.contract import phrase, phrases
 from device.storage.audit import Action
 from device.storage.store_file import StoreFile
 
 FAULTS = {  # what the company's database found in a chain, in words
-    "gap": "rows of it are missing here",
-    "fork": "it goes on differently from what was sent before, as after a restored back-up",
-    "changed": "a row was changed after it was recorded",
+    "gap": phrase("fault.gap", "rows of it are missing here"),
+    "fork": phrase("fault.fork", "it goes on differently from what was sent before, as after a restored back-up"),
+    "changed": phrase("fault.changed", "a row was changed after it was recorded"),
 }
 
 
@@ -36,7 +37,7 @@ class FleetState:
 
     @property
     def place(self) -> str:
-        return f"{self.name}, {self.site or 'all sites'}"
+        return f"{self.name}, {site_words(self.site)}"
 
 
 TWINS = """SELECT count(*) FROM findings f JOIN people a ON a.uuid = f.one AND a.active = 1 JOIN people b ON b.uuid = f.other AND b.active = 1
@@ -68,10 +69,15 @@ def _waiting(db: Database, desk: bool, values: dict[str, str]) -> int:
 
 # What a desk and `fleet status` know of every device.
 
+CHAINS = {"punches": phrase("chain.punches", "punches"), "corrections": phrase("chain.corrections", "corrections")}
 SILENT_SECONDS, LONG_SILENT_SECONDS = 120.0, 900.0  # without a word of a device that reports every 15 s
 AHEAD_SECONDS, FAR_SECONDS = 5.0, 60.0  # a device's clock against the database's
 LONG_QUEUE = 200  # rows that wait at a device that is connected
-CAMERA = {"black": "the picture is black", "slow": "too few pictures", "lost": "no pictures", "frozen": "frozen picture", "turned": "hangs turned"}
+CAMERA = {
+    "black": phrase("camera.black", "the picture is black"), "slow": phrase("camera.slow", "too few pictures"),
+    "lost": phrase("camera.lost", "no pictures"), "frozen": phrase("camera.frozen", "frozen picture"), "turned": phrase("camera.hangs", "hangs turned"),
+}  # fmt: skip
+DAYS = "{number} days"
 Level = Literal["good", "warn", "bad", "off"]
 
 
@@ -92,7 +98,7 @@ class DeviceState:
 
     @property
     def site(self) -> str:
-        return self.told["site"] or "all sites"
+        return site_words(self.told["site"])
 
     @property
     def health(self) -> Mapping[str, Any]:
@@ -107,16 +113,18 @@ class DeviceState:
     def ago(self) -> str:
         """How long ago that was."""
         silent = self.now - (self.seen_at or self.now)
-        return "just now" if silent < SILENT_SECONDS else f"{lasting(silent)} ago"
+        if silent < SILENT_SECONDS:
+            return phrase("device.just_now", "just now")
+        return phrase("device.ago", "{time} ago", time=lasting(silent))
 
     @property
     def ended(self) -> str:
         """Why nothing is expected of it; "" where something is."""
         if self.told["continued_as"]:
-            return "its chain ended in a fault that was accepted"
+            return phrase("device.continued", "its chain ended in a fault that was accepted")
         if self.told["revoked_at"]:
-            return "revoked"
-        return "" if self.told["joined_at"] else "invited, has not joined"
+            return phrase("device.revoked", "revoked")
+        return "" if self.told["joined_at"] else phrase("device.invited", "invited, has not joined")
 
     @property
     def faults(self) -> list[Mapping[str, Any]]:
@@ -141,35 +149,37 @@ class DeviceState:
     def _silence(self) -> Iterator[tuple[Level, str]]:
         silent = self.now - (self.seen_at or self.now)
         if silent > SILENT_SECONDS:
-            yield "bad" if silent > LONG_SILENT_SECONDS else "warn", f"not heard of for {lasting(silent)}"
+            yield "bad" if silent > LONG_SILENT_SECONDS else "warn", phrase("device.silent", "not heard of for {time}", time=lasting(silent))
         waiting = int(self.health.get("waiting", 0))
         if waiting > LONG_QUEUE and silent <= SILENT_SECONDS:
-            yield "warn", f"{waiting:,} rows wait to be sent"
+            yield "warn", phrase("device.waiting", "{rows:,} rows wait to be sent", rows=waiting)
 
     def _chain(self) -> Iterator[tuple[Level, str]]:
         for fault in self.faults:
-            words = f"{fault['chain']} are not sent from row {fault['id']} on: {FAULTS.get(fault['fault'], fault['fault'])}"
-            yield ("warn", f"{words}; accepted by {fault['accepted_by']}, it goes on when it is heard of") if "accepted_by" in fault else ("bad", words)
+            why = FAULTS.get(fault["fault"], fault["fault"])
+            values = {"chain": CHAINS.get(fault["chain"], fault["chain"]), "row": fault["id"], "why": why}
+            words = phrase("device.chain", "{chain} are not sent from row {row} on: {why}", **values)
+            yield ("warn", phrases("; ", [words, _accepted(fault["accepted_by"])])) if "accepted_by" in fault else ("bad", words)
         if number := self.told["erasures_open"]:
-            yield "warn", f"{number} erasure{'' if number == 1 else 's'} not confirmed yet"
+            yield "warn", phrase("device.erasures", f"{{count}} erasure{'' if number == 1 else 's'} not confirmed yet", count=number)
 
     def _clock(self) -> Iterator[tuple[Level, str]]:
         ahead = float(self.health.get("clock_ahead", 0))
         if abs(ahead) > AHEAD_SECONDS:
-            yield "bad" if abs(ahead) > FAR_SECONDS else "warn", f"its clock is {lasting(abs(ahead))} {'ahead' if ahead > 0 else 'behind'}"
+            yield "bad" if abs(ahead) > FAR_SECONDS else "warn", _off(ahead)
         elif self.health.get("clock_set") is False:
-            yield "warn", "its clock is not synchronised"
+            yield "warn", phrase("device.clock_not_set", "its clock is not synchronised")
 
     def _program(self) -> Iterator[tuple[Level, str]]:
         camera = self.health.get("camera", "ok")
         if camera != "ok":
-            yield "warn" if camera in ("black", "slow") else "bad", f"camera: {CAMERA.get(camera, camera)}"
+            yield "warn" if camera in ("black", "slow") else "bad", phrase("device.camera", "camera: {state}", state=CAMERA.get(camera, camera))
         if twins := self.health.get("twins"):
-            yield "warn", f"{twins} face{'' if twins == 1 else 's'} under two names: decide on the page People"
+            yield "warn", phrase("device.twins", f"{{count}} face{'' if twins == 1 else 's'} under two names: decide on the page People", count=twins)
         if strange := self.health.get("not_understood"):
-            yield "warn", f"{strange} row{'' if strange == 1 else 's'} of the company's database not understood"
+            yield "warn", phrase("device.strange", f"{{count}} row{'' if strange == 1 else 's'} of the company's database not understood", count=strange)
         if newer := self.health.get("schema"):
-            yield "warn", f"the database is {newer}"
+            yield "warn", phrase("device.newer", "the database is {schema}", schema=newer)
 
 
 LEVELS: tuple[Level, ...] = ("bad", "warn", "off", "good")
@@ -190,10 +200,25 @@ def accept_faults(store: StoreFile, device: DeviceState) -> None:
 
 def lasting(seconds: float) -> str:
     """A duration in one unit."""
-    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+    for size, unit in ((86400, DAYS), (3600, "{number} h"), (60, "{number} min")):
         if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
+            number = f"{seconds / size:.0f}"
+            return phrase("lasting.days", DAYS, number=number) if unit == DAYS else unit.format(number=number)
     return f"{seconds:.0f} s"
+
+
+def site_words(site: str | None) -> str:
+    """The name of a site; of none: that it is all of them."""
+    return site or phrase("site.all", "all sites")
+
+
+def _accepted(who: str) -> str:
+    return phrase("device.accepted", "accepted by {who}, it goes on when it is heard of", who=who)
+
+
+def _off(ahead: float) -> str:
+    time = lasting(abs(ahead))
+    return phrase("device.ahead", "its clock is {time} ahead", time=time) if ahead > 0 else phrase("device.behind", "its clock is {time} behind", time=time)
 
 
 def _seconds(moment: str | None) -> float | None:

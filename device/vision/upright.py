@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.config import CameraSettings
+from device.contract import phrase
 from device.vision.camera.frame import turned
 from device.vision.detector import Detector, Face, overlap, resized
 
@@ -148,9 +149,11 @@ def upright_at(detector: Detector, image: NDArray[np.uint8], turn: int, now: flo
 def remedy(turn: int, camera: CameraSettings) -> str:
     """What to do about a camera that hangs turned, in words; "" for one that does not."""
     rotate = (camera.rotate + (-turn if camera.mirror else turn)) % 360
-    return f"the camera hangs turned by {turn} degrees; set [camera] rotate = {rotate}" if turn else ""
+    if not turn:
+        return ""
+    return phrase("camera.turned", "the camera hangs turned by {turn} degrees; set [camera] rotate = {rotate}", turn=turn, rotate=rotate)
 
 
 def turned_words(turn: int) -> str:
     """What was done to a photo, for the person who gave it."""
-    return f"the picture was turned by {turn} degrees to be upright"
+    return phrase("photo.turned", "the picture was turned by {turn} degrees to be upright", turn=turn)

@@ -22,11 +22,12 @@ STATIC = HERE / "static"
 
 
 def _local(form: str) -> Callable[[Context, float], str]:
-    """A filter that writes a time (s since the epoch) by the site's clock."""
+    """A filter that writes a time (s since the epoch) by the site's clock: the day as the language writes it, and then `form`."""
 
     @pass_context
     def written(context: Context, seconds: float) -> str:
-        return str(context["call"].clock.said(seconds, form))
+        call = context["call"]
+        return f"{call.texts.numeric_day(call.clock.at(seconds).date())}{call.clock.said(seconds, form)}"
 
     return written
 
@@ -52,7 +53,7 @@ def static(name: str) -> str:
 def environment() -> Environment:
     env = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     env.globals.update(static=static, entries=entries, language=Messages.load, menu_label=menu_label, desk_languages=DESK_LANGUAGES)
-    env.filters.update(local_date=_local("%Y-%m-%d"), local=_local("%Y-%m-%d %H:%M:%S"))
+    env.filters.update(local_date=_local(""), local=_local(" %H:%M:%S"))
     return env
 
 

@@ -11,7 +11,7 @@ docs/languages.md says how to add a text or a language.
 from __future__ import annotations
 
 from calendar import monthrange
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from device.config import DESK_LANGUAGES, LANGUAGES, tomllib
-from device.contract import ClockfaceError
+from device.contract import ClockfaceError, Phrase
 from device.web import plurals
 
 FOLDER = Path(__file__).resolve().parent / "messages"
@@ -75,8 +75,37 @@ class Messages:
             values = {name: f"\u2068{value}\u2069" if isinstance(value, str) else value for name, value in values.items()}
         return found.format(**values) if values else found
 
+    def said(self, words: str) -> str:
+        """What another room says, in this language if it has the phrase; else as it is, in English."""
+        if not isinstance(words, Phrase):
+            return words
+        if words.parts:
+            return words.separator.join(map(self.said, words.parts))
+        key = f"phrases.{words.key}"
+        values = {name: value if name == "count" else self._value(value) for name, value in words.values.items()}
+        return self.text(key, **values) if self.has(key) else str(words)
+
+    def refusal(self, error: ClockfaceError) -> tuple[str, str]:
+        """What went wrong in this language, and beside it the English where that says more: the language has words for the code alone, without values."""
+        english, said, key = str(error), self.said(error.args[0]), f"errors.{error.code}"
+        return (self.text(key), english) if said == english and self.has(key) else (said, "")
+
+    def _value(self, value: object) -> object:
+        if isinstance(value, str):
+            return self.said(value)
+        return _Number(value, self) if isinstance(value, (int, float)) else value
+
     def has(self, key: str) -> bool:
         return key in self.texts
+
+    def within(self, area: str) -> Callable[..., str]:
+        """Gives the texts of one table by its own keys."""
+        return lambda key, **values: self.text(f"{area}.{key}", **values)
+
+    def of_code(self, area: str, english: str, key: str = "") -> str:
+        """The words for what the code has in English, such as an action of the audit: those of this language if it has them."""
+        name = f"{area}.{key or english}"
+        return self.text(name) if self.has(name) else english
 
     def area(self, name: str) -> dict[str, Text]:
         """The texts of one table, by key, as a page passes them to its script."""
@@ -170,6 +199,17 @@ class Messages:
     def number(self, value: float, digits: int) -> str:
         """A number with so many digits after the language's decimal separator."""
         return f"{value:.{digits}f}".replace(".", self.text("format.decimal"))
+
+
+@dataclass(frozen=True)
+class _Number:
+    """A number in a text, whose {number:,.1f} has the language's separators."""
+
+    value: float
+    messages: Messages
+
+    def __format__(self, form: str) -> str:
+        return format(self.value, form).translate({ord(","): self.messages.text("dates.thousands"), ord("."): self.messages.text("format.decimal")})
 
 
 def _read(path: Path) -> dict[str, Text]:

@@ -174,9 +174,8 @@ class Call:
         return Messages.load(self.language)
 
     def words(self, error: ClockfaceError) -> str:
-        """What went wrong, in the page's language where its `errors.toml` has the code, else in English, which has the values."""
-        key = f"errors.{error.code}"
-        return self.texts.text(key) if self.texts.has(key) else str(error)
+        """What went wrong, in the page's language."""
+        return self.texts.refusal(error)[0]
 
     @property
     def wants_json(self) -> bool:
@@ -310,13 +309,11 @@ def guarded(call: Call, work: Callable[[Call], Response | None]) -> Response | N
     """Turn errors into pages; unexpected ones go to the log, not to the browser."""
     try:
         return work(call)
-    except Problem as problem:
-        return error_page(call, problem)
     except ClockfaceError as error:
-        if call.user is None:
+        if call.user is None and not isinstance(error, Problem):
             log.error("%s", error)
             return error_page(call, Problem(call.texts.text("problem.not_possible"), code="request.not_possible"))
-        return error_page(call, Problem(call.words(error), code=error.code), str(error))
+        return error_page(call, error)
     except OverflowError:  # a number in the address that SQLite cannot hold
         return error_page(call, Problem(call.texts.text("problem.nothing_here"), 404, code="request.nothing_here"))
     except Exception:
@@ -366,12 +363,12 @@ def token_fits(call: Call) -> bool:
     return isinstance(given, str) and hmac.compare_digest(given.encode("utf-8", "surrogatepass"), call.form_token.encode())
 
 
-def error_page(call: Call, problem: Problem, details: str = "") -> Response:
-    """`details`: what the error says in English, shown small below where the page has said it in its own language."""
+def error_page(call: Call, error: ClockfaceError) -> Response:
+    words, details = call.texts.refusal(error)
+    status = error.status if isinstance(error, Problem) else 400
     if call.wants_json:
-        return as_json(problem)
-    words = call.words(problem)
-    return call.page("error.html", problem.status, words=words, details=details or str(problem), code=problem.status)
+        return as_json(Problem(words, status, code=error.code))
+    return call.page("error.html", status, words=words, details=details, code=status)
 
 
 def cleared(response: Response) -> Response:
@@ -385,8 +382,9 @@ def filled_in(call: Call, page: Response, error: ClockfaceError) -> Response:
     fields = call.form if call.request.method == "POST" else call.query
     given = {name: [value for value in fields.getlist(name) if isinstance(value, str)] for name in fields}
     given = {name: values for name, values in given.items() if values}
-    words = fragment("problem.html", words=call.words(error))
-    return HTMLResponse(kept(bytes(page.body).decode(), call.request.method, call.request.url.path, given, words), 400)
+    words, details = call.texts.refusal(error)
+    notice = fragment("problem.html", words=words, details=details)
+    return HTMLResponse(kept(bytes(page.body).decode(), call.request.method, call.request.url.path, given, notice), 400)
 
 
 def as_json(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:

@@ -14,11 +14,13 @@ from device.storage.audit import Action
 from device.storage.store import Store
 from device.system.clock import to_ms
 from device.web.access import accounts
+from device.web.messages import Messages
 from device.web.pages import Call, Problem, get
 
 PER_PAGE = 100
 PEOPLE = ("person_id", "other_id")  # details that name a person
 WORDS = {"user_id": "login", "other_id": "other person"}
+ACTORS = ("terminal", "kiosk", "desk", "cli", "fleet", "clock", "upkeep", "backup", "outbox", "connectors")
 
 
 def audit_page(call: Call) -> Response:
@@ -34,12 +36,16 @@ def audit_page(call: Call) -> Response:
         rows = db.execute(sql, values).fetchall()
         actors, stored = ([row[0] for row in db.execute(f"SELECT DISTINCT {what} FROM audit ORDER BY 1")] for what in ("actor", "action"))
     actions = sorted({action.value for action in Action} | set(stored))  # stored ones include actions that another version wrote
-    names = NamesById(call.store)
-    shown = [{"id": r[0], "at": r[1] / 1000, "actor": names.actor(r[2]), "action": r[3], "details": names.details(r[4])} for r in rows[:PER_PAGE]]
+    names = NamesById(call.store, call.texts)
+    shown = [
+        {"id": number, "at": at / 1000, "actor": names.actor(who), "action": call.texts.of_code("actions", what), "details": names.details(details)}
+        for number, at, who, what, details in rows[:PER_PAGE]
+    ]
     following = shown[-1]["id"] if len(rows) > PER_PAGE else None
     named = sorted(((name, names.actor(name).text) for name in actors), key=lambda pair: pair[1].casefold())
     query = {"actor": actor, "action": action, "from": call.query.get("from", ""), "to": call.query.get("to", "")}
-    return call.page("audit.html", rows=shown, following=following, chosen=query, actors=named, actions=actions)
+    said = sorted(((name, call.texts.of_code("actions", name)) for name in actions), key=lambda pair: pair[1].casefold())
+    return call.page("audit.html", rows=shown, following=following, chosen=query, actors=named, actions=said)
 
 
 def day(call: Call, name: str) -> date | None:
@@ -52,7 +58,7 @@ def day(call: Call, name: str) -> date | None:
     try:
         return date.fromisoformat(text) if text else None
     except ValueError as error:
-        raise Problem("a day is written as 2026-11-24") from error
+        raise Problem(call.texts.text("audit.wrong_day")) from error
 
 
 def begins(call: Call, first: date) -> int:
@@ -64,7 +70,7 @@ def begins(call: Call, first: date) -> int:
     try:
         return to_ms(datetime.combine(first, clock_time(), call.clock.zone).timestamp())
     except (ValueError, OverflowError) as error:
-        raise Problem("a day is written as 2026-11-24") from error
+        raise Problem(call.texts.text("audit.wrong_day")) from error
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,8 @@ class Said:
 class NamesById:
     """People and logins as they are called now, for the numbers that entries hold: an erased person has no name in them."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, texts: Messages) -> None:
+        self._texts, self._say = texts, texts.within("audit")
         self._people = {person.id: person.name for person in store.people()}
         self._logins = {user.id: user.login for user in accounts.users(store)}
 
@@ -88,30 +95,36 @@ class NamesById:
         kind, _, number = actor.partition(":")
         if number.isdecimal() and kind == "user":
             return Said(self._logins.get(int(number), actor))
-        return self._person(int(number)) if number.isdecimal() and kind == "person" else Said(actor)
+        if number.isdecimal() and kind == "person":
+            return self._person(int(number))
+        return Said(self._texts.text(f"actor.{actor}") if actor in ACTORS else actor)
 
     def details(self, details: str) -> list[Said]:
         """{"person_id": 7, "active": true} -> "person Ada Kern", "active yes"."""
-        return [replace(self._detail(key, value), what=WORDS.get(key, key.removesuffix("_id").replace("_", " "))) for key, value in json.loads(details).items()]
+        return [replace(self._detail(key, value), what=self._what(key)) for key, value in json.loads(details).items()]
+
+    def _what(self, key: str) -> str:
+        return self._texts.of_code("details", WORDS.get(key, key.removesuffix("_id").replace("_", " ")))
 
     def _detail(self, key: str, value: Any) -> Said:
         if key in PEOPLE and isinstance(value, int):
             return self._person(value)
         if key == "user_id":
-            return Said("unknown" if value is None else self._logins.get(value, str(value)))
+            return Said(self._say("unknown") if value is None else self._logins.get(value, str(value)))
         if key == "request_id" and isinstance(value, int):
             return Said(str(value), f"/corrections/{value}")
-        return Said("unknown" if key in PEOPLE and value is None else _word(value))
+        return Said(self._say("unknown") if key in PEOPLE and value is None else self._word(key, value))
 
     def _person(self, number: int) -> Said:
         name = self._people.get(number)
-        return Said(f"person {number}") if name is None else Said(name, f"/people/{number}")
+        return Said(self._say("person", id=number)) if name is None else Said(name, f"/people/{number}")
 
-
-def _word(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "–" if value is None else " ".join(map(str, value)) if isinstance(value, list) else str(value)
+    def _word(self, key: str, value: Any) -> str:
+        if isinstance(value, bool):
+            return self._say("yes" if value else "no")
+        if key == "role" and isinstance(value, str):
+            return self._texts.of_code("menu", value, f"role_{value}")
+        return "–" if value is None else " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 ROUTES = (get("/audit", audit_page, "admin"),)

@@ -56,16 +56,17 @@ def plan(call: Call) -> Response:
         entries, told = bulk_enrolment.from_list(listed.file.read(), paths)
     else:
         entries, told = bulk_enrolment.from_folders(paths), ""
-    return JSONResponse({"people": [asdict(entry) for entry in bulk_enrolment.against(call.store, entries)], "read_as": told})
+    people = [asdict(entry) | {"problem": call.texts.said(entry.problem)} for entry in bulk_enrolment.against(call.store, entries)]
+    return JSONResponse({"people": people, "read_as": call.texts.said(told)})
 
 
 def enrol_person(call: Call) -> Response:
     """Enrol one person of the plan; the user confirms the consent on paper."""
     using, shown = call.terminal.live.booth.recogniser, _wording(call)
     if using is None:
-        raise Problem("this terminal has no camera and no model loaded", 409)
+        raise Problem(call.texts.text("person.no_model"), 409)
     if call.field("consent", "") != shown.version:
-        raise Problem("nobody is enrolled without consent to the wording in force")
+        raise Problem(call.texts.text("bulk.no_consent"))
     consent = shown.given("paper", call.terminal.now())
     photos = sent_photos(call)
     try:
@@ -73,8 +74,9 @@ def enrol_person(call: Call) -> Response:
         with PictureProcess() as apart:
             done = bulk_enrolment.enrol_one(call.store, using.for_thread(), name, code, photos, consent, enrolled, apart.read)
     except ClockfaceError as error:
-        return JSONResponse({"state": "refused", "reason": str(error), "code": error.code})
-    return JSONResponse({"state": "enrolled", "person_id": done.person.id, "templates": done.templates, "left_out": done.left_out, "remarks": done.remarks})
+        return JSONResponse({"state": "refused", "reason": call.words(error), "code": error.code})
+    left_out, remarks = ([call.texts.said(words) for words in listed] for listed in (done.left_out, done.remarks))
+    return JSONResponse({"state": "enrolled", "person_id": done.person.id, "templates": done.templates, "left_out": left_out, "remarks": remarks})
 
 
 def sent_photos(call: Call) -> Uploaded:
@@ -85,7 +87,7 @@ def sent_photos(call: Call) -> Uploaded:
     """
     files = [file for file in call.form.getlist("photo") if isinstance(file, UploadFile) and file.filename][: bulk_enrolment.MOST_PHOTOS + 1]
     if len(files) > bulk_enrolment.MOST_PHOTOS:
-        raise Problem(f"at most {bulk_enrolment.MOST_PHOTOS} photos of one person are taken")
+        raise Problem(call.texts.text("person.too_many_photos", most=bulk_enrolment.MOST_PHOTOS))
     return Uploaded({f"{index}: {PurePosixPath(file.filename or '').name[:100]}": file for index, file in enumerate(files, 1)})
 
 

@@ -16,7 +16,9 @@ LEFT, RIGHT, TOP, BOTTOM = 46, 14, 16, 30
 STRIP_MINUTES = 30 * 60  # a strip shows a day and the night that belongs to it
 
 
-def over_day(counts: Sequence[int], labels: Sequence[str], title: str, unit: str, bars: bool = False, now: float | None = None) -> Markup:
+def over_day(
+    texts: Messages, counts: Sequence[int], labels: Sequence[str], title: str, unit: str, bars: bool = False, now: float | None = None
+) -> Markup:
     """Counts over a day, as an area or as bars.
 
     Args:
@@ -36,12 +38,14 @@ def over_day(counts: Sequence[int], labels: Sequence[str], title: str, unit: str
         marks = f'<path class="area-1" d="{line}L{end:.1f} {y(0, top):.1f}Z"/><path class="line-1" d="{line}"/>' if points else ""
     if now is not None:
         x = LEFT + step * len(counts) * now
-        marks += f'<line class="now" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{y(0, top)}"/>{beside("now-label", x, "now")}'
+        marks += f'<line class="now" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{y(0, top)}"/>{beside("now-label", x, texts.text("plots.now"))}'
     hours = [(LEFT + step * k, label) for k, label in enumerate(labels) if label.endswith(":00") and int(label[:2]) % 2 == 0]
-    return drawing(title, grid(top) + marks + axis(hours), f"{title}: at most {max(counts, default=0)} {unit}")
+    return drawing(title, grid(top) + marks + axis(hours), texts.text("plots.at_most", title=title, most=texts.count(max(counts, default=0)), unit=unit))
 
 
-def against_threshold(one: Mapping[int, int], two: Mapping[int, int], thresholds: Iterable[float], title: str, lowest: float = -0.2) -> Markup:
+def against_threshold(
+    texts: Messages, one: Mapping[int, int], two: Mapping[int, int], thresholds: Iterable[float], title: str, lowest: float = -0.2
+) -> Markup:
     """Two histograms, each as a share of its own total, and the threshold between them.
 
     Args:
@@ -62,8 +66,8 @@ def against_threshold(one: Mapping[int, int], two: Mapping[int, int], thresholds
     for number, threshold in enumerate(thresholds):
         x = LEFT + (WIDTH - LEFT - RIGHT) * (threshold - low * BIN) / ((high - low) * BIN)
         parts.append(f'<line class="limit" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{y(0, top):.1f}"/>')
-        parts.append(beside("limit-label", x, f"threshold {threshold:.3f}", number))
-    parts.append(axis([(x_of[number], f"{number * BIN:.1f}") for number in range(low, high + 1, 10)]))
+        parts.append(beside("limit-label", x, texts.text("plots.threshold_at", value=texts.number(threshold, 3)), number))
+    parts.append(axis([(x_of[number], texts.number(number * BIN, 1)) for number in range(low, high + 1, 10)]))
     return drawing(title, "".join(parts), title)
 
 
@@ -95,7 +99,7 @@ def meter(messages: Messages, score: float | None, threshold: float | None) -> M
     across = max(0.0, min(1.0, score)) * 80
     said = messages.text("log.meter", score=messages.number(score, 3), threshold=messages.number(threshold, 3))
     return Markup(
-        f'<svg class="meter" viewBox="0 0 80 12" role="img" aria-label="{said}"><rect class="track" width="80" height="6" y="3" rx="3"/>'
+        f'<svg class="meter" viewBox="0 0 80 12" role="img" aria-label="{escape(said)}"><rect class="track" width="80" height="6" y="3" rx="3"/>'
         f'<rect class="{"fill" if score >= threshold else "fill low"}" width="{across:.1f}" height="6" y="3" rx="3"/>'
         f'<line class="limit" x1="{threshold * 80:.1f}" x2="{threshold * 80:.1f}" y1="0" y2="12"/></svg>'
     )
@@ -150,12 +154,12 @@ def drawing(title: str, content: str, said: str) -> Markup:
     return Markup(f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(said)}"><title>{escape(title)}</title>{content}</svg>')
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Markup:
+def table(texts: Messages, head: Sequence[str], rows: Iterable[Sequence[str]]) -> Markup:
     """The numbers behind a chart, as a table that can be unfolded."""
     names = "".join(f"<th>{escape(name)}</th>" for name in head)
     body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
     filled = f'<table class="data"><thead><tr>{names}</tr></thead><tbody>{body}</tbody></table>'
-    return Markup(f'<details class="numbers"><summary>Numbers</summary>{filled}</details>')
+    return Markup(f'<details class="numbers"><summary>{escape(texts.text("plots.numbers"))}</summary>{filled}</details>')
 
 
 def quarters(counts: Sequence[int], labels: Sequence[str]) -> list[tuple[str, str]]:

@@ -7,13 +7,8 @@ from datetime import datetime
 
 from device.attendance.timesheet.worksite import Site
 from device.contract import LivenessCard
-from device.storage.refusals import Refusal, RefusalReason
+from device.storage.refusals import Refusal
 from device.web.pages import Call
-
-WORDS: dict[RefusalReason, str] = {
-    "picture": "the face looked like a picture or a screen",
-    "not_judged": "whether the face is a living one could not be judged",
-}
 
 
 @dataclass(frozen=True)
@@ -44,7 +39,7 @@ def refused_today(call: Call, site: Site) -> RefusedToday | None:
     if not found.total and call.terminal.settings.liveness.mode == "off":
         return None
     last = found.latest
-    return RefusedToday(found.total, local(last, site) if last else None, WORDS[last.reason] if last else "")
+    return RefusedToday(found.total, local(last, site) if last else None, call.texts.text(f"refusal.{last.reason}") if last else "")
 
 
 def local(refusal: Refusal, site: Site) -> datetime:

@@ -29,7 +29,7 @@ RECENT_SECONDS = 7 * 86_400.0  # before the newest punch: where that one does no
 SHOWN = ("active", "all", "no_face", "again", "inactive")
 
 
-def people_page(call: Call, status: int = 200, problem: str = "") -> Response:
+def people_page(call: Call) -> Response:
     text, show, group = call.query.get("q", "").strip()[:LONGEST], call.query.get("show", "active"), parameters.group(call)
     number = int(page) if (page := call.query.get("page", "1")).isdecimal() and 0 < len(page) < 6 else 1
     listed = rows(call, text, show if show in SHOWN else "active", group)
@@ -40,7 +40,7 @@ def people_page(call: Call, status: int = 200, problem: str = "") -> Response:
         twins = findings.open_findings(db) if call.who.may("hr") else []
     for row in shown:
         row["last"] = last_punch(call, row["person"].id)
-    return call.page("people.html", status, rows=shown, total=len(listed), number=number, pages=pages, q=text, show=show, problem=problem, twins=twins)
+    return call.page("people.html", rows=shown, total=len(listed), number=number, pages=pages, q=text, show=show, twins=twins)
 
 
 def find(call: Call) -> Response:
@@ -48,7 +48,8 @@ def find(call: Call) -> Response:
     text = call.query.get("q", "").strip()
     with call.store.reading() as db:
         found = search(db, text) if text else []
-    people = [{"text": chosen_text(one), "name": one.name, "code": one.code or "", "note": "" if one.active else "inactive"} for one in found]
+    inactive = call.texts.text("people.inactive")
+    people = [{"text": chosen_text(one), "name": one.name, "code": one.code or "", "note": "" if one.active else inactive} for one in found]
     return JSONResponse({"people": people})
 
 
@@ -88,16 +89,16 @@ def to_enrol_again(call: Call) -> set[int]:
 def two_people(call: Call) -> Response:
     """Of a face under two names: they are two people."""
     found = findings.decide_two(call.store, call.field("key"), call.who.actor)
-    return call.goto("/people", f"{found.people[0].name} and {found.people[1].name} are two people, here and at every door.")
+    return call.goto("/people", call.texts.text("people.are_two", name=found.people[0].name, other=found.people[1].name))
 
 
 def add_person(call: Call) -> Response:
     """Add a person without a face, for code and PIN."""
     person = call.store.add_person(call.field("name"), call.field("code").strip() or None)
-    return call.goto(f"/people/{person.id}", f"{person.name} is added.")
+    return call.goto(f"/people/{person.id}", call.texts.text("people.added", name=person.name))
 
 
-def person_page(call: Call, status: int = 200, problem: str = "", fresh_pin: str = "", pictures: list[str] | None = None) -> Response:
+def person_page(call: Call, status: int = 200, problem: ClockfaceError | None = None, fresh_pin: str = "", pictures: list[str] | None = None) -> Response:
     person = somebody(call)
     with call.store.reading() as db:
         given = consents.of(db, person.id)
@@ -115,7 +116,7 @@ def person_page(call: Call, status: int = 200, problem: str = "", fresh_pin: str
     today = call.clock.day(call.terminal.now())
     values |= {"plans": plans_of(call, person.id), "today": today, "month_start": today.replace(day=1)}
     values |= {"asks": shown if asks else None, "merged": merged and call.store.person(int(merged["other_id"]))}
-    return call.page("person.html", status, **values, problem=problem, fresh_pin=fresh_pin, pictures=pictures)
+    return call.page("person.html", status, **values, problem=problem and call.texts.refusal(problem), fresh_pin=fresh_pin, pictures=pictures)
 
 
 def plans_of(call: Call, person_id: int) -> list[tuple[Plan | None, str]]:
@@ -125,7 +126,8 @@ def plans_of(call: Call, person_id: int) -> list[tuple[Plan | None, str]]:
     with call.store.reading() as db:
         rows = db.execute("SELECT plan_id, since FROM assignments WHERE person_id = ? ORDER BY since, id", [person_id]).fetchall()
     begun = [row for row in rows if row[1] <= today]
-    return [(plans.get(plan_id), since) for plan_id, since in [*begun[-1:], *(row for row in rows if row[1] > today)]]
+    shown = [*begun[-1:], *(row for row in rows if row[1] > today)]
+    return [(plans.get(plan_id), call.texts.numeric_day(since)) for plan_id, since in shown]
 
 
 def pictures(call: Call) -> Response:
@@ -141,7 +143,7 @@ def change_person(call: Call) -> Response:
     call.store.rename(person.id, call.field("name"))
     call.store.set_code(person.id, call.field("code").strip() or None)
     set_place(call.store, person.id, _place(call, person))
-    return call.goto(f"/people/{person.id}", "Saved.")
+    return call.goto(f"/people/{person.id}", call.texts.text("person.saved"))
 
 
 def _place(call: Call, person: Person) -> Belonging:
@@ -160,9 +162,9 @@ def switch(call: Call) -> Response:
         try:
             check_return(call.store, booth.recogniser, person, booth.enrolled())
         except ClockfaceError as error:
-            return person_page(call, 400, str(error))
+            return person_page(call, 400, error)
     (call.store.activate if active else call.store.deactivate)(person.id)
-    return call.goto(f"/people/{person.id}", "Recognised and recorded again." if active else "No longer recognised or recorded; everything is kept.")
+    return call.goto(f"/people/{person.id}", call.texts.text("person.activated" if active else "person.deactivated"))
 
 
 def new_pin(call: Call) -> Response:
@@ -171,27 +173,27 @@ def new_pin(call: Call) -> Response:
     try:
         pins.set_pin(call.store, person.id, pin)
     except ClockfaceError as error:
-        return person_page(call, 400, str(error))
+        return person_page(call, 400, error)
     return person_page(call, fresh_pin=pin)
 
 
 def remove_pin(call: Call) -> Response:
     pins.remove_pin(call.store, somebody(call).id)
-    return call.goto(f"/people/{call.path['id']}", "The PIN is removed.")
+    return call.goto(f"/people/{call.path['id']}", call.texts.text("person.pin_removed"))
 
 
 def withdraw(call: Call) -> Response:
     """Delete templates and pictures; name, code, PIN and punches stay."""
     person = confirmed(call)
     removed = call.store.withdraw_consent(person.id)
-    return call.goto(f"/people/{person.id}", f"The consent is withdrawn: {removed} templates and their pictures are deleted. The audit log has the proof.")
+    return call.goto(f"/people/{person.id}", call.texts.text("person.is_withdrawn", count=removed))
 
 
 def erase(call: Call) -> Response:
     """Delete name and code as well; punches stay under a pseudonym."""
     person = confirmed(call)
     call.store.erase(person.id)
-    said = f"Erased. The punches stay under the pseudonym erased-{person.id}; the audit log has the proof."
+    said = call.texts.text("person.is_erased", id=person.id)
     return call.goto("/people", f"{said} {key_files.after_erasure(call)}".strip())
 
 
@@ -199,7 +201,7 @@ def confirmed(call: Call) -> Person:
     """The person, whose name had to be typed to confirm an action that cannot be undone."""
     person = somebody(call)
     if call.field("confirm").strip() != person.name:
-        raise Problem("Nothing was deleted: the name does not match.")
+        raise Problem(call.texts.text("person.not_typed"))
     return person
 
 
@@ -207,7 +209,7 @@ def somebody(call: Call) -> Person:
     try:
         return call.store.person(int(call.path["id"]))
     except ClockfaceError as error:
-        raise Problem("There is no person with this number.", 404) from error
+        raise Problem(call.texts.text("person.unknown"), 404) from error
 
 
 ROUTES = (

@@ -19,6 +19,7 @@ from device.storage.store import Store
 from device.web import parameters
 from device.web.desk import charts
 from device.web.desk.liveness import threshold_in_force
+from device.web.messages import Messages
 from device.web.pages import Call, get
 
 SPANS = (7, 30, 90)  # days
@@ -41,46 +42,46 @@ def plots(call: Call) -> Response:
     labels = [f"{k // 4:02}:{k % 4 * 15:02}" for k in range(96)]
     of_day = [f"{site.local(site.begins(day) + k * distributions.QUARTER):%H:%M}" for k in range(len(presence))]
     gone = (moment - site.begins(day)) / (len(presence) * distributions.QUARTER) if day == today else None
+    texts, say = call.texts, call.texts.within("plots")
+    known, unknown = scores.nearest_genuine, scores.nearest_unknown
     return call.page(
         "plots.html", day=day, before=day - timedelta(days=1), after=day + timedelta(days=1) if day < today else None, span=span, spans=SPANS,
-        most=max(presence, default=0), presence=charts.over_day(presence, of_day, f"People at work on {day}", "people", now=gone),
-        presence_numbers=charts.table(("time", "people"), charts.quarters(presence, of_day)),
-        arrivals=charts.over_day(arrivals, labels, f"Arrivals by quarter of an hour, last {span} days", "arrivals", bars=True),
-        arrival_numbers=charts.table(("from", "arrivals"), charts.quarters(arrivals, labels)), scores=scores, judged=verdict(scores),
-        score_plot=charts.against_threshold(
-            scores.genuine, scores.unknown, scores.thresholds, "Scores of recognised and of unknown faces against the threshold"
-        ),
-        score_numbers=score_table(scores.genuine, scores.unknown, "recognised", "unknown"), **_liveness(liveness, bar),
+        most=max(presence, default=0), arrivals=charts.over_day(texts, arrivals, labels, say("arrivals", days=span), say("arrived"), bars=True),
+        presence=charts.over_day(texts, presence, of_day, say("at_work", day=texts.medium_day(day)), say("people"), now=gone),
+        presence_numbers=charts.table(texts, (say("time"), say("people")), charts.quarters(presence, of_day)),
+        arrival_numbers=charts.table(texts, (say("from"), say("arrived")), charts.quarters(arrivals, labels)), judged=verdict(scores),
+        known=None if known is None else texts.number(known, 2), unknown=None if unknown is None else texts.number(unknown + 0.02, 2),
+        score_plot=charts.against_threshold(texts, scores.genuine, scores.unknown, scores.thresholds, say("scores_title")),
+        score_numbers=score_table(texts, scores.genuine, scores.unknown, "recognised", "unknown"), **_liveness(texts, liveness, bar),
     )  # fmt: skip
 
 
-def _liveness(scores: LivenessScores, bar: float | None) -> dict[str, Any]:
+def _liveness(texts: Messages, scores: LivenessScores, bar: float | None) -> dict[str, Any]:
     """The liveness scores of the period, and the threshold in force."""
-    title = "Liveness scores of punches and of refused attempts"
-    chart = charts.against_threshold(scores.punches, scores.refused, () if bar is None else (bar,), title, lowest=0.0)
-    numbers = score_table(scores.punches, scores.refused, "punches", "refused attempts")
+    title = texts.text("plots.liveness_title")
+    chart = charts.against_threshold(texts, scores.punches, scores.refused, () if bar is None else (bar,), title, lowest=0.0)
+    numbers = score_table(texts, scores.punches, scores.refused, "punches", "refused")
     return {"liveness": scores, "liveness_bar": bar, "liveness_plot": chart, "liveness_numbers": numbers}
 
 
 def verdict(scores: Scores) -> tuple[str, str]:
-    """The verdict (good, warn or info) on the threshold in force, and its explanation."""
+    """The verdict (good, warn or info) on the threshold in force, and the key of its explanation."""
     if not scores.genuine or not scores.thresholds:
-        return "info", "No face was recognised in this time."
+        return "info", "none_recognised"
     threshold, near = scores.thresholds[-1], scores.nearest_genuine
     if sum(scores.unknown.values()) < 20 or scores.nearest_unknown is None:
-        return "info", "Too few unknown faces were seen to judge the threshold."
+        return "info", "too_few"
     if near is not None and scores.nearest_unknown + 0.02 < threshold < near - 0.02:
-        return "good", "The threshold lies clear of both: it fits this site."
-    if scores.nearest_unknown + 0.02 >= threshold:
-        return "warn", "Unknown faces come close to the threshold: ask for a smaller false-positive rate ([decision] fpir)."
-    return "warn", "Many recognised faces score just above the threshold: enrol these people again in the light of the terminal."
+        return "good", "fits"
+    return "warn", "close" if scores.nearest_unknown + 0.02 >= threshold else "just_above"
 
 
-def score_table(one: Mapping[int, int], two: Mapping[int, int], *names: str) -> str:
-    """The numbers of two histograms beside each other."""
-    first, second = charts.bins(one), charts.bins(two)
-    rows = [(start, str(first.get(start, 0)), str(second.get(start, 0))) for start in sorted({*first, *second}, key=float)]
-    return charts.table(("score from", *names), rows)
+def score_table(texts: Messages, one: Mapping[int, int], two: Mapping[int, int], *names: str) -> str:
+    """The numbers of two histograms beside each other. `names`: keys of their words."""
+    first, second, say = charts.bins(one), charts.bins(two), texts.within("plots")
+    starts = sorted({*first, *second}, key=float)
+    rows = [(texts.number(float(start), 2), str(first.get(start, 0)), str(second.get(start, 0))) for start in starts]
+    return charts.table(texts, (say("score_from"), *map(say, names)), rows)
 
 
 @lru_cache(maxsize=16)

@@ -21,7 +21,7 @@ def new_pictures(call: Call) -> Response:
     """Add photos of somebody enrolled, or let them replace the earlier ones."""
     person, booth = somebody(call), call.terminal.live.booth
     if booth.recogniser is None:
-        raise Problem("this terminal has no camera and no model loaded", 409)
+        raise Problem(call.texts.text("person.no_model"), 409)
     using = booth.recogniser.for_thread()
     try:
         consent = _consent(call, person.id)
@@ -30,9 +30,10 @@ def new_pictures(call: Call) -> Response:
         replace = call.field("replace", "") == "yes"
         made = enrol_again(call.store, using, person, list(samples.values()), list(samples), replace, consent, booth.enrolled())
     except ClockfaceError as error:
-        return person_page(call, 400, str(error))
-    left = f" Left out: {'; '.join(left_out)}." if left_out else ""
-    return call.goto(f"/people/{person.id}", f"{made} new pictures {'in place of' if replace else 'beside'} the earlier ones.{left}")
+        return person_page(call, 400, error)
+    left = call.texts.text("person.left_out", files="; ".join(map(call.texts.said, left_out))) if left_out else ""
+    done = call.texts.text("person.pictures_replaced" if replace else "person.pictures_added", count=made)
+    return call.goto(f"/people/{person.id}", f"{done} {left}".strip())
 
 
 def _consent(call: Call, person_id: int) -> ConsentDraft | None:
@@ -46,7 +47,7 @@ def _consent(call: Call, person_id: int) -> ConsentDraft | None:
         if not consents.asked_again(db, person_id, shown.text):
             return None
     if call.field("consent", "") != shown.version:
-        raise Problem(f"The person has not agreed to wording {shown.version} yet: let them sign it, and tick the box.")
+        raise Problem(call.texts.text("person.not_agreed", version=shown.version))
     return shown.given("paper", call.terminal.now())
 
 
@@ -55,9 +56,9 @@ def merge(call: Call) -> Response:
     person, using = somebody(call), call.terminal.live.booth.recogniser
     other = call.store.person(call.field("other"))
     if using is not None and call.field("anyway", "") != "yes":
-        check_alike(call.store, using, person, other, "tick the box beside Merge")
+        check_alike(call.store, using, person, other, call.texts.text("person.tick_box"))
     done = merging.merge(call.store, person.id, other.id, call.who.actor)
-    return call.goto(f"/people/{person.id}", f"{done.words}. It can be undone here for a day.")
+    return call.goto(f"/people/{person.id}", f"{call.texts.said(done.words)}. {call.texts.text('person.can_undo')}")
 
 
 def undo(call: Call) -> Response:
@@ -65,8 +66,8 @@ def undo(call: Call) -> Response:
     try:
         done = merging.undo(call.store, person.id, call.who.actor, call.terminal.now())
     except ClockfaceError as error:
-        return person_page(call, 400, str(error))
-    return call.goto(f"/people/{person.id}", f"{done.words}.")
+        return person_page(call, 400, error)
+    return call.goto(f"/people/{person.id}", f"{call.texts.said(done.words)}.")
 
 
 ROUTES = (

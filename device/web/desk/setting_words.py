@@ -1,8 +1,12 @@
-"""What the settings page calls each setting and each choice. A setting that is not listed is called by its key, in words."""
+"""What the settings page calls each setting and each choice, in English; the German is in `device/web/messages/de/settings.toml`.
+
+A setting that is not listed is called by its key, in words.
+"""
 
 from __future__ import annotations
 
 from device.storage.settings import Setting
+from device.web.messages import Messages
 
 SECTIONS = {
     "attendance": "Attendance", "camera": "Camera", "web": "Web pages", "signals": "Door, lamp, buzzer", "decision": "Recognition", "liveness": "Liveness",
@@ -48,36 +52,51 @@ CHOICES = {
     "web.kiosk": {"local": "on this machine only", "anywhere": "in the whole network"},
     "web.language": {"en": "English", "de": "Deutsch", "es": "Español", "fr": "Français", "tr": "Türkçe", "ar": "العربية", "zh": "中文"},
 }
-SWITCH = {"true": "yes", "false": "no"}
+SWITCH = {"true": "yes", "false": "no"}  # keys of the texts
 OF_THE_FORM = {"choice", "yes or no", "text", ""}  # units that say nothing beside the field
 ENDINGS = ("_seconds", "_ms", "_minutes", "_hours", "_days", "_degrees")  # units in a key
 
 
-def called(setting: Setting) -> str:
-    key = next((setting.key.removesuffix(ending) for ending in ENDINGS if setting.key.endswith(ending)), setting.key)
-    return WORDS.get(setting.name, key.replace("_", " ").capitalize())
+class SettingWords:
+    """The words of the page in one language."""
 
+    def __init__(self, texts: Messages) -> None:
+        self._texts = texts
 
-def choices(setting: Setting) -> list[tuple[str, str]]:
-    """What may be chosen, with its words; empty where a value is typed."""
-    values = setting.choices or (("true", "false") if setting.kind is bool else ())
-    return [(value, shown(setting, value)) for value in values]
+    def section(self, name: str) -> str:
+        return self._texts.of_code("setting_sections", SECTIONS.get(name, name.capitalize()), name)
 
+    def called(self, setting: Setting) -> str:
+        key = next((setting.key.removesuffix(ending) for ending in ENDINGS if setting.key.endswith(ending)), setting.key)
+        return self._texts.of_code("setting_names", WORDS.get(setting.name, key.replace("_", " ").capitalize()), setting.name)
 
-def shown(setting: Setting, value: str) -> str:
-    """A value as people say it, without its unit."""
-    if setting.kind is bool:
-        return SWITCH.get(value, value)
-    return CHOICES.get(setting.name, {}).get(value, value.replace("_", " ") if setting.choices else value)
+    def help(self, setting: Setting) -> str:
+        return self._texts.of_code("setting_help", setting.help, setting.name)
 
+    def choices(self, setting: Setting) -> list[tuple[str, str]]:
+        """What may be chosen, with its words; empty where a value is typed."""
+        values = setting.choices or (("true", "false") if setting.kind is bool else ())
+        return [(value, self.shown(setting, value)) for value in values]
 
-def unit(setting: Setting) -> str:
-    return "" if setting.unit in OF_THE_FORM else setting.unit
+    def shown(self, setting: Setting, value: str) -> str:
+        """A value as people say it, without its unit."""
+        if setting.kind is bool:
+            return self._texts.text(f"settings.{SWITCH[value]}") if value in SWITCH else value
+        english = CHOICES.get(setting.name, {}).get(value, value.replace("_", " ") if setting.choices else value)
+        return self._texts.of_code("setting_choices", english, f"{setting.name}.{value}") if setting.choices else english
 
+    def unit(self, setting: Setting) -> str:
+        return "" if setting.unit in OF_THE_FORM else self._texts.of_code("setting_units", setting.unit)
 
-def facts(setting: Setting, default: str) -> list[str]:
-    """Range and default, with the unit: "1 to 25 s", "default 5 s"."""
-    of = f" {unit(setting)}" if setting.low is not None and unit(setting) else ""
-    ranged = [f"{setting.allowed}{of}"] if setting.low is not None else []
-    words = shown(setting, default)
-    return [*ranged, f"default {words}{of}" if words else "empty by default"]
+    def facts(self, setting: Setting, default: str) -> list[str]:
+        """Range and default, with the unit: "1 to 25 s", "default 5 s"."""
+        of = f" {self.unit(setting)}" if setting.low is not None and self.unit(setting) else ""
+        words = self.shown(setting, default)
+        said = self._texts.text("settings.default", value=f"{words}{of}") if words else self._texts.text("settings.default_empty")
+        return [*self._range(setting, of), said]
+
+    def _range(self, setting: Setting, unit: str) -> list[str]:
+        if setting.low is None:
+            return []
+        low, _, high = setting.allowed.partition(" to ")
+        return [f"{self._texts.text('settings.range', low=low, high=high)}{unit}" if high else f"{setting.allowed}{unit}"]

@@ -14,25 +14,25 @@ form.addEventListener("submit", async (event) => {
     values.append("paths", JSON.stringify([...files.keys()]));
     if (list) values.append("list", list);
     const plan = await send("/people/bulk/plan", values);
-    people = plan.people.map((person) => ({ ...person, state: person.problem ? "left out" : "ready", remarks: person.problem }));
-    if (!people.length) complain("No sub-folder with photos is in this folder. Make one for each person, named like the person, or choose a list as well.");
+    people = plan.people.map((person) => ({ ...person, state: person.problem ? "left_out" : "ready", remarks: person.problem }));
+    if (!people.length) complain(say("no_folder"));
     byId("plan").hidden = !people.length;
-    byId("read-as").textContent = plan.read_as ? `The list was read as ${plan.read_as}. See that names with accents are right.` : "";
+    byId("read-as").textContent = plan.read_as ? say("read_as", { how: plan.read_as }) : "";
     draw();
   } catch (error) { complain(error.message); }
 });
 
-const KINDS = { ready: "info", enrolled: "good", refused: "bad", "left out": "warn", working: "info" };
+const KINDS = { ready: "info", enrolled: "good", refused: "bad", left_out: "warn", working: "info" };
 function row(person) {
   const tr = document.createElement("tr");
   tr.title = person.photos.join("\n"); // tells two people of one name apart
-  tr.append(cell(person.name), cell(person.code), cell(person.photos.length), cell(person.state, KINDS[person.state]), cell(person.remarks));
+  tr.append(cell(person.name), cell(person.code), cell(person.photos.length), cell(say(person.state), KINDS[person.state]), cell(person.remarks));
   return tr;
 }
 function draw() {
   byId("rows").replaceChildren(...people.map((person) => (person.row = row(person))));
   const ready = people.filter((person) => person.state === "ready").length;
-  byId("count").textContent = `${ready} of ${people.length} ${people.length === 1 ? "person" : "people"}`;
+  byId("count").textContent = say("of", { ready, count: people.length });
   allow();
 }
 function redraw(person) {
@@ -53,7 +53,7 @@ byId("start").addEventListener("click", async () => {
     if (stopped) break;
     byId("progress").max = waiting.length;
     byId("progress").value = done;
-    byId("said").textContent = `${done + 1} of ${waiting.length}: ${person.name}`;
+    byId("said").textContent = say("at", { number: done + 1, total: waiting.length, name: person.name });
     person.state = "working";
     redraw(person);
     await enrol(person);
@@ -75,19 +75,20 @@ async function enrol(person) {
   try {
     const said = await send("/people/bulk", values);
     person.state = said.state;
-    person.remarks = said.state === "enrolled" ? [`${said.templates} template${said.templates === 1 ? "" : "s"}`, ...said.remarks, ...said.left_out].join("; ") : said.reason;
+    person.remarks = said.state === "enrolled" ? [say("templates", { count: said.templates }), ...said.remarks, ...said.left_out].join("; ") : said.reason;
   } catch (error) {
     person.state = "ready";
-    person.remarks = `not sent: ${error.message}`;
+    person.remarks = say("not_sent", { why: error.message });
     stopped = true;
   }
 }
 
 function summary() {
   const counted = (state) => people.filter((person) => person.state === state).length;
-  byId("said").textContent = `${counted("enrolled")} enrolled, ${counted("refused")} refused, ${counted("left out")} left out${counted("ready") ? `, ${counted("ready")} not done` : ""}.`;
+  const all = Object.fromEntries(["enrolled", "refused", "left_out", "ready"].map((state) => [state, counted(state)]));
+  byId("said").textContent = say(all.ready ? "summary_stopped" : "summary", all);
   const quoted = (text) => `"${String(text).replace(/^[=+\-@\t]/, "'$&").replaceAll('"', '""')}"`;
-  const lines = [["name", "code", "photos", "state", "remarks"], ...people.map((p) => [p.name, p.code, p.photos.length, p.state, p.remarks])];
+  const lines = [say("columns").split(","), ...people.map((p) => [p.name, p.code, p.photos.length, say(p.state), p.remarks])];
   byId("report").href = URL.createObjectURL(new Blob(["\ufeff" + lines.map((line) => line.map(quoted).join(",")).join("\r\n")], { type: "text/csv" }));
   byId("report").hidden = false;
 }

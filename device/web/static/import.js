@@ -32,18 +32,18 @@ async function work(path, waiting) {
   form.querySelector("button").disabled = false;
 }
 form.addEventListener("submit", (event) => { event.preventDefault(); work("/import/preview", ""); });
-byId("start").addEventListener("click", () => work("/import", "It is being imported. This may take a minute for a long list."));
+byId("start").addEventListener("click", () => work("/import", say("waiting")));
 
 function show(said, done) {
-  const counts = Object.entries(said.counts).map(([fate, count]) => `${count.toLocaleString("en")} ${fate}`).join(", ") || "no rows";
-  byId("heading").textContent = !done ? "2. Import" : said.written ? "Imported" : "Nothing was imported";
-  byId("said").textContent = done ? `${counts}.` : `It would be: ${counts}. Nothing has been written yet.`;
-  byId("read-as").textContent = `The list was read as ${said.read_as}. See that names with accents are right.`;
+  const counts = Object.entries(said.counts).map(([fate, count]) => `${number(count, 0)} ${fate}`).join(", ") || say("no_rows");
+  byId("heading").textContent = say(!done ? "heading" : said.written ? "imported" : "nothing");
+  byId("said").textContent = say(done ? "done" : "would", { counts });
+  byId("read-as").textContent = say("read_as", { how: said.read_as });
   byId("remark").textContent = said.remark;
   byId("remark").hidden = !said.remark;
   byId("start").hidden = done || !said.usable;
   byId("start").disabled = false;
-  byId("start-words").textContent = said.problems ? `Import without the ${said.problems.toLocaleString("en")} that cannot be` : "Import";
+  byId("start-words").textContent = said.problems ? say("without", { number: number(said.problems, 0) }) : say("start");
   byId("rows").replaceChildren(...said.rows.map((row) => {
     const tr = document.createElement("tr");
     const line = cell(row.line);
@@ -51,7 +51,7 @@ function show(said, done) {
     tr.append(line, cell(row.about), cell(row.fate, row.kind), cell(row.words));
     return tr;
   }));
-  byId("left-out").textContent = `and ${said.left_out.toLocaleString("en")} more rows`;
+  byId("left-out").textContent = say("more", { count: said.left_out, number: number(said.left_out, 0) });
   byId("left-out").hidden = said.left_out <= 0;
   byId("plan").hidden = false;
 }

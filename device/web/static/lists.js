@@ -7,7 +7,7 @@ const form = byId("choose");
 async function send(path, values) {
   const answer = await fetch(path, { method: "POST", headers: { "x-form-token": form.dataset.formToken, accept: "application/json" }, body: values, redirect: "error" });
   const said = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(said.error || `The terminal answered ${answer.status}.`);
+  if (!answer.ok) throw new Error(said.error || say("answered", { status: answer.status }));
   return said;
 }
 function complain(words) {

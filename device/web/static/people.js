@@ -3,6 +3,7 @@
 
 (() => {
   const WAIT_MS = 150;
+  const texts = JSON.parse(document.getElementById("people-texts").textContent), plural = new Intl.PluralRules(document.documentElement.lang);
   let fields = 0;
 
   function picker(input) {
@@ -11,7 +12,7 @@
     list.id = `people-${number}`;
     list.className = "people-list";
     list.setAttribute("role", "listbox");
-    list.setAttribute("aria-label", "People who fit");
+    list.setAttribute("aria-label", texts.fitting);
     list.hidden = true;
     said.className = "sr";
     said.setAttribute("role", "status");
@@ -33,7 +34,7 @@
       asked?.abort();
       input.value = person.text;
       input.setSelectionRange(person.text.length, person.text.length);
-      said.textContent = `${person.text} is chosen`;
+      said.textContent = texts.chosen.replace("{name}", () => person.text);
       close();
       input.dispatchEvent(new Event("change", { bubbles: true }));
     }
@@ -60,11 +61,11 @@
       input.removeAttribute("aria-activedescendant");
       const nobody = document.createElement("li");
       nobody.className = "nobody";
-      nobody.textContent = "Nobody fits";
+      nobody.textContent = texts.nobody;
       list.replaceChildren(...(people.length ? people.map(optionOf) : [nobody]));
       list.hidden = false;
       input.setAttribute("aria-expanded", "true");
-      said.textContent = people.length ? `${people.length} ${people.length === 1 ? "person fits" : "people fit"}` : "Nobody fits";
+      said.textContent = people.length ? texts.people[plural.select(people.length)].replace("{count}", people.length) : texts.nobody;
     }
     async function ask() {
       const text = input.value.trim();

@@ -69,7 +69,7 @@ def test_what_cannot_be_read_is_told(office: Desk, kind: str, content: str, code
 
 def test_a_form_without_a_file(office: Desk) -> None:
     answer = office.browser("hr").post("/import/preview", "/password", {"kind": "log"}, headers={"accept": "application/json"})
-    assert answer.status_code == 400 and "choose a file" in answer.text
+    assert answer.status_code == 400 and "Choose a file" in answer.text
 
 
 def test_a_list_for_the_schedule_is_taken_whole_or_not_at_all(office: Desk) -> None:

@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import re
 import string
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+
+from jinja2 import Environment, nodes
 
 from device.config import DESK_LANGUAGES, LANGUAGES
 from device.web.appearance import HERE
 from device.web.messages import FOLDER, Messages, Text
 
 TEMPLATES = HERE / "templates"
-HOURS = (
-    "account_card.html", "accounts.html", "law.html", "overtime.html", "period_steps.html", "plan.html", "schedule.html", "schedule_accounting.html",
-    "timesheet_day.html", "timesheet_person.html", "timesheet_print.html", "timesheet_tabs.html", "timesheets.html",
-)  # fmt: skip
-DONE = (  # pages of the desk whose texts all come from the catalogue; those of the kiosk do, too
-    *HOURS,
-    "backup.html", "base.html", "correction.html", "correction_new.html", "correction_who.html", "corrections.html", "error.html", "exports.html",
-    "group_fields.html", "log.html", "person_field.html", "login.html", "password.html", "periods.html", "plain.html", "restarting.html",
-    "review_parts.html", "today.html", "today_part.html", "users.html",
-)  # fmt: skip
 
 
 class Outside(HTMLParser):
@@ -47,10 +40,28 @@ class Outside(HTMLParser):
 
 
 def outside(source: str) -> list[str]:
-    """The words of a template that do not come from the catalogue; what an expression makes is not seen."""
+    """The words of a template that do not come from the catalogue."""
     page = Outside()
-    page.feed(re.sub(r"\{% block body_class %\}\w*|\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}", "", source, flags=re.DOTALL))
-    return [" ".join(words.split()) for words in page.found if re.search(r"[^\W\d_]{2}", re.sub("Clockface|CSV|XLSX", "", words))]
+    source = re.sub(r"\{% block body_class %\}\w*|\{#.*?#\}", "", source, flags=re.DOTALL)
+    page.feed(re.sub(r"\{%.*?%\}|\{\{.*?\}\}", written, source, flags=re.DOTALL))
+    return [" ".join(words.split()) for words in page.found if re.search(r"[^\W\d_]{2}", re.sub("Clockface|CSV|XLSX|Ctrl|PDF", "", words))]
+
+
+def written(tag: re.Match[str]) -> str:
+    """What an expression of a template may write of its own: "New" and "Old" of `{{ "New" if fresh else "Old" }}`."""
+    if not tag[0].startswith("{{"):
+        return ""
+    output = next(Environment().parse(tag[0]).find_all(nodes.Output))
+    return " ".join(words for node in output.nodes for words in literals(node))
+
+
+def literals(node: nodes.Node) -> Iterator[str]:
+    if isinstance(node, nodes.Const) and isinstance(node.value, str):
+        yield "" if node.value.startswith("/") else node.value  # an address is no text
+    elif isinstance(node, nodes.CondExpr):
+        yield from [words for part in (node.expr1, node.expr2) if part for words in literals(part)]
+    elif isinstance(node, (nodes.Concat, nodes.Or, nodes.And, nodes.Add)):
+        yield from [words for part in node.iter_child_nodes() for words in literals(part)]
 
 
 def blanked(language: str) -> Messages:
