@@ -20,7 +20,7 @@ from device.web.pages import Call, Problem, get
 PER_PAGE = 100
 PEOPLE = ("person_id", "other_id")  # details that name a person
 WORDS = {"user_id": "login", "other_id": "other person"}
-ACTORS = ("terminal", "kiosk", "desk", "cli", "fleet", "clock", "upkeep", "backup", "outbox", "connectors")
+ACTORS = ("local", "terminal", "kiosk", "desk", "cli", "fleet", "clock", "upkeep", "backup", "outbox", "connectors")
 
 
 def audit_page(call: Call) -> Response:
@@ -122,6 +122,8 @@ class NamesById:
     def _word(self, key: str, value: Any) -> str:
         if isinstance(value, bool):
             return self._say("yes" if value else "no")
+        if key == "place" and value in ACTORS:
+            return self._texts.text(f"actor.{value}")
         if key == "role" and isinstance(value, str):
             return self._texts.of_code("menu", value, f"role_{value}")
         return "–" if value is None else " ".join(map(str, value)) if isinstance(value, list) else str(value)
