@@ -19,6 +19,7 @@ COMMANDS = {  # name -> one line; the module has add_arguments(parser) and run(a
     "export-weights": "write only the weights and the recipe of a checkpoint",
     "liveness": "fine-tune the liveness nets on recordings of your own",
     "evaluate": "measure a model on pairs, galleries and groups",
+    "benchmark": "measure models on LFW, CFP-FP, AgeDB, IJB-C, in the tables of papers",
     "visualize": "plot what each loss does to embeddings of digits in two dimensions",
     "partial_fc": "time a step over all classes and a step over a sample of them",
     "speed": "measure the speed of augmentation, the loop and the backbones",
