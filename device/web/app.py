@@ -30,6 +30,7 @@ from device.web.desk import (
     bulk,
     corrections,
     exports,
+    first_sight,
     health,
     imports,
     law,
@@ -43,17 +44,17 @@ from device.web.desk import (
     timesheets,
     today,
 )
-from device.web.kiosk import enrol, self_service
+from device.web.kiosk import check, enrol, self_service
 from device.web.kiosk import page as kiosk
 from device.web.pages import Page, routes
 
 AREAS = (  # each module has ROUTES, a tuple of pages
-    login, kiosk, self_service, enrol, today, log, overtime, accounts, law, timesheets, corrections, schedule, exports, plots,
-    people, returning, bulk, imports, health, settings, users, audit, backups,
+    login, kiosk, self_service, enrol, check, today, log, overtime, accounts, law, timesheets, corrections, schedule, exports, plots,
+    people, returning, bulk, imports, health, first_sight, settings, users, audit, backups,
 )  # fmt: skip
 
 
-KIOSK = (kiosk, self_service, enrol, bulk)  # what needs a camera, or stands at a door: not at a desk
+KIOSK = (kiosk, self_service, enrol, check, first_sight, bulk)  # what needs a camera, or stands at a door: not at a desk
 
 
 class Static:

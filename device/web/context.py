@@ -13,6 +13,8 @@ from anyio import CapacityLimiter
 
 from device.attendance.today import Board
 from device.config import Settings
+from device.maintenance import first_sight
+from device.maintenance.first_sight import FirstSight, SightReport
 from device.storage.store import Store
 from device.web.access.kiosk_sessions import Tickets
 from device.web.idle_stores import IdleStores
@@ -46,6 +48,15 @@ class Terminal:
     def board(self) -> Board:
         """Who is in, out or late; one board serves all pages."""
         return Board(self.now)
+
+    @cached_property
+    def first_sight(self) -> FirstSight:
+        """The look at this terminal that somebody has begun, if any."""
+        return FirstSight(self.settings, self.database, self._keep_report)
+
+    def _keep_report(self, report: SightReport) -> None:
+        with self.store(actor="terminal") as store:
+            first_sight.keep(store, report)
 
     @cached_property
     def tickets(self) -> Tickets:

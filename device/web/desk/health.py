@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from device.attendance.planning import Planning
 from device.contract import ClockfaceError
+from device.maintenance import first_sight
 from device.maintenance.certificate_check import check_certificate
 from device.maintenance.clock_repair import left_over
 from device.maintenance.doctor import check_clock, check_disk, guarded
@@ -85,7 +86,7 @@ def letters(call: Call) -> list[DeadLetter]:
 
 def facts(call: Call) -> dict[str, list[Fact]]:
     """Group -> its facts."""
-    own = {"board": board(call), "data": [*exchange(call), *data(call)]}
+    own = {"board": [*board(call), *checked(call)], "data": [*exchange(call), *data(call)]}
     return own if call.terminal.desk else {"camera": [*camera(call), *model(call), *liveness(call)], **own}
 
 
@@ -216,6 +217,17 @@ def _throttling(texts: Messages) -> Fact:
     now, before = (", ".join(say(f"throttle_{one}") for one in found) for found in throttling(int(THROTTLED.read_text().strip(), 16)))
     state: State = "bad" if now else "warn" if before else "good"
     return Fact(say("throttling"), now or say("throttling_none"), state, say("throttling_since", what=before) if before else "")
+
+
+def checked(call: Call) -> list[Fact]:
+    """What the look at this terminal at first sight has found."""
+    if call.terminal.desk:
+        return []
+    report, text = first_sight.latest(call.store), call.texts.text
+    if report is None:
+        return [Fact(text("sight.fact"), text("sight.never"), "off", "/check")]
+    value = text("sight.to_change", count=report.to_change) if report.to_change else text("sight.all_good")
+    return [Fact(text("sight.fact"), value, _state(report.state), call.clock.named(report.at))]
 
 
 def data(call: Call) -> list[Fact]:
