@@ -20,6 +20,7 @@ from training.losses.contrastive import Contrastive
 from training.losses.cosface import CosFace
 from training.losses.margin import Margin
 from training.losses.options import LossError
+from training.losses.siamese import Siamese
 from training.losses.softmax import Softmax
 from training.losses.softmax_twice import SoftmaxTwice
 from training.losses.subcenter_arcface import SubcenterArcFace
@@ -33,6 +34,7 @@ LOSSES: dict[str, type[nn.Module]] = {
     "center": Center,
     "center_squared": CenterSquared,
     "contrastive": Contrastive,
+    "siamese": Siamese,
     "triplet": Triplet,
     "a_softmax": ASoftmax,
     "arcface": ArcFace,
@@ -64,6 +66,6 @@ def build(name: str, embedding_size: int, classes: int, **options: Any) -> nn.Mo
     for key in options:
         if key not in known:
             raise LossError(f"loss {name!r} has no option {key!r}; it has {', '.join(known)}")
-    if issubclass(LOSSES[name], Contrastive | Triplet):
+    if issubclass(LOSSES[name], Contrastive | Siamese | Triplet):
         return LOSSES[name](**options)
     return LOSSES[name](embedding_size, classes, **options)

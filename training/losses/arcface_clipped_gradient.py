@@ -17,7 +17,6 @@ class BoundedArccos(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, cosine: Tensor) -> Tensor:
-        cosine = cosine.clamp(-1, 1)  # rounding may give 1.0000001, whose arccos is NaN whatever the derivative
         ctx.save_for_backward(cosine)
         return torch.arccos(cosine)
 
@@ -30,8 +29,9 @@ class BoundedArccos(torch.autograd.Function):
 class ArcFaceClippedGradient(ArcFace):
     """f(theta) = cos(arccos(c) + m), with the bounded derivative.
 
-    A bounded derivative alone only delays NaN, since arccos(1.0000001) stays NaN; the clamp in the forward pass is needed,
-    too. The curve is that of `ArcFaceNaive` and rises again beyond pi - m.
+    A bounded derivative alone only delays NaN: rounding may give a cosine of 1.0000001, whose arccos is NaN whatever the
+    derivative. So the cosine is clamped in the forward pass, too; `clamp=False` leaves this out, to show the delay. The curve is
+    that of `ArcFaceNaive` and rises again beyond pi - m.
 
     Source of the formula: https://arxiv.org/abs/1801.07698
 
@@ -39,6 +39,11 @@ class ArcFaceClippedGradient(ArcFace):
         embeddings (N, D) float, labels (N,) int64 in 0..C-1 -> scalar
     """
 
+    def __init__(self, embedding_size: int, classes: int, margin: float = 0.5, scale: float = 64.0, clamp: bool = True) -> None:
+        super().__init__(embedding_size, classes, margin, scale)
+        self.clamp = clamp
+
     def target_logit(self, cosine: Tensor, lengths: Tensor) -> Tensor:
-        angle: Tensor = BoundedArccos.apply(cosine)  # type: ignore[no-untyped-call]
+        inside = cosine + (cosine.clamp(-1, 1) - cosine).detach() if self.clamp else cosine  # the derivative stays that of `BoundedArccos`
+        angle: Tensor = BoundedArccos.apply(inside)  # type: ignore[no-untyped-call]
         return torch.cos(angle + self.margin)
