@@ -1,108 +1,158 @@
-"""Plot what each loss does to embeddings of digits in two dimensions: a panel, an animation, target-logit curves and a table over several seeds."""
+"""Plot what each loss does to embeddings of digits in two dimensions: pictures, an animation, tables over several seeds, and one page to look through."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import multiprocessing
-import statistics
+import resource
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from training import arguments
-from training.visualize import argument, dial
+from training.visualize import argument, dial, page, studies, table
+from training.visualize.circle import margins
 from training.visualize.digits import DEBIAN_FASHION, HELD_OUT, Digits, DigitsError, idx_folder, sklearn_digits, split
-from training.visualize.entries import ANIMATED, ENTRIES
-from training.visualize.study import StudyResult, train
+from training.visualize.entries import ALPHAS, ANIMATED, ARCCOS, ENTRIES, LAMBDAS, PAIRS, TRIPLETS
+from training.visualize.study import BATCH, PanelEntry, StudyResult, train
+from training.visualize.theme import THEMES, save
 
-WIDE = 16  # dimensions for the verification of unseen classes, for which two are too few
-FRAMES = 36  # of the animation, closer together at first, when most changes
-BATCHES = 23  # per pass over scikit-learn's digits
+FRAMES = 36  # of the animation and the slider, closer together at first, when most changes
+NAN_SEEDS = 20
+LOSSES = "Losses, trained without the last classes"  # heading of the table over all of them
+Runs = list[list[Future[StudyResult]]]  # for each entry its seeds
+Outcomes = list[list[StudyResult]]  # the same, ended
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=arguments.folder, required=True, metavar="DIR", help="folder for the PNG and GIF files")
+    parser.add_argument("--out", type=arguments.folder, required=True, metavar="DIR", help="folder for the pictures and index.html")
     parser.add_argument("--idx", type=Path, metavar="DIR", help=f"folder of MNIST or Fashion-MNIST IDX files; {DEBIAN_FASHION} is used where present")
-    parser.add_argument("--losses", nargs="+", metavar="TITLE", help="only these losses, by their titles in the panel")
+    parser.add_argument("--losses", nargs="+", metavar="TITLE", help="only these losses in the panel, by their titles there")
     parser.add_argument("--epochs", type=arguments.count, default=25, help="passes over the digits (default 25)")
-    parser.add_argument("--seeds", type=arguments.count, default=3, help="seeds of the table (default 3)")
+    parser.add_argument("--seeds", type=arguments.count, default=3, help="seeds of the tables (default 3)")
     parser.add_argument("--processes", type=arguments.count, default=2, help="number of parallel runs (default 2)")
-    parser.add_argument("--json", action="store_true", help="print the table as JSON")
+    parser.add_argument("--json", action="store_true", help="print the tables as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     chosen = _chosen(args.losses)
     started = time.monotonic()
     args.out.mkdir(parents=True, exist_ok=True)
-    images, labels = sklearn_digits()
-    digits, open_set = split("digits", images, labels), split("digits", images, labels, HELD_OUT)
     folder = args.idx or (DEBIAN_FASHION if DEBIAN_FASHION.is_dir() else None)
     others = split(folder.name, *idx_folder(folder)) if folder else None
-    steps = {round(args.epochs * BATCHES * (k / FRAMES) ** 2) for k in range(FRAMES)}
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(args.processes, spawn, torch.set_num_threads, (1,)) as pool:  # for such small nets, one process per core is faster than threads
-        drawn = [pool.submit(train, entry, digits, 0, args.epochs, steps if entry.title in ANIMATED else None) for entry in chosen]
-        measured = [[pool.submit(train, entry, open_set, seed, args.epochs) for seed in range(args.seeds)] for entry in chosen]
-        wide = [[pool.submit(train, entry, open_set, seed, args.epochs, None, WIDE) for seed in range(args.seeds)] for entry in chosen]
-        on_others = _on_others(pool, chosen, others, args.epochs)
-        outcomes = _collect(drawn, "panel")
-        dial.panel(outcomes, args.out / "panel.png", f"{len(outcomes)} losses, ten digits, one plane")
-        moving = [outcome for outcome in outcomes if len(outcome.frames) > 1]
-        if moving:
-            dial.animate(moving, args.out / "training.gif")
-        argument.target_logits(args.out / "target_logits.png")
-        argument.softmax_twice(args.out / "softmax_twice.png")
-        differ = argument.ranking(args.out / "ranking.png")
-        first, last = argument.active_triplets(args.out / "active_triplets.png", digits)
-        rows = [_row(_collect(flat, entry.title), _collect(deep, f"{entry.title}, {WIDE}-D")) for entry, flat, deep in zip(chosen, measured, wide, strict=True)]
-        if others is not None:
-            dial.panel(_collect(on_others, others.name), args.out / f"panel-{others.name}.png", f"The same losses on {others.name}")
-    facts = {"ranks_that_differ": differ, "active_triplets_first": first, "active_triplets_last": last, "seconds": time.monotonic() - started}
-    print(json.dumps({"losses": rows, **facts}) if args.json else _table(rows, facts, args.seeds))
+        tables, facts = _draw(pool, chosen, others, args)
+    facts |= {"seconds": time.monotonic() - started, "processor_seconds": _processor_seconds()}
+    print(json.dumps({"losses": tables.pop(LOSSES), **tables, **facts}) if args.json else table.report(tables, facts))
     return 0
 
 
-def _chosen(titles: Iterable[str] | None) -> list[Any]:
+def _draw(pool: Executor, chosen: Sequence[PanelEntry], others: Digits | None, args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Train everything, save the pictures as soon as their runs have ended, then the page; returns the tables by heading, and single figures."""
+    digits = split("digits", *sklearn_digits())
+    limit = args.epochs * -(-len(digits.train_labels) // BATCH)
+    runs = _submit_all(pool, chosen, digits, others, args, limit)
+    facts: dict[str, Any] = {"seeds": args.seeds, "epochs": args.epochs, "nan_limit": limit} | _single_pictures(args.out, digits)
+    found = {name: _collect(each, name) for name, each in _pictured(runs)}
+    _panels(args.out, found, others.name if others else None)
+    _studies(args.out, found, limit)
+    facts["nan_steps"] = {seeds[0].entry.title: [outcome.nan_step for outcome in seeds] for seeds in found["arccos"]}
+    tables = {
+        LOSSES: [table.full_row(*pair) for pair in zip(_collect(runs["flat"], "seeds"), _collect(runs["wide"], f"seeds, {table.WIDE}-D"), strict=True)],
+        "Center loss by λ": [table.row(seeds) for seeds in found["lambdas"]],
+        "Losses on pairs": [table.row(seeds, table.COMMON | table.BY_DISTANCE) for seeds in found["pairs"]],
+        "Triplets by mining and α": [table.row(seeds) for seeds in found["triplets"]],
+    }
+    page.write(args.out, {name: _firsts(found[name]) for name in ("losses", "lambdas", "pairs", "triplets")}, tables, facts, others.name if others else None)
+    return tables, facts
+
+
+def _submit_all(pool: Executor, chosen: Sequence[PanelEntry], digits: Digits, others: Digits | None, args: argparse.Namespace, limit: int) -> dict[str, Runs]:
+    """Runs by name, in the order in which they are needed."""
+    steps = {round(limit * (k / FRAMES) ** 2) for k in range(FRAMES)}
+    seeds, open_set = range(args.seeds), split("digits", *sklearn_digits(), HELD_OUT)
+    runs = {"losses": _submit(pool, chosen, digits, range(1), args.epochs, steps)}
+    for name, entries in (("lambdas", LAMBDAS), ("pairs", PAIRS), ("triplets", TRIPLETS)):
+        runs[name] = _submit(pool, entries, digits, seeds, args.epochs, steps)
+    runs["arccos"] = _submit(pool, ARCCOS, digits, range(NAN_SEEDS), args.epochs)
+    if others is not None:
+        runs["others"] = _submit(pool, chosen, others, range(1), args.epochs)
+    for name, size in (("flat", 2), ("wide", table.WIDE)):
+        runs[name] = _submit(pool, chosen, open_set, seeds, args.epochs, size=size)
+    return runs
+
+
+def _pictured(runs: dict[str, Runs]) -> Iterable[tuple[str, Runs]]:
+    return [(name, each) for name, each in runs.items() if name not in ("flat", "wide")]
+
+
+def _single_pictures(out: Path, digits: Digits) -> dict[str, Any]:
+    """Pictures that need no run of the pool; returns what they measured."""
+    builds = {"target_logits": argument.target_logits, "softmax_twice": argument.softmax_twice, "ranking": argument.ranking, "margins": margins}
+    for name, build in builds.items():
+        save(out / f"{name}.png", build)
+    shares = argument.active_shares(digits)
+    save(out / "active_triplets.png", lambda theme: argument.active_triplets(shares, theme))
+    first, *_, last = argument.smoothed(shares).tolist()
+    return {"ranks_that_differ": argument.rank_agreement()[3], "active_triplets_first": first, "active_triplets_last": last}
+
+
+def _panels(out: Path, found: dict[str, Outcomes], others: str | None) -> None:
+    """Everything that is made of dials."""
+    losses = _firsts(found["losses"])
+    moving = [outcome for outcome in losses if outcome.entry.title in ANIMATED]
+    for theme in THEMES if moving else ():
+        dial.animate(moving, theme.file(out / "training.gif"), theme)
+    all_and_hard = found["triplets"][: len(ALPHAS)] + found["triplets"][-len(ALPHAS) :]
+    panels = {
+        "panel": (losses, f"{len(losses)} losses, ten digits, one plane", 6),
+        "center_lambda": (_firsts(found["lambdas"]), "Center loss by λ", len(LAMBDAS)),
+        "pairs": (_firsts(found["pairs"]), "Two ways to learn from pairs", len(PAIRS)),
+        "triplet_dials": (_firsts(all_and_hard), "Triplets: all of them above, the hardest alone below", len(ALPHAS)),
+    }
+    if others is not None:
+        panels[f"panel-{others}"] = (_firsts(found["others"]), f"The same losses on {others}", 6)
+    for name, (outcomes, title, columns) in panels.items():
+        save(out / f"{name}.png", partial(dial.panel, outcomes, title, columns=columns))
+
+
+def _studies(out: Path, found: dict[str, Outcomes], limit: int) -> None:
+    save(out / "triplet_alpha.png", partial(studies.alphas, found["triplets"]))
+    save(out / "nan_steps.png", partial(studies.nan_steps, found["arccos"], limit))
+
+
+def _chosen(titles: Iterable[str] | None) -> list[PanelEntry]:
     unknown = set(titles or ()) - {entry.title for entry in ENTRIES}
     if unknown:
         raise DigitsError(f"--losses {', '.join(sorted(unknown))}: not in the panel; it has {', '.join(entry.title for entry in ENTRIES)}")
     return [entry for entry in ENTRIES if not titles or entry.title in titles]
 
 
-def _on_others(pool: Executor, chosen: Iterable[Any], others: Digits | None, epochs: int) -> list[Future[StudyResult]]:
-    return [pool.submit(train, entry, others, 0, epochs) for entry in chosen] if others is not None else []
+def _submit(
+    pool: Executor, entries: Iterable[PanelEntry], digits: Digits, seeds: Iterable[int], epochs: int, steps: set[int] | None = None, size: int = 2
+) -> Runs:
+    """One run for each entry and seed; the first seed keeps the snapshots at `steps`."""
+    return [[pool.submit(train, entry, digits, seed, epochs, None if seed else steps, size) for seed in seeds] for entry in entries]
 
 
-def _collect(futures: Iterable[Future[StudyResult]], what: str) -> list[StudyResult]:
+def _collect(runs: Runs, what: str) -> Outcomes:
     print(f"{what} ...", flush=True, file=sys.stderr)
-    return [future.result() for future in futures]
+    return [[future.result() for future in seeds] for seeds in runs]
 
 
-def _row(outcomes: list[StudyResult], wide: list[StudyResult]) -> dict[str, Any]:
-    """Mean and standard deviation over the seeds; a run that ended with NaN counts by its step alone."""
-    row: dict[str, Any] = {"loss": outcomes[0].entry.title, "nan_steps": [o.nan_step for o in outcomes if o.nan_step is not None]}
-    for key, runs, name, factor in (
-        ("accuracy", outcomes, "accuracy", 100), ("within", outcomes, "within", 1), ("between", outcomes, "between", 1),
-        ("tar_known", outcomes, "tar_known", 100), ("tar", outcomes, "tar", 100), (f"tar_{WIDE}d", wide, "tar", 100),
-    ):  # fmt: skip
-        values = [factor * getattr(outcome, name) for outcome in runs if outcome.nan_step is None]
-        row[key] = {"mean": statistics.fmean(values), "spread": statistics.stdev(values) if len(values) > 1 else 0.0} if values else None
-    return row
+def _firsts(outcomes: Iterable[Sequence[StudyResult]]) -> list[StudyResult]:
+    return [seeds[0] for seeds in outcomes]
 
 
-def _table(rows: list[dict[str, Any]], facts: dict[str, Any], seeds: int) -> str:
-    head = f"| loss | accuracy, % | within, ° | to the next class, ° | TAR known, % | TAR held out, % | TAR held out in {WIDE}-D, % | NaN at step |"
-    lines = [head, "|---" * 8 + "|"]
-    for row in rows:
-        cells = [f"{row[k]['mean']:.1f} ± {row[k]['spread']:.1f}" if row[k] else "-" for k in row if k not in ("loss", "nan_steps")]
-        lines.append(f"| {row['loss']} | {' | '.join(cells)} | {', '.join(map(str, row['nan_steps'])) or '-'} |")
-    lines.append(f"\n{seeds} seeds, mean ± standard deviation; TAR at FAR 1 %, the last {HELD_OUT} classes held out. {facts['seconds']:.0f} s.")
-    lines.append(f"Ranks that differ between cosine and distance at unit length: {facts['ranks_that_differ']} of 2,000.")
-    lines.append(f"Triplets with a loss: {100 * facts['active_triplets_first']:.0f} % at first, {100 * facts['active_triplets_last']:.0f} % at the end.")
-    return "\n".join(lines)
+def _processor_seconds() -> float:
+    """Processor time of this process and of its children that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)

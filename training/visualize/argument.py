@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch.nn import functional
 
 from training import losses
 from training.losses.triplet import Triplet
-from training.visualize.dial import COLOURS, FAINT, INK, PAPER, save
 from training.visualize.digits import Digits
-from training.visualize.study import LEARNING_RATE, Net
+from training.visualize.study import BATCH, LEARNING_RATE, Net, batches
+from training.visualize.theme import COLOURS, Theme, axes_of, legend
 
 CURVES: tuple[tuple[str, str, dict[str, Any], dict[str, Any]], ...] = (  # label, loss, options, style
     ("cos θ, no margin", "cosface", {"margin": 0.0}, {"color": "#9a978e", "ls": ":"}),
@@ -26,28 +25,15 @@ CURVES: tuple[tuple[str, str, dict[str, Any], dict[str, Any]], ...] = (  # label
     ("cos - 1", "cosface", {"margin": 1.0}, {"color": COLOURS[1], "ls": "--"}),
     ("CosFace, m = 0.35", "cosface", {}, {"color": COLOURS[3]}),
 )
-BATCH = 64
 ACTIVE_STEPS = 300
+TRIPLETS = 22400  # in a batch of 64 images of ten classes, about
 
 
-def axes_of(figure: Figure, position: tuple[int, int, int], title: str, across: str, up: str) -> Axes:
-    """Axes in the style of these plots."""
-    axes = figure.add_subplot(*position, facecolor="white")
-    axes.set_title(title, color=INK, fontsize=11.5, fontweight="bold", loc="left")
-    axes.set_xlabel(across, color=INK)
-    axes.set_ylabel(up, color=INK)
-    axes.grid(color="#eeece5", lw=0.8)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(FAINT)
-    axes.tick_params(colors="#6d6a62", labelsize=8.5)
-    return axes
-
-
-def target_logits(path: Path) -> None:
+def target_logits(theme: Theme) -> Figure:
     """f(theta), by the code that trains, and its slope, which is the magnitude of the gradient."""
-    figure = Figure(figsize=(12, 4.6), facecolor=PAPER, layout="constrained")
-    value = axes_of(figure, (1, 2, 1), "Logit of the own class", "θ, degrees", "f(θ)")
-    slope = axes_of(figure, (1, 2, 2), "Its derivative: df / d cos θ", "θ, degrees", "derivative")
+    figure = Figure(figsize=(12, 4.6), facecolor=theme.paper, layout="constrained")
+    value = axes_of(figure, (1, 2, 1), "Logit of the own class", "θ, degrees", "f(θ)", theme)
+    slope = axes_of(figure, (1, 2, 2), "Its derivative: df / d cos θ", "θ, degrees", "derivative", theme)
     theta = torch.linspace(0, math.pi, 721, dtype=torch.float64)
     for label, name, options, style in CURVES:
         loss = losses.build(name, 2, 2, **options)
@@ -64,16 +50,16 @@ def target_logits(path: Path) -> None:
     slope.set_ylim(-4, 12)
     arrow = {"arrowstyle": "->", "color": COLOURS[0]}
     slope.annotate("arccos: to infinity", (4, 11.6), (28, 10.6), color=COLOURS[0], fontsize=9, va="center", arrowprops=arrow)
-    value.legend(frameon=False, fontsize=9)
-    slope.legend(frameon=False, fontsize=9)
-    save(figure, path)
+    legend(value, theme)
+    legend(slope, theme)
+    return figure
 
 
-def softmax_twice(path: Path) -> None:
+def softmax_twice(theme: Theme) -> Figure:
     """Loss and gradient over the difference of the own logit to the others, ten classes."""
-    figure = Figure(figsize=(12, 4.2), facecolor=PAPER, layout="constrained")
-    value = axes_of(figure, (1, 2, 1), "Loss", "own logit minus the others, 10 classes", "loss")
-    slope = axes_of(figure, (1, 2, 2), "Gradient", "own logit minus the others, 10 classes", "|d loss / d own logit|")
+    figure = Figure(figsize=(12, 4.2), facecolor=theme.paper, layout="constrained")
+    value = axes_of(figure, (1, 2, 1), "Loss", "own logit minus the others, 10 classes", "loss", theme)
+    slope = axes_of(figure, (1, 2, 2), "Gradient", "own logit minus the others, 10 classes", "|d loss / d own logit|", theme)
     lead = torch.linspace(-8, 12, 401, dtype=torch.float64, requires_grad=True)
     logits = functional.pad(lead.unsqueeze(1), (0, 9))  # (401, 10), the others 0
     target = torch.zeros(len(lead), dtype=torch.int64)
@@ -82,9 +68,9 @@ def softmax_twice(path: Path) -> None:
         (gradient,) = torch.autograd.grad(loss.sum(), lead, retain_graph=True)
         value.plot(lead.detach(), loss.detach(), lw=2, color=colour, label=label)
         slope.plot(lead.detach(), gradient.abs(), lw=2, color=colour, label=label)
-    value.legend(frameon=False)
-    slope.legend(frameon=False)
-    save(figure, path)
+    legend(value, theme)
+    legend(slope, theme)
+    return figure
 
 
 def rank_agreement(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
@@ -101,39 +87,46 @@ def rank_agreement(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, i
     return cosine, chord, np.linalg.norm(probes - template, axis=1), int((np.argsort(-cosine) != np.argsort(chord)).sum())
 
 
-def ranking(path: Path) -> int:
-    """Draw distance against cosine, at unit length and without normalisation; returns the number of ranks that differ at unit length."""
+def ranking(theme: Theme) -> Figure:
+    """Distance against cosine, at unit length and without normalisation."""
     cosine, chord, plain, disagreements = rank_agreement()
-    figure = Figure(figsize=(12, 4.2), facecolor=PAPER, layout="constrained")
-    left = axes_of(figure, (1, 2, 1), f"Unit length: {disagreements} of {len(cosine):,} ranks differ", "cosine score", "Euclidean distance")
-    right = axes_of(figure, (1, 2, 2), "Without normalisation: the length has an influence", "cosine score", "Euclidean distance")
+    figure = Figure(figsize=(12, 4.2), facecolor=theme.paper, layout="constrained")
+    left = axes_of(figure, (1, 2, 1), f"Unit length: {disagreements} of {len(cosine):,} ranks differ", "cosine score", "Euclidean distance", theme)
+    right = axes_of(figure, (1, 2, 2), "Without normalisation: the length has an influence", "cosine score", "Euclidean distance", theme)
     line = np.linspace(-1, 1, 200)
-    left.plot(line, np.sqrt(2 - 2 * line), color=FAINT, lw=5, zorder=1, label="√(2 - 2 cos θ)")
+    left.plot(line, np.sqrt(2 - 2 * line), color=theme.faint, lw=5, zorder=1, label="√(2 - 2 cos θ)")
     for axes, distance, colour in ((left, chord, COLOURS[5]), (right, plain, COLOURS[0])):
         axes.scatter(cosine, distance, s=5, color=colour, alpha=0.6, lw=0, zorder=2)
-    left.legend(frameon=False)
-    save(figure, path)
-    return disagreements
+    legend(left, theme)
+    return figure
 
 
-def active_triplets(path: Path, digits: Digits) -> tuple[float, float]:
-    """Share of the batch's triplets that still have a loss, over training with all of them; returns the first and the last share."""
+def active_shares(digits: Digits) -> list[float]:
+    """Share of the batch's triplets that still have a loss, at each step of a training with all of them."""
     torch.manual_seed(0)
     net, loss = Net(digits.size), Triplet(mining="all")
-    optimizer = torch.optim.Adam(net.parameters(), LEARNING_RATE)
+    optimizer = torch.optim.Adam(net.parameters(), LEARNING_RATE, fused=True)
     shares: list[float] = []
-    while len(shares) < ACTIVE_STEPS:
-        for rows in torch.split(torch.randperm(len(digits.train_labels)), BATCH)[: ACTIVE_STEPS - len(shares)]:
-            hinges = loss.hinges(net(digits.train_images[rows]), digits.train_labels[rows])
-            shares.append(float((hinges > 0).double().mean()))
-            optimizer.zero_grad()
-            torch.autograd.backward(hinges.clamp_min(0).sum() / (hinges > 0).sum().clamp_min(1))
-            optimizer.step()
-    figure = Figure(figsize=(12, 3.6), facecolor=PAPER, layout="constrained")
-    axes = axes_of(figure, (1, 1, 1), f"Triplets that still have a loss, of about {len(hinges):,} in a batch of {len(rows)}", "step", "share with a loss")
-    axes.plot(shares, color=FAINT, lw=1)
-    smooth = np.convolve(shares, np.ones(15) / 15, "valid")
+    for rows in itertools.islice(batches(len(digits.train_labels), ACTIVE_STEPS), ACTIVE_STEPS):
+        hinges = loss.hinges(net(digits.train_images[rows]), digits.train_labels[rows])
+        shares.append(float((hinges > 0).double().mean()))
+        optimizer.zero_grad()
+        torch.autograd.backward(hinges.clamp_min(0).sum() / (hinges > 0).sum().clamp_min(1))
+        optimizer.step()
+    return shares
+
+
+def smoothed(shares: list[float]) -> np.ndarray:
+    """Means of 15 steps."""
+    return np.convolve(shares, np.ones(15) / 15, "valid")
+
+
+def active_triplets(shares: list[float], theme: Theme) -> Figure:
+    figure = Figure(figsize=(12, 3.6), facecolor=theme.paper, layout="constrained")
+    title = f"Triplets that still have a loss, of about {TRIPLETS:,} in a batch of {BATCH}"
+    axes = axes_of(figure, (1, 1, 1), title, "step", "share with a loss", theme)
+    axes.plot(shares, color=theme.faint, lw=1)
+    smooth = smoothed(shares)
     axes.plot(np.arange(len(smooth)) + 7, smooth, color=COLOURS[4], lw=2.4)
     axes.set_ylim(0, None)
-    save(figure, path)
-    return float(smooth[0]), float(smooth[-1])
+    return figure
