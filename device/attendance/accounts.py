@@ -16,6 +16,7 @@ from device.attendance.four_eyes import is_lead, why_not_for
 from device.attendance.planning import read_site
 from device.attendance.sheets import sheet_within, site_on
 from device.attendance.timesheet.accounting import TimesheetError, hours_from
+from device.contract import phrase
 from device.storage.audit import Action
 from device.storage.database import StoreError
 from device.storage.records import clean_text
@@ -69,9 +70,10 @@ def book(store: Store, booking: Booking) -> int:
     store.person(booking.person_id)
     if booking.kind not in KINDS.get(booking.account, {}):
         known = "; ".join(f"{account}: {', '.join(kinds)}" for account, kinds in KINDS.items())
-        raise StoreError(f"booking: expected a kind of {known}, got {booking.account[:20]!r} {booking.kind[:20]!r}", code="store.booking")
+        got = f"{booking.account[:20]!r} {booking.kind[:20]!r}"
+        raise StoreError(phrase("booking.kind", "booking: expected a kind of {known}, got {got}", known=known, got=got), code="store.booking")
     if abs(booking.amount) > LARGEST[booking.account] or (booking.amount == 0 and booking.kind != "opening"):
-        raise StoreError(f"booking: an amount of {booking.amount} is zero or too large", code="store.booking")
+        raise StoreError(phrase("booking.amount", "booking: an amount of {amount} is zero or too large", amount=booking.amount), code="store.booking")
     values = [booking.person_id, booking.account, booking.kind, booking.day.isoformat(), booking.amount, clean_text("reason", booking.reason, 200)]
     with store.transaction() as db:
         denied = why_not_for(db, booking.person_id, booking.booked_by) if read_site(db).four_eyes or is_lead(db, booking.booked_by) else None
@@ -104,7 +106,7 @@ def amount_from(account: str, text: str) -> int:
         return sign * (hours_from(plain) or 0)
     whole, _, part = plain.replace(",", ".").partition(".")
     if not whole.isdecimal() or len(whole) > 4 or not (part or "0").isdecimal() or len(part) > 2:
-        raise TimesheetError(f"{text[:20]!a} is not a number of days; write it as 2.5", code="timesheet.text")
+        raise TimesheetError(phrase("text.leave", "{text!a} is not a number of days; write it as 2.5", text=text[:20]), code="timesheet.text")
     return sign * (int(whole) * 100 + int(part.ljust(2, "0") or 0))
 
 

@@ -12,6 +12,7 @@ from datetime import date
 
 from sqlite_utils import Database
 
+from device.contract import phrase
 from device.storage.audit import Action
 from device.storage.database import StoreError
 from device.storage.records import clean_text
@@ -83,7 +84,8 @@ def remove_day(store: Store, day: date, calendar: str, by: str) -> None:
     sql = "DELETE FROM calendar_days WHERE day = ? AND calendar = ?" if calendar else "DELETE FROM holidays WHERE day = ?"
     with store.transaction() as db:
         if not db.execute(sql, [day.isoformat(), *([calendar] if calendar else [])]).rowcount:
-            raise StoreError(f"{day} is not a holiday{f' of {calendar}' if calendar else ''}", code="store.no_such")
+            of = f" of {calendar}" if calendar else ""
+            raise StoreError(phrase("holiday.none", "{day} is not a holiday{of}", day=day, of=of), code="store.no_such")
         store.note_by(by, Action.HOLIDAY_REMOVED, day=day.isoformat(), **({"calendar": calendar} if calendar else {}))
 
 
@@ -97,7 +99,7 @@ def choose(store: Store, calendar: str, by: str, *, person_id: int | None = None
     table, column, number = ("person_calendars", "person_id", person_id) if person_id is not None else ("plan_calendars", "plan_id", plan_id)
     with store.transaction() as db:
         if calendar and not db.execute("SELECT 1 FROM calendar_days WHERE calendar = ?", [calendar]).fetchone():
-            raise StoreError(f"there is no calendar {calendar!r}; enter its days first", code="store.no_such")
+            raise StoreError(phrase("calendar.unknown", "there is no calendar {name!r}; enter its days first", name=calendar), code="store.no_such")
         if not db.execute(f"SELECT 1 FROM {'people' if person_id is not None else 'plans'} WHERE id = ?", [number]).fetchone():
             raise StoreError(f"there is no {column.removesuffix('_id')} {number}", code="store.no_such")
         sql = f"INSERT INTO {table} ({column}, calendar) VALUES (?, ?) ON CONFLICT ({column}) DO UPDATE SET calendar = excluded.calendar"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlite_utils import Database
 
+from device.contract import phrase
 from device.storage.audit import Action
 from device.storage.corrections import CorrectionDraft
 from device.storage.database import StoreError
@@ -26,11 +27,12 @@ def why_not(db: Database, draft: CorrectionDraft, requested_by: str, requested_a
     """
     actors = same_person(db, by, person_of(db, by)[0])
     if requested_by in actors:
-        return NotAllowed("nobody approves a correction they asked for themselves; let somebody else decide it", code="correction.own")
+        words = phrase("eyes.own", "nobody approves a correction they asked for themselves; let somebody else decide it")
+        return NotAllowed(words, code="correction.own")
     if why := why_not_for(db, draft.person_id, by):
         return why
     if requested_by.startswith("person:") and _issued_pin(db, draft.person_id, requested_at, actors):
-        words = "you issued the PIN that asked for this, within seven days before; let somebody else decide it"
+        words = phrase("eyes.own_pin", "you issued the PIN that asked for this, within seven days before; let somebody else decide it")
         return NotAllowed(words, code="correction.own_pin")
     return None
 
@@ -47,10 +49,11 @@ def why_not_for(db: Database, person_id: int, by: str) -> NotAllowed | None:
     """Why an actor may not approve anything of a person's times; None if they may."""
     own, unknown = person_of(db, by)
     if unknown:
-        words = "this login belongs to nobody yet; an administrator names its person on Users and roles, or with `users person`"
+        words = phrase("eyes.no_person", "this login belongs to nobody yet; an administrator names its person on Users and roles, or with `users person`")
         return NotAllowed(words, code="correction.no_person")
     if own == person_id:
-        return NotAllowed("nobody approves a correction or overtime of their own times; let somebody else decide it", code="correction.own_times")
+        words = phrase("eyes.own_times", "nobody approves a correction or overtime of their own times; let somebody else decide it")
+        return NotAllowed(words, code="correction.own_times")
     return None
 
 

@@ -10,6 +10,7 @@ from device.attendance.planning import read_site
 from device.attendance.sheets import sheet_within, site_on
 from device.attendance.timesheet.sheet import Sheet
 from device.attendance.timesheet.workday import WorkDay
+from device.contract import phrase
 from device.storage.audit import Action
 from device.storage.database import StoreError
 from device.storage.records import clean_text
@@ -42,7 +43,8 @@ def approve(store: Store, person_id: int, day: date, by: str, now: float, minute
             found = sheet_within(db, person_id, [day], site_on(db, day, day), int(now // 60)).days[0].overtime_minutes
             minutes = found if minutes is None else minutes
             if not 0 <= minutes <= found:
-                raise StoreError(f"{day}: expected 0 to {found} minutes of overtime, got {minutes}", code="store.overtime")
+                words = "{day}: expected 0 to {found} minutes of overtime, got {minutes}"
+                raise StoreError(phrase("overtime.less", words, day=day, found=found, minutes=minutes), code="store.overtime")
             values = [person_id, day.isoformat(), minutes, clean_text("name", by, 200), to_ms(now)]
             db.execute("INSERT INTO main.overtime_approvals (person_id, day, minutes, approved_by, approved_at) VALUES (?, ?, ?, ?, ?)", values)
             store.note_by(by, Action.OVERTIME_APPROVED, person_id=person_id, day=day.isoformat(), minutes=minutes)

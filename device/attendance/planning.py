@@ -25,6 +25,7 @@ from device.attendance.timesheet.absences import Absence, Employment, employed
 from device.attendance.timesheet.shifts import Assignment, Schedule, Shift, misfit
 from device.attendance.timesheet.windows import Windows
 from device.attendance.timesheet.worksite import PAIRINGS, Pairing, Site, TimesheetError
+from device.contract import phrase
 from device.storage.audit import Action
 from device.storage.database import StoreError
 from device.storage.records import clean_text
@@ -105,16 +106,18 @@ class Planning:
             days = [shift_ids(day) for day in cycle]
             missing = {number for day in days for number in day} - set(shifts)
             if missing or not 1 <= len(cycle) <= 366 or max(map(len, days)) > LAYERS:
-                raise StoreError(f"plan: expected 1 to 366 days of at most {LAYERS} shifts, got {len(cycle)}, missing {sorted(missing)}", code="store.plan")
+                words = "plan: expected 1 to 366 days of at most {layers} shifts, got {days}, missing {missing}"
+                raise StoreError(phrase("plan.length", words, layers=LAYERS, days=len(cycle), missing=str(sorted(missing))), code="store.plan")
             if why := misfit([tuple(shifts[number] for number in day) for day in days]):
-                raise StoreError(f"plan: {why}", code="store.plan")
+                raise StoreError(phrase("plan.misfit", "plan: {why}", why=why), code="store.plan")
             number = insert_plan(db, name, days, anchor, pairing)
             self.store.note_by(by, Action.PLAN_ADDED, plan_id=number)
         return number
 
     def _refuse_duplicate(self, db: Database, table: str, name: str) -> None:
         if db.execute(f"SELECT 1 FROM {table} WHERE name = ?", [name]).fetchone():
-            raise StoreError(f"the name {name!r} is taken; {table} are never changed, so add a new one under another name", code="store.name_taken")
+            words = "the name {name!r} is taken; {table} are never changed, so add a new one under another name"
+            raise StoreError(phrase("plan.name_taken", words, name=name, table=table), code="store.name_taken")
 
     # people
 
@@ -127,7 +130,8 @@ class Planning:
         self.store.person(person_id)
         with self.store.transaction() as db:
             if plan_id is not None and not db.execute("SELECT 1 FROM plans WHERE id = ?", [plan_id]).fetchone():
-                raise StoreError(f"there is no plan {plan_id}; `python -m device schedule show` lists them", code="store.no_such")
+                words = "there is no plan {number}; `python -m device schedule show` lists them"
+                raise StoreError(phrase("plan.unknown", words, number=plan_id), code="store.no_such")
             db.execute("INSERT INTO assignments (person_id, plan_id, since) VALUES (?, ?, ?)", [person_id, plan_id, since.isoformat()])
             self.store.note_by(by, Action.PLAN_ASSIGNED, person_id=person_id, plan_id=plan_id, since=since.isoformat())
 
@@ -140,11 +144,13 @@ class Planning:
         name = self.store.person(person_id).name
         with self.store.transaction() as db:
             if not employed(_employments(db, person_id)[person_id], absence.first, absence.last):
-                raise StoreError(f"{name} is not employed between {absence.first} and {absence.last}", code="store.not_employed")
+                words = "{name} is not employed between {first} and {last}"
+                raise StoreError(phrase("absence.not_employed", words, name=name, first=absence.first, last=absence.last), code="store.not_employed")
             for number, other in ((row.id, row.absence) for row in _absences(db, absence.first, absence.last) if row.person_id == person_id):
                 if absence.conflicts(other):
                     what = f"absence {number}, {other.kind} from {other.first} to {other.last}{', ' if other.when else ''}{other.when}"
-                    raise StoreError(f"{name} has {what}; cancel or shorten it first", code="store.absence_overlaps")
+                    words = "{name} has {what}; cancel or shorten it first"
+                    raise StoreError(phrase("absence.overlaps", words, name=name, what=what, first=other.first, last=other.last), code="store.absence_overlaps")
             values = [person_id, absence.first.isoformat(), absence.last.isoformat(), absence.kind, absence.half, _text(absence.since), _text(absence.until)]
             number = int(db.execute(f"INSERT INTO absences (person_id, {ABSENCE}) VALUES (?, ?, ?, ?, ?, ?, ?)", values).lastrowid or 0)
             self.store.note_by(by, Action.ABSENCE_ADDED, person_id=person_id, absence_id=number)
@@ -172,7 +178,8 @@ class Planning:
         with self.store.transaction() as db:
             absence = _one_absence(db, absence_id)
             if not absence.first <= last < absence.last:
-                raise StoreError(f"absence {absence_id} can end between {absence.first} and the day before {absence.last}, not on {last}", code="store.absence")
+                words = "absence {number} can end between {first} and the day before {last}, not on {day}"
+                raise StoreError(phrase("absence.end", words, number=absence_id, first=absence.first, last=absence.last, day=last), code="store.absence")
             self._shorten(db, absence_id, last, by)
 
     def _shorten(self, db: Database, absence_id: int, last: date, by: str) -> None:
@@ -320,7 +327,7 @@ def _absences(db: Database, first: date, last: date) -> list[AbsenceRow]:
 def _one_absence(db: Database, absence_id: int) -> Absence:
     row = db.execute(f"SELECT {ABSENCE} FROM absences WHERE id = ? AND cancelled_at IS NULL", [absence_id]).fetchone()
     if row is None:
-        raise StoreError(f"there is no absence {absence_id}, or it was already cancelled", code="store.no_such")
+        raise StoreError(phrase("absence.gone", "there is no absence {number}, or it was already cancelled", number=absence_id), code="store.no_such")
     return _absence(row)
 
 

@@ -7,6 +7,7 @@ import json
 from sqlite_utils import Database
 
 from device.attendance.four_eyes import NotAllowed
+from device.contract import phrase
 from device.storage import corrections
 from device.storage.corrections import CorrectionDraft
 from device.storage.database import StoreError
@@ -41,20 +42,20 @@ def check(db: Database, draft: CorrectionDraft, counts: LastPunch | None, now: f
     if draft.replacement is not None:
         _check_moment(draft.replacement.occurred_at, now, read_clock(db))
     if counts == draft.replacement or (draft.replacement is not None and _added_already(db, draft, draft.replacement)):
-        raise NoChange("this correction would change nothing; give another time or direction")
+        raise NoChange(phrase("correction.no_change", "this correction would change nothing; give another time or direction"))
     same = "person_id = :person_id AND punch_id IS :punch_id AND amends IS :amends AND occurred_at IS :occurred_at AND direction IS :direction"
     same += " AND door IS :door AND door_punch IS :door_punch AND door_added IS :door_added"
     sql = f"SELECT id FROM correction_requests WHERE {same} AND id NOT IN (SELECT request_id FROM correction_decisions)"
     twin = db.execute(sql, {"door": None, "door_punch": None, "door_added": None, **draft.row()}).fetchone()
     if twin:
-        raise NoChange(f"request {twin[0]} asks for the same and is open; decide that one", code="correction.twice")
+        raise NoChange(phrase("correction.twice", "request {number} asks for the same and is open; decide that one", number=twin[0]), code="correction.twice")
 
 
 def _check_moment(moment: float, now: float, clock: LocalClock) -> None:
     if moment > now + AHEAD_SECONDS:
-        raise WrongMoment(f"{clock.named(moment)} lies in the future; a punch can be corrected once it has happened")
+        raise WrongMoment(phrase("correction.future", "{time} lies in the future; a punch can be corrected once it has happened", time=clock.named(moment)))
     if moment < now - EARLIEST_DAYS * 86_400:
-        raise WrongMoment(f"{clock.named(moment)} lies more than three years back; check the date")
+        raise WrongMoment(phrase("correction.past", "{time} lies more than three years back; check the date", time=clock.named(moment)))
 
 
 def _added_already(db: Database, draft: CorrectionDraft, added: LastPunch) -> bool:
@@ -76,4 +77,4 @@ def overtaken(db: Database, draft: CorrectionDraft, stored: str | None, counts: 
     if not added and (stored is None or stored == seen(counts)):
         return None
     words = "another correction has changed this punch since the request was made; refuse it, and ask again if it is still wrong"
-    return NotAllowed(words, code="correction.overtaken")
+    return NotAllowed(phrase("correction.overtaken", words), code="correction.overtaken")

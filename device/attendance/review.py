@@ -21,6 +21,7 @@ from device.attendance.reading import MARGIN_DAYS
 from device.attendance.sheets import freeze_period, locked_days_changed, sheet_within, site_on
 from device.attendance.timesheet.sheet import Sheet
 from device.attendance.timesheet.worksite import minute
+from device.contract import phrase
 from device.storage import corrections
 from device.storage.audit import Action
 from device.storage.corrections import Before, CorrectionDraft, current
@@ -107,7 +108,8 @@ class Desk:
         with self.store.transaction() as db:
             request = self._one(db, request_id)
             if request.state != "open":
-                raise StoreError(f"request {request_id} was already {request.state} by {request.decided_by}; nothing was changed", code="store.decided")
+                words = "request {number} was already {state} by {who}; nothing was changed"
+                raise StoreError(phrase("request.decided", words, number=request_id, state=request.state, who=request.decided_by), code="store.decided")
             denied = _why_not(db, request, by) if approve else None
             if denied is None:
                 self._decide(db, request, approve, by, note)
@@ -157,12 +159,15 @@ class Desk:
             site = read_site(db)
             begin, end = site.begins(first), site.begins(last + timedelta(days=1))
             if first > last or end > minute(self._now):
-                raise StoreError(f"{first} to {last} is not over yet; lock it after {last}", code="store.period_open")
+                words = "{first} to {last} is not over yet; lock it after {last}"
+                raise StoreError(phrase("period.open", words, first=first, last=last), code="store.period_open")
             if any(lock.first <= last and lock.last >= first for lock in _locks(db) if lock.lifted_at is None):
-                raise StoreError(f"{first} to {last} overlaps a period that is already locked", code="store.period_twice")
+                words = "{first} to {last} overlaps a period that is already locked"
+                raise StoreError(phrase("period.twice", words, first=first, last=last), code="store.period_twice")
             waiting = [r for r in _requests(db, "d.request_id IS NULL ORDER BY r.id") if _touches(r, begin * 60, end * 60)]
             if waiting:
-                raise StoreError(f"{len(waiting)} requests for corrections in this period are open; decide them first", code="store.period_waits")
+                words = "{count} requests for corrections in this period are open; decide them first"
+                raise StoreError(phrase("period.waits", words, count=len(waiting)), code="store.period_waits")
             on_accounts = accounts.closing(db, first, last, minute(self._now))
             values = [first.isoformat(), last.isoformat(), begin * 60_000, end * 60_000, site_json(site), clean_text("name", by, 200), to_ms(self._now)]
             sql = "INSERT INTO period_locks (first_day, last_day, from_ms, until_ms, site, locked_by, locked_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -176,7 +181,7 @@ class Desk:
         with self.store.transaction() as db:
             sql = "UPDATE period_locks SET lifted_by = ?, lifted_at = ? WHERE id = ? AND lifted_at IS NULL"
             if not db.execute(sql, [clean_text("name", by, 200), to_ms(self._now), lock_id]).rowcount:
-                raise StoreError(f"there is no lock {lock_id}, or it was already lifted", code="store.no_such")
+                raise StoreError(phrase("period.no_lock", "there is no lock {number}, or it was already lifted", number=lock_id), code="store.no_such")
             locked.remove(db, lock_id)
             self.store.note_by(by, Action.PERIOD_LOCK_LIFTED, lock_id=lock_id)
 
@@ -200,7 +205,7 @@ class Desk:
     def _one(self, db: Database, request_id: int) -> Request:
         requests = _requests(db, "r.id = :id", id=request_id)
         if not requests:
-            raise StoreError(f"there is no request {request_id}", code="store.no_such")
+            raise StoreError(phrase("request.unknown", "there is no request {number}", number=request_id), code="store.no_such")
         return requests[0]
 
     def _append(self, db: Database, draft: CorrectionDraft, by: str) -> int:
@@ -213,7 +218,8 @@ class Desk:
         correction_id = corrections.append(db, draft, by)
         changed = frozen or next(locked_days_changed(db, draft.person_id, before, minute(self._now)), None)
         if changed:
-            raise NotAllowed(f"this would change {changed}, which is locked; lift the lock first", code="correction.locked")
+            words = phrase("correction.locked", "this would change {day}, which is locked; lift the lock first", day=changed)
+            raise NotAllowed(words, code="correction.locked")
         return correction_id
 
     def _frozen_day(self, db: Database, draft: CorrectionDraft) -> date | None:

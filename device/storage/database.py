@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from device.contract import ClockfaceError
+from device.contract import ClockfaceError, phrase
 from device.storage.person_match import person_rank
 from device.storage.schema import APPLICATION_ID, SCHEMA_VERSION, migrate
 from device.system.locks import FileLock, signature
@@ -72,7 +72,8 @@ def explained(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         message = str(error)
         kind, remedy = next(((kind, text) for part, kind, text in REMEDIES if part in message.lower()), (StoreError, ""))
-        raise kind(f"database {path} {remedy} ({message})" if remedy else f"database {path}: {message}") from error
+        words = f"database {path} {remedy} ({message})" if remedy else f"database {path}: {message}"
+        raise kind(phrase("period.touched", "{words}", words=words) if kind is LockedPeriod else words) from error
 
 
 @contextmanager

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from sqlite_utils import Database
 
+from device.contract import phrase
+from device.storage.database import StoreError
 from device.storage.person_match import LONGEST
-from device.storage.records import Person
+from device.storage.records import LONGEST_NAME, Person
 
 MOST = 8  # people that one answer lists
 CHOSEN = re.compile(r"(.+) \((id:\d+|[^()]+)\)")
@@ -29,3 +32,20 @@ def parts(text: str) -> tuple[str, str] | None:
     """The name and the code, or id:17, of what `chosen_text` made; None: it is something else."""
     found = CHOSEN.fullmatch(text.strip())
     return (found[1], found[2]) if found else None
+
+
+def several(ref: str, found: Sequence[Person]) -> StoreError:
+    """What is said of a reference that fits these people."""
+    names = ", ".join(f"id:{person.id} ({person.name})" for person in found)
+    words = phrase("person.several", "{ref!a} may be any of {names}; choose one by id:N", ref=ref[:LONGEST_NAME], names=names)
+    return StoreError(words, code="store.ambiguous")
+
+
+def nobody(ref: str, near: Sequence[Person]) -> StoreError:
+    """What is said of a reference that fits nobody; `near`: whom it could mean."""
+    ref = ref[:LONGEST_NAME]
+    if near:
+        words, names = "nobody has the id, code or exact name {ref!r}; do you mean {names}?", " or ".join(map(chosen_text, near))
+        return StoreError(phrase("person.near", words, ref=ref, names=names), code="store.nobody")
+    words = "nobody has the id, code or exact name {ref!r}; `python -m device people list` shows everybody"
+    return StoreError(phrase("person.nobody", words, ref=ref), code="store.nobody")

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from device.contract import phrase
 from device.storage.database import StoreError
 from device.storage.hash_chain import Value
 from device.system.clock import ClockState, to_ms
@@ -32,12 +33,14 @@ def clean_text(field: str, text: str, longest: int) -> str:
     """
     cleaned = unicodedata.normalize("NFC", text.strip())
     if len(cleaned) > longest:
-        raise StoreError(f"{field} has {len(cleaned)} characters, at most {longest} are allowed; shorten it", code="store.text")
+        words = "{field} has {length} characters, at most {longest} are allowed; shorten it"
+        raise StoreError(phrase("text.long", words, field=field, length=len(cleaned), longest=longest), code="store.text")
     kinds = {unicodedata.category(character) for character in cleaned}
     if kinds & {"Cc", "Cs", "Zl", "Zp"}:
-        raise StoreError(f"{field} {text!a} has a control character; leave it out", code="store.text")
+        raise StoreError(phrase("text.control", "{field} {text!a} has a control character; leave it out", field=field, text=text), code="store.text")
     if not kinds - {"Zs", "Cf", "Mn"}:
-        raise StoreError(f"{field} {text[:longest]!a} has no visible character; give a {field}", code="store.text")
+        words = "{field} {text!a} has no visible character; give a {field}"
+        raise StoreError(phrase("text.empty", words, field=field, text=text[:longest]), code="store.text")
     return cleaned
 
 

@@ -222,12 +222,9 @@ class Store(TemplateReads):
                 found = self._people("erased_at IS NULL AND name = ? AND (code = ? OR 'id:' || id = ?)", [named[0], named[1], named[1]])
             near = [] if found else people_search.search(self._db, text, 3)
         if len(found) > 1:
-            raise StoreError(
-                f"{ref[:LONGEST_NAME]!a} may be any of {', '.join(f'id:{p.id} ({p.name})' for p in found)}; choose one by id:N", code="store.ambiguous"
-            )
+            raise people_search.several(ref, found)
         if not found:
-            remedy = f"do you mean {' or '.join(map(people_search.chosen_text, near))}?" if near else "`python -m device people list` shows everybody"
-            raise StoreError(f"nobody has the id, code or exact name {ref[:LONGEST_NAME]!r}; {remedy}", code="store.nobody")
+            raise people_search.nobody(ref, near)
         return found[0]
 
     # templates

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from device.contract import ClockfaceError
+from device.contract import ClockfaceError, phrase
 
 LOCALTIME = Path("/etc/localtime")
 SEASONS = (timedelta(), timedelta(days=91), timedelta(days=182), timedelta(days=273))  # from now on, in which two zones are compared
@@ -58,7 +58,8 @@ def zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise TimeZoneError(f"there is no time zone {name[:60]!a}; give a name such as Europe/Berlin (`timedatectl list-timezones`)") from error
+        words = "there is no time zone {name!a}; give a name such as Europe/Berlin (`timedatectl list-timezones`)"
+        raise TimeZoneError(phrase("zone.unknown", words, name=name[:60])) from error
 
 
 def system_zone(localtime: Path = LOCALTIME) -> str:

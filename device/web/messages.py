@@ -57,7 +57,7 @@ class Messages:
             texts |= _read(path)
         return Messages(language, texts)
 
-    def text(self, key: str, **values: object) -> str:
+    def text(self, key: str, /, **values: object) -> str:
         """A text with its {values} filled in; of one with plural forms, the form for the value `count`.
 
         Raises:
@@ -82,8 +82,10 @@ class Messages:
         if words.parts:
             return words.separator.join(map(self.said, words.parts))
         key = f"phrases.{words.key}"
+        if not self.has(key):
+            return str(words)
         values = {name: value if name == "count" else self._value(value) for name, value in words.values.items()}
-        return self.text(key, **values) if self.has(key) else str(words)
+        return self.text(key, **values)
 
     def refusal(self, error: ClockfaceError) -> tuple[str, str]:
         """What went wrong in this language, and beside it the English where that says more: the language has words for the code alone, without values."""
@@ -93,6 +95,8 @@ class Messages:
     def _value(self, value: object) -> object:
         if isinstance(value, str):
             return self.said(value)
+        if isinstance(value, date):
+            return self.numeric_day(value)
         return _Number(value, self) if isinstance(value, (int, float)) else value
 
     def has(self, key: str) -> bool:

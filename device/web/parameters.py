@@ -8,6 +8,7 @@ from datetime import date
 from device.attendance import planning
 from device.attendance.timesheet.accounting import beside, month_days, named
 from device.attendance.timesheet.worksite import Site
+from device.contract import phrase
 from device.storage.groups import Selection
 from device.storage.store import Person
 from device.web.pages import Call, Problem
@@ -46,7 +47,7 @@ def period(call: Call, site: Site) -> Period:
 def page(call: Call) -> int:
     text = call.query.get("page", "1")
     if not text.isdecimal() or not 1 <= int(text[:9]) <= 10_000_000:
-        raise Problem(f"page {text[:20]!r}: expected a number from 1")
+        raise Problem(phrase("form.page", "page {text!r}: expected a number from 1", text=text[:20]))
     return int(text)
 
 
@@ -68,5 +69,5 @@ def form_day(call: Call, name: str) -> date:
 def form_number(call: Call, name: str, default: int | None = None) -> int:
     text = call.field(name, None if default is None else str(default)).strip() or ("" if default is None else str(default))
     if not text.isdecimal() or len(text) > 9:
-        raise Problem(f"{name.replace('_', ' ')}: expected a whole number, got {text[:20]!r}")
+        raise Problem(phrase("form.number", "{name}: expected a whole number, got {text!r}", name=name.replace("_", " "), text=text[:20]))
     return int(text)

@@ -9,6 +9,7 @@ from typing import Literal
 
 from device.attendance.timesheet.parts import Part, halves, minutes_between, offset, without
 from device.attendance.timesheet.worksite import Site, TimesheetError
+from device.contract import phrase
 
 Half = Literal["first", "second"]
 Effect = Literal["credited", "due", "neither"]
@@ -35,18 +36,20 @@ class Absence:
 
     def __post_init__(self) -> None:
         if self.kind not in ABSENCES:
-            raise self._refused(f"expected one of {', '.join(ABSENCES)}, got {self.kind[:40]!r}")
+            raise self._refused(phrase("absence.kind", "expected one of {known}, got {got!r}", known=", ".join(ABSENCES), got=self.kind[:40]))
         if self.last < self.first:
-            raise self._refused(f"its last day {self.last} lies before its first {self.first}")
+            raise self._refused(phrase("absence.days", "its last day {last} lies before its first {first}", first=self.first, last=self.last))
         if self.half not in (None, "first", "second"):
-            raise self._refused(f"half expected first or second, got {str(self.half)[:20]!r}")
+            raise self._refused(phrase("absence.half", "half expected first or second, got {got!r}", got=str(self.half)[:20]))
         if (self.since is None) != (self.until is None) or (self.since is not None and self.since == self.until):
-            raise self._refused(f"expected a time from and a later time to, got {self.since} and {self.until}")
+            words = "expected a time from and a later time to, got {first} and {last}"
+            raise self._refused(phrase("absence.times", words, first=self.since, last=self.until))
         if not self.whole and (self.first != self.last or (self.half and self.since)):
-            raise self._refused("half a day, or a time from and to, are of one day, and only one of the two can be given")
+            words = "half a day, or a time from and to, are of one day, and only one of the two can be given"
+            raise self._refused(phrase("absence.part", words))
 
     def _refused(self, why: str) -> TimesheetError:
-        return TimesheetError(f"absence: {why}", code="timesheet.absence")
+        return TimesheetError(phrase("absence.wrong", "absence: {why}", why=why), code="timesheet.absence")
 
     @property
     def whole(self) -> bool:
@@ -96,7 +99,8 @@ class Employment:
 
     def __post_init__(self) -> None:
         if self.first and self.last and self.last < self.first:
-            raise TimesheetError(f"employment: its last day {self.last} lies before its first {self.first}", code="timesheet.employment")
+            words = phrase("employment.days", "employment: its last day {last} lies before its first {first}", first=self.first, last=self.last)
+            raise TimesheetError(words, code="timesheet.employment")
 
     def touches(self, first: date, last: date) -> bool:
         """Whether it has one of these days."""

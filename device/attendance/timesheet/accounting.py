@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from datetime import date, datetime, time, timedelta, timezone
 from typing import Any, Literal
 
 from device.attendance.timesheet.law import LAWS
-from device.contract import ClockfaceError
+from device.contract import ClockfaceError, phrase
 
 Length = Literal["month", "week", "fortnight"]
 LENGTHS: dict[str, str] = {"month": "a month", "week": "a week", "fortnight": "two weeks"}
 PREMIUMS = ("night", "saturday", "sunday", "holiday")
 MONDAY = date(2024, 1, 1)
+DURATION = re.compile(r"(\d{1,4})(?::([0-5]\d)|[.,](\d{1,2}))?", re.ASCII)
 LONGEST_DAYS = 366  # of a period that somebody states by its first and last day
 ONE_DAY = timedelta(days=1)
 
@@ -33,7 +35,7 @@ def day_from(text: str) -> date:
     try:
         return date.fromisoformat(text.strip())
     except ValueError as error:
-        raise TimesheetError(f"{text[:20]!a} is not a day; write it as 2026-11-24", code="timesheet.text") from error
+        raise TimesheetError(phrase("text.day", "{text!a} is not a day; write it as 2026-11-24", text=text[:20]), code="timesheet.text") from error
 
 
 def number_from(text: str) -> int:
@@ -43,22 +45,23 @@ def number_from(text: str) -> int:
         TimesheetError: the text is none.
     """
     if not text.strip().isdecimal() or len(text) > 9:
-        raise TimesheetError(f"expected a whole number, got {text[:20]!a}", code="timesheet.text")
+        raise TimesheetError(phrase("text.number", "expected a whole number, got {text!a}", text=text[:20]), code="timesheet.text")
     return int(text)
 
 
 def hours_from(text: str) -> int | None:
-    """ "40:00" or "40" -> minutes; nothing -> None.
+    """ "40:00", "40", "7.5" or "7,5" -> minutes; nothing -> None.
 
     Raises:
         TimesheetError: the text is no duration.
     """
-    whole, _, part = text.strip().partition(":")
-    if not whole and not part:
+    if not text.strip():
         return None
-    if not (whole.isdecimal() and len(whole) < 5 and (part or "00").isdecimal() and len(part or "00") == 2 and int(part or 0) < 60):
-        raise TimesheetError(f"{text[:20]!a} is not a duration; write it as 40:00", code="timesheet.text")
-    return int(whole) * 60 + int(part or 0)
+    found = DURATION.fullmatch(text.strip())
+    if found is None:
+        raise TimesheetError(phrase("text.hours", "{text!a} is not a duration; write it as 40:00 or 7.5", text=text[:20]), code="timesheet.text")
+    whole, minutes, share = found.groups()
+    return int(whole) * 60 + (int(minutes) if minutes else round(float(f"0.{share}") * 60) if share else 0)
 
 
 def time_from(text: str) -> time:
@@ -70,7 +73,7 @@ def time_from(text: str) -> time:
     try:
         return datetime.strptime(text.strip(), "%H:%M").time()
     except ValueError as error:
-        raise TimesheetError(f"{text[:20]!a} is not a time of day; write it as 08:00", code="timesheet.text") from error
+        raise TimesheetError(phrase("text.time", "{text!a} is not a time of day; write it as 08:00", text=text[:20]), code="timesheet.text") from error
 
 
 def names_from(text: str) -> tuple[str, ...]:
@@ -120,13 +123,15 @@ class Accounting:
     def __post_init__(self) -> None:
         for rule in fields(self):
             if rule.metadata["choices"] and getattr(self, rule.name) not in rule.metadata["choices"]:
-                raise _refused(rule.name, f"one of {', '.join(rule.metadata['choices'])}", getattr(self, rule.name))
+                known, got = ", ".join(rule.metadata["choices"]), str(getattr(self, rule.name))[:40]
+                raise _refused(phrase("rule.choice", "site: {key} expected one of {known}, got {got!r}", key=rule.name, known=known, got=got))
         if not 1 <= self.period_day <= 28:
-            raise _refused("period_day", "1 to 28", self.period_day)
+            raise _refused(phrase("rule.period_day", "site: period_day expected 1 to 28, got {got}", got=self.period_day))
         if not 0 <= self.overtime_least <= 240:
-            raise _refused("overtime_least", "0 to 240 minutes", self.overtime_least)
+            raise _refused(phrase("rule.overtime_least", "site: overtime_least expected 0 to 240 minutes, got {got}", got=self.overtime_least))
         if set(self.premiums) - set(PREMIUMS):
-            raise _refused("premiums", f"some of {', '.join(PREMIUMS)}", ", ".join(self.premiums))
+            known, got = ", ".join(PREMIUMS), ", ".join(self.premiums)[:40]
+            raise _refused(phrase("rule.premiums", "site: premiums expected some of {known}, got {got!r}", known=known, got=got))
 
     @property
     def tells_apart(self) -> bool:
@@ -208,19 +213,20 @@ def month_days(month: str) -> list[date]:
     try:
         first = datetime.strptime(month, "%Y-%m").replace(tzinfo=timezone.utc).date()
     except ValueError as error:
-        raise TimesheetError(f"{month[:20]!a} is not a month; write it as 2026-11", code="timesheet.text") from error
+        raise TimesheetError(phrase("text.month", "{text!a} is not a month; write it as 2026-11", text=month[:20]), code="timesheet.text") from error
     days = [first + timedelta(days=offset) for offset in range(31)]
     return [day for day in days if day.month == first.month]
 
 
 def _between(first: date, last: date) -> list[date]:
     if not 0 <= (last - first).days < LONGEST_DAYS:
-        raise TimesheetError(f"{first} to {last}: expected 1 to {LONGEST_DAYS} days in order", code="timesheet.text")
+        words = phrase("text.days", "{first} to {last}: expected 1 to {most} days in order", first=first, last=last, most=LONGEST_DAYS)
+        raise TimesheetError(words, code="timesheet.text")
     return [first + timedelta(days=offset) for offset in range((last - first).days + 1)]
 
 
-def _refused(key: str, expected: str, got: object) -> TimesheetError:
-    return TimesheetError(f"site: {key} expected {expected}, got {str(got)[:40]!r}", code="timesheet.site")
+def _refused(words: str) -> TimesheetError:
+    return TimesheetError(words, code="timesheet.site")
 
 
 def texts(rules: Accounting) -> dict[str, str]:
@@ -242,4 +248,4 @@ def _read(rule: Field[Any], text: str) -> Any:
     try:
         return rule.metadata["read"](text)
     except TimesheetError as error:
-        raise TimesheetError(f"{rule.metadata['words']}: {error}", code=error.code) from error
+        raise TimesheetError(phrase("rule.text", "{rule}: {why}", rule=rule.metadata["words"], why=error.args[0]), code=error.code) from error

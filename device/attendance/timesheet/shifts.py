@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 from device.attendance.timesheet.absences import ABSENCES, Absence, Employment, TimeOff, employed, remainder
 from device.attendance.timesheet.parts import DAY, Part, Pause, minute_of_day, minutes_between, offset
 from device.attendance.timesheet.worksite import Pairing, Site, TimesheetError
+from device.contract import phrase
 
 Kind = Literal["work", "free", "holiday", "absence"]
 FAR = 1 << 40  # minutes: later than every moment
@@ -48,29 +49,33 @@ class Shift:
 
     def __post_init__(self) -> None:
         if (self.start is None) != (self.end is None) or (self.flexible and self.start is not None and self.start == self.end):
-            raise self._refused(f"expected a start and a different end, got {self.start} and {self.end}")
+            raise self._refused(phrase("shift.ends", "expected a start and a different end, got {first} and {last}", first=self.start, last=self.end))
         if self.minutes is None and self.start is None:
-            raise self._refused("a fixed shift needs start and end, a flexible one minutes")
+            raise self._refused(phrase("shift.times", "a fixed shift needs start and end, a flexible one minutes"))
         for key, high in LIMITS.items():
             if not 0 <= (getattr(self, key) or 0) <= high:
-                raise self._refused(f"{key} expected 0 to {high}, got {getattr(self, key)}")
+                raise self._refused(phrase("shift.range", "{key} expected 0 to {high}, got {got}", key=key, high=high, got=getattr(self, key)))
         if self.half_day_minutes and self.absent_minutes > self.half_day_minutes:
-            raise self._refused(f"absent_minutes {self.absent_minutes} is more than half_day_minutes {self.half_day_minutes}")
+            words = "absent_minutes {absent} is more than half_day_minutes {half}"
+            raise self._refused(phrase("shift.half", words, absent=self.absent_minutes, half=self.half_day_minutes))
         length = self.length if self.minutes is None else self.minutes
         if self.break_minutes and self.break_minutes >= length:
-            raise self._refused(f"a break of {self.break_minutes} minutes does not fit into {length} minutes")
+            words = "a break of {minutes} minutes does not fit into {length} minutes"
+            raise self._refused(phrase("shift.break", words, minutes=self.break_minutes, length=length))
         self._check_window()
 
     def _check_window(self) -> None:
         if self.break_from is None and self.break_to is None:
             return
         if self.break_from is None or self.break_to is None or minutes_between(self.break_from, self.break_to) < self.break_minutes:
-            raise self._refused(f"the break of {self.break_minutes} minutes does not fit between {self.break_from} and {self.break_to}")
+            words = "the break of {minutes} minutes does not fit between {first} and {last}"
+            raise self._refused(phrase("shift.window", words, minutes=self.break_minutes, first=self.break_from, last=self.break_to))
         if self.start is not None and not self.flexible and offset(self.start, self.break_from) + minutes_between(self.break_from, self.break_to) > self.length:
-            raise self._refused(f"the break between {self.break_from} and {self.break_to} lies outside the shift")
+            words = "the break between {first} and {last} lies outside the shift"
+            raise self._refused(phrase("shift.outside", words, first=self.break_from, last=self.break_to))
 
     def _refused(self, why: str) -> TimesheetError:
-        return TimesheetError(f"shift {self.name!r}: {why}", code="timesheet.shift")
+        return TimesheetError(phrase("shift.wrong", "shift {name!r}: {why}", name=self.name, why=why), code="timesheet.shift")
 
     @property
     def flexible(self) -> bool:
@@ -150,12 +155,13 @@ def misfit(cycle: Sequence[DayShifts]) -> str:
     days = [in_order(shifts) for shifts in cycle]
     for shifts, following in zip(days, [*days[1:], *days[:1]], strict=True):
         if alone := next((shift for shift in shifts if shift.flexible and len(shifts) > 1), None):
-            return f"{alone.name!r} is flexible and has to be the only shift of its day"
+            return phrase("plan.flexible", "{name!r} is flexible and has to be the only shift of its day", name=alone.name)
         for first, second in zip(shifts, shifts[1:], strict=False):
             if minute_of_day(first.start) + first.length > minute_of_day(second.start):
-                return f"{first.name!r} has not ended when {second.name!r} begins on the same day"
+                return phrase("plan.same_day", "{first!r} has not ended when {second!r} begins on the same day", first=first.name, second=second.name)
         if _runs_into(shifts[-1:], following[:1]):
-            return f"{shifts[-1].name!r} has not ended when {following[0].name!r} begins on the next day"
+            words = "{first!r} has not ended when {second!r} begins on the next day"
+            return phrase("plan.next_day", words, first=shifts[-1].name, second=following[0].name)
     return ""
 
 

@@ -11,6 +11,7 @@ from typing import Literal
 from device.attendance.timesheet.accounting import Accounting
 from device.attendance.timesheet.accounting import TimesheetError as TimesheetError
 from device.attendance.timesheet.accounting import month_days as month_days
+from device.contract import phrase
 from device.system.time_zones import LocalClock, zone
 
 ROUNDINGS = (1, 5, 6, 10, 15, 30)  # minutes
@@ -57,14 +58,20 @@ class Site:
         zone(self.zone)
         for name, low, high in (("longest_stay_hours", 1, 36), ("repeat_minutes", 0, 60), ("rest_hours", 1, 36), ("minimum_break_part", 0, 60)):
             if not low <= getattr(self, name) <= high:
-                raise TimesheetError(f"site: {name} expected {low} to {high}, got {getattr(self, name)}", code="timesheet.site")
+                words = phrase("site.range", "site: {key} expected {low} to {high}, got {got}", key=name, low=low, high=high, got=getattr(self, name))
+                raise TimesheetError(words, code="timesheet.site")
         if self.rounding_minutes not in ROUNDINGS:
-            raise TimesheetError(f"site: rounding_minutes expected one of {', '.join(map(str, ROUNDINGS))}, got {self.rounding_minutes}", code="timesheet.site")
+            known = ", ".join(map(str, ROUNDINGS))
+            words = phrase("site.rounding", "site: rounding_minutes expected one of {known}, got {got}", known=known, got=self.rounding_minutes)
+            raise TimesheetError(words, code="timesheet.site")
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
-                raise TimesheetError(f"site: {name} expected one of {', '.join(choices)}, got {str(getattr(self, name))[:20]!r}", code="timesheet.site")
+                known, got = ", ".join(choices), str(getattr(self, name))[:20]
+                words = phrase("site.choice", "site: {key} expected one of {known}, got {got!r}", key=name, known=known, got=got)
+                raise TimesheetError(words, code="timesheet.site")
         if any(after < 0 or not 0 < minutes <= 240 for after, minutes in self.minimum_breaks) or sorted(self.minimum_breaks) != list(self.minimum_breaks):
-            raise TimesheetError(f"site: minimum_breaks expected pairs of minutes (work, break), rising, got {self.minimum_breaks}", code="timesheet.site")
+            words = phrase("site.breaks", "site: minimum_breaks expected pairs of minutes (work, break), rising, got {got}", got=str(self.minimum_breaks))
+            raise TimesheetError(words, code="timesheet.site")
 
     def moment(self, day: date, at: time) -> int:
         """A planned local time as a moment. One that the clocks skip has the offset from before the change; of one that they repeat it is the first.

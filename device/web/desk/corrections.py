@@ -14,7 +14,7 @@ from device.attendance.review import STATES, Desk, Request
 from device.attendance.sheets import person_sheet, with_and_without
 from device.attendance.timesheet.sheet import hours
 from device.attendance.timesheet.worksite import Site, minute
-from device.contract import ClockfaceError
+from device.contract import ClockfaceError, phrase
 from device.storage.corrections import CorrectionDraft, current
 from device.storage.effective import Entry
 from device.storage.records import DIRECTIONS as KNOWN
@@ -98,7 +98,7 @@ def named_punch(text: str) -> tuple[int | None, int | None, str]:
     """
     kind, number, door = (*text.split(":", 2), "", "")[:3]
     if kind not in ("punch", "added", "new") or (kind != "new" and not number.isdecimal()):
-        raise Problem("choose the punch to correct")
+        raise Problem(phrase("correction.which", "choose the punch to correct"))
     ids = int(number[:18] or 0)
     return ids if kind == "punch" else None, ids if kind == "added" else None, door
 
@@ -125,7 +125,7 @@ def draft_of(call: Call, person: Person, site: Site) -> CorrectionDraft:
     if call.field("target") == "new" or call.field("action") != "remove":
         direction = next((known for known in KNOWN if known == call.field("direction")), None)
         if direction is None:
-            raise Problem("choose a direction")
+            raise Problem(phrase("correction.direction", "choose a direction"))
         second = {"first": False, "second": True}.get(call.field("which", ""))
         moment = site.clock.moment(parameters.form_day(call, "punch_day"), planning.clock(call.field("time")), second)
         replacement = LastPunch(moment, direction)

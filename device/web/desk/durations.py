@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from device.attendance.timesheet.sheet import hours
+from device.contract import phrase
 from device.web.pages import Call, Problem
 
 FORM = re.compile(r"(\d{1,3})(?::([0-5]\d)|[.,](\d{1,2}))?\s*h?")
@@ -19,7 +20,7 @@ def minutes_of(text: str) -> int:
     """
     found = FORM.fullmatch(text.strip())
     if found is None:
-        raise Problem(f"{text.strip()[:20]!r} is no length of time; write hours as 7:30 or 7.5")
+        raise Problem(phrase("form.hours", "{text!r} is no length of time; write hours as 7:30 or 7.5", text=text.strip()[:20]))
     whole, minutes, share = found.groups()
     return int(whole) * 60 + (int(minutes) if minutes else round(float(f"0.{share}") * 60) if share else 0)
 

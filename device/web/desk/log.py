@@ -11,6 +11,7 @@ from starlette.responses import Response
 from device.attendance.log import DIRECTIONS, MOST_COUNTED, PAGE, LogFilter, devices, log_page, sightings
 from device.attendance.planning import Planning
 from device.attendance.timesheet.worksite import Site
+from device.contract import phrase
 from device.storage.people_search import chosen_text
 from device.storage.records import METHODS, Person
 from device.web import parameters
@@ -56,7 +57,8 @@ def asked_for(call: Call, site: Site, default: date | None = None) -> tuple[LogF
     last = parameters.day(call, "to", max(first, today) if "from" in call.query and not call.query["from"] else first if "from" in call.query else today)
     person, method = parameters.person(call), call.query.get("method", "")
     if last < first or (last - first).days > LONGEST_DAYS:
-        raise Problem(f"from {first} to {last}: expected at most {LONGEST_DAYS} days, with the first before the last")
+        words = "from {first} to {last}: expected at most {most} days, with the first before the last"
+        raise Problem(phrase("text.log_days", words, first=first, last=last, most=LONGEST_DAYS))
     if method not in ("", *METHODS):
         raise Problem(f"method {method[:20]!r}: expected one of {', '.join(METHODS)}")
     return LogFilter(first, last, person.id if person else None, call.query.get("device", "")[:200], method, parameters.group(call)), person

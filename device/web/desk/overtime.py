@@ -13,6 +13,8 @@ from device.web import parameters
 from device.web.desk.timesheets import chosen, sheets
 from device.web.pages import Call, Problem, get, post
 
+MOST = 400  # days on one page: a form has at most 500 fields (`device/web/pages.py`)
+
 
 def page(call: Call) -> Response:
     site = Planning(call.store).site()
@@ -23,10 +25,12 @@ def page(call: Call) -> Response:
     days = [(named[person], day) for person, day in overtime.waiting(sheets(call, people, period.days))] if site.accounting.approves else []
     locks = [lock for lock in Desk(call.store).locks() if lock.lifted_at is None]
     locked = {day for lock in locks for day in period.days if lock.first <= day <= lock.last}
+    days.sort(key=lambda found: found[1].day in locked)  # what can be approved comes first
+    more, days = len(days[MOST:]), days[:MOST]
     with call.store.reading() as db:
         own = person_of(db, call.who.actor)[0]
     return call.page(
-        "overtime.html", period=period, months=site.accounting.calendar_months, approves=site.accounting.approves, days=days, locked=locked, own=own,
+        "overtime.html", period=period, months=site.accounting.calendar_months, approves=site.accounting.approves, days=days, more=more, locked=locked, own=own,
         hours=hours, text=text, number=number, pages=pages, total=total,
     )  # fmt: skip
 

@@ -122,7 +122,7 @@ def add_shift(call: Call) -> Response:
     early = parameters.form_number(call, "early_grace_minutes") if call.field("early_grace_minutes", "").strip() else None
     rule = call.field("break_rule", "automatic")
     if rule not in BREAK_RULES:
-        raise Problem(call.texts.text("schedule.wrong_break", known=", ".join(BREAK_RULES), got=rule[:20]))
+        raise Problem(call.texts.text("schedule.wrong_break", known=", ".join(call.texts.named("schedule", BREAK_RULES, "break_").values()), got=rule[:20]))
     rules = {"break_automatic": rule != "punched", "break_paid": rule == "paid", "early_grace_minutes": early}
     shift = Shift(call.field("name"), minutes=minutes, **times, **numbers, **rules)  # type: ignore[arg-type]
     Planning(call.store).add_shift(shift, call.who.actor)
@@ -145,7 +145,7 @@ def pairing(call: Call) -> Pairing | None:
     """Which punches of a day count; None: nothing was chosen."""
     text = call.field("pairing", "")
     if text and text not in PAIRINGS:
-        raise Problem(call.texts.text("schedule.wrong_pairing", known=", ".join(PAIRINGS), got=text[:20]))
+        raise Problem(call.texts.text("schedule.wrong_pairing", known=", ".join(call.texts.named("schedule", PAIRINGS, "pairing_").values()), got=text[:20]))
     return text or None
 
 
@@ -190,7 +190,7 @@ def add_absence(call: Call) -> Response:
     text = call.field("half", "")
     half = next((half for half in HALVES if half == text), None)
     if text and not half:
-        raise Problem(call.texts.text("schedule.wrong_half", known=", ".join(HALVES), got=text[:20]))
+        raise Problem(call.texts.text("schedule.wrong_half", known=", ".join(call.texts.named("day", HALVES, "half_").values()), got=text[:20]))
     since, until = (planning.clock(text) if (text := call.field(name, "").strip()) else None for name in ("since", "until"))
     absence = Absence(parameters.form_day(call, "first"), parameters.form_day(call, "last"), call.field("kind"), half, since, until)
     with call.store.together():

@@ -151,3 +151,140 @@ def test_a_word_beside_the_catalogue_would_be_found(staffed: Desk) -> None:
     plain = staffed.browser("hr").get("/timesheets/1/print?month=2026-09").text
     assert beside(plain, DATA) == [] and beside(plain.replace("</h1>", " for September</h1>"), DATA) != []
     assert beside("<p title='Print it'>··· 7:30 door</p>", DATA) == ["Print it"]
+
+
+REFUSED = (  # page of the form, where it is sent, what is wrong with it
+    ("/timesheets/overtime", "/timesheets/overtime", {}),
+    ("/timesheets/overtime", "/timesheets/overtime", {"day": "1 2026-09-99"}),
+    ("/timesheets/overtime", "/timesheets/overtime", {"day": "1 2026-08-05"}),
+    ("/timesheets/accounts", "/timesheets/accounts/leave", {"year": "1", "amount": "30"}),
+    ("/timesheets/accounts", "/timesheets/accounts/leave", {"year": "?", "amount": "30"}),
+    ("/timesheets/accounts", "/timesheets/accounts/leave", {"year": "2026", "amount": "1.2.3"}),
+    ("/timesheets/1", "/timesheets/1/bookings", {"kind": "time payout", "day": "2026-09-01", "amount": "1:99", "reason": "1"}),
+    ("/timesheets/1", "/timesheets/1/bookings", {"kind": "time payout", "day": "?", "amount": "1:00", "reason": "1"}),
+    ("/timesheets/1", "/timesheets/1/bookings", {"kind": "time payout", "day": "2026-09-01", "amount": "0", "reason": "1"}),
+    ("/timesheets/1", "/timesheets/1/bookings", {"kind": "leave 1", "day": "2026-09-01", "amount": "1", "reason": "1"}),
+    ("/timesheets/1", "/timesheets/1/bookings", {"kind": "leave payout", "day": "2026-09-01", "amount": "1", "reason": " "}),
+    ("/timesheets/1", "/timesheets/1/bookings", {"kind": "time payout", "day": "2026-08-05", "amount": "1", "reason": "1"}),
+    ("/schedule", "/schedule/shifts", {"name": "1"}),
+    ("/schedule", "/schedule/shifts", {"name": "", "start": "08:00", "end": "12:00"}),
+    ("/schedule", "/schedule/shifts", {"name": "8", "start": "08:00", "end": "12:00"}),
+    ("/schedule", "/schedule/shifts", {"name": "1", "start": "08:00"}),
+    ("/schedule", "/schedule/shifts", {"name": "1", "start": "?", "end": "12:00"}),
+    ("/schedule", "/schedule/shifts", {"name": "1", "start": "08:00", "end": "12:00", "grace_minutes": "999"}),
+    ("/schedule", "/schedule/shifts", {"name": "1", "start": "08:00", "end": "12:00", "grace_minutes": "1.5"}),
+    ("/schedule", "/schedule/shifts", {"name": "1", "start": "08:00", "end": "12:00", "break_minutes": "300"}),
+    ("/schedule", "/schedule/shifts", {"name": "1", "start": "08:00", "end": "12:00", "break_minutes": "30", "break_from": "09:00", "break_to": "09:10"}),
+    ("/schedule", "/schedule/shifts", {"name": "1", "start": "08:00", "end": "12:00", "break_minutes": "30", "break_from": "13:00", "break_to": "14:00"}),
+    ("/schedule", "/schedule/shifts", {"name": "1", "start": "08:00", "end": "12:00", "half_day_minutes": "60", "absent_minutes": "90"}),
+    ("/schedule", "/schedule/shifts", {"name": "1", "hours": "7:77"}),
+    ("/schedule", "/schedule/shifts", {"name": "1", "hours": "8", "break_rule": "1"}),
+    ("/schedule", "/schedule/plans", {"name": "9", "weeks": "9", "anchor": "2026-09-21"}),
+    ("/schedule", "/schedule/plans", {"name": "1", "weeks": "1", "anchor": "2026-09-21", "day_0": "1"}),
+    ("/schedule", "/schedule/plans", {"name": "9", "weeks": "1", "anchor": "2026-09-21", "day_0": "77"}),
+    ("/schedule", "/schedule/plans", {"name": "9", "weeks": "1", "anchor": "2026-09-21", "day_0": "1", "second_0": "4"}),
+    ("/schedule", "/schedule/plans", {"name": "9", "weeks": "1", "anchor": "2026-09-21", "day_0": "1", "second_0": "3"}),
+    ("/schedule", "/schedule/plans", {"name": "9", "weeks": "1", "anchor": "2026-09-21", "day_0": "1", "pairing": "1"}),
+    ("/schedule", "/schedule/assignments", {"plan": "1", "since": "2026-09-21"}),
+    ("/schedule", "/schedule/assignments", {"person": "999", "plan": "1", "since": "2026-09-21"}),
+    ("/schedule", "/schedule/assignments", {"person": "11", "plan": "77", "since": "2026-09-21"}),
+    ("/schedule", "/schedule/assignments", {"person": "11", "plan": "1", "since": "2026-08-05"}),
+    ("/schedule/plans/1", "/schedule/assignments", {"from_plan": "1", "person": "11", "plan": "1", "since": "?"}),
+    ("/schedule", "/schedule/assignments", {"everybody_of": "9", "plan": "1", "since": "2026-09-21"}),
+    ("/schedule", "/schedule/absences", {"person": "11", "first": "2026-09-12", "last": "2026-09-11", "kind": "sick"}),
+    ("/schedule", "/schedule/absences", {"person": "11", "first": "2026-09-08", "last": "2026-09-11", "kind": "unpaid"}),
+    ("/schedule", "/schedule/absences", {"person": "11", "first": "2026-10-08", "last": "2026-10-11", "kind": "unpaid"}),
+    ("/schedule", "/schedule/absences", {"person": "11", "first": "2026-08-08", "last": "2026-08-08", "kind": "unpaid"}),
+    ("/schedule", "/schedule/absences", {"person": "11", "first": "2026-09-12", "last": "2026-09-12", "kind": "1"}),
+    ("/schedule", "/schedule/absences", {"person": "11", "first": "2026-09-12", "last": "2026-09-12", "kind": "sick", "half": "3"}),
+    ("/schedule", "/schedule/absences", {"person": "11", "first": "2026-09-12", "last": "2026-09-13", "kind": "sick", "half": "first"}),
+    ("/schedule", "/schedule/absences", {"person": "11", "first": "2026-09-12", "last": "2026-09-12", "kind": "sick", "since": "09:00"}),
+    ("/schedule", "/schedule/absences/5/shorten", {"last": "2026-12-31"}),
+    ("/schedule", "/schedule/absences/99/cancel", {}),
+    ("/schedule", "/schedule/employments", {"person": "11", "first": "2026-09-12", "last": "2026-09-11"}),
+    ("/schedule", "/schedule/holidays", {"day": "?", "name": "1"}),
+    ("/schedule", "/schedule/holidays", {"day": "2026-08-05", "name": "1"}),
+    ("/schedule", "/schedule/holidays", {"day": "2026-12-05", "name": ""}),
+    ("/schedule", "/schedule/holidays/remove", {"day": "2026-12-05", "calendar": "5"}),
+    ("/schedule", "/schedule/calendars", {"calendar": "99", "person": "11"}),
+    ("/schedule", "/schedule/site", {"zone": "1", "day_start": "00:00"}),
+    ("/schedule", "/schedule/site", {"zone": "UTC", "day_start": "00:00", "rest_hours": "99"}),
+    ("/schedule", "/schedule/site", {"zone": "UTC", "day_start": "00:00", "rounding": "1"}),
+    ("/schedule", "/schedule/site", {"zone": "UTC", "day_start": "00:00", "rounding_minutes": "7"}),
+    ("/schedule", "/schedule/site", {"zone": "UTC", "day_start": "00:00", "break_after_0": "6:00"}),
+    ("/schedule", "/schedule/site", {"zone": "UTC", "day_start": "00:00", "break_after_0": "6:00", "break_length_0": "999"}),
+    ("/schedule", "/schedule/accounting", {"period_day": "29"}),
+    ("/schedule", "/schedule/accounting", {"period_day": "?"}),
+    ("/schedule", "/schedule/accounting", {"overtime_day": "8:77"}),
+    ("/schedule", "/schedule/accounting", {"night_from": "99"}),
+    ("/schedule", "/schedule/accounting", {"premiums": "1"}),
+    ("/schedule", "/schedule/accounting", {"law": "1"}),
+    ("/periods", "/periods", {"month": "2026-09"}),
+    ("/periods", "/periods", {"first": "2026-08-01", "last": "2026-08-05"}),
+    ("/periods", "/periods", {"first": "2026-09-05", "last": "2026-09-01"}),
+    ("/corrections/new?person=11&day=2026-09-16", "/corrections", {"person": "1", "day": "2026-09-16", "target": "1", "reason": "1"}),
+)
+
+
+def test_no_refusal_has_a_word_of_its_own(staffed: Desk) -> None:
+    """Each form comes back with the reason in it, and neither has a word that is not in the catalogue."""
+    admin, found, accepted = staffed.browser("admin"), [], []
+    tokens = {page: admin.token(page) for page, _, _ in REFUSED}
+    for page, path, fields in REFUSED:
+        answer = admin.http.post(path, data={"form_token": tokens[page], **fields})
+        if answer.status_code != 400 or 'class="problem"' not in answer.text:
+            accepted.append((path, fields))
+        if words := beside(html.unescape(answer.text), DATA):
+            found.append((path, words))
+    assert (found, accepted) == ([], [])
+
+
+DONE = (
+    ("/schedule", "/schedule/shifts", {"name": "20", "start": "20:00", "end": "22:00"}),
+    ("/schedule", "/schedule/plans", {"name": "21", "weeks": "1", "anchor": "2026-09-21", "day_0": "1"}),
+    ("/schedule", "/schedule/assignments", {"person": "33", "plan": "3", "since": "2026-09-21"}),
+    ("/schedule", "/schedule/assignments", {"everybody_of": "*", "plan": "", "since": "2026-12-21"}),
+    ("/schedule", "/schedule/absences", {"person": "33", "first": "2026-10-12", "last": "2026-10-16", "kind": "sick"}),
+    ("/schedule", "/schedule/absences/6/shorten", {"last": "2026-10-14"}),
+    ("/schedule", "/schedule/absences/6/cancel", {}),
+    ("/schedule", "/schedule/employments", {"person": "33", "first": "2026-01-01"}),
+    ("/schedule", "/schedule/holidays", {"day": "2026-12-25", "name": "25"}),
+    ("/schedule", "/schedule/holidays/remove", {"day": "2026-12-25"}),
+    ("/schedule", "/schedule/calendars", {"calendar": "5", "person": "33"}),
+    ("/schedule", "/schedule/calendars", {"calendar": "", "person": "33"}),
+    ("/schedule", "/schedule/site", {"zone": "UTC", "day_start": "00:00"}),
+    ("/schedule", "/schedule/accounting", {"overtime_day": "7,5", "premiums": ["", "night", "sunday"]}),
+    ("/timesheets/overtime", "/timesheets/overtime", {"day": ["1 2026-09-15", "2 2026-09-15"]}),
+    ("/timesheets/accounts", "/timesheets/accounts/leave", {"year": "2026", "amount": "30"}),
+    ("/timesheets/1", "/timesheets/1/bookings", {"kind": "time payout", "day": "2026-09-21", "amount": "-2,5", "reason": "1"}),
+    ("/corrections/2", "/corrections/2/decision", {"decision": "refuse"}),
+    ("/periods", "/periods", {"first": "2026-09-01", "last": "2026-09-12"}),
+)
+
+
+def test_nothing_that_is_done_has_a_word_of_its_own(staffed: Desk) -> None:
+    admin, found = staffed.browser("admin"), []
+    tokens = {page: admin.token(page) for page, _, _ in DONE}
+    for page, path, fields in DONE:
+        answer = admin.http.post(path, data={"form_token": tokens[page], **fields})
+        shown = admin.get(answer.headers["location"].partition("#")[0]).text if answer.status_code == 303 else ""
+        if 'class="said"' not in shown or beside(html.unescape(shown), DATA):
+            found.append((path, answer.status_code, beside(html.unescape(shown or answer.text), DATA)))
+    assert found == []
+    with staffed.store() as store:
+        rules = Planning(store).site().accounting
+        assert (rules.overtime_day, rules.premiums) == (450, ("night", "sunday"))
+        assert accounts.bookings(store._db, 1, "time", date(2026, 9, 21), date(2026, 9, 21))[0].amount == -150
+
+
+def test_a_german_clerk_reads_in_the_form_what_is_wrong(desk: Desk) -> None:
+    hr, german = desk.browser("hr"), {"accept-language": "de"}
+    wrong = {"name": "Früh", "start": "06:00", "end": "14:00", "grace_minutes": "300"}
+    page = html.unescape(hr.post("/schedule/shifts", "/schedule", wrong, headers=german).text)
+    assert "Schicht „Früh“: 300 Minuten sind nicht möglich: erlaubt sind 0 bis 120" in page and 'lang="en"' not in page.partition("<main")[2]
+    assert 'value="Früh"' in page and 'name="grace_minutes" inputmode="numeric" value="300"' in page
+    absence = {"person": "Ada Kern", "first": "2026-09-12", "last": "2026-09-11", "kind": "sick"}
+    with desk.store() as store:
+        store.add_person("Ada Kern", "E1")
+    page = html.unescape(hr.post("/schedule/absences", "/schedule", absence, headers=german).text)
+    assert "Abwesenheit: Der letzte Tag 11.09.2026 liegt vor dem ersten 12.09.2026" in page
