@@ -5,13 +5,9 @@ Source: X. An et al., "Partial FC: training 10 million identities on a single ma
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
-import platform
-import statistics
-import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,7 +15,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from device.contract import ClockfaceError
-from training import arguments, losses
+from training import losses
 
 BLOCK = 1024  # classes initialised from one seed, so that their first directions do not depend on the number of ranks
 
@@ -28,6 +24,20 @@ class PartialFCError(ClockfaceError):
     """A loss, a batch or a step does not fit Partial FC."""
 
     code = "partial_fc"
+
+
+@dataclass(frozen=True)
+class HeldClasses:
+    """The classes of one rank in a checkpoint: the state of its `PartialFC`, and the optimizer's state of `loss.weight`."""
+
+    module: dict[str, Any]
+    rows: dict[str, Any]
+
+    def per_class(self) -> dict[str, Tensor]:
+        """Tensors with one row for each class of the rank: directions, and what the optimizer keeps for each."""
+        store, extra = self.module["store"], self.module["_extra_state"]["moments"]
+        kept = {key: value for key, value in self.rows.items() if torch.is_tensor(value) and value.shape == store.shape}
+        return {"store": store, **kept, **extra}
 
 
 class PartialFC(nn.Module):
@@ -58,16 +68,17 @@ class PartialFC(nn.Module):
     def __init__(self, name: str, embedding_size: int, classes: int, sample_rate: float = 1.0, seed: int = 0, **options: Any) -> None:
         super().__init__()
         self.world, self.rank = (dist.get_world_size(), dist.get_rank()) if dist.is_initialized() else (1, 0)
-        self.first, stop = classes * self.rank // self.world, classes * (self.rank + 1) // self.world
-        if not 0 < sample_rate <= 1 or stop == self.first:
-            raise PartialFCError(f"sample_rate {sample_rate:g} of {stop - self.first} classes on rank {self.rank}: needs 0 < rate <= 1, classes >= ranks")
+        self.classes = classes
+        self.first, self.stop = bounds(classes, self.rank, self.world)
+        if not 0 < sample_rate <= 1 or self.stop == self.first:
+            raise PartialFCError(f"sample_rate {sample_rate:g} of {self.stop - self.first} classes on rank {self.rank}: needs 0 < rate <= 1, classes >= ranks")
         loss = losses.build(name, embedding_size, 1, **options)
         if not isinstance(loss, losses.Margin):
             able = [key for key, kind in losses.LOSSES.items() if issubclass(kind, losses.Margin)]
             raise PartialFCError(f"loss {name!r} has no class directions to distribute; choose one of {', '.join(able)}")
         self.loss = loss
-        held = math.ceil(sample_rate * (stop - self.first))
-        self.register_buffer("store", draw(self.first, stop, loss.weight.shape[1:], seed))
+        held = math.ceil(sample_rate * (self.stop - self.first))
+        self.register_buffer("store", draw(self.first, self.stop, loss.weight.shape[1:], seed))
         self.register_buffer("resident", torch.arange(held))
         loss.weight = nn.Parameter(self.store[:held].clone())
         self.moments: dict[str, Tensor] = {}  # optimizer state of every class, exchanged like the rows
@@ -141,14 +152,41 @@ class PartialFC(nn.Module):
         self.generator.set_state(state["generator"])
 
 
+    def gathered(self, world: int, of: Callable[[int], HeldClasses]) -> HeldClasses:
+        """The classes of this rank, out of the checkpoint of another number of ranks.
+
+        Args:
+            world: number of ranks that wrote it.
+            of: the part of a rank; only those that overlap with this rank are asked for, one after the other.
+        """
+        rows: dict[str, Tensor] = {}
+        for rank in range(world):
+            start, stop = bounds(self.classes, rank, world)
+            low, high = max(start, self.first), min(stop, self.stop)
+            if low < high:
+                part = of(rank)
+                for key, value in part.per_class().items():
+                    rows.setdefault(key, torch.zeros_like(self.store))[low - self.first : high - self.first] = value[low - start : high - start]
+        held = torch.arange(len(self.resident))
+        moments = {key: value for key, value in rows.items() if key != "store"}
+        extra = {"moments": moments if self.sampled else {}, "generator": self.generator.get_state()}
+        module = {**part.module, "store": rows["store"], "resident": held, "loss.weight": rows["store"][held], "_extra_state": extra}
+        return HeldClasses(module, {**part.rows, **{key: value[held] for key, value in moments.items()}})
+
+
+def bounds(classes: int, rank: int, world: int) -> tuple[int, int]:
+    """The classes of a rank: the first, and the one after the last."""
+    return classes * rank // world, classes * (rank + 1) // world
+
+
 def draw(first: int, stop: int, shape: torch.Size, seed: int) -> Tensor:
     """Random directions of the classes first..stop-1, the same for any sharding: -> (stop - first, *shape)."""
-    blocks = []
+    directions = torch.empty(stop - first, *shape)
     for block in range(first // BLOCK, -(-stop // BLOCK)):
         rows = torch.randn(BLOCK, *shape, generator=torch.Generator().manual_seed(seed * 1_000_003 + block))
-        blocks.append(rows[max(first - block * BLOCK, 0) : stop - block * BLOCK])
-    scale: float = shape[-1] ** 0.5
-    return torch.cat(blocks) / scale
+        low, high = max(first, block * BLOCK), min(stop, (block + 1) * BLOCK)
+        directions[low - first : high - first] = rows[low - block * BLOCK : high - block * BLOCK] / shape[-1] ** 0.5
+    return directions
 
 
 def gather(x: Tensor) -> Tensor:
@@ -208,45 +246,3 @@ class ShardedCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         probability: Tensor = ctx.saved_tensors[0]
         return probability * gradient, None
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--classes", type=arguments.count, default=100_000)
-    parser.add_argument("--embedding-size", type=arguments.count, default=192)
-    parser.add_argument("--batch", type=arguments.count, default=128)
-    parser.add_argument("--sample-rate", type=arguments.number(0, 1), default=0.1)
-    parser.add_argument("--steps", type=arguments.count, default=8, help="steps timed, after two to warm up (default 8)")
-    parser.add_argument("--json", action="store_true")
-
-
-def run(args: argparse.Namespace) -> int:
-    """Time a step (forward, backward, SGD with momentum) over all classes and over a sample."""
-    full, sampled = (statistics.median(_timed(_step(args, rate), args.steps)) * 1000 for rate in (1.0, args.sample_rate))
-    figures = {"classes": args.classes, "full_ms": full, "sampled_ms": sampled, "times_faster": full / sampled, "threads": torch.get_num_threads()}
-    print(json.dumps(figures) if args.json else f"{args.classes:,} classes, D {args.embedding_size}, batch {args.batch}, {platform.machine()}, "
-          f"{torch.get_num_threads()} threads: all {full:.0f} ms, rate {args.sample_rate:g} {sampled:.0f} ms, {full / sampled:.1f} times faster")  # fmt: skip
-    return 0
-
-
-def _step(args: argparse.Namespace, rate: float) -> Callable[[], None]:
-    head = PartialFC("arcface", args.embedding_size, args.classes, rate)
-    optimizer = torch.optim.SGD(head.parameters(), 0.1, momentum=0.9)
-    head.attach(optimizer)
-    embeddings = torch.randn(args.batch, args.embedding_size, requires_grad=True)
-    labels = torch.randint(args.classes, (args.batch,))
-
-    def step() -> None:
-        optimizer.zero_grad()
-        torch.autograd.backward(head(embeddings, labels))
-        optimizer.step()
-
-    return step
-
-
-def _timed(step: Callable[[], None], steps: int) -> list[float]:
-    seconds = []
-    for _ in range(steps + 2):
-        started = time.perf_counter()
-        step()
-        seconds.append(time.perf_counter() - started)
-    return seconds[2:]

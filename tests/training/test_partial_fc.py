@@ -14,7 +14,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from tests.refused import refused
 from training import losses
-from training.partial_fc import PartialFC, draw
+from training.__main__ import main
+from training.partial_fc import HeldClasses, PartialFC, draw
+from training.partial_fc_cost import Paper
 
 CLASSES, SIZE, BATCH, STEPS = 11, 6, 16, 5
 SHARDED = [name for name, kind in losses.LOSSES.items() if issubclass(kind, losses.Margin) and name != "arcface_naive"]
@@ -174,3 +176,59 @@ def test_two_processes_equal_one(rate: float, tmp_path: Path) -> None:
         assert torch.equal(mine, other)
         assert torch.allclose(mine, whole, atol=1e-5)
     assert torch.allclose(first["loss"], one["loss"], atol=1e-5)
+
+
+def as_ranks(world: int, monkeypatch: pytest.MonkeyPatch, classes: int, rate: float) -> list[PartialFC]:
+    """The heads of `world` ranks, without a group."""
+    heads = []
+    for rank in range(world):
+        monkeypatch.setattr(dist, "is_initialized", lambda: True)
+        monkeypatch.setattr(dist, "get_world_size", lambda: world)
+        monkeypatch.setattr(dist, "get_rank", lambda rank=rank: rank)
+        heads.append(PartialFC("arcface", SIZE, classes, rate))
+    monkeypatch.undo()
+    return heads
+
+
+@pytest.mark.parametrize("rate", [0.5, 1.0])
+@pytest.mark.parametrize(("before", "after"), [(3, 2), (2, 5), (1, 4)])
+def test_another_number_of_ranks_takes_the_classes_over(before: int, after: int, rate: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each class keeps its direction and its momentum; number c stands for class c here."""
+    parts = []
+    for head in as_ranks(before, monkeypatch, 23, rate):
+        numbers = torch.arange(head.first, head.stop).float()[:, None].expand(-1, SIZE)
+        state = {**head.state_dict(), "store": numbers.clone()}
+        rows = {"step": torch.tensor(7.0), "momentum_buffer": (numbers[: len(head.resident)] + 100).clone()}
+        extra = {**state["_extra_state"], "moments": {"momentum_buffer": numbers + 100} if rate < 1 else {}}
+        parts.append(HeldClasses({**state, "_extra_state": extra}, rows))
+    found = [head.gathered(before, parts.__getitem__) for head in as_ranks(after, monkeypatch, 23, rate)]
+    assert torch.cat([held.module["store"] for held in found])[:, 0].tolist() == list(range(23))
+    for held in found:
+        resident = held.module["resident"]
+        assert torch.equal(held.module["loss.weight"], held.module["store"][resident])
+        assert torch.equal(held.rows["momentum_buffer"], held.module["store"][resident] + 100)
+        assert held.rows["step"] == 7
+        if rate < 1:
+            assert torch.equal(held.module["_extra_state"]["moments"]["momentum_buffer"], held.module["store"] + 100)
+
+
+def test_the_arithmetic_of_memory_is_that_of_the_tensors() -> None:
+    classes, rate = 3000, 0.25
+    head = PartialFC("arcface", SIZE, classes, rate)
+    optimizer = torch.optim.SGD(head.parameters(), 0.1, momentum=0.9)
+    head.attach(optimizer)
+    run_steps(head, optimizer, range(2))
+    head.page_out()
+    paper = Paper(classes, SIZE, BATCH, 1, rate, 0)
+    kept = [head.store, *head.moments.values()]
+    used = [head.loss.weight, head.loss.weight.grad, *(value for _, value in moments(head, optimizer))]
+    assert paper.directions == sum(tensor.numel() * tensor.element_size() for tensor in kept)
+    assert paper.step == pytest.approx(sum(tensor.numel() * tensor.element_size() for tensor in used) * 4 / 3)  # and those of unit length
+    assert Paper(classes, SIZE, BATCH, 4, rate, 0).directions == paper.directions / 4
+    assert Paper(classes, SIZE, BATCH // 4, 4, rate, 0).logits == paper.logits / 4  # of the same crops in all
+
+
+def test_the_cost_of_ten_million_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["partial_fc", "--paper", "--classes", "10000000", "--embedding-size", "512", "--ranks", "64"]) == 0
+    said = capsys.readouterr().out
+    assert "156,250 classes on a rank" in said and "640.0 MB" in said  # 2 x 4 x 512 x 156,250
