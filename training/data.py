@@ -140,6 +140,7 @@ class Crops:
     def __init__(self, settings: DataSettings) -> None:
         if not settings.sources:
             raise DataError("the recipe has no [[data.sources]]; add at least one")
+        self.sources = settings.sources
         self._readers = [reader(source) for source in settings.sources]
         self._starts = np.cumsum([0] + [len(r.names) for r in self._readers])
         self.labels, self.classes = _joined_labels(settings.sources, self._readers)
@@ -167,9 +168,9 @@ class Crops:
             return None
         if self._cache is not None and self._cached[index]:
             return np.asarray(self._cache[index], np.uint8)
-        source = int(np.searchsorted(self._starts, index, side="right")) - 1
+        reader, position = self._place(index)
         try:
-            crop = self._readers[source].crop(index - int(self._starts[source]))
+            crop = reader.crop(position)
         except RecordError as error:
             self._skip(index, str(error))
             return None
@@ -177,6 +178,15 @@ class Crops:
             self._cache[index] = crop
             self._cached[index] = True
         return crop
+
+    def name(self, index: int) -> str:
+        """The name of a crop, for messages."""
+        reader, position = self._place(index)
+        return reader.names[position]
+
+    def _place(self, index: int) -> tuple[CropReader, int]:
+        source = int(np.searchsorted(self._starts, index, side="right")) - 1
+        return self._readers[source], index - int(self._starts[source])
 
     def decoded(self, workers: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """(N, 112, 112, 3) all crops, kept in memory from now on, and (N,) which of them can be used: the others are corrupted."""

@@ -53,8 +53,21 @@ def parts(crops: Crops, recipe: Recipe) -> Parts:
         return Parts(both.train, crops, both.validation)
     if settings.validation in [source.path for source in settings.sources]:
         raise DataError(f"data.validation = {settings.validation}: it is a source as well; name a folder of people who are not trained on")
-    watched = Crops(DataSettings((SourceSettings(settings.validation, "folder"),), cache=True))
-    return Parts(np.arange(len(crops)), watched, np.arange(len(watched)))
+    others = validation_set(settings.validation)
+    return Parts(np.arange(len(crops)), others, np.arange(len(others)))
+
+
+def watched(recipe: Recipe) -> tuple[Crops, NDArray[np.int64]]:
+    """The crops that a run is validated on, and their numbers, without reading a training set that is not needed for it."""
+    if recipe.data.validation:
+        crops = validation_set(recipe.data.validation)
+        return crops, np.arange(len(crops))
+    both = parts(Crops(recipe.data), recipe)
+    return both.watched, both.validation
+
+
+def validation_set(path: str) -> Crops:
+    return Crops(DataSettings((SourceSettings(path, "folder"),), cache=True))
 
 
 def validate(embedder: nn.Module, crops: Crops, numbers: NDArray[np.int64], recipe: Recipe) -> ValidationReport:
