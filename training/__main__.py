@@ -8,20 +8,22 @@ import sys
 
 from device.contract import ClockfaceError
 
-MODULES = {"export-weights": "export_weights"}  # command -> its module, where the two names differ
+MODULES = {"export-weights": "export_weights", "partial_fc": "partial_fc_cost"}  # command -> its module, where the two names differ
 OLD_NAMES = {"ship": "export-weights"}  # earlier name, which still works -> the command
 COMMANDS = {  # name -> one line; the module has add_arguments(parser) and run(args) -> exit code
     "prepare": "cut aligned crops out of folders of photos",
     "pack": "pack the crops and embeddings of a recipe into a small folder",
     "join": "join two teachers into one, in the embedding space of the second",
     "train": "train an embedding model by a recipe",
+    "runs": "list the runs of a folder, their state and how to go on",
+    "report": "write the report of a run, one page for a browser",
     "prune": "prune trained weights to a smaller backbone",
     "export-weights": "write only the weights and the recipe of a checkpoint",
     "liveness": "fine-tune the liveness nets on recordings of your own",
     "evaluate": "measure a model on pairs, galleries and groups",
     "benchmark": "measure models on LFW, CFP-FP, AgeDB, IJB-C, in the tables of papers",
     "visualize": "plot what each loss does to embeddings of digits in two dimensions",
-    "partial_fc": "time a step over all classes and a step over a sample of them",
+    "partial_fc": "time a step over all classes and over a sample; memory and traffic of ranks",
     "speed": "measure the speed of augmentation, the loop and the backbones",
 }
 

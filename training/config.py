@@ -131,6 +131,7 @@ class RunSettings:
     compile: bool = False  # torch.compile for the backbone
     patience: int = ranged(0, 0, 1000)  # validations without improvement before an early stop; 0: never
     ema: float = ranged(0.0, 0.0, 0.99999)  # decay of the averaged weights per step; 0: no averaging
+    lost_after_seconds: float = ranged(20.0, 2.0, 3600.0)  # of silence, after which a process on another machine counts as gone and the others end
     halfway_steps: int = ranged(0, 0, 10_000_000)  # steps per stage; each stage starts from the midpoint of the stage before (averaging.py); 0: off
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import distributed, nn
+from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]
+from torch.distributed.rendezvous import rendezvous
 
 from device.contract import ClockfaceError
 from training.config import RunSettings
@@ -20,6 +22,7 @@ class Group:
     world: int
     kind: str  # "cpu" or "cuda"
     device: torch.device
+    store: Store | None = None  # what the processes know of each other; None: one process
 
     @property
     def first(self) -> bool:
@@ -33,12 +36,26 @@ class Group:
         nn.parallel.DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(module, own + buffers)  # type: ignore[no-untyped-call]
         return nn.parallel.DistributedDataParallel(module)
 
-    def file(self, name: str) -> str:
-        """File name of this process's checkpoint; in the first process it is `name` itself."""
-        return name if self.first else f"{self.rank}.{name}"
+    def say(self, line: str) -> None:
+        """Print a line, by the first process."""
+        if self.first:
+            print(line, flush=True)
+
+    def meet(self, needed: bool = True) -> None:
+        """Wait until every process is here."""
+        if self.world > 1 and needed:
+            distributed.all_reduce(torch.zeros(1))  # on the CPU, by gloo
+
+    def together(self, progress: float, stop: bool) -> tuple[float, bool]:
+        """The first process's progress, and whether any process was asked to stop: the same in all processes, so that they end after the same step."""
+        if self.world == 1:
+            return progress, stop
+        shared = torch.tensor([progress if self.first else 0.0, float(stop)], dtype=torch.float64)
+        distributed.all_reduce(shared)  # on the CPU, by gloo: a GPU would have to wait
+        return float(shared[0]), bool(shared[1])
 
     def agree(self, value: float) -> float:
-        """The first process's value, in all processes, because clocks and validations differ between them."""
+        """The first process's value, in all processes."""
         if self.world == 1:
             return value
         shared = torch.tensor(value, dtype=torch.float64)  # on the CPU, by gloo: a GPU would have to wait
@@ -46,6 +63,8 @@ class Group:
         return float(shared)
 
     def stop(self) -> None:
+        """Leave the group, together: who leaves early may take what the others still need."""
+        self.meet()
         if self.world > 1:
             distributed.destroy_process_group()
 
@@ -53,6 +72,11 @@ class Group:
 def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     """A tensor of the CPU on the device; the CPU does not wait for the copy."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes, before a group is made and after it has ended."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def start(settings: RunSettings) -> Group:
@@ -63,6 +87,8 @@ def start(settings: RunSettings) -> Group:
         raise ClockfaceError('run.device = "cuda": torch finds no GPU; install the CUDA build of torch and its driver, or set "cpu"')
     torch.backends.cudnn.allow_tf32 = False  # float32 is float32
     device = torch.device("cuda", local) if cuda else torch.device("cpu")
-    if world > 1:
-        distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
-    return Group(rank, world, device.type, device)
+    if world == 1:
+        return Group(rank, world, device.type, device)
+    store, rank, world = next(rendezvous("env://"))
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", store=PrefixStore("group", store), rank=rank, world_size=world)
+    return Group(rank, world, device.type, device, store)

@@ -11,9 +11,28 @@ from training.config import ScheduleSettings
 Progress = Callable[[int, float], float]  # (step, now in seconds) -> 0..1
 
 
-def by_steps(total: int) -> Progress:
-    """Progress by optimiser steps, complete after `total`; the same in every run."""
-    return lambda step, now: min(1.0, step / total)
+@dataclass(frozen=True)
+class BySteps:
+    """Progress by optimiser steps, complete after `total`; the same in every run.
+
+    A run that resumes where another number of steps makes the whole (another number of processes, or a budget of time before) goes on from its progress.
+    """
+
+    total: int
+    resumed: int = 0  # step at which it resumed
+    start: float = 0.0  # progress then
+
+    def __call__(self, step: int, now: float) -> float:
+        if not self.start:
+            return min(1.0, step / self.total)
+        return min(1.0, self.start + (1.0 - self.start) * (step - self.resumed) / (self.total - self.resumed))
+
+
+def by_steps(total: int, step: int = 0, progress: float = 0.0) -> BySteps:
+    """Of a run with `total` steps on this number of processes, from a step at which it has made a progress."""
+    if min(1.0, step / total) == progress:
+        return BySteps(total)
+    return BySteps(step + max(1, round((1.0 - progress) * total)), step, progress)
 
 
 @dataclass(frozen=True)
@@ -27,6 +46,11 @@ class ByClock:
     def __call__(self, step: int, now: float) -> float:
         share = (now - self.begin_seconds) / max(self.end_seconds - self.begin_seconds, 1e-9)
         return min(1.0, self.start + (1.0 - self.start) * max(0.0, share))
+
+
+def minutes_left(progress: BySteps | ByClock, now: float) -> float:
+    """Of a budget of time; 0 without one."""
+    return max(0.1, (progress.end_seconds - now) / 60) if isinstance(progress, ByClock) else 0.0
 
 
 def learning_rate(settings: ScheduleSettings, peak: float, progress: float) -> float:

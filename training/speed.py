@@ -28,7 +28,8 @@ from training.config import AugmentSettings, BackboneSettings, DataSettings, Rec
 from training.data import Crops
 from training.loader import Batch, Loader
 from training.model import EmbedderNet
-from training.train import build_loader, build_optimiser, build_step, train
+from training.step import build_optimiser
+from training.train import build_loader, build_step, train
 
 SMOKE = ("schedule.steps = 400", "sampler.kind = 'plain'", "run.validate_steps = 100000", "run.threads = 0")
 AGREE = ("schedule.steps = 50", "data.resident = true", "run.log_steps = 1", "run.validate_steps = 100000", "run.precision = 'float32'", "run.compile = false")

@@ -7,70 +7,37 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import nn
 
 from device.contract import ClockfaceError
-from training import arguments, averaging, checkpoint, config, distributed, donor, sampler, schedule, validation
-from training.averaging import Average, HalfWay
-from training.config import Recipe, RunSettings
+from training import arguments, averaging, checkpoint, config, distributed, donor, report, run_record, sampler, schedule, stopping, validation
+from training.config import Recipe
 from training.data import Crops
-from training.loader import Batch, Loader
+from training.loader import Loader
 from training.log import Log
 from training.model import EmbedderNet
-from training.muon import Muon
 from training.objective import Objective
 from training.partial_fc import PartialFC
 from training.resident import ResidentLoader
+from training.resume import Position, Trained, restore, save
+from training.step import TrainStep, accumulate, build_optimiser, stop_if_diverged, update
+from training.watch import RankWatch
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-class DivergedError(ClockfaceError):
-    """A loss or gradient is not finite."""
-
-    code = "diverged"
+GoOn = Callable[[float], str]  # minutes left of a budget -> the command that resumes the run
 
 
-@dataclass
-class Position:
-    """Progress of a run."""
+def train(
+    recipe: Recipe, out: Path, resume: bool = False, initial: Path | None = None, budget_minutes: float = 0.0, go_on: GoOn = lambda minutes: "--resume"
+) -> Position:
+    """Run the recipe; last.pt, best.pt, log.csv, run.json and TensorBoard events are written to `out`.
 
-    step: int = 0  # optimiser steps taken
-    epoch: int = 0
-    batch: int = 0  # batches of this epoch so far
-    images: int = 0
-    progress: float = 0.0
-    best: float = -1.0
-    stale: int = 0  # validations since the best one
-
-
-class TrainStep(nn.Module):
-    """Embedder and objective as one module, so that DistributedDataParallel sees every parameter in one forward pass."""
-
-    def __init__(self, embedder: EmbedderNet, objective: Objective, settings: RunSettings, device: str) -> None:
-        super().__init__()
-        self.embedder, self.objective, self.dtype, self.device = embedder, objective, DTYPES[settings.precision], device
-        self.embed: Callable[[torch.Tensor], torch.Tensor] = torch.compile(embedder.forward) if settings.compile else embedder.forward
-        sharded = isinstance(objective.classify, PartialFC)
-        self.own = [name for name, _ in self.named_parameters() if sharded and name.startswith("objective.classify.")]  # parameters of this process alone
-
-    def forward(self, crops: torch.Tensor, labels: torch.Tensor, index: torch.Tensor) -> dict[str, torch.Tensor]:
-        with torch.autocast(self.device, self.dtype, enabled=self.dtype != torch.float32):
-            embeddings = self.embed(crops)  # (N, D)
-        losses: dict[str, torch.Tensor] = self.objective(embeddings.float(), labels, index)
-        return losses
-
-
-def train(recipe: Recipe, out: Path, resume: bool = False, initial: Path | None = None, budget_minutes: float = 0.0) -> Position:
-    """Run the recipe; last.pt, best.pt, log.csv and TensorBoard events are written to `out`."""
+    A run that is asked to stop (training/stopping.py) saves its last step and returns; its `progress` is then below 1. `go_on` gives the command that
+    resumes it.
+    """
     recipe = checkpoint.with_backbone(recipe, out / "last.pt" if resume else initial)
     group = distributed.start(recipe.run)
     torch.manual_seed(recipe.run.seed)
@@ -88,15 +55,21 @@ def train(recipe: Recipe, out: Path, resume: bool = False, initial: Path | None 
         module.objective.classify.attach(optimiser)
     scaler = torch.amp.GradScaler(group.kind, enabled=recipe.run.precision == "float16")
     average = averaging.build(embedder, recipe.run)
-    position = Position()
-    if resume:
-        position = restore(out / group.file("last.pt"), recipe, embedder, module, optimiser, scaler, average)
+    trained = Trained(module, optimiser, scaler, average)
+    position = restore(out, trained, recipe, group) if resume else Position()
     wrapped = group.wrap(module, module.own)
     progress = plan(recipe, position, len(parts.train), group.world, budget_minutes)
     unchecked: dict[str, torch.Tensor] = {}  # sums since the last check, on the device
+    record = run_record.new(recipe, go_on(budget_minutes), group.world, len(parts.train), crops.classes, getattr(progress, "total", 0))
 
-    with Log(out, resume, group.first, recipe.run.log_steps) as log:
-        while (position.progress < 1.0) and not stopped_early(recipe, position):
+    with (
+        run_record.OpenRun(out, group.first, record, resume) as told,
+        RankWatch(group.store, group.rank, group.world, recipe.run.lost_after_seconds, go_on(budget_minutes)),
+        stopping.Stop(group.world == 1) as stop,
+        Log(out, resume, group.first, recipe.run.log_steps) as log,
+    ):
+        ending = False
+        while position.progress < 1.0 and not ending and not stopped_early(recipe, position):
             lists = sampler.epoch_batches(parts.train, crops, recipe, group.world, position.epoch)
             for batch in loader.batches(sampler.shard(lists, group.rank, group.world), position.epoch, position.batch):
                 rate = schedule.learning_rate(recipe.schedule, recipe.optimiser.learning_rate, position.progress)
@@ -109,28 +82,30 @@ def train(recipe: Recipe, out: Path, resume: bool = False, initial: Path | None 
                 position.step += 1
                 position.batch += 1
                 position.images += len(batch.labels) * group.world
-                position.progress = group.agree(progress(position.step, time.time()))
+                position.progress, ending = group.together(progress(position.step, time.time()), stop.asked)
                 unchecked = {name: unchecked.get(name, 0.0) + value for name, value in {**losses, "gradient": norm}.items()}
-                saving = position.step % recipe.run.validate_steps == 0 or position.progress >= 1.0
-                if saving or position.step % recipe.run.check_steps == 0:
-                    stop_if_diverged(module, unchecked, position, batch)
+                validating = position.step % recipe.run.validate_steps == 0 or position.progress >= 1.0
+                if validating or ending or position.step % recipe.run.check_steps == 0:
+                    stop_if_diverged(module, unchecked, position.step, batch)
                     unchecked = {}
                 log.step(position, rate, losses, norm, crops.corruption.count)
-                if saving:
+                better = False
+                if validating:
                     report = validation.validate(average.of(embedder), parts.watched, parts.validation, recipe) if group.first else None
                     score = group.agree(report.score if report else 0.0)
                     better = score > position.best
                     position.best, position.stale = (score, 0) if better else (position.best, position.stale + 1)
                     if report:
                         log.validation(position, report)
-                    if group.first or module.own:
-                        state = state_of(position, embedder, module, optimiser, scaler, average)
-                        for name in ("last.pt", "best.pt") if better else ("last.pt",):
-                            checkpoint.save(out / group.file(name), state, recipe)
-                if position.progress >= 1.0 or stopped_early(recipe, position):
+                        told.validated(position, report, better)
+                if validating or ending:
+                    save(out, trained, position, recipe, group, better)
+                    told.reached(position, crops.corruption)
+                if position.progress >= 1.0 or ending or stopped_early(recipe, position):
                     break
             else:
                 position.epoch, position.batch = position.epoch + 1, 0
+        told.ended(is_complete(recipe, position), go_on(schedule.minutes_left(progress, time.time())))
     group.stop()
     return position
 
@@ -154,112 +129,30 @@ def build_step(recipe: Recipe, crops: Crops, group: distributed.Group, initial: 
     return TrainStep(embedder, objective, recipe.run, group.kind).to(group.device)
 
 
-def plan(recipe: Recipe, position: Position, crops: int, world: int, budget_minutes: float) -> schedule.Progress:
+def plan(recipe: Recipe, position: Position, crops: int, world: int, budget_minutes: float) -> schedule.BySteps | schedule.ByClock:
     """Progress by time if a budget is given, otherwise by the recipe's steps or epochs."""
     if budget_minutes:
         now = time.time()
         return schedule.ByClock(position.progress, now, now + 60 * budget_minutes)
-    return schedule.by_steps(recipe.schedule.steps or recipe.schedule.epochs * max(1, crops // (recipe.schedule.batch_size * world)))
-
-
-def build_optimiser(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The optimiser of the recipe, without weight decay on vectors (batch norm and biases)."""
-    settings = recipe.optimiser
-    trained = [p for p in module.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    if settings.name == "sgd":
-        return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum, nesterov=settings.momentum > 0)
-    if settings.name == "muon":
-        return Muon(groups, settings.learning_rate)
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True if trained[0].is_cuda else None)
-
-
-def accumulate(wrapped: nn.Module, batch: Batch, equal_parts: int, scaler: Any, group: distributed.Group) -> dict[str, torch.Tensor]:
-    """Forward and backward pass over the batch in parts; the gradients are those of the mean over the whole batch.
-
-    Returns the losses as scalars on the device: reading them would make a GPU wait.
-    """
-    sums: dict[str, torch.Tensor] = {}
-    pieces = [t.tensor_split(equal_parts) for t in (batch.crops, batch.labels, batch.index)]
-    for number, piece in enumerate(zip(*pieces, strict=True)):
-        share = len(piece[1]) / len(batch.labels)
-        last = number == equal_parts - 1
-        no_sync: Callable[[], Any] = getattr(wrapped, "no_sync", contextlib.nullcontext)
-        with contextlib.nullcontext() if last else no_sync():
-            losses = wrapped(*(tensor.to(group.device, non_blocking=True) for tensor in piece))
-            scaler.scale(losses["loss"] * share).backward()
-        for name, value in losses.items():
-            sums[name] = sums.get(name, 0.0) + value.detach().double() * share
-    return sums
-
-
-def update(module: TrainStep, optimiser: torch.optim.Optimizer, scaler: Any, clip_norm: float, check: bool) -> torch.Tensor:
-    """Clip the gradient, step, clear it; returns its norm before clipping.
-
-    With `check`, a step whose gradient is not finite is not taken, and its gradient stays. In float16 the scaler itself skips a step that overflowed.
-    """
-    scaler.unscale_(optimiser)
-    own = set(module.own)
-    norm = nn.utils.clip_grad_norm_([p for name, p in module.named_parameters() if name not in own], clip_norm or float("inf"))  # equal in all processes
-    if scaler.is_enabled() or not check or torch.isfinite(norm):
-        scaler.step(optimiser)
-        scaler.update()
-        optimiser.zero_grad()
-    return torch.zeros_like(norm).double() if scaler.is_enabled() else norm.detach().double()
-
-
-def stop_if_diverged(module: nn.Module, sums: dict[str, torch.Tensor], position: Position, batch: Batch) -> None:
-    """Stop the run if a loss or gradient norm was not finite; `sums` adds up those of all steps since the last check.
-
-    Raises:
-        DivergedError: with the parts of the loss, the parameters and the crops concerned.
-    """
-    bad = [name for name, value in zip(sums, torch.stack(list(sums.values())).tolist(), strict=True) if not abs(value) < float("inf")]
-    if not bad:
-        return
-    parts = [name for name in bad if name not in ("loss", "gradient")]
-    gradients = [n for n, p in module.named_parameters() if p.grad is not None and not torch.isfinite(p.grad).all()]
-    raise DivergedError(
-        f"at or before step {position.step - 1}: not finite: loss parts {parts or 'none'}, gradients of {gradients[:5] or 'none'}, "
-        f"crops {batch.index[:8].tolist()}; resume with a lower optimiser.learning_rate or another loss"
-    )
+    total = recipe.schedule.steps or recipe.schedule.epochs * max(1, crops // (recipe.schedule.batch_size * world))
+    return schedule.by_steps(total, position.step, position.progress)
 
 
 def stopped_early(recipe: Recipe, position: Position) -> bool:
     return 0 < recipe.run.patience <= position.stale
 
 
-def state_of(position: Position, embedder: nn.Module, module: nn.Module, optimiser: Any, scaler: Any, average: Average | HalfWay) -> dict[str, Any]:
-    return {
-        **vars(position),
-        "embedder": embedder.state_dict(),
-        **average.saved(embedder),
-        "module": module.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "scaler": scaler.state_dict(),
-        "random": torch.get_rng_state(),
-    }
-
-
-def restore(path: Path, recipe: Recipe, embedder: nn.Module, module: nn.Module, optimiser: Any, scaler: Any, average: Average | HalfWay) -> Position:
-    state = checkpoint.load(path)
-    if checkpoint.recipe_of(state) != recipe:
-        raise checkpoint.CheckpointError(f"{path} was made by another recipe; resume with the same one, or start a new run with --init {path}")
-    module.load_state_dict(state["module"])
-    optimiser.load_state_dict(state["optimiser"])
-    scaler.load_state_dict(state["scaler"])
-    average.load(state)
-    torch.set_rng_state(state["random"])
-    return Position(**{name: state[name] for name in vars(Position())})
+def is_complete(recipe: Recipe, position: Position) -> bool:
+    """Whether the run has ended by itself; otherwise it was asked to stop."""
+    return position.progress >= 1.0 or stopped_early(recipe, position)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", help="a name in training/configs or the path of a .toml file")
     parser.add_argument("--out", type=arguments.folder, required=True, help="folder for checkpoints and logs")
-    parser.add_argument("--resume", action="store_true", help="resume from OUT/last.pt")
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", help="resume from OUT/last.pt")
+    again.add_argument("--start-or-resume", action="store_true", help="resume if there is OUT/last.pt, else start; for jobs that a scheduler starts again")
     parser.add_argument("--init", help="start a new schedule from these weights: a file, or the name of a donor (training/donors.toml)")
     parser.add_argument("--budget-minutes", type=arguments.number(0), default=0.0, help="end the schedule after this time instead of the recipe's epochs")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a TOML line that overrides the recipe, e.g. schedule.epochs=3")
@@ -267,10 +160,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
-    if not args.resume and (args.out / "last.pt").exists():
+    resuming = args.resume or (args.start_or_resume and (args.out / "last.pt").exists())
+    if not resuming and (args.out / "last.pt").exists():
         raise ClockfaceError(f"{args.out} already has a run; add --resume or choose another --out")
-    initial = None if args.init is None else donor.resolve(args.init)
+    initial = None if args.init is None or resuming else donor.resolve(args.init)
     if initial is not None and not initial.is_file():
         raise ClockfaceError(f"{args.init} is no file, and no donor; give weights (.pt), or the name of a donor as in training/donors.toml")
-    train(config.load(args.recipe, tuple(args.set)), args.out, args.resume, initial, args.budget_minutes)
+    recipe = config.load(args.recipe, tuple(args.set))
+    position = train(recipe, args.out, resuming, initial, args.budget_minutes, lambda minutes: stopping.command(args, recipe, minutes))
+    if not is_complete(recipe, position):
+        return stopping.EXIT_STOPPED
+    if distributed.is_first() and (args.out / "best.pt").exists():
+        print(f"report: {report.write(args.out)}")
     return 0

@@ -18,8 +18,9 @@ from training.data import Crops
 from training.distributed import Group
 from training.loader import Batch
 from training.resident import ResidentLoader, check_memory
+from training.step import accumulate, build_optimiser, update
 from training.teacher import write
-from training.train import accumulate, build_loader, build_optimiser, build_step, update
+from training.train import build_loader, build_step
 
 CPU, META = torch.device("cpu"), torch.device("meta")
 LISTS = list(np.random.default_rng(0).permutation(60).reshape(6, 10))

@@ -140,7 +140,6 @@ def test_sharded_classes_train_the_same_embedder(tmp_path: Path) -> None:
     multiprocessing.spawn(_one_of_two_sharded, (free_port(), str(tmp_path / "two")), nprocs=2)
     expected, got = (checkpoint.load(tmp_path / name / "last.pt")["embedder"] for name in ("one", "two"))
     assert all(torch.allclose(expected[name], got[name], atol=1e-5, rtol=0) for name in expected)
-    assert (tmp_path / "two" / "1.last.pt").exists()  # the other process's classes
 
 
 def test_accumulated_parts_equal_the_whole_batch(tmp_path: Path) -> None:
