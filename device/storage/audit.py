@@ -78,6 +78,9 @@ class Action(str, enum.Enum):
     OUTBOX_FORGOTTEN = "outbox forgotten"  # what waited for a target that is not configured any more
     DEAD_LETTERS_REPLAYED = "dead letters replayed"
     DEAD_LETTERS_DISCARDED = "dead letters discarded"
+    RECIPIENT_SET = "recipient set"  # who is told of open matters, of which and when
+    RECIPIENT_REMOVED = "recipient removed"
+    NOTICE_TRIED = "notice tried"  # a test message to a recipient
 
     # the fleet
     FLEET_JOINED = "fleet joined"
@@ -125,7 +128,7 @@ CHANGES_NOBODY = frozenset({  # people, their plans and their punches stay the s
     Action.RESTORE_ASKED, Action.RESTORE_REFUSED,
     Action.STORE_WORKS_AGAIN, Action.MODEL_IN_FORCE, Action.CHAINS_VERIFIED, Action.RETENTION_APPLIED, Action.FLEET_JOINED,
     Action.FLEET_FAULT_ACCEPTED, Action.FLEET_CHAIN_CONTINUED, Action.PERSON_PLACED, Action.FLEET_OVERRULED, Action.FLEET_REFUSED,
-    Action.PUNCHES_IMPORTED,
+    Action.PUNCHES_IMPORTED, Action.RECIPIENT_SET, Action.RECIPIENT_REMOVED, Action.NOTICE_TRIED,
 })  # fmt: skip
 CHANGES_ONE_PERSON = frozenset({  # only the person whose `person_id` is in the details: who they are, whether they are active, their plan
     Action.PERSON_ADDED, Action.PERSON_RENAMED, Action.CODE_CHANGED, Action.PERSON_ACTIVATED, Action.PERSON_DEACTIVATED, Action.PERSON_ERASED,

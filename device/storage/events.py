@@ -24,13 +24,24 @@ class PunchHistory:
 
 
 @dataclass(frozen=True)
-class Event:
-    """A punch, a correction of one, or an alarm of refused attempts, on its way to one target. Times are s since the epoch, UTC."""
+class Letter:
+    """A notice as its recipient gets it: by mail as text and HTML, by a webhook as data."""
 
-    kind: Literal["punch", "correction", "refused_attempts", "test"]
-    id: int  # of the punch, the correction or the alarm
+    to: str  # mail address; "" for a target that has one place alone
+    subject: str
+    text: str
+    html: str
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Event:
+    """A punch, a correction of one, an alarm of refused attempts, or a notice of open matters, on its way to one target. Times are s since the epoch, UTC."""
+
+    kind: Literal["punch", "correction", "refused_attempts", "notice", "test"]
+    id: int  # of the punch, the correction, the alarm or the notice
     key: str  # the same at every attempt and of no other event anywhere: receivers detect duplicates by it
-    person_id: int | None  # None: an alarm, which is about nobody
+    person_id: int | None  # None: an alarm or a notice
     name: str
     code: str | None
     occurred_at: float | None  # the time that counts now; None: the punch does not count any more
@@ -51,6 +62,13 @@ class Event:
     around: tuple[PunchHistory, ...] = ()  # what the target was given of this person near that time, itself included: see `Connector.around_seconds`
     tried_at: float | None = None
     attempts: int | None = None  # of an alarm: how often one face was refused
+    recipient_id: int | None = None  # of a notice
+    letter: Letter | None = None  # of a notice, once it is written
+
+    @property
+    def line(self) -> tuple[str, int]:
+        """Whose events are delivered one after the other: those of one person, all alarms, the notices to one recipient."""
+        return ("recipient", self.recipient_id) if self.recipient_id is not None else ("person", self.person_id or 0)
 
     @property
     def reference(self) -> str | None:
@@ -66,6 +84,8 @@ class Event:
 
     def columns(self) -> dict[str, Any]:
         """The columns of `device log --format json`; a correction has some of its own, an alarm names no person."""
+        if self.letter is not None:
+            return self.letter.data
         if self.kind == "refused_attempts":
             return {"occurred_at": self._occurred(), "attempts": self.attempts, "device": self.device}
         row: dict[str, Any] = {

@@ -25,13 +25,14 @@ class OutboxTable:
 
     # targets
 
-    def set_targets(self, connectors: Sequence[str], alarms: Collection[str] = ()) -> None:
+    def set_targets(self, connectors: Sequence[str], alarms: Collection[str] = (), apart: Collection[str] = ()) -> None:
         """Queue each punch and correction from now on for these targets and no others; what waits already stays.
 
         Args:
             alarms: those of them that take alarms of refused attempts as well.
+            apart: those that take neither punches nor corrections, but notices alone.
         """
-        targets = {connector: connector in alarms for connector in connectors}
+        targets = {connector: outbox_rows.Takes(connector not in apart, connector in alarms) for connector in connectors}
         with explained(self._path):
             if outbox_rows.active_targets(self._db) == targets:
                 return
@@ -50,7 +51,10 @@ class OutboxTable:
             StoreError: no such target.
         """
         with writing(self._db, self._path):
-            if connector not in outbox_rows.active_targets(self._db):
+            takes = outbox_rows.active_targets(self._db).get(connector)
+            if takes is not None and not takes.punches:
+                raise StoreError(f"{connector} takes no punches, only notices: there is nothing to queue for it", code="store.no_target")
+            if takes is None:
                 raise StoreError(
                     f"no target {connector!a} is configured; give the configuration with its table [connectors.{connector}] to --config", code="store.no_target"
                 )

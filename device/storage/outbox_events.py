@@ -12,15 +12,17 @@ from device.storage.records import LastPunch
 from device.system.clock import to_ms
 
 EVENTS = """
-SELECT o.id AS row_id, o.punch_id AS row_punch_id, o.correction_id, o.alarm_id, o.attempts, o.blamed, o.tried_at, o.answer, o.state, o.connector, o.queued_at,
-    o.next_attempt_at, o.delivered_at, o.person_id, people.name, people.code, people.erased_at,
+SELECT o.id AS row_id, o.punch_id AS row_punch_id, o.correction_id, o.alarm_id, o.notice_id, o.attempts, o.blamed, o.tried_at, o.answer, o.state, o.connector,
+    o.queued_at, o.next_attempt_at, o.delivered_at, o.person_id, people.name, people.code, people.erased_at,
     p.id AS punch_id, p.occurred_at, p.direction, p.device, p.method, p.score, p.lead, p.threshold, p.clock_synchronised, p.hash AS punch_hash,
     c.occurred_at AS new_occurred_at, c.direction AS new_direction, c.reason, c.corrected_by, c.corrected_at, c.amends, c.hash AS correction_hash,
-    a.occurred_at AS alarm_at, a.attempts AS refused, a.device AS alarm_device, a.key AS alarm_key
+    a.occurred_at AS alarm_at, a.attempts AS refused, a.device AS alarm_device, a.key AS alarm_key,
+    n.recipient_id, n.key AS notice_key
 FROM outbox o LEFT JOIN people ON people.id = o.person_id
 LEFT JOIN corrections c ON c.id = o.correction_id
 LEFT JOIN punches p ON p.id = coalesce(o.punch_id, c.punch_id)
 LEFT JOIN refusal_alarms a ON a.id = o.alarm_id
+LEFT JOIN notices n ON n.id = o.notice_id
 """
 
 ROWS_OF = {  # the rows about one punch (:id), recorded or added; each part uses an index, which one condition with OR would not
@@ -43,13 +45,16 @@ UNION SELECT 'added', coalesce(c.amends, c.id) FROM corrections c
     AND EXISTS (SELECT 1 FROM outbox o WHERE o.correction_id = coalesce(c.amends, c.id) AND o.connector = :connector AND o.state <> 'discarded')
 """
 
-COLUMN = {"punch": "punch_id", "correction": "correction_id", "refused_attempts": "alarm_id"}  # kind of event -> where the outbox has its id
+# Kind of event -> where the outbox has its id.
+COLUMN = {"punch": "punch_id", "correction": "correction_id", "refused_attempts": "alarm_id", "notice": "notice_id"}
 
 
 def event_of(db: Database, row: Mapping[str, Any], around: float = 0.0) -> Event:
     """The event of a row. `around`: how many seconds before and after every time of its punch the person's other punches matter to the target."""
     if row["alarm_id"] is not None:
         return _alarm(row)
+    if row["notice_id"] is not None:
+        return _notice(row)
     corrects = row["correction_id"] is not None
     kind = "correction" if corrects else "punch"
     number = row["correction_id"] if corrects else row["row_punch_id"]
@@ -115,6 +120,24 @@ def _alarm(row: Mapping[str, Any]) -> Event:
         clock_synchronised=True,
         tried_at=seconds(row["tried_at"]),
         attempts=row["refused"],
+    )
+
+
+def _notice(row: Mapping[str, Any]) -> Event:
+    return Event(
+        kind="notice",
+        id=row["notice_id"],
+        key=f"notice-{row['notice_id']}-{row['notice_key']}",
+        person_id=None,
+        name="",
+        code=None,
+        occurred_at=None,
+        direction=None,
+        device="",
+        method="",
+        clock_synchronised=True,
+        tried_at=seconds(row["tried_at"]),
+        recipient_id=row["recipient_id"],
     )
 
 

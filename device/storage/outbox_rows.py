@@ -19,9 +19,9 @@ from device.system.clock import to_ms
 LONGEST_PAUSE_MS = 2 * 86_400_000  # a retry further ahead was planned before the clock was set back
 
 DUE = f"""{EVENTS}
-WHERE o.connector = :connector AND o.state = 'waiting' AND coalesce(o.person_id, 0) NOT IN
-    (SELECT coalesce(person_id, 0) FROM outbox
-        WHERE connector = :connector AND state = 'waiting' AND next_attempt_at > :now AND next_attempt_at < :now + {LONGEST_PAUSE_MS})
+WHERE o.connector = :connector AND o.state = 'waiting' AND coalesce(o.person_id, -n.recipient_id, 0) NOT IN
+    (SELECT coalesce(h.person_id, -hn.recipient_id, 0) FROM outbox h LEFT JOIN notices hn ON hn.id = h.notice_id
+        WHERE h.connector = :connector AND h.state = 'waiting' AND h.next_attempt_at > :now AND h.next_attempt_at < :now + {LONGEST_PAUSE_MS})
 ORDER BY o.id LIMIT :limit
 """
 
@@ -104,7 +104,7 @@ class DeadLetter:
 
     id: int
     connector: str
-    kind: str  # punch, correction or refused_attempts
+    kind: str  # punch, correction, refused_attempts or notice
     event_id: int
     person_id: int | None
     code: str | None
@@ -115,9 +115,9 @@ class DeadLetter:
 
 
 def add(db: Database, connectors: Iterable[str] | None, person_id: int, now: int, punch_id: int | None = None, correction_id: int | None = None) -> None:
-    """Queue a punch or a correction for these connectors; None: for every configured target."""
+    """Queue a punch or a correction for these connectors; None: for every configured target that takes punches."""
     if connectors is None:
-        connectors = [row[0] for row in db.execute("SELECT connector FROM targets WHERE active = 1").fetchall()]
+        connectors = [row[0] for row in db.execute("SELECT connector FROM targets WHERE active = 1 AND takes_punches = 1").fetchall()]
     for connector in connectors:
         fields = [connector, person_id, punch_id, correction_id, now]
         db.execute("INSERT INTO main.outbox (connector, person_id, punch_id, correction_id, queued_at) VALUES (?, ?, ?, ?, ?)", fields)
@@ -134,20 +134,29 @@ def add_alarm(db: Database, alarm_id: int, now: int) -> None:
     db.execute(sql, [alarm_id, now])
 
 
-def set_targets(db: Database, targets: Mapping[str, bool]) -> None:
-    """Mark exactly these targets as configured, each with whether it takes alarms; what waits for others stays, except alarms that cannot be taken."""
+@dataclass(frozen=True)
+class Takes:
+    """What is queued for a target, beside notices."""
+
+    punches: bool = True  # and corrections
+    alarms: bool = False  # of refused attempts
+
+
+def set_targets(db: Database, targets: Mapping[str, Takes]) -> None:
+    """Mark exactly these targets as configured, each with what it takes; what waits for others stays, except alarms that cannot be taken."""
     db.execute("UPDATE targets SET active = 0")
-    sql = """INSERT INTO targets (connector, active, takes_alarms) VALUES (?, 1, ?)
-        ON CONFLICT (connector) DO UPDATE SET active = 1, takes_alarms = excluded.takes_alarms"""
-    for connector, takes_alarms in targets.items():
-        db.execute(sql, [connector, int(takes_alarms)])
+    sql = """INSERT INTO targets (connector, active, takes_alarms, takes_punches) VALUES (?, 1, ?, ?)
+        ON CONFLICT (connector) DO UPDATE SET active = 1, takes_alarms = excluded.takes_alarms, takes_punches = excluded.takes_punches"""
+    for connector, takes in targets.items():
+        db.execute(sql, [connector, int(takes.alarms), int(takes.punches)])
     untaken = "alarm_id IS NOT NULL AND connector IN (SELECT connector FROM targets WHERE takes_alarms = 0)"
     db.execute(f"UPDATE outbox SET state = 'discarded' WHERE state IN ('waiting', 'dead') AND {untaken}")
 
 
-def active_targets(db: Database) -> dict[str, bool]:
-    """Every configured target, and whether it takes alarms."""
-    return {row[0]: row[1] == 1 for row in db.execute("SELECT connector, takes_alarms FROM targets WHERE active = 1").fetchall()}
+def active_targets(db: Database) -> dict[str, Takes]:
+    """Every configured target, and what it takes."""
+    rows = db.execute("SELECT connector, takes_punches, takes_alarms FROM targets WHERE active = 1").fetchall()
+    return {row[0]: Takes(row[1] == 1, row[2] == 1) for row in rows}
 
 
 def due(db: Database, connector: str, now: int, limit: int, around: float = 0.0) -> list[Waiting]:
@@ -238,6 +247,7 @@ def move(db: Database, old: str, new: str) -> int:
     db.execute(f"DELETE FROM outbox WHERE connector = ? AND {untaken}", [old, new])
     waiting = db.execute("SELECT count(*) FROM outbox WHERE connector = ? AND state IN ('waiting', 'dead')", [old]).fetchone()[0]
     db.execute("UPDATE outbox SET connector = ? WHERE connector = ?", [new, old])
+    db.execute("UPDATE OR IGNORE recipients SET connector = ? WHERE connector = ?", [new, old])
     db.execute("DELETE FROM targets WHERE connector = ?", [old])
     _wake(db, new)
     return int(waiting)
@@ -265,7 +275,7 @@ def fill(db: Database, connector: str, since: int, until: int, now: int, again: 
     Events that already wait are queued again among them, so that each person's punches stay in order. `again`: delivered
     punches and corrections are sent once more; what the target calls them stays known.
     """
-    queued = "connector = :connector AND state = 'waiting' AND alarm_id IS NULL"
+    queued = "connector = :connector AND state = 'waiting' AND alarm_id IS NULL AND notice_id IS NULL"
     waiting = db.execute(f"SELECT punch_id, correction_id FROM outbox WHERE {queued}", {"connector": connector}).fetchall()
     wanted = "(SELECT id FROM punches WHERE occurred_at >= :since AND occurred_at < :until AND method <> 'imported')"
     added = "punch_id IS NULL AND amends IS NULL AND door IS NULL AND occurred_at >= :since AND occurred_at < :until"

@@ -144,6 +144,7 @@ class Store(TemplateReads):
             templates.remove_all(self._db, person_id)
             self._db.execute("DELETE FROM pins WHERE person_id = ?", [person_id])
             consents.withdraw(self._db, person_id)
+            self._db.execute("DELETE FROM matters WHERE person_id = ?", [person_id])
             self._db.execute("UPDATE outbox SET answer = NULL WHERE person_id = ?", [person_id])  # the answers of targets may contain names
             if not person.erased:
                 sql = "UPDATE people SET name = ?, code = NULL, active = 0, erased_at = ? WHERE id = ?"

@@ -16,7 +16,7 @@ PEOPLE = {  # table -> the column that says whom a row is about
     "people": "id",
     **dict.fromkeys(
         ("absences", "account_bookings", "assignments", "consents", "correction_requests", "corrections", "door_corrections", "door_punches", "employments",
-         "faces_elsewhere", "locked_sheets", "outbox", "person_calendars", "overtime_approvals", "pins", "punches", "templates"),
+         "faces_elsewhere", "locked_sheets", "matters", "outbox", "person_calendars", "overtime_approvals", "pins", "punches", "templates"),
         "person_id",
     ),
 }  # fmt: skip

@@ -14,7 +14,8 @@ from device.storage.database_files import remove
 from device.system.ownership import acting_as_owner
 
 DERIVED = frozenset(  # may be lost by going back: made again, or only about rows of tables that are compared
-    ("templates", "audit", "outbox", "targets", "sightings", "refusals", "refusal_alarms", "sessions", "attempts", "settings", "gallery_version", "identity")
+    ("templates", "audit", "outbox", "targets", "sightings", "refusals", "refusal_alarms", "notices", "tellings", "matters",
+     "sessions", "attempts", "settings", "gallery_version", "identity")
 )
 
 

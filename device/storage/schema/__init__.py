@@ -8,10 +8,10 @@ from __future__ import annotations
 from sqlite_utils import Database, Migrations
 
 from device.storage import company_records
-from device.storage.schema import accounts, calendars, doors, fleet, hours, imports, outbox, planning, tables
+from device.storage.schema import accounts, calendars, doors, fleet, hours, imports, notices, outbox, planning, tables
 
 APPLICATION_ID = 0x434C4B46  # "CLKF" in the header of the file: a database of Clockface
-SCHEMA_VERSION = 22  # the number of migrations; kept in the file as user_version
+SCHEMA_VERSION = 23  # the number of migrations; kept in the file as user_version
 
 MIGRATIONS = Migrations("clockface")
 
@@ -186,3 +186,9 @@ def several_calendars_of_holidays(db: Database) -> None:
     db.executescript(calendars.CALENDARS)
     for (table, event), condition in calendars.LOCKED.items():
         db.executescript(planning.LOCK.format(table=table, event=event, condition=condition))
+
+
+@MIGRATIONS()
+def tell_of_open_matters(db: Database) -> None:
+    """Open matters, recipients with their rules, and notices as a fourth kind of event in the outbox."""
+    db.executescript(notices.NOTICES)

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 from device.config import DESK_LANGUAGES
 from device.contract import ClockfaceError
@@ -14,12 +14,12 @@ from device.storage.audit import Action
 from device.storage.corrections import NOBODYS_LOGINS
 from device.storage.groups import LONGEST_DEPARTMENT
 from device.storage.records import clean_text
+from device.storage.roles import ROLES as ROLES
+from device.storage.roles import Role as Role
 from device.storage.store import Store
 from device.system.clock import to_ms
 from device.web.access import passwords
 
-Role = Literal["viewer", "operator", "hr", "admin"]
-ROLES: tuple[Role, ...] = get_args(Role)  # each role includes the rights of those before it
 LONGEST_LOGIN = 60  # characters
 
 

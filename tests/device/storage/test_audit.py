@@ -28,6 +28,7 @@ STORED = {  # as databases in the field hold them: texts may be added here, but 
     "person added",
     "people merged", "merge undone", "enrolled again",
     "person deactivated", "person erased", "person renamed", "pin removed", "pin set", "plan added", "plan assigned", "punch time repaired",
+    "notice tried", "recipient removed", "recipient set",
     "punches imported", "punches removed", "restart asked", "restore asked", "restore refused", "retention applied", "setting changed", "shift added",
     "site rules changed", "store works again", "targets set", "templates added", "templates read", "timesheet exported", "user added",
     "user changed", "user departments", "user is person", "wrong password", "wrong pin", "zone changed",
