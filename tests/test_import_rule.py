@@ -46,7 +46,7 @@ MEASURES_THE_DEVICE = {  # what it finds is what a terminal would do
     ("export/liveness_card.py", "vision.det_picture"), ("export/shots.py", "vision.quality"),
 }  # fmt: skip
 DEPENDENCIES = {
-    "argon2", "cryptography", "cv2", "google", "httpx2", "hypothesis", "jinja2", "matplotlib", "mypy", "numpy", "onnx", "onnxruntime",
+    "aiosmtpd", "argon2", "cryptography", "cv2", "google", "httpx2", "hypothesis", "jinja2", "matplotlib", "mypy", "numpy", "onnx", "onnxruntime",
     "onnxscript", "openpyxl", "picamera2", "PIL", "psycopg", "pytest", "rich",
     "ruff", "scipy", "selenium", "sklearn", "sqlite_utils", "starlette", "tensorboard", "tomli", "torch", "torchao", "uvicorn", "xlsxwriter", "yaml",
 }  # fmt: skip

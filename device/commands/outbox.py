@@ -26,12 +26,13 @@ from device import config
 from device.commands.dates import first_moment, last_moment, span
 from device.commands.options import add_config, add_database, add_json
 from device.config import ConfigError, Settings, database_path
-from device.delivery.connectors import configured, takes_alarms
+from device.delivery.connectors import configured, takes_alarms, takes_punches
 from device.delivery.couriers import delivering, drain
 from device.storage.outbox_rows import DeadLetter, TargetHealth
 from device.storage.store import Store
 from device.system.clock import iso_utc
 from device.system.time_zones import LocalClock
+from device.web.letters import written
 
 ACTIONS = ("list", "dead", "replay", "discard", "move", "fill", "drain")
 MOMENTS = ("last_delivered_at", "next_attempt_at", "error_at", "oldest_waiting_at", "occurred_at", "tried_at")
@@ -111,20 +112,22 @@ def _fill(store: Store, settings: Settings, args: argparse.Namespace) -> int:
 def _set_targets(store: Store, settings: Settings, even_none: bool = False) -> None:
     if settings.connectors or even_none:
         targets = configured(settings)
-        store.outbox.set_targets([target.name for target in targets], [target.name for target in targets if takes_alarms(target)])
+        apart = [target.name for target in targets if not takes_punches(target)]
+        alarms = [target.name for target in targets if takes_alarms(target) and target.name not in apart]
+        store.outbox.set_targets([target.name for target in targets], alarms, apart)
 
 
 def _drain(path: Path, settings: Settings, args: argparse.Namespace) -> int:
     if not settings.connectors:
         raise ConfigError("no connector is configured; give the configuration with [connectors.NAME] tables to --config", code="config.no_connector")
     if not args.once:
-        with delivering(path, settings, _say):
+        with delivering(path, settings, _say, write=written(settings)):
             print(f"delivering to {', '.join(target.name for target in settings.connectors)}; stop with Ctrl-C", flush=True)
             while True:
                 time.sleep(3600)
     with Store.open(path, settings.store, must_exist=True):
         pass  # a delivery begins no database
-    done = drain(path, settings, None if args.name is None else [args.name], _say)
+    done = drain(path, settings, None if args.name is None else [args.name], _say, written(settings))
     with Store.open(path, settings.store) as store:
         left = {target.connector: target.waiting for target in store.outbox.summary() if target.connector in done}
         dead = {target.connector: target.dead for target in store.outbox.summary() if target.connector in done}

@@ -17,7 +17,7 @@ import dataclasses
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from device.contract import ClockfaceError
 from device.delivery.breaker import Breaker
 from device.delivery.connectors import Connector
 from device.delivery.outcomes import Delivered, Failed, Outcome, Refused, shortened
+from device.storage.events import Letter
 from device.storage.outbox_rows import Mark, Waiting
 from device.storage.store import Store
 from device.system.clock import to_ms
@@ -39,6 +40,7 @@ DOWN_AFTER = 5  # failures in a row: the target is down, the events are not at f
 LONGEST_RETRY_AFTER = 86400.0  # s; a target that asks for a longer wait is tried again after a day
 
 Say = Callable[[str], None]
+Write = Callable[[Store, int], Letter | None]  # the letter of a notice, by its number; None: nothing is left to tell
 REFUSES_EVERYBODY = "it refuses several people in a row alike ({}): "
 HEALTHY: dict[str, Any] = {"failures": 0, "next_attempt_at": None, "error": None, "error_at": None}
 
@@ -54,7 +56,9 @@ class Courier:
         clock: Callable[[], float] = time.time,
         say: Say = print,
         stop: threading.Event | None = None,
+        write: Write | None = None,
     ) -> None:
+        self._write = write
         self.store = store
         self.connector = connector
         self.settings = settings
@@ -98,6 +102,7 @@ class Courier:
             return 0
         limit = ROUND_NEIGHBOURS if self.connector.around_seconds else ROUND_EVENTS
         due = separate_corrections(self.store.outbox.due(self.connector.name, self.clock(), limit, self.connector.around_seconds))
+        due = list(self._written(due))
         if not due:
             return 0
         due = self._breaker.ordered(due)
@@ -107,6 +112,16 @@ class Courier:
         finally:
             marks = self._judge(begun.outcomes)
         return sum(mark.state != "waiting" for mark in marks)
+
+    def _written(self, due: Sequence[Waiting]) -> Iterator[Waiting]:
+        """The events, and the notices among them as letters. One with nothing left to tell is given up; without a writer notices wait."""
+        for waiting in due:
+            if waiting.event.kind != "notice":
+                yield waiting
+            elif self._write is not None and (letter := self._write(self.store, waiting.event.id)):
+                yield dataclasses.replace(waiting, event=dataclasses.replace(waiting.event, letter=letter))
+            elif self._write is not None:
+                self._conclude([Mark(waiting.event, "discarded", "nothing was left to tell", to_ms(self.clock()))])
 
     def tick(self) -> None:
         """Let the connector do what its target needs in addition to events."""
@@ -293,13 +308,13 @@ def separate_corrections(due: Sequence[Waiting]) -> list[Waiting]:
 
 
 def parcels(due: Sequence[Waiting], batch: int) -> list[list[Waiting]]:
-    """The events of one call each: those of one person (all alarms are such a one), or batches in order where the target accepts many at once."""
+    """The events of one call each: those of one person, all alarms, the notices to one recipient; or batches in order where the target accepts many at once."""
     if batch > 1:
         return [list(due[start : start + batch]) for start in range(0, len(due), batch)]
-    people: dict[int | None, list[Waiting]] = {}
+    lines: dict[tuple[str, int], list[Waiting]] = {}
     for waiting in due:
-        people.setdefault(waiting.event.person_id, []).append(waiting)
-    return list(people.values())
+        lines.setdefault(waiting.event.line, []).append(waiting)
+    return list(lines.values())
 
 
 class _Queue:

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from device.config import Settings
-from device.delivery.connectors import Connector, build, configured
-from device.delivery.courier import Courier, Say
+from device.delivery.connectors import Connector, build, configured, takes_punches
+from device.delivery.courier import Courier, Say, Write
 from device.storage.database import CourierLock
 from device.storage.store import Store
 from device.system.restart import kept_running
@@ -20,11 +20,12 @@ STOP_SECONDS = 5.0  # how long the program waits at its end for answers that are
 
 
 @contextmanager
-def delivering(path: Path, settings: Settings, say: Say = print, finish: bool = False) -> Iterator[None]:
+def delivering(path: Path, settings: Settings, say: Say = print, finish: bool = False, write: Write | None = None) -> Iterator[None]:
     """Deliver in the background while the block runs. With no connector configured, nothing is started.
 
     Args:
         finish: after the block, deliver what it has recorded, for up to `FINISH_SECONDS`, and say what is left.
+        write: writes the letters of notices; without it these wait.
 
     Raises:
         ConfigError: a connector cannot be built, since a secret is missing or a setting is invalid.
@@ -37,7 +38,7 @@ def delivering(path: Path, settings: Settings, say: Say = print, finish: bool = 
         yield
         return
     lock = CourierLock(path)
-    threads = [_Thread(path, settings, connector, say) for connector in connectors]
+    threads = [_Thread(path, settings, connector, say, write) for connector in connectors]
     try:
         for thread in threads:
             thread.start()
@@ -66,7 +67,7 @@ def _finish(path: Path, settings: Settings, say: Say) -> None:
         say(f"outbox {target.connector}: {target.waiting} events wait{why}; the next start or `outbox drain` delivers them")
 
 
-def drain(path: Path, settings: Settings, names: Sequence[str] | None = None, say: Say = print) -> dict[str, int]:
+def drain(path: Path, settings: Settings, names: Sequence[str] | None = None, say: Say = print, write: Write | None = None) -> dict[str, int]:
     """Deliver what is due, one target after the other; returns for each target how many events are finished.
 
     Raises: as `delivering`.
@@ -79,18 +80,20 @@ def drain(path: Path, settings: Settings, names: Sequence[str] | None = None, sa
             _set_targets(store, connectors)
             for connector in connectors:
                 if names is None or connector.name in names:
-                    done[connector.name] = _drained(store, connector, settings, say)
+                    done[connector.name] = _drained(store, connector, settings, say, write)
     finally:
         lock.release()
     return done
 
 
 def _set_targets(store: Store, connectors: Sequence[Connector]) -> None:
-    store.outbox.set_targets([connector.name for connector in connectors], [connector.name for connector in connectors if connector.takes_alarms])
+    apart = [connector.name for connector in connectors if not takes_punches(connector.settings)]
+    alarms = [connector.name for connector in connectors if connector.takes_alarms and connector.name not in apart]
+    store.outbox.set_targets([connector.name for connector in connectors], alarms, apart)
 
 
-def _drained(store: Store, connector: Connector, settings: Settings, say: Say) -> int:
-    courier = Courier(store, connector, settings.outbox, say=say)
+def _drained(store: Store, connector: Connector, settings: Settings, say: Say, write: Write | None) -> int:
+    courier = Courier(store, connector, settings.outbox, say=say, write=write)
     try:
         total = courier.drain()
         courier.tick()
@@ -102,17 +105,17 @@ def _drained(store: Store, connector: Connector, settings: Settings, say: Say) -
 class _Thread(threading.Thread):
     """One courier; it opens the store in its own thread."""
 
-    def __init__(self, path: Path, settings: Settings, connector: Connector, say: Say) -> None:
+    def __init__(self, path: Path, settings: Settings, connector: Connector, say: Say, write: Write | None) -> None:
         super().__init__(name=f"outbox-{connector.name}", daemon=True)
         self.stop = threading.Event()
-        self._path, self._settings, self._connector, self._say = path, settings, connector, say
+        self._path, self._settings, self._connector, self._say, self._write = path, settings, connector, say, write
 
     def run(self) -> None:
         kept_running(self.name, self._deliver, self.stop, self._say)
 
     def _deliver(self) -> None:
         with Store.open(self._path, self._settings.store, actor="outbox") as store:
-            courier = Courier(store, self._connector, self._settings.outbox, say=self._say, stop=self.stop)
+            courier = Courier(store, self._connector, self._settings.outbox, say=self._say, stop=self.stop, write=self._write)
             try:
                 courier.run()
             finally:

@@ -195,7 +195,7 @@ def check_outbox(settings: Settings, database: Path, now: float) -> Finding:
         build(target)
     names = {target.name for target in settings.connectors}
     targets = _targets(database)
-    problems = [problem for target in targets if (problem := _problem(target, names, now))]
+    problems = [problem for target in targets if (problem := problem_of(target, names, now))]
     if problems:
         return Finding("outbox", "warning", "; ".join(problems) + ": `python -m device outbox` shows more")
     return Finding("outbox", "ok", f"{', '.join(sorted(names))}: nothing stuck" if names else "no connector is configured (docs/connectors.md)")
@@ -210,7 +210,7 @@ def _targets(database: Path) -> list[TargetHealth]:
         return outbox_rows.health(Database(connection, execute_plugins=False))
 
 
-def _problem(target: TargetHealth, configured: set[str], now: float) -> str:
+def problem_of(target: TargetHealth, configured: set[str], now: float) -> str:
     """What is wrong with a target; empty if nothing is."""
     if target.connector not in configured:
         left = target.waiting + target.dead

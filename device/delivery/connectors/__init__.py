@@ -21,6 +21,7 @@ KINDS = {  # kind -> module with Settings and Target
     "mqtt": "mqtt",
     "csv": "csv_folder",
     "sftp": "csv_sftp",
+    "email": "smtp_mail",
 }
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 
@@ -46,6 +47,8 @@ class Connector:
 
     batch: ClassVar[int] = 1  # events in one call of `deliver`; 1: each call has the events of one person, in order
     takes_alarms: ClassVar[bool] = False  # it is told when one face was refused several times as not a living one
+    takes_notices: ClassVar[bool] = False  # of open matters, for recipients that name it
+    to_mailboxes: ClassVar[bool] = False  # each of its recipients has a mail address
     lanes: int = 1  # calls of `deliver` at a time
     around_seconds: float = 0.0  # how far before and after an event the person's other punches come with it (`Event.around`)
     test_code: ClassVar[str] = "CLOCKFACE-TEST"  # the code of the person in a test event
@@ -139,6 +142,21 @@ def build(settings: ConnectorSettings) -> Connector:
 def takes_alarms(settings: ConnectorSettings) -> bool:
     """Whether targets of this kind are told of refused attempts."""
     return bool(_module(settings.kind).Target.takes_alarms)
+
+
+def takes_notices(settings: ConnectorSettings) -> bool:
+    """Whether targets of this kind can tell a recipient of open matters."""
+    return bool(_module(settings.kind).Target.takes_notices)
+
+
+def to_mailboxes(settings: ConnectorSettings) -> bool:
+    """Whether recipients of this target have a mail address each."""
+    return bool(_module(settings.kind).Target.to_mailboxes)
+
+
+def takes_punches(settings: ConnectorSettings) -> bool:
+    """Whether punches and corrections are queued for this target."""
+    return bool(getattr(settings, "punches", not _module(settings.kind).Target.to_mailboxes))
 
 
 def _module(kind: str) -> Any:

@@ -39,11 +39,13 @@ class Settings(ConnectorSettings):
     parallel: int = ranged(4, 1, 16, "requests", "Number of requests under way at a time; those of one person follow each other")
     ca_file: str = written("", "path", "PEM file with certificates to trust in place of the system's, for a company's own authority")
     proxy: str = written("", "http address", proxies.HELP)
+    punches: bool = switched(True, "Punches, corrections and alarms are sent there; without, only what the page Notices says")
 
 
 class Target(Connector):
     settings: Settings
     takes_alarms: ClassVar[bool] = True
+    takes_notices: ClassVar[bool] = True
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)

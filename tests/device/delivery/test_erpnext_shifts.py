@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from device.delivery.connectors.erpnext import Target
-from device.maintenance.doctor import _problem
+from device.maintenance.doctor import problem_of
 from device.storage.store import Store
 from device.system.clock import ClockState
 from tests.device.delivery.test_erpnext import ADRIFT, EVENING, MORNING, SYNCHRONISED, drained, settings, utc
@@ -58,7 +58,7 @@ def test_the_silence_of_an_unset_clock_is_told_once(store: Store, erpnext: ErpNe
     said = drained(store, erpnext, shift_types=["Day Shift"], state=ADRIFT, rounds=3, sync_minutes=0.01)
     assert said == ["outbox hr: Last Sync of Checkin does not move while this terminal's clock is not synchronised (`device doctor` says more)"]
     assert "not synchronised" in str(store.outbox.summary()[0].error) and store.outbox.summary()[0].waiting == 0
-    assert "hr: Last Sync of Checkin does not move" in _problem(store.outbox.summary()[0], {"hr"}, EVENING)
+    assert "hr: Last Sync of Checkin does not move" in problem_of(store.outbox.summary()[0], {"hr"}, EVENING)
     drained(store, erpnext, shift_types=["Day Shift"])
     assert store.outbox.summary()[0].error is None
 
