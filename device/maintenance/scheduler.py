@@ -85,9 +85,9 @@ def copied(store: Store, every_seconds: float, now: float) -> list[str]:
 
 
 @contextmanager
-def upkeep(path: Path, settings: Settings, say: Say) -> Iterator[None]:
-    """Run the periodic tasks in the background while the block runs."""
-    thread = _Thread(path, settings, tasks(settings), say)
+def upkeep(path: Path, settings: Settings, say: Say, more: Sequence[Task] = ()) -> Iterator[None]:
+    """Run the periodic tasks, and those given, in the background while the block runs."""
+    thread = _Thread(path, settings, [*tasks(settings), *more], say)
     thread.start()
     try:
         yield

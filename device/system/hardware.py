@@ -60,6 +60,9 @@ def processor(proc: Path = PROC) -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
+HOT, VERY_HOT = 70.0, 80.0  # degrees Celsius; a Raspberry Pi slows down from 80
+
+
 def temperature(thermal: Path = THERMAL) -> float | None:
     """Degrees Celsius of the warmest thermal zone; None where the system has none."""
     readings = []
