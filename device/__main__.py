@@ -26,6 +26,7 @@ COMMANDS = {  # name -> one line; the module `device.commands.NAME` has add_argu
     "restore": "bring back a backup",
     "log": "print, export and verify the attendance log; import another terminal's",
     "outbox": "what waits for the company's systems: list, dead letters, replay, fill, drain",
+    "notices": "who is told of open matters by mail or webhook: list, open, test",
     "connectors": "list and test the connections to the company's systems",
     "timesheet": "hours of a month or a day, for everybody or one person",
     "schedule": "site rules, shifts, plans, holidays, absence and locked periods",

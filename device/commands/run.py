@@ -20,6 +20,7 @@ import cv2
 from device import config
 from device.commands import run_desk
 from device.commands.options import add_config, add_database
+from device.commands.watching import watching
 from device.config import ConfigError, Settings, database_path, without_liveness
 from device.delivery.couriers import delivering
 from device.maintenance.backup import apply_staged
@@ -45,6 +46,7 @@ from device.vision.camera.demo import demo_enrolment
 from device.vision.camera.source import Source, default_source, is_live, open_source
 from device.vision.recogniser import Recogniser
 from device.vision.upright import Hanging, remedy
+from device.web.letters import written
 from device.web.live import Live
 
 if TYPE_CHECKING:
@@ -175,8 +177,10 @@ def _background(
     link = None
     targets = () if demo else settings.connectors  # punches of a demo are nobody's working time
     with ExitStack() as parts:
-        parts.enter_context(delivering(store.path, dataclasses.replace(settings, connectors=targets), _say, finish))
-        parts.enter_context(upkeep(store.path, settings, _say))
+        played = dataclasses.replace(settings, connectors=targets)
+        parts.enter_context(delivering(store.path, played, _say, finish, written(played)))
+        watched = () if args.once else watching(played, lambda: told.get("camera"))
+        parts.enter_context(upkeep(store.path, settings, _say, watched))
         if in_a_fleet(store):
             from device.fleet.courier import exchanging  # needs psycopg: only here
             from device.fleet.settings_down import Running

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 from device import config
-from device.config import database_path
+from device.commands.watching import watching
+from device.config import ConnectorTable, Settings, database_path
 from device.contract import ClockfaceError
+from device.delivery.connectors import configured, takes_notices, takes_punches
+from device.delivery.couriers import delivering
 from device.maintenance.backup import apply_staged
 from device.maintenance.scheduler import upkeep
 from device.storage import recovery
@@ -15,6 +19,7 @@ from device.storage import settings as stored_settings
 from device.storage.store import Store
 from device.system.restart import Say
 from device.system.systemd import ready
+from device.web.letters import written
 
 DESK = "desk.db"  # beside the database that a terminal on this machine would have
 
@@ -23,6 +28,12 @@ def desk_path(settings: config.Settings, given: str | None) -> Path:
     """The database of a desk on this machine."""
     path = database_path(settings, given)
     return path if given else path.with_name(DESK)
+
+
+def notices_alone(settings: Settings) -> tuple[ConnectorTable, ...]:
+    """The targets that get notices and no punches: these are delivered by the terminals that recorded them."""
+    names = [target.name for target in configured(settings) if takes_notices(target) and not takes_punches(target)]
+    return tuple(target for target in settings.connectors if target.name in names)
 
 
 def version() -> str:
@@ -58,10 +69,13 @@ def _served(args: argparse.Namespace, settings: config.Settings, store: Store, s
         invite = '`python -m device fleet invite "Desk" --desk` makes a file; here: `python -m device fleet join FILE`'
         raise ClockfaceError(f"{store.path} has not joined a fleet as a desk: {invite}", code="desk.not_joined")
     say(f"desk {member.name}: {member.site or 'all sites'}")
+    telling = dataclasses.replace(settings, connectors=notices_alone(settings))
     where = args.web or [start.DEFAULT]
-    serving = start.desk_server(settings, store, member.name, where, args.config)
+    serving = start.desk_server(telling, store, member.name, where, args.config)
     running = Running(args.config, settings)
-    with upkeep(store.path, settings, say), exchanging(store.path, running, say, lambda: {"version": version()}), serving as live:
+    delivery = delivering(store.path, telling, say, write=written(telling, member.name))
+    watched = watching(telling, lambda: None, desk=True)
+    with delivery, upkeep(store.path, settings, say, watched), exchanging(store.path, running, say, lambda: {"version": version()}), serving as live:
         ready()
         try:
             live.restart.wait()

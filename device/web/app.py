@@ -35,6 +35,8 @@ from device.web.desk import (
     imports,
     law,
     log,
+    matters,
+    notices,
     overtime,
     people,
     plots,
@@ -49,8 +51,8 @@ from device.web.kiosk import page as kiosk
 from device.web.pages import Page, routes
 
 AREAS = (  # each module has ROUTES, a tuple of pages
-    login, kiosk, self_service, enrol, check, today, log, overtime, accounts, law, timesheets, corrections, schedule, exports, plots,
-    people, returning, bulk, imports, health, first_sight, settings, users, audit, backups,
+    login, kiosk, self_service, enrol, check, today, matters, log, overtime, accounts, law, timesheets, corrections, schedule, exports, plots,
+    people, returning, bulk, imports, health, first_sight, settings, users, notices, audit, backups,
 )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse
 
 from device.config import DESK_LANGUAGES
 from device.web.messages import Messages
-from device.web.navigation import MenuItem, entries
+from device.web.navigation import MenuItem, entries, open_count
 
 HERE = Path(__file__).resolve().parent
 STATIC = HERE / "static"
@@ -52,7 +52,7 @@ def static(name: str) -> str:
 @cache
 def environment() -> Environment:
     env = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    env.globals.update(static=static, entries=entries, language=Messages.load, menu_label=menu_label, desk_languages=DESK_LANGUAGES)
+    env.globals.update(static=static, entries=entries, open_count=open_count, language=Messages.load, menu_label=menu_label, desk_languages=DESK_LANGUAGES)
     env.filters.update(local_date=_local(""), local=_local(" %H:%M:%S"))
     return env
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from device.storage.matters import KINDS, count_open
+from device.storage.store import Store
 from device.web.access.accounts import Role, User
 
 
@@ -19,6 +21,7 @@ class MenuItem:
 
 ENTRIES = (
     MenuItem("/today", "Today", "today", "viewer", "Attendance", teams=True),
+    MenuItem("/matters", "Open matters", "bell", "viewer", "Attendance", teams=True),
     MenuItem("/log", "Log", "log", "viewer", "Attendance", teams=True),
     MenuItem("/timesheets", "Timesheets", "timesheet", "viewer", "Attendance", teams=True),
     MenuItem("/plots", "Plots", "plot", "viewer", "Attendance", teams=True),
@@ -30,6 +33,7 @@ ENTRIES = (
     MenuItem("/health", "Devices and health", "health", "viewer", "Terminal"),
     MenuItem("/settings", "Settings", "settings", "admin", "Administer"),
     MenuItem("/users", "Users and roles", "users", "admin", "Administer"),
+    MenuItem("/notices", "Notices", "mail", "admin", "Administer"),
     MenuItem("/audit", "Audit log", "audit", "admin", "Administer"),
     MenuItem("/backup", "Backup", "backup", "admin", "Administer"),
 )
@@ -42,3 +46,14 @@ def entries(user: User | None) -> dict[str, list[MenuItem]]:
         if user is not None and user.may(entry.role) and (entry.teams or not user.departments):
             groups.setdefault(entry.group, []).append(entry)
     return groups
+
+
+def kinds_seen(user: User) -> list[str]:
+    """The kinds of open matters that this user sees: those of the pages that the user may open."""
+    return [name for name, kind in KINDS.items() if user.active and kind.needed.fits(user.role, user.departments)]
+
+
+def open_count(store: Store, user: User) -> int:
+    """How many open matters this user sees, for the badge in the menu; the store shows the people whom the user sees."""
+    with store.reading() as db:
+        return count_open(db, kinds_seen(user))
