@@ -26,6 +26,7 @@ groupadd --system --force gpio
 account clockface "$data" "video render gpio tss" # tss: the TPM, where tpm2-tools are installed
 account clockface-kiosk /run/clockface-kiosk "video render input"
 install -d -m 700 -o clockface -g clockface "$data" "$keys"
+find "$data" "$keys" -xdev ! -user clockface -exec chown -h clockface:clockface {} + # data of an earlier system, where the account had another number
 install -d -m 755 "$root"
 install -d -m 700 -o clockface -g clockface "$inbox" # a terminal of a fleet fetches bundles; every file is checked again as root unpacks it
 [ -e "$root/clockface.toml" ] || printf '[store]\npath = "%s/clockface.db"\n' "$data" > "$root/clockface.toml"
