@@ -30,6 +30,8 @@ COMMANDS = {  # name -> one line; the module has add_arguments(parser) and run(a
     "groups": "compare the false matches of groups, with the cohort and without",
     "conditions": "measure which light, camera or covering makes a model miss people",
     "quality": "measure which quality of a crop foretells its score",
+    "image": "base image + bundle + settings -> one file for the card of a board",
+    "flash": "write such a file to a card and compare",
     "card": "print a model card, or write it as a page with pictures",
     "keygen": "make a key pair to sign bundles with",
     "bundle": "write one signed file with everything a device needs",

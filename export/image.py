@@ -1,0 +1,297 @@
+"""`python -m export image BASE`: a base image, a bundle and a site's settings in one file to write to a card (docs/image.md).
+
+Nothing that tells one board from another is in it: keys, names and certificates are made at the first start. No root is needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import lzma
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+from uuid import uuid4
+
+from device import config
+from device.config import tomllib
+from device.delivery.connectors import configured
+from device.maintenance.update.bundle import Bundle
+from device.maintenance.update.manifest import Manifest
+from device.maintenance.update.signatures import key_id, read_public_key
+from device.vision.catalogue import sha256
+from export.bundle import TRUSTED
+from export.disk.base import Base, read_base
+from export.disk.block_map import make_map
+from export.disk.contents import DATA, HERE, INSTALLER, ImageContents, ImageOptions, boot_line, contents_of, facts
+from export.disk.ext4 import Ext4, Placed
+from export.disk.fat import Fat
+from export.disk.table import GPT_COPY, MIB, Partition, Table, has_ext, read_table
+from export.disk.tool import DiskImageError
+
+CHUNK = 1 << 20  # bytes
+DATA_SIZE = 512 * MIB  # of the data partition in the image; it grows on the board
+STORE = '[store]\npath = "/var/lib/clockface/clockface.db"\n'
+XZ = b"\xfd7zXZ\x00"
+
+
+@dataclass(frozen=True)
+class ImageDraft:
+    """An image in the making, in a folder beside its target."""
+
+    image: Path
+    root_file: Path
+    table: Table
+    root: Partition
+
+    @property
+    def fat(self) -> Fat | None:
+        return Fat(self.image, self.table.fat.start) if self.table.fat else None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("base", type=Path, metavar="BASE", help="raw or .img.xz: Raspberry Pi OS Lite 64-bit, Debian, Ubuntu, or a JetPack root (ext4)")
+    parser.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="folder that `python -m export bundle --target ...` wrote")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the image; FILE.bmap and FILE.sha256 are written beside it")
+    parser.add_argument("--sha256", metavar="HEX", help="hash of BASE, from where it was published (default: the file BASE.sha256)")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML settings of the site")
+    parser.add_argument("--name", default="clockface", help="start of the host names; the rest is the serial number (default: clockface)")
+    parser.add_argument("--keyboard", default="", metavar="LAYOUT", help="keyboard layout, such as de (default: the base's)")
+    parser.add_argument("--zone", default="", metavar="ZONE", help="time zone of the machine, such as Europe/Berlin (default: the base's)")
+    parser.add_argument("--camera", default="", metavar="SOURCE", help="the camera, such as rtsp://... (default: the first USB camera)")
+    parser.add_argument("--ssh-key", type=Path, metavar="FILE", help="public key that may log in as root by SSH (default: nobody may)")
+    parser.add_argument("--no-screen", action="store_true", help="no kiosk screen")
+    parser.add_argument("--read-only", action="store_true", help="root file system read-only after the first start")
+    parser.add_argument("--root-free", type=int, default=1536, metavar="MIB", help="free room in the root file system, at least (default: 1536)")
+    parser.add_argument("--data-step", type=int, default=2048, metavar="MIB", help="the data partition begins at a multiple of this (default: 2048)")
+    parser.add_argument("--dry-run", action="store_true", help="say what would go in; write nothing")
+
+
+def run(args: argparse.Namespace) -> int:
+    key = args.ssh_key.read_text(encoding="utf-8").strip() if args.ssh_key else ""
+    options = ImageOptions(args.name, args.keyboard, args.zone, args.camera, key, not args.no_screen, args.read_only)
+    settings = site_settings(args.config)
+    base_sha256 = checked_base(args.base, args.sha256)
+    manifest = verified_bundle(args.bundle)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".image-", dir=args.out.parent) as beside:
+        draft = unpacked(args.base, Path(beside))
+        root = Ext4(draft.root_file)
+        base = read_base(root)
+        base.check(manifest)
+        image_id = str(uuid4())
+        table, data = laid_out(draft, args.root_free * MIB, args.data_step * MIB)
+        uuid = table.part_uuid(data) if data else ""
+        contents = contents_of(root, base, options, args.bundle, manifest, settings, uuid, image_id)
+        tell(base, manifest, contents, table, data)
+        if args.dry_run:
+            print("nothing was written (--dry-run)")
+            return 0
+        placed = [*contents.root, Placed(f"{HERE}/image.json", facts(image_id, base_sha256, base, manifest, options))]
+        free = list(assembled(draft, table, data, placed, contents))
+        finish(draft.image, args.out, free)
+    print(f"{args.out}: {args.out.stat().st_size:,} bytes; write it with: python -m export flash {args.out} DEVICE (or Raspberry Pi Imager, bmaptool)")
+    return 0
+
+
+def site_settings(path: Path | None) -> str:
+    """The site's settings, checked, with the database where install.sh has it; they hold no secret (`config` refuses one)."""
+    if path is None:
+        return ""
+    configured(config.load(path))
+    text = path.read_text(encoding="utf-8")
+    if "PRIVATE KEY" in text:
+        raise DiskImageError(f"{path} has a private key in it; an image that many boards share holds no secret", code="disk_image.secret")
+    store = tomllib.loads(text).get("store", {})
+    if "path" in store:
+        raise DiskImageError(f"{path}: take [store] path out; on the board the database is on the data partition", code="disk_image.option")
+    return text.replace("[store]\n", STORE, 1) if store else f"{STORE}\n{text}"
+
+
+def checked_base(base: Path, stated: str | None) -> str:
+    """The sha256 of the base, which is the stated one.
+
+    Raises:
+        DiskImageError: nobody states one, or it is another.
+    """
+    beside = base.with_name(base.name + ".sha256")
+    if not base.is_file():
+        raise DiskImageError(f"{base} does not exist; fetch the image of Raspberry Pi OS Lite (64-bit), Debian or Ubuntu", code="disk_image.base")
+    if stated is None and beside.is_file():
+        stated = beside.read_text(encoding="ascii", errors="replace").split()[0]
+    if stated is None:
+        message = f"the hash of {base.name} is not known: give --sha256 from where it was published, or keep its .sha256 file beside it"
+        raise DiskImageError(message, code="disk_image.hash")
+    found = sha256(base)
+    if found != stated.lower():
+        raise DiskImageError(f"{base.name} has sha256 {found}, stated is {stated}; fetch it again", code="disk_image.hash")
+    return found
+
+
+def verified_bundle(folder: Path) -> Manifest:
+    """The manifest of the one bundle of a folder, every byte verified with the key beside it.
+
+    Raises:
+        DiskImageError: no folder of `export bundle`, or for no board.
+        BundleError: the bundle is not what was signed.
+    """
+    bundles = sorted(folder.glob("*.bundle"))
+    if len(bundles) != 1 or not all((folder / name).is_file() for name in INSTALLER):
+        message = f"{folder}: one .bundle with its installer is needed, as `python -m export bundle --target rpi` writes it"
+        raise DiskImageError(message, code="disk_image.bundle")
+    key = read_public_key(folder / TRUSTED)
+    with Bundle.open(bundles[0], {key_id(key): key}) as bundle:
+        bundle.verify()
+        return bundle.manifest
+
+
+def unpacked(base: Path, beside: Path) -> ImageDraft:
+    """A copy of the base, and its root file system in a file of its own. The base is only read."""
+    image, root_file = beside / "image", beside / "root"
+    with base.open("rb") as raw:
+        packed = raw.read(len(XZ)) == XZ
+        raw.seek(0)
+        with lzma.open(raw) if packed else raw as source:
+            copy(source, image, 0)  # type: ignore[arg-type]
+    table = read_table(image)
+    candidates = [part for part in table.partitions if has_ext(image, part.start)]
+    if not candidates:
+        raise DiskImageError(f"{base.name} has no ext4 root file system; take the image of Raspberry Pi OS, Debian or Ubuntu", code="disk_image.base")
+    root = max(candidates, key=lambda part: part.size)
+    with image.open("rb") as source:
+        source.seek(root.start)
+        copy(source, root_file, 0, root.size)
+    return ImageDraft(image, root_file, table, root)
+
+
+def copy(source: BinaryIO, target: Path, at: int, size: int | None = None, sparse: bool = True) -> None:
+    """Copy to a place in a file; `sparse` leaves blocks of zeros out, so the target must have zeros there."""
+    left = size
+    with target.open("r+b" if target.exists() else "wb") as file:
+        file.seek(at)
+        while block := source.read(CHUNK if left is None else min(CHUNK, left)):
+            if sparse and block.count(0) == len(block):
+                file.seek(len(block), os.SEEK_CUR)
+            else:
+                file.write(block)
+            left = None if left is None else left - len(block)
+        file.truncate(max(file.tell(), target.stat().st_size))
+
+
+def laid_out(draft: ImageDraft, root_free: int, step: int) -> tuple[Table, Partition | None]:
+    """The table of the image, and the data partition in it.
+
+    The root grows, where it is the last partition; the data partition begins at the next multiple of `step`, so that the next
+    image has it at the same place.
+
+    Raises:
+        DiskImageError: the root needs room and cannot grow.
+    """
+    used = draft.root.size - sum(end - start for start, end in Ext4(draft.root_file).free())
+    if not draft.table.label:
+        return draft.table.with_resized(draft.root, max(draft.root.size, _up(used + root_free, MIB))), None
+    last = max(part.end for part in draft.table.partitions)
+    table, start = draft.table, _up(last, MIB)
+    if draft.root.end == last:
+        start = _up(max(draft.root.end, draft.root.start + used + root_free), step)
+        table = table.with_resized(draft.root, start - draft.root.start)
+    elif draft.root.size - used < root_free:
+        raise DiskImageError(
+            f"the base has {(draft.root.size - used) // MIB} MiB free in its root, which is not its last partition and cannot grow; --root-free asks for less",
+            code="disk_image.full",
+        )
+    more = {"uuid": str(uuid4()), "name": "clockface-data"} if table.label == "gpt" else {}
+    table = table.with_added(start, DATA_SIZE, more)
+    return table, table.partitions[-1]
+
+
+def _up(size: int, step: int) -> int:
+    return -(-size // step) * step
+
+
+def tell(base: Base, manifest: Manifest, contents: ImageContents, table: Table, data: Partition | None) -> None:
+    """What goes in, and what happens at the first start."""
+    print(f"base: {base.title}, {base.machine}, Python {', '.join(base.pythons)}")
+    print(f"bundle: {manifest.release_id} for {manifest.target}, signature and every file verified")
+    for placed in contents.root:
+        what = f" -> {placed.link}" if placed.link else "/" if placed.content is None else ""
+        print(f"  + {placed.place}{what}")
+    for place in contents.removed:
+        print(f"  - {place}")
+    for name in contents.boot:
+        print(f"  + boot partition: clockface/{name}")
+    for part in table.partitions:
+        print(f"  partition {part.number}: {part.size // MIB} MiB from {part.start // MIB} MiB{f', data, at {DATA}' if part == data else ''}")
+    print("at the first start of each board:")
+    for line in contents.at_first_start:
+        print(f"  * {line}")
+
+
+def assembled(draft: ImageDraft, table: Table, data: Partition | None, placed: list[Placed], contents: ImageContents) -> Iterator[tuple[int, int]]:
+    """Put the parts into the image; yields the ranges of bytes that are free space."""
+    root = next(part for part in table.partitions if part.start == draft.root.start)
+    filled = Ext4(draft.root_file)
+    if root.size > draft.root.size:
+        filled.grow(root.size)
+    filled.remove(contents.removed)
+    boot = [] if draft.fat else [Placed(f"/boot/clockface/{name}", text.encode()) for name, text in contents.boot.items()]
+    filled.put([*placed, *boot])
+    filled.check()
+    last = all(part.end <= draft.root.end for part in draft.table.partitions)
+    if not table.label:
+        draft.image.write_bytes(b"")
+    else:
+        end = max(part.end for part in table.partitions) + (_up(GPT_COPY, MIB) if table.label == "gpt" else 0)
+        with draft.image.open("r+b") as file:
+            if last:
+                file.truncate(root.start)  # nothing of the base's root shows through
+            file.truncate(end)
+        table.write(draft.image)
+        _write_boot(draft, contents)
+    yield from _into(draft.image, filled, root, sparse=last)
+    if data:
+        empty = Ext4.make(draft.image.with_name("data"), data.size, "clockface-data")
+        empty.put(contents.data)
+        empty.check()
+        yield from _into(draft.image, empty, data)
+
+
+def _into(image: Path, part: Ext4, place: Partition, sparse: bool = True) -> Iterator[tuple[int, int]]:
+    """Copy what a file system uses and nothing of its free space, where deleted files still are; yields that space, as bytes of the image."""
+    at = 0
+    with part.path.open("rb") as source, image.open("r+b") as target:
+        for start, end in (*part.free(), (place.size, place.size)):
+            source.seek(at)
+            copy(source, image, place.start + at, start - at, sparse)
+            target.seek(place.start + start)
+            for size in () if sparse else (min(CHUNK, end - piece) for piece in range(start, end, CHUNK)):
+                target.write(bytes(size))
+            at = end
+            if start < end:
+                yield place.start + start, place.start + end
+
+
+def _write_boot(draft: ImageDraft, contents: ImageContents) -> None:
+    fat = draft.fat
+    if fat is None:
+        return
+    for name, text in contents.boot.items():
+        fat.write(f"clockface/{name}", text)
+    line = fat.read("cmdline.txt")
+    if line is not None:
+        fat.write("cmdline.txt", boot_line(line))
+
+
+def finish(image: Path, out: Path, free: list[tuple[int, int]]) -> None:
+    """Map and checksum beside the image; each is renamed into place once it is whole."""
+    with image.open("rb") as file:
+        os.fsync(file.fileno())
+    block_map = make_map(image, free)
+    for name, content in ((f"{out.name}.bmap", block_map.to_xml()), (f"{out.name}.sha256", f"{sha256(image)}  {out.name}\n".encode())):
+        part = image.with_name(name)
+        part.write_bytes(content)
+        os.replace(part, out.with_name(name))
+    os.replace(image, out)
+    print(f"{out}.bmap: {block_map.mapped_bytes / MIB:,.0f} of {block_map.image_size / MIB:,.0f} MiB are to be written")
