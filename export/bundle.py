@@ -201,7 +201,7 @@ def run(args: argparse.Namespace) -> int:
         write_installer(args.out, keys)
         if args.deb:
             print(f"{deb.write(args.out, [target.name, *BESIDE, TRUSTED], manifest)}: install it with sudo apt install ./FILE")
-        print(f"{args.out}: copy this folder to the board, then: sudo sh install.sh (docs/device-setup.md)")
+        print(f"{args.out}: copy this folder to the board, then: sudo sh install.sh (docs/board.md); or: python -m export image")
     return 0
 
 

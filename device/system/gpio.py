@@ -1,7 +1,7 @@
 """Door contact, lamp and buzzer: short pulses on GPIO lines after each accepted punch; lamp and buzzer after a refused attempt, too.
 
 A line is active for its configured time and never longer: a separate thread switches it off, whatever the camera does,
-and the kernel releases the lines when the process ends. Wiring: docs/device-setup.md.
+and the kernel releases the lines when the process ends. Wiring: docs/board.md.
 """
 
 from __future__ import annotations
