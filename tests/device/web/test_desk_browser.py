@@ -22,6 +22,10 @@ from tests.device.web.pictures import NOW, PHONE, WIDE, enter
 ADDRESSES = sorted(
     {*pictures.PAGES.values(), "/log?from=2026-11-24&to=2026-11-25", "/plots?day=2026-11-24", "/today?state=absent", "/corrections?state=refused"}
 )
+GERMAN = (
+    "/timesheets", "/timesheets/day?day=2026-11-24", "/timesheets/12", "/timesheets/overtime", "/timesheets/accounts", "/timesheets/law", "/schedule",
+    "/schedule/plans/1", "/corrections/{open}", "/periods",
+)  # fmt: skip
 
 
 @dataclass
@@ -131,23 +135,37 @@ def test_a_session_that_ended_sends_today_to_the_login(site: Site, page: Any) ->
     enter(page, site.url, site.token)
 
 
-@pytest.mark.parametrize("size", [WIDE, PHONE])
-def test_every_page_fits_its_width(site: Site, page: Any, size: tuple[int, int]) -> None:
-    """Wide tables scroll inside their card; the page itself never does, and no script complains."""
+def spoken(site: Site, language: str) -> None:
+    """Let the pages be in this language for every login."""
+    with Store.open(site.database) as store, store.transaction() as db:
+        db.execute("UPDATE users SET language = ?", [language])
+
+
+@pytest.mark.parametrize(("size", "language"), [(WIDE, ""), (PHONE, ""), (WIDE, "de"), (PHONE, "de")])
+def test_every_page_fits_its_width(site: Site, page: Any, size: tuple[int, int], language: str) -> None:
+    """The page itself never scrolls sideways, tables about hours do not in the longer words of German either, and no script complains."""
     resize(page, *size)
-    too_wide = []
-    for address in ADDRESSES:
+    spoken(site, language)
+    too_wide, cut = [], []
+    for address in ADDRESSES if not language else GERMAN:
         page.get(site.url + address.format(open=7))
         assert "That cannot be done" not in page.title and page.find_element("tag name", "h1").text, address
         if page.execute_script("return document.documentElement.scrollWidth > innerWidth"):
             too_wide.append(address)
+        if language and page.execute_script("return [...document.querySelectorAll('.scroll')].some(table => table.scrollWidth > table.clientWidth + 1)"):
+            cut.append(address)
     resize(page, *WIDE)
-    assert too_wide == []
+    spoken(site, "")
+    assert (too_wide, cut) == ([], [])
     assert complaints(page) == []
 
 
-def test_a_month_prints_on_one_page(site: Site, page: Any) -> None:
+@pytest.mark.parametrize("language", ["", "de"])
+def test_a_month_prints_on_one_page(site: Site, page: Any, language: str) -> None:
+    spoken(site, language)
     page.get(f"{site.url}/timesheets/9/print?month=2026-11")
+    spoken(site, "")
+    assert page.find_element("tag name", "h1").text == ("Stundenzettel November 2026" if language else "Timesheet November 2026")
     printed = page.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True, "printBackground": True})
     data = base64.b64decode(printed["data"])
     assert len(re.findall(rb"/Type\s*/Page\b", data)) == 1

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device.attendance.planning import site_from_json, site_json
-from device.attendance.timesheet.accounting import Accounting, beside, from_texts, named
+from device.attendance.timesheet.accounting import Accounting, beside, from_texts, hours_from, named
 from device.attendance.timesheet.sheet import sheet
 from device.attendance.timesheet.shifts import Assignment, Schedule, Shift
 from device.attendance.timesheet.worksite import Site, month_days
@@ -99,3 +99,14 @@ def test_mistakes(texts: dict[str, str], code: str, said: str) -> None:
         from_texts(Accounting(), texts)
     with refused("timesheet.text", "1 to 366 days"):
         Accounting().days("2026-11-24..2026-11-01")
+
+
+@pytest.mark.parametrize(("text", "minutes"), [("40:00", 2400), ("8", 480), ("7.5", 450), ("7,5", 450), ("0:05", 5), (" 7.25 ", 435), ("", None), (" ", None)])
+def test_durations_as_people_type_them(text: str, minutes: int | None) -> None:
+    assert hours_from(text) == minutes
+
+
+@pytest.mark.parametrize("text", ["8:60", "8:5", "-1", "7.5.5", "7h", ":30", "12345", "7,", "\u0667"])
+def test_what_is_no_duration(text: str) -> None:
+    with refused("timesheet.text", "40:00"):
+        hours_from(text)
