@@ -42,6 +42,7 @@ from device.web.desk import (
     plots,
     returning,
     schedule,
+    set_up,
     settings,
     timesheets,
     today,
@@ -52,7 +53,7 @@ from device.web.pages import Page, routes
 
 AREAS = (  # each module has ROUTES, a tuple of pages
     login, kiosk, self_service, enrol, check, today, matters, log, overtime, accounts, law, timesheets, corrections, schedule, exports, plots,
-    people, returning, bulk, imports, health, first_sight, settings, users, notices, audit, backups,
+    people, returning, bulk, imports, health, first_sight, set_up, settings, users, notices, audit, backups,
 )  # fmt: skip
 
 

@@ -31,6 +31,7 @@ ENTRIES = (
     MenuItem("/exports", "Exports", "export", "hr", "Desk", teams=True),
     MenuItem("/people", "People", "people", "viewer", "Terminal", teams=True),
     MenuItem("/health", "Devices and health", "health", "viewer", "Terminal"),
+    MenuItem("/setup", "Set up", "check", "admin", "Administer"),
     MenuItem("/settings", "Settings", "settings", "admin", "Administer"),
     MenuItem("/users", "Users and roles", "users", "admin", "Administer"),
     MenuItem("/notices", "Notices", "mail", "admin", "Administer"),

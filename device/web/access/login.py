@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import RedirectResponse, Response
 
+from device.maintenance import set_up
 from device.storage.store import Store
 from device.web.access import accounts, first_admin, passwords, rate_limit, sessions
 from device.web.access.accounts import User
@@ -54,7 +55,9 @@ def log_out(call: Call) -> Response:
 
 
 def home(call: Call) -> Response:
-    """The first page of the side bar."""
+    """The first page of the side bar; for an administrator of a terminal that nobody has begun to set up, the page that guides through it."""
+    if call.who.may("admin") and not call.terminal.desk and set_up.fresh(call.store):
+        return RedirectResponse("/setup", 303)
     return RedirectResponse(next((entry.path for group in entries(call.who).values() for entry in group), "/password"), 303)
 
 
