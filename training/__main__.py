@@ -8,10 +8,11 @@ import sys
 
 from device.contract import ClockfaceError
 
-MODULES = {"export-weights": "export_weights", "partial_fc": "partial_fc_cost"}  # command -> its module, where the two names differ
+MODULES = {"export-weights": "export_weights", "partial_fc": "partial_fc_cost", "shards": "write_shards"}  # command -> its module, where the two names differ
 OLD_NAMES = {"ship": "export-weights"}  # earlier name, which still works -> the command
 COMMANDS = {  # name -> one line; the module has add_arguments(parser) and run(args) -> exit code
     "prepare": "cut aligned crops out of folders of photos",
+    "shards": "write crops into shards for object storage, or their index",
     "pack": "pack the crops and embeddings of a recipe into a small folder",
     "join": "join two teachers into one, in the embedding space of the second",
     "train": "train an embedding model by a recipe",

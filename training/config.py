@@ -30,8 +30,8 @@ A_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")  # as os.path.expandvars reads
 class SourceSettings:
     """One set of crops. Relative paths start at the working directory; environment variables such as `$CLOCKFACE_SHARED` are expanded."""
 
-    path: str = ""  # a .rec file, a folder with one sub-folder per person, or "people x crops" for kind "drawn"
-    kind: str = chosen("recordio", "recordio", "folder", "drawn")  # "drawn": synthetic faces (training/synthetic.py)
+    path: str = ""  # a .rec file, a folder with one sub-folder per person, "people x crops" of kind "drawn", or shards: "s3://bucket/faces-{000..127}.tar"
+    kind: str = chosen("recordio", "recordio", "folder", "drawn", "shards")  # "drawn": synthetic faces (training/synthetic.py); "shards": training/shards.py
     teacher: str = ""  # .npz of embeddings in the source's order, or an .onnx embedder; "" for none
     labelled: bool = True  # False: all labels are treated as unknown
     rows: str = ""  # only the records whose line in the .tsv beside the .rec matches, e.g. "source = fairface" or "source != fairface"; "" for all
@@ -44,6 +44,7 @@ class DataSettings:
     workers: int = ranged(2, 1, 256)  # threads that decode and augment
     ahead: int = ranged(4, 1, 64)  # batches prepared in advance
     cache: bool = False  # keep decoded crops in memory, 37 kB each
+    open_shards: int = ranged(4, 1, 256)  # shards whose crops are shuffled together, per process; up to three times as many are kept in memory
     resident: bool = False  # keep decoded crops on the device and augment them there in batches (training/resident.py)
     max_corrupted: int = ranged(100, 0, 1_000_000)  # records that may be skipped before the run stops
     validation_identities: int = ranged(100, 2, 100_000)  # labelled identities held out of training if `validation` is empty

@@ -6,6 +6,7 @@ import csv
 import re
 import sys
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from training import synthetic, teacher
 from training.borders import fill_black
 from training.config import DataSettings, SourceSettings, expanded
 from training.recordio import Record, RecordError, RecordFile
+from training.shards import LostCrops, ShardReader
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 Crop = NDArray[np.uint8]  # (112, 112, 3) RGB
@@ -36,7 +38,10 @@ class CropReader(Protocol):
     """One source: crops by position."""
 
     labels: NDArray[np.int64]  # (N,) identity, -1 unknown
-    names: list[str]  # (N,) names for messages
+
+    @property
+    def names(self) -> Sequence[str]:
+        """(N,) names for messages."""
 
     def crop(self, position: int) -> Crop: ...
 
@@ -79,6 +84,13 @@ def chosen_keys(table: Path, rows: str, keys: list[int]) -> list[int]:
     return chosen
 
 
+class ShardCrops(ShardReader):
+    """Crops of shards on object storage."""
+
+    def crop(self, position: int) -> Crop:
+        return decode(self.encoded(position), self.names[position])
+
+
 class FilledReader:
     """Crops of another reader with their black edges filled; names differ from those of the original crops, because cached embeddings depend on them."""
 
@@ -104,7 +116,10 @@ class FolderReader:
         self.crop(0)  # photos that are no crops are told at once
 
     def crop(self, position: int) -> Crop:
-        return decode(self._paths[position].read_bytes(), self.names[position])
+        return decode(self.encoded(position), self.names[position])
+
+    def encoded(self, position: int) -> bytes:
+        return self._paths[position].read_bytes()
 
 
 def decode(data: bytes, name: str) -> Crop:
@@ -135,13 +150,15 @@ class Crops:
     Attributes:
         labels: (N,) int64, 0..classes-1, -1 where unknown.
         teacher: (N, D) float32 unit rows, or None without a teacher; rows of a source without one are zero.
+        shards: (N,) int64 number of the shard, or None where crops can be read in any order.
     """
 
     def __init__(self, settings: DataSettings) -> None:
         if not settings.sources:
             raise DataError("the recipe has no [[data.sources]]; add at least one")
         self.sources = settings.sources
-        self._readers = [reader(source) for source in settings.sources]
+        self._readers = [reader(source, settings.open_shards) for source in settings.sources]
+        self.shards = _joined_shards(self._readers)
         self._starts = np.cumsum([0] + [len(r.names) for r in self._readers])
         self.labels, self.classes = _joined_labels(settings.sources, self._readers)
         self.teacher = teacher.joined([(s.teacher, r) for s, r in zip(settings.sources, self._readers, strict=True)])
@@ -149,6 +166,7 @@ class Crops:
         self._cached = np.zeros(len(self), bool)
         self._limit = settings.max_corrupted
         self._bad: dict[int, str] = {}
+        self._places: set[str] = set()  # where they are: a shard that is torn is one
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -156,7 +174,7 @@ class Crops:
 
     @property
     def corruption(self) -> Corruption:
-        return Corruption(len(self._bad), tuple(self._bad.values())[:NAMED])
+        return Corruption(len(self._bad), tuple(dict.fromkeys(self._bad.values()))[:NAMED])
 
     def crop(self, index: int) -> Crop | None:
         """The crop of a number, or None if it is corrupted; it is then counted.
@@ -168,11 +186,11 @@ class Crops:
             return None
         if self._cache is not None and self._cached[index]:
             return np.asarray(self._cache[index], np.uint8)
-        reader, position = self._place(index)
+        reader, position = self.place(index)
         try:
             crop = reader.crop(position)
         except RecordError as error:
-            self._skip(index, str(error))
+            self._skip(index, str(error), error.place if isinstance(error, LostCrops) else str(index))
             return None
         if self._cache is not None:
             self._cache[index] = crop
@@ -181,10 +199,11 @@ class Crops:
 
     def name(self, index: int) -> str:
         """The name of a crop, for messages."""
-        reader, position = self._place(index)
+        reader, position = self.place(index)
         return reader.names[position]
 
-    def _place(self, index: int) -> tuple[CropReader, int]:
+    def place(self, index: int) -> tuple[CropReader, int]:
+        """The reader of a crop, and its position there."""
         source = int(np.searchsorted(self._starts, index, side="right")) - 1
         return self._readers[source], index - int(self._starts[source])
 
@@ -196,30 +215,56 @@ class Crops:
             list(pool.map(lambda numbers: [self.crop(int(number)) is None for number in numbers], np.array_split(np.arange(len(self)), 100 * workers)))
         return self._cache, self._cached
 
-    def _skip(self, index: int, message: str) -> None:
+    def expect(self, lists: list[NDArray[np.int64]]) -> None:
+        """The crops that are read next, in their order: shards are fetched ahead."""
+        for start, reader in zip(self._starts.tolist(), self._readers, strict=False):
+            if isinstance(reader, ShardReader) and lists:
+                numbers = np.concatenate(lists)
+                reader.expect(numbers[(numbers >= start) & (numbers < start + len(reader.labels))] - start)
+
+    def _skip(self, index: int, message: str, place: str) -> None:
         with self._lock:
             self._bad[index] = message
-            count = len(self._bad)
-        if count <= NAMED:
+            known = place in self._places
+            self._places.add(place)
+            count = len(self._places)
+        if count <= NAMED and not known:
             print(f"warning: {message}; it is not used", file=sys.stderr)
         if count > self._limit:
-            raise DataError(f"{count} corrupted records, more than data.max_corrupted = {self._limit}; repair the source; the last: {message}")
+            raise DataError(f"{count} corrupted records or shards, more than data.max_corrupted = {self._limit}; repair the source; the last: {message}")
 
 
-def reader(source: SourceSettings) -> CropReader:
+def reader(source: SourceSettings, open_shards: int = 1) -> CropReader:
     """The reader of a source, with the settings of the recipe."""
-    plain = plain_reader(source)
+    plain = plain_reader(source, open_shards)
     return FilledReader(plain) if source.fill_black else plain
 
 
-def plain_reader(source: SourceSettings) -> CropReader:
+def plain_reader(source: SourceSettings, open_shards: int = 1) -> CropReader:
     """The reader of a source that leaves black edges as they are."""
-    path = Path(expanded(source.path))
-    if source.kind == "recordio":
-        return RecordReader(path, source.rows)
-    if source.rows:
+    if source.rows and source.kind != "recordio":
         raise DataError(f"rows = {source.rows!r}: a source of kind {source.kind} has no table of rows; remove this setting")
-    return FolderReader(path) if source.kind == "folder" else synthetic.SyntheticReader(source.path)
+    if source.kind == "shards":
+        return ShardCrops(expanded(source.path), open_shards)
+    if source.kind == "drawn":
+        return synthetic.SyntheticReader(source.path)
+    path = Path(expanded(source.path))
+    return FolderReader(path) if source.kind == "folder" else RecordReader(path, source.rows)
+
+
+def _joined_shards(readers: list[CropReader]) -> NDArray[np.int64] | None:
+    """Numbers of the shards of all sources.
+
+    Raises:
+        DataError: some sources are shards and others are not, or their edges are to be filled.
+    """
+    sharded = [reader for reader in readers if isinstance(reader, ShardReader)]
+    if not sharded:
+        return None
+    if len(sharded) < len(readers):
+        raise DataError("shards are read in their order, other sources in any; write them into shards, too: python -m training shards write (fills edges)")
+    starts = np.cumsum([0, *(len(reader.urls) for reader in sharded)])
+    return np.concatenate([reader.shards + start for reader, start in zip(sharded, starts, strict=False)])
 
 
 def _joined_labels(sources: tuple[SourceSettings, ...], readers: list[CropReader]) -> tuple[NDArray[np.int64], int]:

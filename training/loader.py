@@ -43,6 +43,7 @@ class Loader:
     def batches(self, lists: list[NDArray[np.int64]], epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of one epoch, from batch `start` on."""
         workers = self._settings.workers
+        self._crops.expect(lists[start:])
         with ThreadPoolExecutor(workers) as pool:
             queue: deque[tuple[NDArray[np.int64], list[Future[list[NDArray[np.uint8] | None]]]]] = deque()
             for numbers in lists[start:]:

@@ -20,7 +20,7 @@ import numpy as np
 from device.contract import ClockfaceError
 
 MAGIC = 0xCED7230A
-_FRAME = struct.Struct("<II")
+FRAME = struct.Struct("<II")
 _HEADER = struct.Struct("<IfQQ")
 
 
@@ -73,8 +73,8 @@ class RecordFile:
         """The identity of a record, of which only the start is read; None where the record is damaged or the file ends within it."""
         try:
             length = self._length(key)
-            whole = self._offsets[key] + _FRAME.size + length <= os.fstat(self._file).st_size
-            head = os.pread(self._file, min(length, _HEADER.size + 4), self._offsets[key] + _FRAME.size)
+            whole = self._offsets[key] + FRAME.size + length <= os.fstat(self._file).st_size
+            head = os.pread(self._file, min(length, _HEADER.size + 4), self._offsets[key] + FRAME.size)
             flag, label, _, _ = _HEADER.unpack_from(head)
             first = np.frombuffer(head, "<f4", 1, _HEADER.size)[0] if flag else label
             return int(first) if whole else None
@@ -84,14 +84,14 @@ class RecordFile:
     def _length(self, key: int) -> int:
         """Number of bytes of a record's payload."""
         offset = self._offsets[key]
-        head = os.pread(self._file, _FRAME.size, offset)
-        if len(head) < _FRAME.size or _FRAME.unpack(head)[0] != MAGIC:
+        head = os.pread(self._file, FRAME.size, offset)
+        if len(head) < FRAME.size or FRAME.unpack(head)[0] != MAGIC:
             raise RecordError(f"{self.path}: record {key} does not start at byte {offset}; create the .idx file again")
-        return int(_FRAME.unpack(head)[1] & 0x1FFFFFFF)
+        return int(FRAME.unpack(head)[1] & 0x1FFFFFFF)
 
     def _read_payload(self, key: int) -> bytes:
         length = self._length(key)
-        payload = os.pread(self._file, length, self._offsets[key] + _FRAME.size)
+        payload = os.pread(self._file, length, self._offsets[key] + FRAME.size)
         if len(payload) < length:
             raise RecordError(f"{self.path}: record {key} is truncated: expected {length} bytes, got {len(payload)}")
         return payload
@@ -135,4 +135,4 @@ def write_records(path: Path, records: list[tuple[int, Record]]) -> None:
             labels = np.array(record.labels if several else (), "<f4").tobytes()
             payload = head + labels + record.payload
             idx.write(f"{key}\t{rec.tell()}\n")
-            rec.write(_FRAME.pack(MAGIC, len(payload)) + payload + b"\0" * (-len(payload) % 4))
+            rec.write(FRAME.pack(MAGIC, len(payload)) + payload + b"\0" * (-len(payload) % 4))

@@ -95,6 +95,33 @@ def nearest(rows: NDArray[np.float32], count: int) -> Numbers:
     return np.concatenate(found)
 
 
+def streamed(numbers: Numbers, shards: NDArray[np.int64], batch_size: int, together: int, world: int, seed: int, epoch: int) -> list[Numbers]:
+    """Crops of shards in the order of the shards, which is drawn: each process reads shards of its own, once, and shuffles the crops of some at a time.
+
+    Args:
+        shards: (N,) of the whole set.
+        batch_size: over all processes; each one's part stands together, as `shard` cuts it.
+        together: shards whose crops are shuffled with each other.
+    """
+    rng = np.random.default_rng((seed, epoch, 7))
+    order = rng.permutation(np.unique(shards[numbers]))
+    if len(order) < world:
+        raise SamplerError(f"{len(order)} shards for {world} processes; each process reads shards of its own: write more and smaller ones")
+    place = np.argsort(shards[numbers], kind="stable")
+    starts = dict(zip(*np.unique(shards[numbers][place], return_index=True), strict=True))
+    of = {int(one): part for one, part in zip(starts, np.split(numbers[place], list(starts.values())[1:]), strict=True)}
+    streams = []
+    for rank in range(world):
+        own = order[rank::world]
+        groups = [own[i : i + together] for i in range(0, len(own), together)]
+        streams.append(np.concatenate([rng.permutation(np.concatenate([of[int(one)] for one in group])) for group in groups]))
+    each = batch_size // world
+    count = min(len(stream) for stream in streams) // each
+    if not count:
+        raise SamplerError(f"schedule.batch_size = {each}, but a process has shards of {min(map(len, streams))} crops; reduce it")
+    return [np.concatenate([stream[i * each : (i + 1) * each] for stream in streams]) for i in range(count)]
+
+
 def shard(batches: list[Numbers], rank: int, world: int) -> list[Numbers]:
     """This process's equal part of every batch."""
     return [np.array_split(batch, world)[rank] for batch in batches]
@@ -103,6 +130,10 @@ def shard(batches: list[Numbers], rank: int, world: int) -> list[Numbers]:
 def epoch_batches(numbers: Numbers, crops: Crops, recipe: Recipe, world: int, epoch: int) -> list[Numbers]:
     """The batches of one epoch over all processes, by the recipe's sampler."""
     size, seed = recipe.schedule.batch_size * world, recipe.run.seed
+    if crops.shards is not None:
+        if recipe.sampler.kind != "plain":
+            raise SamplerError(f"sampler.kind = {recipe.sampler.kind!r} reads crops in any order, shards are read in theirs; set it to 'plain'")
+        return streamed(numbers, crops.shards, size, recipe.data.open_shards, world, seed, epoch)
     if recipe.sampler.kind == "people":
         return people(numbers, crops.labels, size, recipe.sampler.crops, seed, epoch)
     if recipe.sampler.kind == "neighbours":

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,7 +32,9 @@ class TeacherError(ClockfaceError):
 class NamedCrops(Protocol):
     """A source of crops by position, with a name for each."""
 
-    names: list[str]
+
+    @property
+    def names(self) -> Sequence[str]: ...
 
     def crop(self, position: int) -> NDArray[np.uint8]: ...
 

@@ -48,6 +48,8 @@ def parts(crops: Crops, recipe: Recipe) -> Parts:
         DataError: `data.validation` is a source as well.
     """
     settings = recipe.data
+    if crops.shards is not None and not settings.validation:
+        raise DataError("data.validation: shards are read in their order, so nobody can be held out of them; name a folder of other people")
     if not settings.validation:
         both = split(crops.labels, settings.validation_identities, recipe.run.seed)
         return Parts(both.train, crops, both.validation)

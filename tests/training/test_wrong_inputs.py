@@ -57,6 +57,8 @@ WRONG = {  # what is wrong -> arguments, and words of the answer
     "a folder of runs that does not exist": (("runs", "nowhere"), ("nowhere",)),
     "a report of no run": (("report", "crops"), ("crops", "best.pt")),
     "a comparison with no run": (("report", "first", "--against", "crops"), ("crops", "no run")),
+    "shards that are not there": (("shards", "index", "nowhere/*.tar"), ("nowhere",)),
+    "a shard that is none": (("shards", "index", "bad.tar"), ("bad.tar", "no .tar")),
     "no classes": (("partial_fc", "--classes", "0"), ("--classes",)),
     "no epochs": (("visualize", "--out", "plots", "--epochs", "0"), ("--epochs",)),
     "pictures into a file": (("visualize", "--out", "weights.pt"), ("weights.pt", "folder")),
@@ -80,6 +82,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "torn").mkdir()
     (folder / "torn" / "last.pt").write_bytes((folder / "weights.pt").read_bytes()[:20_000])
     (folder / "bad.onnx").write_bytes(b"no model")
+    (folder / "bad.tar").write_bytes(b"no shard" * 100)
     record_set(folder / "set.rec", [0, 0, 1])
     (folder / "alone.rec").write_bytes((folder / "set.rec").read_bytes())
     np.save(folder / "rows.npy", np.eye(3, 8, dtype=np.float32))
