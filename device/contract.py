@@ -44,6 +44,11 @@ class ClockfaceError(Exception):
         super().__init__(message)
         self.code = code or self.code
 
+    @property
+    def message(self) -> str:
+        """The message, which may be a phrase, so that pages can say it in their language."""
+        return str(self) if not self.args or not isinstance(self.args[0], str) else self.args[0]
+
 
 class Phrase(str):
     """An English sentence that the pages can say in another language: a str that remembers its key and the values in it.

@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from device.contract import phrase, phrases
 from device.storage import corrections, templates
 from device.storage.audit import Action
 from device.storage.corrections import CorrectionDraft
@@ -46,9 +47,14 @@ class Merged:
 
     @property
     def words(self) -> str:
-        moved = f"{self.templates} templates, {self.punches} punches, {self.absences} absences and {self.plans} plans"
-        left = f"; {self.left} punches of locked periods or of other terminals stay with {self.other.name} (id {self.other.id})" if self.left else ""
-        return f"{moved} of {self.other.name} (id {self.other.id}) count for {self.into.name} (id {self.into.id}) now{left}"
+        other, into = (f"{person.name} (id {person.id})" for person in (self.other, self.into))
+        numbers = {"templates": self.templates, "punches": self.punches, "absences": self.absences, "plans": self.plans}
+        english = "{templates} templates, {punches} punches, {absences} absences and {plans} plans of {other} count for {into} now"
+        moved = phrase("merge.moved", english, other=other, into=into, **numbers)
+        if not self.left:
+            return moved
+        left = phrase("merge.left", "{left} punches of locked periods or of other terminals stay with {other}", left=self.left, other=other)
+        return phrases("; ", [moved, left])
 
 
 def merge(store: Store, into: int, other: int, by: str) -> Merged:
@@ -81,7 +87,7 @@ def undo(store: Store, into: int, by: str, now: float | None = None) -> Merged:
     now = time.time() if now is None else now
     details = last_merge(store, into, now)
     if details is None:
-        raise MergeError(f"nothing was merged into person {into} within a day, or it was undone already", code="merge.nothing")
+        raise MergeError(phrase("merge.nothing", "nothing was merged into person {id} within a day, or it was undone already", id=into), code="merge.nothing")
     other = int(details["other_id"])
     _check(store, into, other)
     keys = _keys(store, into, other)
@@ -120,9 +126,11 @@ def _keys(store: Store, into: int, other: int) -> dict[int, bytes]:
 def _check(store: Store, into: int, other: int) -> None:
     people = [store.person(person_id) for person_id in (into, other)]
     if into == other:
-        raise MergeError(f"{people[0].name} (id {into}) cannot be merged with the same record: name two", code="merge.same")
+        words = phrase("merge.same", "{name} (id {id}) cannot be merged with the same record: name two", name=people[0].name, id=into)
+        raise MergeError(words, code="merge.same")
     if erased := [person for person in people if person.erased]:
-        raise MergeError(f"person {erased[0].id} is erased: nothing of them is left to merge", code="merge.erased")
+        words = phrase("merge.erased", "person {id} is erased: nothing of them is left to merge", id=erased[0].id)
+        raise MergeError(words, code="merge.erased")
 
 
 def _merged(store: Store, details: dict[str, Any], left: int) -> Merged:

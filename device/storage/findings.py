@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sqlite_utils import Database
 
+from device.contract import phrase
 from device.storage.audit import Action
 from device.storage.database import StoreError
 from device.storage.records import Person
@@ -64,7 +65,7 @@ def decide_two(store: Store, key: str, by: str) -> SameFace:
     with store.transaction() as db:
         found = next((one for one in open_findings(db) if one.key == key), None)
         if found is None:
-            raise StoreError("this is settled already; nothing was changed", code="store.decided")
+            raise StoreError(phrase("finding.settled", "this is settled already; nothing was changed"), code="store.decided")
         db.execute("UPDATE findings SET decided = ? WHERE key = ?", [TWO, key])
         store.note_by(by, Action.TWO_PEOPLE_DECIDED, person_ids=[person.id for person in found.people])
     return found

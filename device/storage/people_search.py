@@ -28,6 +28,16 @@ def chosen_text(person: Person) -> str:
     return f"{person.name} ({person.code or f'id:{person.id}'})"
 
 
+def no_id(person_id: int) -> StoreError:
+    english = "there is no person with id {id}; `python -m device people list` shows everybody"
+    return StoreError(phrase("person.unknown", english, id=person_id), code="store.nobody")
+
+
+def code_taken(code: str | None, owner: Person) -> StoreError:
+    words = phrase("code.taken", "code {code} belongs to {name} (id {id}); give another code", code=repr(code), name=repr(owner.name), id=owner.id)
+    return StoreError(words, code="store.code_taken")
+
+
 def parts(text: str) -> tuple[str, str] | None:
     """The name and the code, or id:17, of what `chosen_text` made; None: it is something else."""
     found = CHOSEN.fullmatch(text.strip())

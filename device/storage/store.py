@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from sqlite_utils import Database
 
 from device.config import StoreSettings
+from device.contract import phrase
 from device.storage import consents, corrections, employments, hash_chain, outbox_rows, people_search, punch_imports, recovery, refusals, templates
 from device.storage.audit import Action
 from device.storage.consents import ConsentDraft
@@ -85,7 +86,7 @@ class Store(TemplateReads):
         with self._writing():
             taken = self._people("code = ?", [code])
             if taken:
-                raise StoreError(f"code {code!r} belongs to {taken[0].name!r} (id {taken[0].id}); give another code", code="store.code_taken")
+                raise people_search.code_taken(code, taken[0])
             row = {"name": name, "code": code, "created_at": to_ms(time.time())}
             person_id = self._db.execute("INSERT INTO people (name, code, created_at) VALUES (:name, :code, :created_at)", row).lastrowid
             assert person_id is not None
@@ -108,11 +109,11 @@ class Store(TemplateReads):
         with self._writing():
             taken = self._people("code = ? AND id <> ?", [code, person_id])
             if taken:
-                raise StoreError(f"code {code!r} belongs to {taken[0].name!r} (id {taken[0].id}); give another code", code="store.code_taken")
+                raise people_search.code_taken(code, taken[0])
             if code is None and self._db.execute("SELECT 1 FROM pins WHERE person_id = ?", [person_id]).fetchone():
-                raise StoreError("a PIN needs a code: remove the PIN first", code="store.pin")
+                raise StoreError(phrase("code.pin", "a PIN needs a code: remove the PIN first"), code="store.pin")
             if self._one(person_id).erased:
-                raise StoreError(f"person {person_id} is erased; enrol as a new person", code="store.erased")
+                raise StoreError(phrase("person.erased", "person {id} is erased; enrol as a new person", id=person_id), code="store.erased")
             self._db.execute("UPDATE people SET code = ? WHERE id = ?", [code, person_id])
             self._audit(Action.CODE_CHANGED, person_id=person_id)
             return self._one(person_id)
@@ -237,7 +238,7 @@ class Store(TemplateReads):
         """Add templates of a person, all or none, with the consent to them; returns the ids of the templates."""
         with self._writing():
             if self._one(person_id).erased:
-                raise StoreError(f"person {person_id} is erased; enrol as a new person", code="store.erased")
+                raise StoreError(phrase("person.erased", "person {id} is erased; enrol as a new person", id=person_id), code="store.erased")
             self._add_consent(person_id, consent)
             return self._insert_templates(person_id, drafts)
 
@@ -249,7 +250,7 @@ class Store(TemplateReads):
         """
         with self._writing():
             if self._one(person_id).erased:
-                raise StoreError(f"person {person_id} is erased; enrol as a new person", code="store.erased")
+                raise StoreError(phrase("person.erased", "person {id} is erased; enrol as a new person", id=person_id), code="store.erased")
             self._add_consent(person_id, consent)
             removed = templates.remove(self._db, person_id, {draft.model_id for draft in drafts}) if replace else 0
             self._insert_templates(person_id, drafts)
@@ -379,7 +380,7 @@ class Store(TemplateReads):
     def _one(self, person_id: int) -> Person:
         found = self._people("id = ?", [min(person_id, LARGEST_ID)])
         if not found:
-            raise StoreError(f"there is no person with id {person_id}; `python -m device people list` shows everybody", code="store.nobody")
+            raise people_search.no_id(person_id)
         return found[0]
 
     def _change(
@@ -387,7 +388,7 @@ class Store(TemplateReads):
     ) -> Person:
         with self._writing():
             if self._one(person_id).erased:
-                raise StoreError(f"person {person_id} is erased; enrol as a new person", code="store.erased")
+                raise StoreError(phrase("person.erased", "person {id} is erased; enrol as a new person", id=person_id), code="store.erased")
             self._db.execute(f"UPDATE people SET {assignment} WHERE id = ?", [value, person_id])
             if beside:
                 beside(self._db, person_id)

@@ -10,6 +10,7 @@ import io
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from device.contract import phrase, phrases
 from device.system.workbook import OLD_EXCEL, ZIP, first_sheet
 from device.system.workbook import ListError as ListError
 
@@ -42,9 +43,8 @@ def read(data: bytes, columns: Mapping[str, Collection[str]], needed: Collection
         return _workbook(data, columns, needed)
     text, charset = decoded(data)
     lines, separator = _lines(text)
-    spoken = {"\t": "tabs"}.get(separator, separator)
     titles, rows = _under_header(list(enumerate(lines, 1)), columns, needed, separator)
-    return TableFile(*_filled(titles, rows), f"{charset}, separated by {spoken}")
+    return TableFile(*_filled(titles, rows), read_as(charset, separator))
 
 
 def _workbook(data: bytes, columns: Mapping[str, Collection[str]], needed: Collection[str]) -> TableFile:
@@ -53,11 +53,12 @@ def _workbook(data: bytes, columns: Mapping[str, Collection[str]], needed: Colle
     for (line, column), words in sheet.faults.items():
         title = titles[column] if column < len(titles) else ""
         if rows and line >= rows[0][0] and title.rstrip("0123456789") in columns:
-            raise ListError(f"the cell in line {line}, column {title!r}, {words}", code="list.no_value")
-    told = f'the sheet "{sheet.name}" of a workbook'
-    told += f"; not read: {', '.join(sheet.others)}" if sheet.others else ""
-    told += f"; hidden rows are read as well: {sheet.hidden_rows}" if sheet.hidden_rows else ""
-    return TableFile(*_filled(titles, rows), told)
+            words = phrase("list.cell", "the cell in line {line}, column {column}, {why}", line=line, column=repr(title), why=words)
+            raise ListError(words, code="list.no_value")
+    told = [phrase("read.sheet", 'the sheet "{name}" of a workbook', name=sheet.name)]
+    told += [phrase("read.others", "not read: {sheets}", sheets=", ".join(sheet.others))] if sheet.others else []
+    told += [phrase("read.hidden", "hidden rows are read as well: {rows}", rows=sheet.hidden_rows)] if sheet.hidden_rows else []
+    return TableFile(*_filled(titles, rows), phrases("; ", told))
 
 
 Lines = Sequence[tuple[int, list[str]]]  # with their numbers from 1
@@ -70,9 +71,27 @@ def _under_header(lines: Lines, columns: Mapping[str, Collection[str]], needed: 
     if header is None:
         first = next((separator.join(line) for _, line in lines if any(line)), "")
         wanted = ", ".join(needed)
-        words = f"the list has no column {wanted!r}: one of its first {TITLE_ROWS} lines must name the columns, found {first[:80]!r}"
-        raise ListError(words, code="list.no_column")
+        raise no_column(wanted, first)
     return [names.get(_plain(cell), _plain(cell)) for cell in lines[header][1]], lines[header + 1 :]
+
+
+def read_as(charset: str, separator: str) -> str:
+    """How a list was read: "Windows-1252, separated by ;"."""
+    mark = phrase("read.tabs", "tabs") if separator == "\t" else separator
+    return phrase("read.text", "{charset}, separated by {mark}", charset=charset, mark=mark)
+
+
+def no_column(wanted: str, first: str) -> ListError:
+    """`first`: what the first line with content says."""
+    english = "the list has no column {wanted}: one of its first {rows} lines must name the columns, found {first}"
+    return ListError(phrase("list.no_column", english, wanted=repr(wanted), rows=TITLE_ROWS, first=repr(first[:80])), code="list.no_column")
+
+
+def no_text(charset: str = "") -> ListError:
+    """Of a file that is no text at all, or none in its character set."""
+    plain = phrase("list.no_text", "the list is no text; save it as CSV in UTF-8")
+    words = phrase("list.not_in", "the list is no text in {charset}; save it as CSV in UTF-8", charset=charset) if charset else plain
+    return ListError(words, code="list.unreadable")
 
 
 def _filled(titles: Sequence[str], lines: Lines) -> tuple[tuple[dict[str, str], ...], tuple[int, ...]]:
@@ -103,9 +122,9 @@ def _as_text(data: bytes, charset: str) -> str:
     try:
         text = data.decode(charset)
     except UnicodeDecodeError as error:
-        raise ListError(f"the list is no text in {charset}; save it as CSV in UTF-8", code="list.unreadable") from error
+        raise no_text(charset) from error
     if "\0" in text:
-        raise ListError("the list is no text; save it as CSV in UTF-8", code="list.unreadable")
+        raise no_text()
     return text
 
 
@@ -121,7 +140,8 @@ def _lines(text: str) -> tuple[list[list[str]], str]:
     try:
         return list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=False)), separator
     except csv.Error as error:
-        raise ListError(f"the list cannot be read ({error}); save it as CSV in UTF-8", code="list.unreadable") from error
+        words = phrase("list.unreadable", "the list cannot be read ({why}); save it as CSV in UTF-8", why=f"{error}")
+        raise ListError(words, code="list.unreadable") from error
 
 
 def _plain(cell: str) -> str:

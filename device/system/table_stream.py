@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from device.system.table_file import MARKS, SEPARATORS
+from device.contract import phrase
+from device.system.table_file import MARKS, SEPARATORS, no_column, no_text, read_as
 from device.system.workbook import OLD_EXCEL, ZIP, ListError, first_sheet
 
 TITLE_ROWS = 15  # a title, rules for who fills the list in, and empty lines may stand above the header
@@ -71,17 +72,18 @@ def stream(path: Path, columns: Mapping[str, Sequence[str]], needed: Collection[
         if start.startswith((ZIP, OLD_EXCEL)):
             sheet = first_sheet(path.read_bytes())
             titles, first = _under_header(sheet.lines, columns, needed, headless)
-            return TableStream(path, "", "", titles, first, f'the sheet "{sheet.name}" of a workbook', sheet.lines)
+            return TableStream(path, "", "", titles, first, phrase("read.sheet", 'the sheet "{name}" of a workbook', name=sheet.name), sheet.lines)
         charset, told = _charset(path)
     except OSError as error:
-        raise ListError(f"{path.name} cannot be read ({error.strerror}); name a list in CSV", code="list.unreadable") from error
+        words = phrase("list.no_file", "{file} cannot be read ({why}); name a list", file=path.name, why=f"{error.strerror}")
+        raise ListError(words, code="list.unreadable") from error
     with _opened(path, charset) as text:
         head = [line for line in (text.readline(LONGEST_LINE) for _ in range(TITLE_ROWS)) if line]
     separator = _separator(head)
     with _opened(path, charset) as text:
         lines = [line for line, _ in zip(_lines(text, separator), range(TITLE_ROWS), strict=False)]
     titles, first = _under_header(lines, columns, needed, headless)
-    return TableStream(path, charset, separator, titles, first, f"{told}, separated by {'tabs' if separator == chr(9) else separator}")
+    return TableStream(path, charset, separator, titles, first, read_as(told, separator))
 
 
 def _under_header(lines: Lines, columns: Mapping[str, Sequence[str]], needed: Collection[str], headless: Headless) -> tuple[tuple[str, ...], int]:
@@ -95,7 +97,7 @@ def _under_header(lines: Lines, columns: Mapping[str, Sequence[str]], needed: Co
     if found is not None:
         return tuple(found), number
     wanted, start = ", ".join(needed), " ".join(cells)[:80]
-    raise ListError(f"the list has no column {wanted!r}: one of its first {TITLE_ROWS} lines must name the columns, found {start!r}", code="list.no_column")
+    raise no_column(wanted, start)
 
 
 def plain(cell: str) -> str:
@@ -141,7 +143,7 @@ def _opened(path: Path, charset: str) -> Iterator[TextIO]:
         with path.open(encoding=charset, newline="") as text:
             yield text
     except UnicodeDecodeError as error:
-        raise ListError(f"the list is no text in {charset}; save it as CSV in UTF-8", code="list.unreadable") from error
+        raise no_text(charset) from error
 
 
 def _separator(head: Sequence[str]) -> str:
@@ -161,11 +163,12 @@ def _lines(text: TextIO, separator: str) -> Iterator[tuple[int, list[str]]]:
             yield number, cells
             number = reader.line_num + 1
     except csv.Error as error:
-        raise ListError(f"the list cannot be read from line {reader.line_num} on ({error}); save it as CSV in UTF-8", code="list.unreadable") from error
+        english = "the list cannot be read from line {line} on ({why}); save it as CSV in UTF-8"
+        raise ListError(phrase("list.broken", english, line=reader.line_num, why=f"{error}"), code="list.unreadable") from error
 
 
 def _whole(text: TextIO) -> Iterator[str]:
     for line in text:
         if "\0" in line or len(line) > LONGEST_LINE:
-            raise ListError("the list is no text; save it as CSV in UTF-8", code="list.unreadable")
+            raise no_text()
         yield line

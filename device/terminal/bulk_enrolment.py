@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from device.contract import ClockfaceError
+from device.contract import ClockfaceError, phrase, phrases
 from device.storage.consents import ConsentDraft
 from device.storage.records import LONGEST_CODE, LONGEST_NAME, Person, clean_text
 from device.storage.store import Store
@@ -83,11 +83,12 @@ def named(folder: str) -> tuple[str, str]:
 
 def _no_picture(files: Sequence[str]) -> str:
     if not files:
-        return "no photo: the folder is empty"
+        return phrase("folder.empty", "no photo: the folder is empty")
     phone = [PurePosixPath(path).name for path in files if PurePosixPath(path).suffix.lower() in HEIC_SUFFIXES]
     if phone:  # where HEIC is not read
-        return f"no photo that can be read: {phone[0]} {HEIC}"
-    return f"no photo that can be read: {', '.join(PurePosixPath(path).name for path in files[:3])}"
+        return phrase("folder.heic", "no photo that can be read: {file} {why}", file=phone[0], why=HEIC)
+    listed = ", ".join(PurePosixPath(path).name for path in files[:3])
+    return phrase("folder.unreadable", "no photo that can be read: {files}", files=listed)
 
 
 def from_list(data: bytes, paths: Sequence[str]) -> tuple[list[Enrollee], str]:
@@ -102,7 +103,8 @@ def from_list(data: bytes, paths: Sequence[str]) -> tuple[list[Enrollee], str]:
     """
     table = table_file.read(data, COLUMNS, ["name"])
     if len(table.rows) > MOST_ROWS:
-        raise BulkError(f"the list has {len(table.rows)} lines, at most {MOST_ROWS} are taken at once; split it", code="bulk.too_many")
+        words = phrase("bulk.lines", "the list has {number} lines, at most {most} are taken at once; split it", number=len(table.rows), most=MOST_ROWS)
+        raise BulkError(words, code="bulk.too_many")
     files = PhotoNames([path for path in paths if not is_litter(path)])
     people: dict[tuple[str, str], list[str]] = {}
     for row in table.rows:
@@ -111,7 +113,8 @@ def from_list(data: bytes, paths: Sequence[str]) -> tuple[list[Enrollee], str]:
         alone = str(PurePosixPath(listed[0].replace("\\", "/")).parent) if listed else str(len(people))  # without a code, a folder tells two people apart
         people.setdefault((code.casefold() or alone, name), [code]).extend(listed)
     if len(people) > MOST_PEOPLE:
-        raise BulkError(f"the list has {len(people)} people, at most {MOST_PEOPLE} are taken at once; split it", code="bulk.too_many")
+        words = phrase("bulk.people", "the list has {number} people, at most {most} are taken at once; split it", number=len(people), most=MOST_PEOPLE)
+        raise BulkError(words, code="bulk.too_many")
     entries = []
     for (_, name), (code, *listed) in people.items():
         photos, problem = _listed(listed, files) if listed else _unlisted(name, code, files)
@@ -123,15 +126,15 @@ def _listed(listed: Sequence[str], names: PhotoNames) -> tuple[list[str], str]:
     """The photos that a row of a list names, and what is wrong with these names."""
     found = {file: names.find(file) for file in listed}
     missing = [file for file, paths in found.items() if not paths]
-    problems = [f"not in the folder: {', '.join(missing)}"] if missing else []
+    problems = [phrase("bulk.missing", "not in the folder: {files}", files=", ".join(missing))] if missing else []
     problems += [unclear(file, paths) for file, paths in found.items() if len(paths) > 1]
-    return list(dict.fromkeys(paths[0] for paths in found.values() if len(paths) == 1)), "; ".join(problems)
+    return list(dict.fromkeys(paths[0] for paths in found.values() if len(paths) == 1)), phrases("; ", problems)
 
 
 def _unlisted(name: str, code: str, names: PhotoNames) -> tuple[list[str], str]:
     """The photos of a person whose row names none, and what is wrong with them."""
     photos, folders = names.of_person(name, code)
-    return photos, unclear("the folder", folders) if len(folders) > 1 else ""
+    return photos, unclear(phrase("bulk.folder", "the folder"), folders) if len(folders) > 1 else ""
 
 
 def against(store: Store, entries: Sequence[Enrollee]) -> list[Enrollee]:
@@ -145,8 +148,10 @@ def _taken(entry: Enrollee, owner: Person | None, enrolled: Collection[int]) -> 
     if not entry.code or owner is None:
         return ""
     if owner.name != entry.name:
-        return f"the code {entry.code} belongs to {owner.name}"
-    return "enrolled already" if owner.id in enrolled else "not active" if not owner.active else ""
+        return phrase("bulk.code_of", "the code {code} belongs to {name}", code=entry.code, name=owner.name)
+    if owner.id in enrolled:
+        return phrase("bulk.enrolled", "enrolled already")
+    return "" if owner.active else phrase("bulk.not_active", "not active")
 
 
 def _checked(name: str, code: str, photos: Sequence[str], problem: str = "") -> Enrollee:
@@ -154,11 +159,11 @@ def _checked(name: str, code: str, photos: Sequence[str], problem: str = "") -> 
         name = clean_text("name", name, LONGEST_NAME)
         code = clean_text("code", code, LONGEST_CODE) if code else ""
     except ClockfaceError as error:
-        problem = str(error)
+        problem = error.message
     if not photos:
-        problem = problem or "no photo"
+        problem = problem or phrase("bulk.no_photo", "no photo")
     elif len(photos) > MOST_PHOTOS:
-        problem = problem or f"{len(photos)} photos, at most {MOST_PHOTOS} are taken"
+        problem = problem or phrase("bulk.many", "{number} photos, at most {most} are taken", number=len(photos), most=MOST_PHOTOS)
     return Enrollee(name, code, tuple(photos), problem)
 
 
@@ -171,9 +176,9 @@ def _each_once(entries: Sequence[Enrollee]) -> list[Enrollee]:
     for entry in entries:
         problem = entry.problem
         if entry.code.casefold() in twice:
-            problem = problem or f"the code {entry.code} stands there twice"
+            problem = problem or phrase("bulk.code_twice", "the code {code} stands there twice", code=entry.code)
         elif theirs := [photo for photo in entry.photos if photo in shared]:
-            problem = problem or f"{theirs[0]} belongs to somebody else as well"
+            problem = problem or phrase("bulk.photo_twice", "{photo} belongs to somebody else as well", photo=theirs[0])
         checked.append(Enrollee(entry.name, entry.code, entry.photos, problem))
     return checked
 
@@ -219,7 +224,7 @@ def enrol_one(
     threshold = recogniser.threshold(len(gallery))
     check_new(store, gallery, embeddings, threshold, sources)
     remarks = look_alike_words(store, gallery, embeddings, threshold)
-    remarks += [f"{source}: {turned_words(samples[source].picture_turn)}" for source in sources if samples[source].picture_turn]
+    remarks += [phrases(": ", (source, turned_words(samples[source].picture_turn))) for source in sources if samples[source].picture_turn]
     drafts = template_drafts(recogniser, embeddings, [samples[source] for source in sources], sources)
     if known is None:
         person = store.add_person_with_templates(name, code or None, drafts, consent)
@@ -239,9 +244,9 @@ def good_ones(
         try:
             samples[file] = sample_picture(recogniser, read(data, file), file)
         except ClockfaceError as error:
-            left_out.append(str(error))
+            left_out.append(error.message)
     if not samples:
-        raise EnrolmentError("; ".join(left_out) or "no photo came", code="enrolment.no_photo")
+        raise EnrolmentError(phrases("; ", left_out or [phrase("bulk.none_came", "no photo came")]), code="enrolment.no_photo")
     return samples, left_out
 
 
@@ -250,8 +255,9 @@ def _known(store: Store, name: str, code: str) -> Person | None:
     if found is None:
         return None
     if found.name != name or not found.active:
-        raise EnrolmentError(f"the code {code} belongs to somebody with another name, or not active; give another code", code="enrolment.code_taken")
+        words = phrase("bulk.code_taken", "the code {code} belongs to somebody with another name, or not active; give another code", code=code)
+        raise EnrolmentError(words, code="enrolment.code_taken")
     if store.template_counts_by_person().get(found.id):
-        words = f"{name} is enrolled already; give new pictures on their page under People, or with `enroll --again`"
-        raise EnrolmentError(words, code="enrolment.has_templates")
+        english = "{name} is enrolled already; give new pictures on their page under People, or with `enroll --again`"
+        raise EnrolmentError(phrase("person.enrolled", english, name=name), code="enrolment.has_templates")
     return found

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from device.contract import ClockfaceError
+from device.contract import ClockfaceError, phrase, phrases
 from device.storage.consents import ConsentDraft
 from device.storage.records import Person, TemplateDraft
 from device.storage.standing import MORE_ROOM
@@ -30,6 +30,10 @@ BEST_CROPS = 5  # of a capture
 APART_SECONDS = 0.25  # between two crops of a capture, so that they differ
 
 
+LEAVE_OUT, LEAVE_WRONG_OUT = phrase("photo.leave_out", "leave it out"), phrase("photo.leave_wrong_out", "leave the wrong one out")
+ALL_TOGETHER = phrase("photo.all", "all pictures together")
+
+
 class EnrolmentError(ClockfaceError):
     """A person cannot be enrolled with these pictures; the message says why and what to do."""
 
@@ -44,17 +48,25 @@ def sample_picture(recogniser: Recogniser, image: NDArray[np.uint8], source: str
     """
     samples = surely_faces(recogniser.still(image))
     if not samples:
-        raise EnrolmentError(f"{source}: no face found; take a picture with the face in full view", code="enrolment.no_face")
+        words = phrase("photo.no_face", "{source}: no face found; take a picture with the face in full view", source=source)
+        raise EnrolmentError(words, code="enrolment.no_face")
     large = [sample for sample in samples if sample.face.eye_distance >= BYSTANDER * samples[0].face.eye_distance]
     if len(large) > 1:
-        raise EnrolmentError(f"{source}: {len(large)} faces found; cut the picture so that only one person is in it", code="enrolment.many_faces")
+        english = "{source}: {number} faces found; cut the picture so that only one person is in it"
+        raise EnrolmentError(phrase("photo.many_faces", english, source=source, number=len(large)), code="enrolment.many_faces")
     quality = samples[0].quality
     if quality.reasons == (NOT_UPRIGHT,):
-        raise EnrolmentError(f"{source}: it is not clear which way up the face is; take a picture with the head upright", code="enrolment.not_upright")
+        english = "{source}: it is not clear which way up the face is; take a picture with the head upright"
+        raise EnrolmentError(phrase("photo.not_upright", english, source=source), code="enrolment.not_upright")
     if not quality.acceptable:
-        reasons = ", ".join(f"{reason} ({GUIDANCE[reason]})" for reason in quality.reasons)
-        raise EnrolmentError(f"{source}: quality too poor: {reasons}; take another picture", code="enrolment.quality")
+        reasons = phrases(", ", map(_poor, quality.reasons))
+        words = phrase("photo.quality", "{source}: quality too poor: {reasons}; take another picture", source=source, reasons=reasons)
+        raise EnrolmentError(words, code="enrolment.quality")
     return samples[0]
+
+
+def _poor(reason: str) -> str:
+    return phrase("photo.poor", "{reason} ({advice})", reason=reason, advice=GUIDANCE[reason])
 
 
 def capture(recogniser: Recogniser, frames: Iterable[Frame]) -> list[Sample]:
@@ -147,7 +159,7 @@ def enrol(
     embeddings = recogniser.embed(samples)
     threshold = recogniser.threshold(len(gallery))
     if odd := check_same(embeddings, recogniser.same_person(), sources)[1]:
-        raise EnrolmentError(f"{'; '.join(odd)}; leave it out", code="enrolment.another_person")
+        raise EnrolmentError(phrases("; ", [*odd, LEAVE_OUT]), code="enrolment.another_person")
     check_new(store, gallery, embeddings, threshold, sources)
     for line in look_alike_words(store, gallery, embeddings, threshold):
         say(f"{name} {line}")
@@ -161,11 +173,9 @@ def check_room(recogniser: Recogniser, gallery: Gallery) -> None:
         EnrolmentError: it says how many that are, and what to do.
     """
     if len(gallery) >= recogniser.capacity:
-        raise EnrolmentError(
-            f"{recogniser.embedder.card.name} recognises at most {recogniser.capacity:,} people at [decision] fpir = {recogniser.settings.decision.fpir:g}, "
-            f"and so many are enrolled: {MORE_ROOM}",
-            code="enrolment.full",
-        )
+        english = "{model} recognises at most {most:,} people at [decision] fpir = {fpir:g}, and so many are enrolled: {remedy}"
+        values = {"model": recogniser.embedder.card.name, "most": recogniser.capacity, "fpir": recogniser.settings.decision.fpir}
+        raise EnrolmentError(phrase("room.full", english, remedy=MORE_ROOM, **values), code="enrolment.full")
 
 
 def look_alike_words(store: Store, gallery: Gallery, embeddings: NDArray[np.float32], threshold: float) -> list[str]:
@@ -174,7 +184,8 @@ def look_alike_words(store: Store, gallery: Gallery, embeddings: NDArray[np.floa
     if near is None:
         return []
     other = store.person(near.person_id)
-    return [f"looks much like {other.name} (id {other.id}, score {near.score:.2f}, threshold {threshold:.2f}); each needs a larger lead over the other"]
+    english = "looks much like {name} (id {id}, score {score:.2f}, threshold {threshold:.2f}); each needs a larger lead over the other"
+    return [phrase("face.alike", english, name=other.name, id=other.id, score=near.score, threshold=threshold)]
 
 
 def template_drafts(recogniser: Recogniser, embeddings: NDArray[np.float32], samples: Sequence[Sample], sources: Sequence[str]) -> list[TemplateDraft]:
@@ -203,18 +214,19 @@ def check_new(store: Store, gallery: Gallery, embeddings: NDArray[np.float32], t
     if found := known_face(gallery, embeddings, threshold, sources):
         source, match = found
         other = store.person(match.person_id)
-        raise EnrolmentError(
-            f"{source}: this face is already enrolled as {other.name!r} (id {other.id}, score {match.score:.2f}, threshold {threshold:.2f}); "
-            f"new pictures of them: `enroll --again id:{other.id}`; erase that person first if the enrolment was wrong",
-            code="enrolment.known_face",
+        english = (
+            "{source}: this face is already enrolled as {name} (id {id}, score {score:.2f}, threshold {threshold:.2f}); "
+            "new pictures of them: `enroll --again id:{id}`; erase that person first if the enrolment was wrong"
         )
+        words = phrase("face.known", english, source=source, name=repr(other.name), id=other.id, score=match.score, threshold=threshold)
+        raise EnrolmentError(words, code="enrolment.known_face")
 
 
 def known_face(
     gallery: Gallery, embeddings: NDArray[np.float32], threshold: float, sources: Sequence[str], without: int | None = None
 ) -> tuple[str, Match] | None:
     """Which picture, or all of them together, shows a person of the gallery; `without` is somebody who does not count."""
-    for embedding, source in zip([*embeddings, mean_template(embeddings)], [*sources, "all pictures together"], strict=True):
+    for embedding, source in zip([*embeddings, mean_template(embeddings)], [*sources, ALL_TOGETHER], strict=True):
         match = gallery.search(embedding, without)
         if match is not None and judge(match, threshold, 0.0).person_id is not None:
             return source, match
@@ -241,7 +253,7 @@ def check_same(embeddings: NDArray[np.float32], same: Comparison, sources: Seque
     """
     kept, scores = agreeing(embeddings, same)
     if not kept.any():
-        raise EnrolmentError(f"{no_majority(embeddings, same, sources)}; leave the wrong one out", code="enrolment.another_person")
+        raise EnrolmentError(phrases("; ", [no_majority(embeddings, same, sources), LEAVE_WRONG_OUT]), code="enrolment.another_person")
     return np.flatnonzero(kept).tolist(), odd_ones(sources, kept, scores, same.threshold)
 
 

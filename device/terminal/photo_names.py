@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
+from device.contract import phrase
 from device.vision.images import IMAGE_SUFFIXES
 
 DEEPEST = 8  # folders that a name is compared with
@@ -77,5 +78,7 @@ def _inside(name: str) -> Iterable[str]:
 def unclear(listed: str, found: Iterable[str]) -> str:
     """Words for a name that may mean several files or folders."""
     several = sorted(found)
-    more = f" and {len(several) - SHOWN} more" if len(several) > SHOWN else ""
-    return f"{listed} is not clear: {', '.join(several[:SHOWN])}{more}; give the path from the chosen folder"
+    more = len(several) - SHOWN
+    files = ", ".join(several[:SHOWN])
+    files = phrase("people.more", "{names} and {number} more", names=files, number=more) if more > 0 else files
+    return phrase("bulk.unclear", "{listed} is not clear: {files}; give the path from the chosen folder", listed=listed, files=files)

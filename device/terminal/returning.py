@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from device.contract import phrase, phrases
 from device.storage.consents import ConsentDraft
 from device.storage.records import Person
 from device.storage.store import Store
 from device.terminal.enrolled import EnrolledGallery
-from device.terminal.enrolment import EnrolmentError, check_room, check_same, known_face, mean_template, template_drafts
+from device.terminal.enrolment import LEAVE_OUT, EnrolmentError, check_room, check_same, known_face, mean_template, template_drafts
 from device.vision.gallery import Gallery
 from device.vision.images import picture
 from device.vision.recogniser import Recogniser, Sample
@@ -29,13 +30,14 @@ def check_return(store: Store, recogniser: Recogniser, person: Person, enrolled:
     gallery = (enrolled or EnrolledGallery(recogniser)).current(store)
     check_room(recogniser, gallery)
     threshold = recogniser.threshold(len(gallery))
-    if found := known_face(gallery, known, threshold, [f"picture {number}" for number in range(1, len(known) + 1)]):
+    if found := known_face(gallery, known, threshold, [phrase("photo.number", "picture {number}", number=number) for number in range(1, len(known) + 1)]):
         other = store.person(found[1].person_id)
-        raise EnrolmentError(
-            f"{person.name} (id {person.id}) has the face of {other.name!r} (id {other.id}, score {found[1].score:.2f}, threshold {threshold:.2f}): "
-            f"if they are one person, `people merge id:{other.id} id:{person.id}`; otherwise deactivate {other.name} first",
-            code="enrolment.known_face",
+        english = (
+            "{name} (id {id}) has the face of {other} (id {other_id}, score {score:.2f}, threshold {threshold:.2f}): "
+            "if they are one person, `people merge id:{other_id} id:{id}`; otherwise deactivate {other} first"
         )
+        values = {"other": other.name, "other_id": other.id, "score": found[1].score, "threshold": threshold}
+        raise EnrolmentError(phrase("face.of_another", english, name=person.name, id=person.id, **values), code="enrolment.known_face")
 
 
 def check_alike(store: Store, recogniser: Recogniser, person: Person, other: Person, how: str) -> None:
@@ -51,11 +53,11 @@ def check_alike(store: Store, recogniser: Recogniser, person: Person, other: Per
     if not len(theirs) or not len(others):
         return
     if not _alike(recogniser, theirs, others):
-        raise EnrolmentError(
-            f"the faces of {person.name} (id {person.id}) and {other.name} (id {other.id}) are not alike: look at their pictures, "
-            f"and merge them all the same only if they are one person ({how})",
-            code="enrolment.another_person",
+        english = (
+            "the faces of {one} and {other} are not alike: look at their pictures, and merge them all the same only if they are one person ({how})"
         )
+        named = (f"{who.name} (id {who.id})" for who in (person, other))
+        raise EnrolmentError(phrase("face.not_alike", english, one=next(named), other=next(named), how=how), code="enrolment.another_person")
 
 
 def looks_as_before(store: Store, recogniser: Recogniser, person: Person, embeddings: NDArray[np.float32]) -> bool:
@@ -98,19 +100,20 @@ def enrol_again(
         EnrolmentError: the person is not active; the pictures show several people, somebody else who is enrolled, or not the person of the earlier ones.
     """
     if not person.active:
-        raise EnrolmentError(f"{person.name} (id {person.id}) is not active; activate them first", code="enrolment.not_active")
+        words = phrase("person.not_active", "{name} (id {id}) is not active; activate them first", name=person.name, id=person.id)
+        raise EnrolmentError(words, code="enrolment.not_active")
     gallery = (enrolled or EnrolledGallery(recogniser)).current(store)
     embeddings = recogniser.embed(samples)
     kept, odd = check_same(embeddings, recogniser.same_person(), sources)
     if odd:
-        raise EnrolmentError(f"{'; '.join(odd)}; leave it out", code="enrolment.another_person")
+        raise EnrolmentError(phrases("; ", [*odd, LEAVE_OUT]), code="enrolment.another_person")
     _check_nobody_else(store, recogniser, gallery, person, embeddings, sources)
     if not replace and not looks_as_before(store, recogniser, person, embeddings):
-        raise EnrolmentError(
-            f"these pictures do not look like the earlier ones of {person.name}; if it is the same person, who has changed, "
-            "let the new pictures replace the earlier ones (--replace)",
-            code="enrolment.another_person",
+        english = (
+            "these pictures do not look like the earlier ones of {name}; if it is the same person, who has changed, "
+            "let the new pictures replace the earlier ones (--replace)"
         )
+        raise EnrolmentError(phrase("face.changed", english, name=person.name), code="enrolment.another_person")
     if not store.embeddings(person.id, recogniser.embedder.card.model_id):
         check_room(recogniser, gallery)
     store.enrol_again(person.id, template_drafts(recogniser, embeddings, samples, sources), replace, consent)
@@ -122,7 +125,7 @@ def _check_nobody_else(
 ) -> None:
     threshold = recogniser.threshold(len(gallery))
     if found := known_face(gallery, embeddings, threshold, sources, without=person.id):
-        other, scores = store.person(found[1].person_id), f"score {found[1].score:.2f}, threshold {threshold:.2f}"
-        raise EnrolmentError(
-            f"{found[0]}: this face is enrolled as {other.name!r} (id {other.id}, {scores}), not as {person.name!r}", code="enrolment.known_face"
-        )
+        other = store.person(found[1].person_id)
+        english = "{source}: this face is enrolled as {other} (id {id}, score {score:.2f}, threshold {threshold:.2f}), not as {name}"
+        values = {"other": repr(other.name), "id": other.id, "score": found[1].score, "threshold": threshold, "name": repr(person.name)}
+        raise EnrolmentError(phrase("face.not_theirs", english, source=found[0], **values), code="enrolment.known_face")

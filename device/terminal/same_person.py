@@ -7,7 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from device.contract import phrase
 from device.vision.cohort import Comparison
+
+ODD = "{source}: shows somebody else than the other photos, or is damaged (score {score:.2f}, threshold {threshold:.2f})"
 
 
 def agreeing(embeddings: NDArray[np.float32], same: Comparison) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
@@ -37,7 +40,7 @@ def agreeing(embeddings: NDArray[np.float32], same: Comparison) -> tuple[NDArray
 def odd_ones(sources: Sequence[str], kept: NDArray[np.bool_], scores: NDArray[np.float32], threshold: float) -> list[str]:
     """Words for each photo that is not kept, although most are."""
     return [
-        f"{source}: shows somebody else than the other photos, or is damaged (score {score:.2f}, threshold {threshold:.2f})"
+        phrase("photo.odd", ODD, source=source, score=float(score), threshold=threshold)
         for source, keep, score in zip(sources, kept, scores, strict=True)
         if not keep
     ]
@@ -46,5 +49,9 @@ def odd_ones(sources: Sequence[str], kept: NDArray[np.bool_], scores: NDArray[np
 def no_majority(embeddings: NDArray[np.float32], same: Comparison, sources: Sequence[str]) -> str:
     """Words for photos of which no more than half show one person."""
     best = float(same.scores(embeddings, embeddings)[np.triu_indices(len(embeddings), 1)].max())
-    alike = f"score {best:.2f}" if len(sources) == 2 else f"no more than half agree, best score {best:.2f}"
-    return f"{', '.join(sources)}: do not show the same person, or one of them is damaged ({alike}, threshold {same.threshold:.2f})"
+    values = {"sources": ", ".join(sources), "best": best, "threshold": same.threshold}
+    if len(sources) == 2:
+        english = "{sources}: do not show the same person, or one of them is damaged (score {best:.2f}, threshold {threshold:.2f})"
+        return phrase("photo.two_people", english, **values)
+    found = "no more than half agree, best score {best:.2f}"
+    return phrase("photo.people", f"{{sources}}: do not show the same person, or one of them is damaged ({found}, threshold {{threshold:.2f}})", **values)

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from device.contract import ClockfaceError
+from device.contract import ClockfaceError, phrase, phrases
 from device.vision import heif, jpeg
 from device.vision.exif import PNG_MAGIC, first_directory, turned
 
@@ -23,10 +23,13 @@ MAX_PIXELS = 50_000_000  # a phone's largest picture; three bytes each once deco
 MAX_BYTES = 256 * 1024 * 1024
 ROWS = 64  # blended at a time
 
-NOT_A_PICTURE = "is not a JPEG, PNG, WebP, HEIC, AVIF, BMP or TIFF picture; save it as JPEG or PNG"
-HEIC = "is a HEIC picture, which is read where the package pi-heif is installed; save it as JPEG (an iPhone does: Settings, Camera, Formats, Most Compatible)"
-INCOMPLETE = "is incomplete; copy it again from its source"
-DAMAGED = "is damaged inside; copy it again from its source"
+NOT_A_PICTURE = phrase("image.no_picture", "is not a JPEG, PNG, WebP, HEIC, AVIF, BMP or TIFF picture; save it as JPEG or PNG")
+HEIC = phrase(
+    "image.heic",
+    "is a HEIC picture, which is read where the package pi-heif is installed; save it as JPEG (an iPhone does: Settings, Camera, Formats, Most Compatible)",
+)
+INCOMPLETE = phrase("image.incomplete", "is incomplete; copy it again from its source")
+DAMAGED = phrase("image.damaged", "is damaged inside; copy it again from its source")
 
 
 class ImageError(ClockfaceError):
@@ -58,20 +61,23 @@ def picture(data: bytes, name: str) -> NDArray[np.uint8]:
     try:
         width, height = image_size(data)
     except (struct.error, IndexError) as error:
-        raise ImageError(f"{name}: {INCOMPLETE}", code="image.incomplete") from error
+        raise ImageError(phrases(": ", (name, INCOMPLETE)), code="image.incomplete") from error
     except ValueError as error:
-        raise ImageError(f"{name}: {error}") from error
+        raise ImageError(phrases(": ", (name, str(error) if not error.args else error.args[0]))) from error
     if width < 1 or height < 1:
-        raise ImageError(f"{name}: {DAMAGED}", code="image.damaged")
+        raise ImageError(phrases(": ", (name, DAMAGED)), code="image.damaged")
     if width * height > MAX_PIXELS:
-        raise ImageError(f"{name}: {width} x {height} pixels, at most {MAX_PIXELS / 1e6:.0f} megapixels are accepted; make it smaller", code="image.too_large")
+        english = "{width} x {height} pixels, at most {most:.0f} megapixels are accepted; make it smaller"
+        words = phrase("image.pixels", english, width=width, height=height, most=MAX_PIXELS / 1e6)
+        raise ImageError(phrases(": ", (name, words)), code="image.too_large")
     if not _complete(data):
-        raise ImageError(f"{name}: {INCOMPLETE}", code="image.incomplete")
+        raise ImageError(phrases(": ", (name, INCOMPLETE)), code="image.incomplete")
     if data.startswith(jpeg.START) and not jpeg.intact(data):
-        raise ImageError(f"{name}: {DAMAGED}", code="image.damaged")
+        raise ImageError(phrases(": ", (name, DAMAGED)), code="image.damaged")
     image = _decode(data)
     if image is None:
-        raise ImageError(f"{name}: is damaged or of an unsupported kind; save it again as JPEG or PNG", code="image.damaged")
+        words = phrase("image.kind", "is damaged or of an unsupported kind; save it again as JPEG or PNG")
+        raise ImageError(phrases(": ", (name, words)), code="image.damaged")
     return image
 
 

@@ -23,6 +23,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from device.contract import Phrase, phrase, phrases
 from device.system.seccomp import threads_only
 from device.vision import heif
 from device.vision.images import ImageError, bytes_of, picture
@@ -33,7 +34,7 @@ SECONDS = 20.0  # for one picture; 50 megapixels take some 2 s on a Raspberry Pi
 STARTS_SECONDS = 30.0
 PIECE = 1 << 20
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # each thread's stack counts as memory
-UNREADABLE = "cannot be decoded within the memory and time that a picture may take; save it again as JPEG or PNG"
+UNREADABLE = phrase("image.undecodable", "cannot be decoded within the memory and time that a picture may take; save it again as JPEG or PNG")
 
 
 class PictureProcess:
@@ -59,10 +60,11 @@ class PictureProcess:
             head, pixels = self._asked(data)
         except (OSError, EOFError, TimeoutError, ValueError) as error:
             self._end()
-            raise ImageError(f"{name}: {UNREADABLE}", code="image.damaged") from error
+            raise ImageError(phrases(": ", (name, UNREADABLE)), code="image.damaged") from error
         if "error" in head:
-            code = head["code"]
-            raise ImageError(f"{name}: {head['error']}", code=code)
+            code, words = head["code"], Phrase(head["error"])
+            words.key, words.values = head["key"], head["values"]
+            raise ImageError(phrases(": ", (name, words)), code=code)
         return np.frombuffer(pixels, np.uint8).reshape(head["shape"])
 
     def read_file(self, path: Path) -> NDArray[np.uint8]:
@@ -143,7 +145,9 @@ def _answer(data: bytes) -> tuple[dict[str, Any], Any]:
     try:
         image = np.ascontiguousarray(picture(data, ""))
     except ImageError as error:
-        return {"error": str(error).removeprefix(": "), "code": error.code}, b""
+        said = error.message.parts[1] if isinstance(error.message, Phrase) else ""  # without the name
+        key, values = (said.key, dict(said.values)) if isinstance(said, Phrase) else ("", {})
+        return {"error": str(error).removeprefix(": "), "code": error.code, "key": key, "values": values}, b""
     return {"shape": image.shape, "bytes": image.nbytes}, image.data
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.config import QualitySettings
+from device.contract import phrase
 from device.vision.detector import Face
 
 USUAL_NOSE_HEIGHT = 0.57  # nose between eyes (0) and mouth (1): the median of frontal portraits
@@ -24,16 +25,16 @@ SMEARED = 0.55  # a crop is smeared by motion if detail in one direction is less
 NOT_UPRIGHT = "not_upright"  # given by `device.vision.recogniser`, which looks at the four turns
 
 GUIDANCE = {  # reason -> instruction for the person in front of the terminal
-    "too_small": "come closer",
-    "not_sure": "show your whole face",
-    "turned": "look at the camera",
-    "nodding": "hold your head level",
-    "tilted": "hold your head straight",
-    "blurred": "hold still",
-    "too_dark": "too dark",
-    "too_bright": "too bright",
-    "flat": "more light from the front",
-    NOT_UPRIGHT: "hold your head upright",
+    "too_small": phrase("advice.too_small", "come closer"),
+    "not_sure": phrase("advice.not_sure", "show your whole face"),
+    "turned": phrase("advice.turned", "look at the camera"),
+    "nodding": phrase("advice.nodding", "hold your head level"),
+    "tilted": phrase("advice.tilted", "hold your head straight"),
+    "blurred": phrase("advice.blurred", "hold still"),
+    "too_dark": phrase("advice.too_dark", "too dark"),
+    "too_bright": phrase("advice.too_bright", "too bright"),
+    "flat": phrase("advice.flat", "more light from the front"),
+    NOT_UPRIGHT: phrase("advice.not_upright", "hold your head upright"),
 }
 
 

@@ -80,7 +80,7 @@ class Messages:
         if not isinstance(words, Phrase):
             return words
         if words.parts:
-            return words.separator.join(map(self.said, words.parts))
+            return self.said(words.separator).join(map(self.said, words.parts))
         key = f"phrases.{words.key}"
         if not self.has(key):
             return str(words)
@@ -89,7 +89,7 @@ class Messages:
 
     def refusal(self, error: ClockfaceError) -> tuple[str, str]:
         """What went wrong in this language, and beside it the English where that says more: the language has words for the code alone, without values."""
-        english, said, key = str(error), self.said(error.args[0]), f"errors.{error.code}"
+        english, said, key = str(error), self.said(error.message), f"errors.{error.code}"
         return (self.text(key), english) if said == english and self.has(key) else (said, "")
 
     def _value(self, value: object) -> object:

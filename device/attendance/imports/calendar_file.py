@@ -14,6 +14,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from device.attendance.imports.moments import ImportRefused
+from device.contract import phrase
 from device.system.table_file import decoded
 
 MOST_BYTES = 5_000_000
@@ -57,7 +58,7 @@ def read(path: Path, today: date, region: str = "") -> list[CalendarDay]:
     data = path.read_bytes() if path.stat().st_size <= MOST_BYTES else b""
     lines = list(_lines(decoded(data)[0]))
     if not any(line.upper() == "BEGIN:VCALENDAR" for _, line in lines[:5]):
-        raise ImportRefused("this is no calendar (.ics): its first line must be BEGIN:VCALENDAR", code="import.calendar")
+        raise ImportRefused(phrase("calendar.none", "this is no calendar (.ics): its first line must be BEGIN:VCALENDAR"), code="import.calendar")
     return [day for event in _events(lines) for day in _days(event, today, region)]
 
 
@@ -101,13 +102,13 @@ def _parted(line: str) -> tuple[str, str, str]:
 def _days(event: _Event, today: date, region: str) -> Iterator[CalendarDay]:
     name = " ".join(event.text("SUMMARY").split()) or "holiday"
     if event.text("STATUS").upper() == "CANCELLED":
-        yield CalendarDay(event.line, name, left_out="the calendar says it is cancelled")
+        yield CalendarDay(event.line, name, left_out=phrase("calendar.cancelled", "the calendar says it is cancelled"))
         return
     try:
         first, length = _span(event)
         starts = list(_starts(event, first, today))
     except ImportRefused as error:
-        yield CalendarDay(event.line, name, problem=str(error))
+        yield CalendarDay(event.line, name, problem=error.message)
         return
     out = _no_holiday(event.text("DESCRIPTION"), region)
     if out:
@@ -136,9 +137,9 @@ def _span(event: _Event) -> tuple[date, int]:
     elif duration := re.fullmatch(r"P(\d{1,3})([DW])", event.text("DURATION") or "P1D"):
         length = int(duration[1]) * (7 if duration[2] == "W" else 1)
     else:
-        raise ImportRefused("it does not last whole days")
+        raise ImportRefused(phrase("calendar.part", "it does not last whole days"))
     if not 0 <= length <= MOST_DAYS:
-        raise ImportRefused(f"it lasts {length} days, at most {MOST_DAYS} are taken")
+        raise ImportRefused(phrase("calendar.long", "it lasts {days} days, at most {most} are taken", days=length, most=MOST_DAYS))
     return first, max(length, 1)
 
 
@@ -147,7 +148,7 @@ def _day(event: _Event, name: str) -> date:
     value = event.values.get(name, ("", ""))[1].strip()
     found = re.fullmatch(r"(\d{4})(\d\d)(\d\d)(T000000)?", value)
     if found is None:
-        raise ImportRefused("it has no day" if not value else "it is not all day")
+        raise ImportRefused(phrase("calendar.hours", "it is not all day") if value else phrase("calendar.no_day", "it has no day"))
     return _date(value)
 
 
@@ -155,7 +156,7 @@ def _date(text: str) -> date:
     try:
         return date(int(text[:4]), int(text[4:6]), int(text[6:8]))
     except ValueError as error:
-        raise ImportRefused(f"{text[:20]!r} is no day") from error
+        raise ImportRefused(phrase("calendar.wrong_day", "{typed} is no day", typed=repr(text[:20]))) from error
 
 
 def _starts(event: _Event, first: date, today: date) -> Iterator[date]:
@@ -168,7 +169,8 @@ def _starts(event: _Event, first: date, today: date) -> Iterator[date]:
     own = {"BYMONTH": str(first.month), "BYMONTHDAY": str(first.day)}
     named = all(rule.get(name, value).lstrip("0") == value for name, value in own.items())
     if rule.get("FREQ") != "YEARLY" or set(rule) - ALLOWED or not named or not all(rule.get(name, "1").isdecimal() for name in ("INTERVAL", "COUNT")):
-        raise ImportRefused(f"its rule {event.text('RRULE')[:60]!r} is not the same date every year; write its days one by one")
+        english = "its rule {rule} is not the same date every year; write its days one by one"
+        raise ImportRefused(phrase("calendar.rule", english, rule=repr(event.text("RRULE")[:60])))
     step, count = max(1, int(rule.get("INTERVAL", "1"))), int(rule.get("COUNT", "1000"))
     last = _date(rule["UNTIL"]) if "UNTIL" in rule else date(today.year + YEARS_AHEAD, 12, 31)
     for year in range(first.year, min(last.year, today.year + YEARS_AHEAD) + 1, step):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from device.attendance.imports.moments import MOMENT, Order, order_of
+from device.contract import phrase
 from device.storage.records import Direction
 from device.system.table_stream import TableStream, stream
 
@@ -82,8 +83,8 @@ class LogFile:
         """What somebody should know before anything is imported; "" if nothing."""
         if self.one_way not in ("in", "out", "break_start", "break_end"):
             return ""
-        words = "if nobody pressed a key at that terminal, leave the directions open (--directions open)"
-        return f"every row says {self.one_way!r}: {words}"
+        english = "every row says {direction}: if nobody pressed a key at that terminal, leave the directions open (--directions open)"
+        return phrase("import.one_way", english, direction=repr(self.one_way))
 
 
 def read(path: Path, order: Order | None = None) -> LogFile:

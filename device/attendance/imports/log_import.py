@@ -20,6 +20,7 @@ from sqlite_utils import Database
 from device.attendance.imports.log_file import LogFile, LogRow
 from device.attendance.imports.moments import ImportRefused, WrongTime, moment
 from device.attendance.planning import read_site
+from device.contract import phrase
 from device.storage import punch_imports
 from device.storage.audit import Action
 from device.storage.fleet_state import fleet_state
@@ -144,18 +145,20 @@ class LogImport:
             return Judged(row, "no_code")
         person = self._codes.get(row.code.casefold(), self._codes.get(_short(row.code)))
         if not person:
-            return Judged(row, "unknown", f"nobody here has the code {row.code[:40]}" if person is None else f"several people have the code {row.code[:40]}")
+            code = row.code[:40]
+            several = phrase("import.several", "several people have the code {code}", code=code)
+            return Judged(row, "unknown", phrase("import.nobody", "nobody here has the code {code}", code=code) if person is None else several)
         direction = "auto" if self.choices.open_directions else row.says
         if direction is None:
-            return Judged(row, "direction", f"{row.direction[:40]!r} is no direction that is known")
+            return Judged(row, "direction", phrase("import.direction", "{typed} is no direction that is known", typed=repr(row.direction[:40])))
         try:
             found = moment(row.time, self.zone, self.file.order)
         except WrongTime as error:
-            return Judged(row, "time", str(error))
+            return Judged(row, "time", error.message)
         if found.ms > to_ms(self.now) + AHEAD_MS:
             return Judged(row, "future")
         if self.choices.keep_days and found.ms < to_ms(self.now) - self.choices.keep_days * 86_400_000:
-            return Judged(row, "too_old", f"punches are kept for {self.choices.keep_days} days")
+            return Judged(row, "too_old", phrase("import.too_old", "punches are kept for {days} days", days=self.choices.keep_days))
         if lock := self._lock_of(person, found.ms):
             return Judged(row, "locked", lock)
         device = clean_text("device", (row.device or self.choices.device)[:LONGEST_DEVICE], LONGEST_DEVICE)
@@ -173,7 +176,8 @@ class LogImport:
 def _refuse_desk(db: Database) -> None:
     state = fleet_state(db)
     if state is not None and state.desk:
-        raise ImportRefused("a desk keeps no log of its own: import at the terminal that takes the old one's place", code="import.desk")
+        english = "a desk keeps no log of its own: import at the terminal that takes the old one's place"
+        raise ImportRefused(phrase("import.desk", english), code="import.desk")
 
 
 def _codes(db: Database) -> dict[str, int]:
@@ -197,7 +201,7 @@ def _locks(db: Database) -> list[Lock]:
     found: list[Lock] = []
     for number, first, last, since, until in locks:
         rows = db.execute("SELECT person_id, from_ms, until_ms FROM locked_sheets WHERE lock_id = ?", [number])
-        found.append((f"{first} to {last}", since, until, {person: (begin, end) for person, begin, end in rows}))
+        found.append((phrase("days", "{first} to {last}", first=first, last=last), since, until, {person: (begin, end) for person, begin, end in rows}))
     return found
 
 

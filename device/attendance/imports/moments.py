@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta, timezone
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from device.contract import ClockfaceError
+from device.contract import ClockfaceError, phrase
 
 Order = Literal["day", "month"]  # what the first of two numbers is, in 02/12/2026
 DATE = r"(?:(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})|(\d{1,2})([-/. ])(\d{1,2}|[A-Za-z]{3,9})[-/. ](\d{4}|\d{2}))"
@@ -51,7 +51,8 @@ def order_of(texts: Iterable[str]) -> Order | None:
         if (match := re.match(DATE, text)) and match[4] and match[6].isdecimal() and match[5] != ".":
             found |= {"day"} if int(match[4]) > 12 else {"month"} if int(match[6]) > 12 else set()
     if len(found) == 2:
-        raise WrongTime("some of the days are written with the day first and some with the month first; write them as 2026-11-24")
+        english = "some of the days are written with the day first and some with the month first; write them as 2026-11-24"
+        raise WrongTime(phrase("time.mixed", english))
     return next(iter(found), None)
 
 
@@ -63,7 +64,7 @@ def day(text: str, order: Order | None = None) -> date:
     """
     match = DAY.fullmatch(text.strip())
     if match is None:
-        raise WrongTime(f"{text[:30]!r} is no day; write it as 2026-11-24")
+        raise WrongTime(phrase("time.no_day", "{typed} is no day; write it as 2026-11-24", typed=repr(text[:30])))
     return _date(match, text, order)
 
 
@@ -77,7 +78,9 @@ def moment(text: str, zone: ZoneInfo, order: Order | None = None) -> Moment:
     """
     match = MOMENT.fullmatch(text.strip())
     if match is None:
-        raise WrongTime(f"{text[:30]!r} is no time; write it as 2026-11-24 08:00" if text.strip() else "no time")
+        if not text.strip():
+            raise WrongTime(phrase("time.none", "no time"))
+        raise WrongTime(phrase("time.no_time", "{typed} is no time; write it as 2026-11-24 08:00", typed=repr(text[:30])))
     on = _date(match, text, order)
     local = datetime(on.year, on.month, on.day) + _since_midnight(match, text)
     if match[13]:
@@ -85,9 +88,10 @@ def moment(text: str, zone: ZoneInfo, order: Order | None = None) -> Moment:
     aware = local.replace(tzinfo=zone)
     ms = _ms(aware)
     if datetime.fromtimestamp(ms / 1000, zone).replace(tzinfo=None, microsecond=0) != local.replace(microsecond=0):
-        return Moment(ms, f"the clocks skipped this time; taken as {datetime.fromtimestamp(ms / 1000, zone):%H:%M}")
+        taken = f"{datetime.fromtimestamp(ms / 1000, zone):%H:%M}"
+        return Moment(ms, phrase("time.skipped", "the clocks skipped this time; taken as {taken}", taken=taken))
     if aware.utcoffset() != aware.replace(fold=1).utcoffset():
-        return Moment(ms, "the clocks showed this time twice; taken as the first")
+        return Moment(ms, phrase("time.twice", "the clocks showed this time twice; taken as the first"))
     return Moment(ms)
 
 
@@ -103,20 +107,21 @@ def _date(match: re.Match[str], text: str, order: Order | None) -> date:
         elif order == "month" or int(second) > 12 or first == int(second):
             month, day_ = first, int(second)
         else:
-            raise WrongTime(f"{text[:30]!r}: nobody can tell the day from the month; say which comes first (--day-first or --month-first)", code="import.order")
+            english = "{typed}: nobody can tell the day from the month; say which comes first (--day-first or --month-first)"
+            raise WrongTime(phrase("time.order", english, typed=repr(text[:30])), code="import.order")
     try:
         found = date(year, month, day_)
     except ValueError as error:
-        raise WrongTime(f"{text[:30]!r} is no day of the calendar") from error
+        raise WrongTime(phrase("time.not_in_calendar", "{typed} is no day of the calendar", typed=repr(text[:30]))) from error
     if found.year < EARLIEST:
-        raise WrongTime(f"{text[:30]!r}: the year is wrong, as of a clock that was never set")
+        raise WrongTime(phrase("time.year", "{typed}: the year is wrong, as of a clock that was never set", typed=repr(text[:30])))
     return found
 
 
 def _since_midnight(match: re.Match[str], text: str) -> timedelta:
     hour, minute, second, half = int(match[8]), int(match[9]), int(match[10] or 0), (match[12] or "").casefold()
     if half and not 1 <= hour <= 12 or hour > 23 or minute > 59 or second > 59:
-        raise WrongTime(f"{text[:30]!r} is no time of day")
+        raise WrongTime(phrase("time.of_day", "{typed} is no time of day", typed=repr(text[:30])))
     if half:
         hour = hour % 12 + (12 if half.startswith("p") else 0)
     return timedelta(hours=hour, minutes=minute, seconds=second, microseconds=int((match[11] or "").ljust(6, "0")))

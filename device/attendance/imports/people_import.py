@@ -11,6 +11,7 @@ from device.attendance.imports.moments import ImportRefused, Order, day, order_o
 from device.attendance.imports.rows import Cells, Fate, Result, carry_out
 from device.attendance.planning import Planning
 from device.attendance.timesheet.absences import Employment
+from device.contract import phrase, phrases
 from device.storage.groups import Belonging, places, set_place
 from device.storage.records import Person
 from device.storage.store import Store
@@ -75,18 +76,19 @@ class _People:
     def __call__(self, cells: Cells) -> tuple[Fate, str]:
         code, name = cells.get("code", ""), cells.get("name", "")
         if not code:
-            raise ImportRefused("no code")
+            raise ImportRefused(phrase("import.no_code", "no code"))
         person = self._known(code)
         if person is None:
             person = self.store.add_person(name, code)
-            return "added", "; ".join(self._changes(person, cells))
-        renamed = [f"was {person.name}"] if name and name != person.name else []
+            return "added", phrases("; ", self._changes(person, cells))
+        renamed = [phrase("import.was", "was {before}", before=person.name)] if name and name != person.name else []
         if renamed and not self.rename:
-            raise ImportRefused(f"the code {code} belongs to {person.name}; --rename gives them the list's name")
+            english = "the code {code} belongs to {name}; --rename gives them the list's name"
+            raise ImportRefused(phrase("import.other_name", english, code=code, name=person.name))
         if renamed:
             self.store.rename(person.id, name)
         changes = [*renamed, *self._changes(person, cells)]
-        return ("changed" if changes else "present"), "; ".join(changes)
+        return ("changed" if changes else "present"), phrases("; ", changes)
 
     def _known(self, code: str) -> Person | None:
         with self.store.reading() as db:
@@ -104,28 +106,35 @@ class _People:
             before = places(db)[person.id]
         if name and name != before.department:
             set_place(self.store, person.id, Belonging(before.sites, name))
-            yield f"department {name}"
+            yield phrase("import.department", "department {name}", name=name)
 
     def _employment(self, person: Person, first: date | None, last: date | None) -> Iterator[str]:
         before = self.planning.employment(person.id)
         wanted = Employment(first or before.first, last or before.last)
         if wanted != before:
             self.planning.set_employment(person.id, wanted, self.by)
-            yield f"employed {' '.join(words for words in (first and f'from {first}', last and f'to {last}') if words)}"
+            yield phrases(" ", self._days(first, last))
         if wanted.last and wanted.last < self.today and person.active:
             self.store.deactivate(person.id, wanted.last)
-            yield "not active any more"
+            yield phrase("import.left", "not active any more")
+
+    def _days(self, first: date | None, last: date | None) -> Iterator[str]:
+        yield phrase("import.employed", "employed")
+        if first:
+            yield phrase("import.first", "from {day}", day=f"{first}")
+        if last:
+            yield phrase("import.last", "to {day}", day=f"{last}")
 
     def _plan(self, person: Person, name: str, since: date) -> Iterator[str]:
         if not name:
             return
         number = self.plans.get(name.casefold())
         if number is None:
-            raise ImportRefused(f"there is no plan named {name[:80]!r}; add it first")
+            raise ImportRefused(phrase("import.no_plan", "there is no plan named {plan}; add it first", plan=repr(name[:80])))
         with self.store.reading() as db:
             latest = db.execute("SELECT plan_id FROM assignments WHERE person_id = ? ORDER BY since DESC, id DESC LIMIT 1", [person.id]).fetchone()
         if latest is None or latest[0] != number:
             self.planning.assign(person.id, number, since, self.by)
-            yield f"plan {name} from {since} on"
+            yield phrase("import.plan", "plan {plan} from {day} on", plan=name, day=f"{since}")
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from device.attendance.imports.moments import ImportRefused
-from device.contract import ClockfaceError
+from device.contract import ClockfaceError, phrase
 from device.storage.store import Store
 
 MOST_ROWS = 5000  # in one transaction, in which the terminal waits
@@ -74,13 +74,14 @@ def carry_out(store: Store, rows: Iterable[tuple[int, Cells]], about: Sequence[s
         with store.together() as db:
             for line, cells in rows:
                 if len(fates) == MOST_ROWS:
-                    raise ImportRefused(f"the list has more than {MOST_ROWS} rows, which are taken at once; split it", code="import.too_many")
+                    words = phrase("import.too_many", "the list has more than {most} rows, which are taken at once; split it", most=MOST_ROWS)
+                    raise ImportRefused(words, code="import.too_many")
                 db.execute("SAVEPOINT a_row")
                 try:
                     fate, words = act(cells)
                 except ClockfaceError as error:
                     db.execute("ROLLBACK TO a_row")
-                    fate, words = "refused", str(error)
+                    fate, words = "refused", error.message
                 db.execute("RELEASE a_row")
                 fates.append(RowFate(line, " ".join(cells.get(name, "") for name in about).strip(), fate, words))
             if check or whole and any(row.problem for row in fates):

@@ -14,6 +14,7 @@ from device.attendance.imports.moments import ImportRefused, Order, day, order_o
 from device.attendance.imports.rows import Cells, Fate, Result, carry_out
 from device.attendance.planning import Planning
 from device.attendance.timesheet.absences import Absence, Half
+from device.contract import phrase
 from device.storage.store import Store
 from device.system.table_stream import stream
 
@@ -52,7 +53,7 @@ def read(kind: str, path: Path, today: date, region: str = "") -> ScheduleList:
     if kind == "holidays" and _is_calendar(path):
         found = calendar_file.read(path, today, region)
         rows = ({"day": one.day.isoformat() if one.day else "", "name": one.name, "problem": one.problem, "left out": one.left_out} for one in found)
-        return ScheduleList(kind, tuple(zip((one.line for one in found), rows, strict=True)), "a calendar")
+        return ScheduleList(kind, tuple(zip((one.line for one in found), rows, strict=True)), phrase("read.calendar", "a calendar"))
     table = stream(path, COLUMNS[kind], NEEDED[kind])
     return ScheduleList(kind, tuple(table.rows()), table.told)
 
@@ -62,7 +63,8 @@ def _is_calendar(path: Path) -> bool:
         with path.open("rb") as file:
             return b"BEGIN:VCALENDAR" in file.read(200).replace(b"\0", b"").upper()
     except OSError as error:
-        raise ImportRefused(f"{path.name} cannot be read ({error.strerror}); name a list") from error
+        words = phrase("list.no_file", "{file} cannot be read ({why}); name a list", file=path.name, why=f"{error.strerror}")
+        raise ImportRefused(words) from error
 
 
 def carry_out_list(store: Store, listed: ScheduleList, by: str, *, check: bool = False, order: Order | None = None, calendar: str = "") -> Result:
@@ -91,7 +93,8 @@ class _Assign(_Act):
         numbers = {plan.name.casefold(): number for number, plan in self.planning.plans().items()}
         name = cells.get("plan", "").casefold()
         if name not in NO_PLAN and name not in numbers:
-            raise ImportRefused(f"there is no plan named {cells['plan'][:80]!r}; there are: {', '.join(numbers) or 'none'}")
+            known = ", ".join(numbers) or phrase("none", "none")
+            raise ImportRefused(phrase("import.plans", "there is no plan named {plan}; there are: {known}", plan=repr(cells["plan"][:80]), known=known))
         plan = None if name in NO_PLAN else numbers[name]
         with self.store.reading() as db:
             sql = "SELECT plan_id FROM assignments WHERE person_id = ? AND since = ? ORDER BY id DESC LIMIT 1"
@@ -107,7 +110,8 @@ class _Absent(_Act):
         person, kind = self.store.person(cells.get("code", "")), cells.get("kind", "").casefold()
         half = next((half for half in HALVES if half == cells.get("half", "").casefold()), None)
         if cells.get("half") and half is None:
-            raise ImportRefused(f"half: expected one of {', '.join(HALVES)}, got {cells['half'][:20]!r}")
+            words = {"allowed": ", ".join(HALVES), "typed": repr(cells["half"][:20])}
+            raise ImportRefused(phrase("import.half", "half: expected one of {allowed}, got {typed}", **words))
         since, until = (planning.clock(text) if (text := cells.get(name, "")) else None for name in ("since", "until"))
         absence = Absence(self.day(cells, "first"), self.day(cells, "last"), SPOKEN.get(kind, kind), half, since, until)
         near = self.planning.absences(absence.first, absence.last)
@@ -129,7 +133,7 @@ class _Holiday(_Act):
         if before == name:
             return "present", ""
         calendars.set_day(self.store, on, name, self.calendar, self.by)
-        return ("added", "") if before is None else ("changed", f"was {before}")
+        return ("added", "") if before is None else ("changed", phrase("import.was", "was {before}", before=before))
 
 
 ACTS: Mapping[str, Callable[[Store, str, Order | None, str], Callable[[Cells], tuple[Fate, str]]]] = {

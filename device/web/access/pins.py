@@ -6,7 +6,7 @@ import re
 import secrets
 import time
 
-from device.contract import ClockfaceError
+from device.contract import ClockfaceError, phrase
 from device.storage.audit import Action
 from device.storage.records import Person
 from device.storage.store import Store
@@ -42,10 +42,10 @@ def set_pin(store: Store, person_id: int, pin: str) -> None:
     StoreError: no such person, or erased.
     """
     if not PIN.fullmatch(pin) or easy(pin):
-        raise PinError("a PIN has 4 to 8 digits, not all alike and not in a row such as 1234", code="pin.weak")
+        raise PinError(phrase("pin.weak", "a PIN has 4 to 8 digits, not all alike and not in a row such as 1234"), code="pin.weak")
     person = store.person(person_id)
     if person.erased or person.code is None:
-        raise PinError("a PIN needs an employee code; give this person a code first", code="pin.no_code")
+        raise PinError(phrase("pin.no_code", "a PIN needs an employee code; give this person a code first"), code="pin.no_code")
     stored = passwords.hashed(pin)
     with store.transaction() as db:
         sql = "INSERT INTO pins (person_id, hash, set_at) VALUES (?, ?, ?) ON CONFLICT (person_id) DO UPDATE SET hash = excluded.hash, set_at = excluded.set_at"
