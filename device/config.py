@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from device.contract import ClockfaceError
+from device.contract import ClockfaceError, phrase
 
 if sys.version_info >= (3, 11):
     import tomllib as tomllib  # from here for everybody: one place chooses it
@@ -430,12 +430,13 @@ def _check(name: str, value: Any, spec: dataclasses.Field[Any]) -> None:
             raise ConfigError(f"{name} = {value!r}: expected a list of texts", code="config.type")
         return
     kind = type(spec.default)
-    fits = type(value) is kind or (kind is float and type(value) is int)
-    if not fits:
+    if not (type(value) is kind or (kind is float and type(value) is int)):
         raise ConfigError(f"{name} = {value!r}: expected {kind.__name__}, got {type(value).__name__}", code="config.type")
     choices = spec.metadata.get("choices")
     if choices and value not in choices:
-        raise ConfigError(f"{name} = {value!r}: expected one of {', '.join(choices)}", code="config.choice")
+        words, known = "{name} = {value!r}: expected one of {known}", ", ".join(choices)
+        raise ConfigError(phrase("config.choice", words, name=name, value=value, known=known), code="config.choice")
     low, high = spec.metadata.get("low"), spec.metadata.get("high")
     if (low is not None and value < low) or (high is not None and value > high) or value != value:
-        raise ConfigError(f"{name} = {value!r}: allowed range {low} to {high}", code="config.range")
+        words = phrase("config.range", "{name} = {value!r}: allowed range {low} to {high}", name=name, value=value, low=low, high=high)
+        raise ConfigError(words, code="config.range")

@@ -34,7 +34,7 @@ def no_id(person_id: int) -> StoreError:
 
 
 def code_taken(code: str | None, owner: Person) -> StoreError:
-    words = phrase("code.taken", "code {code} belongs to {name} (id {id}); give another code", code=repr(code), name=repr(owner.name), id=owner.id)
+    words = phrase("code.taken", "code {code!r} belongs to {name!r} (id {id}); give another code", code=code, name=owner.name, id=owner.id)
     return StoreError(words, code="store.code_taken")
 
 

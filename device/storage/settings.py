@@ -18,9 +18,11 @@ from sqlite_utils import Database
 
 from device import config
 from device.config import ConfigError, Settings
+from device.contract import phrase
 from device.storage.audit import Action
 from device.storage.store import Store
 
+KINDS = {int: phrase("kind.int", "int"), float: phrase("kind.float", "float")}
 ABOVE = "settings"  # the key in table fleet
 ONLY_IN_FILE = (
     "store", "connectors", "outbox", "embedder.model", "embedder.sha256", "web.certificate", "web.key", "web.plain_http", "web.trusted_proxies", "web.consent",
@@ -208,6 +210,6 @@ def parsed(setting: Setting, text: str) -> Any:
             return {"true": True, "false": False}[text.strip().lower()]
         return setting.kind(text.strip()) if setting.kind in (int, float) else text.strip()
     except (ValueError, KeyError) as error:
-        raise ConfigError(
-            f"{setting.name} = {text[:80]!r}: expected {'true or false' if setting.kind is bool else setting.kind.__name__}", code="config.type"
-        ) from error
+        kind = phrase("kind.bool", "true or false") if setting.kind is bool else KINDS.get(setting.kind, setting.kind.__name__)
+        words = phrase("config.kind", "{name} = {value!r}: expected {kind}", name=setting.name, value=text[:80], kind=kind)
+        raise ConfigError(words, code="config.type") from error

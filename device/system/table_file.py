@@ -53,7 +53,7 @@ def _workbook(data: bytes, columns: Mapping[str, Collection[str]], needed: Colle
     for (line, column), words in sheet.faults.items():
         title = titles[column] if column < len(titles) else ""
         if rows and line >= rows[0][0] and title.rstrip("0123456789") in columns:
-            words = phrase("list.cell", "the cell in line {line}, column {column}, {why}", line=line, column=repr(title), why=words)
+            words = phrase("list.cell", "the cell in line {line}, column {column!r}, {why}", line=line, column=title, why=words)
             raise ListError(words, code="list.no_value")
     told = [phrase("read.sheet", 'the sheet "{name}" of a workbook', name=sheet.name)]
     told += [phrase("read.others", "not read: {sheets}", sheets=", ".join(sheet.others))] if sheet.others else []
@@ -83,8 +83,8 @@ def read_as(charset: str, separator: str) -> str:
 
 def no_column(wanted: str, first: str) -> ListError:
     """`first`: what the first line with content says."""
-    english = "the list has no column {wanted}: one of its first {rows} lines must name the columns, found {first}"
-    return ListError(phrase("list.no_column", english, wanted=repr(wanted), rows=TITLE_ROWS, first=repr(first[:80])), code="list.no_column")
+    english = "the list has no column {wanted!r}: one of its first {rows} lines must name the columns, found {first!r}"
+    return ListError(phrase("list.no_column", english, wanted=wanted, rows=TITLE_ROWS, first=first[:80]), code="list.no_column")
 
 
 def no_text(charset: str = "") -> ListError:

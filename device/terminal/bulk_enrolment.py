@@ -126,7 +126,7 @@ def _listed(listed: Sequence[str], names: PhotoNames) -> tuple[list[str], str]:
     """The photos that a row of a list names, and what is wrong with these names."""
     found = {file: names.find(file) for file in listed}
     missing = [file for file, paths in found.items() if not paths]
-    problems = [phrase("bulk.missing", "not in the folder: {files}", files=", ".join(missing))] if missing else []
+    problems: list[str] = [phrase("bulk.missing", "not in the folder: {files}", files=", ".join(missing))] if missing else []
     problems += [unclear(file, paths) for file, paths in found.items() if len(paths) > 1]
     return list(dict.fromkeys(paths[0] for paths in found.values() if len(paths) == 1)), phrases("; ", problems)
 

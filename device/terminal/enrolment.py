@@ -215,10 +215,10 @@ def check_new(store: Store, gallery: Gallery, embeddings: NDArray[np.float32], t
         source, match = found
         other = store.person(match.person_id)
         english = (
-            "{source}: this face is already enrolled as {name} (id {id}, score {score:.2f}, threshold {threshold:.2f}); "
+            "{source}: this face is already enrolled as {name!r} (id {id}, score {score:.2f}, threshold {threshold:.2f}); "
             "new pictures of them: `enroll --again id:{id}`; erase that person first if the enrolment was wrong"
         )
-        words = phrase("face.known", english, source=source, name=repr(other.name), id=other.id, score=match.score, threshold=threshold)
+        words = phrase("face.known", english, source=source, name=other.name, id=other.id, score=match.score, threshold=threshold)
         raise EnrolmentError(words, code="enrolment.known_face")
 
 

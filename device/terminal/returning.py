@@ -126,6 +126,6 @@ def _check_nobody_else(
     threshold = recogniser.threshold(len(gallery))
     if found := known_face(gallery, embeddings, threshold, sources, without=person.id):
         other = store.person(found[1].person_id)
-        english = "{source}: this face is enrolled as {other} (id {id}, score {score:.2f}, threshold {threshold:.2f}), not as {name}"
-        values = {"other": repr(other.name), "id": other.id, "score": found[1].score, "threshold": threshold, "name": repr(person.name)}
+        english = "{source}: this face is enrolled as {other!r} (id {id}, score {score:.2f}, threshold {threshold:.2f}), not as {name!r}"
+        values = {"other": other.name, "id": other.id, "score": found[1].score, "threshold": threshold, "name": person.name}
         raise EnrolmentError(phrase("face.not_theirs", english, source=found[0], **values), code="enrolment.known_face")

@@ -90,7 +90,9 @@ class Messages:
     def refusal(self, error: ClockfaceError) -> tuple[str, str]:
         """What went wrong in this language, and beside it the English where that says more: the language has words for the code alone, without values."""
         english, said, key = str(error), self.said(error.message), f"errors.{error.code}"
-        return (self.text(key), english) if said == english and self.has(key) else (said, "")
+        if said == english:
+            return (self.text(key), english) if self.has(key) else (english, "")
+        return f"{said[:1].upper()}{said[1:]}", ""
 
     def _value(self, value: object) -> object:
         if isinstance(value, str):

@@ -156,7 +156,7 @@ def _date(text: str) -> date:
     try:
         return date(int(text[:4]), int(text[4:6]), int(text[6:8]))
     except ValueError as error:
-        raise ImportRefused(phrase("calendar.wrong_day", "{typed} is no day", typed=repr(text[:20]))) from error
+        raise ImportRefused(phrase("calendar.wrong_day", "{typed!r} is no day", typed=text[:20])) from error
 
 
 def _starts(event: _Event, first: date, today: date) -> Iterator[date]:
@@ -169,8 +169,8 @@ def _starts(event: _Event, first: date, today: date) -> Iterator[date]:
     own = {"BYMONTH": str(first.month), "BYMONTHDAY": str(first.day)}
     named = all(rule.get(name, value).lstrip("0") == value for name, value in own.items())
     if rule.get("FREQ") != "YEARLY" or set(rule) - ALLOWED or not named or not all(rule.get(name, "1").isdecimal() for name in ("INTERVAL", "COUNT")):
-        english = "its rule {rule} is not the same date every year; write its days one by one"
-        raise ImportRefused(phrase("calendar.rule", english, rule=repr(event.text("RRULE")[:60])))
+        english = "its rule {rule!r} is not the same date every year; write its days one by one"
+        raise ImportRefused(phrase("calendar.rule", english, rule=event.text("RRULE")[:60]))
     step, count = max(1, int(rule.get("INTERVAL", "1"))), int(rule.get("COUNT", "1000"))
     last = _date(rule["UNTIL"]) if "UNTIL" in rule else date(today.year + YEARS_AHEAD, 12, 31)
     for year in range(first.year, min(last.year, today.year + YEARS_AHEAD) + 1, step):

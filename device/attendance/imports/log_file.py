@@ -83,8 +83,8 @@ class LogFile:
         """What somebody should know before anything is imported; "" if nothing."""
         if self.one_way not in ("in", "out", "break_start", "break_end"):
             return ""
-        english = "every row says {direction}: if nobody pressed a key at that terminal, leave the directions open (--directions open)"
-        return phrase("import.one_way", english, direction=repr(self.one_way))
+        english = "every row says {direction!r}: if nobody pressed a key at that terminal, leave the directions open (--directions open)"
+        return phrase("import.one_way", english, direction=self.one_way)
 
 
 def read(path: Path, order: Order | None = None) -> LogFile:

@@ -150,7 +150,7 @@ class LogImport:
             return Judged(row, "unknown", phrase("import.nobody", "nobody here has the code {code}", code=code) if person is None else several)
         direction = "auto" if self.choices.open_directions else row.says
         if direction is None:
-            return Judged(row, "direction", phrase("import.direction", "{typed} is no direction that is known", typed=repr(row.direction[:40])))
+            return Judged(row, "direction", phrase("import.direction", "{typed!r} is no direction that is known", typed=row.direction[:40]))
         try:
             found = moment(row.time, self.zone, self.file.order)
         except WrongTime as error:

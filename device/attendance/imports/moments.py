@@ -64,7 +64,7 @@ def day(text: str, order: Order | None = None) -> date:
     """
     match = DAY.fullmatch(text.strip())
     if match is None:
-        raise WrongTime(phrase("time.no_day", "{typed} is no day; write it as 2026-11-24", typed=repr(text[:30])))
+        raise WrongTime(phrase("time.no_day", "{typed!r} is no day; write it as 2026-11-24", typed=text[:30]))
     return _date(match, text, order)
 
 
@@ -80,7 +80,7 @@ def moment(text: str, zone: ZoneInfo, order: Order | None = None) -> Moment:
     if match is None:
         if not text.strip():
             raise WrongTime(phrase("time.none", "no time"))
-        raise WrongTime(phrase("time.no_time", "{typed} is no time; write it as 2026-11-24 08:00", typed=repr(text[:30])))
+        raise WrongTime(phrase("time.no_time", "{typed!r} is no time; write it as 2026-11-24 08:00", typed=text[:30]))
     on = _date(match, text, order)
     local = datetime(on.year, on.month, on.day) + _since_midnight(match, text)
     if match[13]:
@@ -107,21 +107,21 @@ def _date(match: re.Match[str], text: str, order: Order | None) -> date:
         elif order == "month" or int(second) > 12 or first == int(second):
             month, day_ = first, int(second)
         else:
-            english = "{typed}: nobody can tell the day from the month; say which comes first (--day-first or --month-first)"
-            raise WrongTime(phrase("time.order", english, typed=repr(text[:30])), code="import.order")
+            english = "{typed!r}: nobody can tell the day from the month; say which comes first (--day-first or --month-first)"
+            raise WrongTime(phrase("time.order", english, typed=text[:30]), code="import.order")
     try:
         found = date(year, month, day_)
     except ValueError as error:
-        raise WrongTime(phrase("time.not_in_calendar", "{typed} is no day of the calendar", typed=repr(text[:30]))) from error
+        raise WrongTime(phrase("time.not_in_calendar", "{typed!r} is no day of the calendar", typed=text[:30])) from error
     if found.year < EARLIEST:
-        raise WrongTime(phrase("time.year", "{typed}: the year is wrong, as of a clock that was never set", typed=repr(text[:30])))
+        raise WrongTime(phrase("time.year", "{typed!r}: the year is wrong, as of a clock that was never set", typed=text[:30]))
     return found
 
 
 def _since_midnight(match: re.Match[str], text: str) -> timedelta:
     hour, minute, second, half = int(match[8]), int(match[9]), int(match[10] or 0), (match[12] or "").casefold()
     if half and not 1 <= hour <= 12 or hour > 23 or minute > 59 or second > 59:
-        raise WrongTime(phrase("time.of_day", "{typed} is no time of day", typed=repr(text[:30])))
+        raise WrongTime(phrase("time.of_day", "{typed!r} is no time of day", typed=text[:30]))
     if half:
         hour = hour % 12 + (12 if half.startswith("p") else 0)
     return timedelta(hours=hour, minutes=minute, seconds=second, microseconds=int((match[11] or "").ljust(6, "0")))

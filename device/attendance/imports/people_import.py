@@ -130,7 +130,7 @@ class _People:
             return
         number = self.plans.get(name.casefold())
         if number is None:
-            raise ImportRefused(phrase("import.no_plan", "there is no plan named {plan}; add it first", plan=repr(name[:80])))
+            raise ImportRefused(phrase("import.no_plan", "there is no plan named {plan!r}; add it first", plan=name[:80]))
         with self.store.reading() as db:
             latest = db.execute("SELECT plan_id FROM assignments WHERE person_id = ? ORDER BY since DESC, id DESC LIMIT 1", [person.id]).fetchone()
         if latest is None or latest[0] != number:

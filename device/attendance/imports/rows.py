@@ -74,8 +74,8 @@ def carry_out(store: Store, rows: Iterable[tuple[int, Cells]], about: Sequence[s
         with store.together() as db:
             for line, cells in rows:
                 if len(fates) == MOST_ROWS:
-                    words = phrase("import.too_many", "the list has more than {most} rows, which are taken at once; split it", most=MOST_ROWS)
-                    raise ImportRefused(words, code="import.too_many")
+                    english = "the list has more than {most} rows, which are taken at once; split it"
+                    raise ImportRefused(phrase("import.too_many", english, most=MOST_ROWS), code="import.too_many")
                 db.execute("SAVEPOINT a_row")
                 try:
                     fate, words = act(cells)

@@ -94,7 +94,7 @@ class _Assign(_Act):
         name = cells.get("plan", "").casefold()
         if name not in NO_PLAN and name not in numbers:
             known = ", ".join(numbers) or phrase("none", "none")
-            raise ImportRefused(phrase("import.plans", "there is no plan named {plan}; there are: {known}", plan=repr(cells["plan"][:80]), known=known))
+            raise ImportRefused(phrase("import.plans", "there is no plan named {plan!r}; there are: {known}", plan=cells["plan"][:80], known=known))
         plan = None if name in NO_PLAN else numbers[name]
         with self.store.reading() as db:
             sql = "SELECT plan_id FROM assignments WHERE person_id = ? AND since = ? ORDER BY id DESC LIMIT 1"
@@ -110,8 +110,8 @@ class _Absent(_Act):
         person, kind = self.store.person(cells.get("code", "")), cells.get("kind", "").casefold()
         half = next((half for half in HALVES if half == cells.get("half", "").casefold()), None)
         if cells.get("half") and half is None:
-            words = {"allowed": ", ".join(HALVES), "typed": repr(cells["half"][:20])}
-            raise ImportRefused(phrase("import.half", "half: expected one of {allowed}, got {typed}", **words))
+            words = {"allowed": ", ".join(HALVES), "typed": cells["half"][:20]}
+            raise ImportRefused(phrase("import.half", "half: expected one of {allowed}, got {typed!r}", **words))
         since, until = (planning.clock(text) if (text := cells.get(name, "")) else None for name in ("since", "until"))
         absence = Absence(self.day(cells, "first"), self.day(cells, "last"), SPOKEN.get(kind, kind), half, since, until)
         near = self.planning.absences(absence.first, absence.last)

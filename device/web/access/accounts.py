@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from device.config import DESK_LANGUAGES
-from device.contract import ClockfaceError
+from device.contract import ClockfaceError, phrase
 from device.storage.audit import Action
 from device.storage.corrections import NOBODYS_LOGINS
 from device.storage.groups import LONGEST_DEPARTMENT
@@ -69,7 +69,7 @@ def user(store: Store, user_id: int) -> User:
     with store.reading() as db:
         row = db.execute(f"SELECT {COLUMNS} FROM users WHERE id = ?", [user_id]).fetchone()
     if row is None:
-        raise AccountError(f"there is no user with id {user_id}", code="account.unknown")
+        raise AccountError(phrase("account.unknown", "there is no user with id {id}", id=user_id), code="account.unknown")
     return _user(row)
 
 
@@ -91,7 +91,8 @@ def add(store: Store, login: str, role: str, password: str) -> User:
     stored = passwords.hashed(password)
     with store.transaction() as db:
         if db.execute("SELECT 1 FROM users WHERE login = ?", [login]).fetchone():
-            raise AccountError(f"the login {login!r} is taken; choose another one, or activate that user again", code="account.taken")
+            words = phrase("account.taken", "the login {login!r} is taken; choose another one, or activate that user again", login=login)
+            raise AccountError(words, code="account.taken")
         sql = "INSERT INTO users (login, role, password_hash, must_change, created_at) VALUES (?, ?, ?, 1, ?)"
         user_id = db.execute(sql, [login, checked_role(role), stored, to_ms(time.time())]).lastrowid
         store.note(Action.USER_ADDED, user_id=user_id, role=role)
@@ -108,13 +109,14 @@ def change(store: Store, user_id: int, *, role: str | None = None, active: bool 
     with store.transaction() as db:
         row = db.execute(f"SELECT {COLUMNS} FROM users WHERE id = ?", [user_id]).fetchone()
         if row is None:
-            raise AccountError(f"there is no user with id {user_id}", code="account.unknown")
+            raise AccountError(phrase("account.unknown", "there is no user with id {id}", id=user_id), code="account.unknown")
         if role == "admin" and row[5]:
-            raise AccountError("this login sees some departments only; let it see all of them first", code="account.admin_departments")
+            words = phrase("account.departments", "this login sees some departments only; let it see all of them first")
+            raise AccountError(words, code="account.admin_departments")
         new_role, new_active = checked_role(role or row[2]), row[4] if active is None else int(active)
         others = db.execute("SELECT count(*) FROM users WHERE role = 'admin' AND active = 1 AND id <> ?", [user_id]).fetchone()[0]
         if not others and not (new_role == "admin" and new_active):
-            raise AccountError("at least one active admin is needed: make another user admin first", code="account.last_admin")
+            raise AccountError(phrase("account.last_admin", "at least one active admin is needed: make another user admin first"), code="account.last_admin")
         db.execute("UPDATE users SET role = ?, active = ? WHERE id = ?", [new_role, new_active, user_id])
         db.execute("DELETE FROM sessions WHERE user_id = ?", [user_id])
         store.note(Action.USER_CHANGED, user_id=user_id, role=new_role, active=bool(new_active))
@@ -130,7 +132,7 @@ def set_departments(store: Store, user_id: int, departments: Sequence[str]) -> U
     """
     named = sorted({clean_text("department", name, LONGEST_DEPARTMENT) for name in departments})
     if named and user(store, user_id).role == "admin":
-        raise AccountError("an administrator sees every department; give another role first", code="account.admin_departments")
+        raise AccountError(phrase("account.admin", "an administrator sees every department; give another role first"), code="account.admin_departments")
     with store.transaction() as db:
         db.execute("UPDATE users SET departments = ? WHERE id = ?", [json.dumps(named, ensure_ascii=False) if named else None, user_id])
         db.execute("DELETE FROM sessions WHERE user_id = ?", [user_id])
@@ -168,7 +170,7 @@ def set_owner(store: Store, user_id: int, person_id: int | None) -> None:
     """
     user(store, user_id)
     if person_id is not None and store.person(person_id).erased:
-        raise AccountError("this person is erased; give another one", code="account.unknown")
+        raise AccountError(phrase("account.erased", "this person is erased; give another one"), code="account.unknown")
     with store.transaction() as db:
         db.execute("UPDATE users SET person_id = ?, elsewhere = ? WHERE id = ?", [person_id, int(person_id is None), user_id])
         store.note(Action.USER_IS_PERSON, user_id=user_id, person_id=person_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import RedirectResponse, Response
 
+from device.contract import phrase
 from device.maintenance import set_up
 from device.storage.store import Store
 from device.web.access import accounts, first_admin, passwords, rate_limit, sessions
@@ -71,11 +72,11 @@ def change_password(call: Call) -> Response:
     old, new = call.field("old"), call.field("new")
     try:
         if checked(call.store, call.who.login, old, call.address, call.terminal.now()) is None:
-            raise WeakPassword("the old password is wrong", code="password.wrong")
+            raise WeakPassword(phrase("password.wrong_old", "the old password is wrong"), code="password.wrong")
         if new != call.field("again"):
-            raise WeakPassword("the two new passwords differ; type them again", code="password.differ")
+            raise WeakPassword(phrase("password.differ", "the two new passwords differ; type them again"), code="password.differ")
         if new == old:
-            raise WeakPassword("the new password is the old one; choose another", code="password.same")
+            raise WeakPassword(phrase("password.same", "the new password is the old one; choose another"), code="password.same")
         passwords.check_strength(new, call.who.login, company_words(call))
         accounts.set_password(call.store, call.who.id, new, must_change=False)
     except (WeakPassword, LockedOut) as problem:
@@ -89,7 +90,7 @@ def end_sessions(call: Call) -> Response:
     """End the user's sessions everywhere else; asks for the password, since a stranger may sit at this one."""
     try:
         if checked(call.store, call.who.login, call.field("password"), call.address, call.terminal.now()) is None:
-            raise WeakPassword("the password is wrong", code="password.wrong")
+            raise WeakPassword(phrase("password.wrong", "the password is wrong"), code="password.wrong")
     except (WeakPassword, LockedOut) as problem:
         return password_page(call, 400, _sentence(call.words(problem)), "sessions")
     sessions.end_elsewhere(call.store, call.who, call.cookie("clockface_desk"))

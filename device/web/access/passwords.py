@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
 
-from device.contract import ClockfaceError
+from device.contract import ClockfaceError, phrase
 from device.system.common_passwords import common
 
 SHORTEST, LONGEST = 10, 200  # characters of a password
@@ -55,14 +55,18 @@ def check_strength(password: str, login: str, words: Iterable[str] = ()) -> None
         WeakPassword: too short, too long, one character over and over, a common password even with digits around it, or with the login or such a word in it.
     """
     if not SHORTEST <= len(password) <= LONGEST:
-        raise WeakPassword(f"a password has {SHORTEST} to {LONGEST} characters; several words in a row are easy to remember", code="password.length")
+        english = "a password has {shortest} to {longest} characters; several words in a row are easy to remember"
+        raise WeakPassword(phrase("password.length", english, shortest=SHORTEST, longest=LONGEST), code="password.length")
     folded = password.casefold()
     if len(set(password)) < 4 or _inside((login,), folded):
-        raise WeakPassword("this password is easy to guess: use more different characters, and not your login", code="password.weak")
+        words = phrase("password.weak", "this password is easy to guess: use more different characters, and not your login")
+        raise WeakPassword(words, code="password.weak")
     if found := _inside((*OWN_WORDS, *words), folded):
-        raise WeakPassword(f"this password is easy to guess here: leave {found!r} out of it", code="password.weak")
+        words = phrase("password.here", "this password is easy to guess here: leave {word!r} out of it", word=found)
+        raise WeakPassword(words, code="password.weak")
     if common(folded):
-        raise WeakPassword("this is a common password, or one with digits around it; several words in a row are better", code="password.common")
+        words = phrase("password.common", "this is a common password, or one with digits around it; several words in a row are better")
+        raise WeakPassword(words, code="password.common")
 
 
 def _inside(words: Iterable[str], folded: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
+from device.contract import phrase
 from device.web.access import accounts, passwords
 from device.web.access.accounts import ROLES, AccountError
 from device.web.pages import Call, get, post
@@ -32,9 +33,9 @@ def set_owner(call: Call) -> Response:
     user, text = accounts.user(call.store, call.path["id"]), call.field("person", "").strip()
     known = accounts.owners(call.store)[user.id]
     if user.id == call.who.id and (known.elsewhere or known.person_id is not None):
-        raise AccountError("let another administrator change whose login your own is", code="account.own_person")
+        raise AccountError(phrase("account.own", "let another administrator change whose login your own is"), code="account.own_person")
     if bool(text) == (call.field("elsewhere", "") == "1"):
-        raise AccountError("give the person's code or name, or say that they work elsewhere", code="account.unknown")
+        raise AccountError(phrase("account.whose", "give the person's code or name, or say that they work elsewhere"), code="account.unknown")
     accounts.set_owner(call.store, user.id, call.store.person(text).id if text else None)
     return call.goto("/users", call.texts.text("users.noted", login=user.login))
 

@@ -9,6 +9,7 @@ from starlette.background import BackgroundTask
 from starlette.datastructures import UploadFile
 from starlette.responses import FileResponse, Response
 
+from device.contract import phrase
 from device.maintenance import key_export
 from device.storage.database_files import working_folder
 from device.web.access.login import checked
@@ -48,7 +49,7 @@ def check_password(call: Call) -> None:
         WeakPassword, LockedOut: it is wrong; too many were.
     """
     if checked(call.store, call.who.login, call.field("password"), call.address, call.terminal.now()) is None:
-        raise WeakPassword("the password is wrong", code="password.wrong")
+        raise WeakPassword(phrase("password.wrong", "the password is wrong"), code="password.wrong")
 
 
 def state(call: Call) -> str:

@@ -207,7 +207,7 @@ def test_the_desk_speaks_the_language_of_the_login_else_of_the_browser(desk: Des
 
 def test_an_error_is_said_in_the_desks_language_with_its_english_words_below(desk: Desk) -> None:
     admin, german = desk.browser("admin"), {"accept-language": "de"}
-    said = Messages.load("de").text("errors.account.taken")
+    said = "Der Anmeldename „hr“ ist vergeben"
     assert said in admin.post("/users", "/users", {"login": "hr", "role": "hr"}, headers=german).text
     page = desk.browser("viewer").get("/timesheets/99", headers=german).text
     assert Messages.load("de").text("errors.store.nobody") in page and '<small lang="en" dir="ltr">' in page and "99" in page
