@@ -19,7 +19,7 @@ from tests.device.web.conftest import Desk
 from tests.device.web.untranslated import beside, blanked
 
 DATA = (
-    "Clockface|CSV|XLSX|Etc/UTC|UTC|door|hr|admin|viewer|operator|English|Deutsch|Español|Français|Türkçe|EN|DE|system-wide|"
+    "Clockface|check|CSV|XLSX|Etc/UTC|UTC|door|hr|admin|viewer|operator|English|Deutsch|Español|Français|Türkçe|EN|DE|system-wide|"
     r"name|code|photo|xlsx|jpg|front|Ada|first_day|x86_64|aarch64|Python|GB|MB|min|ms|px|TensorRT|CUDA|SHA|liveness|en|de|es|fr|tr|ar|zh|GPIO|erased|"
     r"dev|gpiochip0|yunet|outbox|replay|python|device|العربية|中文|in|out|break_start|break_end"
 )
