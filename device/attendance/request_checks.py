@@ -53,9 +53,11 @@ def check(db: Database, draft: CorrectionDraft, counts: LastPunch | None, now: f
 
 def _check_moment(moment: float, now: float, clock: LocalClock) -> None:
     if moment > now + AHEAD_SECONDS:
-        raise WrongMoment(phrase("correction.future", "{time} lies in the future; a punch can be corrected once it has happened", time=clock.named(moment)))
+        words = "{time} lies in the future; a punch can be corrected once it has happened"
+        raise WrongMoment(phrase("correction.future", words, time=clock.named(moment), local=clock.at(moment)))
     if moment < now - EARLIEST_DAYS * 86_400:
-        raise WrongMoment(phrase("correction.past", "{time} lies more than three years back; check the date", time=clock.named(moment)))
+        words = "{time} lies more than three years back; check the date"
+        raise WrongMoment(phrase("correction.past", words, time=clock.named(moment), local=clock.at(moment)))
 
 
 def _added_already(db: Database, draft: CorrectionDraft, added: LastPunch) -> bool:

@@ -55,7 +55,7 @@ def nobody(ref: str, near: Sequence[Person]) -> StoreError:
     """What is said of a reference that fits nobody; `near`: whom it could mean."""
     ref = ref[:LONGEST_NAME]
     if near:
-        words, names = "nobody has the id, code or exact name {ref!r}; do you mean {names}?", " or ".join(map(chosen_text, near))
+        words, names = "nobody has the id, code or exact name {ref!r}; do you mean {names}?", ", ".join(map(chosen_text, near))
         return StoreError(phrase("person.near", words, ref=ref, names=names), code="store.nobody")
     words = "nobody has the id, code or exact name {ref!r}; `python -m device people list` shows everybody"
     return StoreError(phrase("person.nobody", words, ref=ref), code="store.nobody")

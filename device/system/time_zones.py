@@ -129,7 +129,8 @@ class LocalClock:
         if second is None:
             one, two = (self.abbreviation(each.timestamp()) for each in (first, last))
             both = " or ".join(f"{each.isoformat(timespec='minutes')} ({name})" for each, name in ((first, one), (last, two)))
-            raise RepeatedTime(f"{first:%H:%M} comes twice on {first:%Y-%m-%d} in {self.name}, as the clocks are put back: say which, {both}", one, two)
+            words = "{time} comes twice on {day} in {zone}, as the clocks are put back: say which, {both}"
+            raise RepeatedTime(phrase("clock.repeated", words, time=f"{first:%H:%M}", day=first.date(), zone=self.name, both=both), one, two)
         return (last if second else first).timestamp()
 
     def _skipped(self, first: datetime, last: datetime) -> SkippedTime:
@@ -142,5 +143,6 @@ class LocalClock:
             else:
                 high = middle
         before, after = self.said(low * 60, "%H:%M"), self.said(high * 60, "%H:%M")
-        words = f"there is no {first:%H:%M} on {first:%Y-%m-%d} in {self.name}, as the clocks are put forward: the nearest times are {before} and {after}"
-        return SkippedTime(words, before, after)
+        words = "there is no {time} on {day} in {zone}, as the clocks are put forward: the nearest times are {before} and {after}"
+        said = phrase("clock.skipped", words, time=f"{first:%H:%M}", day=first.date(), zone=self.name, before=before, after=after)
+        return SkippedTime(said, before, after)

@@ -54,7 +54,10 @@ class Messages:
             raise MessageError(f"language {language!r}: expected one of {known}, with one folder for each in {FOLDER}", code="message.language")
         texts: dict[str, Text] = {}
         for path in sorted((FOLDER / language).glob("*.toml")):
-            texts |= _read(path)
+            read = _read(path)
+            if twice := texts.keys() & read.keys():
+                raise MessageError(f"{path}: {', '.join(sorted(twice))} stand in another file of the language, too")
+            texts |= read
         return Messages(language, texts)
 
     def text(self, key: str, /, **values: object) -> str:
@@ -98,7 +101,7 @@ class Messages:
         if isinstance(value, str):
             return self.said(value)
         if isinstance(value, date):
-            return self.numeric_day(value)
+            return self.moment(value) if isinstance(value, datetime) else self.numeric_day(value)
         return _Number(value, self) if isinstance(value, (int, float)) else value
 
     def has(self, key: str) -> bool:
@@ -112,6 +115,11 @@ class Messages:
         """The words for what the code has in English, such as an action of the audit: those of this language if it has them."""
         name = f"{area}.{key or english}"
         return self.text(name) if self.has(name) else english
+
+    def role_needed(self, role: str, needed: str) -> str:
+        """What is said where a role does not suffice."""
+        own, other = (self.of_code("menu", name, f"role_{name}") for name in (role, needed))
+        return self.text("problem.role", role=own, needed=other)
 
     def area(self, name: str) -> dict[str, Text]:
         """The texts of one table, by key, as a page passes them to its script."""

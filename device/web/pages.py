@@ -333,7 +333,7 @@ def refusal(call: Call, page: Page) -> Response | None:
         return error_page(call, Problem(call.texts.text("problem.login"), 401, code="request.login"))
     if not call.user.may(page.role):
         note_refused(call, page)
-        return error_page(call, Problem(call.texts.text("problem.role", role=call.user.role, needed=page.role), 403, code="request.role"))
+        return error_page(call, Problem(call.texts.role_needed(call.user.role, page.role), 403, code="request.role"))
     if call.user.departments and not page.teams:
         return error_page(call, Problem(call.texts.text("problem.department"), 403, code="request.department"))
     if call.user.must_change and not page.before_change:

@@ -16,8 +16,9 @@ from device.contract import phrase
 Kind = Literal["work", "free", "holiday", "absence"]
 FAR = 1 << 40  # minutes: later than every moment
 LIMITS = {  # of a shift, in minutes
-    "break_minutes": 480, "minutes": DAY, "grace_minutes": 120, "early_grace_minutes": 120, "before_minutes": 720, "after_minutes": 720,
-    "half_day_minutes": DAY, "absent_minutes": DAY,
+    phrase("shift.of_break", "break_minutes"): 480, phrase("shift.of_work", "minutes"): DAY, phrase("shift.of_grace", "grace_minutes"): 120,
+    phrase("shift.of_early_grace", "early_grace_minutes"): 120, phrase("shift.of_before", "before_minutes"): 720,
+    phrase("shift.of_after", "after_minutes"): 720, phrase("shift.of_half_day", "half_day_minutes"): DAY, phrase("shift.of_absent", "absent_minutes"): DAY,
 }  # fmt: skip
 NEAR_PARTS = 120  # minutes: between parts of a day that lie nearer to each other a person may stay
 

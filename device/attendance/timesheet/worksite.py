@@ -28,6 +28,10 @@ ROUNDED: dict[Rounded, str] = {"punch": "each punch", "day": "the day's total"}
 Pairing = Literal["every", "first_last"]
 PAIRINGS: dict[Pairing, str] = {"every": "every punch counts", "first_last": "first in, last out"}
 CHOICES: dict[str, Collection[str]] = {"pairing": PAIRINGS, "rounding": ROUNDING_MODES, "rounding_of": ROUNDED}  # rules of a site that are one of several words
+RANGES = {
+    phrase("site.longest_stay", "longest_stay_hours"): (1, 36), phrase("site.repeat", "repeat_minutes"): (0, 60),
+    phrase("site.rest", "rest_hours"): (1, 36), phrase("site.break_part", "minimum_break_part"): (0, 60),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,9 +60,9 @@ class Site:
 
     def __post_init__(self) -> None:
         zone(self.zone)
-        for name, low, high in (("longest_stay_hours", 1, 36), ("repeat_minutes", 0, 60), ("rest_hours", 1, 36), ("minimum_break_part", 0, 60)):
-            if not low <= getattr(self, name) <= high:
-                words = phrase("site.range", "site: {key} expected {low} to {high}, got {got}", key=name, low=low, high=high, got=getattr(self, name))
+        for key, (low, high) in RANGES.items():
+            if not low <= getattr(self, key) <= high:
+                words = phrase("site.range", "site: {key} expected {low} to {high}, got {got}", key=key, low=low, high=high, got=getattr(self, key))
                 raise TimesheetError(words, code="timesheet.site")
         if self.rounding_minutes not in ROUNDINGS:
             known = ", ".join(map(str, ROUNDINGS))

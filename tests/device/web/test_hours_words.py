@@ -281,7 +281,7 @@ def test_a_german_clerk_reads_in_the_form_what_is_wrong(desk: Desk) -> None:
     hr, german = desk.browser("hr"), {"accept-language": "de"}
     wrong = {"name": "Früh", "start": "06:00", "end": "14:00", "grace_minutes": "300"}
     page = html.unescape(hr.post("/schedule/shifts", "/schedule", wrong, headers=german).text)
-    assert "Schicht „Früh“: 300 Minuten sind nicht möglich: erlaubt sind 0 bis 120" in page and 'lang="en"' not in page.partition("<main")[2]
+    assert "Schicht „Früh“: die Karenz kann 0 bis 120 Minuten sein, nicht 300." in page and 'lang="en"' not in page.partition("<main")[2]
     assert 'value="Früh"' in page and 'name="grace_minutes" inputmode="numeric" value="300"' in page
     absence = {"person": "Ada Kern", "first": "2026-09-12", "last": "2026-09-11", "kind": "sick"}
     with desk.store() as store:
