@@ -1,0 +1,108 @@
+#!/bin/bash
+# An image, from a base to a terminal whose power is cut: a small Debian becomes an image by `python -m export image`, is written to a file by `python -m export flash`
+# and started by EFI in an emulated machine. At the first start it sets itself up without a network; a person is enrolled and recorded from a clip. Then the power
+# is cut (the emulator is killed) CUTS times at random moments: no punch that was told may be missing, the log is whole, and the read-only root has not changed by a bit.
+# As root:   tests/device/packaging/image.sh uml|amd64|arm64
+# uml is the image for x86 under a kernel that runs as a process, without firmware, at the speed of this machine; the others are emulated from the firmware on, slowly.
+# Needs what base.sh needs, and user-mode-linux, or qemu-system-x86 with ovmf, or qemu-system-arm with qemu-efi-aarch64. WORK=DIR keeps what was made; what lies
+# there is used again.
+set -euo pipefail
+cd "$(dirname "$0")/../../.."
+kind=${1:-uml} cuts=${CUTS:-10} work=${WORK:-$(mktemp -d)}
+mkdir -p "$work"
+say() { printf '\n== %s\n' "$*"; }
+fail() { echo "FAILED: $*" >&2; exit 1; }
+case $kind in
+    uml) architecture=amd64 target=x86 emulator=linux.uml firmware=/dev/null ;;
+    amd64) architecture=amd64 target=x86 emulator="qemu-system-x86_64 -accel tcg,thread=multi -cpu Nehalem" firmware=/usr/share/OVMF/OVMF_CODE_4M.fd ;;
+    arm64) architecture=arm64 target=rpi emulator="qemu-system-aarch64 -M virt -cpu cortex-a72 -accel tcg,thread=multi" firmware=/usr/share/AAVMF/AAVMF_CODE.fd ;;
+    *) echo "usage: $0 uml|amd64|arm64" >&2; exit 2 ;;
+esac
+command -v ${emulator%% *} > /dev/null && [ -e "$firmware" ] || fail "${emulator%% *} or $firmware is missing: apt install user-mode-linux uml-utilities, qemu-system-x86 ovmf or qemu-system-arm qemu-efi-aarch64"
+python=.venv/bin/python
+
+say "base, bundle, image"
+[ -e "$work/base.img" ] || PROBE=yes tests/device/packaging/base.sh "$architecture" "$work/base.img"
+[ -e "$work/key" ] || $python -m export keygen "$work/key"
+ls "$work"/bundle/*.bundle > /dev/null 2>&1 || $python -m export bundle --target "$target" --python 3.11 --key "$work/key" --out "$work/bundle" --model clockface-edge
+printf '[embedder]\nmodel = "clockface-edge"\n' > "$work/site.toml" # the smaller network
+[ -e "$work/terminal.img" ] || $python -m export image "$work/base.img" --bundle "$work/bundle" --out "$work/terminal.img" --config "$work/site.toml" \
+    --camera demo --zone Europe/Berlin --no-screen --read-only --root-free 400
+if [ ! -e "$work/card" ]; then
+    truncate -s 6G "$work/card"
+    $python -m export flash "$work/terminal.img" "$work/card" --yes
+fi
+$python - "$work" << 'PYTHON'
+import sys
+from pathlib import Path
+
+import cv2
+
+from device.vision.camera.demo import Stage
+
+folder = Path(sys.argv[1], "clip")
+folder.mkdir(exist_ok=True)
+stage, clip = Stage(), cv2.VideoWriter(f"{folder}/visit.avi", cv2.VideoWriter_fourcc(*"MJPG"), 8, (640, 480))
+for picture in range(32):
+    clip.write(stage.draw(3 + picture / 8))
+clip.release()
+Path(folder, "portrait.jpg").write_bytes(Path("models/grace_hopper.jpg").read_bytes())
+PYTHON
+rm -f "$work/clips"
+mke2fs -q -t ext4 -L CLIPS -d "$work/clip" "$work/clips" 16M
+
+machine() { # log
+    rm -f "$1"
+    if [ "$kind" = uml ]; then
+        TMPDIR=/dev/shm setsid linux.uml "ubd0=$work/card" "ubd1r=$work/clips" root=/dev/ubda2 ro mem=1024M con0=null,fd:1 con=null quiet > "$1" 2>&1 < /dev/null &
+    else
+        setsid $emulator -smp 2 -m 1024 -display none -serial "file:$1" -nic none -smbios type=1,serial=PC0000A1B2C3D4 \
+            -drive "if=pflash,format=raw,readonly=on,file=$firmware" -drive "file=$work/card,if=virtio,format=raw" \
+            -drive "file=$work/clips,if=virtio,format=raw,readonly=on" &
+    fi
+    vm=$!
+    trap cut EXIT
+}
+cut() { # the power
+    kill -9 -- "-$vm" 2> /dev/null || true
+    wait "$vm" 2> /dev/null || true
+}
+wait_for() { # words, log, seconds
+    for _ in $(seq "$3"); do
+        if grep -aq -- "$1" "$2" 2> /dev/null; then return; fi
+        kill -0 "$vm" 2> /dev/null || break
+        sleep 1
+    done
+    tail -30 "$2" >&2
+    fail "'$1' does not show in $2"
+}
+shown() { tr -d '\r' < "$1" | sed -n 's/.*probe: /probe: /p'; }
+root_hash() { # of the root partition
+    read -r start size < <(sfdisk --json "$work/card" | $python -c "import json, sys; part = json.load(sys.stdin)['partitiontable']['partitions'][1]; print(part['start'], part['size'])")
+    dd if="$work/card" bs=512 skip="$start" count="$size" status=none | sha256sum
+}
+
+told=0
+if [ ! -e "$work/first.log" ]; then
+    say "first start, and the one after it"
+    machine "$work/first.log"
+    wait_for "probe: recorded" "$work/first.log" "${PATIENCE:-3600}"
+    shown "$work/first.log"
+    cut
+    root_hash > "$work/root.sha256"
+fi
+told=$(grep -ac "probe: recorded" "$work/first.log")
+for number in $(seq "$cuts"); do
+    machine "$work/cut$number.log"
+    wait_for "probe: recorded" "$work/cut$number.log" "${PATIENCE:-3600}"
+    sleep $((RANDOM % 20))
+    cut
+    kept=$(shown "$work/cut$number.log" | sed -n 's/^probe: punches: \([0-9]*\) rows.*/\1/p')
+    say "start $number: $(shown "$work/cut$number.log" | grep -a "probe: terminal"), $told punches told before the cut, $kept kept"
+    grep -aq "probe: log whole" "$work/cut$number.log" || fail "the log is not whole in $work/cut$number.log"
+    grep -aq "probe: root is read-only" "$work/cut$number.log" || fail "the root is not read-only in $work/cut$number.log"
+    [ "$kept" -ge "$told" ] || fail "a punch is missing after cut $number"
+    told=$((kept + $(grep -ac "probe: recorded" "$work/cut$number.log")))
+done
+[ "$(root_hash)" = "$(cat "$work/root.sha256")" ] || fail "the read-only root has changed"
+say "done: everything as expected"
