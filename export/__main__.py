@@ -27,6 +27,7 @@ COMMANDS = {  # name -> one line; the module has add_arguments(parser) and run(a
     "elsewhere": "check that another Python, runtime or board gives the same embeddings",
     "calibrate": "set thresholds from non-mated scores; write them into the card",
     "search": "measure FNIR and FPIR of the whole device; write them into the card",
+    "gain": "compare a tuned model with the one before, on people it was not tuned on",
     "groups": "compare the false matches of groups, with the cohort and without",
     "conditions": "measure which light, camera or covering makes a model miss people",
     "quality": "measure which quality of a crop foretells its score",

@@ -27,7 +27,7 @@ from device.vision.cohort import Cohort
 from device.vision.embedder import Embedder
 from export import artefact, crops, tail
 from export.crops import CropSet, Embeddings
-from export.visits import Visits, choose_cohort, from_records, highest_look, points
+from export.visits import Visits, carried, choose_cohort, from_people, highest_look, points
 
 SIZES = (10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000)  # people
 FPIRS = (0.1, 0.01, 0.001)
@@ -222,14 +222,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--other", type=Path, help="another model (.onnx) that finds people shown twice in a set; the second crop is left out")
     parser.add_argument("--same", type=float, default=SAME_BY_OTHER, help="score of --other above which two crops show one person")
     parser.add_argument("--note", default="", help="remark on the data for the card, such as that the model was trained on some of it")
-    parser.add_argument("--visits", type=Path, metavar="REC", help="InsightFace .rec file with labels: thresholds are set on visits of these people")
-    parser.add_argument("--visits-teacher", type=Path, help="another model's embeddings of --visits (.npz), to leave out pairs of labels that show one person")
+    parser.add_argument("--visits", type=Path, metavar="PEOPLE", help="labelled .rec, or a folder per person: thresholds are set on their visits")
+    parser.add_argument("--visits-teacher", type=Path, help="another model (.onnx) or its embeddings of --visits (.npz): labels that show one person are found")
+    parser.add_argument("--cohort-of", type=Path, metavar="MODEL", help="instead of --cohort: that of the model that this one was tuned from, carried over")
     parser.add_argument("--cohort", type=Path, metavar="REC", help="different people with a table (.tsv: key, race) beside them; some go into the model file")
     parser.add_argument("--fpir", type=float, nargs="+", default=list(FPIRS))
     crops.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.cohort is not None and args.cohort_of is not None:
+        raise CalibrateError("give --cohort or --cohort-of, not both")
     if not all(0 < fpir < 1 for fpir in args.fpir):
         raise CalibrateError(f"--fpir {args.fpir}: expected rates between 0 and 1")
     embedders = [Embedder(model, "cpu") for model in args.models]  # an unusable model is refused before the work begins
@@ -237,8 +240,8 @@ def run(args: argparse.Namespace) -> int:
         for model, embedder in zip(args.models, embedders, strict=True):
             calibrate_visits(model, embedder, args)
         return 0
-    if args.cohort is not None:
-        raise CalibrateError("--cohort needs --visits: what a cohort costs is measured on visits")
+    if args.cohort is not None or args.cohort_of is not None:
+        raise CalibrateError(f"{'--cohort' if args.cohort else '--cohort-of'} needs --visits: what a cohort costs is measured on visits")
     sets = crops.from_arguments(args)
     if args.other is not None:
         sets = [without_repeated(chosen, args.other, args.same) for chosen in sets]
@@ -266,8 +269,11 @@ def calibrate(model: Path, embedder: Embedder, sets: Sequence[CropSet], fpirs: S
 
 def calibrate_visits(model: Path, embedder: Embedder, args: argparse.Namespace) -> None:
     """Set thresholds, early margins and the cohort of one model and write them into its file."""
-    visits = from_records(args.visits, embedder.embed, args.visits_teacher)
+    visits = from_people(args.visits, embedder.embed, args.visits_teacher)
     cohort, entries = None, []
+    if args.cohort_of is not None:
+        before = Embedder(args.cohort_of, "cpu")
+        cohort = carried(before.cohort, visits, from_people(args.visits, before.embed, None)) if before.cohort else None
     if args.cohort is not None:
         chosen, tried = choose_cohort(args.cohort, embedder.embed, visits)
         cohort, entries = chosen.cohort, [{"measure": "cohort", "chosen": one is chosen, **one.entry()} for one in tried]

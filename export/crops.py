@@ -19,10 +19,10 @@ from device.vision import catalogue
 from device.vision.detector import Detector
 from device.vision.images import IMAGE_SUFFIXES, read_image
 from training import arguments
-from training.data import decode
+from training.data import RecordReader, decode
 from training.pairs import from_text
 from training.recordio import RecordFile
-from training.teacher import TeacherError, load
+from training.teacher import embeddings
 
 Crops = NDArray[np.uint8]  # (P, 112, 112, 3) RGB, one per person
 Embeddings = NDArray[np.float32]  # (P, D) unit length
@@ -94,22 +94,10 @@ def from_records(path: Path, people: int, teacher: Path | None, seed: int = 0) -
         raise CropsError(f"{path}: {len(unlabelled)} crops with the label -1, which stands for different people; at least {FEWEST_PEOPLE} are needed")
     chosen = np.random.default_rng(seed).permutation(unlabelled)[:people]  # (P, 2): row of the teacher, key
     if teacher is not None:
-        chosen = chosen[~repeated(known_by(teacher, records)[chosen[:, 0]], SAME_PERSON)]
+        chosen = chosen[~repeated(embeddings(str(teacher), RecordReader(path))[chosen[:, 0]], SAME_PERSON)]
     labels = tuple(f"{path}, record {key}" for key in chosen[:, 1])
     crops = [decode(records.record(int(key)).payload, label) for key, label in zip(chosen[:, 1], labels, strict=True)]
     return CropSet(path.stem, np.stack(crops), labels, checked=teacher is not None)
-
-
-def known_by(teacher: Path, records: RecordFile) -> Embeddings:
-    """(R, D) unit embeddings of all records of a file in key order, as another model gave them.
-
-    Raises:
-        TeacherError: they cannot be read, or belong to another file.
-    """
-    rows = load(teacher)
-    if len(rows) != len(records.keys):
-        raise TeacherError(f"{teacher}: expected {len(records.keys)} embeddings, one per record of {records.path.name}, got {len(rows)}")
-    return rows
 
 
 def repeated(embeddings: Embeddings, threshold: float) -> NDArray[np.bool_]:

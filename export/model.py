@@ -1,7 +1,7 @@
 """`make model`, or `python -m export model RECIPE`: from weights to model files that a board can trust, in one command.
 
 build -> verify -> int8 (quantize and verify; if verify fails, first with quantization-aware training, then with more layers in float)
--> calibrate -> search -> latency -> card -> install.
+-> calibrate -> gain -> search -> latency -> card -> install.
 Each step is a command of its own. Finished steps are not repeated, so an interrupted run continues. A failed step ends the run with exit code 1 and
 leaves the files in use unchanged: all of them are replaced at the end. `report.md` in the work folder holds the output of every step.
 """
@@ -50,13 +50,14 @@ def steps(recipe: ModelRecipe, weights: Path, work: Path, pages: Path) -> list[S
     check, data = recipe.verify, recipe.crops
     about = ("--name", recipe.name, "--licence", recipe.licence, "--training-data", recipe.training_data)
     limits = ("--mean-cosine", str(check.mean_cosine), "--tar-loss", str(check.tar_loss), "--size-mb", str(check.size_mb))
-    gate = ("--pairs", check.pairs, "--images", check.images, *(("--groups", check.groups) if check.groups else ()), *limits)
+    shown = ("--people", check.people) if check.people else ("--pairs", check.pairs, "--images", check.images)
+    gate = (*shown, *(("--groups", check.groups) if check.groups else ()), *limits)
     folders = tuple(word for folder in data.folders for word in ("--folder", folder))
     records = ("--rec", data.rec, "--people", str(data.people), *(("--teacher", data.teacher) if data.teacher else ())) if data.rec else ()
     other = ("--other", data.other) if data.other else ()
     note = ("--note", data.note) if data.note else ()
     teacher = ("--visits-teacher", data.visits_teacher) if data.visits_teacher else ()
-    cohort = ("--cohort", data.cohort) if data.cohort else ()
+    cohort = ("--cohort", data.cohort) if data.cohort else ("--cohort-of", data.cohort_of) if data.cohort_of else ()
     people = ("--visits", data.visits, *teacher, *cohort) if data.visits else (*folders, *records, *other)
     keep = ("--keep", *recipe.in_float) if recipe.in_float else ()
     ranges = folders or ("--rec", data.rec, "--people", "500")
@@ -74,11 +75,13 @@ def steps(recipe: ModelRecipe, weights: Path, work: Path, pages: Path) -> list[S
     found = recipe.search
     photos = ("--people", found.people, "--strangers", found.strangers, "--gallery", str(found.gallery))
     searched = [Step("search", (("search", base, small, *photos),))] if found.people else []
+    better = [Step("gain", (("gain", small, "--against", recipe.gain.against, "--people", recipe.gain.people),))] if recipe.gain.against else []
     return [
         Step("build", (("build", str(weights), "--out", base, *about),)),
         Step("verify", (("verify", base, "--reference", str(weights), *gate),)),
         Step("int8", int8(GOALS[0]), (*trained_on, *(int8(goal) for goal in GOALS[1:]))),
         Step("calibrate", (("calibrate", base, small, *people, *note),)),
+        *better,
         *searched,
         Step("latency", (("latency", base, small, "--threads", *map(str, sorted({1, os.cpu_count() or 1})), "--write"),)),
         Step("card", tuple(("card", model, "--html", str(pages / f"{Path(model).stem}.html")) for model in (base, small))),
@@ -181,7 +184,8 @@ def trained(recipe: ModelRecipe, work: Path) -> Path:
     import training.__main__ as training
 
     out = work / "training"
-    arguments = ["train", recipe.training, "--out", str(out), *(["--resume"] if (out / "last.pt").exists() else [])]
+    start = ["--resume"] if (out / "last.pt").exists() else ["--init", recipe.init] if recipe.init else []
+    arguments = ["train", recipe.training, "--out", str(out), *start]
     if training.main(arguments) != 0:
         raise ModelRunError(f"training by {recipe.training!r} failed; fix the cause and run this again, it continues from its last checkpoint")
     return out / "last.pt"
@@ -197,8 +201,9 @@ def install(models: Sequence[Path], folder: Path, catalogue: Path) -> None:
         text = catalogue.read_text(encoding="utf-8")
         listed = relisted(text, model.name, digest, size)
         catalogue.write_text(listed, encoding="utf-8")
-        about = f"listed in {catalogue}" if listed != text or digest in text else "not listed: enter the sha256 in the settings"
-        print(f'{folder / model.name}: sha256 = "{digest}", size = {size}; {about}')
+        known = listed != text or digest in text
+        about = f"listed in {catalogue}" if known else f"to use it, set [embedder] model to its path and sha256 = {digest!r}"
+        print(f"{folder / model.name}: {size / 1e6:.2f} MB, {about}")
 
 
 def relisted(text: str, file: str, digest: str, size: int) -> str:
@@ -219,7 +224,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     recipe = load(args.recipe)
     work = args.work or Path("runs/model") / recipe.name
-    weights = trained(recipe, work) if args.train else args.weights or Path(recipe.weights)
+    weights = trained(recipe, work) if args.train or not (args.weights or recipe.weights) else args.weights or Path(recipe.weights)
     data, check, photos = recipe.crops, recipe.verify, (recipe.search.people, recipe.search.strangers)
     inputs = [weights, *map(Path, filter(None, (*data.folders, data.rec, data.teacher, data.other, check.pairs, check.images, check.groups, *photos)))]
     checked = Run(work, inputs)  # raises where one is missing

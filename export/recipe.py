@@ -30,9 +30,10 @@ class CropsTable:
     people: int = PEOPLE  # crops drawn from `rec`
     teacher: str = ""  # another model's embeddings of the records (.npz)
     other: str = ""  # another model (.onnx) that finds people shown twice
-    visits: str = ""  # RecordIO with labels: thresholds are set on visits of these people instead of single pictures
-    visits_teacher: str = ""  # another model's embeddings of them (.npz)
+    visits: str = ""  # RecordIO with labels, or a folder per person: thresholds are set on visits of these people instead of single pictures
+    visits_teacher: str = ""  # another model, or its embeddings of them (.npz)
     cohort: str = ""  # RecordIO of different people with a table; some go into the model file
+    cohort_of: str = ""  # instead: the model (.onnx) that this one is tuned from
     note: str = ""  # remark for the card, such as that the model was trained on some of them
 
 
@@ -42,6 +43,7 @@ class VerifyTable:
 
     pairs: str = ""
     images: str = ""
+    people: str = ""  # instead of pairs: crops with one sub-folder per person
     groups: str = ""
     mean_cosine: float = 0.99  # lowest, to the float model
     tar_loss: float = 0.005  # largest, at FAR 1e-3
@@ -58,15 +60,25 @@ class SearchTable:
 
 
 @dataclass(frozen=True)
+class GainTable:
+    """The model that a tuned one must not be worse than, on people it was not tuned on."""
+
+    against: str = ""  # .onnx; "": there is none
+    people: str = ""  # crops with one sub-folder per person
+
+
+@dataclass(frozen=True)
 class ModelRecipe:
     name: str = ""
     weights: str = ""  # .pt
     training: str = ""  # a recipe of `python -m training train`
+    init: str = ""  # weights that the training starts from (.pt)
     licence: str = ""
     training_data: str = ""
     crops: CropsTable = CropsTable()
     verify: VerifyTable = VerifyTable()
     search: SearchTable = SearchTable()
+    gain: GainTable = GainTable()
     in_float: tuple[str, ...] = ()  # layers that stay in float in the int8 file, by the names of their nodes
     qat_minutes: float = 4.0  # of quantization-aware training if quantizing alone does not pass `verify`; 0: none
 

@@ -156,8 +156,9 @@ def _first_agreement(card: ModelCard, path: Path) -> dict[str, Any]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("--reference", type=Path, help="model it was made from: .pt, float32 .onnx, or the published file that was adopted")
-    parser.add_argument("--pairs", type=Path, required=True, help="pairs.txt in LFW's format")
-    parser.add_argument("--images", type=Path, required=True, help="folder of the crops named in --pairs")
+    parser.add_argument("--pairs", type=Path, help="pairs.txt in LFW's format")
+    parser.add_argument("--images", type=Path, help="folder of the crops named in --pairs")
+    parser.add_argument("--people", type=Path, metavar="DIR", help="instead of --pairs: crops with one sub-folder per person, all their pairs")
     add_form_arguments(parser, "of a published reference; default: as the model file has it, otherwise ")
     parser.add_argument("--groups", type=Path, help="folder with groups.tsv, to measure false matches by group")
     parser.add_argument("--data", default="", help="name of the set for the card (default: that of its folder)")
@@ -168,8 +169,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     limits = VerifyLimits(args.mean_cosine, args.tar_loss, args.size_mb)
-    name = args.data or args.images.resolve().name
-    findings = verify(args.model, open_reference(args), pairs.from_text(args.pairs, args.images), name, args.groups, limits)
+    if bool(args.pairs) == bool(args.people) or bool(args.pairs) != bool(args.images):
+        raise VerifyError("give either --pairs with --images, or --people")
+    reference = open_reference(args)
+    data = pairs.from_people(args.people) if args.people else pairs.from_text(args.pairs, args.images)
+    findings = verify(args.model, reference, data, args.data or (args.people or args.images).resolve().name, args.groups, limits)
     print("\n".join(as_text(findings)))
     if findings.faults:
         raise VerifyError(f"{args.model} fails and was not changed: {'; '.join(findings.faults)}")

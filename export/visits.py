@@ -7,7 +7,8 @@ for the highest of all looks, so early looks ask for a margin on top of it (alph
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,11 @@ from numpy.typing import NDArray
 
 from device.contract import ClockfaceError, VisitPoints
 from device.vision.cohort import Cohort, scores
-from export.crops import SAME_PERSON, Crops, Embeddings, known_by
+from export.crops import SAME_PERSON, Crops, Embeddings
 from training.borders import fill_black
-from training.data import decode
+from training.data import FolderReader, RecordReader, decode
 from training.recordio import RecordFile
+from training.teacher import embeddings as teacher_embeddings
 
 TEMPLATES = 3  # per person
 LOOKS = 5  # pictures of a visit; later ones hardly move its mean
@@ -33,6 +35,7 @@ COHORT_FACES = COHORT_SIZE + 3000  # and those it is judged on
 HIGHEST = (100, 400)  # candidates: cohort scores that count
 SPREADS = (0.0, 0.5, 0.75, 1.0)  # candidates: power of the deviation
 EVEN = 1.05  # cohorts are as even as the best one if their worst group is within this factor of its
+RIDGE = 0.1  # weight of the identity where embeddings are carried over, as a share of the mean variance of a direction
 JUDGED_RATE = 1e-3  # FMR at which the groups are compared
 
 
@@ -59,32 +62,32 @@ class Visits:
     data: str
 
 
-def from_records(path: Path, run: Callable[[Crops], Embeddings], teacher: Path | None, seed: int = 0) -> Visits:
-    """Visits of all people of a RecordIO file that have enough crops.
+def from_people(path: Path, run: Callable[[Crops], Embeddings], teacher: Path | None, seed: int = 0) -> Visits:
+    """Visits of all people of a RecordIO file, or of a folder with one sub-folder per person, that have enough crops.
 
     Args:
         run: crops to embeddings.
-        teacher: another model's embeddings of the same records (.npz); people with two labels would count as false matches.
+        teacher: another model, or its embeddings of the same records (.npz); people with two labels would count as false matches.
 
     Raises:
         VisitsError: too few people.
     """
-    records = RecordFile(path)
+    reader = RecordReader(path) if path.suffix == ".rec" else FolderReader(path)
     by_person: dict[int, list[int]] = {}
-    for row, key in enumerate(records.keys):
-        if (label := int(records.record(key).label)) >= 0:
+    for row, label in enumerate(reader.labels.tolist()):
+        if label >= 0:
             by_person.setdefault(label, []).append(row)
     random = np.random.default_rng(seed)
     rows = [list(map(int, random.permutation(own)))[: TEMPLATES + LOOKS] for own in by_person.values() if len(own) >= TEMPLATES + FEWEST_LOOKS]
     if len(rows) < 100:
         raise VisitsError(f"{path}: {len(rows)} people with at least {TEMPLATES + FEWEST_LOOKS} labelled crops; at least 100 are needed")
     flat = [row for own in rows for row in own]
-    embeddings = embedded(records, [records.keys[row] for row in flat], run)
+    embeddings = in_batches(run, (reader.crop(row) for row in flat))
     place = {row: index for index, row in enumerate(flat)}
     each = [embeddings[[place[row] for row in own]] for own in rows]
     alike = np.eye(len(each), dtype=bool)
     if teacher is not None:
-        known = known_by(teacher, records)
+        known = teacher_embeddings(str(teacher), reader)
         centres = unit(np.stack([known[own].mean(axis=0) for own in rows]))
         alike |= centres @ centres.T > SAME_PERSON
     data = f"visits of {len(each)} people of {path.stem}: up to {LOOKS} crops each against the mean of {TEMPLATES} others"
@@ -97,13 +100,16 @@ def _means(pictures: Embeddings) -> Embeddings:
     return means[np.minimum(np.arange(LOOKS), len(means) - 1)]
 
 
-def embedded(records: RecordFile, keys: Sequence[int], run: Callable[[Crops], Embeddings], filled: bool = False, batch: int = 64) -> Embeddings:
+def embedded(records: RecordFile, keys: Sequence[int], run: Callable[[Crops], Embeddings], filled: bool = False) -> Embeddings:
     """Embeddings of these records; `filled`: black borders of tightly cut photos are mirrored first."""
-    done = []
-    for start in range(0, len(keys), batch):
-        crops = [decode(records.record(int(key)).payload, f"record {key}") for key in keys[start : start + batch]]
-        done.append(run(np.stack([fill_black(crop) if filled else crop for crop in crops])))
-    return np.concatenate(done)
+    crops = (decode(records.record(int(key)).payload, f"record {key}") for key in keys)
+    return in_batches(run, (fill_black(crop) if filled else crop for crop in crops))
+
+
+def in_batches(run: Callable[[Crops], Embeddings], crops: Iterable[NDArray[np.uint8]], batch: int = 64) -> Embeddings:
+    """Embeddings of crops that need not all be in memory."""
+    rest = iter(crops)
+    return np.concatenate([run(np.stack(part)) for part in iter(lambda: list(itertools.islice(rest, batch)), [])])
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -188,6 +194,22 @@ def choose_cohort(path: Path, run: Callable[[Crops], Embeddings], visits: Visits
     candidates = [None, *(Cohort.of(strangers, visits.templates, highest, spread, data) for highest in HIGHEST for spread in SPREADS)]
     tried = [Tried(cohort, worst_group(scores(judged, judged, cohort), groups), missed(visits, cohort)) for cohort in candidates]
     return best_of(tried), tried
+
+
+def carried(cohort: Cohort, visits: Visits, before: Visits) -> Cohort:
+    """The cohort of a model for one that was tuned from it, without the cohort's pictures.
+
+    The new embeddings of its faces are predicted by the linear map that fits those of the visits best (ridge regression about the identity).
+
+    Args:
+        cohort: of the model before.
+        visits, before: the same visits by the tuned model and by the model before, of the same embedding size.
+    """
+    old, new = (np.concatenate([found.templates, found.looks[:, 0]]).astype(np.float64) for found in (before, visits))
+    kept = RIDGE * len(old) / old.shape[1] * np.eye(old.shape[1])
+    change = np.linalg.solve(old.T @ old + kept, old.T @ (new - old))
+    rows = cohort.directions.astype(np.float64)
+    return Cohort.of(unit(rows + rows @ change), visits.templates, cohort.highest, cohort.spread, f"{cohort.data}, carried over")
 
 
 def best_of(tried: Sequence[Tried]) -> Tried:

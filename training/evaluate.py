@@ -115,6 +115,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pairs", type=Path, help="pairs.txt in LFW's format")
     parser.add_argument("--images", type=Path, help="folder of the crops named in --pairs")
     parser.add_argument("--bin", type=Path, help="pairs in InsightFace's .bin format")
+    parser.add_argument("--people", type=Path, metavar="DIR", help="crops with one sub-folder per person: all their pairs")
     parser.add_argument("--all-pairs", action="store_true", help="with --pairs: measure all pairs of its crops, too")
     parser.add_argument("--groups", type=Path, help="folder with groups.tsv: false match rate by group at the threshold of FAR 1e-2")
     parser.add_argument("--train", type=Path, help=".rec of the training set: warn of test people who seem to be in it")
@@ -124,10 +125,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if bool(args.pairs) == bool(args.bin) or bool(args.pairs) != bool(args.images):
-        raise ClockfaceError("give either --pairs with --images, or --bin")
+    if [bool(args.pairs), bool(args.bin), bool(args.people)].count(True) != 1 or bool(args.pairs) != bool(args.images):
+        raise ClockfaceError("give either --pairs with --images, or --bin, or --people")
     embed = open_model(args.model)
-    data = pairs.from_bin(args.bin) if args.bin else pairs.from_text(args.pairs, args.images)
+    data = pairs.from_people(args.people) if args.people else pairs.from_bin(args.bin) if args.bin else pairs.from_text(args.pairs, args.images)
     report, scores, rows = evaluate_pairs(embed, data)
     if args.pairs:
         people = np.unique([name.rsplit("_", 1)[0] for name in data.names], return_inverse=True)[1]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.contract import ClockfaceError
-from training.data import IMAGE_SUFFIXES, decode
+from training.data import IMAGE_SUFFIXES, FolderReader, decode
 
 
 class PairsError(ClockfaceError):
@@ -76,6 +76,22 @@ def _find(images: Path, name: str, number: int) -> Path:
         if file.is_file():
             return file
     raise PairsError(f"{stem}.*: no such image; give the folder of the crops with --images")
+
+
+def from_people(folder: Path, folds: int = 10) -> Pairs:
+    """All pairs of the crops of a folder with one sub-folder per person; a fold has the pairs whose first crop is of some of the people.
+
+    Raises:
+        DataError: there are no crops.
+        PairsError: nobody has two, or there is one person.
+    """
+    reader = FolderReader(folder)
+    first, second = np.triu_indices(len(reader.names), 1)
+    same = reader.labels[first] == reader.labels[second]
+    if same.all() or not same.any():
+        raise PairsError(f"{folder}: pairs of one person and of different people are needed; give several people with at least two crops each")
+    crops = np.stack([reader.crop(position) for position in range(len(reader.names))])
+    return Pairs(crops, tuple(reader.names), first, second, same, reader.labels[first] % min(folds, int(reader.labels.max()) + 1))
 
 
 class _PlainUnpickler(pickle.Unpickler):

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import tarfile
+import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ COLUMNS = {  # of a list -> what its header may say
 }
 LISTS = (".csv", ".tsv", ".txt", ".xlsx")
 LFW = re.compile(r"(.+)_\d{1,6}")  # Ada_Kern_0001
+PARTS = ("held_out", "train")
+HELD_OUT = 1 / 3  # of the people
 OF_A_PERSON = (".cls", ".id", ".txt", ".json")  # files of a WebDataset sample that may say whose it is
 KEYS = ("identity", "person", "label", "id", "class", "name")  # of its .json
 FORMS = (
@@ -225,9 +228,31 @@ def _payload(records: RecordFile, key: int) -> bytes:
     return payload
 
 
-def crop_file(photo: LabelledPhoto, out: Path) -> Path:
-    """Where the crop of a photo is, in a folder of crops."""
-    return out / file_name(photo.person) / f"{file_name(photo.file)}.png"
+@dataclass(frozen=True)
+class CropFolder:
+    """Where crops are: in a folder per person; with `parts`, these are in `held_out` for a third of the people and in `train` for the others."""
+
+    path: Path
+    parts: bool = False
+
+    def file(self, photo: LabelledPhoto) -> Path:
+        return self.path / self._part(photo.person) / file_name(photo.person) / f"{file_name(photo.file)}.png"
+
+    def _part(self, person: str) -> str:
+        """A function of the name alone: whoever comes later moves nobody else."""
+        if not self.parts:
+            return ""
+        return PARTS[zlib.crc32(person.encode()) >= HELD_OUT * 2**32]
+
+    def check(self) -> None:
+        """Refuse a folder whose crops were sorted the other way.
+
+        Raises:
+            PhotosError: it has parts and must not, or the reverse.
+        """
+        found = any((self.path / part).is_dir() for part in PARTS)
+        if (self.path / "report.tsv").exists() and found != self.parts:
+            raise PhotosError(f"{self.path} was prepared {'with' if found else 'without'} --hold-out; do as then, or name another folder", code="photos.parts")
 
 
 def file_name(text: str) -> str:

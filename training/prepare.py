@@ -32,7 +32,7 @@ from device.vision.images import ImageError, picture
 from device.vision.upright import TURNS, turn_of
 from training import arguments, prepare_page
 from training.embedding import open_model
-from training.photos import LabelledPhoto, PhotoSet, crop_file, listed
+from training.photos import CropFolder, LabelledPhoto, PhotoSet, listed
 
 Image = NDArray[np.uint8]  # (H, W, 3) BGR
 Search = Callable[[Image], tuple[Image, list[Face]]]
@@ -52,20 +52,21 @@ class PhotoResult:
         return self.result in (KEPT, ALIGNED)
 
 
-def prepare(photos: PhotoSet, out: Path, search: Search, min_eye_distance: float, workers: int = 2) -> list[PhotoResult]:
+def prepare(photos: PhotoSet, crops: CropFolder, search: Search, min_eye_distance: float, workers: int = 2) -> list[PhotoResult]:
     """Crop every photo that has no result yet; returns the results of all, and of what is no photo.
 
     Args:
-        out: crops are written to `out/person/photo.png`, results to `out/report.tsv`, reasons to `out/left_out.tsv`.
+        crops: where they are written; results go to `report.tsv` there, reasons to `left_out.tsv`.
         search: (H, W, 3) uint8 BGR -> the picture with its largest face upright, and its faces; called from several threads.
         min_eye_distance: px between the eyes; smaller faces are not cropped.
     """
+    out = crops.path
     done = read_report(out)
     waiting = [photo for photo in photos.photos if photo.name not in done]
     out.mkdir(parents=True, exist_ok=True)
     with _report(out) as write, ThreadPoolExecutor(workers) as pool, Progress(transient=True) as progress:
         task = progress.add_task("photos", total=len(waiting))
-        for outcome in pool.map(lambda photo: crop_one(photo, out, search, min_eye_distance), waiting):
+        for outcome in pool.map(lambda photo: crop_one(photo, crops, search, min_eye_distance), waiting):
             write(outcome)
             done[outcome.photo] = outcome
             progress.advance(task)
@@ -75,7 +76,7 @@ def prepare(photos: PhotoSet, out: Path, search: Search, min_eye_distance: float
     return results
 
 
-def crop_one(photo: LabelledPhoto, out: Path, search: Search, min_eye_distance: float) -> PhotoResult:
+def crop_one(photo: LabelledPhoto, crops: CropFolder, search: Search, min_eye_distance: float) -> PhotoResult:
     """Crop the face of a photo; of several faces the largest, if it is at least twice as large as the next."""
     try:
         image = picture(photo.read(), photo.name)
@@ -83,7 +84,7 @@ def crop_one(photo: LabelledPhoto, out: Path, search: Search, min_eye_distance: 
         reason = " ".join(str(error).removeprefix(f"{photo.name}: ").split())
         return PhotoResult(photo.name, reason if isinstance(error, ImageError) else f"cannot be read: {reason}")
     if image.shape[:2] == (CROP_SIZE, CROP_SIZE):
-        return _kept(photo, out, image, ALIGNED)
+        return _kept(photo, crops, image, ALIGNED)
     image, faces = search(image)
     faces = sorted(faces, key=_area, reverse=True)
     if not faces:
@@ -92,11 +93,11 @@ def crop_one(photo: LabelledPhoto, out: Path, search: Search, min_eye_distance: 
         return PhotoResult(photo.name, "several faces of similar size")
     if faces[0].eye_distance < min_eye_distance:
         return PhotoResult(photo.name, f"eyes closer than {min_eye_distance:g} px")
-    return _kept(photo, out, align(image, faces[0].landmarks)[:, :, ::-1], KEPT)
+    return _kept(photo, crops, align(image, faces[0].landmarks)[:, :, ::-1], KEPT)
 
 
-def _kept(photo: LabelledPhoto, out: Path, crop: Image, result: str) -> PhotoResult:
-    target = crop_file(photo, out)
+def _kept(photo: LabelledPhoto, crops: CropFolder, crop: Image, result: str) -> PhotoResult:
+    target = crops.file(photo)
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
     part.write_bytes(cv2.imencode(".png", crop)[1].tobytes())
@@ -170,16 +171,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=arguments.folder, help="folder for the crops")
     parser.add_argument("--model", type=Path, help="embedder that finds photos in the wrong folder")
     parser.add_argument("--min-eye-distance", type=arguments.number(1), default=24.0, help="px between the eyes; smaller faces are not cropped (default 24)")
+    parser.add_argument("--hold-out", action="store_true", help="a third of the people go to OUT/held_out, to measure on; the others to OUT/train")
     parser.add_argument("--workers", type=arguments.count, default=os.cpu_count() or 1, help="threads (default: one per core)")
 
 
 def run(args: argparse.Namespace) -> int:
     embed = open_model(args.model) if args.model else None
     photos = listed(args.photos)
-    outcomes = prepare(photos, args.out, search_for_threads(args.min_eye_distance), args.min_eye_distance, args.workers)
+    crops = CropFolder(args.out, args.hold_out)
+    crops.check()
+    outcomes = prepare(photos, crops, search_for_threads(args.min_eye_distance), args.min_eye_distance, args.workers)
     for reason, count in Counter(outcome.result for outcome in outcomes).most_common():
         print(f"{count:7d}  {reason}")
-    page = prepare_page.write(args.out, photos, {outcome.photo: outcome.result for outcome in outcomes if not outcome.kept}, embed)
+    page = prepare_page.write(crops, photos, {outcome.photo: outcome.result for outcome in outcomes if not outcome.kept}, embed)
     print(f"{page.duplicates:7d}  pairs of the same photo")
     print(f"{page.mislabelled:7d}  photos that look like another person" if embed else "photos of the wrong person were not looked for; --model finds them")
     print(f"look through {page.path}; to leave a photo out, delete its crop: it is not made again")

@@ -24,7 +24,7 @@ from training.data import decode
 from training.duplicates import difference_hash, near_pairs
 from training.embedding import BATCH, Embed
 from training.mislabelled import mislabelled, own_scores
-from training.photos import LabelledPhoto, PhotoSet, crop_file
+from training.photos import CropFolder, LabelledPhoto, PhotoSet
 
 MOST_PEOPLE, MOST_CROPS = 200, 12  # shown
 MOST_LEFT_OUT, SIDE = 24, 160  # pictures per reason, px
@@ -64,14 +64,15 @@ class _Crop:
     file: Path
 
 
-def write(out: Path, photos: PhotoSet, left_out: Mapping[str, str], embed: Embed | None) -> LookThrough:
-    """Write `out/index.html`; nothing is deleted.
+def write(folder: CropFolder, photos: PhotoSet, left_out: Mapping[str, str], embed: Embed | None) -> LookThrough:
+    """Write `index.html` beside the crops; nothing is deleted.
 
     Args:
         left_out: photo -> why it has no crop.
         embed: finds photos of the wrong person; None: they are not looked for.
     """
-    crops = [_Crop(photo, file) for photo in photos.photos if photo.name not in left_out and (file := crop_file(photo, out)).exists()]
+    out = folder.path
+    crops = [_Crop(photo, file) for photo in photos.photos if photo.name not in left_out and (file := folder.file(photo)).exists()]
     hashes, embeddings = _read(crops, embed)
     pairs = near_pairs(hashes) if crops else []
     people = np.array([crop.photo.person for crop in crops])

@@ -64,6 +64,11 @@ class Cohort:
         found = cls(rows, highest, spread, 0.0, 1.0, data).statistics(usual)
         return cls(rows, highest, spread, float(found.mean.mean()), float(found.deviation.mean()), data)
 
+    @property
+    def directions(self) -> NDArray[np.float32]:
+        """(C, D) of unit length."""
+        return self._unit
+
     def statistics(self, embeddings: NDArray[np.float32]) -> Statistics:
         """Of (N, D) unit embeddings."""
         return _highest(embeddings @ self._unit.T, self.highest)

@@ -72,6 +72,7 @@ WRONG = {  # what is wrong -> arguments, and words of the answer
     "people who are not there": (("search", "net.onnx", "--people", "nowhere", "--strangers", "photos"), ("nowhere",)),
     "strangers who are not there": (("search", "net.onnx", "--people", "photos", "--strangers", "nowhere"), ("nowhere",)),
     "a rate above one": (("search", "net.onnx", "--people", "photos", "--strangers", "photos", "--fpir", "7"), ("--fpir",)),
+    "a model before that does not exist": (("gain", "net.onnx", "--against", "nothing.onnx", "--people", "crops"), ("nothing.onnx",)),
     "groups without a table": (("groups", "net.onnx", "--folder", "crops"), ("groups.tsv",)),
     "groups of a .rec without a table": (("groups", "net.onnx", "--folder", "set.rec"), ("set.tsv",)),
     "conditions of nobody": (("conditions", "net.onnx", "--people", "nowhere"), ("nowhere",)),

@@ -13,9 +13,10 @@ from device.contract import CANONICAL_LANDMARKS
 from device.vision import catalogue
 from device.vision.detector import Detector, Face
 from device.vision.images import read_image
+from tests.refused import refused
 from training.duplicates import difference_hash, near_pairs
 from training.mislabelled import mislabelled
-from training.photos import listed
+from training.photos import CropFolder, listed
 from training.prepare import Search, prepare, search_by
 from training.prepare_page import write
 from training.synthetic import draw
@@ -48,7 +49,7 @@ def test_crops_are_cut_and_drops_are_named(tmp_path: Path) -> None:
     (photos / "ann" / "link.jpg").symlink_to("nowhere.jpg")
     (photos / "ben").mkdir()
     search = found_faces({0: [face(2)], 1: [], 2: [face(2), face(1.9)], 3: [face(0.3)]})
-    outcomes = prepare(listed(photos), out, search, min_eye_distance=24, workers=2)
+    outcomes = prepare(listed(photos), CropFolder(out), search, min_eye_distance=24, workers=2)
     assert {o.photo: o.result for o in outcomes if o.kept} == {"ann/ok.png": "kept", "ann/crop.png": "kept, aligned already"}
     reasons = {o.photo: o.result for o in outcomes if not o.kept}
     assert reasons.pop("ann/broken.jpg").startswith("is not a JPEG")
@@ -74,13 +75,32 @@ def test_it_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
         return image, [face(2)]
 
     photo(photos / "ann" / "a.png", 0, side=224)
-    prepare(listed(photos), out, search, 24)
+    prepare(listed(photos), CropFolder(out), search, 24)
     photo(photos / "ann" / "b.png", 1, side=224)
     with (out / "report.tsv").open("a") as report:
         report.write("ann/b.png\tke")  # a kill in the middle of a line
         report.write("\n")
-    assert len(prepare(listed(photos), out, search, 24)) == 2
+    assert len(prepare(listed(photos), CropFolder(out), search, 24)) == 2
     assert len(seen) == 2
+
+
+def test_nobody_is_in_both_parts_and_later_people_move_nobody(tmp_path: Path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "crops"
+
+    def placed() -> dict[str, str]:
+        prepare(listed(photos), CropFolder(out, parts=True), lambda image: (image, []), 24)
+        return {file.parent.name: file.parent.parent.name for file in out.glob("*/*/*.png")}
+
+    for person in range(0, 90, 2):
+        photo(photos / f"p{person}" / "1.png", person)
+    before = placed()
+    for person in range(1, 90, 2):
+        photo(photos / f"p{person}" / "1.png", person)
+    after = placed()
+    assert len(after) == len(list(out.glob("*/*/*.png"))) == 90 and before.items() <= after.items()
+    assert 18 <= list(after.values()).count("held_out") <= 42  # of 90, a third: mean 30, 2.7 standard deviations
+    with refused("photos.parts", "--hold-out"):
+        CropFolder(out).check()
 
 
 def test_a_picture_that_is_not_upright_is_turned() -> None:
@@ -101,9 +121,9 @@ def test_the_page_shows_what_is_to_be_checked(tmp_path: Path) -> None:
     photo(photos / "ben" / "0 again.png", 0)
     (photos / "ben" / "x.jpg").write_bytes(b"x")
     found = listed(photos)
-    outcomes = prepare(found, out, lambda image: (image, []), 24)
+    outcomes = prepare(found, CropFolder(out), lambda image: (image, []), 24)
     of = {draw(0, shot).tobytes(): row for shot, row in enumerate(np.eye(2, dtype=np.float32)[[0, 0, 1, 1]])}
-    page = write(out, found, {o.photo: o.result for o in outcomes if not o.kept}, lambda crops: np.stack([of[crop.tobytes()] for crop in crops]))
+    page = write(CropFolder(out), found, {o.photo: o.result for o in outcomes if not o.kept}, lambda crops: np.stack([of[crop.tobytes()] for crop in crops]))
     text = page.path.read_text(encoding="utf-8")
     assert (page.duplicates, page.mislabelled) == (1, 1)
     assert "the same photo under two people" in text and "ben/x.jpg" in text
