@@ -23,7 +23,7 @@ class FlashError(ClockfaceError):
 
 
 @dataclass(frozen=True)
-class Found:
+class OnDisk:
     """A disk, or something on it."""
 
     name: str
@@ -42,7 +42,7 @@ class FlashTarget:
     is_block: bool
     read_only: bool
     kind: str  # disk, part, loop ... of lsblk; file
-    contents: tuple[Found, ...]  # the disk itself first
+    contents: tuple[OnDisk, ...]  # the disk itself first
 
     def lines(self) -> Iterator[str]:
         """For somebody who has to decide whether this is the right one."""
@@ -85,8 +85,8 @@ def find_target(path: Path) -> FlashTarget:
     return FlashTarget(path, (disk["model"] or "").strip(), int(disk["size"]), True, bool(disk["ro"]), disk["type"], tuple(_all(disk)))
 
 
-def _all(entry: Mapping[str, Any]) -> Iterator[Found]:
+def _all(entry: Mapping[str, Any]) -> Iterator[OnDisk]:
     what = " ".join(part for part in (entry["fstype"], f"'{entry['label']}'" if entry["label"] else "") if part)
-    yield Found(entry["name"], int(entry["size"]), what, tuple(place for place in entry["mountpoints"] if place))
+    yield OnDisk(entry["name"], int(entry["size"]), what, tuple(place for place in entry["mountpoints"] if place))
     for child in entry.get("children", ()):
         yield from _all(child)

@@ -14,7 +14,7 @@ import pytest
 
 from export.__main__ import main
 from export.disk.block_map import make_map
-from export.disk.target import FlashTarget, Found, find_target
+from export.disk.target import FlashTarget, OnDisk, find_target
 from export.flash import Piece, compare, confirm, keeping_data, whole, write
 from tests.export.cards import MIB, PATH, tool
 from tests.refused import refused
@@ -89,10 +89,11 @@ def test_data_elsewhere_is_not_taken_for_a_terminal_s(tmp_path: Path) -> None:
 
 
 def test_what_must_not_be_overwritten_is_refused(tmp_path: Path) -> None:
-    disk = FlashTarget(Path("/dev/sdx"), "Card", 8 * MIB, True, False, "disk", (Found("/dev/sdx", 8 * MIB, "", ()), Found("/dev/sdx1", MIB, "ext4 'root'", ())))
+    contents = (OnDisk("/dev/sdx", 8 * MIB, "", ()), OnDisk("/dev/sdx1", MIB, "ext4 'root'", ()))
+    disk = FlashTarget(Path("/dev/sdx"), "Card", 8 * MIB, True, False, "disk", contents)
     disk.check(8 * MIB)
-    used = (*disk.contents, Found("/dev/sdx2", MIB, "ext4", ("/media/photos",)))
-    system = (*disk.contents, Found("/dev/mapper/vg-root", MIB, "ext4", ("/",)))
+    used = (*disk.contents, OnDisk("/dev/sdx2", MIB, "ext4", ("/media/photos",)))
+    system = (*disk.contents, OnDisk("/dev/mapper/vg-root", MIB, "ext4", ("/",)))
     for change, code in (
         ({"contents": used}, "flash.mounted"), ({"contents": system}, "flash.system_disk"), ({"kind": "part"}, "flash.partition"),
         ({"read_only": True}, "flash.read_only"), ({"size": 8 * MIB - 1}, "flash.too_small"),
