@@ -18,6 +18,7 @@ from rich.progress import track
 from device import config
 from device.commands.options import add_config, add_json
 from device.contract import ModelCard
+from device.system.number_of import number_of
 from device.vision.evaluation import Rate, Trial, TrialError, run_trial
 from device.vision.recogniser import Recogniser
 from device.vision.visit_looks import read_looks
@@ -109,7 +110,10 @@ def _visits_text(card: ModelCard, found: VisitTrial) -> str:
         seconds = "" if way.seconds_to_decision is None else f"{way.seconds_to_decision:.2f} s"
         rates = "".join(f"{_share(rate):<28}" for rate in (way.fnir, way.fpir, way.equal_fnir))
         lines.append(f"{names[name]:22}{way.threshold:>10.4f}  {rates}{seconds}")
-    return "\n".join([*lines, f"{found.rules['visit'].fnir.n} visits of enrolled people, {found.rules['visit'].fpir.n} of others"])
+    lines.append(f"{found.rules['visit'].fnir.n} visits of enrolled people, {found.rules['visit'].fpir.n} of others")
+    if found.left_out:
+        lines.append(f"{number_of(found.left_out, 'template')} left out, as at enrolment: they show somebody else than the person's others, or are damaged")
+    return "\n".join(lines)
 
 
 def _share(share: Share) -> str:

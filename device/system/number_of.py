@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-MANY = {"person": "people", "punch": "punches", "day": "days", "database": "databases"}
+MANY = {"person": "people", "punch": "punches", "day": "days", "database": "databases", "template": "templates"}
 
 
 def number_of(number: int, what: str) -> str:

@@ -14,7 +14,6 @@ from device.storage.records import Person, TemplateDraft
 from device.storage.standing import MORE_ROOM
 from device.storage.store import Store
 from device.terminal.enrolled import EnrolledGallery
-from device.terminal.same_person import agreeing, no_majority, odd_ones
 from device.vision.camera.source import Frame
 from device.vision.cohort import Comparison
 from device.vision.decision import judge, look_alikes
@@ -22,6 +21,7 @@ from device.vision.gallery import Gallery, Match
 from device.vision.liveness import LivenessModel, Presentation
 from device.vision.quality import GUIDANCE, NOT_UPRIGHT
 from device.vision.recogniser import Recogniser, Sample, surely_faces
+from device.vision.same_person import agreeing, no_majority, odd_ones
 from device.vision.tracker import Tracker
 
 BYSTANDER = 0.5  # another face at least this large beside the largest is a second person

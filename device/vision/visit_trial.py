@@ -1,7 +1,8 @@
 """How often visits are right: FNIR and FPIR of several pictures against mean templates, and the same by single pictures and by votes.
 
 Each person's photos are split at random into templates and a visit, several times; each clip of a person is a visit whose templates come from another
-clip. A visit is searched in the gallery of everybody, and, as that of somebody who is not enrolled, in the gallery without its person.
+clip. Templates that do not agree with the person's others are left out, as at enrolment. A visit is searched in the gallery of everybody, and, as that of
+somebody who is not enrolled, in the gallery without its person.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from device.vision.embedder import Embedder
 from device.vision.evaluation import TrialError
 from device.vision.gallery import Gallery, Match
 from device.vision.recogniser import Recogniser
+from device.vision.same_person import agreeing
 from device.vision.visit import NOVEL_SECONDS, Evidence
 from device.vision.visit_looks import Looks, VisitPicture
 
 ROUNDS = 10  # random splits of the photos
 DRAWS = 400  # of the bootstrap over people
+DRAWS_OF_TEMPLATES = 5  # somebody whose templates do not agree is enrolled with other photos
 APART_SECONDS = 1.0  # between photos of a visit: each counts in full
 VOTES = 3  # pictures that had to agree before visits were decided as a whole
 
@@ -69,11 +72,12 @@ class VisitTrial:
     crops: int
     templates: int
     fpir_target: float
+    left_out: int  # templates, of all that were drawn: they show somebody else than the person's others, or are damaged
     rules: dict[str, Rule]  # "visit"; "votes": three pictures agree, each against the best template; "single": the first picture alone
 
     def as_dict(self) -> dict[str, Any]:
         """The form of `trial --json`: each way to decide with the circumstances."""
-        about = {"crops": self.crops, "templates": self.templates, "fpir_target": self.fpir_target, "people": self.people}
+        about = {"crops": self.crops, "templates": self.templates, "fpir_target": self.fpir_target, "people": self.people, "left_out": self.left_out}
         return {name: {**about, **asdict(rule)} for name, rule in self.rules.items()}
 
 
@@ -187,6 +191,8 @@ class Splits:
     def __init__(self, recogniser: Recogniser, crops: int, templates: int, seed: int = 0) -> None:
         self.recogniser, self.crops, self.templates = recogniser, crops, templates
         self._random = np.random.default_rng(seed)
+        self._same = recogniser.same_person()
+        self.left_out = 0  # templates
 
     def photos(self, people: Sequence[Sequence[VisitPicture]], strangers: Sequence[Sequence[VisitPicture]]) -> list[Searched]:
         """Random splits of each person's photos, and visits of strangers."""
@@ -204,15 +210,29 @@ class Splits:
         found = []
         for turn in range(max(len(clips) for clips in people)):
             chosen = [turn % len(clips) for clips in people]
-            gallery, each = galleries(self.recogniser.embedder, [spread_out(clips[own], self.templates) for clips, own in zip(people, chosen, strict=True)])
+            gallery, each = galleries(self.recogniser.embedder, [self._filmed(clips[own]) for clips, own in zip(people, chosen, strict=True)])
             for who, clips in enumerate(people):
                 for number, looks in enumerate(clips):
                     found += [visit for visit in searches(gallery, each, who, looks) if number != chosen[who] or not visit.own]
         return found
 
     def _split(self, looks: Sequence[VisitPicture]) -> tuple[list[VisitPicture], list[VisitPicture]]:
-        order = self._random.permutation(len(looks))
-        return [looks[i] for i in order[: self.templates]], [looks[i] for i in order[self.templates :][: self.crops]]
+        for _ in range(DRAWS_OF_TEMPLATES):
+            order = self._random.permutation(len(looks))
+            templates, visit = [looks[i] for i in order[: self.templates]], [looks[i] for i in order[self.templates :][: self.crops]]
+            if kept := self._agreeing(templates):
+                return kept, visit
+        return templates, visit  # nobody can tell which of them show the person
+
+    def _filmed(self, looks: Sequence[VisitPicture]) -> list[VisitPicture]:
+        templates = spread_out(looks, self.templates)
+        return self._agreeing(templates) or templates
+
+    def _agreeing(self, templates: Sequence[VisitPicture]) -> list[VisitPicture]:
+        """Those that enrolment would keep; none where it would ask for other pictures."""
+        kept, _ = agreeing(np.stack([look.embedding for look in templates]), self._same)
+        self.left_out += int(kept.any()) * int((~kept).sum())
+        return [look for look, keep in zip(templates, kept, strict=True) if keep]
 
 
 def galleries(embedder: Embedder, templates: Sequence[Sequence[VisitPicture]]) -> tuple[Gallery, list[Gallery]]:
@@ -252,7 +272,7 @@ def run_visits(recogniser: Recogniser, looks: Looks, crops: int, templates: int)
     bar = recogniser.bar(people)
     ways = {"visit": by_visit(bar, decision), "votes": by_votes(decision), "single": by_single(decision)}
     rules = {name: rule(way, visits, bar.threshold, decision.fpir, several and len(enough) < 2) for name, way in ways.items()}
-    return VisitTrial(people, crops, templates, decision.fpir, rules)
+    return VisitTrial(people, crops, templates, decision.fpir, splits.left_out, rules)
 
 
 def spread_out(looks: Sequence[VisitPicture], most: int) -> list[VisitPicture]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,11 +11,13 @@ from numpy.typing import NDArray
 
 from device.config import Settings
 from device.terminal.enrolment import EnrolmentError, check_same, sample_picture
-from device.terminal.same_person import agreeing
 from device.vision.catalogue import ModelError
 from device.vision.cohort import Cohort, Comparison
 from device.vision.images import read_image
 from device.vision.recogniser import Recogniser
+from device.vision.same_person import agreeing
+from device.vision.visit_looks import VisitPicture
+from device.vision.visit_trial import Splits
 from tests.refused import refused
 
 
@@ -93,3 +96,19 @@ def embedded(recogniser: Recogniser, photos: list[Path]) -> NDArray[np.float32]:
         except EnrolmentError:
             continue  # a poor photo is not what this is about
     return recogniser.embed(samples)
+
+
+def test_a_trial_of_visits_enrols_no_photo_of_somebody_else() -> None:
+    """Three templates of each of many splits: the odd photo is among the visits, never among the templates of the others."""
+    splits = Splits(SimpleNamespace(same_person=lambda: Comparison(0.5)), crops=5, templates=3)  # type: ignore[arg-type]
+    looks = [VisitPicture(0.0, row, 1.0) for row in at(0, 5, 10, 15, 90)]
+    drawn = [splits._split(looks)[0] for _ in range(60)]
+    assert not any(look is looks[4] for templates in drawn for look in templates)
+    assert {len(templates) for templates in drawn} == {2, 3} and splits.left_out == sum(len(templates) == 2 for templates in drawn)
+
+
+def test_photos_that_all_differ_are_enrolled_as_they_are() -> None:
+    """Nobody could tell which of them show the person: the trial says how often that goes wrong."""
+    splits = Splits(SimpleNamespace(same_person=lambda: Comparison(0.5)), crops=1, templates=3)  # type: ignore[arg-type]
+    templates, visit = splits._split([VisitPicture(0.0, row, 1.0) for row in at(0, 90, 180, 270)])
+    assert (len(templates), len(visit), splits.left_out) == (3, 1, 0)
