@@ -10,12 +10,13 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from device.vision.jpeg_warnings import SPARE, complaint
+
 START = b"\xff\xd8"
 APP1 = 0xE1
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 BASELINE = (0xC0, 0xC1)  # its one scan is decoded row by row; a progressive file only when it has ended
 SCAN, RESTARTS, END = 0xDA, 0xDD, 0xD9
-SPARE = 32  # bytes; encoders may leave a few unused at the end of a scan
 PREFETCH = bytes(8)  # a decoder reads this far ahead before it uses the last bit
 
 
@@ -59,7 +60,8 @@ def intact(data: bytes) -> bool:
 
     A decoder that misses data paints grey, one that has too much drops it, and OpenCV tells neither. But without the end
     marker OpenCV refuses a picture whose last rows have no data: so the scan alone must do, and a shorter scan must not.
-    A progressive file, one with several scans, and any file under an OpenCV that does not refuse, is judged by its markers only.
+    A progressive file, one with several scans, and any file under an OpenCV that does not refuse, is judged by its markers, and in the process apart that reads
+    pictures by what libjpeg says: each scan must end where the next marker stands, and have no code that means nothing (`device/vision/jpeg_warnings.py`).
     """
     try:
         found = list(segments(data))
@@ -67,7 +69,7 @@ def intact(data: bytes) -> bool:
         return False
     scans = [segment for segment in found if segment.marker == SCAN]
     if len(scans) != 1 or not any(segment.marker in BASELINE for segment in found) or not _refuses_missing_rows():
-        return bool(scans)
+        return bool(scans) and not complaint(lambda: _decodes(data))
     scan = data[: scans[0].scan_end]
     return _decodes(scan + PREFETCH) and not _decodes(scan[:-SPARE])
 

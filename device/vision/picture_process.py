@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from device.contract import Phrase, phrase, phrases
 from device.system.seccomp import threads_only
-from device.vision import heif
+from device.vision import heif, jpeg_warnings
 from device.vision.images import ImageError, bytes_of, picture
 
 ROOT = Path(__file__).resolve().parents[2]  # of the package `device`
@@ -159,6 +159,7 @@ def serve(memory: int) -> None:
         import pi_heif  # noqa: F401
 
     cv2.setNumThreads(1)
+    jpeg_warnings.listen()
     incoming, outgoing = sys.stdin.buffer, sys.stdout.buffer
     for kind in (".jpg", ".png", ".webp", ".tiff", ".bmp"):  # what is loaded late is loaded now
         picture(cv2.imencode(kind, np.zeros((32, 32, 4 if kind == ".png" else 3), np.uint8))[1].tobytes(), "")

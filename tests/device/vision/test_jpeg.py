@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,8 @@ import pytest
 from PIL import Image
 
 from device.vision import jpeg
-from device.vision.images import picture
+from device.vision.images import ImageError, picture
+from device.vision.picture_process import PictureProcess
 from tests.refused import refused
 
 needs_telling = pytest.mark.skipif(not jpeg._refuses_missing_rows(), reason="this OpenCV gives a picture whose last rows have no data")
@@ -92,6 +94,50 @@ def test_real_portraits_with_a_hole_are_refused_and_whole_ones_are_not(shared: P
     for kind in ("lost", "zeros", "ones", "text", "noise"):
         taken = sum(jpeg.intact(hole(data, len(data) // 10, kind)) for data in whole[:60])
         assert taken <= 1, f"{taken} of 60 with a hole ({kind}) are taken"
+
+
+@pytest.fixture(scope="module")
+def apart() -> Iterator[PictureProcess]:
+    with PictureProcess() as process:
+        yield process
+
+
+SEVERAL_SCANS = ({"progressive": True}, {"progressive": True, "quality": 95}, {"progressive": True, "restart_marker_rows": 1})
+
+
+@pytest.mark.parametrize("options", SEVERAL_SCANS)
+@pytest.mark.parametrize("kind", ["lost", "zeros", "ones", "noise"])  # letters happen to be codes that mean something here
+def test_a_hole_in_a_progressive_file_is_told_in_the_process_apart(apart: PictureProcess, options: dict[str, object], kind: str) -> None:
+    data = written(scene(500, 500, 40), **options)
+    assert apart.read(data, "photo.jpg").shape == (500, 500, 3)
+    with refused("image.damaged", "photo.jpg", "copy it again"):
+        apart.read(hole(data, len(data) // 10, kind), "photo.jpg")
+
+
+@pytest.mark.parametrize("size", [(1, 1), (17, 33), (640, 480)])
+def test_a_whole_progressive_file_is_whole_there(apart: PictureProcess, size: tuple[int, int]) -> None:
+    for image in (scene(*size, 40), scene(*size, 0).convert("L")):
+        data = written(image, progressive=True)
+        for whole in (data, data[:-2] + bytes(2) + data[-2:], data[:-2] + b"\xff\xff" + data[-2:], data + written(image)):
+            assert apart.read(whole, "photo.jpg").shape == (size[1], size[0], 3)
+
+
+def test_real_progressive_portraits_with_a_hole_are_refused_and_whole_ones_are_not(shared: Path, apart: PictureProcess) -> None:
+    photos = [Image.open(sorted(person.iterdir())[0]).convert("RGB") for person in sorted((shared / "faces/dev").iterdir())[:60]]
+    whole = [written(photo, quality=(75, 90, 95)[number % 3], progressive=True) for number, photo in enumerate(photos)]
+    assert all(taken(apart, data) for data in whole)
+    for kind in ("lost", "zeros", "ones", "text", "noise"):
+        number = sum(taken(apart, hole(data, len(data) // 10, kind)) for data in whole)
+        assert number <= 2, f"{number} of 60 with a hole ({kind}) are taken"
+
+
+def taken(apart: PictureProcess, data: bytes) -> bool:
+    try:
+        apart.read(data, "photo.jpg")
+    except ImageError as error:
+        assert error.code == "image.damaged"
+        return False
+    return True
 
 
 def test_looking_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
