@@ -9,11 +9,13 @@ import argparse
 import dataclasses
 import json
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from device.attendance.log_rows import rows_between
+from device.attendance.log_sums import SUM_COLUMNS, Counted, sums
 from device.commands import log_import
 from device.commands.database import open_store
 from device.commands.dates import first_moment, last_moment, span
@@ -58,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         if args.format == "table":
             _print_table(list(rows), clock)
         else:
-            _export(rows, args.format, args.out, tables.csv_form(stored_settings.in_force(store, args.config), file=bool(args.out)))
+            _export(store, rows, args.format, args.out, tables.csv_form(stored_settings.in_force(store, args.config), file=bool(args.out)))
     return 0
 
 
@@ -80,22 +82,18 @@ def _rows(store: Store, args: argparse.Namespace, clock: LocalClock) -> Iterator
     return rows_between(store, since, until, person_id, clock)
 
 
-def _export(rows: Iterator[Row], form: tables.Form, out: Path | None, csv_form: tables.CsvForm) -> None:
-    """Write each row as it comes."""
-    count = 0
-
-    def counted() -> Iterator[Row]:
-        nonlocal count
-        for row in rows:
-            count += 1
-            yield {key: row[key] for key in COLUMNS} if form == "json" else row
-
-    data = tables.pieces(form, "punches", SHEET_COLUMNS, counted(), csv_form)
+def _export(store: Store, rows: Iterator[Row], form: tables.Form, out: Path | None, csv_form: tables.CsvForm) -> None:
+    """Write each row as it comes; a workbook has the sums of each person behind them."""
+    counted = Counted(rows)
+    written = ({key: row[key] for key in COLUMNS} for row in counted) if form == "json" else counted
+    further = tables.FurtherSheet("sums", SUM_COLUMNS, lambda: sums(store, counted.punches, *counted.days, time.time()) if counted.days else ())
+    data = tables.pieces(form, "punches", SHEET_COLUMNS, written, csv_form, further)
     if out is None:
         sys.stdout.flush()
         sys.stdout.buffer.writelines(data)
         return
     tables.write_whole(out, data)
+    count = sum(counted.punches.values())
     sheets = -(-count // SHEET_ROWS) if form == "xlsx" else 1
     print(f"{number_of(count, 'punch')} written to {out}" + (f", on {sheets} worksheets of at most {SHEET_ROWS:,} rows" if sheets > 1 else ""))
 

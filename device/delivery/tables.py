@@ -19,6 +19,7 @@ from typing import Any, Literal
 from device.config import Settings
 from device.delivery import worksheets
 from device.delivery.workbooks import ExportError as ExportError
+from device.delivery.worksheets import FurtherSheet as FurtherSheet
 from device.system import foreign_files
 
 Row = Mapping[str, Any]
@@ -60,11 +61,17 @@ def harmless(cell: Any) -> Any:
     return "'" + cell if isinstance(cell, str) and cell.startswith(FORMULA) else cell
 
 
-def pieces(form: Form, title: str, columns: Sequence[str], rows: Iterable[Row], csv_form: CsvForm) -> Iterator[bytes]:
-    """A file, piece by piece, so that millions of rows take no memory; JSON has what the rows have, the others these columns."""
+def pieces(
+    form: Form, title: str, columns: Sequence[str], rows: Iterable[Row], csv_form: CsvForm, further: FurtherSheet | None = None
+) -> Iterator[bytes]:
+    """A file, piece by piece, so that millions of rows take no memory; JSON has what the rows have, the others these columns.
+
+    Args:
+        further: a worksheet behind those of the rows, in XLSX.
+    """
     if form == "json":
         return _json(rows)
-    return _csv(columns, rows, csv_form) if form == "csv" else worksheets.pieces(title, columns, rows)
+    return _csv(columns, rows, csv_form) if form == "csv" else worksheets.pieces(title, columns, rows, further=further)
 
 
 def as_json(rows: Iterable[Row]) -> bytes:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain, islice
 from typing import IO, Any, cast
@@ -58,7 +59,18 @@ class _Stream:
         return data
 
 
-def pieces(title: str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]], sheet_rows: int = SHEET_ROWS) -> Iterator[bytes]:
+@dataclass(frozen=True)
+class FurtherSheet:
+    """A worksheet behind those of the table; its rows are asked for once these are written."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Callable[[], Iterable[Mapping[str, Any]]]
+
+
+def pieces(
+    title: str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]], sheet_rows: int = SHEET_ROWS, further: FurtherSheet | None = None
+) -> Iterator[bytes]:
     """A workbook with a header in each sheet that stays in view; a text is never a formula or a link."""
     out, left, count = _Stream(), iter(rows), 0
     with zipfile.ZipFile(cast(IO[bytes], out), "w", zipfile.ZIP_DEFLATED, compresslevel=1) as book:
@@ -67,7 +79,12 @@ def pieces(title: str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]
             count += 1
             with book.open(f"xl/worksheets/sheet{count}.xml", "w") as sheet:
                 yield from _sheet(sheet, out, columns, left if first is None else chain([first], left), sheet_rows)
-        for name, text in _frame([title if number == 0 else f"{title} {number + 1}" for number in range(count)]).items():
+        titles = [title if number == 0 else f"{title} {number + 1}" for number in range(count)]
+        if further is not None:
+            titles.append(further.title)
+            with book.open(f"xl/worksheets/sheet{count + 1}.xml", "w") as sheet:
+                yield from _sheet(sheet, out, further.columns, iter(further.rows()), sheet_rows)
+        for name, text in _frame(titles).items():
             book.writestr(name, XML + text if not text.startswith(XML) else text)
     yield out.taken()
 
