@@ -14,7 +14,8 @@ LINES = [
     "accounts overtime", "backup OUT", "connectors list", "connectors test", "connectors status", "doctor --skip camera", "enroll --list NONE",
     "enroll --folder NONE",
     "enroll Ada NONE", "enroll --list LIST --check", "enroll --again Ada NONE", "fleet status", "fleet verify", "fleet join NONE", "identify PICTURE",
-    "log", "log --verify", "log import NONE", "log import NONE --check", "log import PUNCHES --check", "outbox", "outbox dead", "outbox drain --once",
+    "log", "log --verify", "log import NONE", "log import NONE --check", "log import PUNCHES --check", "notices", "notices open", "notices test 1",
+    "outbox", "outbox dead", "outbox drain --once",
     "people list", "people show Ada", "people import NONE", "people import NONE --check", "people import PEOPLE --check", "people erase Ada --yes",
     "restore NONE", "schedule plans", "schedule absences", "settings", "settings set log.level debug", "timesheet", "users list", "users unlock",
 ]  # fmt: skip

@@ -376,9 +376,11 @@ def test_an_older_outbox_is_brought_up_to_date(tmp_path: Path) -> None:
             punch(store, 1, START + number)
     raw = sqlite3.connect(path)
     before = tables.TABLES[tables.TABLES.index("CREATE TABLE outbox") :]
-    raw.executescript("DROP TABLE outbox; DROP TABLE targets; DROP TABLE refusals; DROP TABLE refusal_alarms;" + before[: before.index(";") + 1])
+    later = ("outbox", "targets", "refusals", "refusal_alarms", "tellings", "notices", "recipient_rules", "recipients", "matters")
+    raw.executescript("".join(f"DROP TABLE {table};" for table in later) + before[: before.index(";") + 1])
     raw.execute("INSERT INTO outbox (punch_id, connector, attempts, delivered_at) VALUES (1, 'payroll', 0, 5000), (2, 'payroll', 3, NULL)")
-    raw.execute("DELETE FROM _sqlite_migrations WHERE name IN ('outbox_has_states_and_targets', 'refused_attempts_are_counted')")
+    names = "'outbox_has_states_and_targets', 'refused_attempts_are_counted', 'tell_of_open_matters'"
+    raw.execute(f"DELETE FROM _sqlite_migrations WHERE name IN ({names})")
     raw.execute("PRAGMA user_version = 1")
     raw.commit()
     raw.close()
