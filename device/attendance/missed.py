@@ -15,7 +15,7 @@ from sqlite_utils import Database
 from device.attendance.planning import read_site
 from device.attendance.sheets import company_sheets, person_sheet
 from device.attendance.timesheet.worksite import minute
-from device.storage.matters import Found
+from device.storage.matters import FoundMatter
 from device.storage.store import Store
 
 KINDS = ("missed", "request")
@@ -37,7 +37,7 @@ class Missed:
         self._whole_at = float("-inf")  # when everybody was computed last
         self._mark: tuple[int, ...] = ()
 
-    def look(self, store: Store) -> list[Found]:
+    def look(self, store: Store) -> list[FoundMatter]:
         """What is open now. Days that were found earlier are known from the matters that stand in the store."""
         now = self._clock()
         with store.reading() as db:
@@ -76,14 +76,14 @@ def _held(store: Store, day: Day) -> bool:
         return db.execute(HELD, {"person": day[0], "day": day[1].isoformat()}).fetchone() is not None
 
 
-def _missing(day: Day, faults: list[str]) -> Found:
-    return Found("missed", f"missed:{day[0]}:{day[1]}", day[0], {"day": day[1].isoformat(), "faults": faults})
+def _missing(day: Day, faults: list[str]) -> FoundMatter:
+    return FoundMatter("missed", f"missed:{day[0]}:{day[1]}", day[0], {"day": day[1].isoformat(), "faults": faults})
 
 
-def _requests(db: Database) -> Iterator[Found]:
+def _requests(db: Database) -> Iterator[FoundMatter]:
     sql = "SELECT id, person_id FROM correction_requests WHERE id NOT IN (SELECT request_id FROM correction_decisions) ORDER BY id"
     for number, person in db.execute(sql).fetchall():
-        yield Found("request", f"request:{number}", person, {"number": number})
+        yield FoundMatter("request", f"request:{number}", person, {"number": number})
 
 
 def _noted(db: Database) -> set[Day]:

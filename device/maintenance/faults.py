@@ -14,7 +14,7 @@ from device.maintenance.doctor import check_clock, check_disk, guarded, problem_
 from device.maintenance.fleet_check import check_fleet
 from device.maintenance.zone_check import check_zone
 from device.storage.fleet_state import DeviceState, devices
-from device.storage.matters import Found
+from device.storage.matters import FoundMatter
 from device.storage.store import Store
 from device.system.clock import read_clock_state
 from device.system.hardware import VERY_HOT, temperature
@@ -24,7 +24,7 @@ DEAD = ("lost", "frozen", "turned")  # states of a camera that nobody is recogni
 NOT_RECORDING = " failed"  # how the terminal names a part that it starts again
 
 
-def faults(store: Store, settings: Settings, camera: Callable[[], str] | None, now: float, desk: bool = False) -> list[Found]:
+def faults(store: Store, settings: Settings, camera: Callable[[], str] | None, now: float, desk: bool = False) -> list[FoundMatter]:
     """Everything that is wrong now.
 
     Args:
@@ -36,21 +36,21 @@ def faults(store: Store, settings: Settings, camera: Callable[[], str] | None, n
     return [*found, *_doors(store, now)] if desk else found
 
 
-def _camera(state: str) -> Iterator[Found]:
+def _camera(state: str) -> Iterator[FoundMatter]:
     if state in DEAD:
-        yield Found("camera", "camera", details={"state": state})
+        yield FoundMatter("camera", "camera", details={"state": state})
     elif state.endswith(NOT_RECORDING):
-        yield Found("terminal", "recording", details={"words": f"nothing is recorded: {state}"})
+        yield FoundMatter("terminal", "recording", details={"words": f"nothing is recorded: {state}"})
 
 
-def _deliveries(store: Store, settings: Settings, now: float) -> Iterator[Found]:
+def _deliveries(store: Store, settings: Settings, now: float) -> Iterator[FoundMatter]:
     names = {target.name for target in settings.connectors}
     for target in store.outbox.summary():
         if words := problem_of(target, names, now):
-            yield Found("delivery", f"delivery:{target.connector}", details={"target": target.connector, "words": words})
+            yield FoundMatter("delivery", f"delivery:{target.connector}", details={"target": target.connector, "words": words})
 
 
-def _checks(store: Store, settings: Settings, now: float) -> Iterator[Found]:
+def _checks(store: Store, settings: Settings, now: float) -> Iterator[FoundMatter]:
     checks: tuple[tuple[str, str, Callable[[], Finding]], ...] = (
         ("disk", "disk", lambda: check_disk(store.path)),
         ("certificate", "certificate", lambda: check_certificate(settings, store.path, now)),
@@ -60,16 +60,16 @@ def _checks(store: Store, settings: Settings, now: float) -> Iterator[Found]:
     for kind, name, check in checks:
         finding = guarded(name, check)
         if finding.state != "ok":
-            yield Found(kind, name, details={"words": finding.words})
+            yield FoundMatter(kind, name, details={"words": finding.words})
     clock = check_clock(read_clock_state(), now)
     if clock.state == "FAULT":  # a site without a time server is not synchronised, and knows it
-        yield Found("terminal", "clock", details={"words": clock.words})
+        yield FoundMatter("terminal", "clock", details={"words": clock.words})
     degrees = temperature()
     if degrees is not None and degrees >= VERY_HOT:
-        yield Found("terminal", "hot", details={"words": f"the board is hotter than {VERY_HOT:.0f} degrees: see that air reaches it"})
+        yield FoundMatter("terminal", "hot", details={"words": f"the board is hotter than {VERY_HOT:.0f} degrees: see that air reaches it"})
 
 
-def _doors(store: Store, now: float) -> Iterator[Found]:
+def _doors(store: Store, now: float) -> Iterator[FoundMatter]:
     """At a desk: what the terminals of the company report."""
     with store.reading() as db:
         known = devices(db, now)
@@ -78,9 +78,9 @@ def _doors(store: Store, now: float) -> Iterator[Found]:
         if device.ended:
             continue
         if camera in DEAD:
-            yield Found("camera", f"camera:{device.id}", details={"door": device.name, "state": camera})
+            yield FoundMatter("camera", f"camera:{device.id}", details={"door": device.name, "state": camera})
         if words := _others(device):
-            yield Found("terminal", f"door:{device.id}", details={"door": device.name, "words": words})
+            yield FoundMatter("terminal", f"door:{device.id}", details={"door": device.name, "words": words})
 
 
 def _others(device: DeviceState) -> str:

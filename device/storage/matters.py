@@ -44,7 +44,7 @@ KINDS = {  # in the order in which pages and messages list them; `needed` is tha
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundMatter:
     """Something that is there now. `key` is the same as long as it is the same matter."""
 
     kind: str
@@ -77,7 +77,7 @@ def calm_seconds(returns: int) -> float:
     return float(min(CALM_SECONDS * CALMER ** min(returns, 10), LONGEST_CALM_SECONDS))
 
 
-def note(db: Database, kinds: Collection[str], found: Iterable[Found], now: int) -> None:
+def note(db: Database, kinds: Collection[str], found: Iterable[FoundMatter], now: int) -> None:
     """Take what a look at these kinds has found; of other kinds nothing changes. `now`: ms since the epoch. Nothing is written where nothing changes."""
     standing = {row["key"]: row for row in db.query("SELECT * FROM matters WHERE over_at IS NULL") if row["kind"] in kinds}
     for one in found:
@@ -90,13 +90,13 @@ def note(db: Database, kinds: Collection[str], found: Iterable[Found], now: int)
         _away(db, row, now)
 
 
-def _begin(db: Database, one: Found, now: int) -> None:
+def _begin(db: Database, one: FoundMatter, now: int) -> None:
     open_at = now if KINDS[one.kind].about_people else None
     values = [one.kind, one.key, one.person_id, _json(one), now, open_at]
     db.execute("INSERT INTO matters (kind, key, person_id, details, since, open_at) VALUES (?, ?, ?, ?, ?, ?)", values)
 
 
-def _goes_on(db: Database, row: Mapping[str, Any], one: Found, now: int) -> None:
+def _goes_on(db: Database, row: Mapping[str, Any], one: FoundMatter, now: int) -> None:
     since = min(row["since"], now)  # a clock that was set back
     counts = row["open_at"] is not None or now - since >= SETTLED_SECONDS * 1000
     after = {"details": _json(one), "since": since, "open_at": (row["open_at"] or now) if counts else None, "gone_at": None}
@@ -119,7 +119,7 @@ def _away(db: Database, row: Mapping[str, Any], now: int) -> None:
         db.execute("UPDATE matters SET over_at = ? WHERE id = ?", [gone_at, row["id"]])
 
 
-def _json(one: Found) -> str:
+def _json(one: FoundMatter) -> str:
     return json.dumps(one.details, sort_keys=True, ensure_ascii=False)
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database
 
-from device.storage.matters import CALM_SECONDS, KINDS, SETTLED_SECONDS, Found, calm_seconds, count_open, note, open_matters
+from device.storage.matters import CALM_SECONDS, KINDS, SETTLED_SECONDS, FoundMatter, calm_seconds, count_open, note, open_matters
 from device.storage.schema import APPLICATION_ID, MIGRATIONS
 from device.storage.store import Store
 
 START = 1_795_000_000.0
-CAMERA = Found("camera", "camera", details={"state": "lost"})
+CAMERA = FoundMatter("camera", "camera", details={"state": "lost"})
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
-def look(store: Store, at: float, *found: Found, kinds: tuple[str, ...] = tuple(KINDS)) -> None:
+def look(store: Store, at: float, *found: FoundMatter, kinds: tuple[str, ...] = tuple(KINDS)) -> None:
     with store.transaction() as db:
         note(db, kinds, found, int(at * 1000))
 
@@ -65,7 +65,7 @@ def test_what_never_lasted_leaves_nothing(store: Store) -> None:
 
 
 def test_a_kind_that_was_not_looked_at_stays(store: Store) -> None:
-    look(store, START, Found("request", "request:1", details={"number": 1}))
+    look(store, START, FoundMatter("request", "request:1", details={"number": 1}))
     look(store, START + 5000, kinds=("camera",))
     assert rows(store) == [("request:1", 1, 0, None)]
     look(store, START + 5001, kinds=("request",))
@@ -111,7 +111,7 @@ def test_calm_grows_and_has_an_end() -> None:
 
 def test_what_is_about_a_person_goes_with_the_person(store: Store) -> None:
     person = store.add_person("Ann", "E1")
-    look(store, START, Found("missed", "missed:1:2026-11-17", person.id, {"day": "2026-11-17", "faults": ["missing out"]}), CAMERA)
+    look(store, START, FoundMatter("missed", "missed:1:2026-11-17", person.id, {"day": "2026-11-17", "faults": ["missing out"]}), CAMERA)
     store.erase(person.id)
     assert [row[0] for row in rows(store)] == ["camera"]
 

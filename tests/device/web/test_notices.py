@@ -19,7 +19,7 @@ from device.config import Settings, load
 from device.delivery.couriers import drain
 from device.storage import matters, notices, recipients
 from device.storage.groups import Belonging, set_place
-from device.storage.matters import CALM_SECONDS, KINDS, SETTLED_SECONDS, Found
+from device.storage.matters import CALM_SECONDS, KINDS, SETTLED_SECONDS, FoundMatter
 from device.storage.notices import BETWEEN_SECONDS
 from device.storage.recipients import RecipientDraft
 from device.storage.store import Store
@@ -35,7 +35,7 @@ from tests.device.web.conftest import START, Desk
 
 LOGINS = {"viewer": 1, "operator": 2, "hr": 3, "admin": 4}
 ANN, BOB = "Ann <b>Evil</b>\u202eKern", "Bob of the office"
-CAMERA = Found("camera", "camera", details={"state": "lost"})
+CAMERA = FoundMatter("camera", "camera", details={"state": "lost"})
 KEY = bytes(range(32))
 
 
@@ -58,13 +58,13 @@ class House:
             draft = RecipientDraft(connector, address, LOGINS[user] if user else None, language, 7, rules)
             return recipients.add(store, draft, self.now - 10)
 
-    def look(self, *found: Found) -> None:
+    def look(self, *found: FoundMatter) -> None:
         """One look, and one round of telling, as the terminal makes each minute."""
         with self.kept.transaction() as db:
             matters.note(db, list(KINDS), found, int(self.now * 1000))
             notices.announce(db, self.now)
 
-    def lasting(self, *found: Found) -> None:
+    def lasting(self, *found: FoundMatter) -> None:
         """A matter of the machine that lasts long enough to count."""
         self.look(*found)
         self.now += SETTLED_SECONDS
@@ -114,12 +114,12 @@ pages = "https://desk.example.com:8443"
     made.desk.terminal.stores.close()
 
 
-def missed(person: int, day: str = "2026-09-18") -> Found:
-    return Found("missed", f"missed:{person}:{day}", person, {"day": day, "faults": ["missing out"]})
+def missed(person: int, day: str = "2026-09-18") -> FoundMatter:
+    return FoundMatter("missed", f"missed:{person}:{day}", person, {"day": day, "faults": ["missing out"]})
 
 
-def request(person: int, number: int) -> Found:
-    return Found("request", f"request:{number}", person, {"number": number})
+def request(person: int, number: int) -> FoundMatter:
+    return FoundMatter("request", f"request:{number}", person, {"number": number})
 
 
 def test_a_matter_is_told_once_and_once_more_when_it_is_over(house: House) -> None:
@@ -152,7 +152,7 @@ def test_a_camera_that_flaps_all_day_makes_few_mails(house: House) -> None:
 
 def test_many_matters_in_a_row_are_told_together(house: House) -> None:
     house.recipient({"request": "once"})
-    found: list[Found] = []
+    found: list[FoundMatter] = []
     mails: list[Taken] = []
     for number in range(1, 31):
         found.append(request(1 + number % 2, number))
