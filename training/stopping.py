@@ -45,9 +45,14 @@ def command(args: argparse.Namespace, recipe: Recipe, minutes: float) -> str:
     world, here = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     nodes = ["--nnodes", str(world // here)] if world > here else []
     words += ["torchrun", *nodes, "--nproc-per-node", str(here)] if world > 1 else ["python"]
-    words += ["-m", "training", "train", shlex.quote(args.recipe), "--out", shlex.quote(str(args.out)), "--resume"]
+    words += ["-m", "training", "train", _quoted(args.recipe), "--out", _quoted(str(args.out)), "--resume"]
     words += ["--budget-minutes", f"{minutes:.1f}"] if minutes else []
-    return " ".join([*words, *(word for line in args.set for word in ("--set", shlex.quote(line)))])
+    return " ".join([*words, *(word for line in args.set for word in ("--set", _quoted(line)))])
+
+
+def _quoted(text: str) -> str:
+    """As one would type it: in double quotes where there are single ones in it."""
+    return f'"{text}"' if "'" in text and not set(text) & set('"$`\\!') else shlex.quote(text)
 
 
 def _paths(recipe: Recipe) -> list[str]:

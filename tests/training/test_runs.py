@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -19,7 +21,7 @@ from tests.refused import refused
 from tests.training.test_train import SMALL, Poisoned, Tiny, free_port, small, weights
 from training import backbones, checkpoint, run_record, stopping, watch
 from training.__main__ import main
-from training.train import train
+from training.train import add_arguments, train
 
 WORDS = [word for line in (*SMALL, "backbone.name = 'tiny'") for word in ("--set", line)]
 SHARDED = ("schedule.batch_size = 4", "loss.sample_rate = 0.75", "schedule.steps = 14", "run.validate_steps = 8")
@@ -67,6 +69,15 @@ def test_sigterm_saves_the_step_and_the_run_goes_on_bit_for_bit(tmp_path: Path, 
     lines = capsys.readouterr().out.splitlines()
     assert re.match(r"whole +smoke +18 of 18 \(100 %\) +\d\.\d{4} +done ", lines[1])
     assert f"cut: python -m training export-weights {tmp_path / 'cut' / 'best.pt'}" in "\n".join(lines)
+
+
+@pytest.mark.parametrize("line", ["schedule.steps=3", "backbone.name='edge'", "data.sources=[{path='a b'}]", "a=\"b\"", "it's $HOME", "a\\'b"])
+def test_the_command_to_go_on_is_read_by_a_shell_as_it_was(line: str) -> None:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    args = parser.parse_args(["my recipe.toml", "--out", "runs/my run", "--set", line])
+    words = shlex.split(stopping.command(args, small(), 2.5))
+    assert words == ["python", "-m", "training", "train", "my recipe.toml", "--out", "runs/my run", "--resume", "--budget-minutes", "2.5", "--set", line]
 
 
 def test_a_folder_belongs_to_one_run(tmp_path: Path) -> None:
