@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from datetime import time as clock_time
-from typing import Any
+from typing import Any, get_args
 
 from starlette.responses import Response
 
 from device.storage.audit import Action
+from device.storage.consents import Way
 from device.storage.store import Store
 from device.system.clock import to_ms
 from device.web.access import accounts
@@ -20,6 +22,8 @@ from device.web.pages import Call, Problem, get
 PER_PAGE = 100
 PEOPLE = ("person_id", "other_id")  # details that name a person
 WORDS = {"user_id": "login", "other_id": "other person"}
+WAYS = get_args(Way)
+DAY = re.compile(r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])")
 ACTORS = ("local", "terminal", "kiosk", "desk", "cli", "fleet", "clock", "upkeep", "backup", "outbox", "connectors")
 
 
@@ -122,6 +126,10 @@ class NamesById:
     def _word(self, key: str, value: Any) -> str:
         if isinstance(value, bool):
             return self._say("yes" if value else "no")
+        if key == "way" and value in WAYS:
+            return self._texts.text(f"person.way_{value}")
+        if isinstance(value, str) and DAY.fullmatch(value):
+            return self._texts.numeric_day(value)
         if key == "place" and value in ACTORS:
             return self._texts.text(f"actor.{value}")
         if key == "role" and isinstance(value, str):

@@ -154,7 +154,8 @@ def _threshold(texts: Messages, using: Recogniser, people: int) -> Fact:
     say, value = texts.within("health"), texts.number(using.threshold(min(people, using.capacity)), 3)
     if full := room_words(people, using.capacity, using.embedder.card.name):
         return Fact(say("threshold"), value, "bad" if people > using.capacity else "warn", f"{texts.said(full)}. {_sentence(texts.said(MORE_ROOM))}")
-    return Fact(say("threshold"), value, "good", say("threshold_for", count=people, fpir=f"{using.settings.decision.fpir:g}"))
+    fpir = f"{using.settings.decision.fpir:g}".replace(".", texts.text("format.decimal"))
+    return Fact(say("threshold"), value, "good", say("threshold_for", count=people, fpir=fpir))
 
 
 def change_of_model(texts: Messages, state: Reembedded, now: str, coming: bool) -> list[Fact]:

@@ -27,12 +27,13 @@ def new_pictures(call: Call) -> Response:
         consent = _consent(call, person.id)
         with PictureProcess() as apart:
             samples, left_out = good_ones(using, sent_photos(call), apart.read)
-        replace = call.field("replace", "") == "yes"
+        replace, known = call.field("replace", "") == "yes", person.id in call.store.template_counts_by_person()
         made = enrol_again(call.store, using, person, list(samples.values()), list(samples), replace, consent, booth.enrolled())
     except ClockfaceError as error:
         return person_page(call, 400, error)
     left = call.texts.text("person.left_out", files="; ".join(map(call.texts.said, left_out))) if left_out else ""
-    done = call.texts.text("person.pictures_replaced" if replace else "person.pictures_added", count=made)
+    how = "replaced" if replace else "added" if known else "first"
+    done = call.texts.text(f"person.pictures_{how}", count=made)
     return call.goto(f"/people/{person.id}", f"{done} {left}".strip())
 
 
