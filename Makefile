@@ -62,7 +62,7 @@ run: setup
 	@echo
 	@echo "next: enrol yourself      $(PY) -m device enroll \"Your Name\" --camera 0      (or a photo in place of --camera 0)"
 	@echo "      start the terminal  $(PY) -m device run --source 0"
-	@echo "      read the log        $(PY) -m device log"
+	@echo "      read the log        $(PY) -m device log      (the demo has its own: --db data/demo.db)"
 	@echo "      stop with Ctrl-C; what is wrong here: $(PY) -m device doctor"
 	@echo
 	@$(PY) -m device run $(ARGS)

@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     settings = config.load(args.config)
     source = _source(args)
     database = _restored(settings, args.db, demo=source == DEMO)
-    with Store.open(database, settings.store, actor="terminal") as store:
+    with _demo_told(source, database), Store.open(database, settings.store, actor="terminal") as store:
         store.claim_terminal()
         if in_a_fleet(store):
             from device.fleet.courier import catch_up  # needs psycopg: only here
@@ -135,6 +135,16 @@ def _restored(settings: Settings, given: str | None, demo: bool) -> Path:
         print(line, flush=True)
     sweep(database)
     return database
+
+
+@contextmanager
+def _demo_told(source: str, database: Path) -> Iterator[None]:
+    """However the demo ends, say where what it recorded can be read: it is not in the database of a terminal."""
+    try:
+        yield
+    finally:
+        if source == DEMO:
+            _say(f"the demo's log: {Path(sys.executable).name} -m device log --db {database}")
 
 
 @contextmanager

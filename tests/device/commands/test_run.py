@@ -188,4 +188,5 @@ def test_the_demo_is_recorded_beside_the_database_not_in_it(tmp_path: Path, caps
     with Store.open(tmp_path / "demo.db", must_exist=True) as store:
         names = {person.id: person.name for person in store.people()}
         assert {(names[punch.person_id], punch.liveness) for punch in store.punches()} == {("Grace Hopper", None)}
-    assert "liveness is not judged: the demo shows photographs" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "liveness is not judged: the demo shows photographs" in said and f"-m device log --db {tmp_path}/demo.db" in said.splitlines()[-1]
