@@ -144,7 +144,7 @@ def _demo_told(source: str, database: Path) -> Iterator[None]:
         yield
     finally:
         if source == DEMO:
-            _say(f"the demo's log: {Path(sys.executable).name} -m device log --db {database}")
+            _say(f"the demo's log: {sys.executable} -m device log --db {database}")
 
 
 @contextmanager

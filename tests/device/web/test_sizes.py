@@ -39,10 +39,10 @@ VIEWS = (
     {**VIEW, "state": "asked", "question": {"token": "t", "name": LONG, "suggested": "in", "seconds": 8}}, {**VIEW, "state": "camera_dark"},
     {**VIEW, "state": "not_recording"}, {**VIEW, "state": "challenge", "reason": "turn_left", "challenge": {"until": 9, "seconds": 9}},
 )  # fmt: skip
-FORMS = ("/kiosk/enrol", "/kiosk/enrol/consent", "/kiosk/check", "/kiosk/unlock", "/kiosk/own", "/kiosk/language")
+FORMS = ("/kiosk/enrol", "/kiosk/enrol/consent", "/kiosk/unlock", "/kiosk/own", "/kiosk/language")
 DESK = (
     "/today", "/log", "/timesheets", "/timesheets/day", "/timesheets/3", "/corrections?state=all", "/corrections/new", "/corrections/new?person=E3", "/periods",
-    "/check", "/schedule", "/schedule/plans/1", "/exports", "/plots?days=30", "/people", "/people/3", "/health", "/settings", "/users", "/audit",
+    "/setup?step=site", "/schedule", "/schedule/plans/1", "/exports", "/plots?days=30", "/people", "/people/3", "/health", "/settings", "/users", "/audit",
     "/backup", "/password",
 )  # fmt: skip
 MEASURE = """
