@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -171,5 +172,13 @@ def run(args: argparse.Namespace) -> int:
     if not is_complete(recipe, position):
         return stopping.EXIT_STOPPED
     if distributed.is_first() and (args.out / "best.pt").exists():
-        print(f"report: {report.write(args.out)}")
+        write_report(args.out)
     return 0
+
+
+def write_report(out: Path) -> None:
+    """Write the report of a run that is complete, which it stays if that fails."""
+    try:
+        print(f"report: {report.write(out)}")
+    except ClockfaceError as error:
+        print(f"warning: the run is complete, but its report is not written: {error}; then: python -m training report {out}", file=sys.stderr)

@@ -19,6 +19,7 @@ from training import backbones, checkpoint, config, report, run_record
 from training.__main__ import main
 from training.report import changes, charts, curves, measures
 from training.synthetic import draw
+from training.train import write_report
 
 
 class Page(HTMLParser):
@@ -144,6 +145,12 @@ def test_what_cannot_be_compared_is_refused(runs: Path, tmp_path: Path) -> None:
         report.write(tmp_path)
     with refused("run", str(tmp_path)):
         report.write(runs / "second", tmp_path)
+
+
+def test_a_run_stays_complete_where_its_report_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_report(tmp_path)
+    said = capsys.readouterr().err
+    assert "the run is complete" in said and f"training report {tmp_path}" in said
 
 
 @pytest.mark.parametrize("values", [(0.0, 1.0), (3.17, 3.19), (-4, 1e6), (0.93, 0.93), (0.0, 0.0), (1e-5, 2e-5)])
