@@ -47,7 +47,7 @@ def batch(size: int = 16, classes: int = 5) -> tuple[torch.Tensor, torch.Tensor,
 
 
 def insightface(points: torch.Tensor, labels: torch.Tensor, weight: torch.Tensor, margin: float, scale: float) -> torch.Tensor:
-    """The angle is changed in place where no gradient is recorded, so the gradient passes by: arcface_torch, 2022 and later."""
+    """The angle is changed in place where no gradient is recorded, so the gradient passes by: arcface_torch since December 2022."""
     logits = functional.linear(functional.normalize(points), functional.normalize(weight))
     with torch.no_grad():
         logits.clamp_(-1, 1).arccos_()

@@ -111,12 +111,11 @@ def _panels(out: Path, found: dict[str, Outcomes], others: str | None) -> None:
     moving = [outcome for outcome in losses if outcome.entry.title in ANIMATED]
     for theme in THEMES if moving else ():
         dial.animate(moving, theme.file(out / "training.gif"), theme)
-    all_and_hard = found["triplets"][: len(ALPHAS)] + found["triplets"][-len(ALPHAS) :]
     panels = {
         "panel": (losses, f"{len(losses)} losses, ten digits, one plane", 6),
         "center_lambda": (_firsts(found["lambdas"]), "Center loss by λ", len(LAMBDAS)),
         "pairs": (_firsts(found["pairs"]), "Two ways to learn from pairs", len(PAIRS)),
-        "triplet_dials": (_firsts(all_and_hard), "Triplets: all of them above, the hardest alone below", len(ALPHAS)),
+        "triplet_dials": (_firsts(found["triplets"]), "Triplets by mining and α", len(ALPHAS)),
     }
     if others is not None:
         panels[f"panel-{others}"] = (_firsts(found["others"]), f"The same losses on {others}", 6)

@@ -16,7 +16,7 @@ from training.visualize.entries import ALPHAS, ARCCOS, MINING
 from training.visualize.study import StudyResult
 from training.visualize.theme import COLOURS, Theme, axes_of, legend
 
-COLLAPSED = 5.0  # degrees: a mean angle to the next class below this means that the classes lie on one point
+COLLAPSED = 5.0  # degrees: a mean angle to the next class below this means that classes coincide, on one point or a few
 MEASURED = 128  # test images of the loss over all triplets, which grows with their third power
 
 
@@ -41,7 +41,7 @@ def alphas(runs: Sequence[Sequence[StudyResult]], theme: Theme) -> Figure:
     curve.text(0.99, 1.03, "all on one point", color=theme.soft, fontsize=8.5, ha="right", transform=curve.get_yaxis_transform())
     curve.set_ylim(0, 1.6)
     legend(curve, theme, loc="upper right")
-    _collapses(axes_of(figure, (1, 2, 2), "Seeds that collapsed; TAR at FAR 1 % of the others", "α", "", theme), runs, theme)
+    _collapses(axes_of(figure, (1, 2, 2), "Seeds whose classes coincide; TAR of the others", "α", "", theme), runs, theme)
     return figure
 
 
@@ -70,7 +70,9 @@ def nan_steps(runs: Sequence[Sequence[StudyResult]], limit: int, theme: Theme) -
     for colour, label in causes.items():
         axes.scatter([], [], s=34, color=colour, label=label)
     axes.set_xscale("log")
-    axes.set_xlim(1 if limit < 100 else 10, limit * 1.3)
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.tick_params(which="minor", color=theme.faint)
+    axes.set_xlim(0.8, limit * 1.3)
     axes.set_yticks([-row for row in range(len(runs))], [entry.title for entry in ARCCOS])
     axes.axvline(limit, color=theme.faint, lw=1, ls=":")
     legend(axes, theme, loc="lower left")
