@@ -121,7 +121,7 @@ def _chapter(chapter: Chapter, dials: bool, rows: Rows | None, pictures: Mapping
 def _figure(name: str, words: str) -> str:
     both = (("light", LIGHT), ("dark", DARK))
     images = "".join(f'<img class="{kind}" loading="lazy" src="{escape(theme.file(Path(name)).name)}" alt="{escape(words)}">' for kind, theme in both)
-    return f"<figure><div class="wide" tabindex="0">{images}</div><figcaption>{escape(words)}</figcaption></figure>"
+    return f'<figure><div class="wide" tabindex="0">{images}</div><figcaption>{escape(words)}</figcaption></figure>'
 
 
 def _table(rows: Rows) -> str:
