@@ -27,6 +27,8 @@ FPIRS = (0.1, 0.01)
 
 def evaluate_pairs(embed: Embed, data: pairs.Pairs) -> tuple[dict[str, Any], metrics.ComparisonScores, Embeddings]:
     """The metrics on pairs as `--json` prints them, the scores and the embeddings."""
+    if len(np.unique(data.fold)) < 2:
+        raise pairs.PairsError("the pairs are in one fold; each fold's threshold is set on the others: make at least two")
     rows, milliseconds = embed_all(embed, data.crops)
     values = (rows[data.first] * rows[data.second]).sum(1)  # (P,)
     scores = metrics.ComparisonScores(values[data.same], values[~data.same])

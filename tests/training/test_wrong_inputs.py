@@ -41,6 +41,7 @@ WRONG = {  # what is wrong -> arguments, and words of the answer
     "a distance that is none": (("prepare", "photos", "out", "--min-eye-distance", "-1"), ("--min-eye-distance",)),
     "pairs of one person each": (BIN, ("pairs.bin", "non-mated")),
     "pairs without pictures": (("evaluate", "weights.pt", "--pairs", "pairs.txt", "--images", "crops"), ("Ada_0001", "--images")),
+    "pairs in one fold": (("evaluate", "weights.pt", "--pairs", "fold.txt", "--images", "named"), ("one fold", "two")),
     "groups without a table": (("evaluate", "weights.pt", "--bin", "good.bin", "--groups", "crops"), ("groups.tsv",)),
     "a plot into a file": (("evaluate", "weights.pt", "--bin", "good.bin", "--out", "weights.pt"), ("weights.pt", "folder")),
     "a model that is none": (("evaluate", "photos/Ada/0.jpg", "--bin", "good.bin"), ("0.jpg",)),
@@ -88,6 +89,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.save(folder / "rows.npy", np.eye(3, 8, dtype=np.float32))
     np.savez(folder / "rows.npz", embedding=np.eye(2, 8, dtype=np.float32))
     (folder / "pairs.txt").write_text("1 1\nAda 1 2\nAda 1 Ben 1\n")
+    (folder / "fold.txt").write_text("1 1\na 1 2\na 1 b 1\n")
+    for name in ("a/a_0001.png", "a/a_0002.png", "b/b_0001.png"):
+        (folder / "named" / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(folder / "named" / name), draw(1, 1))
     (folder / "pairs.bin").write_bytes(pickle.dumps(([png(0, i) for i in range(4)], [True, True])))
     (folder / "good.bin").write_bytes(pickle.dumps(([png(i // 3, i) for i in range(8)], [True, False, True, False])))
     return folder
