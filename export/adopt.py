@@ -199,6 +199,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     original = artefact.read(args.original)
     foreign.refuse_ours(original, args.original)
+    foreign.refuse_ranges_of_batches(original)
     precision = foreign.precision(original)
     if args.precision not in (None, precision):
         raise AdoptError(f"--precision {args.precision}: the graph computes in {precision}; leave the option out")

@@ -32,6 +32,15 @@ def refuse_ours(model: onnx.ModelProto, path: Path) -> None:
         raise AdoptError(f"{path} is under the contract already: use it as it is, or give the original as it was published")
 
 
+def refuse_ranges_of_batches(model: onnx.ModelProto) -> None:
+    """Raises:
+    AdoptError: int8 ranges are taken anew from each batch, so that the embedding of a crop depends on the others in it.
+    """
+    if any(node.op_type == "DynamicQuantizeLinear" for node in model.graph.node):
+        said = "its int8 ranges are taken from each batch (dynamic quantization), so that a crop's embedding depends on the crops beside it"
+        raise AdoptError(f"{said}; adopt the float model that it was made from, then use `python -m export quantize`")
+
+
 def tidied(original: onnx.ModelProto, output: str | None = None) -> onnx.ModelProto:
     """A copy of what an exporter wrote, with one input (N, 3, 112, 112), one output and the names that the contract needs left free.
 

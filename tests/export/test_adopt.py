@@ -11,6 +11,7 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization import quantize_dynamic
 
 from device.vision.downloads import apply_patch
 from device.vision.embedder import Embedder
@@ -239,6 +240,12 @@ def test_another_input_is_refused_and_nothing_written(tmp_path: Path, capsys: py
     assert adopt(original(tmp_path / "in.onnx", side=96), tmp_path / "out.onnx") == 1
     assert "expected float (N, 3, 112, 112)" in capsys.readouterr().err
     assert not (tmp_path / "out.onnx").exists()
+
+
+def test_ranges_that_depend_on_the_batch_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    quantize_dynamic(original(tmp_path / "in.onnx", batch="N", listed=False, reshape=False), tmp_path / "int8.onnx")
+    assert adopt(tmp_path / "int8.onnx", tmp_path / "out.onnx") == 1
+    assert "dynamic quantization" in capsys.readouterr().err and not (tmp_path / "out.onnx").exists()
 
 
 def test_a_file_that_is_not_a_model_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
