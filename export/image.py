@@ -30,6 +30,7 @@ from export.disk.ext4 import Ext4, Placed
 from export.disk.fat import Fat
 from export.disk.table import GPT_COPY, MIB, Partition, Table, has_ext, read_table
 from export.disk.tool import DiskImageError
+from training import arguments
 
 CHUNK = 1 << 20  # bytes
 DATA_SIZE = 512 * MIB  # of the data partition in the image; it grows on the board
@@ -54,7 +55,7 @@ class ImageDraft:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("base", type=Path, metavar="BASE", help="raw or .img.xz: Raspberry Pi OS Lite 64-bit, Debian, Ubuntu, or a JetPack root (ext4)")
     parser.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="folder that `python -m export bundle --target ...` wrote")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the image; FILE.bmap and FILE.sha256 are written beside it")
+    parser.add_argument("--out", type=arguments.file, required=True, metavar="FILE", help="the image; FILE.bmap and FILE.sha256 are written beside it")
     parser.add_argument("--sha256", metavar="HEX", help="hash of BASE, from where it was published (default: the file BASE.sha256)")
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML settings of the site")
     parser.add_argument("--name", default="clockface", help="start of the host names; the rest is the serial number (default: clockface)")
@@ -70,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    key = args.ssh_key.read_text(encoding="utf-8").strip() if args.ssh_key else ""
+    key = ssh_key(args.ssh_key)
     options = ImageOptions(args.name, args.keyboard, args.zone, args.camera, key, not args.no_screen, args.read_only)
     settings = site_settings(args.config)
     base_sha256 = checked_base(args.base, args.sha256)
@@ -94,6 +95,18 @@ def run(args: argparse.Namespace) -> int:
         finish(draft.image, args.out, free)
     print(f"{args.out}: {args.out.stat().st_size:,} bytes; write it with: python -m export flash {args.out} DEVICE (or Raspberry Pi Imager, bmaptool)")
     return 0
+
+
+def ssh_key(path: Path | None) -> str:
+    """The public key in a file; none where there is no file.
+
+    Raises:
+        DiskImageError: the file cannot be read.
+    """
+    try:
+        return "" if path is None else path.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise DiskImageError(f"--ssh-key {path} cannot be read ({error}); name a file such as ~/.ssh/id_ed25519.pub", code="disk_image.option") from error
 
 
 def site_settings(path: Path | None) -> str:

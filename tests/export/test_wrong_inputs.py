@@ -17,6 +17,7 @@ MODELS = Path(__file__).resolve().parents[2] / "models"
 ABOUT = ("--licence", "MIT", "--training-data", "none")
 ADOPT = ("adopt", "net.onnx", "--name", "x", *ABOUT)
 PAIRS = ("--pairs", "pairs.txt", "--images", "crops")
+IMAGE = ("image", "nothing.img", "--bundle", "empty")
 CHOOSE = ("table", "net.onnx", "--choose", "--people", "photos", "--strangers", "photos")
 WRONG = {  # what is wrong -> arguments, and words of the answer
     "a recipe that does not exist": (("model", "clockface-huge"), ("clockface-huge", "clockface-mobile")),
@@ -89,6 +90,12 @@ WRONG = {  # what is wrong -> arguments, and words of the answer
     "a bundle signed with a text": (("bundle", "--out", "out", "--key", "pairs.txt"), ("pairs.txt",)),
     "a bundle into a file": (("bundle", "--out", "pairs.txt", "--key", "key"), ("pairs.txt", "folder")),
     "a bundle with settings that are none": (("bundle", "--out", "out", "--key", "key", "--config", "text.onnx"), ("text.onnx",)),
+    "an image of nothing": ((*IMAGE, "--out", "out.img"), ("nothing.img",)),
+    "an image into a folder": ((*IMAGE, "--out", "crops"), ("crops", "folder")),
+    "an image with a key that is not there": ((*IMAGE, "--out", "out.img", "--ssh-key", "nothing.pub"), ("nothing.pub", "--ssh-key")),
+    "an image with settings that are none": ((*IMAGE, "--out", "out.img", "--config", "text.onnx"), ("text.onnx",)),
+    "a card without an image": (("flash", "nothing.img", "/dev/null"), ("nothing.img",)),
+    "a card that is not there": (("flash", "pairs.txt", "nowhere/card"), ("nowhere/card",)),
     "wheels into a file": (("wheels", "--wheels", "pairs.txt"), ("pairs.txt", "folder")),
     "a bill into a folder": (("sbom", "--out", "crops"), ("crops", "folder")),
     "a program that is none": (("vulnerabilities", "--tool", "./nothing-here"), ("nothing-here",)),
