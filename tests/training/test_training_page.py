@@ -25,6 +25,8 @@ HOURS, PACK, FAIRFACE = "takes hours", "needs what `pack` makes of FairFace, and
 CANNOT = {  # how a command begins -> why it is not run here
     "torchrun --nproc-per-node 2 -m training train default": HOURS,
     "torchrun --nproc-per-node 8 -m training train ms1mv3": "needs eight GPUs and a set of InsightFace",
+    "python -m training partial_fc --ranks 4": "takes minutes and gigabytes",
+    "python -m training shards": "needs an object storage",
     "python -m training pack everyday-gpu": FAIRFACE,
     "python -m training speed agree": "compares with a GPU",
     "python -m training speed loop --recipe runs/pack": PACK,
@@ -32,6 +34,7 @@ CANNOT = {  # how a command begins -> why it is not run here
     "python -m training join everyday": FAIRFACE,
     "python -m training train everyday": FAIRFACE,
     "python -m training train default": HOURS,
+    "python -m export model company": "takes half an hour",
     "python -m training liveness FOLDER": "takes minutes",
 }
 TINY = (
@@ -50,13 +53,16 @@ SHORTER = {  # how a command begins -> the options of its own that make it short
 PEOPLE, SHOTS = 28, 4  # ten are held out for validation, a batch of 64 takes 16 of the others
 
 
+COMMAND = re.compile(r"^((?:[A-Z_]+=\S+ )*(?:python -m|torchrun) .*?)(?:\s{2,}#.*)?$", re.MULTILINE)
+
+
 def commands() -> list[str]:
-    """Without settings of the environment alone, comments and options in square brackets."""
-    blocks = re.findall(r"(?ms)^```\n(.*?)^```", PAGE.read_text(encoding="utf-8"))
-    lines = [re.split(r"\s{2,}#", line)[0] for block in blocks for line in block.splitlines()]
+    """Of the blocks of code, without comments and options in square brackets, each once."""
+    blocks = PAGE.read_text(encoding="utf-8").replace("\\\n", "").split("\n```")[1::2]
+    lines = [line for block in blocks for line in COMMAND.findall(block)]
     while any("[" in line for line in lines):
         lines = [re.sub(r" ?\[[^][]*\]", "", line) for line in lines]
-    return [line for line in lines if line.strip() and not line.startswith("export ")]
+    return list(dict.fromkeys(lines))
 
 
 def beginning(command: str, table: dict[str, object]) -> str | None:
@@ -136,7 +142,7 @@ def photographed(folder: Path) -> None:
 def more_people(crops: Path) -> None:
     """A company has more than two."""
     for person in range(PEOPLE):
-        (crops / f"p{person}").mkdir()
+        (crops / f"p{person}").mkdir(exist_ok=True)
         for shot in range(1, SHOTS + 1):
             cv2.imwrite(str(crops / f"p{person}" / f"p{person}_{shot:04d}.png"), draw(person, shot)[:, :, ::-1])
 
