@@ -84,6 +84,8 @@ def test_each_command_ends_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     tried = [command for command in commands() if beginning(command, dict(CANNOT)) is None]
     failed = {}
     for command in tried:
+        if command.startswith("python -m training prepare"):
+            shutil.rmtree(tmp_path / "crops", ignore_errors=True)  # the page says two ways to begin
         code = ended(command)
         if code != 0:
             failed[command] = capfd.readouterr().err[-400:]
