@@ -226,7 +226,7 @@ def checked(call: Call) -> list[Fact]:
         return []
     report, text = first_sight.latest(call.store), call.texts.text
     if report is None:
-        return [Fact(text("sight.fact"), text("sight.never"), "off", "/check")]
+        return [Fact(text("sight.fact"), text("sight.never"), "off")]
     value = text("sight.to_change", count=report.to_change) if report.to_change else text("sight.all_good")
     return [Fact(text("sight.fact"), value, _state(report.state), call.clock.named(report.at))]
 
