@@ -183,7 +183,7 @@ def queued(store: Store) -> list[tuple[int | None, int | None]]:
 
 def test_nothing_is_delivered_unless_it_is_asked_for(store: Store, tmp_path: Path) -> None:
     with store.transaction() as db:
-        outbox_rows.set_targets(db, {"payroll": False})
+        outbox_rows.set_targets(db, {"payroll": outbox_rows.Takes()})
     imported(store, tmp_path, OWN)
     store.correct(1, 1, None, "wrong", "test")
     with store.transaction() as db:
