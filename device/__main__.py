@@ -24,6 +24,7 @@ COMMANDS = {  # name -> one line; the module `device.commands.NAME` has add_argu
     "users": "list the logins of the web pages, add one, give a new password, unlock",
     "backup": "write everything into one encrypted file",
     "restore": "bring back a backup",
+    "reset": "back to factory: erase everything but the installed release",
     "log": "print, export and verify the attendance log; import another terminal's",
     "outbox": "what waits for the company's systems: list, dead letters, replay, fill, drain",
     "notices": "who is told of open matters by mail or webhook: list, open, test",

@@ -24,6 +24,7 @@ from device.commands.watching import watching
 from device.config import ConfigError, Settings, database_path, without_liveness
 from device.delivery.couriers import delivering
 from device.maintenance.backup import apply_staged
+from device.maintenance.factory_reset import go_on
 from device.maintenance.scheduler import upkeep
 from device.maintenance.update.releases import Installation
 from device.storage import recovery
@@ -131,7 +132,7 @@ def _restored(settings: Settings, given: str | None, demo: bool) -> Path:
     database = database_path(settings, given)
     if demo and not given:
         database = database.with_name("demo.db")
-    for line in [*apply_staged(database), *recovery.rescue(database)]:
+    for line in [*go_on(database), *apply_staged(database), *recovery.rescue(database)]:
         print(line, flush=True)
     sweep(database)
     return database

@@ -15,6 +15,7 @@ from sqlite_utils import Database
 
 from device.contract import ClockfaceError, phrase
 from device.storage.person_match import person_rank
+from device.storage.reset_mark import is_marked
 from device.storage.schema import APPLICATION_ID, SCHEMA_VERSION, migrate
 from device.system.locks import FileLock, signature
 from device.system.ownership import acting_as_owner, make_private
@@ -96,11 +97,13 @@ def connect(path: Path, busy_timeout_ms: int, must_exist: bool, any_thread: bool
     index are mode 600, a folder made for it 700. Deleted content is overwritten.
 
     Raises:
-        StoreError: missing and `must_exist`; of another program, damaged, locked, not writable, from a newer version.
+        StoreError: missing and `must_exist`; being reset; of another program, damaged, locked, not writable, from a newer version.
     """
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old, 3.37 is needed; use Python with a newer SQLite", code="store.sqlite")
     with acting_as_owner(path), explained(path):
+        if is_marked(path):
+            raise StoreError(f"database {path} is being erased: start the terminal, or `python -m device reset`, to finish it", code="store.being_reset")
         _make_private(path, must_exist)
         conn = sqlite3.connect(path, timeout=busy_timeout_ms / 1000, isolation_level=None, check_same_thread=not any_thread)
         try:

@@ -6,7 +6,9 @@ here=/usr/share/clockface
 disk=/srv/clockface # the data partition
 . "$here/image.env" # IMAGE, NAME, BOOT, READ_ONLY, APART
 marker=$disk/started
-[ "$(cat "$marker" 2> /dev/null || true)" != "$IMAGE" ] || exit 0
+reset= # whether a reset to factory asks for a first start; the release that is installed stays, which may be newer than that of the image
+if [ -e "$disk/data/first-start" ] && [ "$(cat "$marker" 2> /dev/null || true)" = "$IMAGE" ]; then reset=yes; fi
+[ -n "$reset" ] || [ "$(cat "$marker" 2> /dev/null || true)" != "$IMAGE" ] || exit 0
 say() { echo "first start: $*"; }
 began=$(cut -d. -f1 /proc/uptime)
 locked= # whether the root is read-only already: a reset on a terminal that runs so
@@ -62,7 +64,7 @@ for file in "$BOOT/clockface.toml" "$here/clockface.toml"; do
         say "settings are those of $file"
     fi
 done
-sh "$here/install.sh"
+if [ -z "$reset" ] || [ ! -e /opt/clockface/current ]; then sh "$here/install.sh"; fi
 
 # The read-only root: /var lies on the data partition, /tmp in memory, and what would write to the root at each boot is switched off.
 if [ "$READ_ONLY" = yes ] && ! grep -Eq '^[^#[:space:]]+[[:space:]]+/var[[:space:]]' /etc/fstab; then
@@ -89,6 +91,7 @@ fi
 sync
 echo "$IMAGE" > "$marker.new"
 mv "$marker.new" "$marker"
+rm -f "$disk/data/first-start"
 sync
 say "done after $(($(cut -d. -f1 /proc/uptime) - began)) s"
 if [ -n "$again" ]; then say "the machine starts once more"; systemctl reboot --no-block; fi

@@ -17,7 +17,7 @@ LINES = [
     "log", "log --verify", "log import NONE", "log import NONE --check", "log import PUNCHES --check", "notices", "notices open", "notices test 1",
     "outbox", "outbox dead", "outbox drain --once",
     "people list", "people show Ada", "people import NONE", "people import NONE --check", "people import PEOPLE --check", "people erase Ada --yes",
-    "restore NONE", "schedule plans", "schedule absences", "settings", "settings set log.level debug", "timesheet", "users list", "users unlock",
+    "reset", "restore NONE", "schedule plans", "schedule absences", "settings", "settings set log.level debug", "timesheet", "users list", "users unlock",
 ]  # fmt: skip
 
 
