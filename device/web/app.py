@@ -40,6 +40,7 @@ from device.web.desk import (
     overtime,
     people,
     plots,
+    reset,
     returning,
     schedule,
     set_up,
@@ -53,7 +54,7 @@ from device.web.pages import Page, routes
 
 AREAS = (  # each module has ROUTES, a tuple of pages
     login, kiosk, self_service, enrol, check, today, matters, log, overtime, accounts, law, timesheets, corrections, schedule, exports, plots,
-    people, returning, bulk, imports, health, first_sight, set_up, settings, users, notices, audit, backups,
+    people, returning, bulk, imports, health, first_sight, set_up, settings, users, notices, audit, backups, reset,
 )  # fmt: skip
 
 

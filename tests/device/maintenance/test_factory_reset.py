@@ -103,7 +103,7 @@ def test_cut_off_after_each_step_it_goes_on(board: Path, tmp_path: Path) -> None
     shutil.copytree(board.parent, kept)
     shutil.copytree(keys.folder(), kept_keys)
 
-    class PowerCut(BaseException):
+    class PowerCutError(BaseException):
         pass
 
     reached, cut = -1, 0
@@ -114,16 +114,16 @@ def test_cut_off_after_each_step_it_goes_on(board: Path, tmp_path: Path) -> None
         with Store.open(board, must_exist=True) as store:
             factory_reset.begin(board, store.keys.store)
 
-        def stop(step: int) -> None:
-            if step == cut:
-                raise PowerCut
+        def stop(step: int, last: int = cut) -> None:
+            if step == last:
+                raise PowerCutError
 
         with refused("store.being_reset"):
             Store.open(board)
         try:
             factory_reset.go_on(board, after=stop)
             break
-        except PowerCut:
+        except PowerCutError:
             cut += 1
         assert not (keys.folder() / DEVICE_KEY).exists()
         if is_marked(board):

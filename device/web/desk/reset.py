@@ -1,0 +1,42 @@
+"""Back to factory: told first, then behind the administrator's own password, the terminal's name and the number of rows that would be lost."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+from starlette.responses import Response
+
+from device.maintenance import factory_reset
+from device.storage.audit import Action
+from device.web.access import first_admin
+from device.web.desk.key_files import check_password
+from device.web.pages import Call, get, post
+
+
+def reset_page(call: Call, status: int = 200) -> Response:
+    found = factory_reset.to_erase(call.store)
+    return call.page("reset.html", status, found=found, backup=_day(call, found.backup_at), keys=_day(call, found.keys_at))
+
+
+def reset(call: Call) -> Response:
+    """Decide the reset; the terminal restarts at once, and erases before it opens anything."""
+    check_password(call)
+    found = factory_reset.to_erase(call.store)
+    lost = call.field("lost", "").strip()
+    factory_reset.check(found, call.terminal.device, call.field("confirm"), int(lost) if lost.isdecimal() else None)
+    call.store.audit(call.who.actor, Action.RESET_ASKED, {"people": found.people, "punches": found.punches, "undelivered": found.undelivered})
+    told = call.texts.text("reset.begun", login=first_admin.LOGIN, file=str(first_admin.password_file(call.terminal.database)))
+    answer = call.page("restarting.html", told=told, after="/login")
+    factory_reset.begin(call.terminal.database, found.store)
+    call.terminal.live.restart.set()
+    return answer
+
+
+def _day(call: Call, at: float | None) -> str:
+    return call.texts.long_day(datetime.fromtimestamp(at, timezone.utc).date()) if at else ""
+
+
+ROUTES = (
+    get("/reset", reset_page, "admin"),
+    post("/reset", reset, "admin", guesses="password", form=reset_page),
+)
