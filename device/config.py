@@ -210,6 +210,7 @@ class StoreSettings:
     path: str = written("data/clockface.db", "path", "Database file; a relative path starts at the project's root, in an installation at its folder")
     busy_timeout_ms: int = ranged(5000, 0, 60000, "ms", "How long to wait for another process that writes to the database")
     copy_hours: int = ranged(6, 1, 168, "hours", "Oldest age of the copy beside the database, from which a damaged database is restored")
+    reset_file: bool = switched(True, "Whether a file clockface-reset.txt on a stick, with the terminal's name in it, erases everything at a start")
 
 
 @dataclass(frozen=True)
@@ -281,17 +282,16 @@ class SignalSettings:
     buzzer_ms: int = ranged(120, 20, 5000, "ms", "How long the buzzer sounds after an accepted punch")
     refused_ms: int = ranged(0, 0, 5000, "ms", "How long lamp and buzzer are active after a refused attempt ([liveness]), the door never; 0 for no signal")
     active_low: bool = switched(False, "For relay boards that switch on at 0 V")
+    reset: int = ranged(-1, -1, 1023, "line number", "Line of a button to ground; held for 15 s while the terminal starts, it erases everything; -1 for none")
 
     def __post_init__(self) -> None:
-        wired = [line for line in (self.door, self.lamp, self.buzzer) if line >= 0]
-        if len(set(wired)) != len(wired):
-            raise ConfigError(f"[signals] door, lamp and buzzer need a line each: {wired}", code="config.clash")
+        if len(set(wired := [line for line in (self.door, self.lamp, self.buzzer, self.reset) if line >= 0])) != len(wired):
+            raise ConfigError(f"[signals] door, lamp, buzzer and reset need a line each: {wired}", code="config.clash")
 
     @property
     def lengths(self) -> dict[int, float]:
         """Line -> s that it is active after an accepted punch."""
-        pairs = ((self.door, self.door_ms), (self.lamp, self.lamp_ms), (self.buzzer, self.buzzer_ms))
-        return {line: ms / 1000 for line, ms in pairs if line >= 0}
+        return {line: ms / 1000 for line, ms in ((self.door, self.door_ms), (self.lamp, self.lamp_ms), (self.buzzer, self.buzzer_ms)) if line >= 0}
 
     @property
     def refused_lengths(self) -> dict[int, float]:

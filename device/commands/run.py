@@ -25,6 +25,7 @@ from device.config import ConfigError, Settings, database_path, without_liveness
 from device.delivery.couriers import delivering
 from device.maintenance.backup import apply_staged
 from device.maintenance.factory_reset import go_on
+from device.maintenance.reset_request import asked_at_start
 from device.maintenance.scheduler import upkeep
 from device.maintenance.update.releases import Installation
 from device.storage import recovery
@@ -32,7 +33,7 @@ from device.storage import settings as stored_settings
 from device.storage.database_files import sweep
 from device.storage.store import Store
 from device.system.clock import why_silent
-from device.system.gpio import Signals, signalling
+from device.system.gpio import Button, Signals, signalling
 from device.system.systemd import Watchdog, ready, supervised
 from device.terminal.annotate import annotate
 from device.terminal.background_reembedding import BackgroundReembedding, reembedding_of
@@ -102,6 +103,8 @@ def run(args: argparse.Namespace) -> int:
             with signals as signs, serving(args, settings, pipeline, signs) as live, _reembedding(model, store, settings, camera.live, status) as making:
                 live.refused = signs.refused
                 live.fleet = link
+                if camera.live and source != DEMO:
+                    _look_for_reset(settings, store.path, pipeline.device, live)
                 loop = CameraLoop(camera, pipeline, live, status, model, making, args.annotate)
                 told.update(camera=lambda: loop.state, model=lambda: pipeline.recogniser.embedder.card.name, version=run_desk.version)
                 looks.append(Twins(live.booth, pipeline.device).look)
@@ -203,6 +206,13 @@ def _background(
             running = Running(args.config, settings)
             link = parts.enter_context(exchanging(store.path, running, _say, lambda: {name: words() for name, words in told.items()}, look))
         yield link
+
+
+def _look_for_reset(settings: Settings, database: Path, name: str, live: Live) -> None:
+    """In a thread: whether somebody asks for a reset to factory, by a file on a stick or a button that is held."""
+    chip, line = settings.signals.chip, settings.signals.reset
+    asked = (name, database, settings.store.reset_file, lambda: Button(chip, line) if line >= 0 else None, live.count_down, live.restart.set, _say)
+    threading.Thread(target=asked_at_start, args=asked, name="reset", daemon=True).start()
 
 
 def in_a_fleet(store: Store) -> bool:

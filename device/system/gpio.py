@@ -73,6 +73,36 @@ class GpioLines:
         self._request.release()
 
 
+class Button:
+    """A button between a line and ground; the board's own resistor pulls the line up while it is open.
+
+    Args:
+        request: replaces `gpiod.request_lines` in tests.
+
+    Raises:
+        SignalError: the package or the chip is missing, or another program uses the line.
+    """
+
+    def __init__(self, chip: str, line: int, request: Callable[..., Any] | None = None) -> None:
+        try:
+            import gpiod
+            from gpiod.line import Bias, Direction, Value
+        except ImportError as error:
+            raise SignalError("[signals] reset needs the package gpiod: pip install 'gpiod>=2.2,<3'", code="signals.no_gpiod") from error
+        self._line, self._active = line, Value.ACTIVE
+        form = gpiod.LineSettings(direction=Direction.INPUT, bias=Bias.PULL_UP, active_low=True)
+        try:
+            self._request = (request or gpiod.request_lines)(chip, config={line: form}, consumer="clockface")
+        except (OSError, ValueError) as error:
+            raise SignalError(f"[signals] {chip}, line {line} of the reset button cannot be used ({error})", code="signals.lines") from error
+
+    def pressed(self) -> bool:
+        return bool(self._request.get_value(self._line) == self._active)
+
+    def close(self) -> None:
+        self._request.release()
+
+
 class Pulses:
     """Which lines are active, and until when. Pure; the time is passed in."""
 

@@ -81,6 +81,7 @@ class Live:
         self._jpeg: tuple[Scene | None, bytes] = (None, b"")
         self._encoding = threading.Lock()
         self.closed = False
+        self._resetting = 0
         self.local: Callable[[], LocalClock] = lambda: LocalClock(zone(system_zone()))  # the site's clock
         self.refused: Callable[[], None] = lambda: None  # called after a refused attempt; must not wait
         self.camera: Callable[[], CameraState] = lambda: "ok"  # state of the camera, read by the pages
@@ -146,7 +147,12 @@ class Live:
         clock = clock_state(now, self._synchronised(), self._newest_punch)
         trouble, questions = self.trouble() or self.late(), self.questions.open()
         view = seen(self._scene, self.camera_state, trouble, tuple(self._cards), questions, clock, now, self.hangs, self.local())
-        return replace(view, alone=self.alone)
+        return replace(view, alone=self.alone, resetting=self._resetting)
+
+    def count_down(self, seconds: int) -> None:
+        """Say on the kiosk when everything is erased; 0: it is not."""
+        self._resetting = seconds
+        self._wake()
 
     def time(self) -> dict[str, Any]:
         """The terminal's time for the clock of the page: s since the epoch, minutes that the site is ahead of UTC, and its zone's letters."""

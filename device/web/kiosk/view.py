@@ -79,6 +79,7 @@ class View:
     boxes: tuple[Box, ...]
     clock: Literal["ok", "unsynchronised", "not_set"]
     ratio: float  # width / height of the picture
+    resetting: int = 0  # s until everything is erased, because somebody asked for it here; 0: nobody did
     alone: str = ""  # since when nothing was heard of the other doors, HH:MM
 
     def as_dict(self) -> dict[str, Any]:

@@ -106,6 +106,8 @@ function showState(view) {
   byId("hint").hidden = !hint;
   for (const icon of document.querySelectorAll("[data-icon]")) icon.hidden = icon.dataset.icon !== view.state;
   byId("clock-warning").hidden = view.clock !== "unsynchronised";
+  byId("resetting").hidden = !view.resetting;
+  byId("resetting").querySelector("h1").textContent = view.resetting ? say("resetting", { count: view.resetting }) : "";
   byId("alone").hidden = !view.alone;
   byId("alone-words").textContent = view.alone ? say("alone", { time: view.alone }) : "";
 }

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from device.config import SignalSettings, read_section
-from device.system.gpio import GpioLines, Lines, Pulses, Signals, signalling
+from device.system.gpio import Button, GpioLines, Lines, Pulses, Signals, signalling
 from tests.refused import refused
 
 WAIT_SECONDS = 10.0  # for another thread on a busy machine
@@ -196,3 +196,28 @@ def test_each_refused_attempt_is_reported_to_the_signals() -> None:
     for count in (0, 1, 0):
         live.show(Scene(frame, (), (), count))  # type: ignore[arg-type]
     assert refusals == [1]
+
+
+def test_a_button_is_an_input_that_is_pulled_up() -> None:
+    """The real package's line settings, with a fake chip."""
+    gpiod = pytest.importorskip("gpiod", reason="gpiod is for boards")
+    value, calls = gpiod.line.Value, []
+    levels = iter([value.ACTIVE, value.INACTIVE])
+
+    def opened(chip: str, config: dict[int, Any], consumer: str) -> Any:
+        calls.extend([chip, config, consumer])
+        return SimpleNamespace(get_value=lambda line: next(levels) if line == 5 else None, release=lambda: calls.append("released"))
+
+    button = Button("/dev/gpiochip0", 5, opened)
+    assert button.pressed() and not button.pressed()
+    button.close()
+    form = gpiod.LineSettings(direction=gpiod.line.Direction.INPUT, bias=gpiod.line.Bias.PULL_UP, active_low=True)
+    assert calls == ["/dev/gpiochip0", {5: form}, "clockface", "released"]
+
+
+def test_a_button_needs_a_line_of_its_own_and_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    with refused("config.clash", "reset"):
+        read_section(SignalSettings, "signals", {"door": 5, "reset": 5})
+    monkeypatch.setitem(sys.modules, "gpiod", None)
+    with refused("signals.no_gpiod", "reset"):
+        Button("/dev/gpiochip0", 5)

@@ -1,0 +1,176 @@
+"""A reset to factory that somebody asks for at the terminal itself: by a file on a stick, or by a button held while it starts (docs/image.md).
+
+The file is `clockface-reset.txt` on a mounted stick or the boot partition; its first line is `erase everything on NAME`, with the terminal's name. Undelivered
+rows are lost only where a further line is `and lose what is not delivered`. The same content is followed once, so a stick that stays does not erase again.
+It is counted down meanwhile on the kiosk; pulling the stick out, or letting the button go, ends it.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from device.contract import ClockfaceError
+from device.maintenance.factory_reset import ToErase, begin, to_erase
+from device.storage.audit import Action
+from device.storage.store import Store
+from device.system.files import Disk
+from device.system.gpio import Button
+from device.system.ownership import open_file
+from device.system.restart import Say
+
+FILE = "clockface-reset.txt"
+PLACES = ("/media/*", "/media/*/*", "/run/media/*/*", "/mnt/*", "/boot/firmware", "/boot")  # where systems mount sticks; the boot partition
+ORDER, LOSE = "erase everything on {name}", "and lose what is not delivered"
+LARGEST = 4000  # bytes
+FOLLOWED = "reset-followed"  # beside the database: SHA-256 of each content that was followed; it stays after a reset
+LOOKS, BETWEEN_SECONDS = 12, 5.0  # a stick may be mounted some time after the terminal starts
+
+
+class ResetRequest(Protocol):
+    @property
+    def seconds(self) -> int:
+        """Counted down before it is carried out."""
+
+    @property
+    def lose(self) -> bool:
+        """Whether undelivered rows may be lost."""
+
+    def holds(self) -> bool:
+        """Whether it is still asked for."""
+
+    def follow(self) -> None:
+        """It is about to be carried out."""
+
+
+@dataclass(frozen=True)
+class ResetFile:
+    path: Path
+    content: bytes
+    followed: Path
+    seconds: int = 60
+
+    @property
+    def lose(self) -> bool:
+        return LOSE in _lines(self.content)
+
+    def holds(self) -> bool:
+        return _read(self.path) == self.content
+
+    def follow(self) -> None:
+        Disk().write(self.followed, f"{_noted(self.followed)}{_digest(self.content)}\n".encode(), 0o600)
+
+
+@dataclass(frozen=True)
+class ResetButton:
+    button: Button
+    seconds: int = 15
+    lose: bool = False
+
+    def holds(self) -> bool:
+        return self.button.pressed()
+
+    def follow(self) -> None:
+        pass
+
+
+def reset_file(name: str, database: Path, places: Sequence[str] = PLACES, say: Say = print) -> ResetFile | None:
+    """The first file that asks for the reset of this terminal and was not followed yet; of others it is said why not."""
+    followed = database.with_name(FOLLOWED)
+    for path in (Path(folder) / FILE for place in places for folder in sorted(glob.glob(place))):
+        if (content := _read(path)) is None:
+            continue
+        order = ORDER.format(name=name)
+        if _lines(content)[:1] != [order]:
+            say(f"{path} does not begin with {order!r}, so nothing is erased")
+        elif _digest(content) in _noted(followed):
+            say(f"{path} was followed before, so nothing is erased: add a line, such as the day, to follow it again")
+        else:
+            return ResetFile(path, content, followed)
+    return None
+
+
+def carry_out(request: ResetRequest, database: Path, show: Callable[[int], None], say: Say = print, wait: Callable[[float], None] = time.sleep) -> bool:
+    """Count down, then decide the reset; returns whether the terminal is to start again for it.
+
+    Args:
+        show: called with the seconds that are left, and with 0 where it ends without a reset.
+    """
+    for left in range(request.seconds, 0, -1):
+        if not request.holds():
+            say("reset: not asked for any more, nothing is erased")
+            show(0)
+            return False
+        say(f"reset: everything is erased in {left} s; pull the stick out, or let the button go, to keep it")
+        show(left)
+        wait(1.0)
+    with Store.open(database, must_exist=True, actor="reset") as store:
+        found = to_erase(store)
+        if found.undelivered and not request.lose:
+            say(f"reset: {found.undelivered} rows are not delivered yet, so nothing is erased: deliver them, or confirm it in the file with a line {LOSE!r}")
+            show(0)
+            return False
+        _decide(request, store, found)
+    return True
+
+
+def _decide(request: ResetRequest, store: Store, found: ToErase) -> None:
+    request.follow()
+    store.audit("reset", Action.RESET_ASKED, {"people": found.people, "punches": found.punches, "undelivered": found.undelivered})
+    begin(store.path, found.store)
+
+
+def asked_at_start(
+    name: str, database: Path, by_file: bool, button: Callable[[], Button | None], show: Callable[[int], None], restart: Callable[[], None], say: Say = print
+) -> None:
+    """While a terminal starts, in a thread of its own: look for a button that is held and for a file, and carry out what one of them asks for.
+
+    Args:
+        button: opens the button's line; None where none is wired.
+        restart: starts the terminal again, which erases.
+    """
+    try:
+        held = button()
+        if held is not None:
+            with closing(held):
+                if held.pressed() and carry_out(ResetButton(held), database, show, say):
+                    restart()
+                    return
+        for _ in range(LOOKS if by_file else 0):
+            if found := reset_file(name, database, say=say):
+                if carry_out(found, database, show, say):
+                    restart()
+                return
+            time.sleep(BETWEEN_SECONDS)
+    except (OSError, ClockfaceError) as error:  # the terminal goes on: nothing was decided
+        say(f"reset: {error}; nothing is erased")
+        show(0)
+
+
+def _read(path: Path) -> bytes | None:
+    """The content; None: there is none, or it is no small plain file."""
+    try:
+        with os.fdopen(open_file(path, os.O_RDONLY), "rb") as file:
+            content = file.read(LARGEST + 1)
+    except OSError:
+        return None
+    return content if len(content) <= LARGEST else None
+
+
+def _lines(content: bytes) -> list[str]:
+    return [" ".join(line.split()) for line in content.decode("utf-8-sig", "replace").splitlines() if line.strip()]
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _noted(followed: Path) -> str:
+    return followed.read_text(encoding="ascii") if followed.is_file() else ""
