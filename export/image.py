@@ -65,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ssh-key", type=Path, metavar="FILE", help="public key that may log in as root by SSH (default: nobody may)")
     parser.add_argument("--no-screen", action="store_true", help="no kiosk screen")
     parser.add_argument("--read-only", action="store_true", help="root file system read-only after the first start")
+    parser.add_argument("--security-updates", choices=("on", "off"), default="", help="whether Debian installs its own by itself (default: the base's)")
     parser.add_argument("--root-free", type=int, default=1536, metavar="MIB", help="free room in the root file system, at least (default: 1536)")
     parser.add_argument("--data-step", type=int, default=2048, metavar="MIB", help="the data partition begins at a multiple of this (default: 2048)")
     parser.add_argument("--dry-run", action="store_true", help="say what would go in; write nothing")
@@ -72,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     key = ssh_key(args.ssh_key)
-    options = ImageOptions(args.name, args.keyboard, args.zone, args.camera, key, not args.no_screen, args.read_only)
+    options = ImageOptions(args.name, args.keyboard, args.zone, args.camera, key, not args.no_screen, args.read_only, args.security_updates)
     settings = site_settings(args.config)
     base_sha256 = checked_base(args.base, args.sha256)
     manifest = verified_bundle(args.bundle)

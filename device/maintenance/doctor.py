@@ -24,6 +24,7 @@ from device.maintenance.liveness_check import check_liveness
 from device.maintenance.machine_check import check_network
 from device.maintenance.people_check import check_keys, check_logins, check_templates
 from device.maintenance.update.manifest import MANIFEST, Manifest
+from device.maintenance.updates_check import check_updates
 from device.maintenance.zone_check import check_zone
 from device.storage import outbox_rows
 from device.storage.database import explained
@@ -72,6 +73,7 @@ def examine(settings: Settings, database: Path, source: str | None, skip: Collec
         "fleet": lambda: check_fleet(database, settings.retention.punches_days),
         "certificate": lambda: check_certificate(settings, database, time.time()),
         "fonts": lambda: check_fonts(settings.web.offered),
+        "updates": check_updates,
         "outbox": lambda: check_outbox(settings, database, time.time()),
     }
     if HOME != ROOT:

@@ -45,6 +45,7 @@ class ImageOptions:
     ssh_key: str = ""  # public: who may log in as root; empty: nobody
     screen: bool = True
     read_only: bool = False
+    security_updates: str = ""  # "on" or "off": whether Debian installs its own by itself; empty: as the base has it
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?", self.name):
@@ -55,6 +56,8 @@ class ImageOptions:
             raise DiskImageError("--ssh-key: one public key is needed, such as ~/.ssh/id_ed25519.pub", code="disk_image.option")
         if not re.fullmatch(r"[A-Za-z0-9_./:@+-]*", self.camera):
             raise DiskImageError(f"--camera {self.camera!a}: no spaces or quotes", code="disk_image.option")
+        if self.security_updates not in ("", "on", "off") or (self.security_updates == "on" and self.read_only):
+            raise DiskImageError("--security-updates is on or off; a root that --read-only makes takes none, so then it is off", code="disk_image.option")
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,8 @@ def _system(root: Ext4, base: Base, options: ImageOptions, part_uuid: str) -> It
         yield Placed("/etc/default/clockface", f"CLOCKFACE_SOURCE={options.camera}\n".encode())
     if options.ssh_key:
         yield from _ssh(root, options.ssh_key)
+    if options.security_updates:
+        yield _security_updates(base, options)
     if options.keyboard:
         yield Placed("/etc/default/keyboard", f'XKBMODEL="pc105"\nXKBLAYOUT="{options.keyboard}"\nXKBVARIANT=""\nXKBOPTIONS=""\nBACKSPACE="guess"\n'.encode())
     if options.zone:
@@ -167,6 +172,15 @@ def _own_keys(root: Ext4) -> Iterator[str]:
     """What would be the same on every board, and belongs to one alone."""
     yield from (f"/etc/ssh/{name}" for name in root.names("/etc/ssh") if OWN.fullmatch(name))
     yield from (place for place in ("/var/lib/systemd/random-seed", "/var/lib/dbus/machine-id") if root.kind(place) == "regular")
+
+
+def _security_updates(base: Base, options: ImageOptions) -> Placed:
+    """Debian's own switch for them (apt.conf.d)."""
+    on = options.security_updates == "on"
+    if on and "unattended-upgrades" not in base.packages:
+        raise DiskImageError("--security-updates on: the base has no package unattended-upgrades; take one that has it", code="disk_image.option")
+    lines = [f'APT::Periodic::{name} "{int(on)}";\n' for name in ("Update-Package-Lists", "Unattended-Upgrade")]
+    return Placed("/etc/apt/apt.conf.d/20auto-upgrades", "".join(lines).encode())
 
 
 def _later(base: Base, options: ImageOptions, manifest: Manifest, apart: bool, fetched: bool) -> Iterator[str]:

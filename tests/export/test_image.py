@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -61,6 +62,7 @@ def image(place: Path, base: Path, bundle: Path) -> Path:
     (place / "id.pub").write_text(SSH_KEY)
     out = place / "terminal.img"
     options = ["--keyboard", "de", "--zone", "Europe/Berlin", "--camera", "rtsp://camera/1", "--name", "gate", "--ssh-key", str(place / "id.pub")]
+    options += ["--security-updates", "off"]
     assert main(["image", str(base), "--bundle", str(bundle), "--out", str(out), "--config", str(place / "site.toml"), *options, *SMALL]) == 0
     return out
 
@@ -110,6 +112,7 @@ def test_what_a_terminal_needs_is_in_the_root(parts: dict[int, Path], bundle: Pa
     assert shown(root, "/etc/default/clockface") == "CLOCKFACE_SOURCE=rtsp://camera/1\n"
     assert shown(root, "/etc/timezone") == "Europe/Berlin\n" and 'XKBLAYOUT="de"' in shown(root, "/etc/default/keyboard")
     assert "RuntimeWatchdogSec=15s" in shown(root, "/etc/systemd/system.conf.d/80-clockface.conf")
+    assert shown(root, "/etc/apt/apt.conf.d/20auto-upgrades") == 'APT::Periodic::Update-Package-Lists "0";\nAPT::Periodic::Unattended-Upgrade "0";\n'
     assert "SystemMaxUse=" in shown(root, "/etc/systemd/journald.conf.d/clockface.conf")
     assert "NAME=gate\nBOOT=/boot/firmware/clockface\nREAD_ONLY=no\nAPART=yes\n" in shown(root, "/usr/share/clockface/image.env")
     for link, target in (
@@ -265,11 +268,20 @@ def test_a_changed_bundle_and_settings_with_a_secret_are_refused(bundle: Path, t
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"name": "Gate 1"}, {"name": "-x"}, {"keyboard": 'de"'}, {"ssh-key": "-----BEGIN PRIVATE KEY-----"}, {"camera": "a b"}, {"camera": "$(x)"}]
+    "wrong",
+    [
+        {"name": "Gate 1"}, {"name": "-x"}, {"keyboard": 'de"'}, {"ssh-key": "-----BEGIN PRIVATE KEY-----"}, {"camera": "a b"}, {"camera": "$(x)"},
+        {"security-updates": "yes"}, {"security-updates": "on", "read-only": True},
+    ],  # fmt: skip
 )
-def test_options_that_would_break_a_file_are_refused(wrong: dict[str, str]) -> None:
+def test_options_that_would_break_a_file_are_refused(wrong: dict[str, Any]) -> None:
     with refused("disk_image.option", f"--{next(iter(wrong))}"):
-        ImageOptions(**{key.replace("-", "_"): value for key, value in wrong.items()})  # type: ignore[arg-type]
+        ImageOptions(**{key.replace("-", "_"): value for key, value in wrong.items()})
+
+
+def test_security_updates_need_the_package_in_the_base(base: Path, bundle: Path, place: Path) -> None:
+    more = ["--out", str(place / "none.img"), "--security-updates", "on", "--dry-run", *SMALL]
+    assert main(["image", str(base), "--bundle", str(bundle), *more]) == 1 and not (place / "none.img").exists()
 
 
 def test_paths_that_debugfs_would_read_otherwise_are_refused() -> None:

@@ -18,6 +18,7 @@ from device.maintenance import first_sight
 from device.maintenance.certificate_check import check_certificate
 from device.maintenance.clock_repair import left_over
 from device.maintenance.doctor import check_clock, check_disk, guarded
+from device.maintenance.updates_check import known_updates
 from device.maintenance.zone_check import check_zone
 from device.storage import hash_chain
 from device.storage.audit import Action
@@ -205,6 +206,8 @@ def board(call: Call) -> list[Fact]:
     certificate = guarded("certificate", lambda: check_certificate(call.terminal.settings, call.terminal.database, time.time()))
     if certificate.state != "ok":
         found.append(Fact(say("certificate"), say(f"certificate_{certificate.state}"), _state(certificate.state), call.texts.said(certificate.words)))
+    updates = known_updates()
+    found.append(Fact(say("updates"), say(f"updates_{updates}"), "good" if updates == "on" else "off", say("updates_hint") if updates == "off" else ""))
     minutes = (time.monotonic() - STARTED) / 60
     unit, length = ("minutes", 1) if minutes < 120 else ("hours", 60) if minutes < 2880 else ("days", 1440)
     up = say(unit, number=f"{minutes / length:.0f}")

@@ -221,7 +221,7 @@ def test_command(database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     code = main([*arguments, "--json"])
     report = json.loads(capsys.readouterr().out)
     expected = ["camera", "models", "artefact", "card", "provider", "liveness", "clock", "zone", "network", "disk", "database", "keys", "templates", "logins"]
-    expected += ["fleet", "certificate", "fonts", "outbox"]
+    expected += ["fleet", "certificate", "fonts", "updates", "outbox"]
     assert [check["check"] for check in report["checks"]] == expected
     states = {check["check"]: check["state"] for check in report["checks"]}
     assert states["camera"] == states["database"] == "ok"
@@ -241,7 +241,7 @@ def test_a_database_that_waits_for_its_migration_is_no_fault(version: int, tmp_p
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     db.execute(f"PRAGMA user_version = {version}")
     db.close()
-    skipped = ("camera", "models", "artefact", "card", "provider", "liveness", "clock", "network", "disk", "fonts")
+    skipped = ("camera", "models", "artefact", "card", "provider", "liveness", "clock", "network", "disk", "fonts", "updates")
     assert {finding.check: finding.state for finding in doctor.examine(Settings(), path, None, skipped)} == {
         "zone": "ok",
         "database": "warning",

@@ -60,7 +60,7 @@ def test_what_cannot_be_enforced_is_a_fault(carded: Callable[..., LivenessCard],
     with refused("liveness.not_measured"):
         check_liveness(LivenessSettings(mode="enforce"))
     first = ("camera", "models", "artefact", "card", "provider", "clock", "zone", "network", "disk")
-    skip = (*first, "database", "keys", "templates", "logins", "fleet", "certificate", "fonts", "outbox")
+    skip = (*first, "database", "keys", "templates", "logins", "fleet", "certificate", "fonts", "updates", "outbox")
     [finding] = doctor.examine(Settings(liveness=LivenessSettings(mode="enforce")), tmp_path / "none.db", None, skip)
     assert (finding.check, finding.state) == ("liveness", "FAULT") and "observe" in finding.words
 
