@@ -136,6 +136,8 @@ LEAST = {  # method and path -> the least role that may
     "POST /backup/keys": "admin",
     "POST /backup/keys/import": "admin",
     "POST /restore": "admin",
+    "GET /reset": "admin",
+    "POST /reset": "admin",
     "GET /users": "admin",
     "POST /users": "admin",
     "POST /users/{id:int}": "admin",
