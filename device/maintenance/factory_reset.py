@@ -19,6 +19,7 @@ from pathlib import Path
 
 from device.contract import ClockfaceError
 from device.maintenance import key_export
+from device.maintenance.update.releases import Installation
 from device.storage import keys
 from device.storage.audit import Action
 from device.storage.database import TerminalLock
@@ -114,8 +115,21 @@ def check(found: ToErase, name: str, given: str, lost: int | None) -> None:
         raise ResetError(words, code="reset.undelivered")
 
 
+def check_release(installation: Installation | None) -> None:
+    """Raises:
+    ResetError: a release is on trial: if it fails, the one before it needs the database that a reset would erase.
+    """
+    if installation is not None and installation.on_trial:
+        raise ResetError("a release is on trial; reset once it runs well, or after `update rollback`; nothing was erased", code="reset.on_trial")
+
+
 def begin(database: Path, store: str) -> None:
-    """Decide the reset. Whoever calls this starts the terminal again, or calls `go_on`."""
+    """Decide the reset. Whoever calls this starts the terminal again, or calls `go_on`.
+
+    Raises:
+        ResetError: a release is on trial.
+    """
+    check_release(Installation.here())
     with acting_as_owner(database):
         set_mark(database, store)
 

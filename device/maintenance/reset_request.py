@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Protocol
 
 from device.contract import ClockfaceError
-from device.maintenance.factory_reset import ToErase, begin, to_erase
+from device.maintenance.factory_reset import ToErase, begin, check_release, to_erase
+from device.maintenance.update.releases import Installation
 from device.storage.audit import Action
 from device.storage.store import Store
 from device.system.files import Disk
@@ -122,6 +123,7 @@ def carry_out(request: ResetRequest, database: Path, show: Callable[[int], None]
 
 
 def _decide(request: ResetRequest, store: Store, found: ToErase) -> None:
+    check_release(Installation.here())
     request.follow()
     store.audit("reset", Action.RESET_ASKED, {"people": found.people, "punches": found.punches, "undelivered": found.undelivered})
     begin(store.path, found.store)

@@ -10,12 +10,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from device.__main__ import main
 from device.maintenance import factory_reset, key_export
+from device.maintenance.update.releases import Installation
 from device.storage import keys
 from device.storage.database import connect
 from device.storage.keys import DEVICE_KEY, PersonKeys
@@ -197,6 +199,14 @@ def test_a_damaged_database_and_links_are_erased_too(board: Path, tmp_path: Path
     assert reset(board, "--yes", NAME) == 0 and "cannot be read" in capsys.readouterr().out
     assert outside.read_text() == "stays"
     first_start(board)
+
+
+def test_a_release_on_trial_holds_it_back(board: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    factory_reset.check_release(None)
+    monkeypatch.setattr(Installation, "here", lambda: SimpleNamespace(on_trial=True))
+    with refused("reset.on_trial"):
+        factory_reset.begin(board, "")
+    assert not is_marked(board)
 
 
 def test_a_foreign_file_is_no_mark(board: Path) -> None:

@@ -78,7 +78,8 @@ SHOTS = {
     "clock-not-set": Shot("clock_not_set", NOBODY, newest_punch=1e11),
 }
 DESK = {
-    "people": "/people", "person": "/people/12", "health": "/health", "settings": "/settings", "audit": "/audit", "backup": "/backup", "bulk": "/people/bulk",
+    "people": "/people", "person": "/people/12", "health": "/health", "settings": "/settings", "audit": "/audit", "backup": "/backup",
+    "reset": "/reset", "bulk": "/people/bulk",
 }  # fmt: skip
 ENROLMENT = {
     "enrol-consent": "/kiosk/enrol/consent",

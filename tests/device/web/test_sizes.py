@@ -43,7 +43,7 @@ FORMS = ("/kiosk/enrol", "/kiosk/enrol/consent", "/kiosk/unlock", "/kiosk/own", 
 DESK = (
     "/today", "/log", "/timesheets", "/timesheets/day", "/timesheets/3", "/corrections?state=all", "/corrections/new", "/corrections/new?person=E3", "/periods",
     "/setup?step=site", "/schedule", "/schedule/plans/1", "/exports", "/plots?days=30", "/people", "/people/3", "/health", "/settings", "/users", "/audit",
-    "/backup", "/password",
+    "/backup", "/reset", "/password",
 )  # fmt: skip
 MEASURE = """
 const [finger, wide] = arguments, faults = [];
