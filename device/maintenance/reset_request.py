@@ -109,7 +109,8 @@ def carry_out(request: ResetRequest, database: Path, show: Callable[[int], None]
             say("reset: not asked for any more, nothing is erased")
             show(0)
             return False
-        say(f"reset: everything is erased in {left} s; pull the stick out, or let the button go, to keep it")
+        if left % 10 == 0 or left == request.seconds:
+            say(f"reset: everything is erased in {left} s; pull the stick out, or let the button go, to keep it")
         show(left)
         wait(1.0)
     with Store.open(database, must_exist=True, actor="reset") as store:
