@@ -36,6 +36,7 @@ FIRST_START = "first-start"  # in the data folder: asks first-start.sh to work a
 KEPT = (".lock", ".reset")  # endings that stay meanwhile: empty locks, and the mark itself
 BESIDE = ("fleet-ca.pem", "clockface.toml.restored")  # further files in the folder of the database that belong to it
 BLOCK = 1 << 20  # bytes
+UNREADABLE = ("store", "store.damaged", "store.no_database")  # errors of a database that is erased without being told of
 
 Step = Callable[[], None]
 
@@ -72,9 +73,11 @@ def looked_at(database: Path) -> ToErase:
 
     Raises:
         ResetError: there is neither a database nor anything of one.
-        StoreError: another process uses it.
+        StoreError: another process uses it, or it belongs to another user or program.
     """
-    if not database.is_file():
+    if not os.path.isfile(database):
+        if not os.access(database.parent, os.R_OK | os.X_OK):
+            raise ResetError(f"{database.parent} does not exist or belongs to another user: `sudo -u clockface clockface reset`", code="reset.nothing")
         if not _files(database):
             words = f"there is no database {database}, so there is nothing to erase; give the right file to --db"
             raise ResetError(words, code="reset.nothing")
@@ -83,7 +86,7 @@ def looked_at(database: Path) -> ToErase:
         with Store.open(database, must_exist=True, actor="reset") as store:
             return to_erase(store)
     except ClockfaceError as error:
-        if error.code in ("store.locked", "store.newer", "store.foreign"):
+        if error.code not in UNREADABLE and not error.code.startswith("keys."):
             raise
         return ToErase(_identity(database), readable=False)
 

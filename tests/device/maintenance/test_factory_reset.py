@@ -6,9 +6,11 @@ import os
 import platform
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -199,6 +201,18 @@ def test_a_damaged_database_and_links_are_erased_too(board: Path, tmp_path: Path
     assert reset(board, "--yes", NAME) == 0 and "cannot be read" in capsys.readouterr().out
     assert outside.read_text() == "stays"
     first_start(board)
+
+
+def test_what_is_not_this_terminals_is_not_erased(board: Path, tmp_path: Path) -> None:
+    with refused("reset.nothing"):
+        factory_reset.looked_at(tmp_path / "nowhere" / "clockface.db")
+    with refused("reset.nothing"):
+        factory_reset.looked_at(tmp_path / "none.db")
+    foreign = tmp_path / "foreign.db"
+    with closing(sqlite3.connect(foreign)) as db:
+        db.execute("CREATE TABLE theirs (id)")
+    with refused("store.foreign"):
+        factory_reset.looked_at(foreign)
 
 
 def test_a_release_on_trial_holds_it_back(board: Path, monkeypatch: pytest.MonkeyPatch) -> None:
