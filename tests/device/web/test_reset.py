@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,8 @@ from tests.refused import refused
 
 
 @pytest.fixture
-def filled(desk: Desk) -> Desk:
+def filled(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    monkeypatch.setenv("CLOCKFACE_KEYS", str(tmp_path / "own-keys"))  # other tests keep keys in the common folder
     with desk.store() as store:
         person = store.add_person_with_templates("Ann", None, [TemplateDraft("m1", np.eye(8, dtype=np.float32)[0], 0.5, None, "")]).id
         store.outbox.set_targets(["payroll"])
