@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from device import config
-from device.commands import fleet_groups, run_desk
+from device.commands import fleet_groups, run_desk, set_up_code
 from device.commands.fleet_groups import FleetUsageError
 from device.commands.options import add_config, add_database, add_json, add_out
 from device.storage.fleet_state import FAULTS, DeviceState
@@ -51,6 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     invite.add_argument("--ca", type=Path, metavar="PEM", help="certificate that signs the server's, where the terminals' systems do not know it")
     invite.add_argument("--minutes", type=int, default=60, help="how long it can be used (default 60)")
     invite.add_argument("--qr", action="store_true", help="show it as QR codes here instead of writing a file; with --out NAME.png as a picture")
+    invite.add_argument("--setup", action="store_true", help="as a set-up code for a terminal that is new, with more in it (docs/first-steps.md)")
+    set_up_code.add_arguments(invite)
     add_out(invite, "default: NAME.join")
     join = actions.add_parser("join", help="on the terminal: join with the file that `invite` made")
     join.add_argument("file", type=Path, nargs="?", help="the file, or a picture of the codes")
@@ -106,16 +108,23 @@ def _sites(args: argparse.Namespace) -> None:
 
 def _invite(args: argparse.Namespace) -> None:
     from device.fleet import invitation_code, owner
+    from device.system import qr_codes
 
     if not args.site and not args.desk:
         raise FleetUsageError("a terminal belongs to a site: give --site; `fleet sites` lists them")
+    if args.setup and args.desk:
+        raise FleetUsageError("--setup is for a terminal: a desk has no camera")
     authority = args.ca.read_text(encoding="utf-8") if args.ca else ""
+    code = set_up_code.asked(args) if args.setup else None
     made = owner.invite(args.url, args.name, args.site, "desk" if args.desk else "terminal", authority, timedelta(minutes=args.minutes))
+    if code is not None:
+        set_up_code.show(replace(code, invitation=invitation_code.as_list(made)), args.out)
+        return
     if args.qr and not args.out:
         _show(made)
         return
     out = args.out or Path(f"{args.name}.join")
-    Disk().write(out, invitation_code.picture(invitation_code.parts(made)) if args.qr else made.to_json().encode(), 0o600)
+    Disk().write(out, qr_codes.picture(invitation_code.parts(made)) if args.qr else made.to_json().encode(), 0o600)
     print(f"{out}: for {args.name}, until {made.until}; whoever has this file can join, once.")
     print(f"bring it to the terminal and run there: python -m device fleet join {shlex.quote(str(out))}")
 
@@ -123,10 +132,11 @@ def _invite(args: argparse.Namespace) -> None:
 def _show(made: Invitation) -> None:
     """Draw the codes in this window."""
     from device.fleet import invitation_code
+    from device.system import qr_codes
 
     texts = invitation_code.parts(made)
     for number, text in enumerate(texts, 1):
-        print(invitation_code.drawn(text))
+        print(qr_codes.drawn(text))
         print(f"code {number} of {len(texts)} for {made.name}, until {made.until}; whoever has read them all can join, once.")
     print("hold the terminal's camera to them, and run there: python -m device fleet join --camera 0")
 

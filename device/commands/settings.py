@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
-from device.commands import settings_table
+from device.commands import set_up_code, settings_table
 from device.commands.database import open_store
-from device.commands.options import add_config, add_database, add_json
+from device.commands.options import add_config, add_database, add_json, add_out
 from device.config import ConfigError
 from device.storage import settings as stored_settings
 from device.storage.settings import Above
@@ -23,6 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
     parser.add_argument("--help-all", action="store_true", help="print every setting with default, unit, range, help and where it may be set")
     parser.add_argument("--format", choices=settings_table.FORMATS, default="text", help="of --help-all")
+    parser.add_argument("--code", action="store_true", help="make a set-up code for a new terminal, with the zone and language of this one; good for an hour")
+    parser.add_argument("--admin", action="store_true", help="with --code: with a one-time password of the first administrator, which is shown here")
+    parser.add_argument("--from-code", type=Path, metavar="PICTURE", help="set this terminal up by the code in a picture, as its camera would")
+    set_up_code.add_arguments(parser)
+    add_out(parser, "with --code: a picture of the codes; default: here in the window")
     parser.set_defaults(usage_error=parser.error)
 
 
@@ -30,6 +37,8 @@ def run(args: argparse.Namespace) -> int:
     if args.help_all:
         print(json.dumps(settings_table.rows(), indent=2) if args.json else settings_table.FORMATS[args.format]())
         return 0
+    if args.code or args.from_code:
+        return _code(args) if args.code else _from_code(args)
     if args.action is None:
         args.usage_error("the following arguments are required: action")
     with open_store(args, "settings") as store:
@@ -54,6 +63,30 @@ def run(args: argparse.Namespace) -> int:
 
             stored_settings.change(store, args.config, {args.name: value}, partial(check_covered, store))
         print(f"{args.name} is {'set' if args.action == 'set' else 'back to the file or the default'}, from the next start on")
+    return 0
+
+
+def _code(args: argparse.Namespace) -> int:
+    from device.web.access import passwords  # needs the library for passwords: only here
+
+    with open_store(args, "settings") as store:
+        code = set_up_code.like(store, args.config, set_up_code.asked(args))
+    if args.admin:
+        code = replace(code, admin_password=passwords.invented())
+    set_up_code.show(code, args.out)
+    if args.admin:
+        print(f"first login there: admin, password {code.admin_password} (to be changed at the first login; it is not shown again)")
+    return 0
+
+
+def _from_code(args: argparse.Namespace) -> int:
+    from device.web.access import set_up_by_code
+
+    code = set_up_code.read(args.from_code)
+    print(f"this code sets: {set_up_code.told(code)}")
+    with open_store(args, "cli", must_exist=False) as store:
+        set_up_by_code.do(store, args.config, code, "cli")
+    print("done; it counts from the next start of the terminal on")
     return 0
 
 

@@ -37,6 +37,7 @@ board=$root/current/device/board
 [ -e /etc/default/clockface ] || install -m 644 "$board/default" /etc/default/clockface
 install -D -m 644 -t /etc/systemd/system "$board"/*.service "$board"/*.path
 install -D -m 644 "$board/70-clockface.rules" /etc/udev/rules.d/70-clockface.rules
+if [ -d /etc/polkit-1 ]; then install -D -m 644 "$board/70-clockface-network.rules" /etc/polkit-1/rules.d/70-clockface-network.rules; fi
 install -D -m 644 "$board/journald.conf" /etc/systemd/journald.conf.d/clockface.conf
 ln -sfn "$root/clockface" /usr/local/bin/clockface
 

@@ -12,7 +12,7 @@ for unit in clockface-update.path clockface-update.service clockface-kiosk.servi
     rm -f "/etc/systemd/system/$unit"
 done
 if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
-rm -f /etc/udev/rules.d/70-clockface.rules /etc/systemd/journald.conf.d/clockface.conf /etc/xdg/autostart/clockface-kiosk.desktop /usr/local/bin/clockface
+rm -f /etc/polkit-1/rules.d/70-clockface-network.rules /etc/udev/rules.d/70-clockface.rules /etc/systemd/journald.conf.d/clockface.conf /etc/xdg/autostart/clockface-kiosk.desktop /usr/local/bin/clockface
 rm -f /etc/chromium/policies/managed/clockface.json /etc/chromium-browser/policies/managed/clockface.json
 rm -rf /opt/clockface /var/lib/clockface-inbox
 if id clockface-kiosk > /dev/null 2>&1; then userdel clockface-kiosk; fi

@@ -16,10 +16,14 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from device.__main__ import main
+from device.attendance.planning import Planning
 from device.fleet import invitation_code, membership, owner
-from device.fleet.invitation_code import CodeReader, drawn, modules, parts, picture
+from device.fleet.invitation_code import CodeReader, parts
 from device.fleet.owner import Invitation
 from device.storage.store import Store
+from device.system.qr_codes import drawn, modules, picture
+from device.web.access import set_up_by_code
+from tests.device.code_views import seen
 from tests.refused import refused
 
 PLAIN = Invitation(
@@ -34,18 +38,6 @@ def authority() -> str:
     now = datetime.now(timezone.utc)
     made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=30))
     return made.add_extension(x509.BasicConstraints(True, None), True).sign(key, SHA256()).public_bytes(Encoding.PEM).decode().strip()
-
-
-def seen(code: np.ndarray, seed: int) -> np.ndarray:
-    """A code as a webcam at 640 x 480 sees it: 300 px wide, at an angle, blurred, grey, with noise."""
-    chance = np.random.default_rng(seed)
-    size = len(code) * 8
-    large = cv2.resize(code, (size, size), interpolation=cv2.INTER_NEAREST)
-    corners = np.array([[0, 0], [size, 0], [size, size], [0, size]], np.float32)
-    place = corners * (340 / size) + (150, 70) + chance.uniform(-15, 15, (4, 2))
-    view = cv2.warpPerspective(large, cv2.getPerspectiveTransform(corners, place.astype(np.float32)), (640, 480), flags=cv2.INTER_AREA, borderValue=120)
-    grey = cv2.GaussianBlur(view, (0, 0), 0.6) * 0.7 + 30 + chance.normal(0, 5, view.shape)
-    return cv2.cvtColor(np.clip(grey, 0, 255).astype(np.uint8), cv2.COLOR_GRAY2BGR)
 
 
 def read(pictures: Sequence[np.ndarray]) -> Invitation | None:
@@ -94,6 +86,21 @@ def test_join_by_picture_once(company: str, tmp_path: Path, monkeypatch: pytest.
     assert "used already or has expired" in capsys.readouterr().err
     assert main(["fleet", "invite", "Gate B", "--site", "North", "--url", company, "--qr"]) == 0
     assert "code 1 of" in capsys.readouterr().out
+
+
+def test_a_set_up_code_joins_once_with_all_it_says(company: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The second terminal that shows up with a copy joins nothing and keeps nothing of it."""
+    file = tmp_path / "a.png"
+    assert main(["fleet", "invite", "Gate A", "--site", "North", "--url", company, "--setup", "--zone", "Asia/Tokyo", "--out", str(file)]) == 0
+    assert main(["settings", "--from-code", str(file), "--db", str(tmp_path / "a.db")]) == 0
+    assert "fleet: Gate A in North" in capsys.readouterr().out
+    with Store.open(tmp_path / "a.db") as store:
+        member = membership.read(store)
+        assert member is not None and (member.name, Planning(store).site().zone) == ("Gate A", "Asia/Tokyo")
+    assert main(["settings", "--from-code", str(file), "--db", str(tmp_path / "b.db")]) == 1
+    assert "used already" in capsys.readouterr().err
+    with Store.open(tmp_path / "b.db") as store:
+        assert membership.read(store) is None and set_up_by_code.waiting(store)
 
 
 def test_an_expired_invitation_is_told(company: str, tmp_path: Path) -> None:
