@@ -278,6 +278,8 @@ class CameraLoop:
             if self._recognition.decided:
                 self._watchdog.decided(frame.index)
             self._show(scene)
+            if self._live.codes is not None:
+                self._live.codes.look(frame.image)
             self._keep_pace(begun)
             if self._live.restart.is_set():
                 break

@@ -44,21 +44,23 @@ from device.web.desk import (
     returning,
     schedule,
     set_up,
+    set_up_code,
     settings,
     timesheets,
     today,
 )
 from device.web.kiosk import check, enrol, self_service
 from device.web.kiosk import page as kiosk
+from device.web.kiosk import set_up_code as kiosk_code
 from device.web.pages import Page, routes
 
 AREAS = (  # each module has ROUTES, a tuple of pages
-    login, kiosk, self_service, enrol, check, today, matters, log, overtime, accounts, law, timesheets, corrections, schedule, exports, plots,
-    people, returning, bulk, imports, health, first_sight, set_up, settings, users, notices, audit, backups, reset,
+    login, kiosk, kiosk_code, self_service, enrol, check, today, matters, log, overtime, accounts, law, timesheets, corrections, schedule, exports, plots,
+    people, returning, bulk, imports, health, first_sight, set_up, set_up_code, settings, users, notices, audit, backups, reset,
 )  # fmt: skip
 
 
-KIOSK = (kiosk, self_service, enrol, check, first_sight, bulk)  # what needs a camera, or stands at a door: not at a desk
+KIOSK = (kiosk, kiosk_code, self_service, enrol, check, first_sight, bulk)  # what needs a camera, or stands at a door: not at a desk
 
 
 class Static:

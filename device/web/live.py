@@ -23,6 +23,7 @@ from device.terminal.pipeline import Scene
 from device.terminal.prompts import Questions
 from device.terminal.reembedding import Reembedded
 from device.vision.camera.health import CameraState
+from device.web.kiosk.code_watch import CodeWatch
 from device.web.kiosk.view import Card, View, clock_state, clock_time, recorded, seen
 
 WAKE_SECONDS = 0.04  # shortest time between two wake-ups of the pages; a punch wakes them at once
@@ -91,6 +92,9 @@ class Live:
         self.picture_in_view: Callable[[], bool] = lambda: False  # whether a picture of somebody enrolled hangs in view
         self.reembedded: Callable[[], Reembedded | None] = lambda: None  # how far templates are made for the model that the settings name
         self.fleet: Exchange | None = None  # of a terminal that has joined one
+        self.codes: CodeWatch | None = None  # for set-up codes, of a terminal with a live camera
+        self.pages: tuple[str, ...] = ()  # addresses of this terminal's pages
+        self.fingerprint = ""  # SHA-256 of its own certificate; "" without one
         self.hangs = ""  # what to set where the camera hangs turned, in words
         self.restart = threading.Event()  # requested by an admin: the camera loop ends and the terminal restarts
 

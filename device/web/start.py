@@ -6,14 +6,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from device.config import Settings
 from device.storage.store import Store
 from device.terminal.capture_session import Booth
 from device.terminal.pipeline import Pipeline
-from device.web.access import certificate, first_admin
+from device.web.access import certificate, first_admin, set_up_by_code
 from device.web.context import Terminal
+from device.web.kiosk.code_watch import CodeWatch
 from device.web.live import Live
 from device.web.server import DEFAULT, Address, WebServer
 
@@ -30,7 +32,10 @@ def web_server(
         WebError: an address or a certificate cannot be used.
     """
     live = Live(pipeline.questions, pipeline.store.newest_punch(), booth=Booth(time.monotonic, pipeline.recogniser), accepted=accepted)
-    with _served(Terminal(settings, pipeline.store.path, pipeline.device, live, config_file=config_file), pipeline.store, where) as terminal:
+    terminal = Terminal(settings, pipeline.store.path, pipeline.device, live, config_file=config_file)
+    if not pipeline.recording and set_up_by_code.waiting(pipeline.store):
+        live.codes = CodeWatch(partial(terminal.store, "kiosk"), config_file, live.restart.set, settings.camera.mirror)
+    with _served(terminal, pipeline.store, where):
         yield terminal
 
 
@@ -54,6 +59,7 @@ def _served(terminal: Terminal, store: Store, where: Sequence[str]) -> Iterator[
             print(line, flush=True)
         for url in server.urls:
             print(f"web: {url}" if terminal.desk else f"web: {url}   kiosk page: {url}/kiosk", flush=True)
+        terminal.live.pages, terminal.live.fingerprint = tuple(server.urls), certificate.fingerprint(tls) if tls else ""
         if tls and not settings.web.certificate:
             print(f"web: own certificate, SHA-256 {certificate.fingerprint(tls)}", flush=True)
         yield terminal

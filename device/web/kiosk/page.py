@@ -16,7 +16,7 @@ from device.web.access import pins
 from device.web.access.pins import PinError
 from device.web.access.rate_limit import LockedOut
 from device.web.connections import household, own_machine
-from device.web.kiosk import streams
+from device.web.kiosk import set_up_code, streams
 from device.web.kiosk.view import Card, clock_time, recorded
 from device.web.messages import Messages
 from device.web.pages import Call, Problem, get, post
@@ -26,6 +26,8 @@ MOST_SIGNS = 60  # keys of the pad beside A to Z and digits
 
 
 def kiosk_page(call: Call) -> Response:
+    if set_up_code.watched(call) and not call.query.get("without"):
+        return call.goto(set_up_code.PATH)
     asked = call.terminal.settings.attendance.direction == "asked"
     return call.page("kiosk.html", asked=asked, clock=call.terminal.live.time(), code_signs=code_signs(call))
 
@@ -52,7 +54,7 @@ def languages_page(call: Call) -> Response:
 
 
 def _onwards(path: str) -> str:
-    return path if path in ("/kiosk", "/kiosk/unlock", "/kiosk/enrol/consent") else "/kiosk"
+    return path if path in ("/kiosk", "/kiosk/set-up", "/kiosk/unlock", "/kiosk/enrol/consent") else "/kiosk"
 
 
 def events(call: Call) -> Response:

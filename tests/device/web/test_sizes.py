@@ -42,7 +42,8 @@ VIEWS = (
 FORMS = ("/kiosk/enrol", "/kiosk/enrol/consent", "/kiosk/unlock", "/kiosk/own", "/kiosk/language")
 DESK = (
     "/today", "/log", "/timesheets", "/timesheets/day", "/timesheets/3", "/corrections?state=all", "/corrections/new", "/corrections/new?person=E3", "/periods",
-    "/setup?step=site", "/schedule", "/schedule/plans/1", "/exports", "/plots?days=30", "/people", "/people/3", "/health", "/settings", "/users", "/audit",
+    "/setup?step=site", "/setup/code",
+    "/schedule", "/schedule/plans/1", "/exports", "/plots?days=30", "/people", "/people/3", "/health", "/settings", "/users", "/audit",
     "/backup", "/reset", "/password",
 )  # fmt: skip
 MEASURE = """
