@@ -102,8 +102,6 @@ def connect(path: Path, busy_timeout_ms: int, must_exist: bool, any_thread: bool
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old, 3.37 is needed; use Python with a newer SQLite", code="store.sqlite")
     with acting_as_owner(path), explained(path):
-        if is_marked(path):
-            raise StoreError(f"database {path} is being erased: start the terminal, or `python -m device reset`, to finish it", code="store.being_reset")
         _make_private(path, must_exist)
         conn = sqlite3.connect(path, timeout=busy_timeout_ms / 1000, isolation_level=None, check_same_thread=not any_thread)
         try:
@@ -120,6 +118,8 @@ def connect(path: Path, busy_timeout_ms: int, must_exist: bool, any_thread: bool
 def _make_private(path: Path, must_exist: bool) -> None:
     """Create the file if allowed, so that SQLite's companion files inherit mode 600; restrict an existing one. A link counts only for the database itself."""
     try:
+        if is_marked(path):
+            raise StoreError(f"database {path} is being erased: start the terminal, or `python -m device reset`, to finish it", code="store.being_reset")
         if must_exist and not path.exists():
             raise StoreError(
                 f"database {path} does not exist; give the right file to --db, or enrol somebody first (`python -m device enroll`)", code="store.missing"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +28,7 @@ def mark_file(database: Path) -> Path:
 
 
 def is_marked(database: Path) -> bool:
-    return mark_file(database).exists()
+    return os.path.exists(mark_file(database))  # False for a name that no file can have
 
 
 def set_mark(database: Path, store: str) -> None:
@@ -41,13 +42,13 @@ def read_mark(database: Path) -> ResetMark | None:
     Raises:
         ResetError: a file of that name is no such mark; nothing is erased because of it.
     """
+    if not is_marked(database):
+        return None
     try:
         found = json.loads(mark_file(database).read_bytes())
         if found["what"] != CONTENT:
             raise ValueError
         return ResetMark(str(found["store"]))
-    except FileNotFoundError:
-        return None
     except (OSError, ValueError, TypeError, KeyError) as error:
         words = f"{mark_file(database)} is no mark of a reset, so nothing was erased: remove the file, or begin again with `python -m device reset`"
         raise ResetError(words, code="reset.mark") from error
