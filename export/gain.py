@@ -145,13 +145,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     found, people = measured(args.model, args.against, args.people, args.fmr)
-    rates = f"{args.against.name} {percent(found.before)}, {args.model.name} {percent(found.tuned)}"
+    rates = f"{args.against.name} {100 * found.before:.2f} %, {args.model.name} {100 * found.tuned:.2f} %"
     print(f"recognised at FMR {args.fmr:g}, {people} people of {args.people} in {SPLITS} splits: {rates}")
     print(f"gain {100 * found.value:+.2f} points ({100 * found.low:+.2f} to {100 * found.high:+.2f}, {LEVEL:.0%} interval over people): {found.words}")
     if found.value < 0:
         raise GainError(f"{args.model} recognises fewer than {args.against.name}; keep that one", code="gain.worse")
     return 0
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.2f} %"
