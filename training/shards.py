@@ -101,7 +101,7 @@ def fetch(url: str) -> bytes:
         try:
             return bytes(fs.cat_file(inside))
         except FileNotFoundError as error:
-            raise ShardError(f"{url} does not exist", code="shard.missing") from error
+            raise ShardError(f"{url} does not exist; check its address", code="shard.missing") from error
         except PermissionError as error:
             raise ShardError(f"{url} may not be read ({error}); give the storage's key in the environment, as its package for fsspec asks for it") from error
         except _errors() as error:
