@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+import torch.distributed.nn.functional  # before there is a group, as in training/distributed.py
 from torch import multiprocessing, nn
 from torch.nn.parallel import DistributedDataParallel
 
