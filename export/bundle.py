@@ -17,8 +17,9 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from device import config
-from device.config import SITE_FILE, Settings, tomllib
+from device.config import Settings, loader
+from device.config.loader import tomllib
+from device.config.places import SITE_FILE
 from device.contract import ClockfaceError
 from device.delivery.connectors import configured
 from device.maintenance.update.bundle import END, header, padding
@@ -182,7 +183,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     keys = [read_private_key(path) for path in args.key]
-    settings = config.load(args.config)
+    settings = loader.load(args.config)
     configured(settings)
     catalogue = Catalogue.load()
     contents = device_package(ROOT) | model_files(catalogue, chosen_models(catalogue, settings, args.model), settings)

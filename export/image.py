@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
-from device import config
-from device.config import tomllib
+from device.config import loader
+from device.config.loader import tomllib
 from device.delivery.connectors import configured
 from device.maintenance.update.bundle import Bundle
 from device.maintenance.update.manifest import Manifest
@@ -114,7 +114,7 @@ def site_settings(path: Path | None) -> str:
     """The site's settings, checked, with the database where install.sh has it; they hold no secret (`config` refuses one)."""
     if path is None:
         return ""
-    configured(config.load(path))
+    configured(loader.load(path))
     text = path.read_text(encoding="utf-8")
     if "PRIVATE KEY" in text:
         raise DiskImageError(f"{path} has a private key in it; an image that many boards share holds no secret", code="disk_image.secret")

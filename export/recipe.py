@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from device.config import tomllib
+from device.config.loader import tomllib
 from device.contract import ClockfaceError
 from export.crops import PEOPLE
 

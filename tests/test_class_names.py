@@ -39,7 +39,7 @@ def test_no_public_class_is_defined_twice() -> None:
 
 def test_a_name_that_stands_twice_is_found() -> None:
     assert twice([("device/a.py", "Trial"), ("device/b.py", "Trial"), ("device/b.py", "Other")]) == {"Trial": ["device/a.py", "device/b.py"]}
-    assert twice([(f"{CONNECTORS}a.py", "Target"), (f"{CONNECTORS}b.py", "Target"), ("device/config.py", "Settings")]) == {}
+    assert twice([(f"{CONNECTORS}a.py", "Target"), (f"{CONNECTORS}b.py", "Target"), ("device/config/__init__.py", "Settings")]) == {}
     assert twice([(f"{CONNECTORS}a.py", "Answer"), (f"{CONNECTORS}b.py", "Answer")]).keys() == {"Answer"}
 
 

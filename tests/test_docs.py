@@ -147,6 +147,6 @@ def test_five_questions_are_answered_in_one_hop() -> None:
 
 
 def test_what_is_not_there_is_found() -> None:
-    named = "`device/config.py` and `nothing.py`, device/nowhere/; `device/commands/NAME.py`, /opt/x/device/gone.sh"
+    named = "`device/contract.py` and `nothing.py`, device/nowhere/; `device/commands/NAME.py`, /opt/x/device/gone.sh"
     assert missing(named) == {"nothing.py", "device/nowhere/"}
     assert wrong_commands("python -m device doctor; python -m device fly; python -m tests.device.nothing") == {"device fly", "tests.device.nothing"}

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from device.config import ConfigError, chosen, ranged
+from device.config.fields import ConfigError, chosen, ranged
 
 if sys.version_info >= (3, 11):
     import tomllib

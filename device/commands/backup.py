@@ -8,9 +8,9 @@ import os
 import sys
 from pathlib import Path
 
-from device import config
 from device.commands.options import add_config, add_database
-from device.config import database_path
+from device.config import loader
+from device.config.places import HOME, ROOT, database_path, installed_file
 from device.maintenance import backup
 from device.maintenance.backup import BackupError
 from device.storage.audit import Action
@@ -29,12 +29,12 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    settings = config.load(args.config)
+    settings = loader.load(args.config)
     database = database_path(settings, args.db)
     if args.file.exists():
         raise BackupError(f"{args.file} exists already; give another name")
     with Store.open(database, settings.store, must_exist=True, actor="backup") as store:
-        backup.create(database, args.config or config.installed_file(config.HOME, config.ROOT), args.file, passphrase(args.passphrase, twice=True))
+        backup.create(database, args.config or installed_file(HOME, ROOT), args.file, passphrase(args.passphrase, twice=True))
         store.audit("backup", Action.BACKUP_MADE, {})
     print(f"{args.file}: {args.file.stat().st_size / 1e6:.1f} MB; without its passphrase nobody can open it")
     return 0

@@ -12,11 +12,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from device import config
 from device.commands.benchmark import scale
 from device.commands.benchmark.speed import IDLE_RATE, Report, demo_clip, measure
 from device.commands.options import add_config, add_json
-from device.config import Settings
+from device.config import Settings, loader
 from device.system import hardware
 
 COMPANY = 2_000  # people
@@ -83,7 +82,7 @@ def _people(args: argparse.Namespace) -> int:
 
 def _settings(args: argparse.Namespace) -> Settings:
     """Those of the terminal; the demo shows photographs, so that liveness can only be observed."""
-    settings = config.load(args.config)
+    settings = loader.load(args.config)
     observed = dataclasses.replace(settings.liveness, mode="observe", challenge="none")
     return settings if args.clips or settings.liveness.mode == "off" else dataclasses.replace(settings, liveness=observed)
 

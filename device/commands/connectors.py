@@ -14,9 +14,10 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from device import config
 from device.commands.options import add_config, add_database, add_json
-from device.config import ConfigError, ConnectorSettings, database_path
+from device.config import ConnectorSettings, Settings, loader
+from device.config.fields import ConfigError
+from device.config.places import database_path
 from device.contract import ClockfaceError
 from device.delivery.connectors import build, configured
 from device.delivery.outcomes import ConnectorError
@@ -38,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if (args.action == "test") != (args.name is not None):
         args.usage_error("test needs the NAME of a connector, list takes none")
-    settings = config.load(args.config)
+    settings = loader.load(args.config)
     targets = configured(settings)
     if args.action == "list":
         return _list(targets, args.json)
@@ -65,7 +66,7 @@ def _place(target: ConnectorSettings) -> str:
     return next((str(getattr(target, key)) for key in ("url", "host", "folder") if getattr(target, key, "")), "")
 
 
-def _codes(path: Path, settings: config.Settings) -> list[str]:
+def _codes(path: Path, settings: Settings) -> list[str]:
     """The codes of active people; none without a database."""
     if not path.exists():
         return []

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from device import config
-from device.config import database_path
+from device.config import loader
+from device.config.places import database_path
 from device.storage.store import Store
 
 
@@ -20,7 +20,7 @@ def open_store(args: argparse.Namespace, actor: str, must_exist: bool = True) ->
         ConfigError: the settings cannot be read.
         StoreError: as `Store.open` raises it.
     """
-    settings = config.load(args.config)
+    settings = loader.load(args.config)
     return Store.open(database_path(settings, args.db), settings.store, must_exist=must_exist, actor=actor)
 
 
@@ -31,7 +31,7 @@ def store_to_fill(args: argparse.Namespace, actor: str) -> Iterator[Store]:
     Raises:
         ConfigError, StoreError: as `open_store`.
     """
-    settings = config.load(args.config)
+    settings = loader.load(args.config)
     path = database_path(settings, args.db)
     if path.exists() or not args.check:
         with Store.open(path, settings.store, actor=actor) as store:

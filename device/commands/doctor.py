@@ -9,9 +9,9 @@ import argparse
 import dataclasses
 import json
 
-from device import config
 from device.commands.options import add_config, add_database, add_json
-from device.config import database_path
+from device.config import loader
+from device.config.places import database_path
 from device.maintenance.database_check import Finding
 from device.maintenance.doctor import examine
 
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    settings = config.load(args.config)
+    settings = loader.load(args.config)
     findings: list[Finding] = []
     for finding in examine(settings, database_path(settings, args.db), args.source, args.skip):
         findings.append(finding)

@@ -11,9 +11,9 @@ import sys
 import time
 from pathlib import Path
 
-from device import config
 from device.commands.database import store_to_fill
 from device.commands.options import add_config, add_database, add_json
+from device.config import Settings, loader
 from device.contract import ClockfaceError
 from device.storage import consents
 from device.storage import settings as stored_settings
@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.wording:
-        shown = _wording(config.load(args.config))
+        shown = _wording(loader.load(args.config))
         print(f"{shown.title} ({shown.version})\n{shown.text}")
         return 0
     many = args.folder is not None or args.list is not None
@@ -104,7 +104,7 @@ def _enrol_again(store: Store, recogniser: Recogniser, args: argparse.Namespace,
     return 0
 
 
-def _recogniser(store: Store, settings: config.Settings) -> Recogniser:
+def _recogniser(store: Store, settings: Settings) -> Recogniser:
     """The recogniser in force. Without a former model, missing templates are made first: otherwise a person who is already enrolled would not be noticed."""
     recogniser = recogniser_in_force(store, settings, _note)
     if recogniser.coming is None:
@@ -190,7 +190,7 @@ def _note(line: str) -> None:
     print(f"note: {line}", file=sys.stderr)
 
 
-def _wording(settings: config.Settings) -> Wording:
+def _wording(settings: Settings) -> Wording:
     return wording(settings.web.language, settings.web.consent)
 
 

@@ -19,10 +19,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from device import config
 from device.commands import fleet_groups, run_desk, set_up_code
 from device.commands.fleet_groups import FleetUsageError
 from device.commands.options import add_config, add_database, add_json, add_out
+from device.config import Settings, loader
+from device.config.places import database_path
 from device.storage.fleet_state import FAULTS, DeviceState
 from device.storage.store import Store
 from device.system.files import Disk
@@ -201,9 +202,9 @@ def _join(args: argparse.Namespace) -> int:
 
     if (args.file is None) == (args.camera is None):
         raise FleetUsageError("give the file or picture that `fleet invite` made, or --camera 0 to read its codes")
-    settings = config.load(args.config)
+    settings = loader.load(args.config)
     invitation = _seen(args.camera, settings) if args.camera is not None else _in_file(args.file)
-    path = run_desk.desk_path(settings, args.db) if invitation.kind == "desk" else config.database_path(settings, args.db)
+    path = run_desk.desk_path(settings, args.db) if invitation.kind == "desk" else database_path(settings, args.db)
     with Store.open(path, settings.store, actor="cli") as store:
         member = membership.join(store, invitation)
         people = len(store.people(active_only=True))
@@ -223,7 +224,7 @@ def _in_file(path: Path) -> Invitation:
     return reader.take(read_image(path)) or _incomplete(reader, str(path))
 
 
-def _seen(name: str, settings: config.Settings) -> Invitation:
+def _seen(name: str, settings: Settings) -> Invitation:
     """The invitation whose codes a camera sees."""
     from device.fleet.invitation_code import CodeReader
 
@@ -255,8 +256,8 @@ def _next(desk: bool, people: int) -> str:
 def _leave(args: argparse.Namespace) -> int:
     from device.fleet import membership
 
-    settings = config.load(args.config)
-    with Store.open(config.database_path(settings, args.db), settings.store, must_exist=True, actor="cli") as store:
+    settings = loader.load(args.config)
+    with Store.open(database_path(settings, args.db), settings.store, must_exist=True, actor="cli") as store:
         membership.leave(store)
     print("this terminal stands alone again; lock its login with `python -m device fleet revoke`")
     return 0

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from device import config
 from device.commands.database import open_store
 from device.commands.options import add_config, add_database, add_json
+from device.config import without_liveness
 from device.storage import settings as stored_settings
 from device.terminal.enrolled import gallery_of
 from device.terminal.model_in_force import recogniser_in_force
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     failed = False
     with open_store(args, "local") as store, PictureProcess() as pictures:
-        settings = config.without_liveness(stored_settings.in_force(store, args.config))  # files cannot be judged
+        settings = without_liveness(stored_settings.in_force(store, args.config))  # files cannot be judged
         recogniser = recogniser_in_force(store, settings, _note)
         if line := waiting_words(store, recogniser.embedder.card):
             _note(line)

@@ -14,9 +14,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from device import config
 from device.commands.liveness_report import report
 from device.commands.options import add_config, add_json
+from device.config import loader
 from device.contract import LivenessCard
 from device.system.files import Disk
 from device.vision.camera.readers import without_password
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     if args.record and (args.table is not None or not (1 <= args.each <= 1000 and 1 <= args.seconds <= 60)):
         print("usage: liveness-trial FOLDER --record [--each 1..1000] [--seconds 1..60]: into sub-folders, so without --table", file=sys.stderr)
         return 2
-    settings = config.load(args.config)
+    settings = loader.load(args.config)
     measured = dataclasses.replace(settings.liveness, mode="observe", challenge="none")  # whatever the terminal does with it
     recogniser = Recogniser(dataclasses.replace(settings, liveness=measured))
     model = recogniser.liveness

@@ -7,9 +7,8 @@ import dataclasses
 import json
 from typing import Any
 
-from device import config
 from device.commands.options import add_config, add_json
-from device.config import Settings
+from device.config import Settings, loader
 from device.contract import ClockfaceError
 from device.vision.catalogue import Catalogue, ModelFile
 
@@ -25,11 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     catalogue = Catalogue.load()
     pulling = args.action == "pull" and not args.all
-    chosen = [catalogue.entry(name) for name in args.names or (_used(catalogue, config.load(args.config)) if pulling else catalogue.entries)]
+    chosen = [catalogue.entry(name) for name in args.names or (_used(catalogue, loader.load(args.config)) if pulling else catalogue.entries)]
     if args.action == "pull":
         _pull(catalogue, chosen)
     faults = {entry.name: catalogue.fault(entry) for entry in chosen}
-    uses = {} if args.action == "verify" else _uses(config.load(args.config))
+    uses = {} if args.action == "verify" else _uses(loader.load(args.config))
     if args.json:
         print(json.dumps([_row(catalogue, entry, faults[entry.name], uses) for entry in chosen], indent=2))
     elif args.action == "list":

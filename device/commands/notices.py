@@ -11,9 +11,9 @@ import json
 import platform
 from typing import Any
 
-from device import config
 from device.commands.options import add_config, add_database, add_json
-from device.config import Settings, database_path
+from device.config import Settings, loader
+from device.config.places import database_path
 from device.delivery.outcomes import ConnectorError
 from device.storage.matters import KINDS, open_matters
 from device.storage.recipients import Recipient, recipient, recipients
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if (args.action == "test") != (args.number is not None):
         args.usage_error("test needs the NUMBER of a recipient, list and open take none")
-    settings = config.load(args.config)
+    settings = loader.load(args.config)
     with Store.open(database_path(settings, args.db), settings.store, must_exist=True, actor="cli") as store:
         if args.action == "open":
             return _open(store, args.json)

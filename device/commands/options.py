@@ -9,12 +9,12 @@ FORMATS = ("table", "json", "csv", "xlsx")
 
 
 def add_database(parser: argparse.ArgumentParser) -> None:
-    """`--db`: see `config.database_path`."""
+    """`--db`: see `config.places.database_path`."""
     parser.add_argument("--db", metavar="FILE", help="the database")
 
 
 def add_config(parser: argparse.ArgumentParser, purpose: str = "") -> None:
-    """`--config`: see `config.load`."""
+    """`--config`: see `config.loader.load`."""
     parser.add_argument("--config", type=Path, metavar="FILE", help=f"settings in TOML{purpose}")
 
 

@@ -22,10 +22,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from device import config
 from device.commands.dates import first_moment, last_moment, span
 from device.commands.options import add_config, add_database, add_json
-from device.config import ConfigError, Settings, database_path
+from device.config import Settings, loader
+from device.config.fields import ConfigError
+from device.config.places import database_path
 from device.delivery.connectors import configured, takes_alarms, takes_punches
 from device.delivery.couriers import delivering, drain
 from device.storage.outbox_rows import DeadLetter, TargetHealth
@@ -57,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     _check_usage(args)
-    settings = config.load(args.config)
+    settings = loader.load(args.config)
     path = database_path(settings, args.db)
     with Store.open(path, settings.store, must_exist=True, actor="outbox") as store:
         _check_name(store, settings, args.name)

@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from device import config
 from device.attendance import planning
 from device.commands import list_import
 from device.commands.database import open_store, store_to_fill
 from device.commands.options import add_config, add_database, add_json
+from device.config import loader, without_liveness
 from device.contract import ClockfaceError
 from device.maintenance.key_export import given_out
 from device.storage import groups
@@ -152,7 +152,7 @@ def _merge(store: Store, person: Person, args: argparse.Namespace) -> int:
 def _recogniser(store: Store, args: argparse.Namespace) -> Recogniser:
     from device.terminal.model_in_force import recogniser_in_force
 
-    return recogniser_in_force(store, config.without_liveness(config.load(args.config, stored_settings.read(store))), lambda line: None)
+    return recogniser_in_force(store, without_liveness(loader.load(args.config, stored_settings.read(store))), lambda line: None)
 
 
 def _confirmed(person: Person) -> bool:

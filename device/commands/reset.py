@@ -9,9 +9,9 @@ import argparse
 import platform
 import sys
 
-from device import config
 from device.commands.options import add_config, add_database
-from device.config import database_path
+from device.config import loader
+from device.config.places import database_path
 from device.maintenance import factory_reset
 from device.maintenance.factory_reset import ToErase
 from device.storage.database import TerminalLock
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    database = database_path(config.load(args.config), args.db)
+    database = database_path(loader.load(args.config), args.db)
     if not is_marked(database):  # else it was confirmed before, and goes on
         found = factory_reset.looked_at(database)
         with acting_as_owner(database):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from device import config
 from device.commands.backup import add_common, passphrase
-from device.config import database_path
+from device.config import loader
+from device.config.places import database_path
 from device.maintenance import backup
 from device.maintenance.backup import BackupError
 from device.maintenance.people_check import check_keys
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    database = database_path(config.load(args.config), args.db)
+    database = database_path(loader.load(args.config), args.db)
     if not args.file.is_file():
         raise BackupError(f"{args.file} is no file: name the backup that was downloaded, or written by `python -m device backup FILE`", code="backup.missing")
     database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING
 
 import cv2
 
-from device import config
 from device.commands import run_desk
 from device.commands.options import add_config, add_database
 from device.commands.watching import watching
-from device.config import ConfigError, Settings, database_path, without_liveness
+from device.config import Settings, loader, without_liveness
+from device.config.fields import ConfigError
+from device.config.places import database_path
 from device.delivery.couriers import delivering
 from device.maintenance.backup import apply_staged
 from device.maintenance.factory_reset import go_on
@@ -77,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         if run_desk.run(args, _say):
             start_again()
         return 0
-    settings = config.load(args.config)
+    settings = loader.load(args.config)
     source = _source(args)
     database = _restored(settings, args.db, demo=source == DEMO)
     with _demo_told(source, database), Store.open(database, settings.store, actor="terminal") as store:

@@ -6,9 +6,9 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from device import config
 from device.commands.watching import watching
-from device.config import ConnectorTable, Settings, database_path
+from device.config import ConnectorTable, Settings, loader
+from device.config.places import HOME, ROOT, database_path
 from device.contract import ClockfaceError
 from device.delivery.connectors import configured, takes_notices, takes_punches
 from device.delivery.couriers import delivering
@@ -25,7 +25,7 @@ from device.web.letters import written
 DESK = "desk.db"  # beside the database that a terminal on this machine would have
 
 
-def desk_path(settings: config.Settings, given: str | None) -> Path:
+def desk_path(settings: Settings, given: str | None) -> Path:
     """The database of a desk on this machine."""
     path = database_path(settings, given)
     return path if given else path.with_name(DESK)
@@ -39,7 +39,7 @@ def notices_alone(settings: Settings) -> tuple[ConnectorTable, ...]:
 
 def version() -> str:
     """The release that runs here; "" in a checkout."""
-    return config.ROOT.name if config.HOME != config.ROOT else ""
+    return ROOT.name if HOME != ROOT else ""
 
 
 def run(args: argparse.Namespace, say: Say) -> bool:
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace, say: Say) -> bool:
     """
     if args.source or args.once or args.no_web or args.annotate:
         raise ClockfaceError("--desk serves pages alone: leave --source, --once, --annotate and --no-web out", code="desk.together")
-    settings = config.load(args.config)
+    settings = loader.load(args.config)
     database = desk_path(settings, args.db)
     for line in go_on(database) or ([*apply_staged(database), *recovery.rescue(database)] if database.exists() else []):
         say(line)
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace, say: Say) -> bool:
         return _served(args, stored_settings.in_force(store, args.config), store, say)
 
 
-def _served(args: argparse.Namespace, settings: config.Settings, store: Store, say: Say) -> bool:
+def _served(args: argparse.Namespace, settings: Settings, store: Store, say: Say) -> bool:
     from device.fleet import membership  # needs psycopg: only here
     from device.fleet.courier import exchanging
     from device.fleet.settings_down import Running

@@ -11,7 +11,7 @@ from pathlib import Path
 from device.commands import set_up_code, settings_table
 from device.commands.database import open_store
 from device.commands.options import add_config, add_database, add_json, add_out
-from device.config import ConfigError
+from device.config.fields import ConfigError
 from device.storage import settings as stored_settings
 from device.storage.settings import Above
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from device import config
 from device.commands.options import add_config, add_json
+from device.config import loader, without_liveness
 from device.contract import ModelCard
 from device.system.number_of import number_of
 from device.vision.evaluation import Rate, Trial, TrialError, run_trial
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     for folder in (args.enrolled, args.strangers):
         if not folder.is_dir():
             raise TrialError(f"{folder}: there is no such folder; name one with photos", code="trial.no_folder")
-    settings = config.without_liveness(config.load(args.config))
+    settings = without_liveness(loader.load(args.config))
     if args.fpir is not None:
         settings = dataclasses.replace(settings, decision=dataclasses.replace(settings.decision, fpir=args.fpir))
     for model in args.model or [settings.embedder.model]:

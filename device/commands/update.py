@@ -14,9 +14,9 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from device import config
 from device.commands.options import add_config, add_database, add_json
-from device.config import database_path
+from device.config import loader
+from device.config.places import database_path, installed_file
 from device.maintenance.update import install
 from device.maintenance.update.releases import Installation, ReleaseError
 from device.maintenance.update.signatures import SUFFIX, key_id, pem, read_public_key, read_trusted
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     installation = Installation(args.root) if args.root else Installation.here()
     if installation is None:
         raise ReleaseError("this is a checkout, not an installation; say where with --root DIR", code="release.checkout")
-    settings = config.load(args.config or config.installed_file(installation.root, installation.root / "current"))
+    settings = loader.load(args.config or installed_file(installation.root, installation.root / "current"))
     given = args.db or str(installation.root / settings.store.path)
     return ACTIONS.get(args.what, _install)(args, installation, database_path(settings, given))
 

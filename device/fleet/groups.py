@@ -10,8 +10,8 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from device import config
-from device.config import ConfigError, Settings
+from device.config import Settings, loader
+from device.config.fields import ConfigError
 from device.fleet.server import Connection, FleetError
 from device.storage.settings import editable, parsed
 
@@ -47,7 +47,7 @@ def values(texts: Sequence[str]) -> dict[str, Any]:
             raise ConfigError(words, code="config.unknown")
         found[name] = parsed(known[name], value)
         section, _, key = name.partition(".")
-        config.read_section(type(getattr(Settings(), section)), section, {key: found[name]})
+        loader.read_section(type(getattr(Settings(), section)), section, {key: found[name]})
     return found
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from device.config import ConfigError, Settings
+from device.config import Settings
+from device.config.fields import ConfigError
 from device.fleet.membership import set_value, value
 from device.fleet.server import Connection
 from device.storage import settings as stored_settings

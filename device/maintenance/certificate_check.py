@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from pathlib import Path
 
-from device.config import HOME, Settings
+from device.config import Settings
+from device.config.places import HOME
 from device.contract import phrase
 from device.maintenance.database_check import Finding
 from device.system.certificates import WARNED_DAYS, ends

@@ -13,7 +13,8 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from device.config import HOME, ROOT, Settings
+from device.config import Settings
+from device.config.places import HOME, ROOT
 from device.contract import ClockfaceError, ModelCard, phrase
 from device.maintenance.camera_check import check_camera
 from device.maintenance.certificate_check import check_certificate

@@ -22,7 +22,7 @@ from typing import Any
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from device.config import HOME
+from device.config.places import HOME
 from device.contract import ClockfaceError
 from device.system import tpm
 from device.system.clock import to_ms

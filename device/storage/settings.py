@@ -1,7 +1,7 @@
 """Settings made on the web pages: kept in the store, checked by the same dataclasses as the file, in force from the next start.
 
 Neither overrides the other: the pages can only set what the file does not, and a key with different values in both stops
-the start with an error that names both values (`device.config.load`).
+the start with an error that names both values (`device.config.loader.load`).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from device import config
-from device.config import ConfigError, Settings
+from device.config import Settings, loader
+from device.config.fields import ConfigError
 from device.contract import phrase
 from device.storage.audit import Action
 from device.storage.store import Store
@@ -131,17 +131,17 @@ def check_above(store: Store, file: Path | None, values: Mapping[str, Above]) ->
     if unknown:
         words = f"{unknown[0][:80]}: this terminal has no such setting that could be set from above; it may be of a newer version"
         raise ConfigError(words, code="config.unknown")
-    config.load(file, read(store), {name: one.value for name, one in values.items()})
+    loader.load(file, read(store), {name: one.value for name, one in values.items()})
 
 
 def in_force(store: Store, file: Path | None) -> Settings:
     """The settings from the next start on: of the file and the page, and instead of both what the fleet sets."""
-    return config.load(file, read(store), {name: one.value for name, one in above(store).items()})
+    return loader.load(file, read(store), {name: one.value for name, one in above(store).items()})
 
 
 def overridden(store: Store, file: Path | None) -> dict[str, tuple[Above, Any]]:
     """Name -> what the fleet sets, and the value of the page or the file that does not count; None where there is none."""
-    both = read(store), config.file_tables(file)
+    both = read(store), loader.file_tables(file)
     local = {f"{section}.{key}": value for tables in both for section, table in tables.items() for key, value in table.items()}
     return {name: (one, local.get(name)) for name, one in above(store).items()}
 
@@ -172,7 +172,7 @@ def change(store: Store, file: Path | None, values: dict[str, Any], check: Calla
             now[section][key] = value
         if before != now[section].get(key):
             changed.append(name)
-    following = config.load(file, now, {name: one.value for name, one in set_above.items()})
+    following = loader.load(file, now, {name: one.value for name, one in set_above.items()})
     if check is not None:
         check(following, changed)
     with store.transaction() as db:
@@ -196,7 +196,7 @@ def forget(store: Store, name: str) -> None:
 
 def fixed_by(file: Path | None) -> set[str]:
     """The names of settings in the configuration file."""
-    return {f"{section}.{key}" for section, table in config.file_tables(file).items() for key in table}
+    return {f"{section}.{key}" for section, table in loader.file_tables(file).items() for key in table}
 
 
 def parsed(setting: Setting, text: str) -> Any:

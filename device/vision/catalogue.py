@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from device.config import HOME, ROOT, tomllib
+from device.config.loader import tomllib
+from device.config.places import HOME, ROOT
 from device.contract import ClockfaceError
 from device.vision.downloads import Patch, SourceError, Url, Wheel, apply_patch, fetch_url, fetch_wheel
 

@@ -19,7 +19,8 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from device.config import Settings, database_path
+from device.config import Settings
+from device.config.places import database_path
 from device.contract import CROP_SIZE, ClockfaceError, ContractError
 from device.system.files import Disk
 from device.system.hardware import board_or_processor

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from device.config import LANGUAGES, ROOT, tomllib
+from device.config import LANGUAGES
+from device.config.loader import tomllib
+from device.config.places import ROOT
 from device.storage.consents import ConsentDraft, Way
 from device.web.messages import FOLDER, MessageError
 

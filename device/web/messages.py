@@ -18,7 +18,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from device.config import DESK_LANGUAGES, LANGUAGES, tomllib
+from device.config import DESK_LANGUAGES, LANGUAGES
+from device.config.loader import tomllib
 from device.contract import ClockfaceError, Phrase
 from device.web import plurals
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from device.config import Settings, load
+from device.config import Settings
+from device.config.loader import load
 from tests.refused import refused
 
 

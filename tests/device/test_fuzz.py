@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from device import config
+from device.config import DecisionSettings, Settings, loader
 from device.contract import ClockfaceError, ModelCard
 from device.delivery.connectors import build, read_settings
 from device.delivery.outcomes import LONGEST_ANSWER, Delivered, Failed, Refused, shortened
@@ -58,18 +58,18 @@ def in_a_file(data: bytes, read: Callable[[Path], object], suffix: str) -> None:
 @MANY
 @given(st.binary(max_size=300) | st.text(max_size=300).map(str.encode))
 def test_any_configuration(data: bytes) -> None:
-    in_a_file(data, config.load, ".toml")
+    in_a_file(data, loader.load, ".toml")
 
 
 @MANY
 @given(st.sampled_from(["camera", "decision", "store", "web", "attendance", "retention", "x"]), st.dictionaries(st.text(max_size=12), JSON, max_size=3))
 def test_any_section(section: str, table: dict[str, Any]) -> None:
     with suppress(ClockfaceError):
-        config.read_section(config.DecisionSettings, section, table)
+        loader.read_section(DecisionSettings, section, table)
     for key in ("fpir", "agree", "window"):
         for value in table.values():
             with suppress(ClockfaceError):
-                made = config.read_section(config.DecisionSettings, section, {key: value})
+                made = loader.read_section(DecisionSettings, section, {key: value})
                 assert 0 < made.fpir <= 0.5 and 1 <= made.agree <= made.window <= 50
 
 
@@ -191,12 +191,12 @@ def test_any_answer_of_a_target_is_an_outcome(raw: Raw, kind: str, answer: bytes
 def recognition(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recognition]:
     """One that says what it does about a fault and never waits."""
     try:
-        recogniser = Recogniser(config.Settings())
+        recogniser = Recogniser(Settings())
     except catalogue.ModelError as error:
         pytest.skip(f"models not pulled: {error}")
     now = itertools.count(0, 1000)
     with Store.open(tmp_path_factory.mktemp("frames") / "a.db") as store:
-        pipeline = Pipeline(config.Settings(), recogniser, store, "fuzz")
+        pipeline = Pipeline(Settings(), recogniser, store, "fuzz")
         yield Recognition(pipeline, Booth(lambda: 0.0), lambda: recogniser, lambda text: None, monotonic=lambda: float(next(now)))
 
 

@@ -18,7 +18,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from device.config import ROOT, Settings
+from device.config import Settings
+from device.config.places import ROOT
 from device.contract import CROP_SIZE
 from device.storage import keys
 from device.storage.store import Store

@@ -7,7 +7,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
-from device.config import ConfigError, ConnectorSettings, Settings, read_section
+from device.config import ConnectorSettings, Settings
+from device.config.fields import ConfigError
+from device.config.loader import read_section
 from device.delivery.connectors.credentials import Sealed, scrubbed, unseal
 from device.delivery.outcomes import Failed, Outcome
 from device.storage.events import Event

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from device.config import ConfigError
+from device.config.fields import ConfigError
 
 SHORTEST_HIDDEN = 4  # characters; replacing shorter secrets would damage harmless text
 

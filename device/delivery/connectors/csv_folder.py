@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-from device.config import ConfigError, ConnectorSettings, chosen, needed, written
+from device.config import ConnectorSettings
+from device.config.fields import ConfigError, chosen, needed, written
 from device.delivery.connectors import Connector, Queue
 from device.delivery.connectors.local_time import naive, zone
 from device.delivery.outcomes import Delivered, Failed, Outcome, Refused, expect

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from device.config import ConfigError, hidden, needed, ranged, written
+from device.config.fields import ConfigError, hidden, needed, ranged, written
 from device.delivery.connectors import csv_folder
 from device.delivery.connectors import proxy as proxies
 from device.delivery.connectors.credentials import Sealed

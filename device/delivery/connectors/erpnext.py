@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from device.config import ConnectorSettings, hidden, listed, needed, ranged, switched, written
+from device.config import ConnectorSettings
+from device.config.fields import hidden, listed, needed, ranged, switched, written
 from device.delivery.connectors import Connector, Queue
 from device.delivery.connectors import proxy as proxies
 from device.delivery.connectors.credentials import Sealed

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import urllib3
 
-from device.config import ConfigError
+from device.config.fields import ConfigError
 from device.delivery.connectors.proxy import credentials, proxy_for
 from device.delivery.outcomes import Delivered, Failed, Outcome, Refused
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from device.config import ConfigError
+from device.config.fields import ConfigError
 
 
 def zone(setting: str, name: str) -> ZoneInfo:

@@ -22,7 +22,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from device.config import ConfigError, ConnectorSettings, hidden, needed, ranged, switched, written
+from device.config import ConnectorSettings
+from device.config.fields import ConfigError, hidden, needed, ranged, switched, written
 from device.delivery.connectors import Connector, Queue
 from device.delivery.connectors import proxy as proxies
 from device.delivery.outcomes import ConnectorError, Delivered, Failed, Outcome

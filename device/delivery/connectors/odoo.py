@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
-from device.config import ConnectorSettings, chosen, hidden, needed, ranged, written
+from device.config import ConnectorSettings
+from device.config.fields import chosen, hidden, needed, ranged, written
 from device.delivery.connectors import Connector
 from device.delivery.connectors import proxy as proxies
 from device.delivery.connectors.http_exchange import Answer, HttpTarget, json_object, judge

@@ -7,7 +7,7 @@ import socket
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from device.config import ConfigError
+from device.config.fields import ConfigError
 
 DIRECT = "none"
 HELP = "Proxy, such as http://proxy.example.com:3128; empty takes the environment's, none connects directly"

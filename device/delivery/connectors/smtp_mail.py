@@ -23,7 +23,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from device.config import ConfigError, ConnectorSettings, chosen, hidden, needed, ranged, written
+from device.config import ConnectorSettings
+from device.config.fields import ConfigError, chosen, hidden, needed, ranged, written
 from device.delivery.connectors import Connector
 from device.delivery.connectors.credentials import Sealed
 from device.delivery.outcomes import Delivered, Failed, Outcome, Refused, Stopped, expect

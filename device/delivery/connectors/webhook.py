@@ -17,7 +17,8 @@ from functools import partial
 from typing import ClassVar
 from urllib.parse import urlsplit
 
-from device.config import ConfigError, ConnectorSettings, hidden, needed, ranged, switched, written
+from device.config import ConnectorSettings
+from device.config.fields import ConfigError, hidden, needed, ranged, switched, written
 from device.delivery.connectors import Connector
 from device.delivery.connectors import proxy as proxies
 from device.delivery.connectors.credentials import Sealed

@@ -18,7 +18,8 @@ from datetime import datetime
 from typing import ClassVar
 from urllib.parse import quote
 
-from device.config import ConnectorSettings, needed, ranged, switched, written
+from device.config import ConnectorSettings
+from device.config.fields import needed, ranged, switched, written
 from device.delivery.connectors import Connector, Queue
 from device.delivery.connectors import proxy as proxies
 from device.delivery.connectors.http_exchange import Answer, HttpTarget, judge

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from device.config import HOME, RELEASES, ROOT
+from device.config.places import HOME, RELEASES, ROOT
 from device.contract import ClockfaceError
 from device.maintenance.update.manifest import MANIFEST, BundleError, Manifest
 from device.system.files import Disk

@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from device.config import HOME, WebSettings
+from device.config import WebSettings
+from device.config.places import HOME
 from device.system.certificates import WARNED_DAYS, ends
 from device.system.files import Disk
 from device.web.server import Address, Certificate, WebError

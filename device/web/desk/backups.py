@@ -10,7 +10,7 @@ from starlette.background import BackgroundTask
 from starlette.datastructures import UploadFile
 from starlette.responses import FileResponse, Response
 
-from device import config
+from device.config.places import HOME, ROOT, installed_file
 from device.contract import ClockfaceError
 from device.maintenance import backup, key_export
 from device.storage.audit import Action
@@ -33,7 +33,7 @@ def download(call: Call) -> Response:
     with ExitStack() as kept:
         target = kept.enter_context(working_folder(call.terminal.database, ".download-")) / "sealed"
         try:
-            file = call.terminal.config_file or config.installed_file(config.HOME, config.ROOT)
+            file = call.terminal.config_file or installed_file(HOME, ROOT)
             backup.create(call.terminal.database, file, target, passphrase)
         except ClockfaceError as error:
             return backup_page(call, 400, call.words(error))

@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from device.config import ConfigError
+from device.config.fields import ConfigError
 from device.contract import ClockfaceError
 from device.storage import settings as stored_settings
 from device.storage.audit import Action

@@ -11,7 +11,7 @@ import pytest
 
 from device.__main__ import COMMANDS
 from device.commands import options
-from device.config import ROOT
+from device.config.places import ROOT
 
 
 def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from device.__main__ import main
-from device.config import load
+from device.config.loader import load
 from device.maintenance import doctor
 from device.storage.store import Store
 from tests.device.fakes import site

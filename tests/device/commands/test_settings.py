@@ -11,7 +11,8 @@ import pytest
 
 from device.__main__ import main
 from device.commands.settings_table import rows
-from device.config import Settings, chosen, ranged
+from device.config import Settings
+from device.config.fields import chosen, ranged
 from device.delivery.connectors import KINDS, described_kinds
 from device.storage.settings import ONLY_IN_FILE, Setting, described, editable, every_setting
 from device.storage.store import Store

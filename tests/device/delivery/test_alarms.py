@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from device.config import OutboxSettings, load
+from device.config import OutboxSettings
+from device.config.loader import load
 from device.delivery.connectors import KINDS, _module, build, configured, read_settings, takes_alarms
 from device.delivery.couriers import delivering, drain
 from device.delivery.outcomes import Failed, Outcome

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import urllib3
 
-from device.config import load
+from device.config.loader import load
 from device.delivery.connectors import KINDS, Connector, build, configured, read_settings
 from device.delivery.connectors.webhook import signature
 from device.storage.store import Store

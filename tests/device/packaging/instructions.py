@@ -22,7 +22,8 @@ FEW, MANY = 1, 10
 PROGRAM = """
 import sys
 import cv2, numpy as np
-from device.config import ROOT, Settings
+from device.config import Settings
+from device.config.places import ROOT
 from device.vision.catalogue import path
 name, times = sys.argv[1], int(sys.argv[2])
 cv2.setNumThreads(1)

@@ -29,7 +29,8 @@ import json, platform, sys
 import cv2
 import numpy as np
 from device import contract
-from device.config import ROOT, Settings
+from device.config import Settings
+from device.config.places import ROOT
 from device.vision.detector import Detector
 from device.vision.embedder import Embedder
 from device.vision.catalogue import path

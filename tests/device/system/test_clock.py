@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from device.config import ROOT
+from device.config.places import ROOT
 from device.system.clock import LARGEST_ERROR_US, iso_utc, kernel_error_us, read_clock_state, to_ms, why_silent
 
 

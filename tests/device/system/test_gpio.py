@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from device.config import SignalSettings, read_section
+from device.config import SignalSettings
+from device.config.loader import read_section
 from device.system.gpio import Button, GpioLines, Lines, Pulses, Signals, signalling
 from tests.refused import refused
 

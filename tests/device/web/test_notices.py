@@ -15,7 +15,8 @@ import pytest
 
 from device.attendance.planning import Planning
 from device.attendance.timesheet.worksite import Site
-from device.config import Settings, load
+from device.config import Settings
+from device.config.loader import load
 from device.delivery.couriers import drain
 from device.storage import matters, notices, recipients
 from device.storage.groups import Belonging, set_place

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 import pytest
 
-from device import config
 from device.__main__ import main
+from device.config import Settings, loader
 from device.delivery.connectors import Connector
 from device.delivery.outcomes import Failed, Outcome, Refused
 from device.storage import hash_chain
@@ -148,7 +148,7 @@ def test_settings_are_checked_like_the_file_and_audited(desk: Desk) -> None:
         stored = stored_settings.read(store)
     assert stored == {"attendance": {"direction": "in", "refractory_seconds": 90.0}}
     assert actions(desk).count("setting changed") == 2
-    assert config.load(None, stored).attendance.direction == "in"
+    assert loader.load(None, stored).attendance.direction == "in"
     assert "from the next start" in admin.get("/settings").text
 
 
@@ -166,7 +166,7 @@ def test_the_rules_of_the_site_lie_beside_the_settings_and_are_none(desk: Desk) 
     with desk.store() as store:
         assert stored_settings.read(store) == {"gone": {"away": 1}}
         with refused("config.unknown", "settings unset gone.away"):
-            config.load(None, stored_settings.read(store))
+            loader.load(None, stored_settings.read(store))
     command = ["settings", "unset", "gone.away", "--db", str(desk.terminal.database)]
     assert main(command) == 0 and desk.browser("admin").get("/settings").status_code == 200
 
@@ -178,8 +178,8 @@ def test_file_and_page_cannot_contradict_each_other(desk: Desk, tmp_path: Path) 
     assert admin.post("/settings", "/settings", {"attendance.direction": "in"}).status_code == 400
     assert "set by the file" in admin.get("/settings").text
     with refused("config.set_twice", "settings unset attendance.direction"):
-        config.load(file, {"attendance": {"direction": "in"}})
-    assert config.load(file, {"attendance": {"direction": "out", "refractory_seconds": 5}}).attendance.refractory_seconds == 5
+        loader.load(file, {"attendance": {"direction": "in"}})
+    assert loader.load(file, {"attendance": {"direction": "out", "refractory_seconds": 5}}).attendance.refractory_seconds == 5
 
 
 def test_the_page_shows_help_range_and_unit_of_the_configuration(desk: Desk) -> None:
@@ -311,7 +311,7 @@ def test_the_threshold_in_force_is_that_for_the_people_who_are_searched_for(desk
         embedder=SimpleNamespace(card=card, provider="cpu"),
         capacity=1000,
         liveness=None,
-        settings=config.Settings(),
+        settings=Settings(),
         threshold=lambda people: people / 10,
     )
     with desk.store() as store:
@@ -334,7 +334,7 @@ def change(desk: Desk) -> Person:
         capacity=1000,
         coming=SimpleNamespace(card=coming),
         liveness=None,
-        settings=config.Settings(),
+        settings=Settings(),
         threshold=lambda people: 0.5,
     )
     person = face(desk, "<b>Bo</b>", "E18")

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from device.__main__ import main
-from device.config import installed_file
+from device.config.places import installed_file
 from device.maintenance.update import database_copy, install
 from device.maintenance.update.install import Host
 from device.maintenance.update.manifest import Manifest

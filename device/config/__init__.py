@@ -1,73 +1,16 @@
-"""Settings of the terminal: frozen dataclasses read from TOML, each field with its unit, range and help.
-
-An unknown key, a wrong type or a value out of range stops the start with the key, the value and what is allowed.
-"""
+"""Settings of the terminal: one frozen dataclass per section, each field with its unit, range and help."""
 
 from __future__ import annotations
 
 import dataclasses
 import ipaddress
-import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any
 
-from device.contract import ClockfaceError, phrase
+from device.config.fields import ConfigError, chosen, ranged, switched, written
 
-if sys.version_info >= (3, 11):
-    import tomllib as tomllib  # from here for everybody: one place chooses it
-else:
-    import tomli as tomllib
-
-T = TypeVar("T")
-ROOT = Path(__file__).resolve().parent.parent
-RELEASES = "releases"  # the folder of an installation that holds its releases (docs/bundle.md)
-HOME = ROOT.parent.parent if ROOT.parent.name == RELEASES else ROOT  # what outlives an update: data, the site's own settings
-SITE_FILE = "clockface.toml"
 LANGUAGES = ("en", "de", "es", "fr", "tr", "ar", "zh")  # of the kiosk: one folder each in device/web/messages
 DESK_LANGUAGES = ("en", "de")
-
-
-class ConfigError(ClockfaceError):
-    """A setting that cannot be honoured."""
-
-    code = "config"
-
-
-def ranged(default: T, low: float | None = None, high: float | None = None, unit: str = "", help: str = "") -> T:
-    """A number. Its unit is what it is counted in, such as "px", "s" or "share"; its range is inclusive."""
-    return field(default=default, metadata={"low": low, "high": high, "unit": unit, "help": help})
-
-
-def chosen(default: str, *choices: str, help: str = "") -> str:
-    """One word out of a few, which are its range; its unit is "choice"."""
-    return field(default=default, metadata={"choices": choices, "unit": "choice", "help": help})
-
-
-def switched(default: bool, help: str) -> bool:
-    """Yes or no. Its unit is "yes or no"; its range is `true` and `false`."""
-    return field(default=default, metadata={"unit": "yes or no", "help": help})
-
-
-def written(default: str, form: str, help: str) -> str:
-    """A text. Its unit is its form, such as "path", "host name" or "times of day" ("text" has none); its range is every text of that form."""
-    return field(default=default, metadata={"unit": form, "help": help})
-
-
-def listed(form: str, help: str) -> tuple[str, ...]:
-    """A list of texts of one form, by default an empty one. Unit and range are as in `written`."""
-    return field(default=(), metadata={"unit": form, "help": help})
-
-
-def needed(form: str, help: str) -> str:
-    """A text that must be given. Unit and range are as in `written`."""
-    return field(default="", metadata={"needed": True, "unit": form, "help": help})
-
-
-def hidden(help: str, needed: bool = True) -> str:
-    """Where a secret is read from, `file:PATH` or `env:NAME`, which is its range; the secret itself never stands in the settings. Its unit is "secret"."""
-    return field(default="", metadata={"secret": True, "needed": needed, "unit": "secret", "help": help})
 
 
 @dataclass(frozen=True)
@@ -346,97 +289,3 @@ class Settings:
 def without_liveness(settings: Settings) -> Settings:
     """The same for what shows photos or judges nobody."""
     return dataclasses.replace(settings, liveness=LivenessSettings(mode="off"))
-
-
-def database_path(settings: Settings, given: str | None) -> Path:
-    """The database named on the command line, or the one of the settings, relative to the project's or the installation's folder."""
-    return Path(given) if given else HOME / settings.store.path
-
-
-def load(path: Path | None, stored: Mapping[str, Mapping[str, Any]] | None = None, above: Mapping[str, Any] | None = None) -> Settings:
-    """Read settings from a TOML file. None: in an installation its clockface.toml, else the release's, else the defaults.
-
-    Args:
-        stored: section -> key -> value of what was set on the web pages (`device.storage.settings`). It fills in what the
-            file leaves open; a key that stands in both with different values is an error, so nothing is silently ignored.
-        above: "attendance.direction" -> value, of what a fleet sets for this terminal; it counts instead of both.
-
-    Raises:
-        ConfigError: the file is missing, is not TOML, or holds a setting that cannot be honoured.
-    """
-    tables = file_tables(path)
-    for section, values in (stored or {}).items():
-        if section not in {f.name for f in dataclasses.fields(Settings)}:
-            raise ConfigError(
-                f"[{section}] was set on the settings page and is unknown; `python -m device settings unset {section}.{next(iter(values))}`",
-                code="config.unknown",
-            )
-        given = tables.setdefault(section, {})
-        for key, value in values.items():
-            if given.setdefault(key, value) != value and f"{section}.{key}" not in (above or {}):
-                both = f"[{section}] {key} is {given[key]!r} in the configuration file and {value!r} on the settings page"
-                raise ConfigError(f"{both}; take it out of the file, or `python -m device settings unset {section}.{key}`", code="config.set_twice")
-    for name, value in (above or {}).items():
-        section, _, key = name.partition(".")
-        tables.setdefault(section, {})[key] = value
-    targets = tuple(ConnectorTable(name, table) for name, table in tables.pop("connectors", {}).items())
-    return Settings(connectors=targets, **{name: read_section(type(getattr(Settings(), name)), name, table) for name, table in tables.items()})
-
-
-def file_tables(path: Path | None) -> dict[str, dict[str, Any]]:
-    """The tables of the file as they stand there; for None see `load`."""
-    if path is None:
-        path = installed_file(HOME, ROOT)
-    if path is None:
-        return {}
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigError(f"configuration {path} does not exist; give an existing file to --config", code="config.no_file") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"configuration {path} cannot be read: {error}", code="config.unreadable") from error
-    sections = {f.name: f for f in dataclasses.fields(Settings)}
-    known = ", ".join(sections)
-    for name, table in tables.items():
-        if name not in sections or not isinstance(table, dict):
-            raise ConfigError(f"configuration {path}: unknown section [{name}]; known: {known}", code="config.unknown")
-    return tables
-
-
-def installed_file(home: Path, release: Path) -> Path | None:
-    """The configuration in force in an installation: the site's own before the one that came with the release; a checkout has none."""
-    places = [home / SITE_FILE, release / SITE_FILE] if home != release else []
-    return next((place for place in places if place.exists()), None)
-
-
-def read_section(form: type[T], section: str, table: Mapping[str, Any], **given: Any) -> T:
-    """One table of the file as frozen settings; `given` are fields that are no keys of the table."""
-    fields = {f.name: f for f in dataclasses.fields(form) if f.name not in given}  # type: ignore[arg-type]
-    for key, value in table.items():
-        if key not in fields:
-            raise ConfigError(f"[{section}] {key}: unknown setting; known: {', '.join(fields)}", code="config.unknown")
-        _check(f"[{section}] {key}", value, fields[key])
-    for key, spec in fields.items():
-        if spec.metadata.get("needed") and not table.get(key):
-            raise ConfigError(f"[{section}] {key} is missing; docs/connectors.md says what it is", code="config.missing")
-    return form(**given, **{key: tuple(value) if isinstance(value, list) else value for key, value in table.items()})
-
-
-def _check(name: str, value: Any, spec: dataclasses.Field[Any]) -> None:
-    if spec.metadata.get("secret") and value != "" and not (isinstance(value, str) and value.startswith(("file:", "env:"))):
-        raise ConfigError(f"{name}: expected file:PATH or env:NAME; a secret does not stand in the configuration", code="config.secret")
-    if isinstance(spec.default, tuple):
-        if not (isinstance(value, list) and all(isinstance(item, str) and item for item in value)):
-            raise ConfigError(f"{name} = {value!r}: expected a list of texts", code="config.type")
-        return
-    kind = type(spec.default)
-    if not (type(value) is kind or (kind is float and type(value) is int)):
-        raise ConfigError(f"{name} = {value!r}: expected {kind.__name__}, got {type(value).__name__}", code="config.type")
-    choices = spec.metadata.get("choices")
-    if choices and value not in choices:
-        words, known = "{name} = {value!r}: expected one of {known}", ", ".join(choices)
-        raise ConfigError(phrase("config.choice", words, name=name, value=value, known=known), code="config.choice")
-    low, high = spec.metadata.get("low"), spec.metadata.get("high")
-    if (low is not None and value < low) or (high is not None and value > high) or value != value:
-        words = phrase("config.range", "{name} = {value!r}: allowed range {low} to {high}", name=name, value=value, low=low, high=high)
-        raise ConfigError(words, code="config.range")
