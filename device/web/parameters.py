@@ -11,7 +11,7 @@ from device.attendance.timesheet.worksite import Site
 from device.contract import phrase
 from device.storage.groups import Selection
 from device.storage.store import Person
-from device.web.pages import Call, Problem
+from device.web.call import Call, Problem
 
 
 def day(call: Call, name: str, default: date) -> date:

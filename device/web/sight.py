@@ -10,8 +10,8 @@ from device.maintenance.database_check import Finding
 from device.maintenance.first_sight import Sight, SightReport
 from device.vision.camera.frame import Frame
 from device.vision.recogniser import Recogniser
+from device.web.call import Call
 from device.web.messages import Messages
-from device.web.pages import Call
 
 BADGES = {"ok": "good", "warning": "warn", "FAULT": "bad"}
 

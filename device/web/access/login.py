@@ -11,8 +11,9 @@ from device.web.access import accounts, first_admin, passwords, rate_limit, sess
 from device.web.access.accounts import User
 from device.web.access.passwords import WeakPassword
 from device.web.access.rate_limit import LockedOut
+from device.web.call import Call, cleared
 from device.web.navigation import entries
-from device.web.pages import Call, cleared, get, post
+from device.web.pages import get, post
 
 
 def checked(store: Store, login: str, password: str, address: str, now: float) -> User | None:

@@ -7,7 +7,8 @@ from starlette.responses import Response
 from device.contract import phrase
 from device.web.access import accounts, passwords
 from device.web.access.accounts import ROLES, AccountError
-from device.web.pages import Call, get, post
+from device.web.call import Call
+from device.web.pages import get, post
 
 
 def users_page(call: Call, fresh: tuple[str, str] | None = None) -> Response:

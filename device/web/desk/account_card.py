@@ -11,7 +11,7 @@ from device.attendance.accounts import KINDS
 from device.attendance.leave import leave
 from device.attendance.timesheet.worksite import Site
 from device.storage.records import Person
-from device.web.pages import Call
+from device.web.call import Call
 
 
 def account_values(call: Call, person: Person, days: Sequence[date], site: Site) -> dict[str, Any]:

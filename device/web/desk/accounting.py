@@ -10,8 +10,8 @@ from starlette.responses import Response
 
 from device.attendance.planning import Planning
 from device.attendance.timesheet.accounting import PREMIUMS, Accounting, from_texts, names_from, texts
+from device.web.call import Call
 from device.web.messages import Messages
-from device.web.pages import Call
 
 KINDS = {"period_anchor": "date", "account_since": "date", "night_from": "time", "night_to": "time", "premiums": "several"}  # of fields; others are texts
 

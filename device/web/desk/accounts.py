@@ -10,8 +10,9 @@ from device.attendance.leave import leave
 from device.attendance.planning import Planning
 from device.attendance.timesheet.sheet import hours
 from device.web import parameters
+from device.web.call import Call, Problem
 from device.web.desk.timesheets import chosen, person_month
-from device.web.pages import Call, Problem, get, post
+from device.web.pages import get, post
 
 
 def page(call: Call) -> Response:

@@ -16,8 +16,9 @@ from device.storage.consents import Way
 from device.storage.store import Store
 from device.system.clock import to_ms
 from device.web.access import accounts
+from device.web.call import Call, Problem
 from device.web.messages import Messages
-from device.web.pages import Call, Problem, get
+from device.web.pages import get
 
 PER_PAGE = 100
 PEOPLE = ("person_id", "other_id")  # details that name a person

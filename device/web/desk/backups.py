@@ -15,8 +15,9 @@ from device.contract import ClockfaceError
 from device.maintenance import backup, key_export
 from device.storage.audit import Action
 from device.storage.database_files import working_folder
+from device.web.call import Call
 from device.web.desk import key_files
-from device.web.pages import Call, get, post
+from device.web.pages import get, post
 
 LARGEST_UPLOAD = 2_000_000_000  # bytes
 

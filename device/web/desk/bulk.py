@@ -13,8 +13,9 @@ from starlette.responses import JSONResponse, Response
 from device.contract import ClockfaceError
 from device.terminal import bulk_enrolment
 from device.vision.picture_process import PictureProcess
+from device.web.call import Call, Problem
 from device.web.consent_text import Wording, wording
-from device.web.pages import Call, Problem, get, post
+from device.web.pages import get, post
 
 PLAN_BYTES = 4_000_000  # a list of people and the names of their photos
 PERSON_BYTES = 100_000_000  # the photos of one person

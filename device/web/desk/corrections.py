@@ -21,8 +21,9 @@ from device.storage.records import DIRECTIONS as KNOWN
 from device.storage.records import LastPunch, Person
 from device.system.time_zones import RepeatedTime
 from device.web import parameters
+from device.web.call import Call, Problem
 from device.web.desk import charts
-from device.web.pages import Call, Problem, get, post
+from device.web.pages import get, post
 
 FIELDS = ("punch_day", "action", "time", "direction", "which", "reason")
 

@@ -6,7 +6,7 @@ import re
 
 from device.attendance.timesheet.sheet import hours
 from device.contract import phrase
-from device.web.pages import Call, Problem
+from device.web.call import Call, Problem
 
 FORM = re.compile(r"(\d{1,3})(?::([0-5]\d)|[.,](\d{1,2}))?\s*h?")
 BREAK_ROWS = 4  # of the breaks due

@@ -23,10 +23,11 @@ from device.delivery.timesheet_workbook import timesheet_workbook
 from device.storage.audit import Action
 from device.storage.store import Store
 from device.web import parameters
+from device.web.call import Call, Problem
 from device.web.desk import export_files
 from device.web.desk.export_files import LOG_COLUMNS
 from device.web.desk.log import asked_for
-from device.web.pages import Call, Problem, get
+from device.web.pages import get
 from device.web.streamed import Streamed
 
 T = TypeVar("T")

@@ -6,8 +6,9 @@ from starlette.responses import Response
 
 from device.maintenance import first_sight
 from device.web import sight
+from device.web.call import Call, Problem
 from device.web.connections import own_machine
-from device.web.pages import Call, Problem, get, post
+from device.web.pages import get, post
 
 
 def check_page(call: Call) -> Response:

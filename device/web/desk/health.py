@@ -29,9 +29,10 @@ from device.system.clock import read_clock_state
 from device.system.hardware import HOT, VERY_HOT, temperature
 from device.terminal.reembedding import Reembedded
 from device.vision.recogniser import Recogniser
+from device.web.call import Call, Problem
 from device.web.desk.liveness import card_in_force, refused_today
 from device.web.messages import Messages
-from device.web.pages import Call, Problem, get, post
+from device.web.pages import get, post
 
 THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")  # Raspberry Pi
 THROTTLE_BITS = {0: "under_voltage", 1: "capped", 2: "throttled", 3: "soft"}  # now; the same + 16: since the start

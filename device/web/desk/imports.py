@@ -18,9 +18,10 @@ from device.attendance.imports.moments import Order
 from device.attendance.imports.rows import Result
 from device.attendance.planning import Planning
 from device.storage.store import Store
+from device.web.call import Call, Problem
 from device.web.desk.exports import apart
 from device.web.messages import Messages
-from device.web.pages import Call, Problem, get, post
+from device.web.pages import get, post
 
 FILE_BYTES = 40_000_000  # some 400,000 rows of a log
 LONG_BYTES = 500_000  # of a file that is read in a process apart, since the camera loop needs the processor

@@ -14,7 +14,7 @@ from device.maintenance import key_export
 from device.storage.database_files import working_folder
 from device.web.access.login import checked
 from device.web.access.passwords import WeakPassword
-from device.web.pages import Call, Problem
+from device.web.call import Call, Problem
 
 
 def download(call: Call) -> Response:

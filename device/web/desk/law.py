@@ -9,9 +9,10 @@ from device.attendance.planning import Planning
 from device.attendance.timesheet.law import LAWS
 from device.attendance.timesheet.sheet import hours
 from device.web import parameters
+from device.web.call import Call
 from device.web.desk.day_words import DayWords
 from device.web.desk.timesheets import chosen
-from device.web.pages import Call, get
+from device.web.pages import get
 
 
 def page(call: Call) -> Response:

@@ -8,7 +8,7 @@ from datetime import datetime
 from device.attendance.timesheet.worksite import Site
 from device.contract import LivenessCard
 from device.storage.refusals import Refusal
-from device.web.pages import Call
+from device.web.call import Call
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from device.contract import phrase
 from device.storage.people_search import chosen_text
 from device.storage.records import METHODS, Person
 from device.web import parameters
+from device.web.call import Call, Problem
 from device.web.desk import charts
 from device.web.desk.liveness import threshold_in_force
-from device.web.pages import Call, Problem, get
+from device.web.pages import get
 
 LONGEST_DAYS = 366
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from device.storage.matters import KINDS, Matter, open_matters
+from device.web.call import Call
 from device.web.letters import page_of, said
 from device.web.navigation import kinds_seen
-from device.web.pages import Call, get
+from device.web.pages import get
 
 SHOWN = 200  # of one kind
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from device.attendance.timesheet.sheet import Sheet, Totals
 from device.storage.records import Person
 from device.web import parameters
-from device.web.pages import Call
+from device.web.call import Call
 
 PAGE = 40  # people on one page
 ADDED = 200  # up to so many people are computed together: added up, sorted by any column, and shown on one page where that is wanted

@@ -16,8 +16,9 @@ from device.storage.matters import KINDS
 from device.storage.recipients import DEFAULT_HOUR, WAYS, RecipientDraft
 from device.web import parameters
 from device.web.access import accounts
+from device.web.call import Call, Problem
 from device.web.letters import send_trial
-from device.web.pages import Call, Problem, get, post
+from device.web.pages import get, post
 
 QUEUED = """SELECT n.recipient_id, o.state, count(*) FROM outbox o JOIN notices n ON n.id = o.notice_id
     WHERE o.state IN ('waiting', 'dead') GROUP BY 1, 2"""

@@ -10,8 +10,9 @@ from device.attendance.planning import Planning
 from device.attendance.review import Desk
 from device.attendance.timesheet.sheet import hours
 from device.web import parameters
+from device.web.call import Call, Problem
 from device.web.desk.timesheets import chosen, sheets
-from device.web.pages import Call, Problem, get, post
+from device.web.pages import get, post
 
 MOST = 400  # days on one page: a form has at most 500 fields (`device/web/pages.py`)
 

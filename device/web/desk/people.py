@@ -20,9 +20,10 @@ from device.storage.records import LastPunch, Person
 from device.terminal.returning import check_return
 from device.web import parameters
 from device.web.access import pins
+from device.web.call import Call, Problem
 from device.web.consent_text import wording
 from device.web.desk import key_files
-from device.web.pages import Call, Problem, get, post
+from device.web.pages import get, post
 
 PER_PAGE = 50
 RECENT_SECONDS = 7 * 86_400.0  # before the newest punch: where that one does not count, the one before it does

@@ -17,10 +17,11 @@ from device.attendance.sheets import company_sheets
 from device.attendance.timesheet.worksite import Site
 from device.storage.store import Store
 from device.web import parameters
+from device.web.call import Call
 from device.web.desk import charts
 from device.web.desk.liveness import threshold_in_force
 from device.web.messages import Messages
-from device.web.pages import Call, get
+from device.web.pages import get
 
 SPANS = (7, 30, 90)  # days
 FRESH_MINUTES = 10  # how long computed numbers are reused

@@ -9,8 +9,9 @@ from starlette.responses import Response
 from device.maintenance import factory_reset
 from device.storage.audit import Action
 from device.web.access import first_admin
+from device.web.call import Call
 from device.web.desk.key_files import check_password
-from device.web.pages import Call, get, post
+from device.web.pages import get, post
 
 
 def reset_page(call: Call, status: int = 200) -> Response:

@@ -11,10 +11,11 @@ from device.storage.consents import ConsentDraft
 from device.terminal.bulk_enrolment import good_ones
 from device.terminal.returning import check_alike, enrol_again
 from device.vision.picture_process import PictureProcess
+from device.web.call import Call, Problem
 from device.web.consent_text import wording
 from device.web.desk.bulk import PERSON_BYTES, sent_photos
 from device.web.desk.people import person_page, somebody
-from device.web.pages import Call, Problem, post
+from device.web.pages import post
 
 
 def new_pictures(call: Call) -> Response:

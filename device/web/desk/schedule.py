@@ -19,11 +19,12 @@ from device.attendance.timesheet.worksite import PAIRINGS, ROUNDED, ROUNDING_MOD
 from device.storage.groups import Selection
 from device.storage.records import Person
 from device.web import parameters
+from device.web.call import Call, Problem
 from device.web.desk.accounting import rule_fields, set_accounting
 from device.web.desk.day_words import DayWords
 from device.web.desk.durations import break_rows, minutes_of, typed_breaks
 from device.web.messages import Messages
-from device.web.pages import Call, Problem, get, post
+from device.web.pages import get, post
 
 ABSENCES_SHOWN = 60  # on one page
 BREAK_RULES = ("automatic", "punched", "paid")

@@ -17,9 +17,10 @@ from device.maintenance import set_up
 from device.maintenance.set_up import StepState
 from device.storage import settings as stored_settings
 from device.system.time_zones import system_zone
+from device.web.call import Call
 from device.web.connections import own_machine
 from device.web.messages import Messages
-from device.web.pages import Call, get, post
+from device.web.pages import get, post
 
 LANGUAGE = "web.language"
 ELSEWHERE = {"shifts": "/schedule", "people": "/people", "camera": "/check", "backup": "/backup"}  # steps whose forms stand on pages of their own

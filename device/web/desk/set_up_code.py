@@ -13,9 +13,10 @@ from device.maintenance.set_up_code import SetUpCode, sealed
 from device.storage import settings as stored_settings
 from device.system import qr_codes
 from device.web.access import passwords
+from device.web.call import Call
 from device.web.desk.key_files import check_password
 from device.web.messages import Messages
-from device.web.pages import Call, get, post
+from device.web.pages import get, post
 
 
 def page(call: Call, codes: tuple[str, ...] = (), code: SetUpCode | None = None) -> Response:

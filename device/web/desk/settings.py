@@ -12,8 +12,9 @@ from device.contract import ClockfaceError
 from device.storage import settings as stored_settings
 from device.storage.audit import Action
 from device.terminal.model_in_force import check_covered
+from device.web.call import Call
 from device.web.desk.setting_words import SECTIONS, SettingWords
-from device.web.pages import Call, get, post
+from device.web.pages import get, post
 
 
 def settings_page(call: Call, status: int = 200, problem: ClockfaceError | None = None, typed: dict[str, str] | None = None) -> Response:

@@ -15,11 +15,12 @@ from device.attendance.timesheet.sheet import Sheet, hours, row
 from device.attendance.timesheet.worksite import Site
 from device.storage.records import Person
 from device.web import parameters
+from device.web.call import Call
 from device.web.desk import charts
 from device.web.desk.account_card import account_values
 from device.web.desk.day_words import DayWords
 from device.web.desk.month_table import ADDED, PAGE, MonthTable, of_all, sums
-from device.web.pages import Call, get
+from device.web.pages import get
 
 
 def month(call: Call) -> Response:

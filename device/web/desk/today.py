@@ -15,8 +15,9 @@ from device.attendance.today import Line, Picture
 from device.storage.groups import Selection
 from device.storage.person_match import person_rank
 from device.web import parameters
+from device.web.call import Call
 from device.web.desk.liveness import refused_today
-from device.web.pages import Call, get
+from device.web.pages import get
 
 PAGE = 60  # people
 RECENT = 12  # latest punches

@@ -5,7 +5,8 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from device.web import sight
-from device.web.pages import Call, get, post
+from device.web.call import Call
+from device.web.pages import get, post
 
 
 def check_page(call: Call) -> Response:

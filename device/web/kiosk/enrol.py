@@ -19,8 +19,9 @@ from device.web.access import pins, sessions
 from device.web.access.login import checked
 from device.web.access.pins import PinError
 from device.web.access.rate_limit import LockedOut
+from device.web.call import Call, Problem, cleared
 from device.web.consent_text import wording
-from device.web.pages import Call, Problem, cleared, get, post
+from device.web.pages import get, post
 
 
 def unlock_page(call: Call) -> Response:

@@ -15,11 +15,12 @@ from device.system.clock import read_clock_state
 from device.web.access import pins
 from device.web.access.pins import PinError
 from device.web.access.rate_limit import LockedOut
+from device.web.call import Call, Problem
 from device.web.connections import household, own_machine
 from device.web.kiosk import set_up_code, streams
 from device.web.kiosk.view import Card, clock_time, recorded
 from device.web.messages import Messages
-from device.web.pages import Call, Problem, get, post
+from device.web.pages import get, post
 
 BUTTONS = ("in", "out", "break")
 MOST_SIGNS = 60  # keys of the pad beside A to Z and digits

@@ -26,9 +26,10 @@ from device.web import parameters
 from device.web.access import pins
 from device.web.access.pins import PinError
 from device.web.access.rate_limit import LockedOut
+from device.web.call import Call, Problem, cleared
 from device.web.desk.corrections import named_punch, target
 from device.web.messages import Messages
-from device.web.pages import Call, Problem, cleared, get, post
+from device.web.pages import get, post
 
 COOKIE = "clockface_own"
 DAYS = 7  # shown

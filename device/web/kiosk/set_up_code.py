@@ -11,9 +11,10 @@ from starlette.responses import Response
 
 from device.config import LANGUAGES
 from device.maintenance.set_up_code import SetUpCode
+from device.web.call import Call
 from device.web.kiosk.code_watch import CodeWatch
 from device.web.messages import Messages
-from device.web.pages import Call, get, post
+from device.web.pages import get, post
 
 PATH = "/kiosk/set-up"
 WORDS = {  # code of an error -> its words; any other says its reason

@@ -9,8 +9,8 @@ import pytest
 
 from device.attendance.planning import Planning
 from device.system.number_of import number_of
+from device.web.call import Problem
 from device.web.desk.durations import break_rows, minutes_of
-from device.web.pages import Problem
 from tests.device.web.conftest import Desk
 
 SITE = {"zone": "Europe/Berlin", "day_start": "00:00"}
