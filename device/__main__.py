@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import json
 import os
 import sys
 from contextlib import nullcontext
 from types import ModuleType
+from typing import TextIO
 
 from device.contract import ClockfaceError
 from device.system.memory import give_back_large_blocks
@@ -57,6 +59,8 @@ def main(argv: list[str] | None = None) -> int:
         args = parser.parse_intermixed_args(argv[1:])  # options may stand between a name and its images
     except TypeError:  # what argparse raises for a command with actions of its own
         args = parser.parse_args(argv[1:])
+    for stream in (sys.stdout, sys.stderr):
+        _write_any_name(stream)
     try:
         code = _run(module, args)
         sys.stdout.flush()  # flushed here, where a closed pipe is handled
@@ -66,6 +70,12 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of the output, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+
+
+def _write_any_name(stream: TextIO) -> None:
+    """Let no character end a command: a file's name that is no UTF-8 is written as it is, a letter that the terminal's character set lacks as \\uXXXX."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="surrogateescape" if stream.encoding.casefold().replace("-", "") == "utf8" else "backslashreplace")
 
 
 def _run(module: ModuleType, args: argparse.Namespace) -> int:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from device.commands.database import store_to_fill
@@ -148,8 +150,7 @@ def _read(args: argparse.Namespace) -> tuple[Path, list[Enrollee]]:
     root: Path = args.folder if args.folder is not None else args.list.parent
     if not root.is_dir():
         raise EnrolmentError(f"{root}: is no folder; name one that holds a sub-folder for each person", code="enrolment.no_photo")
-    found = sorted(root.rglob("*"))
-    paths = [f"{path.relative_to(root)}{'/' if path.is_dir() else ''}" for path in found if path.is_file() or not any(path.iterdir())]
+    paths = sorted(_files(root))
     if args.folder is not None:
         people = from_folders(paths)
     else:
@@ -158,6 +159,21 @@ def _read(args: argparse.Namespace) -> tuple[Path, list[Enrollee]]:
     if not people:
         raise EnrolmentError(f"{root}: no sub-folder with pictures; make one for each person, named like the person", code="enrolment.no_photo")
     return root, people
+
+
+def _files(root: Path) -> Iterator[str]:
+    """The files below a folder as a browser gives them, also those in linked folders; one that ends with / is a folder without any file or folder."""
+    seen: set[Path] = set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        here, real = Path(folder), Path(folder).resolve()
+        if real in seen or (here != root and root.resolve().is_relative_to(real)):  # a link to a folder further up
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort()
+        yield from (str((here / name).relative_to(root)) for name in files if (here / name).is_file())
+        if not folders and not files and here != root:
+            yield f"{here.relative_to(root)}/"
 
 
 def _content(file: Path, remedy: str) -> bytes:

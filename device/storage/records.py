@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import string
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,13 +26,16 @@ LONGEST_CODE = 64
 LATEST = 253402300800.0  # s since the epoch: the year 10000
 
 
+INVISIBLE = "\u00ad\u061c\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"  # marks of direction, no width; joiners stay
+
+
 def clean_text(field: str, text: str, longest: int) -> str:
-    """Name or code as it is stored: Unicode NFC, one line, no blanks at the ends.
+    """Name or code as it is stored: Unicode NFC, one line, no blanks or invisible marks at the ends, as copying from messages leaves them.
 
     Raises:
         StoreError: empty, invisible, too long, or with control characters.
     """
-    cleaned = unicodedata.normalize("NFC", text.strip())
+    cleaned = unicodedata.normalize("NFC", text.strip(INVISIBLE + string.whitespace).strip())
     if len(cleaned) > longest:
         words = "{field} has {length} characters, at most {longest} are allowed; shorten it"
         raise StoreError(phrase("text.long", words, field=field, length=len(cleaned), longest=longest), code="store.text")

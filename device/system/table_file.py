@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Collection, Mapping, Sequence
+import re
+import unicodedata
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from device.contract import phrase, phrases
 from device.system.workbook import OLD_EXCEL, ZIP, first_sheet
@@ -16,6 +19,9 @@ from device.system.workbook import ListError as ListError
 
 SEPARATORS = ",;\t|"
 TITLE_ROWS = 5  # a title and empty lines may stand above the header
+ADDED = "\x1a"  # a last line of our own: it ends up inside a cell where quotes are never closed
+GUARDED = re.compile(r'''="([^"]*)"|'(?![a-z][ -])(.*)''', re.DOTALL)  # how spreadsheets keep 0042 as it is; not the name 't Hart
+NUMBERED = re.compile(r"(\D+?) ?(\d+)")  # a header such as "Foto 2"
 MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 
 
@@ -37,13 +43,15 @@ def read(data: bytes, columns: Mapping[str, Collection[str]], needed: Collection
         needed: of these, the ones without which it is not such a list.
 
     Raises:
-        ListError: a file of another kind, no such header, quotes that are never closed, or a cell of a needed column without a value.
+        ListError: a file of another kind, no such header, quotes that are never closed, a line that is longer than the header, or a cell of a needed
+            column without a value.
     """
     if data.startswith((ZIP, OLD_EXCEL)):
         return _workbook(data, columns, needed)
     text, charset = decoded(data)
     lines, separator = _lines(text)
-    titles, rows = _under_header(list(enumerate(lines, 1)), columns, needed, separator)
+    titles, rows = _under_header(lines, columns, needed, separator)
+    _check_length(titles, rows, separator)
     return TableFile(*_filled(titles, rows), read_as(charset, separator))
 
 
@@ -52,7 +60,7 @@ def _workbook(data: bytes, columns: Mapping[str, Collection[str]], needed: Colle
     titles, rows = _under_header(sheet.lines, columns, needed, ", ")
     for (line, column), words in sheet.faults.items():
         title = titles[column] if column < len(titles) else ""
-        if rows and line >= rows[0][0] and title.rstrip("0123456789") in columns:
+        if rows and line >= rows[0][0] and title.rstrip("0123456789 ") in columns:
             words = phrase("list.cell", "the cell in line {line}, column {column!r}, {why}", line=line, column=title, why=words)
             raise ListError(words, code="list.no_value")
     told = [phrase("read.sheet", 'the sheet "{name}" of a workbook', name=sheet.name)]
@@ -66,19 +74,52 @@ Lines = Sequence[tuple[int, list[str]]]  # with their numbers from 1
 
 def _under_header(lines: Lines, columns: Mapping[str, Collection[str]], needed: Collection[str], separator: str) -> tuple[list[str], Lines]:
     """The names of the columns, and the lines below the header."""
-    names = {word.casefold(): name for name, words in columns.items() for word in (name, *words)}
-    header = next((at for at, (_, line) in enumerate(lines[:TITLE_ROWS]) if set(needed) <= {names.get(_plain(cell)) for cell in line}), None)
-    if header is None:
-        first = next((separator.join(line) for _, line in lines if any(line)), "")
-        wanted = ", ".join(needed)
-        raise no_column(wanted, first)
-    return [names.get(_plain(cell), _plain(cell)) for cell in lines[header][1]], lines[header + 1 :]
+    for at, (_, line) in enumerate(lines[:TITLE_ROWS]):
+        titles = titled(line, columns)
+        if set(needed) <= set(titles):
+            return titles, lines[at + 1 + continues(line, lines[at + 1 :]) :]
+    first = next((separator.join(line) for _, line in lines if any(line)), "")
+    raise no_column(", ".join(needed), first)
+
+
+def titled(header: Sequence[str], columns: Mapping[str, Collection[str]]) -> list[str]:
+    """The names of the columns, each once: the caller's, else the header's own words without case.
+
+    Of several columns that may be the same, the one whose word is listed first has the caller's name. "Foto 2" is "photo 2", where "foto" is a photo.
+    """
+    said = [_plain(cell) for cell in header]
+    known = {_letters(word): name for name, words in columns.items() for word in (name, *words)}
+    own = [f"{known.get(_letters(found[1]), found[1])} {found[2]}" if (found := NUMBERED.fullmatch(word)) else word for word in said]
+    chosen: dict[int, str] = {}
+    for name, words in columns.items():
+        places = [place for word in (name, *words) for place, cell in enumerate(said) if _letters(cell) == _letters(word) and place not in chosen]
+        chosen.update({places[0]: name} if places else {})
+    names = [chosen.get(place, word) for place, word in enumerate(own)]
+    return [f"{name} ({place + 1})" if name in columns and place not in chosen else name for place, name in enumerate(names)]
+
+
+def continues(header: Sequence[str], below: Lines) -> int:
+    """How many lines belong to a header with cells that are merged over several lines."""
+    again = [any(cell.strip() and cell == title for cell, title in zip(line, header, strict=False)) for _, line in below[:TITLE_ROWS]]
+    return [*again, False].index(False)
+
+
+def _check_length(titles: Sequence[str], rows: Lines, separator: str) -> None:
+    """Refuse a list where a separator inside a text has moved the cells behind it into the next columns."""
+    for number, line in rows:
+        if any(cell.strip() for cell in line[len(titles) :]):
+            english = "line {line} has {cells} cells, the header {titles}; put quotation marks around a text that contains {mark}"
+            words = phrase("list.long_line", english, line=number, cells=len(line), titles=len(titles), mark=_mark(separator))
+            raise ListError(words, code="list.unreadable")
 
 
 def read_as(charset: str, separator: str) -> str:
     """How a list was read: "Windows-1252, separated by ;"."""
-    mark = phrase("read.tabs", "tabs") if separator == "\t" else separator
-    return phrase("read.text", "{charset}, separated by {mark}", charset=charset, mark=mark)
+    return phrase("read.text", "{charset}, separated by {mark}", charset=charset, mark=_mark(separator))
+
+
+def _mark(separator: str) -> str:
+    return phrase("read.tabs", "tabs") if separator == "\t" else separator
 
 
 def no_column(wanted: str, first: str) -> ListError:
@@ -97,7 +138,7 @@ def no_text(charset: str = "") -> ListError:
 def _filled(titles: Sequence[str], lines: Lines) -> tuple[tuple[dict[str, str], ...], tuple[int, ...]]:
     """The rows that have any content, and their numbers."""
     filled = [(number, line) for number, line in lines if any(cell.strip() for cell in line)]
-    return tuple(dict(zip(titles, (cell.strip() for cell in line), strict=False)) for _, line in filled), tuple(number for number, _ in filled)
+    return tuple(dict(zip(titles, map(plain, line), strict=False)) for _, line in filled), tuple(number for number, _ in filled)
 
 
 def decoded(data: bytes) -> tuple[str, str]:
@@ -128,7 +169,7 @@ def _as_text(data: bytes, charset: str) -> str:
     return text
 
 
-def _lines(text: str) -> tuple[list[list[str]], str]:
+def _lines(text: str) -> tuple[Lines, str]:
     """All lines, split at the separator: the one that a first line `sep=;` names, or the one that stands in most of the first lines."""
     first, _, rest = text.partition("\n")
     named = first.strip().casefold()
@@ -138,11 +179,43 @@ def _lines(text: str) -> tuple[list[list[str]], str]:
         head = text.splitlines()[: TITLE_ROWS + 3]
         separator = max(SEPARATORS, key=lambda mark: (sum(mark in line for line in head), sum(line.count(mark) for line in head)))
     try:
-        return list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=False)), separator
+        return list(numbered(io.StringIO(text, newline=""), separator)), separator
     except csv.Error as error:
         words = phrase("list.unreadable", "the list cannot be read ({why}); save it as CSV in UTF-8", why=f"{error}")
         raise ListError(words, code="list.unreadable") from error
 
 
+def numbered(text: Iterable[str], separator: str) -> Iterator[tuple[int, list[str]]]:
+    """Number of the first line of each row, from 1, and its cells.
+
+    Raises:
+        ListError: quotes that are never closed: the rows behind them would be one cell.
+        csv.Error: too large a cell.
+    """
+    reader = csv.reader(chain(text, [ADDED]), delimiter=separator)
+    number = 1
+    for cells in reader:
+        if cells == [ADDED]:
+            return
+        if cells and cells[-1].endswith(ADDED):
+            words = phrase("list.open_quote", "a quotation mark in line {line} is never closed; close it or take it out", line=number)
+            raise ListError(words, code="list.unreadable")
+        yield number, cells
+        number = reader.line_num + 1
+
+
+def plain(cell: str) -> str:
+    """A cell without blanks at its ends and without the marks by which spreadsheets keep leading zeros: '0042 and ="0042"."""
+    cell = cell.strip()
+    guarded = GUARDED.fullmatch(cell)
+    return (guarded[1] or guarded[2] or "").strip() if guarded else cell
+
+
 def _plain(cell: str) -> str:
-    return " ".join(cell.split()).casefold()
+    return " ".join(cell.replace("*", " ").split()).casefold()
+
+
+def _letters(words: str) -> str:
+    """Words of a header whatever their accents, which capitals often lack: "SİCİL NO" is "sicil no"."""
+    apart = unicodedata.normalize("NFKD", words.casefold().replace("ı", "i"))
+    return "".join(letter for letter in apart if not unicodedata.combining(letter))

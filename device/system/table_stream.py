@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TextIO
 
 from device.contract import phrase
-from device.system.table_file import MARKS, SEPARATORS, no_column, no_text, read_as
+from device.system.table_file import MARKS, SEPARATORS, continues, no_column, no_text, numbered, plain, read_as, titled
 from device.system.workbook import OLD_EXCEL, ZIP, ListError, first_sheet
 
 TITLE_ROWS = 15  # a title, rules for who fills the list in, and empty lines may stand above the header
@@ -88,33 +88,16 @@ def stream(path: Path, columns: Mapping[str, Sequence[str]], needed: Collection[
 
 def _under_header(lines: Lines, columns: Mapping[str, Sequence[str]], needed: Collection[str], headless: Headless) -> tuple[tuple[str, ...], int]:
     """The names of the columns, and the number of the line from which on rows stand."""
-    for number, cells in lines[:TITLE_ROWS]:
-        titles = _titles(cells, columns)
+    for at, (number, cells) in enumerate(lines[:TITLE_ROWS]):
+        titles = titled(cells, columns)
         if set(needed) <= set(titles):
-            return titles, number + 1
+            return tuple(titles), number + 1 + continues(cells, lines[at + 1 :])
     number, cells = next(((number, cells) for number, cells in lines if any(cell.strip() for cell in cells)), (1, []))
     found = headless([plain(cell) for cell in cells])
     if found is not None:
         return tuple(found), number
     wanted, start = ", ".join(needed), " ".join(cells)[:80]
     raise no_column(wanted, start)
-
-
-def plain(cell: str) -> str:
-    """A cell without blanks at the ends, and without the apostrophe by which spreadsheets keep leading zeros: '0042."""
-    return cell.strip().removeprefix("'")
-
-
-def _titles(cells: Sequence[str], columns: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """Of several columns that may be the same, the one that is listed first has the caller's name."""
-    said = [" ".join(cell.replace("*", " ").split()).casefold() for cell in cells]
-    chosen = {}
-    for name, words in columns.items():
-        places = [said.index(word) for word in (name, *words) if word in said]
-        free = [place for place in places if place not in chosen]
-        if free:
-            chosen[free[0]] = name
-    return tuple(chosen.get(place, word) for place, word in enumerate(said))
 
 
 def _charset(path: Path) -> tuple[str, str]:
@@ -156,15 +139,13 @@ def _separator(head: Sequence[str]) -> str:
 
 def _lines(text: TextIO, separator: str) -> Iterator[tuple[int, list[str]]]:
     """Number of the first line of each row, from 1, and its cells."""
-    reader = csv.reader(_whole(text), delimiter=separator)
+    number = 0
     try:
-        number = 1
-        for cells in reader:
+        for number, cells in numbered(_whole(text), separator):
             yield number, cells
-            number = reader.line_num + 1
     except csv.Error as error:
         english = "the list cannot be read from line {line} on ({why}); save it as CSV in UTF-8"
-        raise ListError(phrase("list.broken", english, line=reader.line_num, why=f"{error}"), code="list.unreadable") from error
+        raise ListError(phrase("list.broken", english, line=number + 1, why=f"{error}"), code="list.unreadable") from error
 
 
 def _whole(text: TextIO) -> Iterator[str]:

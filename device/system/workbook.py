@@ -27,6 +27,8 @@ DATE_FORMATS = {  # numbers of built-in formats -> what stands for them (section
     **dict.fromkeys((14, 15, *range(27, 32), 34, 35, 36, *range(50, 59)), "y-m-d"), 16: "d-m", 17: "m-y", 22: "y-m-d h:m",
     **dict.fromkeys((18, 20, 32, 33), "h:m"), **dict.fromkeys((19, 21, 45, 46, 47), "h:m:s"),
 }  # fmt: skip
+FIGURES = re.compile(r'(?:"([^"]*)"|\\(.)|([-+ /():0#]))')  # of a number format with words around and between whole digits
+SPACES = re.compile(r"_.|\*.|\[[^\]]*\]")  # of the width of a letter, or to fill the cell; colours, languages
 NOT_SHOWN = re.compile(r'"[^"]*"|\\.|_.|\*.|\[[^\]]*\]')  # of a number format: words, spaces, colours, languages
 
 
@@ -148,6 +150,7 @@ class _Cells:
     def __init__(self, book: _Book) -> None:
         self._book = book
         self._lines: list[tuple[int, list[str]]] = []
+        self._merged: list[tuple[int, int, int]] = []  # first and last line, column
         self._faults: dict[tuple[int, int], str] = {}
         self._hidden = 0
         self._line, self._column = 0, -1
@@ -158,6 +161,7 @@ class _Cells:
 
     def read(self, archive: zipfile.ZipFile, part: str, shown: list[str]) -> WorkbookSheet:
         _parse(archive, part, self._begin, self._end, self._text)
+        self._fill()
         return WorkbookSheet(shown[0], tuple(shown[1:]), self._hidden, tuple(line for line in self._lines if any(line[1])), self._faults)
 
     def _begin(self, tag: str, given: dict[str, str]) -> None:
@@ -175,6 +179,22 @@ class _Cells:
             self._format = self._book.formats[style] if style < len(self._book.formats) else ""
         elif tag == "f":
             self._formula = True
+        elif tag == "mergeCell":
+            start, _, end = given["ref"].partition(":")
+            self._merged.append((_row(start), _row(end or start), _column(start)))
+
+    def _fill(self) -> None:
+        """What stands in cells that are merged over several lines belongs to each of these lines."""
+        lines, left = dict(self._lines), MOST_LINES
+        for first, last, column in self._merged:
+            value = next(iter(lines.get(first, [])[column : column + 1]), "")
+            below = range(first + 1, min(last, self._line) + 1) if value else range(0)
+            left -= len(below)
+            if left < 0:
+                raise ListError(f"the sheet has more than {MOST_LINES} merged lines; split the cells", code="list.too_large")
+            for cells in (lines[line] for line in below if line in lines):
+                cells.extend([""] * (column + 1 - len(cells)))
+                cells[column] = value
 
     def _text(self, words: str) -> None:
         if self._inside[-1] == "v" or (self._inside[-1] == "t" and "rPh" not in self._inside):
@@ -204,12 +224,29 @@ class _Cells:
 
 def number_shown(value: float, shape: str, from_1904: bool = False) -> str:
     """A number as a reader sees it: a date or a time in ISO 8601 where its format shows one, else without needless digits; `0000` keeps its zeros."""
-    shape = NOT_SHOWN.sub("", shape.partition(";")[0]).casefold()
+    first = shape.partition(";")[0]
+    shape = NOT_SHOWN.sub("", first).casefold()
     if re.search("[ymdhs]", shape) and value >= 0:
         return _moment(value, bool(re.search("[yd]", shape) or not re.search("[hs]", shape)), bool(re.search("[hs]", shape)), from_1904)
     if value != int(value):
         return f"{value:.15g}"
-    return f"{int(value):0{len(shape)}d}" if re.fullmatch("0{2,}", shape) else str(int(value))
+    return _figures(int(value), SPACES.sub("", first))
+
+
+def _figures(value: int, shape: str) -> str:
+    """A whole number with what its format puts before and between its digits: 17 as `"E"0000` is E0017. A unit behind them is left out."""
+    if value < 0 or not re.fullmatch(f"(?:{FIGURES.pattern})+", shape):
+        return str(value)
+    parts = FIGURES.findall(shape)
+    first = next((at for at, part in enumerate(parts) if part[2] in ("0", "#")), len(parts))
+    left, shown = str(value).zfill(sum(part[2] == "0" for part in parts)), ""
+    for at, (quoted, single, sign) in reversed(list(enumerate(parts))):
+        if sign in ("0", "#"):
+            count = len(left) if at == first else min(1, len(left))
+            left, shown = left[: len(left) - count], left[len(left) - count :] + shown
+        elif shown:
+            shown = (quoted or single or sign) + shown
+    return shown or str(value)
 
 
 def _moment(days: float, dated: bool, timed: bool, from_1904: bool) -> str:
@@ -229,6 +266,11 @@ def _column(reference: str) -> int:
     if not 0 < number <= 16_384:
         raise ValueError(f"a cell at {reference[:20]}")
     return number - 1
+
+
+def _row(reference: str) -> int:
+    """`B7` -> 7."""
+    return int(reference.lstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
 
 
 def _nothing(_: str) -> object:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import string
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 
 from device.contract import ClockfaceError, phrase, phrases
 from device.storage.consents import ConsentDraft
-from device.storage.records import LONGEST_CODE, LONGEST_NAME, Person, clean_text
+from device.storage.records import INVISIBLE, LONGEST_CODE, LONGEST_NAME, Person, clean_text
 from device.storage.store import Store
 from device.system import table_file
 from device.terminal.enrolled import EnrolledGallery
@@ -27,12 +29,24 @@ from device.vision.upright import turned_words
 MOST_PEOPLE = 5000  # in one list
 MOST_ROWS = 20_000
 COLUMNS = {  # of a list -> what its header may say
-    "name": ("employee", "employee name", "full name", "person", "mitarbeiter", "mitarbeiterin", "vor- und nachname", "nombre", "nom", "ad soyad"),
-    "code": ("employee code", "employee id", "id", "number", "personalnummer", "nummer", "ausweis", "código", "matricule", "sicil no"),
-    "photo": ("photos", "picture", "image", "file", "foto", "fotos", "bild", "datei", "imagen", "fotoğraf"),
-}
+    "name": (
+        "employee", "employee name", "full name", "person", "mitarbeiter", "mitarbeiterin", "vor- und nachname", "nombre", "nombre completo", "empleado",
+        "nom", "nom complet", "employé", "ad soyad", "adı soyadı", "personel", "الاسم", "الاسم الكامل", "اسم الموظف",
+        "姓名", "名字", "员工姓名", "員工姓名",
+    ),
+    "first": ("first name", "given name", "forename", "vorname", "rufname", "prénom", "nombre de pila", "ad", "adı", "الاسم الأول"),
+    "last": ("last name", "surname", "family name", "nachname", "familienname", "apellido", "apellidos", "nom de famille", "soyad", "soyadı", "اسم العائلة"),
+    "code": (
+        "employee code", "employee id", "id", "number", "personalnummer", "nummer", "ausweis", "código", "número", "matricule", "numéro", "sicil no",
+        "الرمز", "الرقم الوظيفي", "رقم الموظف", "工号", "工號", "员工编号", "编号",
+    ),
+    "photo": (
+        "photos", "picture", "image", "file", "foto", "fotos", "bild", "datei", "imagen", "fotoğraf", "resim", "الصورة", "صورة", "照片", "相片", "图片",
+    ),
+}  # fmt: skip
+CHANGED_CODE = re.compile(r"\d(?:[.,]\d+)?E\+\d+")  # what a spreadsheet writes for 1E5, and for a number of many digits
 MOST_PHOTOS = 12  # of one person; more do not improve recognition
-NAMED_WITH_CODE = re.compile(r"(.+?)\s*\(([^()]+)\)")  # "Ada Kern (E17)"
+NAMED_WITH_CODE = re.compile(r"(.+?)\s*[(\uff08]([^()\uff08\uff09]+)[)\uff09]")  # "Ada Kern (E17)", also with the brackets of a Chinese keyboard
 
 
 class BulkError(ClockfaceError):
@@ -77,6 +91,7 @@ def from_folders(paths: Sequence[str]) -> list[Enrollee]:
 
 def named(folder: str) -> tuple[str, str]:
     """Name and code of a folder: "Ada Kern (E17)"."""
+    folder = folder.strip(INVISIBLE + string.whitespace)
     found = NAMED_WITH_CODE.fullmatch(folder)
     return (found[1], found[2].strip()) if found else (folder, "")
 
@@ -92,7 +107,7 @@ def _no_picture(files: Sequence[str]) -> str:
 
 
 def from_list(data: bytes, paths: Sequence[str]) -> tuple[list[Enrollee], str]:
-    """A list with a header line: name, and code and photo if there are such columns; returns the people and how the list was read.
+    """A list with a header line: name (or first and last name), and code and photo if there are such columns; returns the people and how the list was read.
 
     `photo` (or photo1, photo2, ...) holds paths from the chosen folder or file names, several with | or ; between them, or in further lines of the same
     person. Without it, the photos of a person are those in a sub-folder named like the person or the code, and files named by the code: E17.jpg, E17-2.jpg.
@@ -101,14 +116,14 @@ def from_list(data: bytes, paths: Sequence[str]) -> tuple[list[Enrollee], str]:
     Raises:
         BulkError, ListError: no such list.
     """
-    table = table_file.read(data, COLUMNS, ["name"])
+    table = _table(data)
     if len(table.rows) > MOST_ROWS:
         words = phrase("bulk.lines", "the list has {number} lines, at most {most} are taken at once; split it", number=len(table.rows), most=MOST_ROWS)
         raise BulkError(words, code="bulk.too_many")
     files = PhotoNames([path for path in paths if not is_litter(path)])
     people: dict[tuple[str, str], list[str]] = {}
     for row in table.rows:
-        name, code = row.get("name", ""), row.get("code", "")
+        name, code = _whole_name(row), row.get("code", "")
         listed = [part.strip() for key, cell in row.items() if key.startswith("photo") for part in re.split(r"[|;]", cell) if part.strip()]
         alone = str(PurePosixPath(listed[0].replace("\\", "/")).parent) if listed else str(len(people))  # without a code, a folder tells two people apart
         people.setdefault((code.casefold() or alone, name), [code]).extend(listed)
@@ -120,6 +135,23 @@ def from_list(data: bytes, paths: Sequence[str]) -> tuple[list[Enrollee], str]:
         photos, problem = _listed(listed, files) if listed else _unlisted(name, code, files)
         entries.append(_checked(name, code, photos, problem))
     return _each_once(entries), table.told
+
+
+def _table(data: bytes) -> table_file.TableFile:
+    try:
+        return table_file.read(data, COLUMNS, ["name"])
+    except table_file.ListError as error:
+        if error.code != "list.no_column":
+            raise
+        with suppress(table_file.ListError):
+            return table_file.read(data, COLUMNS, ["first", "last"])
+        raise
+
+
+def _whole_name(row: Mapping[str, str]) -> str:
+    """The name; where it is in two columns, the first name and then the last one: "Vorname" and "Name", "Nombre" and "Apellidos"."""
+    name, first, last = row.get("name", ""), row.get("first", ""), row.get("last", "")
+    return " ".join(filter(None, (first, name, last) if not (first and last) else (first, last)))
 
 
 def _listed(listed: Sequence[str], names: PhotoNames) -> tuple[list[str], str]:
@@ -160,6 +192,9 @@ def _checked(name: str, code: str, photos: Sequence[str], problem: str = "") -> 
         code = clean_text("code", code, LONGEST_CODE) if code else ""
     except ClockfaceError as error:
         problem = error.message
+    if CHANGED_CODE.fullmatch(code):
+        english = "the code {code} is what a spreadsheet made of another one; give the column of codes the format Text there, and type this code again"
+        problem = problem or phrase("bulk.code_changed", english, code=code)
     if not photos:
         problem = problem or phrase("bulk.no_photo", "no photo")
     elif len(photos) > MOST_PHOTOS:

@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from device.contract import phrase
+from device.storage.records import INVISIBLE
 from device.vision.images import IMAGE_SUFFIXES
 
 DEEPEST = 8  # folders that a name is compared with
+UNSEEN = dict.fromkeys(map(ord, INVISIBLE))
 SHOWN = 3  # files named in a remark
 
 
@@ -64,8 +66,8 @@ class PhotoNames:
 
 
 def folded(name: str) -> str:
-    """A path whatever its case, its Unicode form (macOS decomposes: NFD) and its slashes."""
-    caseless = unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
+    """A path whatever its case, its Unicode form (macOS decomposes: NFD), its slashes and marks that nobody sees."""
+    caseless = unicodedata.normalize("NFD", unicodedata.normalize("NFD", name.translate(UNSEEN)).casefold())
     return "/".join(part for part in caseless.replace("\\", "/").split("/") if part not in ("", "."))
 
 

@@ -18,7 +18,10 @@ from device.vision import heif, jpeg
 from device.vision.exif import PNG_MAGIC, first_directory, turned
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif"}) | (heif.HEIC_SUFFIXES if heif.readable() else set())
-LITTER = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"})
+LITTER = frozenset({  # without case; what archives, systems and network drives put beside people's files
+    "__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "recycler", "recycled", "system volume information", "lost+found", "lost.dir",
+    "@eadir", "@tmp", "@recycle", "#recycle", "#snapshot", "network trash folder", "temporary items", "icon\r",
+})  # fmt: skip
 MAX_PIXELS = 50_000_000  # a phone's largest picture; three bytes each once decoded
 MAX_BYTES = 256 * 1024 * 1024
 ROWS = 64  # blended at a time
@@ -102,9 +105,9 @@ def bytes_of(path: Path) -> bytes:
 
 
 def is_litter(path: str) -> bool:
-    """Whether a file is what systems leave behind, beside people's photos: ._x.jpg, .thumbnails, .Trash-1000, __MACOSX, Thumbs.db."""
+    """Whether a file is what systems leave behind, beside people's photos: ._x.jpg, .thumbnails, .Trash-1000, __MACOSX, #recycle, Thumbs.db."""
     parts = [part for part in PurePosixPath(path).parts if part not in ("..", "/")]
-    return any(part.startswith(".") or part in LITTER for part in parts)
+    return any(part.startswith(".") or part.casefold() in LITTER for part in parts)
 
 
 def _decode(data: bytes) -> NDArray[np.uint8] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import cv2
@@ -42,3 +43,18 @@ def test_a_heic_picture_is_enrolled(phone: Path, tmp_path: Path, capsys: pytest.
         assert [(person.name, sum(store.template_counts_by_person()[person.id].values())) for person in store.people()] == [("Grace", 1)]
     assert main(["identify", str(phone / "Grace (G1)/IMG_1.HEIC"), "--db", str(database), "--json"]) == 0
     assert '"name": "Grace"' in capsys.readouterr().out
+
+
+def test_links_pipes_and_names_that_are_no_text(tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    """A linked folder is somebody; a link to a folder further up, to nothing, and a pipe are nobody."""
+    staff, other = tmp_path / "staff", tmp_path / "other"
+    for folder in (staff, other, staff / "Dora"):
+        folder.mkdir()
+    (other / "1.jpg").touch()
+    for name, target in (("Ada", other), ("up", tmp_path), ("gone", tmp_path / "nowhere")):
+        (staff / name).symlink_to(target)
+    os.mkfifo(staff / "pipe")
+    Path(os.fsdecode(bytes(staff) + b"/M\xfcller")).mkdir()
+    assert main(["enroll", "--folder", str(staff), "--check", "--db", str(tmp_path / "new.db")]) == 1
+    said = capsysbinary.readouterr().out
+    assert b"Ada: Ada/1.jpg" in said and b"Dora: no photo: the folder is empty" in said and b"M\xfcller: " in said and b"1 of 3 could be enrolled" in said

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from device.system.table_file import ListError, decoded, read
 from tests.refused import refused
 
-COLUMNS = {"name": ("mitarbeiter",), "code": ("personalnummer", "employee id")}
+COLUMNS = {"name": ("mitarbeiter",), "code": ("personalnummer", "employee id", "codigo")}
 ROWS = [{"name": "Jürgen Müller", "code": "0017"}, {"name": "Kern, Ada", "code": "+49 5"}]
 
 
@@ -42,7 +42,10 @@ def test_what_stands_above_the_header(head: str) -> None:
     assert list(found.rows) == ROWS and found.lines[0] == head.count("\n") + 2
 
 
-@pytest.mark.parametrize("titles", [("Mitarbeiter", "Personalnummer"), (" NAME ", "Employee  ID"), ("name", "CODE")])
+@pytest.mark.parametrize(
+    "titles",
+    [("Mitarbeiter", "Personalnummer"), (" NAME ", "Employee  ID"), ("name", "CODE"), ("*Name", "EMPLOYEE ID"), ("MİTARBEİTER", "Código")],
+)  # fmt: skip
 def test_headers_in_other_words(titles: tuple[str, str]) -> None:
     assert list(read(written(titles=titles).encode(), COLUMNS, ["name"]).rows) == ROWS
 
@@ -50,10 +53,27 @@ def test_headers_in_other_words(titles: tuple[str, str]) -> None:
 def test_what_is_no_list_is_refused() -> None:
     for data, code in (
         (b"PK\x03\x04rest", "list.unreadable"), (b"\xd0\xcf\x11\xe0rest", "list.spreadsheet"), (b"", "list.no_column"), (b"a;b\n1;2\n", "list.no_column"),
+        (b'name;note\nAda;"likes tea\nBen;\nCem;\n', "list.unreadable"), (b"name,code\nKern, Ada,E17\n", "list.unreadable"),
         (b"\x81\x8d\x8f\x90\x9d\xff", "list.unreadable"), (b"\xff\xfe\x00", "list.unreadable"),
     ):  # fmt: skip
         with refused(code):
             read(data, COLUMNS, ["name"])
+
+
+@pytest.mark.parametrize(
+    ("cell", "read_as"),
+    [("0042", "0042"), ("'0042", "0042"), ('"=""0042"""', "0042"), ("'+49 5", "+49 5"), ("'t Hart", "'t Hart"), ("'s-Gravesande", "'s-Gravesande"),
+     ("1E5", "1E5"), ('"a\r\nb;c"', "a\r\nb;c"), ("", "")],
+)  # fmt: skip
+def test_a_cell_is_what_was_typed_into_the_spreadsheet(cell: str, read_as: str) -> None:
+    for end in ("\r\n", "\n", "\r"):
+        found = read(f"name;code;note{end}Ada;{cell};{end}Ben;E2;tea{end}".encode(), COLUMNS, ["name"])
+        assert [row["code"] for row in found.rows] == [read_as, "E2"]
+
+
+def test_columns_that_stand_there_twice_or_with_a_number() -> None:
+    found = read(b"Name;Mitarbeiter;Name;Foto 1;foto2\nAda;17;;a;b\n", {"name": ("mitarbeiter",), "photo": ("foto",)}, ["name"])
+    assert found.rows == ({"name": "Ada", "mitarbeiter": "17", "name (3)": "", "photo 1": "a", "photo 2": "b"},)
 
 
 @given(st.binary(max_size=300))

@@ -93,6 +93,26 @@ def test_what_is_no_date_stays_a_number(shape: str) -> None:
     assert number_shown(45000, shape) == "45000"
 
 
+@pytest.mark.parametrize(
+    ("value", "shape", "shown"),
+    [(17, '"E"0000', "E0017"), (123456, "\\E0000", "E123456"), (1234567, "00-000-00", "12-345-67"), (42, "[$-407]00000", "00042"),
+     (42, "0000;[Red]-0000", "0042"), (7, "0 _€", "7"), (42, '"A"#', "A42"), (-3, '"E"00', "-3"), (17, "0", "17")],
+)  # fmt: skip
+def test_a_number_with_the_letters_that_its_format_puts_before_it(value: int, shape: str, shown: str) -> None:
+    assert number_shown(value, shape) == shown
+
+
+def test_merged_cells_belong_to_each_of_their_lines() -> None:
+    def fill(sheet: Worksheet) -> None:
+        for cells in (("Name", "Code", "Photo"), ("", "", "file"), ("Ada", "E1", "1.jpg"), ("", "", "2.jpg"), ("Ben", "E2", "3.jpg")):
+            sheet.append(list(cells))
+        for area in ("A1:A2", "B1:B2", "A3:A4", "B3:B4"):
+            sheet.merge_cells(area)
+
+    rows = read(made(fill), COLUMNS, ["name"]).rows
+    assert [(one["name"], one["code"], one["photo"]) for one in rows] == [("Ada", "E1", "1.jpg"), ("Ada", "E1", "2.jpg"), ("Ben", "E2", "3.jpg")]
+
+
 def test_the_first_sheet_that_is_shown_is_read_and_told() -> None:
     book = openpyxl.Workbook()
     book.active.title, book.active.sheet_state = "Old", "hidden"

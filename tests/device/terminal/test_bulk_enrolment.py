@@ -54,6 +54,7 @@ def test_a_list_without_photos_finds_them_by_code_or_folder() -> None:
 
 
 LITTER = ["staff/Ada/._1.jpg", "staff/.thumbnails/1.jpg", "staff/.Trash-1000/Old/1.jpg", "staff/Ada/Thumbs.db", "__MACOSX/staff/Ada/1.jpg", ".DS_Store"]
+LITTER += ["#recycle/Ada/1.jpg", "staff/@Recycle/Ada/1.jpg", "__macosx/Ada/1.jpg", "staff/Ada/thumbs.db", "RECYCLER/S-1/1.jpg", "staff/Ada/@eadir/1.jpg"]
 
 
 def test_what_systems_leave_behind_is_nobody() -> None:
@@ -61,6 +62,26 @@ def test_what_systems_leave_behind_is_nobody() -> None:
     assert (ada.name, ada.photos, ada.problem) == ("Ada", ("staff/Ada/1.jpg",), "")
     (ada,) = from_csv("name\nAda\n", ["staff/Ada/1.jpg", *LITTER])
     assert ada.photos == ("staff/Ada/1.jpg",)
+
+
+@pytest.mark.parametrize(
+    ("folder", "name", "code"),
+    [("Ada Kern (E17) ", "Ada Kern", "E17"), ("王伟（E17）", "王伟", "E17"), ("\u200fعمر\u200f (E17)", "عمر", "E17"),
+     ("Kern, Ada (née Ott) (E17)", "Kern, Ada (née Ott)", "E17"), ("Zoe\u0308", "Zo\u00eb", ""), ("👩\u200d🔬 Ada", "👩\u200d🔬 Ada", "")],
+)  # fmt: skip
+def test_the_name_and_code_of_a_folder(folder: str, name: str, code: str) -> None:
+    (one,) = from_folders([f"{folder}/1.jpg"])
+    assert (one.name, one.code, one.problem) == (name, code, "")
+
+
+@pytest.mark.parametrize(
+    ("header", "cells"),
+    [("Nachname;Vorname;Personalnummer", "Kern;Ada;E17"), ("Nom;Prénom;Matricule", "Kern;Ada;E17"), ("NOMBRE;APELLIDOS;CODIGO", "Ada;Kern;E17"),
+     ("Ad;Soyad;SİCİL NO", "Ada;Kern;E17"), ("姓名;工号", "Ada Kern;E17"), ("الاسم;الرقم الوظيفي", "\u200fAda Kern;E17\u200e")],
+)  # fmt: skip
+def test_headers_in_the_languages_of_the_kiosk(header: str, cells: str) -> None:
+    (ada,) = from_csv(f"{header}\n{cells}\n", ["p/E17.jpg"])
+    assert (ada.name, ada.code, ada.photos) == ("Ada Kern", "E17", ("p/E17.jpg",))
 
 
 def test_every_sub_folder_gets_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,6 +153,7 @@ def test_mistakes_are_named() -> None:
     assert all("belongs to somebody else" in entry.problem for entry in shared)
     many = from_folders([f"s/A/{i}.jpg" for i in range(bulk_enrolment.MOST_PHOTOS + 1)])
     assert "at most" in many[0].problem
+    assert "format Text" in from_csv('name;code;photo\nA;"1,00E+05";1.jpg\n', PATHS)[0].problem
     assert "control character" in from_csv('name,code,photo\n"A\x07",E1,1.jpg\n', PATHS)[0].problem
     for text in ("Ada;E17;1.jpg\n", "", "\n\n", "x" * 100):
         with refused("list.no_column"):
