@@ -11,8 +11,10 @@ from pathlib import Path
 from device.commands.backup import add_common, passphrase
 from device.commands.database import open_store
 from device.maintenance import key_export
-from device.storage import keys
-from device.storage.keys import DEVICE_KEY, NEXT_KEY, Kind, PersonKeys
+from device.storage import device_key, key_folder, keys
+from device.storage.device_key import Kind
+from device.storage.key_folder import DEVICE_KEY, NEXT_KEY, KeysError
+from device.storage.keys import PersonKeys
 from device.storage.store import Store
 from device.system.number_of import number_of
 
@@ -35,9 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.action != "rotate" and (args.to or args.pcrs):
-        raise keys.KeysError(f"keys {args.action}: --to and --pcrs belong to `keys rotate`", code="keys.usage")
+        raise KeysError(f"keys {args.action}: --to and --pcrs belong to `keys rotate`", code="keys.usage")
     if (args.action in ("export", "import")) != bool(args.file):
-        raise keys.KeysError("usage: keys export FILE, keys import FILE; show and rotate take no file", code="keys.usage")
+        raise KeysError("usage: keys export FILE, keys import FILE; show and rotate take no file", code="keys.usage")
     if args.file:
         with open_store(args, "keys") as store:
             (_export if args.action == "export" else _import)(store, args)
@@ -51,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _export(store: Store, args: argparse.Namespace) -> None:
     if args.file.exists():
-        raise keys.KeysError(f"{args.file} exists already; give another name", code="keys.usage")
+        raise KeysError(f"{args.file} exists already; give another name", code="keys.usage")
     before = key_export.given_out(store.keys.store)
     people = key_export.export(store, args.file, passphrase(args.passphrase, twice=True))
     print(f"{args.file}: the keys of {number_of(people, 'person')}; {OUTSIDE}")
@@ -63,7 +65,7 @@ def _import(store: Store, args: argparse.Namespace) -> None:
     try:
         content = args.file.read_bytes()
     except OSError as error:
-        raise keys.KeysError(f"{args.file} cannot be read ({error.strerror}): name the file that `python -m device keys export` has written") from error
+        raise KeysError(f"{args.file} cannot be read ({error.strerror}): name the file that `python -m device keys export` has written") from error
     found = key_export.take_in(store, content, passphrase(args.passphrase))
     print(f"keys of {number_of(found.taken, 'person')} imported, {found.kept} were here already; start the terminal again, so that it reads them")
     if found.erased:
@@ -73,10 +75,10 @@ def _import(store: Store, args: argparse.Namespace) -> None:
 
 
 def show() -> None:
-    place = keys.folder()
+    place = key_folder.folder()
     print(f"keys: {place}; anybody who can open these keys and has the database can read templates: back them up separately from the database, or not at all")
-    print(f"device's key: {keys.kind_of(place / DEVICE_KEY) or 'none yet; the first enrolment makes one'}")
-    if pending := keys.kind_of(place / NEXT_KEY):
+    print(f"device's key: {device_key.kind_of(place / DEVICE_KEY) or 'none yet; the first enrolment makes one'}")
+    if pending := device_key.kind_of(place / NEXT_KEY):
         print(f"a rotation was interrupted, its key is {pending}: `python -m device keys rotate` completes it")
     for file in sorted(place.glob("*.keys")):
         have, erased = PersonKeys(file.stem, place).counts()

@@ -22,7 +22,8 @@ from device.fleet.server import Connection
 from device.fleet.up import seal_for_readers
 from device.storage import findings, templates
 from device.storage.audit import Action
-from device.storage.keys import SIZE, KeysError, unseal
+from device.storage.key_folder import KeysError
+from device.storage.sealing import SIZE, unseal
 from device.storage.store import Store
 from device.storage.templates import PlainTemplate
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from device.storage.keys import seal, unseal
+from device.storage.sealing import seal, unseal
 
 PUBLIC = 32  # bytes
 

@@ -19,7 +19,7 @@ from device.fleet.server import Connection
 from device.storage import findings, templates
 from device.storage.fleet_state import fleet_state
 from device.storage.hash_chain import hashed_text
-from device.storage.keys import seal
+from device.storage.sealing import seal
 from device.storage.store import Store
 
 ROWS = 500  # of a chain, or changes, in one transaction

@@ -20,12 +20,12 @@ from pathlib import Path
 from device.contract import ClockfaceError
 from device.maintenance import key_export
 from device.maintenance.update.releases import Installation
-from device.storage import keys
+from device.storage import key_folder, keys
 from device.storage.audit import Action
 from device.storage.database import TerminalLock
 from device.storage.database_files import WORKING, logs_of
 from device.storage.fleet_state import fleet_state
-from device.storage.keys import DEVICE_KEY, NEXT_KEY
+from device.storage.key_folder import DEVICE_KEY, NEXT_KEY
 from device.storage.reset_mark import ResetError, mark_file, read_mark, set_mark
 from device.storage.store import Store
 from device.system.files import Disk
@@ -166,7 +166,7 @@ def go_on(database: Path, image: Path = IMAGE, after: Callable[[int], None] = la
 
 
 def _steps(database: Path, store: str, image: Path) -> Iterator[Step]:
-    place = keys.folder()
+    place = key_folder.folder()
     yield lambda: _destroy_device_key(place, store)
     yield lambda: _wipe_all(_keys_of(place, store))
     for file in _files(database):

@@ -25,7 +25,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from device.maintenance.encryption import SHORTEST
 from device.storage.audit import Action
-from device.storage.keys import OWN, KeysError, PersonKeys
+from device.storage.key_folder import KeysError
+from device.storage.keys import OWN, PersonKeys
 from device.storage.store import Store
 from device.system.common_passwords import common
 from device.system.files import Disk

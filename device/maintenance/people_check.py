@@ -11,7 +11,7 @@ from sqlite_utils import Database
 from device.contract import ModelCard
 from device.maintenance.database_check import Finding, read_only
 from device.maintenance.key_export import given_out
-from device.storage import keys, templates
+from device.storage import device_key, key_folder, keys, templates
 from device.storage.corrections import NOBODYS_LOGINS
 from device.storage.database import explained
 from device.storage.schema import SCHEMA_VERSION
@@ -21,11 +21,11 @@ from device.system.number_of import number_of
 
 def check_keys(database: Path) -> Finding:
     """Whether the device's key opens and is private, and everybody with templates has a key."""
-    place = keys.folder()
-    if exposed := keys.open_to_others(place):
+    place = key_folder.folder()
+    if exposed := key_folder.open_to_others(place):
         words = f"others on this machine may access {exposed[0]}: the next start closes it; then run `python -m device keys rotate`, as it may have been read"
         return Finding("keys", "warning", words)
-    device = keys.opened(place)
+    device = device_key.opened(place)
     identity, owners = _identity_and_owners(database)
     known = keys.PersonKeys(identity, place).everyone() if identity else {}
     if without := sorted(owners - known.keys()):
@@ -50,7 +50,7 @@ def check_templates(database: Path, load_card: Callable[[], ModelCard]) -> Findi
     if not owners:
         return Finding("templates", "ok", "nobody is enrolled yet")
     card = load_card()
-    readable = keys.PersonKeys(identity, keys.folder()).everyone().keys()
+    readable = keys.PersonKeys(identity, key_folder.folder()).everyone().keys()
     with explained(database), closing(read_only(database)) as connection:
         standing = templates.standing(Database(connection, execute_plugins=False), readable, card.model_id)
     known, to_make = len(standing.known), len(standing.to_make)

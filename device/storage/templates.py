@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 from sqlite_utils import Database
 
 from device.storage.database import StoreError, explained, writing
-from device.storage.keys import OVERHEAD, KeysError, PersonKeys, seal, unseal
+from device.storage.key_folder import KeysError
+from device.storage.keys import PersonKeys
 from device.storage.records import KeptCrop, Person, TemplateDraft, Templates
+from device.storage.sealing import OVERHEAD, seal, unseal
 from device.storage.standing import Standing
 from device.system.clock import to_ms
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.contract import ModelCard
-from device.storage.keys import KeysError
+from device.storage.key_folder import KeysError
 from device.storage.records import KeptCrop, Person, TemplateDraft
 from device.storage.standing import NAMED, counted
 from device.storage.store import Store

@@ -26,7 +26,7 @@ from device.delivery.outcomes import LONGEST_ANSWER, Delivered, Failed, Refused,
 from device.maintenance.update.bundle import Bundle
 from device.maintenance.update.manifest import BundleError, Manifest
 from device.maintenance.update.signatures import key_id
-from device.storage.keys import unseal
+from device.storage.sealing import unseal
 from device.storage.store import Store
 from device.terminal import bulk_enrolment
 from device.terminal.capture_session import Booth

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from device.commands.benchmark import sample_data
 from device.commands.benchmark.browsers import EXPORT, KIOSK, PageLoad, Timing, browse, by_page, export, timing
 from device.config import Settings
-from device.storage import keys, templates
+from device.storage import key_folder, templates
 from device.storage.records import TemplateDraft
 from device.storage.store import Store
 from device.terminal.capture_session import Booth
@@ -124,7 +124,7 @@ def measure(settings: Settings, clip: Path, people: int, punches: int, clients: 
     """
     settings = replace(settings, attendance=replace(settings.attendance, refractory_seconds=REFRACTORY_SECONDS))
     recogniser = Recogniser(settings)
-    with tempfile.TemporaryDirectory() as folder, keys.apart(Path(folder) / "keys"):
+    with tempfile.TemporaryDirectory() as folder, key_folder.apart(Path(folder) / "keys"):
         database = Path(folder) / "load.db"
         say(f"inventing {people:,} people and {punches:,} punches ...")
         sample_data.fill(database, people, punches, time.time())

@@ -14,8 +14,9 @@ import numpy as np
 
 from device.config import Settings, without_liveness
 from device.contract import ModelCard
-from device.storage import keys, templates
+from device.storage import key_folder, templates
 from device.storage.records import TemplateDraft
+from device.storage.sealing import SIZE
 from device.storage.store import Store
 from device.terminal.enrolment import enrol, sample_picture
 from device.terminal.model_in_force import recogniser_in_force
@@ -46,7 +47,7 @@ def measure(settings: Settings, people: int) -> list[AtSize]:
 
 
 def _at(settings: Settings, card: ModelCard, people: int) -> AtSize:
-    with tempfile.TemporaryDirectory() as folder, keys.apart(Path(folder) / "keys"):
+    with tempfile.TemporaryDirectory() as folder, key_folder.apart(Path(folder) / "keys"):
         database = Path(folder) / "scale.db"
         _fill(database, card, people)
         seconds: dict[str, float] = {}
@@ -62,7 +63,7 @@ def _at(settings: Settings, card: ModelCard, people: int) -> AtSize:
 def _fill(database: Path, card: ModelCard, people: int) -> None:
     dice = np.random.default_rng(people)
     with Store.open(database) as store:
-        store.keys.keep({number: os.urandom(keys.SIZE) for number in range(1, people + 1)})
+        store.keys.keep({number: os.urandom(SIZE) for number in range(1, people + 1)})
         held = store.keys.everyone()
         with store.transaction() as db:
             db.conn.executemany("INSERT INTO people (name, created_at) VALUES (?, 0)", [(f"person {number}",) for number in range(1, people + 1)])

@@ -21,7 +21,7 @@ import numpy as np
 from device.config import Settings
 from device.config.places import ROOT
 from device.contract import CROP_SIZE
-from device.storage import keys
+from device.storage import key_folder
 from device.storage.store import Store
 from device.system.stopwatch import Stopwatch
 from device.terminal.enrolment import capture, enrol
@@ -77,7 +77,7 @@ def measure(settings: Settings, clips: Sequence[Path]) -> Report:
         clips: recordings; none takes one round of the demo.
     """
     recogniser = Recogniser(settings)
-    with tempfile.TemporaryDirectory() as folder, keys.apart(Path(folder) / "keys"):
+    with tempfile.TemporaryDirectory() as folder, key_folder.apart(Path(folder) / "keys"):
         clips = clips or [demo_clip(Path(folder) / "demo.avi")]
         database = Path(folder) / "bench.db"
         with Store.open(database, settings.store) as store:

@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from device.storage import keys
+from device.storage import key_folder
 from device.storage.store import Store
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -210,7 +210,7 @@ def _examine(database: Path, said: list[str], found: Found) -> None:
     """Everything that was announced is there, nothing twice, the chains whole; by the store's own start, without a repair."""
     lines = [line.split() for line in said]
     begin = time.perf_counter()
-    with keys.apart(database.parent), Store.open(database) as store:
+    with key_folder.apart(database.parent), Store.open(database) as store:
         found.slowest = max(found.slowest, time.perf_counter() - begin)
         stored = [(punch.id, int(punch.occurred_at)) for punch in store.punches()]
         announced = [(int(number), int(at)) for kind, number, at in lines if kind == "punch"]

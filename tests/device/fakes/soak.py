@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from device.config import OutboxSettings, Settings
 from device.delivery.connectors import build, read_settings
 from device.delivery.courier import Courier
-from device.storage import keys
+from device.storage import key_folder
 from device.storage.store import Store
 from device.system.memory import give_back_large_blocks
 from device.terminal.capture_session import Booth
@@ -118,7 +118,7 @@ def soak(clips: Path, hours: int, seed: int) -> Iterator[Hour]:
     os.environ["SOAK_KEY"] = "whsec_" + base64.b64encode(os.urandom(32)).decode()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        stack.enter_context(keys.apart(folder / "keys"))
+        stack.enter_context(key_folder.apart(folder / "keys"))
         receiver = stack.enter_context(site.serving(Receiver()))
         receiver.requests = Forgetful()
         store = stack.enter_context(Store.open(folder / "soak.db", actor="terminal"))

@@ -24,7 +24,7 @@ from psycopg import sql
 from device.fleet import membership, owner, server
 from device.fleet.courier import FleetCourier, Link
 from device.fleet.membership import Membership
-from device.storage import keys
+from device.storage import key_folder
 from device.storage.records import PunchDraft
 from device.storage.store import Store
 from device.system.clock import ClockState
@@ -39,7 +39,7 @@ def prepare(url: str, folder: Path, terminals: int, people: int) -> None:
     """Terminals that have been in the fleet for long: everybody is known everywhere, and every key is sealed for every terminal."""
     names, rows = [f"Gate {number}" for number in range(terminals)], [str(uuid4()) for _ in range(people)]
     base = folder / "base.db"
-    with keys.apart(folder / "base-keys"), Store.open(base) as store, store.transaction() as db:
+    with key_folder.apart(folder / "base-keys"), Store.open(base) as store, store.transaction() as db:
         db.conn.executemany("INSERT INTO people (name, code, created_at, uuid) VALUES (?, ?, 0, ?)", [(f"P {n}", f"E{n}", one) for n, one in enumerate(rows)])
     with server.connected(url) as connection:
         site = str(owner.site(connection, "North"))
@@ -66,7 +66,7 @@ def prepare(url: str, folder: Path, terminals: int, people: int) -> None:
     assert row is not None
     print(f"a sealed key takes {row['bytes']} bytes, with its indexes")
     for name in names:
-        with keys.apart(folder / name / "keys"), Store.open(folder / name / "clockface.db") as store, store.transaction() as db:
+        with key_folder.apart(folder / name / "keys"), Store.open(folder / name / "clockface.db") as store, store.transaction() as db:
             for key in ("at.state", "at.keys", "at.crops"):
                 membership.set_value(db, key, row["place"])
             membership.set_value(db, "sealed", row["place"].partition(":")[0])
@@ -77,7 +77,7 @@ def _door(url: str, folder: Path, name: str, base: Path | None, kind: str = "ter
     place.mkdir()
     if base is not None:
         shutil.copy(base, place / "clockface.db")
-    with keys.apart(place / "keys"), Store.open(place / "clockface.db") as store:
+    with key_folder.apart(place / "keys"), Store.open(place / "clockface.db") as store:
         member = membership.join(store, replace(owner.invite(url, name, "North" if kind == "terminal" else "", kind), sslmode="disable"))
         with store.transaction() as db:
             db.execute("DELETE FROM fleet_changes")  # the company has these people already
@@ -163,7 +163,7 @@ OPENING = threading.Lock()
 
 
 def _opened(folder: Path, name: str) -> Store:
-    with OPENING, keys.apart(folder / name / "keys"):
+    with OPENING, key_folder.apart(folder / name / "keys"):
         return Store.open(folder / name / "clockface.db")
 
 

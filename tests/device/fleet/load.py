@@ -28,9 +28,9 @@ from device.fleet import membership, owner, server, up
 from device.fleet.courier import FleetCourier
 from device.fleet.membership import Membership
 from device.fleet.sealed_box import box, public_of
-from device.storage import keys
-from device.storage.keys import seal
+from device.storage import key_folder
 from device.storage.records import PunchDraft
+from device.storage.sealing import seal
 from device.storage.store import Store
 from device.system.clock import ClockState
 from tests.device.fleet import crowd
@@ -78,7 +78,7 @@ def terminal(url: str, folder: Path, name: str, kind: str = "terminal") -> Itera
     """A terminal that has joined, with keys of its own while the block runs."""
     place = folder / name.replace(" ", "-")
     place.mkdir(exist_ok=True)
-    with keys.apart(place / "keys"), Store.open(place / "clockface.db") as store:
+    with key_folder.apart(place / "keys"), Store.open(place / "clockface.db") as store:
         member = membership.read(store)
         if member is None:
             invitation = owner.invite(url, name, "North" if kind == "terminal" else "", kind)

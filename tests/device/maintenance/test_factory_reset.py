@@ -20,9 +20,10 @@ import pytest
 from device.__main__ import main
 from device.maintenance import factory_reset, key_export
 from device.maintenance.update.releases import Installation
-from device.storage import keys
+from device.storage import key_folder
 from device.storage.database import connect
-from device.storage.keys import DEVICE_KEY, PersonKeys
+from device.storage.key_folder import DEVICE_KEY, KeysError
+from device.storage.keys import PersonKeys
 from device.storage.records import PunchDraft
 from device.storage.reset_mark import is_marked, mark_file
 from device.storage.store import Store, TemplateDraft
@@ -68,7 +69,7 @@ def names(folder: Path) -> set[str]:
 
 def first_start(board: Path) -> None:
     """What is left knows nobody, and a terminal can begin anew on it."""
-    assert names(board.parent) == STAY and names(keys.folder()) <= {".lock"}
+    assert names(board.parent) == STAY and names(key_folder.folder()) <= {".lock"}
     assert all(board.with_name(name).read_bytes() == b"somebody else's" for name in ("notes.txt", "other.db"))
     assert all((board.parent.parent / name).read_bytes() == b"somebody else's" for name in ("clockface.db", "clockface.toml"))
     with Store.open(board) as store:
@@ -105,14 +106,14 @@ def test_cut_off_after_each_step_it_goes_on(board: Path, tmp_path: Path) -> None
     """Each time on a fresh copy of the terminal: nobody opens the database in between, and the next start finishes."""
     kept, kept_keys = tmp_path / "kept", tmp_path / "kept-keys"
     shutil.copytree(board.parent, kept)
-    shutil.copytree(keys.folder(), kept_keys)
+    shutil.copytree(key_folder.folder(), kept_keys)
 
     class PowerCutError(BaseException):
         pass
 
     reached, cut = -1, 0
     while reached < cut:
-        for copy, place in ((kept, board.parent), (kept_keys, keys.folder())):
+        for copy, place in ((kept, board.parent), (kept_keys, key_folder.folder())):
             shutil.rmtree(place)
             shutil.copytree(copy, place)
         with Store.open(board, must_exist=True) as store:
@@ -129,7 +130,7 @@ def test_cut_off_after_each_step_it_goes_on(board: Path, tmp_path: Path) -> None
             break
         except PowerCutError:
             cut += 1
-        assert not (keys.folder() / DEVICE_KEY).exists()
+        assert not (key_folder.folder() / DEVICE_KEY).exists()
         if is_marked(board):
             with refused("store.being_reset"):
                 connect(board, 100, must_exist=False)
@@ -146,7 +147,7 @@ def test_a_killed_process_leaves_no_half_terminal(board: Path) -> None:
     program = f"from pathlib import Path; from device.maintenance import factory_reset; factory_reset.go_on(Path({str(board)!r}))"
     running = subprocess.Popen([sys.executable, "-c", program], cwd=Path(factory_reset.__file__).parents[2])
     until = time.monotonic() + 20
-    while (keys.folder() / DEVICE_KEY).exists() and time.monotonic() < until:
+    while (key_folder.folder() / DEVICE_KEY).exists() and time.monotonic() < until:
         time.sleep(0.001)
     os.kill(running.pid, signal.SIGKILL)
     running.wait()
@@ -162,20 +163,20 @@ def test_a_copy_of_the_old_database_shows_no_face(board: Path, tmp_path: Path) -
     with Store.open(board) as store:
         identity = store.keys.store
         assert store.templates("m1").ids.size == 1
-    wrapped = (keys.folder() / f"{identity}.keys").read_bytes()
+    wrapped = (key_folder.folder() / f"{identity}.keys").read_bytes()
     assert reset(board, "--yes", NAME) == 0
     with Store.open(board) as store:
         enrolled(store)  # makes a new device key
-    (keys.folder() / f"{identity}.keys").write_bytes(wrapped)
+    (key_folder.folder() / f"{identity}.keys").write_bytes(wrapped)
     with refused("keys.device_key"):
         PersonKeys(identity).everyone()
-    with pytest.raises(keys.KeysError), Store.open(tmp_path / "copy" / board.name) as old:
+    with pytest.raises(KeysError), Store.open(tmp_path / "copy" / board.name) as old:
         old.templates("m1")
 
 
 def test_content_is_overwritten_before_its_name_goes(board: Path, tmp_path: Path) -> None:
     """A second name of each file shows what is left of it."""
-    files = [keys.folder() / DEVICE_KEY, board, board.with_name("clockface.db.key"), password_file(board)]
+    files = [key_folder.folder() / DEVICE_KEY, board, board.with_name("clockface.db.key"), password_file(board)]
     for number, file in enumerate(files):
         os.link(file, tmp_path / f"second-{number}")
     assert reset(board, "--yes", NAME) == 0
@@ -186,9 +187,9 @@ def test_another_database_with_keys_in_the_same_folder_still_works(board: Path, 
     with Store.open(tmp_path / "second" / "clockface.db") as store:
         enrolled(store)
         identity = store.keys.store
-    former = (keys.folder() / DEVICE_KEY).read_bytes()
+    former = (key_folder.folder() / DEVICE_KEY).read_bytes()
     assert reset(board, "--yes", NAME) == 0
-    assert (keys.folder() / DEVICE_KEY).read_bytes() != former and {path.name for path in keys.folder().glob("*.keys")} == {f"{identity}.keys"}
+    assert (key_folder.folder() / DEVICE_KEY).read_bytes() != former and {path.name for path in key_folder.folder().glob("*.keys")} == {f"{identity}.keys"}
     with Store.open(tmp_path / "second" / "clockface.db") as store:
         assert store.templates("m1").ids.size == 1
 
@@ -227,7 +228,7 @@ def test_a_foreign_file_is_no_mark(board: Path) -> None:
     mark_file(board).write_text("clockface")
     with refused("reset.mark"):
         factory_reset.go_on(board)
-    assert (keys.folder() / DEVICE_KEY).exists()
+    assert (key_folder.folder() / DEVICE_KEY).exists()
 
 
 def test_a_terminal_from_an_image_begins_as_on_a_new_card(board: Path, tmp_path: Path) -> None:

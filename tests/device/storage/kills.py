@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from device.config import RetentionSettings
 from device.maintenance import backup, encryption, retention
 from device.maintenance.update import database_copy
-from device.storage import keys, recovery
+from device.storage import key_folder, keys, recovery
 from device.storage.database_files import sweep
 from device.storage.records import Person, PunchDraft, TemplateDraft
 from device.storage.schema import SCHEMA_VERSION
@@ -250,7 +250,7 @@ def search(folder: Path, found: Found) -> None:
 
 def run(folder: Path, kills: int, seed: int = 1) -> Found:
     dice, found, database = random.Random(seed), Found(), folder / "site" / "clockface.db"
-    with keys.apart(folder / "keys"), patch.object(encryption, "_cipher", cheap_cipher):
+    with key_folder.apart(folder / "keys"), patch.object(encryption, "_cipher", cheap_cipher):
         Store.open(database).close()
         database.parent.chmod(0o700)
         for number in range(kills):

@@ -14,9 +14,12 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from device.__main__ import main
-from device.storage import keys
-from device.storage.keys import DEVICE_KEY, NEXT_KEY, DeviceKey, PersonKeys, rotate, seal, unseal
+from device.storage import key_folder
+from device.storage.device_key import DeviceKey
+from device.storage.key_folder import DEVICE_KEY, NEXT_KEY
+from device.storage.keys import PersonKeys, rotate
 from device.storage.schema import SCHEMA_VERSION
+from device.storage.sealing import seal, unseal
 from device.storage.store import Store, TemplateDraft
 from tests.refused import refused
 
@@ -209,4 +212,4 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("CLOCKFACE_KEYS", str(tmp_path / "file"))
     with Store.open(tmp_path / "b.db") as store, refused("keys.file", "CLOCKFACE_KEYS"):
         store.add_person_with_templates("Ann", None, [TemplateDraft("m1", unit(1), 0.5)])
-    assert keys.folder() == tmp_path / "file"
+    assert key_folder.folder() == tmp_path / "file"

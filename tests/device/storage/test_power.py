@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from device.storage.keys import KeysError
+from device.storage.key_folder import KeysError
 from tests.device.fakes import power
 
 

@@ -18,8 +18,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from device.__main__ import main
 from device.maintenance import doctor
-from device.storage import keys
-from device.storage.keys import DEVICE_KEY, NEXT_KEY, DeviceKey, Kind, PersonKeys, rotate
+from device.storage import device_key
+from device.storage.device_key import DeviceKey, Kind
+from device.storage.key_folder import DEVICE_KEY, NEXT_KEY
+from device.storage.keys import PersonKeys, rotate
 from device.storage.store import Store, TemplateDraft
 from device.system import tpm
 from device.system.files import Disk
@@ -33,7 +35,7 @@ FILE, TPM, BOUND = Kind(), Kind(True), Kind(True, "sha256:7")
 @pytest.fixture(autouse=True)
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A chip with a measured PCR 7, and no key cached from another test."""
-    keys.unsealed.cache_clear()
+    device_key.unsealed.cache_clear()
     with chip(tmp_path / "chip") as tcti:
         monkeypatch.setenv("TPM2TOOLS_TCTI", tcti)
         measure()
@@ -68,7 +70,7 @@ def everybody_is_read(database: Path) -> bool:
 
 def restarted() -> None:
     """As after a restart of the process: no key is cached."""
-    keys.unsealed.cache_clear()
+    device_key.unsealed.cache_clear()
 
 
 def opened_elsewhere(sealed: bytes, folder: Path) -> bytes:
@@ -242,7 +244,7 @@ def test_each_sealed_key_is_unsealed_once(database: Path, place: Path, monkeypat
     assert everybody_is_read(database) and everybody_is_read(database) and calls == [(place / DEVICE_KEY).read_bytes()]
     monkeypatch.setattr(tpm, "unseal", unseal)
     rotate()  # another process
-    assert everybody_is_read(database) and keys.opened().name == DeviceKey(tpm.unseal((place / DEVICE_KEY).read_bytes())).name
+    assert everybody_is_read(database) and device_key.opened().name == DeviceKey(tpm.unseal((place / DEVICE_KEY).read_bytes())).name
 
 
 def test_enrolling_with_the_key_in_the_chip(place: Path, tmp_path: Path) -> None:
@@ -261,8 +263,8 @@ def test_every_move_between_file_and_tpm_gives_a_new_key(first: Kind, second: Ki
         rotate(kind=kind)
         restarted()
         assert everybody_is_read(database) and not (place / NEXT_KEY).exists()
-        names.append(keys.opened().name)
-        assert keys.opened().kind == keys.kind_of(place / DEVICE_KEY) == (kind or second)
+        names.append(device_key.opened().name)
+        assert device_key.opened().kind == device_key.kind_of(place / DEVICE_KEY) == (kind or second)
     assert len(set(names)) == 4
 
 
@@ -308,7 +310,7 @@ def test_an_interrupted_rotation_loses_no_templates(
     assert rotate(kind=wish) == (2, 4)
     restarted()
     expected = wish or (before if step == 0 else after)
-    assert everybody_is_read(database) and keys.opened().kind == expected and not (place / NEXT_KEY).exists()
+    assert everybody_is_read(database) and device_key.opened().kind == expected and not (place / NEXT_KEY).exists()
     assert (place / DEVICE_KEY).read_bytes() != old
 
 
@@ -344,9 +346,9 @@ def test_the_command(database: Path, place: Path, capsys: pytest.CaptureFixture[
         store.erase(3)
     for wrong in (["keys", "rotate", "--pcrs", "sha256:7"], ["keys", "rotate", "--to", "file", "--pcrs", "sha256:7"], ["keys", "show", "--to", "tpm"]):
         assert main(wrong) == 1
-    assert "--to tpm" in capsys.readouterr().err and keys.kind_of(place / DEVICE_KEY) == FILE
+    assert "--to tpm" in capsys.readouterr().err and device_key.kind_of(place / DEVICE_KEY) == FILE
     assert main(["keys", "rotate", "--to", "tpm", "--pcrs", "sha256:7"]) == 0
-    plain = keys.opened().key
+    plain = device_key.opened().key
     (place / NEXT_KEY).write_bytes(KEY)
     measure()
     restarted()

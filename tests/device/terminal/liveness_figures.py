@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from device.config import CameraSettings, LivenessSettings, Settings
-from device.storage import keys
+from device.storage import key_folder
 from device.storage.store import Store
 from device.terminal.enrolment import capture, enrol
 from device.terminal.head_turn import HeadTurn, Side
@@ -37,7 +37,7 @@ ROUNDS = 4
 @contextmanager
 def enrolled(recogniser: Recogniser, clip: Path) -> Iterator[Store]:
     """A store in which the person of this clip is enrolled."""
-    with tempfile.TemporaryDirectory() as folder, keys.apart(Path(folder) / "keys"), Store.open(Path(folder) / "a.db") as store:
+    with tempfile.TemporaryDirectory() as folder, key_folder.apart(Path(folder) / "keys"), Store.open(Path(folder) / "a.db") as store:
         with open_source(str(clip), CameraSettings()) as source:
             samples = capture(recogniser, source)
         enrol(store, recogniser, "A", None, samples, ["clip"] * len(samples))

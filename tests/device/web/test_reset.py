@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from device.maintenance import factory_reset
-from device.storage import keys
+from device.storage import key_folder
 from device.storage.records import PunchDraft
 from device.storage.reset_mark import is_marked
 from device.storage.store import Store, TemplateDraft
@@ -40,7 +40,7 @@ def test_an_administrator_resets_with_password_name_and_number(filled: Desk) -> 
     assert answer.status_code == 200 and "first login is admin" in answer.text and filled.terminal.live.restart.is_set()
     with refused("store.being_reset"):
         filled.store()
-    assert factory_reset.go_on(filled.terminal.database) and not list(keys.folder().glob("*.key*"))
+    assert factory_reset.go_on(filled.terminal.database) and not list(key_folder.folder().glob("*.key*"))
     with filled.store() as store:
         assert not store.people() and not store.punches()
 
