@@ -13,6 +13,7 @@ from device.commands.database import open_store
 from device.commands.options import add_config, add_database, add_json, add_out
 from device.config.fields import ConfigError
 from device.storage import settings as stored_settings
+from device.storage.audit import Action
 from device.storage.settings import Above
 
 
@@ -71,8 +72,10 @@ def _code(args: argparse.Namespace) -> int:
 
     with open_store(args, "settings") as store:
         code = set_up_code.like(store, args.config, set_up_code.asked(args))
-    if args.admin:
-        code = replace(code, admin_password=passwords.invented())
+        if args.admin:
+            code = replace(code, admin_password=passwords.invented())
+        with store.transaction():  # the code is only shown once this is kept
+            store.note(Action.SET_UP_CODE_MADE, **code.checked().gives)
     set_up_code.show(code, args.out)
     if args.admin:
         print(f"first login there: admin, password {code.admin_password} (to be changed at the first login; it is not shown again)")

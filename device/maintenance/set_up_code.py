@@ -61,6 +61,12 @@ class SetUpCode:
         """The site in the fleet; "" without an invitation."""
         return str(self.invitation[2]) if self.invitation else ""
 
+    @property
+    def gives(self) -> dict[str, Any]:
+        """What it gives, for the audit: no password is among it, and nothing of an invitation but whom and where it invites."""
+        values = {"zone": self.zone, "language": self.language, "network": self.ssid, "device": self.device, "site": self.site}
+        return {name: value for name, value in values.items() if value} | ({"first_password": True} if self.admin_password else {})
+
     def checked(self) -> SetUpCode:
         """This code.
 

@@ -103,6 +103,8 @@ class Action(str, enum.Enum):
     STORE_WORKS_AGAIN = "store works again"  # after punches could not be recorded
     MODEL_IN_FORCE = "model in force"  # another model, or another file of it, recognises from now on; its file, and who must be enrolled again
     CHAINS_VERIFIED = "chains verified"
+    SET_UP_CODE_MADE = "set-up code made"  # for another terminal; what it gives, without its passwords
+    SET_UP_CODE_TAKEN = "set-up code taken"  # by this terminal, the same
     TERMINAL_CHECKED = "terminal checked"  # camera, clock, disk, speed and the like, by somebody who set it up
     RETENTION_APPLIED = "retention applied"  # how much of each kind was removed by age
     PUNCHES_IMPORTED = "punches imported"  # from the log of another terminal, one batch of it
@@ -126,7 +128,7 @@ CHANGES_NOBODY = frozenset({  # people, their plans and their punches stay the s
     Action.USER_IS_PERSON, Action.USER_DEPARTMENTS, Action.PASSWORD_SET, Action.SESSIONS_ENDED, Action.PAGE_REFUSED,
     Action.TARGETS_SET, Action.OUTBOX_FILLED, Action.OUTBOX_MOVED, Action.OUTBOX_FORGOTTEN, Action.DEAD_LETTERS_REPLAYED, Action.DEAD_LETTERS_DISCARDED,
     Action.SETTING_CHANGED, Action.RESTART_ASKED, Action.BACKUP_MADE, Action.KEYS_EXPORTED, Action.KEYS_IMPORTED, Action.TERMINAL_CHECKED,
-    Action.RESET_ASKED, Action.RESTORE_ASKED, Action.RESTORE_REFUSED,
+    Action.RESET_ASKED, Action.RESTORE_ASKED, Action.RESTORE_REFUSED, Action.SET_UP_CODE_MADE, Action.SET_UP_CODE_TAKEN,
     Action.STORE_WORKS_AGAIN, Action.MODEL_IN_FORCE, Action.CHAINS_VERIFIED, Action.RETENTION_APPLIED, Action.FLEET_JOINED,
     Action.FLEET_FAULT_ACCEPTED, Action.FLEET_CHAIN_CONTINUED, Action.PERSON_PLACED, Action.FLEET_OVERRULED, Action.FLEET_REFUSED,
     Action.PUNCHES_IMPORTED, Action.RECIPIENT_SET, Action.RECIPIENT_REMOVED, Action.NOTICE_TRIED,

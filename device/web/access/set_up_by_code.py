@@ -11,6 +11,7 @@ from device.attendance.planning import Planning
 from device.maintenance import set_up
 from device.maintenance.set_up_code import SetUpCode, SetUpCodeError
 from device.storage import settings as stored_settings
+from device.storage.audit import Action
 from device.storage.store import Store
 from device.system import wifi
 from device.web.access import accounts, first_admin
@@ -47,6 +48,7 @@ def do(store: Store, config_file: Path | None, code: SetUpCode, by: str = "kiosk
         _site(store, config_file, code, by)
         if code.admin_password:
             _admin(store, code.admin_password)
+        store.note_by(by, Action.SET_UP_CODE_TAKEN, **code.gives)
         if code.invitation:
             _join(store, code)  # last: what it does elsewhere is not undone here
     if code.admin_password:

@@ -11,6 +11,7 @@ from device.attendance.planning import Planning
 from device.config import LANGUAGES
 from device.maintenance.set_up_code import SetUpCode, sealed
 from device.storage import settings as stored_settings
+from device.storage.audit import Action
 from device.system import qr_codes
 from device.web.access import passwords
 from device.web.call import Call
@@ -34,6 +35,7 @@ def make(call: Call) -> Response:
     zone, ssid = call.field("zone").strip(), call.field("ssid", "")
     code = SetUpCode(zone, call.field("language"), ssid, call.field("wifi_password", "") if ssid else "", admin)
     texts = sealed(code, call.terminal.now())
+    call.store.audit(call.who.actor, Action.SET_UP_CODE_MADE, code.gives)
     pictures = (base64.b64encode(qr_codes.picture([text])).decode() for text in texts)
     return page(call, tuple(f"data:image/png;base64,{picture}" for picture in pictures), code)
 

@@ -16,7 +16,7 @@ from device.storage.store import Store
 
 DEVICE = Path(__file__).resolve().parents[3] / "device"
 STORED = {  # as databases in the field hold them: texts may be added here, but never changed
-    "keys exported", "keys imported", "terminal checked",
+    "keys exported", "keys imported", "terminal checked", "set-up code made", "set-up code taken",
     "fleet chain continued", "fleet fault accepted", "person placed", "two people decided", "page refused", "sessions ended",
     "absence added", "absence cancelled", "approval denied", "backup made", "biometrics read", "chains verified", "clock jumped", "code changed",
     "consent given", "consent withdrawn", "correction approved", "correction refused", "correction requested", "database restored", "dead letters discarded",

@@ -9,6 +9,7 @@ import pytest
 from device.__main__ import main
 from device.attendance.planning import Planning
 from device.storage import settings as stored_settings
+from device.storage.audit import Action
 from device.storage.store import Store
 from device.system.qr_codes import picture
 from device.web.access import accounts, passwords
@@ -36,6 +37,9 @@ def test_the_password_that_is_shown_is_the_one_of_the_code(tmp_path: Path, capsy
     file, new = tmp_path / "code.png", tmp_path / "new.db"
     main(["settings", "--code", "--admin", "--out", str(file), "--db", str(tmp_path / "old.db")])
     password = capsys.readouterr().out.partition("admin, password ")[2].split(" (")[0]
+    with Store.open(tmp_path / "old.db") as store, store.reading() as db:
+        rows = db.execute("SELECT actor, details FROM audit WHERE action = ?", [Action.SET_UP_CODE_MADE.value]).fetchall()
+    assert [row[0] for row in rows] == ["settings"] and '"first_password":true' in rows[0][1].replace(" ", "") and password not in str(rows)
     assert main(["settings", "--from-code", str(file), "--db", str(new)]) == 0 and password not in capsys.readouterr().out
     with Store.open(new) as store:
         found = accounts.by_login(store, "admin")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 
 import cv2
 import numpy as np
 
 from device.maintenance.set_up_code import HEAD, opened
+from device.storage.audit import Action
 from device.system.clock import ClockState
 from device.system.qr_codes import PartsReader
 from tests.device.web.conftest import PASSWORD, START, Desk
@@ -30,6 +32,10 @@ def test_the_pictures_say_what_the_form_says(desk: Desk) -> None:
     assert f"<code>{code.admin_password}</code>" in answer.text and "secret of the hall" not in answer.text
     assert answer.headers["cache-control"] == "no-store"
     stored = desk.terminal.database.read_bytes() + b"".join(file.read_bytes() for file in desk.terminal.database.parent.iterdir() if file.is_file())
+    with desk.store() as store, store.reading() as db:
+        made = [tuple(row) for row in db.execute("SELECT actor, details FROM audit WHERE action = ?", [Action.SET_UP_CODE_MADE.value])]
+    gives = {"zone": "Europe/Berlin", "language": "de", "network": 'Büro "Süd"', "first_password": True}
+    assert [(actor.partition(":")[0], json.loads(details)) for actor, details in made] == [("user", gives)]
     assert b"secret of the hall" not in stored and code.admin_password.encode() not in stored
 
 
