@@ -1,10 +1,8 @@
-"""What a set-up code says is done whole or not at all, and only on a terminal that nobody has set up; `nmcli` is a stand-in that records its arguments."""
+"""What a set-up code says is done whole or not at all, and only on a terminal that nobody has set up; `nmcli` is a stand-in."""
 
 from __future__ import annotations
 
 import json
-import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,23 +11,15 @@ from device.attendance.planning import Planning
 from device.maintenance import set_up
 from device.maintenance.set_up_code import SetUpCode
 from device.storage import settings as stored_settings
+from device.storage.audit import Action
 from device.storage.store import Store
 from device.web.access import accounts, first_admin, passwords, set_up_by_code
+from tests.device.fakes.nmcli import Nmcli, placed
 from tests.refused import refused
 
 ONCE = "boats on a quiet lake"
 SSIDS = ['Büro "Süd"', "-rf --help", "$(reboot); `id`", "it's 5 GHz", "会议室"]
 INVITED = ["f" * 36, "Gate A", "North", "127.0.0.1", 1, "clockface", "verify-full", [], "clockface_0123456789ab", "x" * 32, "2026", "terminal"]
-
-NMCLI = """
-import json, pathlib, sys
-here = pathlib.Path(__file__).parent
-with open(here / "calls", "a") as out:
-    out.write(json.dumps(sys.argv[1:]) + "\\n")
-status = here / "status"
-sys.exit(int(status.read_text()) if status.exists() else 0)
-"""
-
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
@@ -39,49 +29,40 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def nmcli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file with the arguments of each call, one JSON list per line; it ends with the number in the file `status` beside it."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    program, calls = folder / "nmcli", folder / "calls"
-    program.write_text(f"#!{sys.executable}\n{NMCLI}", encoding="utf-8")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-    return calls
-
-
-def calls(file: Path) -> list[list[str]]:
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
+def nmcli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Nmcli:
+    return placed(tmp_path / "bin", monkeypatch)
 
 
 def untouched(store: Store) -> bool:
     return set_up.fresh(store) and stored_settings.read(store) == {} and first_admin.password_file(store.path).exists()
 
 
-def test_all_of_it_is_done(store: Store, nmcli: Path) -> None:
+def test_all_of_it_is_done(store: Store, nmcli: Nmcli) -> None:
     set_up_by_code.do(store, None, SetUpCode("Asia/Tokyo", "de", "Hall", "secret of the hall", ONCE, made=7))
     assert Planning(store).site().zone == "Asia/Tokyo" and stored_settings.read(store) == {"web": {"language": "de"}}
     found = accounts.by_login(store, "admin")
     assert found is not None and found[0].must_change and passwords.matches(found[1], ONCE)
     assert not first_admin.password_file(store.path).exists()
-    assert calls(nmcli) == [["--wait", "45", "device", "wifi", "connect", "Hall", "password", "secret of the hall", "name", "clockface-7"]]
+    assert nmcli.calls == [["--ask", "--wait", "45", "device", "wifi", "connect", "Hall", "name", "clockface-7"]]
     with store.reading() as db:
-        audit = " ".join(str(row) for row in db.execute("SELECT * FROM audit"))
-    assert ONCE not in audit and "secret of" not in audit
+        rows = db.execute("SELECT actor, action, details FROM audit").fetchall()
+    taken = {"zone": "Asia/Tokyo", "language": "de", "network": "Hall", "first_password": True}
+    assert [(actor, json.loads(details)) for actor, action, details in rows if action == Action.SET_UP_CODE_TAKEN] == [("kiosk", taken)]
+    assert ONCE not in str(rows) and "secret of" not in str(rows)
 
 
 @pytest.mark.parametrize("ssid", SSIDS)
-def test_a_network_name_is_one_argument_whatever_is_in_it(store: Store, nmcli: Path, ssid: str) -> None:
+def test_a_network_name_is_one_argument_whatever_is_in_it(store: Store, nmcli: Nmcli, ssid: str) -> None:
     set_up_by_code.do(store, None, SetUpCode("Europe/Berlin", ssid=ssid))
-    assert calls(nmcli) == [["--wait", "45", "device", "wifi", "connect", ssid, "name", "clockface-0"]]
+    assert nmcli.calls == [["--wait", "45", "device", "wifi", "connect", ssid, "name", "clockface-0"]]
 
 
-def test_nothing_is_kept_where_the_network_refuses(store: Store, nmcli: Path) -> None:
-    (nmcli.parent / "status").write_text("4", encoding="ascii")
+def test_nothing_is_kept_where_the_network_refuses(store: Store, nmcli: Nmcli) -> None:
+    nmcli.answers(status="4")
     with refused("wifi.not_joined", "Hall", "password right") as caught:
         set_up_by_code.do(store, None, SetUpCode("Europe/Berlin", "de", "Hall", "secret of the hall", ONCE))
     assert "secret" not in str(caught.value) and untouched(store)
-    assert calls(nmcli)[-1] == ["connection", "delete", "id", "clockface-0"]
+    assert nmcli.calls[-1] == ["connection", "delete", "id", "clockface-0"]
 
 
 def test_without_networkmanager_it_is_told(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,16 +73,16 @@ def test_without_networkmanager_it_is_told(store: Store, tmp_path: Path, monkeyp
 
 
 @pytest.mark.parametrize("wrong", [{"admin_password": "password123"}, {"invitation": INVITED}])
-def test_a_step_that_fails_takes_the_others_back(store: Store, nmcli: Path, wrong: dict[str, object]) -> None:
+def test_a_step_that_fails_takes_the_others_back(store: Store, nmcli: Nmcli, wrong: dict[str, object]) -> None:
     """A common password, and a company's database that does not answer: the network is forgotten, nothing is stored."""
     code = SetUpCode(**{"zone": "Europe/Berlin", "language": "de", "ssid": "Hall", "admin_password": ONCE, **wrong})  # type: ignore[arg-type]
     with refused("fleet.away" if "invitation" in wrong else "password.common"):
         set_up_by_code.do(store, None, code)
-    assert untouched(store) and calls(nmcli)[-1] == ["connection", "delete", "id", "clockface-0"]
+    assert untouched(store) and nmcli.calls[-1] == ["connection", "delete", "id", "clockface-0"]
     assert not passwords.matches((accounts.by_login(store, "admin") or (None, ""))[1], ONCE)
 
 
-def test_a_terminal_that_is_set_up_takes_none(store: Store, nmcli: Path) -> None:
+def test_a_terminal_that_is_set_up_takes_none(store: Store, nmcli: Nmcli) -> None:
     code = SetUpCode("Asia/Tokyo", ssid="Hall", admin_password=ONCE)
     assert set_up_by_code.waiting(store)
     set_up.skip(store, "site", True)
@@ -112,7 +93,7 @@ def test_a_terminal_that_is_set_up_takes_none(store: Store, nmcli: Path) -> None
     accounts.set_password(store, accounts.users(store)[0].id, "four quiet paper boats", must_change=False)  # somebody has logged in
     with refused("set_up_code.set_up"):
         set_up_by_code.do(store, None, code)
-    assert calls(nmcli) == [] and "Tokyo" not in Planning(store).site().zone
+    assert nmcli.calls == [] and "Tokyo" not in Planning(store).site().zone
 
 
 def test_a_language_of_the_file_stays(store: Store, tmp_path: Path) -> None:
