@@ -100,6 +100,14 @@ def missing_in(wheels: Sequence[Path], platform: Platform) -> list[str]:
     return sorted({_bare(one) for one in needed if canonicalize_name(one.name) not in have})
 
 
+def at_odds(wheels: Sequence[Path], platform: Platform) -> list[str]:
+    """Requirements of the wheels that another of them does not meet; pip on the board refuses such a set."""
+    have = {name_of(wheel): parse_wheel_filename(wheel.name)[1] for wheel in wheels}
+    needed = [(name_of(wheel), one) for wheel in wheels for one in required(_requires(wheel), platform)]
+    found = [(name, one, have[canonicalize_name(one.name)]) for name, one in needed if canonicalize_name(one.name) in have]
+    return sorted(f"{name} needs {_bare(one)}, not {version}" for name, one, version in found if not one.specifier.contains(version, prereleases=True))
+
+
 def _requires(wheel: Path) -> list[str]:
     with zipfile.ZipFile(wheel) as archive:
         name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA") and name.count("/") == 1)
@@ -126,7 +134,7 @@ def fetch(platform: Platform, folder: Path) -> list[Path]:
     """Download the pinned wheels of a platform into a folder that keeps them for the next build, and return them.
 
     Raises:
-        WheelError: there are no pins, they no longer fit device/requirements.txt, or pip does not deliver exactly these wheels.
+        WheelError: there are no pins, they do not fit device/requirements.txt or each other, or pip does not deliver exactly these wheels.
     """
     if not platform.pins.is_file():
         raise WheelError(f"no pins for {platform.machine} and Python {platform.python}; run `python -m export wheels`", code="wheels.no_pins")
@@ -141,6 +149,8 @@ def fetch(platform: Platform, folder: Path) -> list[Path]:
     wheels = [wheel for wheel in sorted(folder.glob("*.whl")) if sha256(wheel) in hashes]
     if len(wheels) != len(hashes):
         raise WheelError(f"{folder} has {len(wheels)} of the {len(hashes)} wheels in {platform.pins}; empty it and try again")
+    if odds := [*at_odds(wheels, platform), *(f"{one} is missing" for one in missing_in(wheels, platform))]:
+        raise WheelError(f"no board can install {platform.pins}: {'; '.join(odds)}; run `python -m export wheels`", code="wheels.at_odds")
     return wheels
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from device.maintenance.update.manifest import TARGETS
 from device.vision.catalogue import sha256
-from export.wheels import PYTHONS, REQUIREMENTS, Platform, fetch, missing_in, name_of, pinned, platforms, required, unpinned
+from export.wheels import PYTHONS, REQUIREMENTS, Platform, at_odds, fetch, missing_in, name_of, pinned, platforms, required, unpinned
 from tests.refused import refused
 
 ALL = sorted({platform for target in PYTHONS for platform in platforms(target, TARGETS[target])}, key=str)
@@ -56,3 +56,19 @@ def test_missing_or_outdated_pins_are_reported(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "x86_64-3.11.txt").write_text("\n".join(lines))
     with refused("wheels.outdated", "numpy", "python -m export wheels"):
         fetch(Platform("x86_64", "3.11"), tmp_path / "kept")
+
+
+def test_wheels_that_exclude_each_other_are_not_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pip on the board resolves the requirements once more, without a network, and would install nothing."""
+    from export import wheels
+
+    platform = Platform("x86_64", "3.11")
+    dates = wheel(tmp_path, "dates", "moments<1,>=0.9", 'clock<1; python_version < "3.10"', "Some.Thing")
+    set_of = [dates, wheel(tmp_path, "moments"), wheel(tmp_path, "clock")]
+    assert at_odds(set_of, platform) == ["dates needs moments<1,>=0.9, not 1.0"] and at_odds(set_of[1:], platform) == []
+    monkeypatch.setattr(wheels, "PINS", tmp_path)
+    monkeypatch.setattr(wheels, "unpinned", lambda lines, platform: [])
+    monkeypatch.setattr(wheels, "pip_download", lambda arguments, folder: None)
+    platform.pins.write_text(pinned(set_of))
+    with refused("wheels.at_odds", "dates needs moments<1,>=0.9", "Some.Thing is missing", "python -m export wheels"):
+        fetch(platform, tmp_path)
