@@ -28,6 +28,7 @@ from device.system.systemd import Service
 
 PROGRAM = "clockface.py"  # in each release: runs it from any folder
 DOCTOR_SECONDS = 300.0  # a Raspberry Pi 4 measures its models within this time
+EMULATED_DOCTOR_SECONDS = 3600.0  # an emulated PC starts Python and loads the models that many times slower
 SPARE = 200_000_000  # bytes that stay free on the disk
 BOARDS = {"rpi": "Raspberry Pi", "jetson": "NVIDIA"}  # target -> what the device tree calls it
 Say = Callable[[str], None]
@@ -158,8 +159,9 @@ def examine(release: Path, database: Path) -> dict[str, str]:
     The camera is left out: the running terminal still uses it. The first start shows whether it works.
     """
     command = [str(release / ".venv/bin/python3"), str(release / PROGRAM), "doctor", "--skip", "camera", "--db", str(database), "--json"]
+    seconds = EMULATED_DOCTOR_SECONDS if hardware.emulated() else DOCTOR_SECONDS
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=DOCTOR_SECONDS, cwd=release, env=clean_environment(), **as_owner_of(database))
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, cwd=release, env=clean_environment(), **as_owner_of(database))
         checks = json.loads(done.stdout)["checks"]
         return {check["check"]: check["words"] for check in checks if check["state"] == "FAULT"}
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -30,7 +30,6 @@ echo board > "$work/root/etc/hostname"
 printf '[Match]\nName=e*\n[Network]\nDHCP=yes\n' > "$work/root/etc/systemd/network/wired.network"
 
 if [ -n "${PROBE:-}" ]; then # for image.sh
-    install -m 755 tests/device/packaging/image_probe.sh "$work/root/usr/local/sbin/image-probe"
     install -D -m 644 -t "$work/root/etc/systemd/system" tests/device/packaging/image_probe.service
     ln -s ../image_probe.service "$work/root/etc/systemd/system/multi-user.target.wants"
 fi

@@ -1,55 +1,58 @@
 #!/bin/bash
 # An image, from a base to a terminal whose power is cut: a small Debian becomes an image by `python -m export image`, is written to a file by `python -m export flash`
-# and started by EFI in an emulated machine. At the first start it sets itself up without a network; a person is enrolled and recorded from a clip. Then the power
-# is cut (the emulator is killed) CUTS times at random moments: no punch that was told may be missing, the log is whole, and the read-only root has not changed by a bit.
+# and started by EFI in an emulated machine. At the first start it sets itself up without a network. Its camera, one in the network that runs inside the machine, then
+# shows a set-up code of `python -m device settings --code`: the terminal takes it, its administrator logs in with the password of the code, a person is enrolled and
+# recorded. Then the power is cut (the emulator is killed) CUTS times at random moments: no punch that was told may be missing, the log is whole, and the read-only
+# root has not changed by a bit.
 # As root:   tests/device/packaging/image.sh uml|amd64|arm64
 # uml is the image for x86 under a kernel that runs as a process, without firmware, at the speed of this machine; the others are emulated from the firmware on, slowly.
 # Needs what base.sh needs, and user-mode-linux, or qemu-system-x86 with ovmf, or qemu-system-arm with qemu-efi-aarch64. WORK=DIR keeps what was made; what lies
-# there is used again.
+# there is used again, the code excepted: it is good for an hour.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
-kind=${1:-uml} cuts=${CUTS:-10} work=${WORK:-$(mktemp -d)}
+kind=${1:-uml} cuts=${CUTS:-10} work=${WORK:-$(mktemp -d)} here=tests/device/packaging
 mkdir -p "$work"
 say() { printf '\n== %s\n' "$*"; }
 fail() { echo "FAILED: $*" >&2; exit 1; }
 case $kind in
-    uml) architecture=amd64 target=x86 emulator=linux.uml firmware=/dev/null ;;
-    amd64) architecture=amd64 target=x86 emulator="qemu-system-x86_64 -accel tcg,thread=multi -cpu Nehalem" firmware=/usr/share/OVMF/OVMF_CODE_4M.fd ;;
-    arm64) architecture=arm64 target=rpi emulator="qemu-system-aarch64 -M virt -cpu cortex-a72 -accel tcg,thread=multi" firmware=/usr/share/AAVMF/AAVMF_CODE.fd ;;
+    uml) architecture=amd64 target=x86 emulator=linux.uml firmware=/dev/null rate=4 ;;
+    amd64) architecture=amd64 target=x86 emulator="qemu-system-x86_64 -accel tcg,thread=multi -cpu Nehalem" firmware=/usr/share/OVMF/OVMF_CODE_4M.fd rate=1 ;;
+    arm64) architecture=arm64 target=rpi emulator="qemu-system-aarch64 -M virt -cpu cortex-a72 -accel tcg,thread=multi" firmware=/usr/share/AAVMF/AAVMF_CODE.fd rate=1 ;;
     *) echo "usage: $0 uml|amd64|arm64" >&2; exit 2 ;;
 esac
 command -v ${emulator%% *} > /dev/null && [ -e "$firmware" ] || fail "${emulator%% *} or $firmware is missing: apt install user-mode-linux uml-utilities, qemu-system-x86 ovmf or qemu-system-arm qemu-efi-aarch64"
 python=.venv/bin/python
 
 say "base, bundle, image"
-[ -e "$work/base.img" ] || PROBE=yes tests/device/packaging/base.sh "$architecture" "$work/base.img"
+[ -e "$work/base.img" ] || PROBE=yes $here/base.sh "$architecture" "$work/base.img"
 [ -e "$work/key" ] || $python -m export keygen "$work/key"
 ls "$work"/bundle/*.bundle > /dev/null 2>&1 || $python -m export bundle --target "$target" --python 3.11 --key "$work/key" --out "$work/bundle" --model clockface-edge
-printf '[embedder]\nmodel = "clockface-edge"\n' > "$work/site.toml" # the smaller network
+cat > "$work/site.toml" << 'TOML'
+[embedder]
+model = "clockface-edge" # the smaller network
+[liveness]
+mode = "off" # the visitor is a photograph
+[attendance]
+refractory_seconds = 2
+TOML
 [ -e "$work/terminal.img" ] || $python -m export image "$work/base.img" --bundle "$work/bundle" --out "$work/terminal.img" --config "$work/site.toml" \
-    --camera demo --zone Europe/Berlin --no-screen --read-only --root-free 400
+    --camera http://127.0.0.1:8099/ --zone Europe/Berlin --no-screen --read-only --root-free 400
 if [ ! -e "$work/card" ]; then
     truncate -s 6G "$work/card"
     $python -m export flash "$work/terminal.img" "$work/card" --yes
 fi
-$python - "$work" << 'PYTHON'
-import sys
-from pathlib import Path
 
-import cv2
-
-from device.vision.camera.demo import Stage
-
-folder = Path(sys.argv[1], "clip")
-folder.mkdir(exist_ok=True)
-stage, clip = Stage(), cv2.VideoWriter(f"{folder}/visit.avi", cv2.VideoWriter_fourcc(*"MJPG"), 8, (640, 480))
-for picture in range(32):
-    clip.write(stage.draw(3 + picture / 8))
-clip.release()
-Path(folder, "portrait.jpg").write_bytes(Path("models/grace_hopper.jpg").read_bytes())
-PYTHON
-rm -f "$work/clips"
-mke2fs -q -t ext4 -L CLIPS -d "$work/clip" "$work/clips" 16M
+say "what the camera sees"
+rm -rf "$work/clip" "$work/clips" "$work/other"
+mkdir "$work/clip" "$work/other"
+code() { CLOCKFACE_KEYS="$work/other/keys" $python -m device "$@" --db "$work/other/clockface.db"; } # of another terminal
+code schedule site --zone Asia/Tokyo
+code settings --code --admin --language tr --out "$work/other/code.png" | sed -n 's/.*password \([^ ]*\) (.*/\1/p' > "$work/clip/password"
+$python -m $(echo $here/image_clip | tr / .) "$work/other/code.png" "$work/clip"
+echo "$rate" > "$work/clip/rate"
+for file in probe.sh camera.py person.py; do cp "$here/image_$file" "$work/clip/$file"; done
+chmod -R a+rX "$work/clip"
+mke2fs -q -t ext4 -L CLIPS -d "$work/clip" "$work/clips" 32M
 
 machine() { # log
     rm -f "$1"
@@ -70,6 +73,7 @@ cut() { # the power
 wait_for() { # words, log, seconds
     for _ in $(seq "$3"); do
         if grep -aq -- "$1" "$2" 2> /dev/null; then return; fi
+        if grep -aEq "probe: (first start|set-up) failed" "$2" 2> /dev/null; then break; fi
         kill -0 "$vm" 2> /dev/null || break
         sleep 1
     done
@@ -77,32 +81,38 @@ wait_for() { # words, log, seconds
     fail "'$1' does not show in $2"
 }
 shown() { tr -d '\r' < "$1" | sed -n 's/.*probe: /probe: /p'; }
+told_in() { grep -ac "probe: recorded" "$1" || true; }
+expect() { grep -aq -- "$1" "$2" || fail "'$1' does not show in $2"; }
 root_hash() { # of the root partition
     read -r start size < <(sfdisk --json "$work/card" | $python -c "import json, sys; part = json.load(sys.stdin)['partitiontable']['partitions'][1]; print(part['start'], part['size'])")
     dd if="$work/card" bs=512 skip="$start" count="$size" status=none | sha256sum
 }
 
-told=0
-if [ ! -e "$work/first.log" ]; then
+if [ ! -e "$work/root.sha256" ]; then
     say "first start, and the one after it"
+    began=$(date +%s)
     machine "$work/first.log"
-    wait_for "probe: recorded" "$work/first.log" "${PATIENCE:-3600}"
+    wait_for "probe: recorded" "$work/first.log" "${PATIENCE:-7200}"
     shown "$work/first.log"
     cut
+    expect "tap: finish" "$work/first.log"
+    expect "login of admin leads to /password" "$work/first.log"
+    expect "probe: site Asia/Tokyo, language \"tr\"" "$work/first.log"
+    say "$(tr -d '\r' < "$work/first.log" | sed -n 's/.*\(first start: done after .*\)/\1/p'); from power to the first punch $(($(date +%s) - began)) s"
     root_hash > "$work/root.sha256"
 fi
-told=$(grep -ac "probe: recorded" "$work/first.log")
+told=$(told_in "$work/first.log")
 for number in $(seq "$cuts"); do
     machine "$work/cut$number.log"
-    wait_for "probe: recorded" "$work/cut$number.log" "${PATIENCE:-3600}"
+    wait_for "probe: recorded" "$work/cut$number.log" "${PATIENCE:-7200}"
     sleep $((RANDOM % 20))
     cut
     kept=$(shown "$work/cut$number.log" | sed -n 's/^probe: punches: \([0-9]*\) rows.*/\1/p')
     say "start $number: $(shown "$work/cut$number.log" | grep -a "probe: terminal"), $told punches told before the cut, $kept kept"
-    grep -aq "probe: log whole" "$work/cut$number.log" || fail "the log is not whole in $work/cut$number.log"
-    grep -aq "probe: root is read-only" "$work/cut$number.log" || fail "the root is not read-only in $work/cut$number.log"
+    expect "probe: log whole" "$work/cut$number.log"
+    expect "probe: root is read-only" "$work/cut$number.log"
     [ "$kept" -ge "$told" ] || fail "a punch is missing after cut $number"
-    told=$((kept + $(grep -ac "probe: recorded" "$work/cut$number.log")))
+    told=$((kept + $(told_in "$work/cut$number.log")))
 done
 [ "$(root_hash)" = "$(cat "$work/root.sha256")" ] || fail "the read-only root has changed"
 say "done: everything as expected"

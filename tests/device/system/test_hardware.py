@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from device.system import hardware
 
 PI = "processor\t: 0\nFeatures\t: fp asimd evtstrm aes asimdhp asimddp\nCPU part\t: 0xd0b\n\nprocessor\t: 1\nFeatures\t: none\n"
@@ -39,3 +41,14 @@ def test_the_board_or_its_processor(tmp_path: Path) -> None:
     (tmp_path / "device-tree").mkdir()
     (tmp_path / "device-tree/model").write_bytes(b"Raspberry Pi 5 Model B Rev 1.0\0")
     assert hardware.board_or_processor(tmp_path) == "Raspberry Pi 5 Model B Rev 1.0"
+
+
+@pytest.mark.parametrize(("word", "emulated"), [("qemu", True), ("uml", True), ("kvm", False), ("none", False)])
+def test_an_emulated_processor_is_told_from_a_virtual_machine_on_a_real_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str, emulated: bool) -> None:
+    program = tmp_path / "systemd-detect-virt"
+    program.write_text(f'#!/bin/sh\n[ "$1" = --vm ] && echo {word}\n[ {word} != none ]\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    assert hardware.emulated() is emulated
+    monkeypatch.setenv("PATH", str(tmp_path / "none"))
+    assert hardware.emulated() is False

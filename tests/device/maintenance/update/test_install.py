@@ -67,6 +67,16 @@ def test_a_doctor_that_does_not_work_is_a_fault(program: bytes, installation: In
     assert any("doctor: gives no report" in line for line in said)
 
 
+def test_a_doctor_has_more_time_on_an_emulated_machine(installation: Installation, database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, release = bundled(tmp_path, 1)
+    assert updated(installation, path, database, None)
+    monkeypatch.setattr(install, "DOCTOR_SECONDS", 0.001)
+    monkeypatch.setattr(install.hardware, "emulated", lambda: False)
+    assert "timed out" in install.examine(installation.path(release), database)["doctor"]
+    monkeypatch.setattr(install.hardware, "emulated", lambda: True)
+    assert install.examine(installation.path(release), database) == {}
+
+
 def test_a_release_that_does_not_start_is_undone(installation: Installation, database: Path, tmp_path: Path) -> None:
     (first, one), (second, two) = bundled(tmp_path, 1), bundled(tmp_path, 2)
     terminal, said = Terminal(installation, two), list[str]()
