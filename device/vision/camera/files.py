@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 USUAL_RATE = 25.0  # frames per second, where a clip states no valid rate
 AHEAD, AHEAD_BYTES = 16, 16 << 20  # frames decoded in advance, and bytes they may take: enough for the time that one recognition takes
+LONGEST_PAUSE_SECONDS = 86_400.0  # of a recorder; a larger step is a damaged time stamp, and would put punches into another year
 COUNT_SLACK = 2  # frames: for a container without a count it is estimated from the duration
 
 
@@ -60,7 +61,7 @@ class Clip(Source):
         return (image, stamp) if good else None  # type: ignore[return-value]  # uint8 BGR by default
 
     def taken(self) -> Iterator[Frame]:
-        """Yield every frame; where a time stamp is missing or goes back, the clip's rate takes its place."""
+        """Yield every frame; where a time stamp is missing, goes back or jumps too far, the clip's rate takes its place."""
         read: tuple[NDArray[np.uint8], float] | None = (self._first, self._began)
         ahead = max(2, min(AHEAD, AHEAD_BYTES // self._first.nbytes))
         index, elapsed = 0, 0.0  # s
@@ -69,7 +70,8 @@ class Clip(Source):
             while read is not None:
                 image, stamp = read
                 since = (stamp - self._began) / 1000
-                elapsed = since if since > elapsed or index == 0 else elapsed + 1 / self.rate
+                trusted = index == 0 or 0 < since - elapsed < LONGEST_PAUSE_SECONDS
+                elapsed = since if trusted else elapsed + 1 / self.rate
                 yield Frame(image, self._start + elapsed, index, live=False)
                 read = following.popleft().result()
                 following.append(decoder.submit(self._read))

@@ -6,10 +6,10 @@ The last argument of each opening function creates the device, so that a test ca
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
@@ -24,6 +24,8 @@ CSI = (  # libargus scales on the GPU; appsink keeps one frame
     "nvarguscamerasrc sensor-id=0 ! video/x-raw(memory:NVMM), framerate={rate}/1 ! nvvidconv ! "
     "video/x-raw, width={width}, height={height}, format=BGRx ! videoconvert ! video/x-raw, format=BGR ! appsink drop=true max-buffers=1 sync=false"
 )
+LOGIN = re.compile(r"(:/{1,2})[^\s\"']*@")  # up to the last @: a password may have signs that an address must not have
+SECRET = re.compile(r"((?:pass|password|passwd|pwd|pw|token|secret)=)[^&\s\"']+", re.IGNORECASE)
 Capture = Callable[..., Any]  # called as cv2.VideoCapture, returns an object like it
 
 
@@ -105,9 +107,8 @@ def _compared(got: str, requested: str) -> str:
 
 
 def without_password(address: str) -> str:
-    """The address for logs and messages, with *** in place of user name and password."""
-    parts = urlsplit(address)
-    return address if "@" not in parts.netloc else parts._replace(netloc="***@" + parts.netloc.rpartition("@")[2]).geturl()
+    """An address, however it is mistyped, or a pipeline with one, for logs and messages: *** in place of user name and password."""
+    return SECRET.sub(r"\1***", LOGIN.sub(r"\1***@", address))
 
 
 def open_network(address: str, capture: Capture = cv2.VideoCapture) -> CaptureReader:
@@ -145,7 +146,7 @@ def open_gstreamer(source: str, settings: CameraSettings, build_information: str
     opened = capture(pipeline, cv2.CAP_GSTREAMER)
     if not opened.isOpened():
         opened.release()
-        raise CameraError(f"GStreamer cannot start this pipeline; try it with gst-launch-1.0: {pipeline}", code="camera.pipeline")
+        raise CameraError(f"GStreamer cannot start this pipeline; try it with gst-launch-1.0: {without_password(pipeline)}", code="camera.pipeline")
     width, height = int(opened.get(cv2.CAP_PROP_FRAME_WIDTH)), int(opened.get(cv2.CAP_PROP_FRAME_HEIGHT))
     return CaptureReader(opened, f"{source.split(' ', 1)[0]} {width}x{height} GStreamer")
 

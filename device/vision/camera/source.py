@@ -68,13 +68,16 @@ def _opened(source: str, settings: CameraSettings, once: bool, start: float, pat
         if once:
             raise CameraError(f"camera {without_password(source)} never ends by itself: omit --once, or give a clip or a folder", code="camera.endless")
         return LiveSource(without_password(source), lambda: _open_reader(source, settings), settings.stall_seconds, patient=patient)
+    if "://" in source:
+        shown = f"{without_password(source)!r:.200}"
+        raise CameraError(f"{shown} is no address that is read: give one with rtsp:// or http://, or the path of a file", code="camera.stream")
     return open_file(Path(source), start, settings.rate)
 
 
 def is_live(source: str) -> bool:
     """Whether a source goes on by itself; clips and pictures are recordings."""
     by_name = source in ("demo", "picamera2", "csi") or source.isdecimal()
-    return by_name or source.startswith(("/dev/", *NETWORK)) or " ! " in source
+    return by_name or source.startswith("/dev/") or source.casefold().startswith(NETWORK) or " ! " in source
 
 
 def _open_reader(source: str, settings: CameraSettings) -> Reader:
@@ -84,6 +87,6 @@ def _open_reader(source: str, settings: CameraSettings) -> Reader:
         return open_picamera(settings)
     if source == "csi" or " ! " in source:
         return open_gstreamer(source, settings)
-    if source.startswith(NETWORK):
+    if source.casefold().startswith(NETWORK):
         return open_network(source)
     return open_v4l(source, settings)

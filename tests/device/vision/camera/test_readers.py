@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from device.config import CameraSettings
-from device.vision.camera.readers import cameras, has_gstreamer, open_gstreamer, open_picamera, open_v4l
+from device.vision.camera.readers import cameras, has_gstreamer, open_gstreamer, open_picamera, open_v4l, without_password
 from tests.refused import refused
 
 SETTINGS = CameraSettings(width=1280, height=720, rate=30)
@@ -192,3 +192,15 @@ def test_raspberry_pi_without_camera_or_picamera2() -> None:
         open_picamera(SETTINGS, SimpleNamespace(Picamera2=nothing))
     with refused("camera.no_picamera2"):
         open_picamera(SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [("rtsp://admin:geheim@cam:554/1", "rtsp://***@cam:554/1"), ("rtsp://ad:ge@heim@cam/1", "rtsp://***@cam/1"), ("rtsp://admin:ge/heim@cam/1", "rtsp://***@cam/1"),
+     ("rtsp://admin:ge#?heim@cam/1", "rtsp://***@cam/1"), ("rtsp://admin:ge[heim@cam/1", "rtsp://***@cam/1"), ("RTSP://admin:geheim@cam", "RTSP://***@cam"),
+     ("rtsp://cam/user=admin&password=geheim&channel=1", "rtsp://cam/user=admin&password=***&channel=1"), ("http://cam/1?token=geheim", "http://cam/1?token=***"),
+     ('rtspsrc location="rtsp://me:geheim@cam/1" user-pw=geheim ! appsink', 'rtspsrc location="rtsp://***@cam/1" user-pw=*** ! appsink'),
+     ("http://[fe80::1", "http://[fe80::1"), ("rtsp://cam/1", "rtsp://cam/1")],
+)  # fmt: skip
+def test_no_password_is_shown(address: str, shown: str) -> None:
+    assert without_password(address) == shown

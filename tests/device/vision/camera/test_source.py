@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from device.config import CameraSettings
+from device.vision.camera.files import Clip, open_file
 from device.vision.camera.source import Frame, default_source, open_source
 from tests.refused import refused
 
@@ -57,6 +58,16 @@ def test_a_recorder_that_pauses(tmp_path: Path, caplog: pytest.LogCaptureFixture
     with caplog.at_level(logging.WARNING):
         got = frames(path)
     assert [round(f.time - 1000, 3) for f in got] == [0.0, 0.1, 0.2, 600.2, 600.3, 600.4] and "ends early" not in caplog.text
+
+
+def test_time_stamps_that_jump(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pause of hours is one; a stamp that goes back, or years ahead, is not the time of its frame."""
+    with open_file(clip(tmp_path / "a.avi"), 0.0, RATE) as opened:
+        assert isinstance(opened, Clip)
+        picture = opened._first
+        stamps = iter([100.0, 3_600_000.0, 50.0, 4e12, 4e12 + 100])
+        monkeypatch.setattr(opened, "_read", lambda: (picture, stamp) if (stamp := next(stamps, None)) is not None else None)
+        assert [round(frame.time, 3) for frame in opened] == [0.0, 0.1, 3600.0, 3600.1, 3600.2, 3600.3]
 
 
 @pytest.mark.parametrize(("degrees", "corner"), [(0, (0, 0)), (90, (0, -1)), (180, (-1, -1)), (270, (-1, 0))])
@@ -172,9 +183,10 @@ def test_folder_without_a_readable_picture(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("source", "code"),
-    [("nothing.mp4", "missing"), ("", "no_picture"), ("a\0b", "missing"), ("x" * 5000, "unreadable"), ("'; DROP TABLE punches; --", "missing")],
-    ids=["name", "empty", "zero byte", "long", "quotes"],
-)
+    [("nothing.mp4", "missing"), ("rstp://cam/1", "stream"), ("file:///clip.mp4", "stream"), ("", "no_picture"), ("a\0b", "missing"),
+     ("x" * 5000, "unreadable"), ("'; DROP TABLE punches; --", "missing")],
+    ids=["name", "scheme", "file address", "empty", "zero byte", "long", "quotes"],
+)  # fmt: skip
 def test_no_such_file(source: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with refused(f"camera.{code}") as caught:
