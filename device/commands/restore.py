@@ -11,7 +11,7 @@ from device.config.places import database_path
 from device.maintenance import backup
 from device.maintenance.backup import BackupError
 from device.maintenance.people_check import check_keys
-from device.storage.database import TerminalLock
+from device.storage.database import StoreError, TerminalLock
 from device.system.number_of import number_of
 
 
@@ -24,7 +24,11 @@ def run(args: argparse.Namespace) -> int:
     database = database_path(loader.load(args.config), args.db)
     if not args.file.is_file():
         raise BackupError(f"{args.file} is no file: name the backup that was downloaded, or written by `python -m device backup FILE`", code="backup.missing")
-    database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        words = f"{database.parent} cannot be made ({error.strerror}); check the path and that its folder belongs to this user"
+        raise StoreError(words, code="store.not_opened") from error
     TerminalLock(database).release()  # refused while a terminal runs, before anything is unpacked
     contents = backup.stage(args.file, passphrase(args.passphrase), database)
     print(f"backup of {contents.made_at}: {number_of(contents.people, 'person')}, {number_of(contents.punches, 'punch')}; {contents.words}")

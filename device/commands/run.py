@@ -24,14 +24,12 @@ from device.config import Settings, loader, without_liveness
 from device.config.fields import ConfigError
 from device.config.places import database_path
 from device.delivery.couriers import delivering
-from device.maintenance.backup import apply_staged
-from device.maintenance.factory_reset import go_on
+from device.maintenance import database_start
 from device.maintenance.reset_request import asked_at_start
 from device.maintenance.scheduler import upkeep
 from device.maintenance.update.releases import Installation
 from device.storage import recovery
 from device.storage import settings as stored_settings
-from device.storage.database_files import sweep
 from device.storage.store import Store
 from device.system.clock import why_silent
 from device.system.gpio import Button, Signals, signalling
@@ -80,7 +78,9 @@ def run(args: argparse.Namespace) -> int:
         return 0
     settings = loader.load(args.config)
     source = _source(args)
-    database = _restored(settings, args.db, demo=source == DEMO)
+    database = _database(settings, args.db, demo=source == DEMO)
+    for line in database_start.prepare(database):
+        print(line, flush=True)
     with _demo_told(source, database), Store.open(database, settings.store, actor="terminal") as store:
         store.claim_terminal()
         if in_a_fleet(store):
@@ -131,15 +131,10 @@ def _source(args: argparse.Namespace) -> str:
     return source
 
 
-def _restored(settings: Settings, given: str | None, demo: bool) -> Path:
-    """Prepare and open the database: a staged backup is put in place, a damaged file is restored. The demo has a database of its own."""
+def _database(settings: Settings, given: str | None, demo: bool) -> Path:
+    """The database of this terminal; the demo has one of its own."""
     database = database_path(settings, given)
-    if demo and not given:
-        database = database.with_name("demo.db")
-    for line in [*go_on(database), *apply_staged(database), *recovery.rescue(database)]:
-        print(line, flush=True)
-    sweep(database)
-    return database
+    return database.with_name("demo.db") if demo and not given else database
 
 
 @contextmanager

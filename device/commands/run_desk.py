@@ -12,10 +12,8 @@ from device.config.places import HOME, ROOT, database_path
 from device.contract import ClockfaceError
 from device.delivery.connectors import configured, takes_notices, takes_punches
 from device.delivery.couriers import delivering
-from device.maintenance.backup import apply_staged
-from device.maintenance.factory_reset import go_on
+from device.maintenance import database_start
 from device.maintenance.scheduler import upkeep
-from device.storage import recovery
 from device.storage import settings as stored_settings
 from device.storage.store import Store
 from device.system.restart import Say
@@ -52,7 +50,7 @@ def run(args: argparse.Namespace, say: Say) -> bool:
         raise ClockfaceError("--desk serves pages alone: leave --source, --once, --annotate and --no-web out", code="desk.together")
     settings = loader.load(args.config)
     database = desk_path(settings, args.db)
-    for line in go_on(database) or ([*apply_staged(database), *recovery.rescue(database)] if database.exists() else []):
+    for line in database_start.prepare(database):
         say(line)
     with Store.open(database, settings.store, actor="desk") as store:
         store.claim_terminal()

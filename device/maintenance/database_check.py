@@ -8,7 +8,6 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
-from urllib.parse import quote
 
 from sqlite_utils import Database
 
@@ -55,7 +54,7 @@ def check_database(database: Path) -> Finding:
 
 
 def read_only(database: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"file:{quote(str(database.resolve()))}?mode=ro", uri=True, timeout=5.0)
+    return sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True, timeout=5.0)
 
 
 def _other_version(database: Path, version: int) -> Finding:

@@ -14,6 +14,7 @@ import pytest
 
 from device.__main__ import main
 from device.fleet import membership
+from device.maintenance.backup import staged_file
 from device.storage.store import Store
 
 
@@ -28,6 +29,13 @@ def test_it_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[s
     for more, told in ((["--source", "0"], "--source"), ([], "has not joined"), (["--db", str(tmp_path / "terminal.db")], "as a desk")):
         assert main(["run", "--desk", *(more if "--db" in more else ["--db", str(tmp_path / "new.db"), *more])]) == 1
         assert told in capsys.readouterr().err
+
+
+def test_a_restore_that_was_cut_off_is_completed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    database = tmp_path / "desk.db"
+    joined(staged_file(database), "terminal")  # the power went after the database had been moved aside
+    assert main(["run", "--desk", "--db", str(database)]) == 1
+    assert "restored" in capsys.readouterr().out and database.is_file() and not staged_file(database).exists()
 
 
 def test_it_serves_without_its_database_in_reach_until_it_is_stopped(tmp_path: Path) -> None:

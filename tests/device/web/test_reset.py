@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from device.maintenance import factory_reset
+from device.maintenance import database_start, factory_reset
 from device.storage import key_folder
 from device.storage.records import PunchDraft
 from device.storage.reset_mark import is_marked
@@ -61,13 +61,9 @@ def test_it_is_in_german_too(filled: Desk) -> None:
 
 
 def test_a_start_after_the_decision_begins_anew(filled: Desk) -> None:
-    """What `run` does first."""
-    from device.commands.run import _restored
-    from device.config import Settings
-
     with filled.store() as store:
         factory_reset.begin(store.path, store.keys.store)
         database = store.path
-    _restored(Settings(), str(database), demo=False)
+    database_start.prepare(database)
     with Store.open(database) as store:
         assert not store.people()
