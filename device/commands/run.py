@@ -217,7 +217,7 @@ def in_a_fleet(store: Store) -> bool:
 
 
 def _say(text: str) -> None:
-    print(f"\r{text}", flush=True)
+    print(text, flush=True)
 
 
 def _say_parts(camera: Source, recogniser: Recogniser) -> None:

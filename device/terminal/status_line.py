@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from device.system.output import show_status
 from device.system.time_zones import LocalClock
 from device.terminal.pipeline import Scene
 
@@ -24,33 +25,30 @@ class Status:
         """Show a scene, and what is done in the background."""
         self._frames += 1
         if self._frames == 1:
-            self._line("first frame seen; stop with Ctrl-C")
+            self.say("first frame seen; stop with Ctrl-C")
         for person, punch in scene.punches:
             at = self._clock().said(punch.occurred_at, "%H:%M:%S")
-            self._line(f"recorded {at} {person.name} {punch.direction} (score {punch.score:.2f}, threshold {punch.threshold:.2f})")
+            self.say(f"recorded {at} {person.name} {punch.direction} (score {punch.score:.2f}, threshold {punch.threshold:.2f})")
         now = time.monotonic()
         if not self.headless and now - self._drawn > 0.2:
             self._drawn = now
             faces = ", ".join(subject.words for subject in scene.subjects) or "nobody in view"
-            print(f"\r\033[K{self._frames / (now - self._started):5.1f} frames/s  {faces}{f'  [{work}]' if work else ''}", end="", flush=True)
+            show_status(f"{self._frames / (now - self._started):5.1f} frames/s  {faces}{f'  [{work}]' if work else ''}")
 
     def end(self) -> None:
-        self._line(f"end: {self._frames} frames in {time.monotonic() - self._started:.1f} s")
+        self.say(f"end: {self._frames} frames in {time.monotonic() - self._started:.1f} s")
 
     def camera(self, state: str) -> None:
         """Report when the camera becomes black or slow, and when it recovers."""
         if state != self._camera:
             self._camera = state
-            self._line(f"camera: {state}")
+            self.say(f"camera: {state}")
 
     def hanging(self, words: str) -> None:
         """Report when the camera is found to hang turned, and when it no longer does."""
         if words != self._hangs:
             self._hangs = words
-            self._line(words or "the camera hangs upright")
+            self.say(words or "the camera hangs upright")
 
     def say(self, text: str) -> None:
-        self._line(text)
-
-    def _line(self, text: str) -> None:
-        print(text if self.headless else f"\r\033[K{text}", flush=True)
+        print(text, flush=True)

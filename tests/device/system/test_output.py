@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -45,3 +46,27 @@ def test_a_name_outside_the_character_set(tmp_path: Path) -> None:
     with open(tmp_path / "log", "wb") as log:
         assert service(tmp_path, log, PYTHONIOENCODING="ascii", LC_ALL="C") == 0
     assert b"Ada Kern" in (tmp_path / "log").read_bytes() and b"\\u0141ukasz" in (tmp_path / "log").read_bytes()
+
+
+WITH_STATUS = """
+import logging, sys
+from device.system.output import expendable_output, show_status
+with expendable_output():
+    show_status("30.0 frames/s  nobody in view")
+    print("one")
+    show_status("30.0 frames/s  nobody in view")
+    show_status("9.0 frames/s  Ada")
+    logging.getLogger("device").error("two")
+    show_status("30.0 frames/s  nobody in view")
+print("three")
+"""
+
+
+def test_what_follows_a_status_line_begins_on_a_clean_line() -> None:
+    reading, terminal = pty.openpty()
+    subprocess.run([sys.executable, "-c", WITH_STATUS], stdout=terminal, stderr=terminal, env={**os.environ, "PYTHONPATH": os.getcwd()}, timeout=60, check=True)
+    written = os.read(reading, 65536).decode()
+    os.close(terminal)
+    os.close(reading)
+    assert "9.0 frames/s  Ada" in written
+    assert [line.rsplit("\r\033[K")[-1] for line in written.split("\r\n")] == ["one", "two", "three", ""]
