@@ -1,22 +1,27 @@
 #!/bin/bash
 # A small Debian that starts by EFI, as the base of an image: a FAT partition with systemd-boot, kernel and initrd, then the root, as on a Raspberry Pi's card.
-# As root, some minutes:   tests/device/packaging/base.sh amd64|arm64 BASE.img     writes BASE.img and BASE.img.sha256
+# As root, some minutes:   tests/device/packaging/base.sh uml|amd64|arm64 BASE.img     writes BASE.img and BASE.img.sha256
+# uml is amd64 without kernel and boot loader, which a kernel that runs as a process does not need: half the work.
 # Needs mmdebstrap mtools fdisk e2fsprogs dosfstools; for arm64 on a PC also qemu-user-static. TAR=FILE keeps the packages of an earlier
 # call; PROBE=yes adds what image.sh looks at.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 architecture=$1 base=$2 suite=${SUITE:-bookworm} tar=${TAR:-$2.tar}
 case $architecture in
-    amd64) kernel=linux-image-cloud-amd64 loader=systemd-bootx64.efi boot=BOOTX64.EFI console=ttyS0 label=gpt esp=C12A7328-F81F-11D2-BA4B-00A0C93EC93B root=0FC63DAF-8483-4772-8E79-3D69D8477DE4 ;;
-    arm64) kernel=linux-image-cloud-arm64 loader=systemd-bootaa64.efi boot=BOOTAA64.EFI console=ttyAMA0 label=dos esp=ef root=83 ;;
-    *) echo "usage: $0 amd64|arm64 BASE.img" >&2; exit 2 ;;
+    uml) kernel= loader= boot= console= label=gpt esp=C12A7328-F81F-11D2-BA4B-00A0C93EC93B root=0FC63DAF-8483-4772-8E79-3D69D8477DE4 ;;
+    amd64) kernel=systemd-boot-efi,initramfs-tools,linux-image-cloud-amd64 loader=systemd-bootx64.efi boot=BOOTX64.EFI console=ttyS0 label=gpt esp=C12A7328-F81F-11D2-BA4B-00A0C93EC93B root=0FC63DAF-8483-4772-8E79-3D69D8477DE4 ;;
+    arm64) kernel=systemd-boot-efi,initramfs-tools,linux-image-cloud-arm64 loader=systemd-bootaa64.efi boot=BOOTAA64.EFI console=ttyAMA0 label=dos esp=ef root=83 ;;
+    *) echo "usage: $0 uml|amd64|arm64 BASE.img" >&2; exit 2 ;;
 esac
 [ "$(id -u)" = 0 ] || { echo "error: run it as root" >&2; exit 1; }
 for program in mmdebstrap mcopy sfdisk mke2fs mkfs.vfat; do
     command -v "$program" > /dev/null || { echo "error: $program is missing: apt install mmdebstrap mtools fdisk e2fsprogs dosfstools" >&2; exit 1; }
 done
-packages=python3,openssl,systemd,systemd-sysv,udev,dbus,kmod,fdisk,e2fsprogs,iproute2,openssh-server,procps,systemd-boot-efi,initramfs-tools,passwd,tzdata,util-linux
-[ -s "$tar" ] || mmdebstrap --variant=minbase --architectures="$architecture" --include="$packages,$kernel" "$suite" "$tar"
+packages=python3,openssl,systemd,systemd-sysv,udev,dbus,kmod,fdisk,e2fsprogs,iproute2,openssh-server,procps,passwd,tzdata,util-linux
+if [ ! -s "$tar" ]; then
+    mmdebstrap --format=tar --dpkgopt=force-unsafe-io --variant=minbase --architectures="${architecture/uml/amd64}" --include="$packages${kernel:+,$kernel}" "$suite" "$tar.part"
+    mv "$tar.part" "$tar" # whole or not there
+fi
 
 work=$(mktemp -d "$base.XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -36,13 +41,15 @@ fi
 
 truncate -s 160M "$work/boot.fat"
 mkfs.vfat -n BOOT "$work/boot.fat" > /dev/null
-mmd -i "$work/boot.fat" ::EFI ::EFI/BOOT ::loader ::loader/entries
-mcopy -i "$work/boot.fat" "$work/root/usr/lib/systemd/boot/efi/$loader" "::EFI/BOOT/$boot"
-mcopy -i "$work/boot.fat" "$work"/root/boot/vmlinuz-* ::vmlinuz
-mcopy -i "$work/boot.fat" "$work"/root/boot/initrd.img-* ::initrd.img
-printf 'title Debian\nlinux /vmlinuz\ninitrd /initrd.img\noptions root=PARTUUID=%s ro console=%s quiet panic=-1\n' "$place" "$console" | mcopy -i "$work/boot.fat" - ::loader/entries/debian.conf
-printf 'timeout 0\n' | mcopy -i "$work/boot.fat" - ::loader/loader.conf
-rm "$work"/root/boot/vmlinuz-* "$work"/root/boot/initrd.img-*
+if [ -n "$kernel" ]; then
+    mmd -i "$work/boot.fat" ::EFI ::EFI/BOOT ::loader ::loader/entries
+    mcopy -i "$work/boot.fat" "$work/root/usr/lib/systemd/boot/efi/$loader" "::EFI/BOOT/$boot"
+    mcopy -i "$work/boot.fat" "$work"/root/boot/vmlinuz-* ::vmlinuz
+    mcopy -i "$work/boot.fat" "$work"/root/boot/initrd.img-* ::initrd.img
+    printf 'title Debian\nlinux /vmlinuz\ninitrd /initrd.img\noptions root=PARTUUID=%s ro console=%s quiet panic=-1\n' "$place" "$console" | mcopy -i "$work/boot.fat" - ::loader/entries/debian.conf
+    printf 'timeout 0\n' | mcopy -i "$work/boot.fat" - ::loader/loader.conf
+    rm "$work"/root/boot/vmlinuz-* "$work"/root/boot/initrd.img-*
+fi
 
 mke2fs -q -t ext4 -d "$work/root" "$work/root.ext4" 900M
 truncate -s 1062M "$work/disk"

@@ -11,7 +11,16 @@ started() { [ "$(cat /srv/clockface/started 2> /dev/null)" = "$IMAGE" ] && findm
 echo wall > "$shown"
 python3 "$clips/camera.py" "$clips" "$shown" "$(cat "$clips/rate")" &
 until started; do
-    if [ "$(systemctl is-failed clockface-first-start.service)" = failed ]; then say "first start failed"; exit 1; fi
+    if [ "$(systemctl is-failed clockface-first-start.service)" = failed ]; then
+        journalctl -b -u clockface-first-start -o cat | tail -n 20 | tell
+        say "first start failed"
+        exit 1
+    fi
+    if [ "$(systemctl show -P NRestarts clockface.service)" -ge 5 ]; then
+        journalctl -b -u clockface -o cat | tail -n 20 | tell
+        say "terminal failed"
+        exit 1
+    fi
     sleep 1
 done
 say "terminal active after $(cut -d' ' -f1 /proc/uptime) s, restarts $(systemctl show -P NRestarts clockface.service)"
