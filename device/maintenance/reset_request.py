@@ -1,15 +1,19 @@
-"""A reset to factory that somebody asks for at the terminal itself: by a file on a stick, or by a button held while it starts (docs/image.md).
+"""A reset to factory that somebody asks for at the terminal itself: by a file, or by a button held while it starts (docs/image.md).
 
-The file is `clockface-reset.txt` on a mounted stick or the boot partition; its first line is `erase everything on NAME`, with the terminal's name. Undelivered
-rows are lost only where a further line is `and lose what is not delivered`. The same content is followed once, so a stick that stays does not erase again.
-It is counted down meanwhile on the kiosk; pulling the stick out, or letting the button go, ends it.
+The file is `clockface-reset.txt`; its first line is `erase everything on NAME`, with the terminal's name. On a stick it needs the code as well that the desk
+gave out for it: everybody in the house can read the name on the screen and plug in a stick. On the card's boot partition the name suffices, since whoever
+has the card in hand can erase it anyway. Undelivered rows are lost only where a further line is `and lose what is not delivered`. The same content is
+followed once, so a stick that stays does not erase again. It is counted down meanwhile on the kiosk; pulling the stick out, or letting the button go, ends it.
 """
 
 from __future__ import annotations
 
 import glob
 import hashlib
+import hmac
+import json
 import os
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -28,8 +32,11 @@ from device.system.ownership import open_file
 from device.system.restart import Say
 
 FILE = "clockface-reset.txt"
-PLACES = ("/media/*", "/media/*/*", "/run/media/*/*", "/mnt/*", "/boot/firmware", "/boot")  # where systems mount sticks; the boot partition
-ORDER, LOSE = "erase everything on {name}", "and lose what is not delivered"
+STICKS = ("/media/*", "/media/*/*", "/run/media/*/*", "/mnt/*")  # where systems mount them
+CARD = ("/boot/firmware", "/boot")  # the boot partition
+ORDER, CODE, LOSE = "erase everything on {name}", "code", "and lose what is not delivered"
+CODE_KEY = "reset_code"  # in table settings: the SHA-256 of the code of the newest file for a stick; it stays on this terminal
+CODE_GROUPS, CODE_GROUP, CODE_LETTERS = 4, 5, "abcdefghjkmnpqrstuvwxyz23456789"  # 99 bits, no letters that look alike
 LARGEST = 4000  # bytes
 FOLLOWED = "reset-followed"  # beside the database: SHA-256 of each content that was followed; it stays after a reset
 LOOKS, BETWEEN_SECONDS = 12, 5.0  # a stick may be mounted some time after the terminal starts
@@ -82,20 +89,46 @@ class ResetButton:
         pass
 
 
-def reset_file(name: str, database: Path, places: Sequence[str] = PLACES, say: Say = print) -> ResetFile | None:
+def new_file(store: Store, name: str, by: str) -> bytes:
+    """The content of a file that resets this terminal from a stick; from now on a file that was made before does not.
+
+    Args:
+        name: of the terminal.
+        by: who asks for it, for the audit.
+    """
+    letters = "".join(secrets.choice(CODE_LETTERS) for _ in range(CODE_GROUPS * CODE_GROUP))
+    code = "-".join(letters[at : at + CODE_GROUP] for at in range(0, len(letters), CODE_GROUP))
+    with store.transaction() as db:
+        row = [CODE_KEY, json.dumps(_digest(code.encode()))]
+        db.execute("INSERT INTO settings (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", row)
+        store.note_by(by, Action.RESET_FILE_MADE)
+    return f"{ORDER.format(name=name)}\r\n{CODE} {code}\r\n".encode()
+
+
+def reset_file(name: str, database: Path, sticks: Sequence[str] = STICKS, card: Sequence[str] = CARD, say: Say = print) -> ResetFile | None:
     """The first file that asks for the reset of this terminal and was not followed yet; of others it is said why not."""
     followed = database.with_name(FOLLOWED)
-    for path in (Path(folder) / FILE for place in places for folder in sorted(glob.glob(place))):
+    for path, on_card in ((Path(folder) / FILE, place in card) for place in (*sticks, *card) for folder in sorted(glob.glob(place))):
         if (content := _read(path)) is None:
             continue
         order = ORDER.format(name=name)
         if _lines(content)[:1] != [order]:
             say(f"{path} does not begin with {order!r}, so nothing is erased")
+        elif not on_card and not _has_code(content, database):
+            say(f"{path} does not have the code that the desk gave out last (*Backup*, *Back to factory*), so nothing is erased")
         elif _digest(content) in _noted(followed):
             say(f"{path} was followed before, so nothing is erased: add a line, such as the day, to follow it again")
         else:
             return ResetFile(path, content, followed)
     return None
+
+
+def _has_code(content: bytes, database: Path) -> bool:
+    """Whether the code of the newest file for a stick is in it; where none was made, no stick has it."""
+    with Store.open(database, must_exist=True, actor="reset") as store, store.reading() as db:
+        kept = db.execute("SELECT value FROM settings WHERE key = ?", [CODE_KEY]).fetchone()
+    given = [line.removeprefix(f"{CODE} ") for line in _lines(content) if line.startswith(f"{CODE} ")]
+    return bool(kept) and any(hmac.compare_digest(_digest(code.encode()), json.loads(kept[0])) for code in given)
 
 
 def carry_out(request: ResetRequest, database: Path, show: Callable[[int], None], say: Say = print, wait: Callable[[float], None] = time.sleep) -> bool:

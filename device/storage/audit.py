@@ -97,6 +97,7 @@ class Action(str, enum.Enum):
     KEYS_EXPORTED = "keys exported"  # sealed with a passphrase: they exist outside this machine from now on
     KEYS_IMPORTED = "keys imported"
     RESET_ASKED = "reset asked"  # back to factory at the restart, which erases this row as well
+    RESET_FILE_MADE = "reset file made"  # for a stick: whoever has it can erase this terminal
     RESTORE_ASKED = "restore asked"  # a backup takes the place of the database at the restart
     RESTORE_REFUSED = "restore refused"  # the file was no backup, damaged, or the passphrase wrong
     DATABASE_RESTORED = "database restored"  # a damaged database, from the last good copy
@@ -128,7 +129,7 @@ CHANGES_NOBODY = frozenset({  # people, their plans and their punches stay the s
     Action.USER_IS_PERSON, Action.USER_DEPARTMENTS, Action.PASSWORD_SET, Action.SESSIONS_ENDED, Action.PAGE_REFUSED,
     Action.TARGETS_SET, Action.OUTBOX_FILLED, Action.OUTBOX_MOVED, Action.OUTBOX_FORGOTTEN, Action.DEAD_LETTERS_REPLAYED, Action.DEAD_LETTERS_DISCARDED,
     Action.SETTING_CHANGED, Action.RESTART_ASKED, Action.BACKUP_MADE, Action.KEYS_EXPORTED, Action.KEYS_IMPORTED, Action.TERMINAL_CHECKED,
-    Action.RESET_ASKED, Action.RESTORE_ASKED, Action.RESTORE_REFUSED, Action.SET_UP_CODE_MADE, Action.SET_UP_CODE_TAKEN,
+    Action.RESET_ASKED, Action.RESET_FILE_MADE, Action.RESTORE_ASKED, Action.RESTORE_REFUSED, Action.SET_UP_CODE_MADE, Action.SET_UP_CODE_TAKEN,
     Action.STORE_WORKS_AGAIN, Action.MODEL_IN_FORCE, Action.CHAINS_VERIFIED, Action.RETENTION_APPLIED, Action.FLEET_JOINED,
     Action.FLEET_FAULT_ACCEPTED, Action.FLEET_CHAIN_CONTINUED, Action.PERSON_PLACED, Action.FLEET_OVERRULED, Action.FLEET_REFUSED,
     Action.PUNCHES_IMPORTED, Action.RECIPIENT_SET, Action.RECIPIENT_REMOVED, Action.NOTICE_TRIED,

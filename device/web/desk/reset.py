@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 
 from starlette.responses import Response
 
-from device.maintenance import factory_reset
+from device.maintenance import factory_reset, reset_request
 from device.storage.audit import Action
 from device.web.access import first_admin
 from device.web.call import Call
@@ -33,6 +33,14 @@ def reset(call: Call) -> Response:
     return answer
 
 
+def stick(call: Call) -> Response:
+    """The file for a stick that resets this terminal, for whoever has lost the password by then."""
+    check_password(call)
+    content = reset_request.new_file(call.store, call.terminal.device, call.who.actor)
+    headers = {"content-disposition": f'attachment; filename="{reset_request.FILE}"'}
+    return Response(content, media_type="text/plain; charset=utf-8", headers=headers)
+
+
 def _day(call: Call, at: float | None) -> str:
     return call.texts.long_day(datetime.fromtimestamp(at, timezone.utc).date()) if at else ""
 
@@ -40,4 +48,5 @@ def _day(call: Call, at: float | None) -> str:
 ROUTES = (
     get("/reset", reset_page, "admin"),
     post("/reset", reset, "admin", guesses="password", form=reset_page),
+    post("/reset/stick", stick, "admin", guesses="password", form=reset_page),
 )

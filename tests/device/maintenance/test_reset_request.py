@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from device.maintenance import factory_reset, reset_request
-from device.maintenance.reset_request import FILE, ResetButton, asked_at_start, carry_out, reset_file
+from device.maintenance.reset_request import FILE, ResetButton, asked_at_start, carry_out, new_file, reset_file
 from device.storage.records import PunchDraft
 from device.storage.reset_mark import is_marked
 from device.storage.store import Store
@@ -53,7 +53,17 @@ def stick(tmp_path: Path) -> Path:
 
 
 def found(database: Path, stick: Path, said: list[str] | None = None) -> reset_request.ResetFile | None:
-    return reset_file(NAME, database, [f"{stick.parent.parent}/*"], (said if said is not None else []).append)
+    """As if the file lay on the card, where it needs no code."""
+    return reset_file(NAME, database, [], [f"{stick.parent.parent}/*"], (said if said is not None else []).append)
+
+
+def found_on_stick(database: Path, stick: Path, said: list[str] | None = None) -> reset_request.ResetFile | None:
+    return reset_file(NAME, database, [f"{stick.parent.parent}/*"], [], (said if said is not None else []).append)
+
+
+def made(database: Path, name: str = NAME) -> bytes:
+    with Store.open(database) as store:
+        return new_file(store, name, "user:1")
 
 
 def counted(request: reset_request.ResetRequest, database: Path, shown: list[int]) -> bool:
@@ -91,6 +101,37 @@ def test_a_file_is_counted_down_and_followed_once(database: Path, stick: Path) -
     assert found(database, stick) is not None
 
 
+def test_a_stick_needs_the_code_that_was_given_out_last(database: Path, stick: Path) -> None:
+    said: list[str] = []
+    for text in (ORDER, f"{ORDER}code \n", f"{ORDER}code {'a' * 20}\n"):
+        stick.write_text(text)
+        assert found_on_stick(database, stick, said) is None  # before any was given out
+    former, content = made(database), made(database)
+    others = [former, made(database, "other-terminal")[:-1], ORDER.encode(), content.replace(b"code ", b"code"), content[:-4], content.upper()]
+    content = made(database)
+    for other in others:
+        stick.write_bytes(other)
+        assert found_on_stick(database, stick, said) is None
+    assert any("code that the desk gave out last" in line for line in said)
+    stick.write_bytes(content.replace(b"\r\n", b"\n") + b"and lose what is not delivered\n")
+    request = found_on_stick(database, stick)
+    assert request is not None and request.lose and counted(request, database, [])
+    factory_reset.go_on(database)
+    with Store.open(database):
+        stick.write_bytes(content + b"2027-01-01\n")
+    assert found_on_stick(database, stick) is None  # the new terminal has given none out
+
+
+def test_the_code_is_in_neither_database_nor_audit(database: Path) -> None:
+    content = made(database)
+    order, _, rest = content.decode().partition("\r\n")
+    code = rest.strip().removeprefix("code ")
+    assert order == ORDER.strip() and len(set(code) - {"-"}) > 5 and [len(group) for group in code.split("-")] == [5, 5, 5, 5]
+    assert all(code.encode() not in file.read_bytes() for file in database.parent.iterdir() if file.is_file())
+    with Store.open(database) as store, store.reading() as db:
+        assert db.execute("SELECT actor FROM audit WHERE action = 'reset file made'").fetchall() == [("user:1",)]
+
+
 def test_pulling_the_stick_out_ends_it(database: Path, stick: Path) -> None:
     stick.write_text(ORDER)
     request, shown = found(database, stick), []
@@ -119,8 +160,8 @@ def test_a_button_is_held_to_the_end(looks: int, resets: bool, database: Path) -
 
 
 def test_a_terminal_that_starts_shows_it_and_starts_again(database: Path, stick: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stick.write_text(ORDER)
-    monkeypatch.setattr(reset_request.reset_file, "__defaults__", ((f"{stick.parent.parent}/*",), print))
+    stick.write_bytes(made(database))
+    monkeypatch.setattr(reset_request.reset_file, "__defaults__", ((f"{stick.parent.parent}/*",), (), print))
     waited = threading.Event()
     monkeypatch.setattr(reset_request.carry_out, "__defaults__", (print, lambda seconds: waited.wait(0.001)))
     live, held = Live(), Held(0)

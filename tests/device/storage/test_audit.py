@@ -25,7 +25,7 @@ STORED = {  # as databases in the field hold them: texts may be added here, but 
     "holiday removed", "holiday set", "log exported", "logged in",
     "look-alike decided", "look-alike found", "model in force",
     "outbox filled", "outbox forgotten", "outbox moved", "password set", "period lock lifted", "period locked", "person activated",
-    "person added", "reset asked",
+    "person added", "reset asked", "reset file made",
     "people merged", "merge undone", "enrolled again",
     "person deactivated", "person erased", "person renamed", "pin removed", "pin set", "plan added", "plan assigned", "punch time repaired",
     "notice tried", "recipient removed", "recipient set",

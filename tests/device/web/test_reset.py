@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from device.maintenance import database_start, factory_reset
+from device.maintenance.reset_request import FILE, reset_file
 from device.storage import key_folder
 from device.storage.records import PunchDraft
 from device.storage.reset_mark import is_marked
@@ -43,6 +44,17 @@ def test_an_administrator_resets_with_password_name_and_number(filled: Desk) -> 
     assert factory_reset.go_on(filled.terminal.database) and not list(key_folder.folder().glob("*.key*"))
     with filled.store() as store:
         assert not store.people() and not store.punches()
+
+
+def test_the_file_for_a_stick_is_given_to_an_administrator(filled: Desk, tmp_path: Path) -> None:
+    admin, name = filled.browser("admin"), filled.terminal.device
+    assert admin.post("/reset/stick", "/reset", {"password": "not this one"}).status_code == 400
+    answer = admin.post("/reset/stick", "/reset", {"password": PASSWORD})
+    assert 'filename="clockface-reset.txt"' in answer.headers["content-disposition"] and answer.headers["cache-control"] == "no-store"
+    (tmp_path / "stick").mkdir()
+    (tmp_path / "stick" / FILE).write_bytes(answer.content)
+    assert reset_file(name, filled.terminal.database, [str(tmp_path / "stick")], []) is not None
+    assert filled.browser("hr").post("/reset/stick", "/people", {"password": PASSWORD}).status_code == 403
 
 
 @pytest.mark.parametrize("role", ["viewer", "hr"])
