@@ -15,7 +15,7 @@ import shlex
 import sys
 import time
 from dataclasses import replace
-from datetime import timedelta
+from datetime import timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -24,6 +24,7 @@ from device.commands.fleet_groups import FleetUsageError
 from device.commands.options import add_config, add_database, add_json, add_out
 from device.config import Settings, loader
 from device.config.places import database_path
+from device.fleet.farewell import farewell
 from device.storage.fleet_state import FAULTS, DeviceState
 from device.storage.store import Store
 from device.system.files import Disk
@@ -35,6 +36,11 @@ if TYPE_CHECKING:
     from device.fleet.invitation_code import CodeReader
     from device.fleet.owner import Invitation
 
+TOLD_OF = {
+    "status": "every device: last seen, queue, chains, open erasures", "verify": "compute the chains of all devices anew",
+    "history": "which device was invited, revoked, left or was reset, when and by whom",
+}  # fmt: skip
+TOLD = "its fleet was told, and has locked its login"
 URL = "CLOCKFACE_FLEET_URL"
 
 
@@ -62,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for parser_here in (join, leave):
         add_config(parser_here)
         add_database(parser_here)
-    for name, words in (("status", "every device: last seen, queue, chains, open erasures"), ("verify", "compute the chains of all devices anew")):
+    for name, words in TOLD_OF.items():
         add_json(_owner(actions.add_parser(name, help=words)))
     accept = _owner(actions.add_parser("accept-fault", help="after you have looked: let a device go on whose chain has a fault"))
     accept.add_argument("name")
@@ -117,7 +123,8 @@ def _invite(args: argparse.Namespace) -> None:
         raise FleetUsageError("--setup is for a terminal: a desk has no camera")
     authority = args.ca.read_text(encoding="utf-8") if args.ca else ""
     code = set_up_code.asked(args) if args.setup else None
-    made = owner.invite(args.url, args.name, args.site, "desk" if args.desk else "terminal", authority, timedelta(minutes=args.minutes))
+    kind, valid = "desk" if args.desk else "terminal", timedelta(minutes=args.minutes)
+    made = owner.invite(args.url, args.name, args.site, kind, authority, valid, code.gives if code else None)
     if code is not None:
         set_up_code.show(replace(code, invitation=invitation_code.as_list(made)), args.out)
         return
@@ -162,6 +169,19 @@ def _words(state: DeviceState) -> str:
     told = [f"{name} {state.health[name]}" for name in ("camera", "model", "version") if state.health.get(name)]
     parts = [f"seen {seen}", f"{number_of((state.told['heads'] or {}).get('punches', 0), 'punch')}", f"{state.health.get('waiting', 0)} waiting", *told]
     return "; ".join([", ".join(parts), *(f"{'WRONG' if level == 'bad' else 'LOOK'}: {words}" for level, words in state.problems)])
+
+
+def _history(args: argparse.Namespace) -> None:
+    from device.fleet import owner, server
+
+    with server.connected(args.url) as connection:
+        rows = owner.history(connection)
+    if args.json:
+        print(json.dumps(rows, indent=1, default=str))
+        return
+    for row in rows:
+        details = ", ".join(f"{name} {value if isinstance(value, str) else json.dumps(value)}" for name, value in row["details"].items())
+        print(f"{row['at'].astimezone(timezone.utc):%Y-%m-%d %H:%M:%S UTC}  {row['by']}  {row['action']}  {row['device']}{f': {details}' if details else ''}")
 
 
 def _accept_fault(args: argparse.Namespace) -> None:
@@ -258,13 +278,16 @@ def _leave(args: argparse.Namespace) -> int:
 
     settings = loader.load(args.config)
     with Store.open(database_path(settings, args.db), settings.store, must_exist=True, actor="cli") as store:
+        tell = farewell(store, to_factory=False)
         membership.leave(store)
-    print("this terminal stands alone again; lock its login with `python -m device fleet revoke`")
+    told = tell is not None and tell()
+    print(f"this terminal stands alone again; {TOLD if told else 'its fleet was not told: lock its login with `python -m device fleet revoke`'}")
     return 0
 
 
 HERE = {"join": _join, "leave": _leave}
 ACTIONS = {
     "init": _init, "migrate": _migrate, "sites": _sites, "invite": _invite, "status": _status, "verify": _verify, "revoke": _revoke,
+    "history": _history,
     "accept-fault": _accept_fault, "settings": fleet_groups.settings, "rollout": fleet_groups.rollout,
 }  # fmt: skip

@@ -8,14 +8,17 @@ from __future__ import annotations
 import argparse
 import platform
 import sys
+from pathlib import Path
 
 from device.commands.options import add_config, add_database
 from device.config import loader
 from device.config.places import database_path
+from device.fleet.farewell import Tell, farewell
 from device.maintenance import factory_reset
 from device.maintenance.factory_reset import ToErase
 from device.storage.database import TerminalLock
 from device.storage.reset_mark import ResetError, is_marked
+from device.storage.store import Store
 from device.system.ownership import acting_as_owner
 
 
@@ -36,10 +39,18 @@ def run(args: argparse.Namespace) -> int:
         print(f"reset of {name} to factory erases {database}:", *factory_reset.said(found), sep="\n  ", flush=True)
         given, lost = (args.yes, args.lose) if args.yes is not None else _asked(name, found)
         factory_reset.check(found, name, given, lost)
+        tell = _farewell(database) if found.fleet else None
         factory_reset.begin(database, found.store)
+        if tell is not None:
+            print("the fleet was told" if tell() else f"the fleet was not told: {factory_reset.REVOKE}", flush=True)
     for line in factory_reset.go_on(database):
         print(line)
     return 0
+
+
+def _farewell(database: Path) -> Tell | None:
+    with Store.open(database, must_exist=True, actor="reset") as store:
+        return farewell(store, to_factory=True)
 
 
 def _asked(name: str, found: ToErase) -> tuple[str, int | None]:

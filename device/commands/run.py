@@ -24,6 +24,7 @@ from device.config import Settings, loader, without_liveness
 from device.config.fields import ConfigError
 from device.config.places import database_path
 from device.delivery.couriers import delivering
+from device.fleet.farewell import farewell
 from device.maintenance import database_start
 from device.maintenance.reset_request import asked_at_start
 from device.maintenance.scheduler import upkeep
@@ -208,7 +209,8 @@ def _look_for_reset(settings: Settings, database: Path, name: str, live: Live) -
     """In a thread: whether somebody asks for a reset to factory, by a file on a stick or a button that is held."""
     chip, line = settings.signals.chip, settings.signals.reset
     asked = (name, database, settings.store.reset_file, lambda: Button(chip, line) if line >= 0 else None, live.count_down, live.restart.set, _say)
-    threading.Thread(target=asked_at_start, args=asked, name="reset", daemon=True).start()
+    part = {"part": partial(farewell, to_factory=True)}
+    threading.Thread(target=asked_at_start, args=asked, kwargs=part, name="reset", daemon=True).start()
 
 
 def in_a_fleet(store: Store) -> bool:

@@ -153,7 +153,7 @@ class StoreSettings:
     path: str = written("data/clockface.db", "path", "Database file; a relative path starts at the project's root, in an installation at its folder")
     busy_timeout_ms: int = ranged(5000, 0, 60000, "ms", "How long to wait for another process that writes to the database")
     copy_hours: int = ranged(6, 1, 168, "hours", "Oldest age of the copy beside the database, from which a damaged database is restored")
-    reset_file: bool = switched(True, "Whether a file clockface-reset.txt erases everything at a start: on a stick with the code that the desk gave out, on the card with the name")
+    reset_file: bool = switched(True, "Whether a file clockface-reset.txt erases everything at a start; on a stick it needs the code that the desk gave out")
 
 
 @dataclass(frozen=True)

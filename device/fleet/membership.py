@@ -93,15 +93,16 @@ def opened(store: Store, member: Membership) -> Iterator[Connection]:
     Raises:
         FleetError: not reachable, or this terminal was revoked.
     """
-    with explained(), _login(store, member, password_of(private_key(store), member.role)) as connection:
+    with explained(), login(store.path, member, password_of(private_key(store), member.role)) as connection:
         yield connection
 
 
-def _login(store: Store, member: Membership, password: str) -> Connection:
+def login(database: Path, member: Membership, password: str) -> Connection:
+    """A connection with this password."""
     check_tls(member.host, member.sslmode)
     tls: dict[str, Any] = {"sslmode": member.sslmode}
     if member.authority:
-        tls["sslrootcert"] = str(_authority(store.path, member.authority))
+        tls["sslrootcert"] = str(_authority(database, member.authority))
     elif member.sslmode == "verify-full":
         tls["sslrootcert"] = "system"
     return connect("", host=member.host, port=member.port, dbname=member.database, user=member.role, password=password, **tls, **KEEPALIVE)
@@ -159,9 +160,9 @@ def _joined(store: Store, member: Membership, once: str, until: str) -> Membersh
     private = private_key(store)
     own = password_of(private, member.role)
     try:
-        connection = _login(store, member, once)
+        connection = login(store.path, member, once)
     except psycopg.OperationalError as first:
-        with _spent(first, until), _login(store, member, own) as connection:
+        with _spent(first, until), login(store.path, member, own) as connection:
             row = connection.execute("SELECT id AS device, site_id AS site, kind FROM me()").fetchone()
         assert row is not None
         return Membership(**{**asdict(member), "device": str(row["device"]), "site_id": str(row["site"] or ""), "kind": row["kind"]})

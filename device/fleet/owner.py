@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.types.json import Jsonb
 
 from device.fleet.server import Connection, FleetError, check_tls, connected
 
@@ -69,8 +70,13 @@ def site(connection: Connection, name: str) -> UUID:
     return UUID(str(row["id"]))
 
 
-def invite(url: str, name: str, site_name: str, kind: str = "terminal", authority: str = "", valid: timedelta = VALID) -> Invitation:
+def invite(
+    url: str, name: str, site_name: str, kind: str = "terminal", authority: str = "", valid: timedelta = VALID, gives: Mapping[str, Any] | None = None
+) -> Invitation:
     """Make a login for a new device, which can be used once to join.
+
+    Args:
+        gives: what the set-up code gives besides that the invitation is made for, without passwords; for the history.
 
     Raises:
         FleetError: no such site, the name is taken, or terminals would not notice another server in the place of this one.
@@ -98,6 +104,8 @@ def invite(url: str, name: str, site_name: str, kind: str = "terminal", authorit
         connection.execute(
             "INSERT INTO devices (id, name, kind, site_id, role, invited_until) VALUES (%s, %s, %s, %s, %s, %s)", [device, name, kind, place, role, until]
         )
+        code = {} if gives is None else {"set_up_code": dict(gives)}
+        _note(connection, "invited", name, {"kind": kind, "site": site_name, "until": until.isoformat()} | code)
         info, asked = connection.info, conninfo_to_dict(url)
         sslmode = str(asked.get("sslmode") or ("prefer" if info.host.startswith("/") else "verify-full"))
         check_tls(info.host, sslmode)
@@ -124,6 +132,7 @@ def revoke(url: str, name: str) -> int:
             raise FleetError(f"there is no device {name!r} that could be revoked; `python -m device fleet status` lists them", code="fleet.unknown")
         connection.execute(sql.SQL("ALTER ROLE {} NOLOGIN PASSWORD NULL").format(sql.Identifier(row["role"])))
         connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", [row["role"]])
+        _note(connection, "revoked", name, {})
         lost = connection.execute("DELETE FROM wrapped_keys WHERE device_id = %s RETURNING person", [row["id"]]).fetchall()
         people = [str(one["person"]) for one in lost]
         connection.execute(
@@ -133,6 +142,15 @@ def revoke(url: str, name: str) -> int:
         )
         connection.execute("SELECT pg_notify('clockface_state', 'person')")
     return len(lost)
+
+
+def _note(connection: Connection, action: str, device: str, details: Mapping[str, Any]) -> None:
+    connection.execute("INSERT INTO device_history (action, device, details) VALUES (%s, %s, %s)", [action, device, Jsonb(details)])
+
+
+def history(connection: Connection) -> list[dict[str, Any]]:
+    """What was done with devices, the oldest first: when, by which login of the database, what, and an invitation's details."""
+    return connection.execute("SELECT at, by, action, device, details FROM device_history ORDER BY id").fetchall()
 
 
 def overview(connection: Connection) -> list[dict[str, Any]]:

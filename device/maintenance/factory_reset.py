@@ -36,6 +36,7 @@ FIRST_START = "first-start"  # in the data folder: asks first-start.sh to work a
 KEPT = (".lock", ".reset")  # endings that stay meanwhile: empty locks, and the mark itself
 BESIDE = ("fleet-ca.pem", "clockface.toml.restored")  # further files in the folder of the database that belong to it
 BLOCK = 1 << 20  # bytes
+REVOKE = "revoke it there: `python -m device fleet revoke`"
 UNREADABLE = ("store", "store.damaged", "store.no_database")  # errors of a database that is erased without being told of
 
 Step = Callable[[], None]
@@ -52,6 +53,7 @@ class ToErase:
     backup_at: float | None = None  # when the last back-up was made here, s since the epoch; None: never
     keys_at: float | None = None  # when people's keys were exported last; None: never
     fleet: str = ""  # the name and site in its fleet; "": it stands alone
+    fleet_away: bool = False  # the fleet does not answer, so that it will not be told
     readable: bool = True
 
 
@@ -64,8 +66,9 @@ def to_erase(store: Store) -> ToErase:
     waiting = sum(target.waiting + target.dead for target in store.outbox.summary()) + (member.waiting if member else 0)
     exported = key_export.given_out(store.keys.store)
     return ToErase(
-        store.keys.store, people, punches, waiting, made / 1000 if made else None, exported.made_at if exported else None, member.place if member else ""
-    )
+        store.keys.store, people, punches, waiting, made / 1000 if made else None, exported.made_at if exported else None,
+        member.place if member else "", bool(member and member.trouble),
+    )  # fmt: skip
 
 
 def looked_at(database: Path) -> ToErase:
@@ -243,7 +246,7 @@ def said(found: ToErase) -> list[str]:
         return [f"the database cannot be read: it is erased, whatever is in it, with {own}"]
     lines = [f"people: {found.people}", f"punches: {found.punches}", f"not delivered yet, and lost for ever: {found.undelivered}"]
     lines += [f"last back-up made here: {_day(found.backup_at)}", f"last export of the keys of faces: {_day(found.keys_at)}"]
-    lines += [f"member of a fleet as {found.fleet}: revoke it there, `python -m device fleet revoke`"] if found.fleet else []
+    lines += [f"member of a fleet as {found.fleet}, which is told if it answers; else {REVOKE}"] if found.fleet else []
     return [*lines, "erased with them: logins, PINs, certificate, settings of the pages, older states; kept: the installed release and the settings file"]
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Protocol
 
 from device.contract import ClockfaceError
-from device.maintenance.factory_reset import ToErase, begin, check_release, to_erase
+from device.maintenance.factory_reset import REVOKE, ToErase, begin, check_release, to_erase
 from device.maintenance.update.releases import Installation
 from device.storage.audit import Action
 from device.storage.store import Store
@@ -40,6 +40,13 @@ CODE_GROUPS, CODE_GROUP, CODE_LETTERS = 4, 5, "abcdefghjkmnpqrstuvwxyz23456789" 
 LARGEST = 4000  # bytes
 FOLLOWED = "reset-followed"  # beside the database: SHA-256 of each content that was followed; it stays after a reset
 LOOKS, BETWEEN_SECONDS = 12, 5.0  # a stick may be mounted some time after the terminal starts
+
+
+Part = Callable[[Store], Callable[[], bool] | None]  # prepares what tells the fleet of the reset; None: there is none
+
+
+def alone(store: Store) -> None:
+    """Of a terminal without a fleet."""
 
 
 class ResetRequest(Protocol):
@@ -131,11 +138,14 @@ def _has_code(content: bytes, database: Path) -> bool:
     return bool(kept) and any(hmac.compare_digest(_digest(code.encode()), json.loads(kept[0])) for code in given)
 
 
-def carry_out(request: ResetRequest, database: Path, show: Callable[[int], None], say: Say = print, wait: Callable[[float], None] = time.sleep) -> bool:
+def carry_out(
+    request: ResetRequest, database: Path, show: Callable[[int], None], say: Say = print, wait: Callable[[float], None] = time.sleep, part: Part = alone
+) -> bool:
     """Count down, then decide the reset; returns whether the terminal is to start again for it.
 
     Args:
         show: called with the seconds that are left, and with 0 where it ends without a reset.
+        part: prepares what tells the fleet, which the reset does not wait for.
     """
     for left in range(request.seconds, 0, -1):
         if not request.holds():
@@ -152,7 +162,10 @@ def carry_out(request: ResetRequest, database: Path, show: Callable[[int], None]
             say(f"reset: {found.undelivered} rows are not delivered yet, so nothing is erased: deliver them, or confirm it in the file with a line {LOSE!r}")
             show(0)
             return False
+        tell = part(store)
         _decide(request, store, found)
+        if tell is not None and not tell():
+            say(f"reset: the fleet was not told, {REVOKE}")
     return True
 
 
@@ -164,24 +177,26 @@ def _decide(request: ResetRequest, store: Store, found: ToErase) -> None:
 
 
 def asked_at_start(
-    name: str, database: Path, by_file: bool, button: Callable[[], Button | None], show: Callable[[int], None], restart: Callable[[], None], say: Say = print
-) -> None:
+    name: str, database: Path, by_file: bool, button: Callable[[], Button | None], show: Callable[[int], None], restart: Callable[[], None], say: Say = print,
+    part: Part = alone,
+) -> None:  # fmt: skip
     """While a terminal starts, in a thread of its own: look for a button that is held and for a file, and carry out what one of them asks for.
 
     Args:
         button: opens the button's line; None where none is wired.
         restart: starts the terminal again, which erases.
+        part: prepares what tells the fleet.
     """
     try:
         held = button()
         if held is not None:
             with closing(held):
-                if held.pressed() and carry_out(ResetButton(held), database, show, say):
+                if held.pressed() and carry_out(ResetButton(held), database, show, say, part=part):
                     restart()
                     return
         for _ in range(LOOKS if by_file else 0):
             if found := reset_file(name, database, say=say):
-                if carry_out(found, database, show, say):
+                if carry_out(found, database, show, say, part=part):
                     restart()
                 return
             time.sleep(BETWEEN_SECONDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -122,6 +123,8 @@ class DeviceState:
         """Why nothing is expected of it; "" where something is."""
         if self.told["continued_as"]:
             return phrase("device.continued", "its chain ended in a fault that was accepted")
+        if at := _seconds(self.told.get("reset_at")):
+            return phrase("device.reset", "reset to factory at {when}", when=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at)))
         if self.told["revoked_at"]:
             return phrase("device.revoked", "revoked")
         return "" if self.told["joined_at"] else phrase("device.invited", "invited, has not joined")

@@ -6,6 +6,7 @@ from datetime import datetime, timezone
 
 from starlette.responses import Response
 
+from device.fleet.farewell import farewell
 from device.maintenance import factory_reset, reset_request
 from device.storage.audit import Action
 from device.web.access import first_admin
@@ -27,8 +28,11 @@ def reset(call: Call) -> Response:
     factory_reset.check(found, call.terminal.device, call.field("confirm"), int(lost) if lost.isdecimal() else None)
     call.store.audit(call.who.actor, Action.RESET_ASKED, {"people": found.people, "punches": found.punches, "undelivered": found.undelivered})
     told = call.texts.text("reset.begun", login=first_admin.LOGIN, file=str(first_admin.password_file(call.terminal.database)))
-    answer = call.page("restarting.html", told=told, after="/login")
+    tell = farewell(call.store, to_factory=True)
     factory_reset.begin(call.terminal.database, found.store)
+    if tell is not None:
+        told = f"{told} {call.texts.text('reset.fleet_told' if tell() else 'reset.fleet_not_told')}"
+    answer = call.page("restarting.html", told=told, after="/login")
     call.terminal.live.restart.set()
     return answer
 
