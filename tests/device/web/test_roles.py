@@ -145,6 +145,7 @@ LEAST = {  # method and path -> the least role that may
     "POST /restore": "admin",
     "GET /reset": "admin",
     "POST /reset": "admin",
+    "POST /reset/stick": "admin",
     "GET /users": "admin",
     "POST /users": "admin",
     "POST /users/{id:int}": "admin",
