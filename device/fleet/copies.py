@@ -14,7 +14,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 from sqlite_utils import Database
 
-from device.fleet.down import START, Row, note_place
+from device.fleet.cursor import START, Row, note_cursor
 from device.fleet.membership import Membership, value
 from device.fleet.server import Connection, FleetError
 from device.storage import hash_chain
@@ -51,7 +51,7 @@ def _receive(store: Store, connection: Connection, chain: str) -> int:
         if chain == "punches":
             _keep_waiting(db)
         db.execute("DELETE FROM fleet_applying")
-        note_place(db, f"copies.{chain}", rows)
+        note_cursor(db, f"copies.{chain}", rows)
     return len(rows)
 
 

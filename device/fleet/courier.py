@@ -15,7 +15,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from device.config import Settings
-from device.fleet import continuation, desk, down, rollout, settings_down, up
+from device.fleet import continuation, desk, doors_down, down, rollout, settings_down, up
 from device.fleet.membership import Membership, opened, read, set_value
 from device.fleet.server import NEWEST, Connection, FleetError, explained
 from device.fleet.settings_down import Running
@@ -102,7 +102,7 @@ class FleetCourier:
 
     def _exchange(self, connection: Connection) -> None:
         if self._doors_alone:
-            busy = down.receive_from_doors(self.store, self.member, connection, self.clock())
+            busy = doors_down.receive(self.store, self.member, connection, self.clock())
         else:
             self._version = self._own()  # before the round, so that nothing is recorded unseen
             busy = self.round(connection)

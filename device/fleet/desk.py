@@ -9,7 +9,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from device.fleet import copies, down, up
-from device.fleet.down import Row
+from device.fleet.cursor import Row
 from device.fleet.membership import Membership
 from device.fleet.server import Connection
 from device.storage.store import Store

@@ -16,7 +16,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 from sqlite_utils import Database
 
-from device.fleet.membership import JOINED, Membership
+from device.fleet.membership import JOINED, Membership, set_value
 from device.fleet.server import Connection
 from device.storage.audit import Action
 from device.storage.company_records import KINDS, Names, local_row, numbered, primary_key, remove, write
@@ -101,6 +101,11 @@ def apply(store: Store, db: Database, member: Membership, rows: Sequence[dict[st
 
 def await_(db: Database, row: dict[str, Any]) -> None:
     db.execute("INSERT INTO fleet_awaited VALUES (?, ?) ON CONFLICT DO NOTHING", [row["kind"], row["key"]])
+
+
+def note_strange(db: Database, what: str, error: Exception) -> None:
+    """Count something that is not understood; the doctor and the page of devices tell of it."""
+    set_value(db, f"strange.{what}", type(error).__name__)
 
 
 def _newer(db: Database, row: dict[str, Any]) -> bool:
