@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from device.commands.run import restored_by_start
+from device.commands.camera_loop import restored_by_start
 from device.maintenance.database_check import check_database
 from device.storage import hash_chain, outbox_rows, recovery
 from device.storage.recovery import copy_of, damage, keep, rescue
