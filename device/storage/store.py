@@ -13,7 +13,6 @@ from contextlib import suppress
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,33 +20,23 @@ from sqlite_utils import Database
 
 from device.config import StoreSettings
 from device.contract import phrase
-from device.storage import consents, corrections, employments, hash_chain, outbox_rows, people_search, punch_imports, recovery, refusals, templates
+from device.storage import consents, employments, people_search, recovery, templates
 from device.storage.audit import Action
 from device.storage.consents import ConsentDraft
-from device.storage.corrections import CorrectionDraft
 from device.storage.database import StoreError, connect, explained
 from device.storage.database_files import sweep
 from device.storage.hash_chain import ChainReport
 from device.storage.kept_copies import UNFINISHED, erase_in_copies
-from device.storage.records import LONGEST_CODE, LONGEST_NAME, KeptCrop, LastPunch, Person, Punch, PunchDraft, TemplateDraft, Templates, clean_text
-from device.storage.refusals import Refusal, RefusalReason, Refusals
-from device.storage.template_reads import TemplateReads
+from device.storage.punch_records import PunchRecords
+from device.storage.records import LONGEST_CODE, LONGEST_NAME, KeptCrop, Person, Punch, PunchDraft, TemplateDraft, Templates, clean_text
 from device.system.clock import to_ms
 
-__all__ = ["ChainReport", "KeptCrop", "NotActive", "Person", "Punch", "PunchDraft", "Store", "StoreError", "TemplateDraft", "Templates"]
-
-
-class NotActive(StoreError):
-    """A punch for a person who is deactivated or erased."""
-
-    code = "store.not_active"
-
+__all__ = ["ChainReport", "KeptCrop", "Person", "Punch", "PunchDraft", "Store", "StoreError", "TemplateDraft", "Templates"]
 
 DEFAULTS = StoreSettings()
-LARGEST_ID = 2**63 - 1  # of SQLite
 
 
-class Store(TemplateReads):
+class Store(PunchRecords):
     """The store: people, templates and punches, and the operations on them."""
 
     @classmethod
@@ -202,33 +191,6 @@ class Store(TemplateReads):
                 self._db.execute("DELETE FROM sqlite_sequence WHERE name = 'people'")
                 self._db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('people', ?)", [highest])
 
-    def people(self, active_only: bool = False) -> list[Person]:
-        """All people, erased ones included, by id."""
-        with explained(self.path):
-            return self._people("active = 1" if active_only else "1 = 1", [])
-
-    def person(self, ref: int | str) -> Person:
-        """The person with an id, or with a text that is a code, an exact name, an id, `id:17`, or "Name (code)" as forms write it.
-
-        Raises:
-            StoreError: nobody, or more than one.
-        """
-        with explained(self.path):
-            if isinstance(ref, int):
-                return self._one(ref)
-            if ref.startswith("id:"):
-                return self._one(_as_id(ref[3:]))
-            text = ref.strip()
-            found = self._people("erased_at IS NULL AND (code = ? OR name = ?) OR id = ?", [text, text, _as_id(text)])
-            if not found and (named := people_search.parts(text)):
-                found = self._people("erased_at IS NULL AND name = ? AND (code = ? OR 'id:' || id = ?)", [named[0], named[1], named[1]])
-            near = [] if found else people_search.search(self._db, text, 3)
-        if len(found) > 1:
-            raise people_search.several(ref, found)
-        if not found:
-            raise people_search.nobody(ref, near)
-        return found[0]
-
     # templates
 
     def add_template(self, person_id: int, model_id: str, embedding: NDArray[np.float32], quality: float, crop: bytes | None, source: str) -> int:
@@ -275,113 +237,7 @@ class Store(TemplateReads):
                 templates.keep_crops_only_with(self._db, person_id, model_id)
         return renewed
 
-    # punches
-
-    def record_punch(self, draft: PunchDraft, connectors: Sequence[str] | None = None) -> Punch:
-        """Record a punch with an outbox row for each connector, in one transaction; on disk when this returns.
-
-        Args:
-            connectors: None: every target of `outbox.set_targets`.
-
-        Raises:
-            StoreError: the person does not exist or is not active; the disk is full, the database locked or damaged.
-        """
-        with self._writing():
-            if not self._one(draft.person_id).active:
-                raise NotActive(f"person {draft.person_id} is not active, no punch was recorded; `people activate` lets them be recorded again")
-            row = hash_chain.append(self._db, "punches", draft.row())
-            punch = Punch.from_row(row)
-            outbox_rows.add(self._db, connectors, punch.person_id, to_ms(time.time()), punch_id=punch.id)
-        return punch
-
-    def last_punch(self, person_id: int) -> LastPunch | None:
-        """The last punch of a person that counts, as its newest correction states it: a punch of a wrong clock counts at its true time.
-
-        A later one that a correction added or that was imported, or in a fleet one at another door, counts instead.
-        """
-        recorded = """SELECT coalesce(c.occurred_at, p.occurred_at) / 1000.0, coalesce(c.direction, p.direction) FROM punches p
-            LEFT JOIN corrections c ON c.id = (SELECT max(id) FROM corrections WHERE punch_id = p.id)
-            WHERE p.person_id = ? AND p.method <> 'imported' AND (c.id IS NULL OR c.direction IS NOT NULL) ORDER BY p.id DESC LIMIT 1"""
-        added = """SELECT occurred_at / 1000.0, direction FROM corrections c WHERE person_id = ? AND punch_id IS NULL AND door IS NULL AND direction IS NOT NULL
-            AND NOT EXISTS (SELECT 1 FROM corrections n WHERE n.person_id = c.person_id AND n.amends = coalesce(c.amends, c.id) AND n.id > c.id)
-            ORDER BY occurred_at DESC LIMIT 1"""
-        with explained(self.path):
-            if (newest := corrections.newest_at_doors(self._db, person_id)) is not None:
-                return newest
-            found = [row for one in (recorded, added, punch_imports.LAST) if (row := self._db.execute(one, [person_id]).fetchone())]
-        return LastPunch(*max(found, key=lambda row: float(row[0] or 0))) if found else None
-
-    def newest_punch(self) -> float:
-        """Time of the newest punch, s since the epoch; 0 where there is none."""
-        with explained(self.path):
-            return float(self._db.execute("SELECT coalesce(max(occurred_at), 0) / 1000.0 FROM punches").fetchone()[0])
-
-    def punches(self, since: float = 0.0, until: float = float("inf"), person_id: int | None = None) -> list[Punch]:
-        """Punches with since <= occurred_at < until (s since the epoch, UTC), by time."""
-        limits = {"since": to_ms(since), "until": to_ms(min(until, 1e12)), "person": person_id}
-        sql = "SELECT * FROM punches WHERE occurred_at >= :since AND occurred_at < :until AND (:person IS NULL OR person_id = :person)"
-        with explained(self.path):
-            return [Punch.from_row(row) for row in self._db.query(f"{sql} ORDER BY occurred_at, id", limits)]
-
-    def correct(
-        self, person_id: int, punch_id: int | None, replacement: LastPunch | None, reason: str, by: str, connectors: Sequence[str] | None = None
-    ) -> int:
-        """Add a correction with its outbox rows at once; returns its id. Nothing is updated in place. `attendance/review.py` adds request and approval.
-
-        Args:
-            punch_id: the punch it is about; None adds one that was never recorded.
-            replacement: time and direction that count instead; None: the punch does not count.
-            connectors: None: every target of `outbox.set_targets`.
-
-        Raises:
-            StoreError: no such punch, or the period is locked.
-        """
-        with self._writing():
-            self._one(person_id)
-            return corrections.append(self._db, CorrectionDraft(person_id, punch_id, None, replacement, reason), by, connectors)
-
-    # sightings
-
-    def add_sighting(self, occurred_at: float, count: int, best_score: float | None) -> None:
-        """Record that unknown faces were seen; no biometrics. Bounds: count >= 1."""
-        with self._writing():
-            sql = "INSERT INTO sightings (occurred_at, count, best_score) VALUES (?, ?, ?)"
-            self._db.execute(sql, [to_ms(occurred_at), count, None if best_score is None else float(best_score)])
-
-    # refused attempts
-
-    def add_refusal(self, now: float, reason: RefusalReason, score: float | None, pictures: int) -> None:
-        """Record that a face that would have been recorded was not taken for a living one; no person, no picture.
-
-        Args:
-            now: s since the epoch.
-            reason: "picture" (the score says so) or "not_judged" (nothing could be judged).
-            score: 0..1, 1 a living face; None where nothing was judged.
-            pictures: how many were judged.
-        """
-        with self._writing():
-            refusals.add(self._db, Refusal(now, reason, score, pictures))
-
-    def add_refusal_alarm(self, now: float, attempts: int, device: str) -> None:
-        """Queue one event for the targets that take it: one face was refused several times in a short time. `now`: s since the epoch."""
-        with self._writing():
-            refusals.add_alarm(self._db, now, attempts, device)
-
-    def refusals(self, since: float = 0.0, until: float = float("inf")) -> Refusals:
-        """The refused attempts with since <= occurred_at < until (s since the epoch): how many for each reason, and the last one."""
-        with explained(self.path), self._snapshot():
-            return refusals.between(self._db, to_ms(since), to_ms(min(until, 1e12)))
-
     # inside a transaction
-
-    def _people(self, where: str, values: Sequence[Any]) -> list[Person]:
-        return [Person.from_row(row) for row in self._db.query(f"SELECT * FROM people WHERE {where} ORDER BY id", values)]
-
-    def _one(self, person_id: int) -> Person:
-        found = self._people("id = ?", [min(person_id, LARGEST_ID)])
-        if not found:
-            raise people_search.no_id(person_id)
-        return found[0]
 
     def _change(
         self, person_id: int, action: Action, assignment: str, value: str | int, beside: Callable[[Database, int], None] | None = None
@@ -408,8 +264,3 @@ class Store(TemplateReads):
         if ids:
             self._audit(Action.TEMPLATES_ADDED, person_id=person_id, templates=ids)
         return ids
-
-
-def _as_id(text: str) -> int:
-    """The id in a text; -1, which no person has, if it is not a number that SQLite can hold."""
-    return int(text) if text.isdecimal() and len(text) < 19 else -1

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from device.attendance.planning import Planning
 from device.attendance.policy import Asked, AttendancePolicy, NotRecorded
 from device.config import Settings
+from device.storage.punch_records import NotActive
 from device.storage.records import Direction, LastPunch, Person, Punch, PunchDraft
-from device.storage.store import NotActive, Store
+from device.storage.store import Store
 from device.system.clock import read_clock_state
 from device.system.stopwatch import Stopwatch
 from device.terminal.enrolled import EnrolledGallery
