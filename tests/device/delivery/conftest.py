@@ -1,14 +1,16 @@
-"""The stand-ins of ERPNext and Odoo, and a store whose people both know."""
+"""The stand-ins of ERPNext and Odoo, a store whose people both know, and a courier with a scripted target."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from device.storage.store import Store
-from tests.device.delivery.test_erpnext import SECRETS
+from tests.device.delivery.erpnext_terminal import SECRETS
+from tests.device.delivery.scripted import Stage
 from tests.device.fakes.erpnext import ErpNext
 from tests.device.fakes.odoo import API_KEY, Odoo
 from tests.device.fakes.site import serving
@@ -43,3 +45,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
         for name, code in (("Ann", "E1"), ("Bob", "E2"), ("Cid", "E3")):
             opened.add_person(name, code)
         yield opened
+
+
+@pytest.fixture(params=[1, 4], ids=["one lane", "four lanes"])
+def stage(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stage]:
+    with ExitStack() as stack:
+        yield Stage(tmp_path / "clockface.db", stack, request.param)

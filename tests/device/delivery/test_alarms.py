@@ -16,7 +16,7 @@ from device.delivery.couriers import delivering, drain
 from device.delivery.outcomes import Failed, Outcome
 from device.storage.events import Event
 from device.storage.store import Store
-from tests.device.delivery.test_courier import Scripted
+from tests.device.delivery.scripted import Scripted
 from tests.device.fakes.site import serving, status
 from tests.device.fakes.terminal import START, Clock, courier, punch
 from tests.device.fakes.webhook import Receiver

@@ -11,7 +11,7 @@ import pytest
 from device.delivery.outcomes import Delivered, Failed, Refused
 from device.storage.records import LastPunch
 from device.storage.store import Store
-from tests.device.delivery.test_courier import Rule, Scripted, Stage, failing
+from tests.device.delivery.scripted import Rule, Scripted, Stage, failing
 from tests.device.fakes.terminal import START, courier, punch
 from tests.refused import refused
 

@@ -1,17 +1,13 @@
-"""The courier's rules, with a target that answers as the test says: order, waits, dead letters, outages, corrections."""
+"""The courier's rules, with a target that answers as the test says: order, waits, outages, corrections."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from device.config import OutboxSettings
-from device.delivery.connectors import Connector, Queue
 from device.delivery.courier import Courier
 from device.delivery.outcomes import Delivered, Failed, Outcome, Refused
 from device.storage import corrections
@@ -20,61 +16,11 @@ from device.storage.events import Event
 from device.storage.records import LastPunch
 from device.storage.schema import tables
 from device.storage.store import Store
-from tests.device.fakes.terminal import START, Clock, courier, punch, states
+from tests.device.delivery.scripted import Scripted, Stage, failing
+from tests.device.fakes.terminal import START, courier, punch, states
 from tests.refused import refused
 
-Rule = Callable[[Event], Outcome]
 WEEKS = 21 * 86_400
-
-
-class Scripted(Connector):
-    """Answers as `rule` says and keeps the events that it was sent."""
-
-    def __init__(self, name: str = "payroll", lanes: int = 1) -> None:
-        super().__init__(SimpleNamespace(name=name))
-        self.lanes = lanes
-        self.rule: Rule = lambda event: Delivered("ok")
-        self.sent: list[Event] = []
-        self.ticked: Outcome | None = None
-
-    def send(self, event: Event) -> Outcome:
-        self.sent.append(event)
-        return self.rule(event)
-
-    def tick(self, now: float, queue: Queue) -> Outcome | None:
-        return self.ticked
-
-
-class Stage:
-    """Three people, a target, a clock that stands still and a courier."""
-
-    def __init__(self, path: Path, stack: ExitStack, lanes: int) -> None:
-        self.path = path
-        self.clock = Clock()
-        self.target = Scripted(lanes=lanes)
-        with Store.open(path) as store:
-            self.people = [store.add_person(name, code).id for name, code in (("Ann", "E1"), ("Bob", "E2"), ("Cid", "E3"))]
-        self.settings = OutboxSettings(first_retry_seconds=10.0, attempts=3)
-        self.courier = stack.enter_context(courier(path, self.target, self.settings, self.clock))
-        self.store = self.courier.store
-
-    def punches(self, *people: int) -> list[int]:
-        return [punch(self.store, self.people[person], START + number).id for number, person in enumerate(people)]
-
-    def sent(self) -> list[int]:
-        sent, self.target.sent = [event.id for event in self.target.sent], []
-        return sent
-
-
-@pytest.fixture(params=[1, 4], ids=["one lane", "four lanes"])
-def stage(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stage]:
-    with ExitStack() as stack:
-        yield Stage(tmp_path / "clockface.db", stack, request.param)
-
-
-def failing(*numbers: int, outcome: Outcome | None = None) -> Rule:
-    failed = outcome or Failed("HTTP 500")
-    return lambda event: failed if event.id in numbers and event.kind == "punch" else Delivered("ok")
 
 
 def test_everything_due_is_delivered_once(stage: Stage) -> None:
@@ -137,21 +83,6 @@ def test_a_target_may_ask_for_a_longer_wait(stage: Stage) -> None:
     assert sorted(stage.sent()) == [number, other]
 
 
-def test_a_punch_that_always_fails_becomes_a_dead_letter_while_others_are_delivered(stage: Stage) -> None:
-    failed, *_ = stage.punches(0)
-    stage.target.rule = failing(failed)
-    for _ in range(20):
-        punch(stage.store, stage.people[1])
-        stage.courier.drain()
-        stage.clock.now += 50
-    assert stage.sent().count(failed) == 3
-    [letter] = stage.store.outbox.dead_letters()
-    assert (letter.event_id, letter.connector, letter.code, letter.answer) == (failed, "payroll", "E1", "HTTP 500")
-    follower = punch(stage.store, stage.people[0]).id
-    stage.courier.drain()
-    assert stage.sent() == [follower]  # a dead letter does not hold back the following events
-
-
 def test_an_outage_of_weeks_makes_no_dead_letter(stage: Stage) -> None:
     stage.punches(2)
     stage.courier.drain()  # the target worked before
@@ -180,56 +111,6 @@ def test_a_target_that_is_down_is_not_asked_for_every_person(stage: Stage) -> No
     health = stage.store.outbox.summary()[0]
     assert (health.failures, health.error, health.waiting) == (1, "no answer within 10 s", 100)
     assert stage.courier.drain() == 0 and stage.sent() == []
-
-
-def test_a_refusal_is_a_dead_letter_at_once_and_can_be_replayed(stage: Stage) -> None:
-    first, second = stage.punches(0, 0)
-    stage.target.rule = failing(first, outcome=Refused("no such employee"))
-    stage.courier.drain()
-    assert stage.sent() == [first, second]
-    assert [(letter.event_id, letter.answer) for letter in stage.store.outbox.dead_letters()] == [(first, "no such employee")]
-    stage.target.rule = failing()
-    assert stage.store.outbox.replay("other") == 0
-    assert stage.store.outbox.replay("payroll") == 1
-    stage.courier.drain()
-    assert stage.sent() == [first] and stage.store.outbox.dead_letters() == []
-
-
-def test_discarded_dead_letters_are_never_sent(stage: Stage) -> None:
-    first, second = stage.punches(0, 1)
-    stage.target.rule = lambda event: Refused("no")
-    stage.courier.drain()
-    letter = stage.store.outbox.dead_letters()[0]
-    assert stage.store.outbox.discard(ids=[letter.id]) == 1
-    assert stage.store.outbox.replay() == 1
-    stage.sent()
-    stage.courier.drain()
-    assert stage.sent() == [second if letter.event_id == first else first]
-
-
-def test_a_punch_without_a_code_is_a_dead_letter_until_the_person_has_one(stage: Stage) -> None:
-    nameless = stage.store.add_person("Dee").id
-    number = punch(stage.store, nameless).id
-    assert stage.courier.drain() == 1
-    assert stage.sent() == []
-    assert "has no code; give them one" in str(stage.store.outbox.dead_letters()[0].answer)
-    with stage.store.transaction() as db:
-        db.execute("UPDATE people SET code = 'E9' WHERE id = ?", [nameless])
-    stage.store.outbox.replay()
-    stage.courier.drain()
-    assert stage.sent() == [number]
-
-
-def test_erasing_a_person_removes_name_and_answers_from_the_outbox(stage: Stage) -> None:
-    first, second = stage.punches(0, 0)
-    stage.target.rule = failing(first, outcome=Refused("Ann Annabel is on leave"))
-    stage.courier.drain()
-    punch(stage.store, stage.people[0])
-    stage.store.erase(stage.people[0])
-    stage.courier.drain()
-    assert b"Annabel" not in b"".join(file.read_bytes() for file in stage.path.parent.glob("clockface.db*"))
-    answers = [letter.answer for letter in stage.store.outbox.dead_letters()]
-    assert answers == [None, f"person {stage.people[0]} was erased before this was delivered; discard it"]
 
 
 def test_corrections_follow_their_punch_with_the_targets_reference(stage: Stage) -> None:

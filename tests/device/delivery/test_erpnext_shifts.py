@@ -8,7 +8,7 @@ from device.delivery.connectors.erpnext import Target
 from device.maintenance.doctor import problem_of
 from device.storage.store import Store
 from device.system.clock import ClockState
-from tests.device.delivery.test_erpnext import ADRIFT, EVENING, MORNING, SYNCHRONISED, drained, settings, utc
+from tests.device.delivery.erpnext_terminal import ADRIFT, EVENING, MORNING, SYNCHRONISED, drained, settings, utc
 from tests.device.fakes import site
 from tests.device.fakes.erpnext import ErpNext
 from tests.device.fakes.terminal import Clock, courier, punch
