@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -22,6 +23,7 @@ from device.contract import phrase
 from device.storage.audit import Action
 from device.storage.store import Store
 
+DECIMAL_COMMA = re.compile(r"([-+]?[0-9]+),([0-9]+)")
 KINDS = {int: phrase("kind.int", "int"), float: phrase("kind.float", "float")}
 ABOVE = "settings"  # the key in table fleet
 ONLY_IN_FILE = (
@@ -199,8 +201,14 @@ def fixed_by(file: Path | None) -> set[str]:
     return {f"{section}.{key}" for section, table in loader.file_tables(file).items() for key in table}
 
 
+def with_point(number: str) -> str:
+    """`0,5` -> `0.5`; what may be a thousand, such as `1,500`, stays as it is, and is no number."""
+    found = DECIMAL_COMMA.fullmatch(number)
+    return number.replace(",", ".") if found and (found[1].lstrip("-+") == "0" or len(found[2]) != 3) else number
+
+
 def parsed(setting: Setting, text: str) -> Any:
-    """The text of a form or a command line, converted to the setting's type.
+    """The text of a form or a command line, converted to the setting's type; a decimal comma is one, as people write it in many languages.
 
     Raises:
         ConfigError: it is not of that type.
@@ -208,7 +216,9 @@ def parsed(setting: Setting, text: str) -> Any:
     try:
         if setting.kind is bool:
             return {"true": True, "false": False}[text.strip().lower()]
-        return setting.kind(text.strip()) if setting.kind in (int, float) else text.strip()
+        if setting.kind is float:
+            return float(with_point(text.strip()))
+        return int(text.strip()) if setting.kind is int else text.strip()
     except (ValueError, KeyError) as error:
         kind = phrase("kind.bool", "true or false") if setting.kind is bool else KINDS.get(setting.kind, setting.kind.__name__)
         words = phrase("config.kind", "{name} = {value!r}: expected {kind}", name=setting.name, value=text[:80], kind=kind)

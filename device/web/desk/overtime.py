@@ -37,11 +37,12 @@ def page(call: Call) -> Response:
 
 
 def approve(call: Call) -> Response:
-    """Approve the days that were ticked, each as `person day`."""
+    """Approve the days that were ticked, each as `person day`: all of them, or none."""
     given = [str(text).partition(" ") for text in call.form.getlist("day")]
     if not given or not all(person.isdecimal() for person, _, _ in given):
         raise Problem(call.texts.text("overtime.tick"))
-    minutes = [overtime.approve(call.store, int(person), planning.day(day), call.who.actor, call.terminal.now()) for person, _, day in given]
+    days = [(int(person), planning.day(day)) for person, _, day in given]
+    minutes = overtime.approve_days(call.store, days, call.who.actor, call.terminal.now())
     said = call.texts.text("overtime.approved", count=len(given), hours=hours(sum(minutes)))
     return call.goto(f"/timesheets/overtime?period={call.field('period', '')[:30]}", said)
 

@@ -85,18 +85,22 @@ class SettingWords:
         english = CHOICES.get(setting.name, {}).get(value, value.replace("_", " ") if setting.choices else value)
         return self._texts.of_code("setting_choices", english, f"{setting.name}.{value}") if setting.choices else english
 
+    def written(self, setting: Setting, value: str) -> str:
+        """A number with the decimal sign of the language: 0.5 is "0,5" in German."""
+        return value.replace(".", self._texts.text("format.decimal")) if setting.kind is float else value
+
     def unit(self, setting: Setting) -> str:
         return "" if setting.unit in OF_THE_FORM else self._texts.of_code("setting_units", setting.unit)
 
     def facts(self, setting: Setting, default: str) -> list[str]:
         """Range and default, with the unit: "1 to 25 s", "default 5 s"."""
         of = f" {self.unit(setting)}" if setting.low is not None and self.unit(setting) else ""
-        words = self.shown(setting, default)
+        words = self.shown(setting, self.written(setting, default))
         said = self._texts.text("settings.default", value=f"{words}{of}") if words else self._texts.text("settings.default_empty")
         return [*self._range(setting, of), said]
 
     def _range(self, setting: Setting, unit: str) -> list[str]:
         if setting.low is None:
             return []
-        low, _, high = setting.allowed.partition(" to ")
-        return [f"{self._texts.text('settings.range', low=low, high=high)}{unit}" if high else f"{setting.allowed}{unit}"]
+        low, _, high = self.written(setting, setting.allowed).partition(" to ")
+        return [f"{self._texts.text('settings.range', low=low, high=high)}{unit}" if high else f"{low}{unit}"]

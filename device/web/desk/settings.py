@@ -26,7 +26,7 @@ def settings_page(call: Call, status: int = 200, problem: ClockfaceError | None 
     for setting in stored_settings.editable():
         value, running = (getattr(getattr(of, setting.section), setting.key) for of in (following, call.terminal.settings))
         row = {
-            "setting": setting, "value": (typed or {}).get(setting.name, _text(value)), "fixed": setting.name in {*fixed, *above},
+            "setting": setting, "value": (typed or {}).get(setting.name, words.written(setting, _text(value))), "fixed": setting.name in {*fixed, *above},
             "above": above.get(setting.name),
             "set_here": setting.key in stored.get(setting.section, {}), "waiting": value != running,
             "called": words.called(setting), "choices": words.choices(setting), "unit": words.unit(setting), "help": words.help(setting),

@@ -100,6 +100,25 @@ def test_four_eyes_hold_for_overtime(store: Store) -> None:
     assert overtime.approve(store, 1, OCTOBER[7], "user:7", NOW) == 60
 
 
+def test_many_days_are_approved_together_or_not_at_all(store: Store) -> None:
+    """The second day has been approved by nobody where the third cannot be, and the refusal is noted."""
+    with store.transaction() as db:
+        db.execute("INSERT INTO users (id, login, role, password_hash, must_change, created_at, person_id) VALUES (7, 'ann', 'hr', '', 0, 0, 1)")
+    rows = "SELECT count(*) FROM overtime_approvals"
+    for days, by, code in (
+        ([(1, OCTOBER[0]), (99, OCTOBER[0])], "test", "store.nobody"), ([(2, OCTOBER[0]), (1, OCTOBER[0])], "user:7", "correction.own_times"),
+    ):  # fmt: skip
+        with refused(code):
+            overtime.approve_days(store, days, by, NOW)
+    Desk(store, NOW).lock(OCTOBER[7], OCTOBER[13], "boss")
+    with refused("store.period_locked"):
+        overtime.approve_days(store, [(1, OCTOBER[0]), (1, OCTOBER[7])], "test", NOW)
+    with store.reading() as db:
+        assert db.execute(rows).fetchone()[0] == 0
+        assert [row[0] for row in db.execute("SELECT action FROM audit WHERE action = ?", [Action.APPROVAL_DENIED])] == [Action.APPROVAL_DENIED]
+    assert overtime.approve_days(store, [(1, OCTOBER[0]), (1, OCTOBER[1])], "test", NOW)[0] == 60
+
+
 def test_a_locked_period_takes_no_approval(store: Store) -> None:
     overtime.approve(store, 1, OCTOBER[0], "test", NOW)
     Desk(store, NOW).lock(OCTOBER[0], OCTOBER[-1], "boss")

@@ -71,7 +71,7 @@ def views(code: SetUpCode, now: float = START) -> list[np.ndarray]:
 
 def page(desk: Desk) -> str:
     answer = desk.browser().get("/kiosk/set-up")
-    return unescape(answer.text) if answer.status_code == 200 else f"{answer.status_code} {answer.headers.get('location')}"
+    return unescape(answer.text).replace("<wbr>", "") if answer.status_code == 200 else f"{answer.status_code} {answer.headers.get('location')}"
 
 
 def test_from_the_camera_to_the_address(desk: Desk, watching: Watching) -> None:

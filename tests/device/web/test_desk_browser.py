@@ -160,6 +160,22 @@ def test_every_page_fits_its_width(site: Site, page: Any, size: tuple[int, int],
     assert complaints(page) == []
 
 
+def test_countries_in_the_language_and_an_audit_that_stacks(site: Site, page: Any) -> None:
+    """Of an administrator, on a phone: the browser names the countries, and no table scrolls sideways."""
+    resize(page, *PHONE)
+    spoken(site, "de")
+    enter(page, site.url, site.other)
+    page.get(f"{site.url}/setup?step=country&country=AT")
+    names = page.execute_script("return [...document.querySelector('[data-countries]').options].map(one => one.textContent)")
+    assert {"Österreich", "Ägypten", "Schweiz"} <= set(names) and names.index("Ägypten") < names.index("Albanien") < names.index("Österreich")
+    assert page.execute_script("return document.querySelector('[data-countries]').value") == "AT"
+    page.get(f"{site.url}/audit")
+    assert page.execute_script("return [...document.querySelectorAll('.scroll')].every(table => table.scrollWidth <= table.clientWidth + 1)")
+    resize(page, *WIDE)
+    spoken(site, "")
+    enter(page, site.url, site.token)
+
+
 @pytest.mark.parametrize("language", ["", "de"])
 def test_a_month_prints_on_one_page(site: Site, page: Any, language: str) -> None:
     spoken(site, language)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from device.__main__ import main
-from device.config import Settings, loader
+from device.config import Settings, WebSettings, loader
 from device.delivery.connectors import Connector
 from device.delivery.outcomes import Failed, Outcome, Refused
 from device.storage import hash_chain
@@ -204,6 +204,18 @@ def test_settings_are_shown_in_words(desk: Desk) -> None:
     }  # fmt: skip
     assert all(f'<small id="{name}-facts">{words}</small>' in page for name, words in facts.items())
     assert '<option value="alternate" selected>by turns</option>' in page and '<option value="false" selected>no</option>' in page
+
+
+@pytest.mark.parametrize(("typed", "kept"), [("0,125", 0.125), ("0.125", 0.125), ("-0,02", None), ("1,500", None), ("0,1,2", None), ("0,", None)])
+def test_a_decimal_comma_is_one(desk: Desk, typed: str, kept: float | None) -> None:
+    """Shown as the language writes it, taken with comma or point; what may be a thousand is refused."""
+    german = Desk(replace(desk.terminal, settings=replace(desk.terminal.settings, web=WebSettings(language="de"))), desk.clock).browser("admin")
+    answer = german.post("/settings", "/settings", {"decision.min_lead": typed})
+    assert answer.status_code == (400 if kept is None else 303)
+    with desk.store() as store:
+        assert stored_settings.read(store).get("decision", {}).get("min_lead") == kept
+    page = german.get("/settings").text
+    assert "0,00001 bis 0,5" in page and (kept is None or 'name="decision.min_lead" value="0,125"' in page)
 
 
 def test_a_restart_is_asked_for_and_audited(desk: Desk) -> None:
