@@ -85,9 +85,9 @@ class Recogniser:
         sample = self._assessed(image, self.detector.refine(image, face))
         return self.upright(image, sample) if sample.quality.acceptable and not upright else sample
 
-    def upright(self, image: NDArray[np.uint8], sample: Sample) -> Sample:
+    def upright(self, image: NDArray[np.uint8], sample: Sample, photo: bool = False) -> Sample:
         """The sample with its turn; a face that is not clearly upright is not acceptable."""
-        turn, quality = turn_of(self.detector, image, sample.face), sample.quality
+        turn, quality = turn_of(self.detector, image, sample.face, photo), sample.quality
         if turn:
             quality = replace(quality, reasons=(*quality.reasons, NOT_UPRIGHT))
         return replace(sample, quality=quality, turn=turn)
@@ -122,7 +122,7 @@ class Recogniser:
         """The faces of a photo as it is; each is looked at in four turns."""
         smallest = max(STILL_EYE_PX, 10.0 * max(image.shape[:2]) / STILL_SIDE_PX)
         faces = [self.detector.refine(image, face) for face in self.detector.detect(image, smallest, agreed=True)]
-        return [self.upright(image, self._assessed(image, face)) for face in faces]
+        return [self.upright(image, self._assessed(image, face), photo=True) for face in faces]
 
     def embed(self, samples: Sequence[Sample]) -> NDArray[np.float32]:
         """(N, D) float32 of unit length for N samples."""

@@ -26,6 +26,8 @@ CLEAR = 0.01  # lead of the best turn's score over the others; upright faces lea
 SIDES = (96, 128)  # px of the surroundings as the detector sees them; the larger ones only where the smaller ones leave it unclear
 REACH = 1.6  # their side in sides of the face's box
 CLEAN = 0.9  # a lower best score is checked aslant as well
+ASLANT = {135: 0.0, 225: 0.0}  # degrees -> lead over the best turn by which a face is aslant
+ASLANT_PHOTO = {45: 0.04, **ASLANT, 315: 0.04}  # of a photo, which may be turned by half a quarter; upright faces trail by 0.06 and more there
 CENTRAL = 0.2  # sides of the surroundings that a face found there may be off their middle
 
 SEARCHED = (180, 90, 270)  # one after the other
@@ -36,24 +38,27 @@ SPAN_SECONDS, REMEMBERED_SECONDS = 1.0, 3600.0  # between the first and the last
 SAME_PLACE = 0.9  # overlap from which a turned face has not moved: a poster counts once
 
 
-def turn_of(detector: Detector, image: NDArray[np.uint8], face: Face) -> int:
+def turn_of(detector: Detector, image: NDArray[np.uint8], face: Face, photo: bool = False) -> int:
     """Degrees clockwise by which the picture must be turned so that this face is upright, or UNCLEAR.
 
     Args:
         image: (H, W, 3) uint8 BGR.
         face: in px of the image.
+        photo: one that is turned by half a quarter is UNCLEAR as well. Its landmarks are placed as on a face that leans less, so its embedding is nobody's.
+            Before a camera somebody may lean the head, and stands straight when asked.
     """
     for px in SIDES:
         scores = {turn: central_score(detector, surroundings(image, face, px, turn)) for turn in TURNS}
         second, best = sorted(scores, key=lambda turn: scores[turn])[-2:]
         if scores[best] - scores[second] >= CLEAR:
-            return best if scores[best] >= CLEAN or not _slanted(detector, image, face, px, best, scores[best]) else UNCLEAR
+            return best if scores[best] >= CLEAN or not _slanted(detector, image, face, px, best, scores[best], photo) else UNCLEAR
     return UNCLEAR
 
 
-def _slanted(detector: Detector, image: NDArray[np.uint8], face: Face, px: int, turn: int, score: float) -> bool:
-    """Whether a poor view is better the other way up and aslant: a head that leans in a picture that hangs upside down."""
-    return any(central_score(detector, surroundings(image, face, px, turn + aslant)) > score for aslant in (135, 225))
+def _slanted(detector: Detector, image: NDArray[np.uint8], face: Face, px: int, turn: int, score: float, photo: bool) -> bool:
+    """Whether a poor view is better aslant: a head that leans in a picture that hangs upside down, or a photo turned by half a quarter."""
+    leads = ASLANT_PHOTO if photo else ASLANT
+    return any(central_score(detector, surroundings(image, face, px, turn + aslant)) > score + lead for aslant, lead in leads.items())
 
 
 def surroundings(image: NDArray[np.uint8], face: Face, px: int, turn: int) -> NDArray[np.uint8]:

@@ -80,6 +80,18 @@ def test_a_head_that_leans_is_upright_and_an_inverted_one_never(recogniser: Reco
         assert all("not_upright" in sample.quality.reasons for sample in inverted if sample.turn)
 
 
+@pytest.mark.parametrize("degrees", [45, 135, 225, 315])
+def test_a_photo_turned_by_half_a_quarter_gives_no_template_of_nobody(recogniser: Recogniser, photos: list[NDArray[np.uint8]], degrees: int) -> None:
+    """Its landmarks lie as on a level face: nearly all such photos are refused, and hardly one is unlike its upright self."""
+    same, wrong = recogniser.same_person(), 0
+    for image in photos[:20]:
+        found = [sample for sample in recogniser.still(tilted(image, degrees)) if sample.quality.acceptable]
+        if found:
+            upright, aslant = recogniser.embed([recogniser.still(image)[0], found[0]])
+            wrong += float(same.scores(upright[None], aslant[None])[0, 0]) < same.threshold
+    assert wrong <= 4
+
+
 def test_a_face_in_a_photo_that_was_turned_is_placed_where_it_was(recogniser: Recogniser, photos: list[NDArray[np.uint8]]) -> None:
     image = photos[0]
     upright = recogniser.still(image)[0].face
