@@ -26,7 +26,7 @@ VALID_SECONDS = 3600
 EARLY_SECONDS = 300  # the clocks of two machines may differ by so much
 TAG_KEY = b"Clockface set-up code, version 1"  # public: it tells torn from foreign, not friend from foe
 TAG_LENGTH = 32  # hex digits
-CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
+UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")  # controls, turned text, halves of characters
 SSID_BYTES = 32  # IEEE 802.11
 PASSPHRASE = re.compile(r"[\x20-\x7e]{8,63}|[0-9a-fA-F]{64}")  # WPA: a passphrase, or a key in hex
 ADMIN_PASSWORD = (10, 64)  # characters; also what a login's password needs
@@ -85,10 +85,10 @@ def _faults(code: SetUpCode) -> dict[str, str]:
     return {
         "time zone": "there is no such zone" if code.zone and not _is_zone(code.zone) else "",
         "language": f"expected one of {', '.join(LANGUAGES)}" if code.language and code.language not in LANGUAGES else "",
-        "network name": f"expected 1 to {SSID_BYTES} bytes without control characters" if len(ssid.encode()) > SSID_BYTES or CONTROLS.search(ssid) else "",
+        "network name": f"expected 1 to {SSID_BYTES} bytes without control characters" if UNSEEN.search(ssid) or len(ssid.encode()) > SSID_BYTES else "",
         "network password": "expected 8 to 63 ASCII characters, or 64 hex digits" if secret and not PASSPHRASE.fullmatch(secret) else "",
         "network": "there is a password without a name" if secret and not ssid else "",
-        "admin password": f"expected {shortest} to {longest} characters" if admin and (not shortest <= len(admin) <= longest or CONTROLS.search(admin)) else "",
+        "admin password": f"expected {shortest} to {longest} characters" if admin and (not shortest <= len(admin) <= longest or UNSEEN.search(admin)) else "",
         "invitation": "it is for a desk or none" if code.invitation and not _is_invitation(code.invitation) else "",
         "content": "it is empty" if not (code.zone or code.language or ssid or admin or code.invitation) else "",
     }
@@ -103,9 +103,10 @@ def _is_zone(name: str) -> bool:
 
 def _is_invitation(values: list[Any]) -> bool:
     """As `device/fleet/invitation_code.py` lists it: twelve texts, of which one is the port and one a list of certificates."""
-    if len(values) != 12 or type(values[4]) is not int or not isinstance(values[7], list):
+    if len(values) != 12 or type(values[4]) is not int or not 0 < values[4] < 65536 or not isinstance(values[7], list):
         return False
-    return all(isinstance(text, str) for text in (*values[:4], *values[5:7], *values[8:], *values[7])) and values[11] == "terminal"
+    texts = (*values[:4], *values[5:7], *values[8:], *values[7])
+    return all(isinstance(text, str) and not UNSEEN.search(text) for text in texts) and values[11] == "terminal"
 
 
 def sealed(code: SetUpCode, now: float) -> list[str]:
@@ -127,8 +128,6 @@ def _tag(text: str) -> str:
 def opened(text: str, now: float, clock: ClockState) -> SetUpCode:
     """The code of a text that was read, checked against the clock.
 
-    A clock that no time server has set yet runs behind, never ahead: then a code from the future counts, one that has expired does not.
-
     Args:
         now: s since the epoch.
 
@@ -136,14 +135,33 @@ def opened(text: str, now: float, clock: ClockState) -> SetUpCode:
         SetUpCodeError: altered or torn, of another version, expired, made in the future, or with a value that cannot be.
     """
     tag, body = text[:TAG_LENGTH], text[TAG_LENGTH:]
-    if not hmac.compare_digest(tag.encode(), _tag(body).encode()):
+    if UNSEEN.search(text) or not hmac.compare_digest(tag.encode(), _tag(body).encode()):
         raise SetUpCodeError("this set-up code was altered or is damaged; make a new one", code="set_up_code.altered")
     code = _of_values(body)
-    if now > code.until or not 0 < code.until - code.made <= VALID_SECONDS:
+    check_time(code, now, clock)
+    return code.checked()
+
+
+def check_time(code: SetUpCode, now: float, clock: ClockState, grace: float = 0.0) -> None:
+    """Whether a code is good at this moment.
+
+    A clock that no time server has set yet mostly runs behind: then a code from the future counts, and is looked at again once the network of the code
+    has set the clock. One that seems to have expired does not count; where the clock may be to blame, it is said.
+
+    Args:
+        now: s since the epoch.
+        grace: s that it may have expired ago, as it was good when it was read.
+
+    Raises:
+        SetUpCodeError: it has expired, or was made in the future.
+    """
+    if not 0 < code.until - code.made <= VALID_SECONDS or (clock.synchronised and now > code.until + grace):
         raise SetUpCodeError("this set-up code has expired: it is good for one hour; make a new one", code="set_up_code.expired")
+    if now > code.until + grace:
+        words = "this set-up code has expired by this terminal's clock, which no time server has set; make a new one, and set the clock if it is wrong"
+        raise SetUpCodeError(words, code="set_up_code.clock")
     if clock.synchronised and now < code.made - EARLY_SECONDS:
         raise SetUpCodeError("this set-up code was made by a machine whose clock is ahead; set its clock and make a new one", code="set_up_code.early")
-    return code.checked()
 
 
 def _of_values(body: str) -> SetUpCode:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from device.attendance.planning import Planning
 from device.maintenance import set_up
-from device.maintenance.set_up_code import SetUpCode, SetUpCodeError
+from device.maintenance.set_up_code import EARLY_SECONDS, SetUpCode, SetUpCodeError, check_time
 from device.storage import settings as stored_settings
 from device.storage.audit import Action
 from device.storage.store import Store
 from device.system import wifi
+from device.system.clock import ClockState, read_clock_state
 from device.web.access import accounts, first_admin
 
 LANGUAGE = "web.language"
+CLOCK_LOOKS = 20  # one a second, until a time server in the network that was joined has set the clock
 
 
 def waiting(store: Store) -> bool:
@@ -27,12 +30,23 @@ def waiting(store: Store) -> bool:
     return set_up.fresh(store) and not in_a_fleet and (not users or [(user.login, user.must_change) for user in users] == [(first_admin.LOGIN, True)])
 
 
-def do(store: Store, config_file: Path | None, code: SetUpCode, by: str = "kiosk", again: bool = False) -> None:
+def do(
+    store: Store,
+    config_file: Path | None,
+    code: SetUpCode,
+    by: str = "kiosk",
+    again: bool = False,
+    now: Callable[[], float] = time.time,
+    clock: Callable[[], ClockState] = read_clock_state,
+    wait: Callable[[float], None] = time.sleep,
+) -> None:
     """Join the Wi-Fi, set zone, language and the first administrator's password, and join the fleet; all of it or nothing.
 
     Args:
         by: who does it, for the audit.
         again: an administrator has logged in for it: a terminal that is set up takes it too, unless it has a first password in it.
+        now: s since the epoch.
+        wait: for so many s.
 
     Raises:
         SetUpCodeError: this terminal is set up already.
@@ -42,15 +56,9 @@ def do(store: Store, config_file: Path | None, code: SetUpCode, by: str = "kiosk
     if not again and not waiting(store):
         raise SetUpCodeError("this terminal is set up already and takes no set-up code; use its pages", code="set_up_code.set_up")
     code.checked()
-    with _network(code), store.together():
-        if not again and not waiting(store):
-            raise SetUpCodeError("this terminal was set up meanwhile and takes no set-up code", code="set_up_code.set_up")
-        _site(store, config_file, code, by)
-        if code.admin_password:
-            _admin(store, code.admin_password)
-        store.note_by(by, Action.SET_UP_CODE_TAKEN, **code.gives)
-        if code.invitation:
-            _join(store, code)  # last: what it does elsewhere is not undone here
+    with _network(code):
+        _check_again(code, now, clock, wait)
+        _set(store, config_file, code, by, again)
     if code.admin_password:
         first_admin.password_file(store.path).unlink(missing_ok=True)
 
@@ -67,6 +75,32 @@ def _network(code: SetUpCode) -> Iterator[None]:
         if code.ssid:
             wifi.forget(profile)
         raise
+
+
+def _check_again(code: SetUpCode, now: Callable[[], float], clock: Callable[[], ClockState], wait: Callable[[float], None]) -> None:
+    """A clock that runs behind takes an old code for a new one: the code is looked at again once the network that was joined has set the clock.
+
+    Raises:
+        SetUpCodeError: it has expired.
+    """
+    for _ in range(CLOCK_LOOKS if code.ssid and code.until else 0):
+        if (state := clock()).synchronised:
+            check_time(code, now(), state, EARLY_SECONDS)
+            return
+        wait(1.0)
+
+
+def _set(store: Store, config_file: Path | None, code: SetUpCode, by: str, again: bool) -> None:
+    """All that is not the network, in one transaction."""
+    with store.together():
+        if not again and not waiting(store):
+            raise SetUpCodeError("this terminal was set up meanwhile and takes no set-up code", code="set_up_code.set_up")
+        _site(store, config_file, code, by)
+        if code.admin_password:
+            _admin(store, code.admin_password)
+        store.note_by(by, Action.SET_UP_CODE_TAKEN, **code.gives)
+        if code.invitation:
+            _join(store, code)  # last: what it does elsewhere is not undone here
 
 
 def _site(store: Store, config_file: Path | None, code: SetUpCode, by: str) -> None:

@@ -20,7 +20,7 @@ PATH = "/kiosk/set-up"
 WORDS = {  # code of an error -> its words; any other says its reason
     code: code.replace(".", "_")
     for code in (
-        "torn", "foreign", "set_up_code.altered", "set_up_code.expired", "set_up_code.early", "set_up_code.version", "set_up_code.content",
+        "torn", "foreign", "set_up_code.altered", "set_up_code.expired", "set_up_code.clock", "set_up_code.early", "set_up_code.version", "set_up_code.content",
         "set_up_code.set_up", "wifi.no_networkmanager", "wifi.not_joined", "wifi.enterprise", "wifi.open", "wifi.protected", "fleet.away", "fleet.invitation",
     )
 }  # fmt: skip

@@ -69,12 +69,12 @@ def test_it_is_good_for_an_hour() -> None:
     text = whole(sealed(LONG, NOW))
     for clock in (SET, UNSET):
         assert opened(text, NOW + VALID_SECONDS, clock).zone == "Europe/Berlin"
-        with refused("set_up_code.expired"):
+        with refused("set_up_code.expired" if clock.synchronised else "set_up_code.clock"):
             opened(text, NOW + VALID_SECONDS + 1, clock)
     assert opened(text, NOW - 200, SET)
     with refused("set_up_code.early"):
         opened(text, NOW - 86400, SET)
-    assert opened(text, NOW - 86400, UNSET)  # a clock that is not set yet runs behind
+    assert opened(text, NOW - 86400, UNSET) and opened(text, 0.0, UNSET)  # a clock that is not set yet runs behind, or begins with 1970
 
 
 def resealed(**changed: object) -> str:
@@ -91,11 +91,54 @@ def resealed(**changed: object) -> str:
         {"zone": "../../etc/passwd"}, {"zone": "/etc/localtime"}, {"language": "xx"}, {"ssid": "a\nb"}, {"ssid": "ü" * 17}, {"ssid": ""}, {"ssid": 5},
         {"wifi_password": "short"}, {"wifi_password": "new\nline\nhere"}, {"admin_password": "short"}, {"invitation": ["x"]}, {"invitation": {}},
         {"invitation": [*INVITED[:-1], "desk"]}, {"made": "1"}, {"until": None},
+        {"zone": "Europe/Atlantis"}, {"zone": "Europe"}, {"zone": "a\0b"}, {"zone": "\ud800"}, {"ssid": "\ud83d"}, {"ssid": "x" * 65}, {"ssid": "😀" * 9},
+        {"ssid": "\u202ellaH"}, {"admin_password": "\ud800" * 12}, {"invitation": [INVITED[0], "a\x1b[31mb", *INVITED[2:]]},
+        {"invitation": [INVITED[0], "\udfff", *INVITED[2:]]}, {"invitation": [*INVITED[:4], 10**30, *INVITED[5:]]},
+        {"invitation": [*INVITED[:4], 0, *INVITED[5:]]},
     ],
 )  # fmt: skip
 def test_a_value_that_cannot_be_is_refused(changed: dict[str, object]) -> None:
     with refused("set_up_code.content"):
         opened(resealed(**changed), NOW, SET)
+
+
+@pytest.mark.parametrize("ssid", ['Büro "Süd"', "😀👩\u200d🔧", "会议室", " ", "-a", "it's \\ 5 GHz", "x" * 32])
+def test_any_name_of_a_network_is_taken(ssid: str) -> None:
+    assert opened(whole(sealed(SetUpCode(ssid=ssid, wifi_password=""), NOW)), NOW, SET).ssid == ssid
+
+
+VIEWS = {
+    "90": lambda view: np.rot90(view).copy(), "180": lambda view: np.rot90(view, 2).copy(), "270": lambda view: np.rot90(view, 3).copy(),
+    "mirrored": lambda view: view[:, ::-1].copy(),
+    "dark": lambda view: np.clip(view * 0.1 + np.random.default_rng(5).normal(0, 4, view.shape), 0, 255).astype(np.uint8),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_a_picture_may_be_turned_mirrored_or_dark(name: str) -> None:
+    assert opened(PartsReader(HEAD).take(VIEWS[name](seen(modules(sealed(SetUpCode("Asia/Tokyo"), NOW)[0]), 4))) or "", NOW, SET).zone == "Asia/Tokyo"
+
+
+def test_parts_of_two_codes_and_parts_twice_never_mix() -> None:
+    ours, others = sealed(LONG, NOW), sealed(replace(LONG, zone="Asia/Tokyo"), NOW)
+    reader = PartsReader(HEAD)
+    shown = [ours[0], ours[0], others[1], ours[0], others[1]]
+    assert [reader.take(seen(modules(text), number)) for number, text in enumerate(shown)] == [None] * 5 and not reader.torn and reader.found == 1
+    assert opened(reader.take(seen(modules(others[0]), 9)) or "", NOW, SET).zone == "Asia/Tokyo"
+    assert opened(reader.take(seen(modules(ours[1]), 9)) or "", NOW, SET).zone == "Europe/Berlin"
+
+
+def test_five_codes_in_one_picture_of_which_one_is_ours() -> None:
+    """An address, a visiting card, a Wi-Fi as telephones know it, a ticket, and the set-up code."""
+    texts = ["https://example.org/a", "BEGIN:VCARD\nVERSION:3.0\nN:Kern;Ada\nEND:VCARD", "WIFI:T:WPA;S:Hall;P:secret;;", "12345678"]
+    view = np.full((960, 1920, 3), 120, np.uint8)
+    for number, text in enumerate([*texts, sealed(SetUpCode("Asia/Tokyo"), NOW)[0]]):
+        row, column = divmod(number, 3)
+        view[row * 480 : row * 480 + 480, column * 640 : column * 640 + 640] = seen(modules(text), number)
+    reader = PartsReader(HEAD)
+    assert opened(reader.take(view) or "", NOW, SET).zone == "Asia/Tokyo" and not reader.foreign
+    view[480:, 640:1280] = 120
+    assert reader.take(view) is None and reader.foreign
 
 
 def test_another_version_and_a_longer_life_are_refused() -> None:

@@ -13,6 +13,7 @@ from device.maintenance.set_up_code import SetUpCode
 from device.storage import settings as stored_settings
 from device.storage.audit import Action
 from device.storage.store import Store
+from device.system.clock import ClockState
 from device.web.access import accounts, first_admin, passwords, set_up_by_code
 from tests.device.fakes.nmcli import Nmcli, placed
 from tests.refused import refused
@@ -101,3 +102,24 @@ def test_a_language_of_the_file_stays(store: Store, tmp_path: Path) -> None:
     file.write_text('[web]\nlanguage = "fr"\n', encoding="utf-8")
     set_up_by_code.do(store, file, SetUpCode("Europe/Berlin", "de"))
     assert stored_settings.in_force(store, file).web.language == "fr"
+
+
+NOW = 1_790_000_000
+
+
+@pytest.mark.parametrize(("set_after", "ahead", "taken"), [(0, 0, True), (3, 3800, True), (3, 86400, False), (3, -86400, False), (None, 86400, True)])
+def test_a_network_that_sets_the_clock_shows_an_old_code(store: Store, nmcli: Nmcli, set_after: int | None, ahead: int, taken: bool) -> None:
+    """A board without a battery begins years behind. Once a time server has set its clock, a code of yesterday is refused and its network forgotten."""
+    code, waited = SetUpCode("Asia/Tokyo", ssid="Hall", made=NOW, until=NOW + 3600), []
+
+    def do() -> None:
+        state = lambda: ClockState(set_after is not None and len(waited) >= set_after, "boot", 1)  # noqa: E731
+        set_up_by_code.do(store, None, code, now=lambda: NOW + ahead, clock=state, wait=waited.append)
+
+    if taken:
+        do()
+        assert Planning(store).site().zone == "Asia/Tokyo" and len(waited) == (20 if set_after is None else set_after)
+        return
+    with refused("set_up_code.expired" if ahead > 0 else "set_up_code.early"):
+        do()
+    assert untouched(store) and nmcli.calls[-1] == ["connection", "delete", "id", f"clockface-{NOW}"]
