@@ -122,8 +122,10 @@ def check(found: ToErase, name: str, given: str, lost: int | None) -> None:
 
 
 def check_release(installation: Installation | None) -> None:
-    """Raises:
-    ResetError: a release is on trial: if it fails, the one before it needs the database that a reset would erase.
+    """Refuse a reset while a release is on trial: if that one fails, the one before it needs the database.
+
+    Raises:
+        ResetError: a release is on trial.
     """
     if installation is not None and installation.on_trial:
         raise ResetError("a release is on trial; reset once it runs well, or after `update rollback`; nothing was erased", code="reset.on_trial")
