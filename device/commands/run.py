@@ -81,33 +81,40 @@ def run(args: argparse.Namespace) -> int:
             from device.fleet.courier import catch_up  # needs psycopg: only here
 
             catch_up(store, _say, args.config)
-        settings = stored_settings.in_force(store, args.config)
-        played = _played(settings, demo=source == DEMO)
-        model = ModelInForce(store, played, _say, recording=args.once or not is_live(source))
-        if source == DEMO:
-            _enrol_demo(store, model.recogniser)
-        told: dict[str, Callable[[], str]] = {}
-        looks: list[Callable[[Store], object]] = []
-        background = _background(args, settings, store, source == DEMO, told, looks, finish=args.once)
-        with background as link, opened(args, settings, source) as camera:
-            _say_parts(camera, model.recogniser)
-            pipeline = Pipeline(played, model.recogniser, store, platform.node() or "terminal", recording=not camera.live)
-            _say_clock()
-            status = Status(args.headless, store.clock)
-            signals = signalling(settings.signals, camera.live and source != DEMO, _say)
-            with signals as signs, serving(args, settings, pipeline, signs) as live, _reembedding(model, store, settings, camera.live, status) as making:
-                live.refused = signs.refused
-                live.fleet = link
-                if camera.live and source != DEMO:
-                    _look_for_reset(settings, store.path, pipeline.device, live)
-                loop = CameraLoop(camera, pipeline, live, status, model, making, args.annotate)
-                told.update(camera=lambda: loop.state, model=lambda: pipeline.recogniser.embedder.card.name, version=run_desk.version)
-                looks.append(Twins(live.booth, pipeline.device).look)
-                loop.run()
-            status.end()
-    if live.restart.is_set():
+        restart = _recorded(args, stored_settings.in_force(store, args.config), source, store)
+    if restart.is_set():
         start_again()
     return 0
+
+
+def _recorded(args: argparse.Namespace, settings: Settings, source: str, store: Store) -> threading.Event:
+    """Record who is seen until the source ends; returns what is set if the terminal is to start again."""
+    demo = source == DEMO
+    played = _played(settings, demo)
+    model = ModelInForce(store, played, _say, recording=args.once or not is_live(source))
+    if demo:
+        _enrol_demo(store, model.recogniser)
+    told: dict[str, Callable[[], str]] = {}
+    looks: list[Callable[[Store], object]] = []
+    background = _background(args, settings, store, demo, told, looks, finish=args.once)
+    with background as link, opened(args, settings, source) as camera:
+        _say_parts(camera, model.recogniser)
+        pipeline = Pipeline(played, model.recogniser, store, platform.node() or "terminal", recording=not camera.live)
+        _say_clock()
+        status = Status(args.headless, store.clock)
+        watched = camera.live and not demo
+        signals = signalling(settings.signals, watched, _say)
+        with signals as signs, serving(args, settings, pipeline, signs) as live, _reembedding(model, store, settings, camera.live, status) as making:
+            live.refused = signs.refused
+            live.fleet = link
+            if watched:
+                _look_for_reset(settings, store.path, pipeline.device, live)
+            loop = CameraLoop(camera, pipeline, live, status, model, making, args.annotate)
+            told.update(camera=lambda: loop.state, model=lambda: pipeline.recogniser.embedder.card.name, version=run_desk.version)
+            looks.append(Twins(live.booth, pipeline.device).look)
+            loop.run()
+        status.end()
+    return live.restart
 
 
 def opened(args: argparse.Namespace, settings: Settings, source: str) -> Source:
