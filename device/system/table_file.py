@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 
 from device.contract import phrase, phrases
@@ -19,6 +20,10 @@ from device.system.workbook import ListError as ListError
 
 SEPARATORS = ",;\t|"
 TITLE_ROWS = 5  # a title and empty lines may stand above the header
+NAME_PARTS = {  # columns of a name in two parts -> what their header may say
+    "first": ("first name", "given name", "forename", "vorname", "rufname", "prénom", "nombre de pila", "ad", "adı", "الاسم الأول"),
+    "last": ("last name", "surname", "family name", "nachname", "familienname", "apellido", "apellidos", "nom de famille", "soyad", "soyadı", "اسم العائلة"),
+}
 ADDED = "\x1a"  # a last line of our own: it ends up inside a cell where quotes are never closed
 GUARDED = re.compile(r'''="([^"]*)"|'(?![a-z][ -])(.*)''', re.DOTALL)  # how spreadsheets keep 0042 as it is; not the name 't Hart
 NUMBERED = re.compile(r"(\D+?) ?(\d+)")  # a header such as "Foto 2"
@@ -88,11 +93,12 @@ def titled(header: Sequence[str], columns: Mapping[str, Collection[str]]) -> lis
     Of several columns that may be the same, the one whose word is listed first has the caller's name. "Foto 2" is "photo 2", where "foto" is a photo.
     """
     said = [_plain(cell) for cell in header]
+    letters = [_letters(cell) for cell in said]
     known = {_letters(word): name for name, words in columns.items() for word in (name, *words)}
     own = [f"{known.get(_letters(found[1]), found[1])} {found[2]}" if (found := NUMBERED.fullmatch(word)) else word for word in said]
     chosen: dict[int, str] = {}
     for name, words in columns.items():
-        places = [place for word in (name, *words) for place, cell in enumerate(said) if _letters(cell) == _letters(word) and place not in chosen]
+        places = [place for word in (name, *words) for place, cell in enumerate(letters) if cell == _letters(word) and place not in chosen]
         chosen.update({places[0]: name} if places else {})
     names = [chosen.get(place, word) for place, word in enumerate(own)]
     return [f"{name} ({place + 1})" if name in columns and place not in chosen else name for place, name in enumerate(names)]
@@ -102,6 +108,15 @@ def continues(header: Sequence[str], below: Lines) -> int:
     """How many lines belong to a header with cells that are merged over several lines."""
     again = [any(cell.strip() and cell == title for cell, title in zip(line, header, strict=False)) for _, line in below[:TITLE_ROWS]]
     return [*again, False].index(False)
+
+
+def whole_name(row: Mapping[str, str]) -> str:
+    """The name of a row; where it is in two columns, the first name and then the last one: "Vorname" and "Name", "Nombre" and "Apellidos"."""
+    name, first, last = (row.get(part, "") for part in ("name", "first", "last"))
+    if first and last:
+        return f"{first} {last}"
+    parts = name.casefold().split()  # a whole name may stand beside one of its parts
+    return " ".join(part for part in (first, name, last) if part and (part == name or not set(part.casefold().split()) <= set(parts)))
 
 
 def _check_length(titles: Sequence[str], rows: Lines, separator: str) -> None:
@@ -215,6 +230,7 @@ def _plain(cell: str) -> str:
     return " ".join(cell.replace("*", " ").split()).casefold()
 
 
+@lru_cache(maxsize=2000)  # those of the columns are asked for at each line
 def _letters(words: str) -> str:
     """Words of a header whatever their accents, which capitals often lack: "SİCİL NO" is "sicil no"."""
     apart = unicodedata.normalize("NFKD", words.casefold().replace("ı", "i"))

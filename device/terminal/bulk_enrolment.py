@@ -34,8 +34,7 @@ COLUMNS = {  # of a list -> what its header may say
         "nom", "nom complet", "employé", "ad soyad", "adı soyadı", "personel", "الاسم", "الاسم الكامل", "اسم الموظف",
         "姓名", "名字", "员工姓名", "員工姓名",
     ),
-    "first": ("first name", "given name", "forename", "vorname", "rufname", "prénom", "nombre de pila", "ad", "adı", "الاسم الأول"),
-    "last": ("last name", "surname", "family name", "nachname", "familienname", "apellido", "apellidos", "nom de famille", "soyad", "soyadı", "اسم العائلة"),
+    **table_file.NAME_PARTS,
     "code": (
         "employee code", "employee id", "id", "number", "personalnummer", "nummer", "ausweis", "código", "número", "matricule", "numéro", "sicil no",
         "الرمز", "الرقم الوظيفي", "رقم الموظف", "工号", "工號", "员工编号", "编号",
@@ -123,7 +122,7 @@ def from_list(data: bytes, paths: Sequence[str]) -> tuple[list[Enrollee], str]:
     files = PhotoNames([path for path in paths if not is_litter(path)])
     people: dict[tuple[str, str], list[str]] = {}
     for row in table.rows:
-        name, code = _whole_name(row), row.get("code", "")
+        name, code = table_file.whole_name(row), row.get("code", "")
         listed = [part.strip() for key, cell in row.items() if key.startswith("photo") for part in re.split(r"[|;]", cell) if part.strip()]
         alone = str(PurePosixPath(listed[0].replace("\\", "/")).parent) if listed else str(len(people))  # without a code, a folder tells two people apart
         people.setdefault((code.casefold() or alone, name), [code]).extend(listed)
@@ -146,12 +145,6 @@ def _table(data: bytes) -> table_file.TableFile:
         with suppress(table_file.ListError):
             return table_file.read(data, COLUMNS, ["first", "last"])
         raise
-
-
-def _whole_name(row: Mapping[str, str]) -> str:
-    """The name; where it is in two columns, the first name and then the last one: "Vorname" and "Name", "Nombre" and "Apellidos"."""
-    name, first, last = row.get("name", ""), row.get("first", ""), row.get("last", "")
-    return " ".join(filter(None, (first, name, last) if not (first and last) else (first, last)))
 
 
 def _listed(listed: Sequence[str], names: PhotoNames) -> tuple[list[str], str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -15,6 +16,7 @@ from device.contract import phrase, phrases
 from device.storage.groups import Belonging, places, set_place
 from device.storage.records import Person
 from device.storage.store import Store
+from device.system.table_file import NAME_PARTS, ListError, whole_name
 from device.system.table_stream import TableStream, stream
 
 COLUMNS = {  # our name -> what the header may say, best first; as Hikvision's and ZKTeco's programs write them, too
@@ -25,6 +27,7 @@ COLUMNS = {  # our name -> what the header may say, best first; as Hikvision's a
     "name": (
         "person name", "employee name", "full name", "employee", "person", "mitarbeiter", "mitarbeiterin", "vor- und nachname", "nombre", "nom", "ad soyad",
     ),
+    **NAME_PARTS,
     "first_day": ("first day", "hire date", "date of hire", "hired date", "entry date", "joining date", "eintritt", "eintrittsdatum", "start date"),
     "last_day": ("last day", "leaving date", "resign date", "exit date", "termination date", "austritt", "austrittsdatum", "end date"),
     "department": ("organization", "dept", "dept.", "department name", "abteilung", "departamento", "service", "bölüm"),
@@ -34,9 +37,16 @@ COLUMNS = {  # our name -> what the header may say, best first; as Hikvision's a
 
 def read(path: Path) -> TableStream:
     """Raises:
-    ListError: it is no list with columns for code and name.
+    ListError: it is no list with columns for code and name, or first and last name.
     """
-    return stream(path, COLUMNS, ("code", "name"))
+    try:
+        return stream(path, COLUMNS, ("code", "name"))
+    except ListError as error:
+        if error.code != "list.no_column":
+            raise
+        with suppress(ListError):
+            return stream(path, COLUMNS, ("code", "first", "last"))
+        raise
 
 
 @dataclass(frozen=True)
@@ -62,7 +72,8 @@ def import_people(store: Store, table: TableStream, today: date, by: str, how: H
     """
     days = (cells.get(name, "") for _, cells in table.rows() for name in ("first_day", "last_day"))
     act = _People(store, today, by, how.rename, how.order or order_of(days))
-    return carry_out(store, table.rows(), ("code", "name"), act, check=how.check, whole=how.whole)
+    rows = ((line, {**cells, "name": whole_name(cells)}) for line, cells in table.rows())
+    return carry_out(store, rows, ("code", "name"), act, check=how.check, whole=how.whole)
 
 
 class _People:

@@ -42,6 +42,22 @@ def imported(store: Store, tmp_path: Path, text: str, encoding: str = "utf-8", *
     return [(row.line, row.fate) for row in import_people(store, read(file), TODAY, "test", How(**choices)).rows]
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["Nachname;Vorname;Personalnummer\nKern;Ada;E17\n", "Personalnummer;Name;Vorname\nE17;Kern;Ada\n", "Employee ID,Full name,Last name\nE17,Ada Kern,Kern\n",
+     "MATRICULE;NOM;PRENOM\nE17;Kern;Ada\n"],
+)  # fmt: skip
+def test_a_name_in_two_columns_is_one(store: Store, tmp_path: Path, text: str) -> None:
+    assert imported(store, tmp_path, text) == [(2, "added")]
+    assert [(person.name, person.code) for person in store.people()] == [("Ada Kern", "E17")]
+
+
+def test_a_quotation_mark_that_is_never_closed_leaves_nobody_out(store: Store, tmp_path: Path) -> None:
+    with refused("list.unreadable", "line 2"):
+        imported(store, tmp_path, 'code;name;department\nE1;Ann;"Line 1\nE2;Bob;Office\n')
+    assert store.people() == []
+
+
 def state(store: Store) -> list[tuple[str, str | None, bool, str, Employment, date | None]]:
     with store.reading() as db:
         belongs = places(db)
