@@ -27,7 +27,7 @@ def check_zone(database: Path, now: float) -> Finding:
         return Finding("zone", "ok", f"{clock.name}, it is {clock.named(now)}", "zone", {"zone": clock.name})
     english = (
         "the site is in {zone}, where it is {time}, but this machine is set to {machine}; the site's time counts everywhere. "
-        "Set the wrong one right: `sudo timedatectl set-timezone {zone}`, or the site's rules on the page Schedule"
+        "Set the wrong one right: `sudo timedatectl set-timezone {zone}`, or the rules of the site on the page Shifts and absence"
     )
     words = phrase("zone.differs", english, zone=clock.name, time=clock.named(now), machine=machine)
     return Finding("zone", "warning", words, "zone_differs", {"zone": clock.name, "machine": machine})

@@ -6,14 +6,16 @@ The faces are the demo's public-domain portraits, found by the real detector; th
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -118,6 +120,15 @@ def serving(database: Path, live: Live, web: WebSettings, asked: bool = False) -
         yield server.urls[0]
 
 
+@contextmanager
+def quiet_machine() -> Iterator[None]:
+    """The machine as it stands at the invented site: in its time zone, with little to do."""
+    with patch.dict(os.environ, {"TZ": "Europe/Berlin"}), patch("os.getloadavg", lambda: (0.4, 0.3, 0.3)):
+        time.tzset()
+        yield
+    time.tzset()
+
+
 def enrolled(database: Path) -> None:
     """Random templates and a consent for nearly everybody: the pages show how many, never what is in them."""
     noise = np.random.default_rng(7)
@@ -206,19 +217,24 @@ def main() -> None:
     parser.add_argument("--name", help="of the person recorded, to see another script")
     parser.add_argument("--dark", action="store_true")
     args = parser.parse_args()
-    needed()
     if args.name:
         states.HOPPER_PERSON = replace(states.HOPPER_PERSON, name=args.name)
-    args.out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, chromium(*WIDE, dark=args.dark) as driver:
+    take(args.names or SHOWN, args.out, args.language, LARGE if args.large else SMALL, args.dark)
+
+
+def take(names: Sequence[str], out: Path, language: str = "en", size: tuple[int, int] = SMALL, dark: bool = False, ending: str = "") -> None:
+    """Write the pictures of these states and pages into a folder."""
+    needed()
+    out.mkdir(parents=True, exist_ok=True)
+    with quiet_machine(), tempfile.TemporaryDirectory() as folder, chromium(*WIDE, dark=dark) as driver:
         database = Path(folder) / "site.db"
         sample_data.fill(database, people=64, punches=4200, now=time.time(), seed=7)
         enrolled(database)
-        studio = Studio(driver, database, args.language)
-        for name in args.names or SHOWN:
-            resize(driver, *(WIDE if name in DESK else LARGE if args.large else SMALL))
+        studio = Studio(driver, database, language)
+        for name in names:
+            resize(driver, *(WIDE if name in DESK else size))
             shot = studio.state(SHOTS[name]) if name in SHOTS else studio.pin() if name == PIN else studio.page({**DESK, **ENROLMENT}[name])
-            file = args.out / f"{'' if name in DESK else 'kiosk-'}{name}.png"
+            file = out / f"{'' if name in DESK else 'kiosk-'}{name}{ending}.png"
             file.write_bytes(shot)
             print(file)
 

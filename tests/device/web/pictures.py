@@ -1,4 +1,7 @@
-"""Make the pictures of the documentation: `python -m tests.device.web.pictures [NAME...]`, from an invented site in which nobody exists."""
+"""Make the pictures of the documentation, from an invented site in which nobody exists: `python -m tests.device.web.pictures`.
+
+With names, only these pages of the desk; those of the kiosk, of people and of health one by one: `python -m tests.device.web.kiosk_pictures NAME`.
+"""
 
 from __future__ import annotations
 
@@ -93,6 +96,11 @@ def main() -> None:
             driver.get(url + PAGES[name].format(open=7))
             (args.out / f"{name}.png").write_bytes(picture(driver, whole=args.phone or name in LONG))
             print(args.out / f"{name}.png")
+    if not args.names and not args.phone:
+        from tests.device.web import kiosk_pictures  # which uses this module
+
+        kiosk_pictures.take(kiosk_pictures.SHOWN, args.out, dark=args.dark)
+        kiosk_pictures.take(["idle"], args.out, "ar", dark=args.dark, ending="-ar")
 
 
 if __name__ == "__main__":
