@@ -24,6 +24,10 @@ FLUSH_EVERY = 64 * MIB  # so that the progress tells what is on the card, not in
 TABLE_ENDS = MIB  # no partition begins before this byte
 BLKFLSBUF = 0x1261  # <linux/fs.h>: forget what is cached of a device
 LABEL = b"clockface-data"
+HALF_GPT = "ee"  # what sfdisk sees of a GPT whose second copy, at the end of the disk, is missing
+PACKED = {  # how a packed file begins -> what unpacks it and keeps it
+    b"\xfd7zXZ\0": "xz -dk", b"\x1f\x8b": "gunzip -k", b"\x28\xb5\x2f\xfd": "zstd -d", b"BZh": "bunzip2 -k", b"PK\x03\x04": "unzip",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if not args.image.is_file():
         raise FlashError(f"{args.image} does not exist; `python -m export image` makes one", code="flash.image")
+    check_image(args.image)
     target = find_target(args.device)
+    if args.device.samefile(args.image):
+        raise FlashError(f"{args.device} is the image itself; name the card or stick, `lsblk` lists them", code="flash.device")
     print("\n".join(target.lines()))
     target.check(args.image.stat().st_size)
     with tempfile.TemporaryDirectory(prefix="clockface-flash-") as folder:
@@ -57,6 +64,25 @@ def run(args: argparse.Namespace) -> int:
         compare(target, pieces, digests)
     print(f"{target.path}: {sum(piece.size for piece in pieces) / MIB:,.0f} MiB written, read back and found equal")
     return 0
+
+
+def check_image(image: Path) -> None:
+    """Whether a file is a whole disk as it stands.
+
+    Raises:
+        FlashError: it is packed, or no disk; or it is cut short, where no map or checksum beside it would show that.
+    """
+    with image.open("rb") as file:
+        begin = file.read(SECTOR)
+    if unpack := next((program for magic, program in PACKED.items() if begin.startswith(magic)), None):
+        raise FlashError(f"{image} is packed; unpack it first: `{unpack} {image}`", code="flash.image")
+    if begin[-2:] != b"\x55\xaa":
+        raise FlashError(f"{image} is no image of a whole disk: it begins without a partition table", code="flash.image")
+    if any(image.with_name(image.name + suffix).is_file() for suffix in (".bmap", ".sha256")):
+        return
+    size, parts = image.stat().st_size, read_table(image).partitions
+    if any(part.start + part.size > size or part.kind == HALF_GPT for part in parts):
+        raise FlashError(f"{image} is cut short: it ends at {size:,} bytes, its partitions do not; copy it again", code="flash.image")
 
 
 def whole(image: Path) -> list[Piece]:

@@ -9,13 +9,14 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from export.__main__ import main
 from export.disk.block_map import make_map
-from export.disk.target import FlashTarget, OnDisk, find_target
-from export.flash import Piece, compare, confirm, keeping_data, whole, write
+from export.disk.target import FlashTarget, OnDisk, described, find_target
+from export.flash import Piece, check_image, compare, confirm, keeping_data, whole, write
 from tests.export.cards import MIB, PATH, tool
 from tests.refused import refused
 
@@ -106,12 +107,78 @@ def test_what_must_not_be_overwritten_is_refused(tmp_path: Path) -> None:
             find_target(path)
 
 
-def test_the_disk_under_this_system_is_refused() -> None:
+ROOT = {"name": "/dev/mapper/vg-root", "size": 4 * MIB, "type": "lvm", "fstype": "ext4", "label": None, "mountpoints": ["/"]}
+SPARE = {"name": "/dev/mapper/vg-spare", "size": 4 * MIB, "type": "lvm", "fstype": "ext4", "label": "spare", "mountpoints": [None]}
+OPEN = {"name": "/dev/mapper/safe", "size": 4 * MIB, "type": "crypt", "fstype": None, "label": None, "mountpoints": [None], "children": [SPARE]}
+MIRROR = {"name": "/dev/md0", "size": 4 * MIB, "type": "raid1", "fstype": None, "label": None, "mountpoints": [None]}
+PARTITION = {"name": "/dev/sdx1", "size": 4 * MIB, "type": "part", "fstype": "crypto_LUKS", "label": None, "mountpoints": [None]}
+SWAP = {"name": "/dev/sdx2", "size": 4 * MIB, "type": "part", "fstype": "swap", "label": None, "mountpoints": ["[SWAP]"]}
+DISK = {"name": "/dev/sdx", "size": 8 * MIB, "type": "disk", "fstype": None, "label": None, "mountpoints": [None], "model": "Card ", "ro": False}
+
+
+@pytest.mark.parametrize(
+    ("told", "code", "words"),
+    [
+        ({"children": [{**PARTITION, "children": [ROOT]}]}, "flash.system_disk", "runs from"),
+        ({"children": [{**PARTITION, "children": [{**OPEN, "children": [ROOT]}]}]}, "flash.system_disk", "runs from"),
+        ({"children": [SWAP]}, "flash.system_disk", "runs from"),
+        ({"children": [{**PARTITION, "children": [OPEN]}]}, "flash.mounted", "/dev/mapper/safe (crypt), /dev/mapper/vg-spare (lvm)"),
+        ({"children": [MIRROR]}, "flash.mounted", "/dev/md0 (raid1), which is open"),
+        ({"children": [{**PARTITION, "mountpoints": ["/media/a", "/mnt/b"]}]}, "flash.mounted", "/media/a, /mnt/b"),
+        ({"type": "part"}, "flash.partition", "without the partition's number"), ({"type": "crypt"}, "flash.partition", "(crypt)"),
+        ({"type": "raid1"}, "flash.partition", "(raid1)"), ({"type": "lvm"}, "flash.partition", "(lvm)"), ({"type": "rom"}, "flash.partition", "(rom)"),
+        ({"ro": True}, "flash.read_only", "lock"), ({"size": 0}, "flash.too_small", "is there a card"), ({"size": MIB}, "flash.too_small", "take a larger one"),
+    ],
+)  # fmt: skip
+def test_what_lsblk_tells_of_a_wrong_device_is_refused_in_words(told: dict[str, Any], code: str, words: str) -> None:
+    with refused(code, words):
+        described(Path("/dev/disk/by-id/usb-card"), {**DISK, **told}).check(8 * MIB)
+    described(Path("/dev/sdx"), {**DISK, "children": [PARTITION]}).check(8 * MIB)  # one whose partition nobody has opened is free
+
+
+@pytest.mark.parametrize(
+    ("begin", "words"),
+    [(b"\xfd7zXZ\0", "xz -dk"), (b"\x1f\x8b\x08", "gunzip -k"), (b"PK\x03\x04", "unzip"), (b"hello", "no image of a whole disk")],
+)
+def test_a_file_that_is_no_image_is_refused(begin: bytes, words: str, tmp_path: Path) -> None:
+    image, card = tmp_path / "new.img.xz", card_in(tmp_path, MIB)
+    image.write_bytes(begin.ljust(4096, b"\1"))
+    before = card.read_bytes()
+    with refused("flash.image", words):
+        check_image(image)
+    assert main(["flash", str(image), str(card), "--yes"]) == 1 and card.read_bytes() == before
+
+
+@pytest.mark.parametrize("label", ["dos", "gpt"])
+def test_an_image_that_is_cut_short_is_refused(label: str, tmp_path: Path) -> None:
+    image, card = image_in(tmp_path, label, b"root"), card_in(tmp_path)
+    check_image(image)
+    before = card.read_bytes()
+    os.truncate(image, 10 * MIB)
+    with refused("flash.image", "was changed"):
+        whole(image)  # by its map
+    image.with_name("new.img.bmap").unlink()
+    with refused("flash.image", "cut short"):
+        check_image(image)
+    assert main(["flash", str(image), str(card), "--yes"]) == 1 and card.read_bytes() == before
+
+
+def test_an_image_is_not_written_over_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image = image_in(tmp_path, "dos", b"root")
+    before = image.read_bytes()
+    (tmp_path / "card").symlink_to(image)
+    assert main(["flash", str(image), str(tmp_path / "card"), "--yes"]) == 1
+    assert "is the image itself" in capsys.readouterr().err and image.read_bytes() == before
+
+
+def test_the_disk_under_this_system_is_refused(tmp_path: Path) -> None:
     source = Path(subprocess.run(["findmnt", "-no", "SOURCE", "/"], capture_output=True, text=True).stdout.strip() or "/none")
     if not source.is_block_device():
         pytest.skip("the root of this system is no block device")
-    with refused("flash.system_disk", str(source)):
-        find_target(source).check(1)
+    (tmp_path / "usb-card").symlink_to(source)  # as a name in /dev/disk/by-id
+    for name in (source, tmp_path / "usb-card"):
+        with refused("flash.system_disk", str(name)):
+            find_target(name).check(1)
 
 
 def test_a_changed_image_and_a_missing_answer_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
