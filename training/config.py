@@ -60,7 +60,12 @@ class AugmentSettings:
     scale: float = ranged(0.08, 0.0, 0.5)  # largest relative change
     shift_px: float = ranged(3.0, 0.0, 30.0)  # largest, in either direction, x and y
     light: float = ranged(0.3, 0.0, 0.9)  # largest relative change of gain; gamma and colour change accordingly
+    exposure: float = ranged(0.0, 0.0, 1.0)  # probability of a fifth to twice the light
     blur: float = ranged(0.1, 0.0, 1.0)  # probability
+    blur_px: float = ranged(1.6, 0.4, 3.6)  # largest standard deviation
+    motion: float = ranged(0.0, 0.0, 1.0)  # probability of a smear of 3 to 14 px in any direction
+    covered: float = ranged(0.0, 0.0, 1.0)  # probability of a mask, dark glasses, or a hat
+    noise: float = ranged(0.0, 0.0, 1.0)  # probability of a standard deviation of 2 to 25 grey levels
     low_resolution: float = ranged(0.15, 0.0, 1.0)  # probability of scaling down to 28..80 px and back up
     jpeg: float = ranged(0.1, 0.0, 1.0)  # probability of JPEG at quality 25..75
 

@@ -34,20 +34,37 @@ def crops() -> np.ndarray:
 
 def one(crop: np.ndarray, changes: Changes, i: int, light: float) -> np.ndarray:
     """The crop changed by `augment.py`, in its order."""
+    if changes.cover[i]:
+        crop = augment.covered(crop, int(changes.cover[i]))
     crop = augment.warped(crop, changes.places[i])
     if light:
         crop = augment.relit(crop, changes.gain[i].astype(np.float64), float(changes.gamma[i]), bool(changes.grey[i]))
     if changes.sigma[i]:
         crop = augment.blurred(crop, float(changes.sigma[i]))
+    if changes.path[i].any():
+        crop = augment.moved(crop, changes.path[i])
     if changes.size[i]:
         crop = augment.lower_resolution(crop, int(changes.size[i]))
+    if changes.noise[i].any():
+        crop = augment.noisy(crop, float(changes.noise[i, 0]), int(changes.noise[i, 1]))
     return augment.compress(crop, int(changes.quality[i])) if changes.quality[i] else crop
 
 
 @pytest.mark.parametrize(
     ("asked", "levels"),  # mean difference in levels of 0..255; JPEG rounds coefficients, so that the least difference may become a step
-    [(PLACES, 0.01), ({"light": 0.3}, 0.01), ({"blur": 1.0}, 0.05), ({"low_resolution": 1.0}, 0.25), ({"jpeg": 1.0}, 0.7), ({**PLACES, "light": 0.3}, 0.05)],
-    ids=["places", "light", "blur", "low resolution", "jpeg", "places and light"],
+    [
+        (PLACES, 0.01),
+        ({"light": 0.3}, 0.01),
+        ({"light": 0.3, "exposure": 1.0}, 0.01),
+        ({"blur": 1.0, "blur_px": 3.5}, 0.05),
+        ({"motion": 1.0}, 0.05),
+        ({"covered": 1.0}, 0.05),
+        ({"low_resolution": 1.0}, 0.25),
+        ({"noise": 1.0}, 0.05),
+        ({"jpeg": 1.0}, 0.7),
+        ({**PLACES, "covered": 1.0, "light": 0.3}, 0.05),
+    ],
+    ids=["places", "light", "exposure", "blur", "motion", "covering", "low resolution", "noise", "jpeg", "places, covering and light"],
 )
 def test_a_batch_is_changed_as_its_crops(asked: dict[str, float], levels: float, crops: np.ndarray) -> None:
     settings = AugmentSettings(**{**NOTHING, **asked})
@@ -68,7 +85,9 @@ def test_changes_have_the_distributions_of_single_crops(monkeypatch: pytest.Monk
     """What `augment.augment` asks of its steps for 4,000 crops, against as many drawn at once: two-sample tests of each number."""
     seen: dict[str, list[float]] = defaultdict(list)
     numbers = {"warped": lambda m: [*m.flat], "relit": lambda gain, gamma, grey: [*gain, gamma, float(grey)], "blurred": lambda s: [s]}
-    numbers |= {"lower_resolution": lambda size: [size], "compress": lambda quality: [quality]}
+    numbers |= {"lower_resolution": lambda size: [size], "compress": lambda quality: [quality], "moved": lambda path: [*path]}
+    numbers |= {"covered": lambda number: [number], "noisy": lambda deviation, tile: [deviation, tile]}
+    settings = AugmentSettings(exposure=0.2, motion=0.2, covered=0.2, noise=0.2)
     for name, wanted in numbers.items():
 
         def record(crop: np.ndarray, *values: object, name: str = name, wanted=wanted) -> np.ndarray:
@@ -79,12 +98,14 @@ def test_changes_have_the_distributions_of_single_crops(monkeypatch: pytest.Monk
         monkeypatch.setattr(augment, name, record)
     rng = np.random.default_rng(2)
     for _ in range(4000):
-        augment.augment(np.zeros((112, 112, 3), np.uint8), AugmentSettings(), rng)
-    changes = draw(4000, AugmentSettings(), np.random.default_rng(3))
+        augment.augment(np.zeros((112, 112, 3), np.uint8), settings, rng)
+    changes = draw(4000, settings, np.random.default_rng(3))
     got = {f"warped {place}": changes.places.reshape(-1, 6)[:, place] for place in range(6)}
     got |= {f"relit {place}": column for place, column in enumerate([*changes.gain.T, changes.gamma, changes.grey])}
+    got |= {f"moved {place}": changes.path[changes.path.any(1)][:, place] for place in range(2)}
+    got |= {f"noisy {place}": changes.noise[changes.noise.any(1)][:, place] for place in range(2)} | {"covered 0": changes.cover[changes.cover > 0]}
     got |= {f"{name} 0": a[a > 0] for name, a in (("blurred", changes.sigma), ("lower_resolution", changes.size), ("compress", changes.quality))}
     assert got.keys() == seen.keys()
     for name, values in seen.items():
-        assert ks_2samp(values, got[name].astype(float)).pvalue > 1e-3, name
+        assert ks_2samp(values, got[name].astype(float), method="asymp").pvalue > 1e-3, name
         assert abs(len(values) - len(got[name])) < 5 * np.sqrt(2 * len(values)), name
