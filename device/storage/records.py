@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import string
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,15 +26,17 @@ LATEST = 253402300800.0  # s since the epoch: the year 10000
 
 
 INVISIBLE = "\u00ad\u061c\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"  # marks of direction, no width; joiners stay
+UNSEEN = dict.fromkeys(map(ord, INVISIBLE))
 
 
 def clean_text(field: str, text: str, longest: int) -> str:
-    """Name or code as it is stored: Unicode NFC, one line, no blanks or invisible marks at the ends, as copying from messages leaves them.
+    """Name or code as it is stored: Unicode NFC, one line, no blanks at the ends, and no invisible marks, as copying from messages leaves them:
+    with them two codes would look alike, and a name be read backwards.
 
     Raises:
         StoreError: empty, invisible, too long, or with control characters.
     """
-    cleaned = unicodedata.normalize("NFC", text.strip(INVISIBLE + string.whitespace).strip())
+    cleaned = unicodedata.normalize("NFC", text.translate(UNSEEN).strip())
     if len(cleaned) > longest:
         words = "{field} has {length} characters, at most {longest} are allowed; shorten it"
         raise StoreError(phrase("text.long", words, field=field, length=len(cleaned), longest=longest), code="store.text")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import string
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from device.contract import ClockfaceError, phrase, phrases
 from device.storage.consents import ConsentDraft
-from device.storage.records import INVISIBLE, LONGEST_CODE, LONGEST_NAME, Person, clean_text
+from device.storage.records import LONGEST_CODE, LONGEST_NAME, UNSEEN, Person, clean_text
 from device.storage.store import Store
 from device.system import table_file
 from device.terminal.enrolled import EnrolledGallery
@@ -90,7 +89,7 @@ def from_folders(paths: Sequence[str]) -> list[Enrollee]:
 
 def named(folder: str) -> tuple[str, str]:
     """Name and code of a folder: "Ada Kern (E17)"."""
-    folder = folder.strip(INVISIBLE + string.whitespace)
+    folder = folder.translate(UNSEEN).strip()
     found = NAMED_WITH_CODE.fullmatch(folder)
     return (found[1], found[2].strip()) if found else (folder, "")
 

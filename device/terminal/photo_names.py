@@ -7,11 +7,10 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from device.contract import phrase
-from device.storage.records import INVISIBLE
+from device.storage.records import UNSEEN
 from device.vision.images import IMAGE_SUFFIXES
 
 DEEPEST = 8  # folders that a name is compared with
-UNSEEN = dict.fromkeys(map(ord, INVISIBLE))
 SHOWN = 3  # files named in a remark
 
 

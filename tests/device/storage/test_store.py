@@ -47,6 +47,18 @@ def test_odd_names_are_kept_as_they_are(store: Store, name: str) -> None:
     assert [p.name for p in store.people()] == [name]
 
 
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [("\u200fعمر\u200f", "عمر"), ("Ada\u202eneB", "AdaneB"), ("Ada\u200b Kern\ufeff ", "Ada Kern"), ("Mül\u00adler", "Müller"),
+     ("می\u200cخواهم", "می\u200cخواهم")],
+)  # fmt: skip
+def test_no_name_has_marks_that_nobody_sees(store: Store, typed: str, kept: str) -> None:
+    """With them two codes would look alike, and a name be read backwards; joiners belong to scripts and pictures."""
+    assert store.add_person(typed, "\u200eE17\u200b").name == kept and store.person("E17").name == kept
+    with refused("store.code_taken"):
+        store.add_person("Ben", "E1\u200b7")
+
+
 @pytest.mark.parametrize("name", ["", " ", "\t\n", "\u200b\u200b", "\u00a0", "a\0b", "a\nb", "a\x1b[31mb", "x" * 201, "x" * 10_000, "\udcff"])
 def test_impossible_names_are_refused_in_a_short_message(store: Store, name: str) -> None:
     with refused("store.text", "name") as caught:
