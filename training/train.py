@@ -26,7 +26,7 @@ from training.partial_fc import PartialFC
 from training.resident import ResidentLoader
 from training.resume import Position, Trained, restore, save
 from training.step import TrainStep, accumulate, build_optimiser, stop_if_diverged, update
-from training.watch import RankWatch
+from training.watch import watched
 
 GoOn = Callable[[float], str]  # minutes left of a budget -> the command that resumes the run
 
@@ -65,7 +65,7 @@ def train(
 
     with (
         run_record.OpenRun(out, group.first, record, resume) as told,
-        RankWatch(group.store, group.rank, group.world, recipe.run.lost_after_seconds, go_on(budget_minutes)),
+        watched(group, recipe.run.lost_after_seconds, go_on(budget_minutes)),
         stopping.Stop(group.world == 1) as stop,
         Log(out, resume, group.first, recipe.run.log_steps) as log,
     ):

@@ -11,13 +11,14 @@ import socket
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 
 from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]
 
 from device.contract import ClockfaceError
+from training.distributed import Group
 
 EXIT_LOST = 76  # exit code of the processes that are left
 EVERY_SECONDS = 0.5
@@ -54,52 +55,53 @@ def is_gone(pid: int) -> bool:
         return True
 
 
+def watched(group: Group, limit_seconds: float, go_on: str) -> AbstractContextManager[object]:
+    """The watch of the processes of a group; none where there is one process. The numbers are those of `RankWatch`."""
+    return nullcontext() if group.store is None else RankWatch(group.store, group.rank, group.world, limit_seconds, go_on)
+
+
 class RankWatch:
     """Open during the steps of a run of several processes.
 
     Args:
-        store: of the group; None: one process, nothing is watched.
+        store: of the group.
         rank, world: of this process.
         limit_seconds: after which a process on another machine that is not heard of counts as gone.
         go_on: the command that resumes the run.
     """
 
-    def __init__(self, store: Store | None, rank: int, world: int, limit_seconds: float, go_on: str) -> None:
+    def __init__(self, store: Store, rank: int, world: int, limit_seconds: float, go_on: str) -> None:
         self._rank, self._go_on, self._limit = rank, go_on, limit_seconds
         self._others = [other for other in range(world) if other != rank] if rank == 0 else [0]
         self._heard, self._done, self._here = Heard(limit_seconds), threading.Event(), here()
-        self._store = None if store is None else PrefixStore("watch", store.clone())  # type: ignore[attr-defined]
+        self._store = PrefixStore("watch", store.clone())  # type: ignore[attr-defined]
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> RankWatch:
-        if self._store is not None:
-            self._store.set(f"process/{self._rank}", f"{os.getpid()} {self._here} {socket.gethostname()}")
-            self._store.set(f"count/{self._rank}", "0")
-            if self._rank == 0:
-                self._store.set("gone", "")
-            self._thread.start()
+        self._store.set(f"process/{self._rank}", f"{os.getpid()} {self._here} {socket.gethostname()}")
+        self._store.set(f"count/{self._rank}", "0")
+        if self._rank == 0:
+            self._store.set("gone", "")
+        self._thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._store is None:
-            return
         if isinstance(error, RuntimeError):  # of a collective operation, perhaps: the thread finds out who is gone, and ends this process
             self._done.wait(self._limit + 2 * GRACE_SECONDS)
         self._done.set()
         self._thread.join()
-        ended = "" if error is None else str(error) if isinstance(error, ClockfaceError) else kind.__name__ if kind else ""
+        ended = str(error) if isinstance(error, ClockfaceError) else "" if kind is None else kind.__name__
         with suppress(RuntimeError, ConnectionError):  # the store may be gone as well
             self._store.set(f"count/{self._rank}", f"ended {ended}")
 
     def _watch(self) -> None:
-        assert self._store is not None
-        people = {other: self._store.get(f"process/{other}").decode().split(" ") for other in self._others}
+        processes = {other: self._store.get(f"process/{other}").decode().split(" ") for other in self._others}
         count = 0
         while not self._done.wait(EVERY_SECONDS):
             count += 1
             try:
                 self._store.set(f"count/{self._rank}", str(count))
-                found = self._store.get("gone").decode() or next(filter(None, (self._found(other, *people[other]) for other in self._others)), "")
+                found = self._store.get("gone").decode() or next(filter(None, (self._found(other, *processes[other]) for other in self._others)), "")
             except (RuntimeError, ConnectionError):  # the store is with the first process, or with what started it
                 found = "rank 0, or the machine it runs on, no longer answers"
             if found and not self._done.is_set():
@@ -107,7 +109,6 @@ class RankWatch:
 
     def _found(self, rank: int, pid: str, place: str, host: str) -> str:
         """What happened to a process; "" while it works or has ended as it should."""
-        assert self._store is not None
         count = self._store.get(f"count/{rank}").decode()
         name = f"rank {rank} (process {pid} on {host})"
         if count.startswith("ended"):
@@ -117,7 +118,7 @@ class RankWatch:
         return f"{name} has not answered for {self._limit:g} s" if self._heard.silent(rank, count, time.monotonic()) else ""
 
     def _end(self, found: str) -> None:
-        if self._rank == 0 and self._store is not None:
+        if self._rank == 0:
             self._store.set("gone", found)
         if self._rank == 0 or found.startswith("rank 0"):
             lost = "all processes of the run end, and what was done since the last checkpoint is lost"
