@@ -231,7 +231,7 @@ def test_the_audit_log_is_filtered(desk: Desk) -> None:
     admin = desk.browser("admin")
     admin.post("/people", "/people", {"name": "Cem", "code": "E19"})
     page = admin.get("/audit?action=person added").text
-    assert page.count("<td>person added</td>") == 2 and "<td>templates added</td>" not in page
+    assert page.count("<strong>person added</strong>") == 2 and "<strong>templates added</strong>" not in page
     with desk.store() as store, store.reading() as db:
         actor = db.execute("SELECT actor FROM audit ORDER BY id DESC LIMIT 1").fetchone()[0]
     assert actor == "user:4" and "<td>admin</td>" in admin.get(f"/audit?actor={actor}").text
@@ -268,7 +268,7 @@ def test_the_audit_log_shows_what_another_version_wrote(desk: Desk) -> None:
         hash_chain.append(db, "audit", row)
     admin = desk.browser("admin")
     page = admin.get("/audit").text
-    assert "<td>biometrics compared</td>" in page and "<td>biometrics compared</td>" in admin.get("/audit?action=biometrics compared").text
+    assert "<strong>biometrics compared</strong>" in page and "<strong>biometrics compared</strong>" in admin.get("/audit?action=biometrics compared").text
     choices = re.findall(r"<option value=\"[^\"]+\">([a-z -]*)</option>", page.partition('name="action"')[2])
     assert choices == sorted({*(action.value for action in Action), "biometrics compared"})
     with desk.store() as store:
