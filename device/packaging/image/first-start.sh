@@ -22,7 +22,7 @@ if [ "$APART" = yes ]; then
     if [ "$(lsblk -dno PTTYPE "$whole")" = gpt ]; then sfdisk --quiet --no-reread --no-tell-kernel --force --relocate gpt-bak-std "$whole" > /dev/null; fi
     echo ", +" | sfdisk --quiet --no-reread --no-tell-kernel --force -N "$number" "$whole" > /dev/null
     partx --update --nr "$number" "$whole"
-    resize2fs "$partition" > /dev/null 2>&1
+    resize2fs "$partition" > /dev/null
     say "the data partition $partition has $(df -h --output=size "$disk" | tail -n 1 | tr -d ' ')"
 fi
 install -d -m 700 "$disk/data" "$disk/keys" "$disk/inbox" "$disk/network" "$disk/kept"
