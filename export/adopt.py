@@ -24,10 +24,11 @@ from device.vision.embedder import Embedder
 from export import artefact, foreign, prelu
 from export.centre import mean_embedding
 from export.foreign import PREFIX, AdoptError
-from export.preprocessing import FormResult, Preprocessing, add_form_arguments, as_published, measure, stated
+from export.preprocessing import FormResult, Preprocessing, add_form_arguments, as_published, measure, refuse_normalised_bytes, stated
 from training import arguments, pairs
 
 PARITY = 0.99999  # lowest cosine to the original
+LEAST_D_PRIME = 0.5  # of pairs; embedders have 2 and more, scores drawn at random less than 0.3 with a hundred pairs of each kind
 
 
 def adopt(
@@ -40,19 +41,18 @@ def adopt(
         output: the output with the embeddings, where there are several.
 
     Raises:
-        AdoptError: the model has more than one input, several outputs of which none is named, or is not float (N, 3, 112, 112) -> (N, D) or (N, D, 1, 1).
+        AdoptError: the model has more than one input, several outputs of which none is named, or is not (N, 3, 112, 112) -> (N, D) or (N, D, 1, 1).
     """
     model = foreign.tidied(original, output)
     graph = model.graph
     source, result = graph.input[0], graph.output[0]
     kind = source.type.tensor_type.elem_type
-    shape = [dim.dim_value for dim in source.type.tensor_type.shape.dim]
-    if kind not in (TensorProto.FLOAT, TensorProto.FLOAT16) or shape[1:] != [3, CROP_SIZE, CROP_SIZE]:
-        raise AdoptError(f"input {source.name}: expected float (N, 3, {CROP_SIZE}, {CROP_SIZE}), got element type {kind}, shape {shape}")
+    refuse_normalised_bytes(kind, preprocessing)
     found = foreign.run(model, np.zeros((1, 3, CROP_SIZE, CROP_SIZE), helper.tensor_dtype_to_np_dtype(kind))).shape
     size = int(np.prod(found[1:]))
-    if not 1 < size == max(found[1:]):
-        raise AdoptError(f"output {result.name} has the shape {found}; expected (N, D) or (N, D, 1, 1)")
+    if found[0] != 1 or not 1 < size == max(found[1:]):
+        remedy = "is this a face embedder, and the right output? --output names another; else export it again, with the batch as first dimension"
+        raise AdoptError(f"output {result.name} has the shape {found} for one crop; expected (1, D) or (1, D, 1, 1): {remedy}")
     foreign.make_batch_dynamic(model)
     before, constants = _before(source.name, kind, preprocessing)
     after, more = _after(result.name, artefact.opset(model), centre)
@@ -88,8 +88,8 @@ def _before(name: str, kind: int, preprocessing: Preprocessing) -> tuple[list[on
     if any(value != 1.0 for value in preprocessing.std):
         steps.append(("Div", ["std"], {}))
         used.append("std")
-    if kind == TensorProto.FLOAT16:
-        steps.append(("Cast", [], {"to": TensorProto.FLOAT16}))
+    if kind != TensorProto.FLOAT:
+        steps.append(("Cast", [], {"to": kind}))
     nodes, current = [], "crops"
     for index, (operator, constants, attributes) in enumerate(steps):
         produced = name if index == len(steps) - 1 else f"{PREFIX}in{index}"
@@ -127,10 +127,17 @@ def _unit_length(source: str, target: str, opset: int) -> list[onnx.NodeProto]:
     return [
         helper.make_node("Mul", [PREFIX + source] * 2, [names["squares"]]),
         total,
-        helper.make_node("Max", [names["sum"], PREFIX + "tiny"], [names["safe"]]),
+        _at_least_tiny(names["sum"], names["safe"], opset),
         helper.make_node("Sqrt", [names["safe"]], [names["norm"]]),
         helper.make_node("Div", [PREFIX + source, names["norm"]], [target]),
     ]
+
+
+def _at_least_tiny(source: str, target: str, opset: int) -> onnx.NodeProto:
+    """Before opset 8, Max takes equal shapes only, and Clip has its limits as attributes."""
+    if opset < 8:
+        return helper.make_node("Clip", [source], [target], min=1e-12)
+    return helper.make_node("Max", [source, PREFIX + "tiny"], [target])
 
 
 def _set_signature(graph: onnx.GraphProto, size: int) -> None:
@@ -153,6 +160,7 @@ def check_parity(
     Raises:
         AdoptError: the cosine is below PARITY.
     """
+    refuse_fixed_batch(written)
     Embedder(written, "cpu")  # raises if the file does not meet the contract
     embed = as_published(foreign.tidied(original, output), preprocessing, centre)
     lowest = 1.0
@@ -162,6 +170,21 @@ def check_parity(
     if not lowest >= PARITY:
         raise AdoptError(f"the result does not agree with the original (cosine {lowest:.6f}, at least {PARITY} needed); check colour order, mean and std")
     return lowest
+
+
+def refuse_fixed_batch(written: Path) -> None:
+    """Raises:
+    AdoptError: the graph takes one crop at a time, in a way that is not mended.
+    """
+    fault = ""
+    try:
+        rows = in_one_run(written, smooth_crops(3))
+        fault = "" if len(rows) == 3 else f"3 crops give {len(rows)} embeddings"
+    except Exception as error:  # onnxruntime's own classes derive from Exception alone
+        fault = " ".join(str(error).rpartition("Status Message:")[2].split())[:300]
+    if fault:
+        remedy = 'export it again with the first dimension free: torch.onnx.export(..., dynamo=False, dynamic_axes={"input": {0: "N"}}, input_names=["input"])'
+        raise AdoptError(f"the graph is made for batches of one ({fault}); {remedy}")
 
 
 def in_one_run(path: Path, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -231,6 +254,9 @@ def chosen_preprocessing(original: onnx.ModelProto, args: argparse.Namespace) ->
     data = pairs.from_bin(args.pairs) if args.images is None else pairs.from_text(args.pairs, args.images)
     table = measure(foreign.tidied(original, args.output), given, data)
     print(as_text(table))
+    if not table[0].d_prime >= LEAST_D_PRIME:
+        remedy = "is this a face embedder, and are the crops aligned (`python -m training prepare`)?"
+        raise AdoptError(f"with none of these forms it tells people apart (d' {table[0].d_prime:.2f}, at least {LEAST_D_PRIME} needed): {remedy}")
     return table[0].preprocessing
 
 

@@ -16,6 +16,7 @@ from onnx import helper, numpy_helper
 
 from device.contract import CARD_KEY, CARD_SCHEMA, COHORT_KEY, COLOUR_ORDER, CROP_SIZE, LANDMARK_SET, ClockfaceError, ModelCard
 from device.vision.cohort import Cohort
+from training import file_kinds
 
 
 class ArtefactError(ClockfaceError):
@@ -31,9 +32,13 @@ def read(path: Path) -> onnx.ModelProto:
         ArtefactError: the file is missing, or is not an ONNX file.
     """
     try:
-        return onnx.load(path)
+        model = onnx.load(path)
+        if not model.graph.node:
+            raise ValueError("it has no layers")
     except Exception as error:  # protobuf and the file system raise many types
-        raise ArtefactError(f"{path} is not an ONNX file that can be read ({error}); give the file as it was published or built") from error
+        what = f"it is {found}" if (found := file_kinds.kind(path)) else f"({error}); give the file as it was published or built, with all files beside it"
+        raise ArtefactError(f"{path} is not an ONNX file that can be read: {what}") from error
+    return model
 
 
 def model_id(model: onnx.ModelProto) -> str:

@@ -10,12 +10,14 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from device.contract import CARD_KEY, CROP_SIZE, ClockfaceError
 
 PREFIX = "clockface_"  # of the names added to the graph
 FIRST_IR = 4  # of the ONNX format, that lets weights be no inputs
+FORMS = ((3, CROP_SIZE, CROP_SIZE), (CROP_SIZE, CROP_SIZE, 3))  # of a crop; colours first, or last as TensorFlow has them
+KINDS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.UINT8)
 
 
 class AdoptError(ClockfaceError):
@@ -48,12 +50,14 @@ def tidied(original: onnx.ModelProto, output: str | None = None) -> onnx.ModelPr
         output: the output to keep, where there are several.
 
     Raises:
-        AdoptError: more than one input; several outputs and none is named; no such output.
+        AdoptError: more than one input, or no picture of 112 x 112; several outputs and none is named; no such output.
     """
     model = drop_weights_from_inputs(onnx.ModelProto.FromString(original.SerializeToString()))
     graph, outputs = model.graph, [value.name for value in model.graph.output]
     if len(graph.input) != 1:
-        raise AdoptError(f"expected one input, got {[value.name for value in graph.input]}")
+        named = ", ".join(value.name for value in graph.input) or "none that a node reads"
+        raise AdoptError(f"expected one input, the picture, got {named}; export the net again with all others fixed")
+    _state_form(graph.input[0])
     if output not in (outputs if len(outputs) > 1 else (None, *outputs)):
         raise AdoptError(f"the outputs are {', '.join(outputs)}; name the one with the embeddings: --output NAME")
     kept = next(value for value in graph.output if output in (None, value.name))
@@ -61,16 +65,55 @@ def tidied(original: onnx.ModelProto, output: str | None = None) -> onnx.ModelPr
         graph.output.remove(value)
     model.ir_version = max(model.ir_version, FIRST_IR)
     _name_reshape_targets(graph)
+    _rename(graph, {name: f"original_{name}" for node in graph.node for name in (*node.input, *node.output) if name.startswith(PREFIX)})
     _rename(graph, {name: f"{PREFIX}original_{name}" for name in ("crops", "embeddings")})
+    spell_old_operators(model)
     _put_colours_first(graph)
     return model
+
+
+def _state_form(source: onnx.ValueInfoProto) -> None:
+    """Write the sizes of a crop where a net takes pictures of any size, or does not say.
+
+    Raises:
+        AdoptError: the input is no picture of 112 x 112 with three colours, or of numbers that are not taken.
+    """
+    kind = source.type.tensor_type.elem_type
+    shape = [dim.dim_value for dim in source.type.tensor_type.shape.dim] or [0] * 4  # 0: any
+    fitting = [form for form in FORMS if len(shape) == 4 and all(have in (0, want) for have, want in zip(shape[1:], form, strict=True))]
+    if kind not in KINDS or not fitting:
+        what = f"{TensorProto.DataType.Name(kind).lower()} ({', '.join(str(size or 'any') for size in shape)})"
+        expected = f"float, float16 or uint8 (N, 3, {CROP_SIZE}, {CROP_SIZE}) or (N, {CROP_SIZE}, {CROP_SIZE}, 3)"
+        remedy = "only embedders of such crops can be used; a detector or a net for other sizes cannot"
+        raise AdoptError(f"input {source.name}: expected {expected}, got {what}; {remedy}")
+    source.CopyFrom(helper.make_tensor_value_info(source.name, kind, ["N", *fitting[0]]))
+
+
+def spell_old_operators(model: onnx.ModelProto) -> None:
+    """Write as the standard has it what MXNet's exporter wrote: a slope of PRelu for each channel without its other axes; `spatial` of BatchNormalization."""
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    slopes = [node for node in model.graph.node if node.op_type == "PRelu" and node.input[1] in weights and len(weights[node.input[1]].dims) == 1]
+    shapes = _shapes(model) if slopes else {}
+    for node in slopes:
+        slope, shape = weights[node.input[1]], shapes.get(node.input[0], [])
+        if len(slope.dims) == 1 and len(shape) == 4 and slope.dims[0] == shape[1] != shape[3]:  # for the last axis, as the standard reads it, it does not fit
+            slope.dims.extend([1, 1])
+    for node in (node for node in model.graph.node if node.op_type == "BatchNormalization"):
+        for attribute in [attribute for attribute in node.attribute if attribute.name == "spatial"]:
+            node.attribute.remove(attribute)  # its weights are one per channel, so it can only mean 1
+
+
+def _shapes(model: onnx.ModelProto) -> dict[str, list[int]]:
+    """The shape of each tensor between layers, 0 where it is not known."""
+    known = onnx.shape_inference.infer_shapes(model).graph.value_info
+    return {value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in known}
 
 
 def _put_colours_first(graph: onnx.GraphProto) -> None:
     """Give an input (N, 112, 112, 3), as TensorFlow has it, the form (N, 3, 112, 112); onnxruntime removes the pair of Transposes that this makes."""
     source = graph.input[0]
     dims = source.type.tensor_type.shape.dim
-    if [dim.dim_value for dim in dims][1:] != [CROP_SIZE, CROP_SIZE, 3]:
+    if tuple(dim.dim_value for dim in dims)[1:] != FORMS[1]:
         return
     inside = f"{PREFIX}colours_last"
     _rename(graph, {source.name: inside})
@@ -96,6 +139,8 @@ def _rename(graph: onnx.GraphProto, new: dict[str, str]) -> None:
             names[:] = [new.get(name, name) for name in names]
     for named in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
         named.name = new.get(named.name, named.name)
+    for node in graph.node:
+        node.name = f"original_{node.name}" if node.name.startswith(PREFIX) else node.name
 
 
 def drop_weights_from_inputs(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -116,8 +161,8 @@ def make_batch_dynamic(model: onnx.ModelProto) -> None:
     for node in model.graph.node:
         if node.op_type == "Reshape" and node.input[0] in produced and node.input[1] in weights:
             target = numpy_helper.to_array(weights[node.input[1]]).copy()
-            if target[0] == 1:
-                target[0] = 0  # 0 copies the dimension
+            if target[0] in (0, 1):  # 0: another Reshape has the same target
+                target[0] = 0  # copies the dimension
                 _let_zero_copy(node, target)
                 weights[node.input[1]].CopyFrom(numpy_helper.from_array(target, node.input[1]))
 
@@ -166,7 +211,18 @@ def opened(model: onnx.ModelProto) -> Callable[[NDArray[Any]], NDArray[np.float6
     options.log_severity_level = 4
     session = _tried(lambda: ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"]))
     name = session.get_inputs()[0].name
-    return lambda crops: _tried(lambda: np.concatenate([session.run(None, {name: one[None]})[0] for one in crops]).astype(np.float64))
+    return lambda crops: finite(_tried(lambda: np.concatenate([session.run(None, {name: one[None]})[0] for one in crops]).astype(np.float64)))
+
+
+def finite(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The same rows.
+
+    Raises:
+        AdoptError: some are not finite.
+    """
+    if not np.isfinite(rows).all():
+        raise AdoptError("the original gives numbers that are not finite; download it again, or take a float32 file in place of a float16 one")
+    return rows
 
 
 def _tried(work: Callable[[], Any]) -> Any:

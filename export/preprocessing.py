@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from export import foreign
 from export.foreign import PREFIX, AdoptError
@@ -63,6 +63,14 @@ def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12))
 
 
+def refuse_normalised_bytes(kind: int, preprocessing: Preprocessing) -> None:
+    """Raises:
+    AdoptError: the original takes whole numbers from 0 to 255, and would be given others.
+    """
+    if kind == TensorProto.UINT8 and (preprocessing.mean, preprocessing.std) != USUAL["as they are"]:
+        raise AdoptError("the original takes uint8, so it has its mean and std inside; leave out --mean and --std", code="adopt.preprocessing")
+
+
 def in_graph(model: onnx.ModelProto) -> Preprocessing:
     """What `adopt` or `build` wrote into a file, which is the only place where it stands.
 
@@ -110,8 +118,10 @@ USUAL = {  # mean and std, 0..255, equal for all colours but for ImageNet's
 }
 
 
-def candidates(given: Preprocessing) -> list[Preprocessing]:
-    """The usual forms in both colour orders, and the one that is given."""
+def candidates(given: Preprocessing, kind: int = TensorProto.FLOAT) -> list[Preprocessing]:
+    """The usual forms in both colour orders, and the one that is given; of an original that takes uint8, the colour orders."""
+    if kind == TensorProto.UINT8:
+        return [Preprocessing("RGB"), Preprocessing("BGR")]
     usual = [Preprocessing(*each) for mean, std in USUAL.values() for each in (("RGB", mean, std), ("BGR", mean[::-1], std[::-1]))]
     return usual if given in usual else [given, *usual]
 
@@ -135,7 +145,9 @@ def measure(original: onnx.ModelProto, given: Preprocessing, pairs: Pairs, most:
     used, place = np.unique(np.concatenate([pairs.first[chosen], pairs.second[chosen]]), return_inverse=True)
     crops, same = pairs.crops[used], pairs.same[chosen]
     found = []
-    for one in candidates(given):
+    kind = original.graph.input[0].type.tensor_type.elem_type
+    refuse_normalised_bytes(kind, given)
+    for one in candidates(given, kind):
         rows = as_published(original, one)(crops)
         values = (rows[place[: len(chosen)]] * rows[place[len(chosen) :]]).sum(1)
         found.append(FormResult(one, ComparisonScores(values[same], values[~same]).d_prime(), best_accuracy(values, same)))

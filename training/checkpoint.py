@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from device.contract import ClockfaceError
-from training import config, donor
+from training import config, file_kinds, published
 from training.backbones.folding import folded
 from training.config import BackboneSettings, Recipe
 from training.model import EmbedderNet
@@ -36,22 +37,39 @@ def save(path: Path, state: dict[str, Any], recipe: Recipe) -> None:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Read a checkpoint, a weights file or a donor's published weights; only tensors and plain values are unpickled.
+    """Read a checkpoint, a weights file or published weights of others; only tensors and plain values are unpickled.
 
     Raises:
-        CheckpointError: the file is missing or is no checkpoint of this version.
+        CheckpointError: the file is missing, is of another kind, or is no checkpoint of this version.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about what the error says, too
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} does not exist; give a checkpoint written by `python -m training train`") from error
     except (RuntimeError, OSError, pickle.UnpicklingError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:  # files of another kind
-        raise CheckpointError(f"{path} cannot be read as a checkpoint ({type(error).__name__}); use an earlier one") from error
-    if donor.is_published(state):
-        return donor.as_checkpoint(state, SCHEMA)
-    if not isinstance(state, dict) or state.get("schema") != SCHEMA:
+        what = f"it is {found}" if (found := file_kinds.kind(path)) else f"{type(error).__name__}: use an earlier one"
+        raise CheckpointError(f"{path} cannot be read as a checkpoint; {what}") from error
+    if not isinstance(state, dict) or "schema" not in state:
+        return _published(path, state)
+    if state["schema"] != SCHEMA or "recipe" not in state:
         raise CheckpointError(f"{path}: expected a checkpoint of schema {SCHEMA}; train again or use the matching version")
+    try:
+        recipe_of(state)
+    except ClockfaceError as error:
+        raise CheckpointError(f"{path}: its recipe is of another version of this program, or was changed ({error}); use it with that version") from error
     return state
+
+
+def _published(path: Path, content: Any) -> dict[str, Any]:
+    found = published.as_checkpoint(content, SCHEMA)
+    if found is None:
+        layers = ", ".join(list(published.plain(content))[:3])
+        have = f"the weights of a net that is not known here ({layers}, ...)" if layers else "no weights"
+        remedy = "export the net to ONNX where its code is, then `python -m export adopt`; of this project's own weights give the whole file"
+        raise CheckpointError(f"{path} has {have}; {remedy}")
+    return found
 
 
 def recipe_of(state: dict[str, Any]) -> Recipe:
@@ -62,11 +80,23 @@ def load_embedder(path: Path) -> tuple[EmbedderNet, Recipe]:
     """The embedder of a checkpoint or weights file, in evaluation mode, and the recipe that made it.
 
     The averaged weights are used if the run kept them.
+
+    Raises:
+        CheckpointError: the weights do not fit the backbone, or are not finite.
     """
     state = load(path)
     recipe = recipe_of(state)
     embedder = EmbedderNet(recipe.backbone)
-    embedder.load_state_dict(state.get("averaged") or state["embedder"])
+    weights = state.get("averaged") or state.get("embedder")
+    if not weights:
+        raise CheckpointError(f"{path} has no weights of an embedder; give last.pt or best.pt of a run")
+    try:
+        embedder.load_state_dict(weights)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        said = " ".join(str(error).split())[:300]
+        raise CheckpointError(f"{path}: its weights do not fit the backbone {recipe.backbone.name} ({said}); use the file as it was written") from error
+    if not all(bool(value.isfinite().all()) for value in weights.values()):
+        raise CheckpointError(f"{path} has weights that are not finite; use an earlier checkpoint, and train with a lower optimiser.learning_rate")
     return embedder.eval(), recipe
 
 

@@ -50,9 +50,15 @@ class ComparisonScores:
         return wilson(accepted, len(self.mated))
 
     def d_prime(self) -> float:
-        """Separation of mated and non-mated scores: difference of the means divided by the root of the mean variance (J. Daugman, ICASSP 2000)."""
+        """Separation of mated and non-mated scores: difference of the means divided by the root of the mean variance (J. Daugman, ICASSP 2000).
+
+        0 where all scores are equal, as those of a net that has collapsed.
+        """
         spread = math.sqrt((float(np.var(self.mated)) + float(np.var(self.non_mated))) / 2)
-        return float(np.mean(self.mated) - np.mean(self.non_mated)) / spread
+        difference = float(np.mean(self.mated) - np.mean(self.non_mated))
+        if spread == 0.0:
+            return math.copysign(math.inf, difference) if difference else 0.0
+        return difference / spread
 
     def equal_error_rate(self) -> float:
         """Mean of FAR and FRR at the threshold at which they differ least."""

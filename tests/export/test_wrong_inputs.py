@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
+import zipfile
 from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from export.__main__ import COMMANDS, main
 from tests.training.test_data import record_set
@@ -16,6 +20,7 @@ from training.synthetic import draw
 MODELS = Path(__file__).resolve().parents[2] / "models"
 ABOUT = ("--licence", "MIT", "--training-data", "none")
 ADOPT = ("adopt", "net.onnx", "--name", "x", *ABOUT)
+FOREIGN = ("adopt", "--out", "out.onnx", "--name", "x", *ABOUT)
 PAIRS = ("--pairs", "pairs.txt", "--images", "crops")
 IMAGE = ("image", "nothing.img", "--bundle", "empty")
 CHOOSE = ("table", "net.onnx", "--choose", "--people", "photos", "--strangers", "photos")
@@ -49,6 +54,17 @@ WRONG = {  # what is wrong -> arguments, and words of the answer
     "pairs without pictures": (("adopt", "bare.onnx", "--out", "out.onnx", "--name", "x", *ABOUT, *PAIRS), ("Ada_0001", "--images")),
     "pictures without pairs": (("adopt", "bare.onnx", "--out", "out.onnx", "--name", "x", *ABOUT, "--images", "crops"), ("--pairs",)),
     "pairs that are no .bin": (("adopt", "bare.onnx", "--out", "out.onnx", "--name", "x", *ABOUT, "--pairs", "pairs.txt"), ("pairs.txt", "--images")),
+    "an original that is zipped": ((*FOREIGN, "zip.onnx"), ("zip.onnx", "unpack")),
+    "an original of PyTorch": ((*FOREIGN, "net.pt"), ("net.pt", "torch.onnx.export")),
+    "an original that was cut short": ((*FOREIGN, "cut.onnx"), ("cut.onnx",)),
+    "an original that is empty": ((*FOREIGN, "empty.onnx"), ("empty.onnx", "empty")),
+    "an original for other crops": ((*FOREIGN, "wide.onnx"), ("uint8 (N, 3, 112, 112)", "(1, 3, 112, 96)")),
+    "an original with two inputs": ((*FOREIGN, "two.onnx"), ("data, more", "one input")),
+    "a detector": ((*FOREIGN, "detector.onnx"), ("(4, 8)", "face embedder")),
+    "an original for one crop at a time": ((*FOREIGN, "one.onnx"), ("batches of one", "dynamic_axes")),
+    "an original whose weights are not finite": ((*FOREIGN, "nan.onnx"), ("not finite",)),
+    "an original that tells nobody apart": ((*FOREIGN, "bare.onnx", "--pairs", "good.bin"), ("tells people apart", "aligned")),
+    "a mean for an original that takes bytes": ((*FOREIGN, "bytes.onnx", "--mean", "1", "1", "1"), ("uint8", "--mean")),
     "liveness weights that are none": (("adopt-liveness", "net.pt:2.7", "--out", "out.onnx", *ABOUT), ("net.pt",)),
     "liveness weights without a scale": (("adopt-liveness", "net.pt", "--out", "out.onnx", *ABOUT), ("net.pt", "SCALE")),
     "a threshold of liveness above one": (("adopt-liveness", "net.pt:2.7", "--out", "out.onnx", *ABOUT, "--threshold", "7"), ("--threshold",)),
@@ -124,6 +140,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "empty").mkdir()
     (folder / "text.onnx").write_text("no model")
     bare(folder / "bare.onnx")
+    foreign(folder)
     grouped(folder / "grouped")
     for name, labels in (("set.rec", [0, 0, 1]), ("free.rec", [-1] * 21)):
         record_set(folder / name, labels)
@@ -138,6 +155,55 @@ def grouped(folder: Path) -> None:
     folder.mkdir()
     cv2.imwrite(str(folder / "a.png"), draw(0, 0))
     (folder / "groups.tsv").write_text("file\trace\na.png\tx\n")
+
+
+def foreign(folder: Path) -> None:
+    """Models of others that cannot be taken, each in its own way."""
+    published = onnx.load(folder / "bare.onnx")
+    with zipfile.ZipFile(folder / "zip.onnx", "w") as archive:
+        archive.writestr("net.onnx", "")
+    (folder / "cut.onnx").write_bytes((folder / "net.onnx").read_bytes()[:9000])
+    (folder / "empty.onnx").write_bytes(b"")
+    changes = {"wide": _wide, "two": _two_inputs, "detector": _detector, "one": _one_at_a_time, "nan": _not_finite, "bytes": _bytes}
+    for name, change in changes.items():
+        model = onnx.ModelProto.FromString(published.SerializeToString())
+        change(model.graph)
+        onnx.save(model, folder / f"{name}.onnx")
+    crops = [cv2.imencode(".png", draw(person, 0))[1].tobytes() for person in (0, 1)]
+    (folder / "good.bin").write_bytes(pickle.dumps((crops * 4, [True, False] * 2)))  # the same two crops are said to be both
+
+
+def _wide(graph: onnx.GraphProto) -> None:
+    graph.input[0].type.tensor_type.shape.dim[3].dim_value = 96
+
+
+def _two_inputs(graph: onnx.GraphProto) -> None:
+    graph.input.append(helper.make_tensor_value_info("more", TensorProto.FLOAT, [1, 3]))
+    graph.node[2].input[0] = "sum"
+    graph.node.insert(2, helper.make_node("Add", ["flat", "more"], ["sum"]))
+
+
+def _detector(graph: onnx.GraphProto) -> None:
+    graph.initializer.append(numpy_helper.from_array(np.zeros((4, 8), np.float32), "anchors"))
+    graph.node.append(helper.make_node("Add", ["embedding", "anchors"], ["boxes"]))
+    graph.output[0].name = "boxes"
+
+
+def _one_at_a_time(graph: onnx.GraphProto) -> None:
+    graph.initializer.append(numpy_helper.from_array(np.zeros((1, 3), np.float32), "token"))
+    graph.initializer.append(numpy_helper.from_array(np.ones((6, 8), np.float32), "wide"))
+    graph.node.insert(2, helper.make_node("Concat", ["flat", "token"], ["both"], axis=1))
+    graph.node[3].input[:] = ["both", "wide"]
+
+
+def _not_finite(graph: onnx.GraphProto) -> None:
+    weights = next(tensor for tensor in graph.initializer if tensor.name == "weights")
+    weights.CopyFrom(numpy_helper.from_array(np.full((3, 8), np.nan, np.float32), "weights"))
+
+
+def _bytes(graph: onnx.GraphProto) -> None:
+    graph.input[0].CopyFrom(helper.make_tensor_value_info("pixels", TensorProto.UINT8, [1, 3, 112, 112]))
+    graph.node.insert(0, helper.make_node("Cast", ["pixels"], ["data"], to=TensorProto.FLOAT))
 
 
 def bare(path: Path) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from torch import nn
 from device.vision.catalogue import Catalogue, sha256
 from tests.refused import refused
 from training import backbones, checkpoint, donor
+from training import published as published_weights
 from training.backbones.cost import cost
 from training.backbones.folding import folded
 from training.config import BackboneSettings
@@ -71,6 +74,78 @@ def test_the_list_of_donors_names_the_published_file(published: Path) -> None:
     entry = Catalogue.load(donor.LIST).entries["donor"]
     assert (entry.sha256, entry.size) == (sha256(published), published.stat().st_size)
     assert donor.resolve(str(published)) == published  # a path
+
+
+def insightface_state(blocks: tuple[int, ...], size: int) -> State:
+    """Random weights with the names and shapes of InsightFace's ResNets (arcface_torch/backbones/iresnet.py)."""
+    random = torch.Generator().manual_seed(0)
+    state: State = {}
+
+    def norm(name: str, width: int) -> None:
+        for part in ("weight", "bias", "running_mean", "running_var"):
+            state[f"{name}.{part}"] = torch.rand(width, generator=random) * 0.5 + (0.5 if part in ("weight", "running_var") else -0.25)
+        state[f"{name}.num_batches_tracked"] = torch.tensor(1)
+
+    def convolution(name: str, inputs: int, outputs: int, kernel: int = 3) -> None:
+        state[f"{name}.weight"] = torch.randn(outputs, inputs, kernel, kernel, generator=random) / (inputs * kernel**2) ** 0.5
+
+    convolution("conv1", 3, 64)
+    norm("bn1", 64)
+    state["prelu.weight"] = torch.full((64,), 0.2)
+    width = 64
+    for stage, (count, outputs) in enumerate(zip(blocks, (64, 128, 256, 512), strict=True), 1):
+        for place in (f"layer{stage}.{number}" for number in range(count)):
+            if place.endswith(".0"):
+                convolution(f"{place}.downsample.0", width, outputs, 1)
+                norm(f"{place}.downsample.1", outputs)
+            norm(f"{place}.bn1", width)
+            convolution(f"{place}.conv1", width, outputs)
+            norm(f"{place}.bn2", outputs)
+            state[f"{place}.prelu.weight"] = torch.linspace(0.1, 0.4, outputs)
+            convolution(f"{place}.conv2", outputs, outputs)
+            norm(f"{place}.bn3", outputs)
+            width = outputs
+    norm("bn2", 512)
+    state["fc.weight"], state["fc.bias"] = torch.randn(size, 512 * 49, generator=random) / 160, torch.randn(size, generator=random)
+    norm("features", size)
+    return state
+
+
+def insightface_forward(state: State, crops: torch.Tensor) -> torch.Tensor:
+    """(N, 112, 112, 3) uint8 RGB -> (N, D), layer by layer from the names, pixels from -1 to 1 as InsightFace's loader gives them."""
+    x = ((crops / 255 - 0.5) / 0.5).permute(0, 3, 1, 2)
+    x = F.prelu(normalised(state, "bn1", F.conv2d(x, state["conv1.weight"], padding=1)), state["prelu.weight"])
+    for place in dict.fromkeys(".".join(name.split(".")[:2]) for name in state if name.startswith("layer")):
+        stride = 2 if f"{place}.downsample.0.weight" in state else 1
+        y = F.conv2d(normalised(state, f"{place}.bn1", x), state[f"{place}.conv1.weight"], padding=1)
+        y = F.prelu(normalised(state, f"{place}.bn2", y), state[f"{place}.prelu.weight"])
+        y = normalised(state, f"{place}.bn3", F.conv2d(y, state[f"{place}.conv2.weight"], stride=stride, padding=1))
+        x = y + (normalised(state, f"{place}.downsample.1", F.conv2d(x, state[f"{place}.downsample.0.weight"], stride=2)) if stride == 2 else x)
+    return normalised(state, "features", F.linear(normalised(state, "bn2", x).flatten(1), state["fc.weight"], state["fc.bias"]))
+
+
+WRAPPERS: dict[str, Callable[[State], Any]] = {
+    "as it is": lambda state: state,
+    "of several processes, beside other things": lambda state: {"epoch": 3, "state_dict": {f"module.{name}": value for name, value in state.items()}},
+    "of a Lightning module": lambda state: {"pytorch-lightning_version": "2.2", "state_dict": {f"net.{name}": value for name, value in state.items()}},
+    "of torch.compile": lambda state: {"model": {f"_orig_mod.{name}": value for name, value in state.items()}},
+}
+
+
+@torch.inference_mode()
+def test_weights_of_insightface_compute_what_their_layers_say(tmp_path: Path) -> None:
+    state, crops = insightface_state((2, 2, 2, 2), 8), drawn_crops()[:1]
+    torch.save({"state_dict": {f"module.{name}": value.half() for name, value in state.items()}}, tmp_path / "r18.pth")
+    embedder, recipe = checkpoint.load_embedder(tmp_path / "r18.pth")
+    assert (recipe.backbone.name, recipe.backbone.embedding_size) == ("iresnet18", 8)
+    half = {name: value.half().float() for name, value in state.items()}
+    torch.testing.assert_close(embedder(crops), insightface_forward(half, crops), atol=2e-3, rtol=2e-3)
+
+
+@pytest.mark.parametrize("how", WRAPPERS)
+def test_weights_are_found_in_the_forms_in_which_programs_save_them(how: str) -> None:
+    state = {f"conv{number}.weight": torch.full((2,), float(number)) for number in range(3)}
+    assert published_weights.plain(WRAPPERS[how](state)) == state
 
 
 def drawn_crops() -> torch.Tensor:

@@ -49,6 +49,8 @@ def test_wilson_stays_within_bounds() -> None:
 
 def test_d_prime_of_two_known_sets() -> None:
     assert metrics.ComparisonScores(np.array([3.0, 5.0]), np.array([-2.0, 0.0, 2.0, 0.0])).d_prime() == pytest.approx(4 / math.sqrt((1 + 2) / 2))
+    assert metrics.ComparisonScores(np.ones(2), np.ones(3)).d_prime() == 0.0  # a net that has collapsed
+    assert metrics.ComparisonScores(np.ones(2), np.zeros(3)).d_prime() == np.inf
 
 
 def test_all_pairs_equal_a_double_loop() -> None:

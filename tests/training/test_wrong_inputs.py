@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,7 @@ from tests.training.test_data import png, record_set
 from training.__main__ import COMMANDS, main
 from training.synthetic import draw
 
+MODELS = Path(__file__).resolve().parents[2] / "models"
 FINETUNE = ("train", "finetune", "--init", "weights.pt", "--out", "run", "--set", "data.validation_identities = 2")
 SMOKE = ("train", "smoke", "--out", "run")
 BIN = ("evaluate", "weights.pt", "--bin", "pairs.bin")
@@ -29,6 +31,14 @@ WRONG = {  # what is wrong -> arguments, and words of the answer
     "a checkpoint that was cut short": (("train", "smoke", "--out", "torn", "--resume"), ("last.pt", "cannot be read")),
     "weights that were cut short": (("export-weights", "torn/last.pt", "out.pt"), ("last.pt", "cannot be read")),
     "weights that are a picture": (("train", "finetune", "--init", "photos/Ada/0.jpg", "--out", "run"), ("0.jpg",)),
+    "weights of a net that is not known": (("export-weights", "foreign.pt", "out.pt"), ("foreign.pt", "layer1.weight", "export adopt")),
+    "weights of another backbone": (("export-weights", "unfit.pt", "out.pt"), ("unfit.pt", "edge-slim", "Missing")),
+    "weights that are not finite": (("export-weights", "nan.pt", "out.pt"), ("nan.pt", "not finite")),
+    "weights of a version to come": (("evaluate", "newer.pt", "--bin", "good.bin"), ("newer.pt", "unheard_of")),
+    "a whole net, pickled": (("evaluate", "whole.pt", "--bin", "good.bin"), ("whole.pt", "torch.onnx.export")),
+    "a TorchScript program": (("evaluate", "script.pt", "--bin", "good.bin"), ("script.pt", "TorchScript")),
+    "weights in safetensors": (("evaluate", "net.safetensors", "--bin", "good.bin"), ("net.safetensors", "torch.save")),
+    "a pointer of Git LFS": (("evaluate", "lfs.pt", "--bin", "good.bin"), ("lfs.pt", "git lfs pull")),
     "an unknown donor": (("train", "everyday", "--init", "doner", "--out", "run"), ("doner",)),
     "a teacher of another kind": ((*SMOKE, "--set", "data.sources = [{ path = 'set.rec', teacher = 'rows.npy' }]"), ("rows.npy", ".npz")),
     "a teacher of another set": ((*SMOKE, "--set", "data.sources = [{ path = 'set.rec', teacher = 'rows.npz' }]"), ("rows.npz", "3")),
@@ -80,6 +90,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = ('data.sources = [{ kind = "drawn", path = "8 x 4" }]', "data.validation_identities = 2", "schedule.steps = 2", "schedule.batch_size = 8")
     assert main(["train", "smoke", "--out", str(folder / "first"), *(word for line in settings for word in ("--set", line))]) == 0
     (folder / "weights.pt").write_bytes((folder / "first" / "last.pt").read_bytes())
+    foreign_weights(folder)
     (folder / "torn").mkdir()
     (folder / "torn" / "last.pt").write_bytes((folder / "weights.pt").read_bytes()[:20_000])
     (folder / "bad.onnx").write_bytes(b"no model")
@@ -96,6 +107,23 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "pairs.bin").write_bytes(pickle.dumps(([png(0, i) for i in range(4)], [True, True])))
     (folder / "good.bin").write_bytes(pickle.dumps(([png(i // 3, i) for i in range(8)], [True, False, True, False])))
     return folder
+
+
+def foreign_weights(folder: Path) -> None:
+    """Files that hold weights in other forms, and weights of ours that were changed."""
+    ours, net = torch.load(MODELS / "clockface-edge.pt", weights_only=True), torch.nn.Conv2d(3, 4, 3)
+    kept = dict(list(ours["embedder"].items())[3:])
+    torch.save({"model": {f"module.layer1.{name}": value for name, value in net.state_dict().items()}}, folder / "foreign.pt")
+    torch.save({**ours, "embedder": kept}, folder / "unfit.pt")
+    torch.save({**ours, "embedder": {name: value * float("nan") for name, value in ours["embedder"].items()}}, folder / "nan.pt")
+    torch.save({**ours, "recipe": {**ours["recipe"], "unheard_of": 1}}, folder / "newer.pt")
+    torch.save(net, folder / "whole.pt")
+    with zipfile.ZipFile(folder / "script.pt", "w") as archive:  # as torch.jit.save names its parts
+        for part in ("data.pkl", "constants.pkl", "version", "code/net.py"):
+            archive.writestr(f"script/{part}", "2")
+    head = b'{"bias":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    (folder / "net.safetensors").write_bytes(len(head).to_bytes(8, "little") + head + bytes(4))
+    (folder / "lfs.pt").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
 
 
 @pytest.mark.parametrize("case", WRONG)

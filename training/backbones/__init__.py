@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from torch import nn
 
@@ -19,8 +20,7 @@ BACKBONES: dict[str, Callable[[int], nn.Module]] = {  # name -> build(embedding_
     "mobilefacenet": mobilefacenet.MobileFaceNet,
     "mobilefacenet-relu6": mobilefacenet.relu6,
     "mobilefacenet-short": mobilefacenet.short,
-    "iresnet18": iresnet.iresnet18,
-    "iresnet50": iresnet.iresnet50,
+    **{name: partial(iresnet.IResNet, depths=depths) for name, depths in iresnet.DEPTHS.items()},
 }
 
 

@@ -54,9 +54,4 @@ class IResNet(nn.Module):
         return out
 
 
-def iresnet18(embedding_size: int) -> IResNet:
-    return IResNet(embedding_size, (2, 2, 2, 2))
-
-
-def iresnet50(embedding_size: int) -> IResNet:
-    return IResNet(embedding_size, (3, 4, 14, 3))
+DEPTHS = {"iresnet18": (2, 2, 2, 2), "iresnet34": (3, 4, 6, 3), "iresnet50": (3, 4, 14, 3), "iresnet100": (3, 13, 30, 3)}
