@@ -7,6 +7,7 @@ import importlib
 import sys
 
 from device.contract import ClockfaceError
+from training import disk_errors
 
 MODULES = {  # command -> its module, where the two names differ
     "adopt-liveness": "adopt_liveness",
@@ -62,6 +63,13 @@ def main(argv: list[str] | None = None) -> int:
     except ClockfaceError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        if not (said := disk_errors.sentence(error)):
+            raise
+        print(f"error: {said}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":

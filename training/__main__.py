@@ -7,6 +7,7 @@ import importlib
 import sys
 
 from device.contract import ClockfaceError
+from training import disk_errors
 
 MODULES = {"export-weights": "export_weights", "partial_fc": "partial_fc_cost", "shards": "write_shards"}  # command -> its module, where the two names differ
 OLD_NAMES = {"ship": "export-weights"}  # earlier name, which still works -> the command
@@ -52,6 +53,11 @@ def main(argv: list[str] | None = None) -> int:
         return int(module.run(args))
     except ClockfaceError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if not (said := disk_errors.sentence(error)):
+            raise
+        print(f"error: {said}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -29,11 +29,17 @@ class CheckpointError(ClockfaceError):
 def save(path: Path, state: dict[str, Any], recipe: Recipe) -> None:
     """Write a temporary file beside the target, flush it to disk and rename it."""
     part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        torch.save({"schema": SCHEMA, "recipe": dataclasses.asdict(recipe), **state}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    try:
+        with part.open("wb") as file:
+            torch.save({"schema": SCHEMA, "recipe": dataclasses.asdict(recipe), **state}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except (OSError, RuntimeError) as error:
+        part.unlink(missing_ok=True)
+        if isinstance(error.__context__, OSError):  # what the disk said; torch raises an error of its own over it
+            raise error.__context__ from None
+        raise
 
 
 def load(path: Path) -> dict[str, Any]:

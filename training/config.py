@@ -6,6 +6,7 @@ An unknown key, a wrong type or a value out of range is refused with the key, th
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import os
 import re
 import sys
@@ -228,7 +229,9 @@ def _build(kind: Any, where: str, table: Any) -> Any:
     for key, value in table.items():
         name = f"{where}.{key}".lstrip(".")
         if key not in fields:
-            raise ConfigError(f"{name}: unknown setting; known: {', '.join(fields)}")
+            nearest = difflib.get_close_matches(key, fields, 1)
+            meant = f"did you mean {f'{where}.{nearest[0]}'.lstrip('.')}? " if nearest else ""
+            raise ConfigError(f"{name}: unknown setting; {meant}known: {', '.join(fields)}")
         values[key] = _value(name, hints[key], fields[key], value)
     return kind(**values)
 

@@ -17,6 +17,7 @@ from device.contract import ClockfaceError
 from device.system import table_file
 from device.vision.heif import HEIC_SUFFIXES
 from device.vision.images import HEIC, IMAGE_SUFFIXES, bytes_of, is_litter
+from training import file_kinds
 from training.recordio import RecordError, RecordFile
 
 COLUMNS = {  # of a list -> what its header may say
@@ -87,7 +88,8 @@ def _listed(source: Path) -> PhotoSet:
         return _from_records(source)
     if suffix in LISTS:
         return _from_list(source)
-    raise PhotosError(f"{source} has no photos of a known form; {FORMS}", code="photos.none")
+    what = f" (it is {found})" if (found := file_kinds.kind(source)) else ""
+    raise PhotosError(f"{source} has no photos of a known form{what}; {FORMS}", code="photos.none")
 
 
 def _from_folder(folder: Path) -> PhotoSet:
@@ -115,8 +117,9 @@ def _from_folder(folder: Path) -> PhotoSet:
 def _walked(folder: Path) -> Iterable[Path]:
     """Everything below a folder; links are followed, except to where the way came from."""
     for here, folders, files in os.walk(folder, followlinks=True):
-        above = {Path(here).resolve(), *Path(here).resolve().parents}
-        folders[:] = [name for name in folders if (Path(here) / name).resolve() not in above]
+        if links := {name for name in folders if os.path.islink(os.path.join(here, name))}:
+            above = {Path(here).resolve(), *Path(here).resolve().parents}
+            folders[:] = [name for name in folders if name not in links or (Path(here) / name).resolve() not in above]
         yield from (Path(here) / name for name in (*folders, *files))
 
 

@@ -66,10 +66,14 @@ def prepare(photos: PhotoSet, crops: CropFolder, search: Search, min_eye_distanc
     out.mkdir(parents=True, exist_ok=True)
     with _report(out) as write, ThreadPoolExecutor(workers) as pool, Progress(transient=True) as progress:
         task = progress.add_task("photos", total=len(waiting))
-        for outcome in pool.map(lambda photo: crop_one(photo, crops, search, min_eye_distance), waiting):
-            write(outcome)
-            done[outcome.photo] = outcome
-            progress.advance(task)
+        try:
+            for outcome in pool.map(lambda photo: crop_one(photo, crops, search, min_eye_distance), waiting):
+                write(outcome)
+                done[outcome.photo] = outcome
+                progress.advance(task)
+        except BaseException:  # Ctrl-C, a full disk: photos that wait are not begun
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     results = [*(done[photo.name] for photo in photos.photos), *(PhotoResult(name, reason) for name, reason in photos.left_out.items())]
     with (out / "left_out.tsv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, delimiter="\t", lineterminator="\n").writerows((found.photo, found.result) for found in results if not found.kept)

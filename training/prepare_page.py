@@ -198,7 +198,7 @@ def _thumbnail(name: str, photo: LabelledPhoto | None) -> str:
         image = None
     if image is None:
         return f'<figure title="{title}">{caption}</figure>'
-    scale = SIDE / max(image.shape[:2])
-    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    height, width = (max(1, round(side * SIDE / max(image.shape[:2]))) for side in image.shape[:2])
+    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     data = base64.b64encode(cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 75])[1].tobytes()).decode()
     return f'<figure title="{title}"><img src="data:image/jpeg;base64,{data}" alt="{title}">{caption}</figure>'

@@ -66,7 +66,7 @@ class RecordFile:
             RecordError: the key is not in the index, or there is no record at its offset.
         """
         if key not in self._offsets:
-            raise RecordError(f"{self.path}: no record {key} in the index")
+            raise RecordError(f"{self.path}: no record {key} in the index; create the .idx file again")
         return parse_record(self._read_payload(key), f"{self.path}: record {key}")
 
     def label(self, key: int) -> int | None:
@@ -122,6 +122,8 @@ def _read_index(path: Path) -> dict[int, int]:
     try:
         rows = [line.split("\t") for line in path.read_text(encoding="ascii").splitlines()]
         return {int(key): int(offset) for key, offset in rows}
+    except FileNotFoundError as error:
+        raise RecordError(f"{path} does not exist: a .rec file needs its index; copy it from beside the .rec, or make it with MXNet's rec2idx.py") from error
     except (OSError, ValueError) as error:
         raise RecordError(f"{path} is no RecordIO index ({error}); expected lines of key, tab, offset") from error
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import pickle
+import resource
 import zipfile
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 import torch
 
 from tests.training.test_data import png, record_set
+from training import disk_errors
 from training.__main__ import COMMANDS, main
 from training.synthetic import draw
 
@@ -22,6 +25,7 @@ BIN = ("evaluate", "weights.pt", "--bin", "pairs.bin")
 WRONG = {  # what is wrong -> arguments, and words of the answer
     "photos instead of crops": (FINETUNE, ("crops/Ada/0.jpg", "640 x 480", "training prepare")),
     "a setting as text": ((*SMOKE, "--set", "loss.options = { margin = '0.3' }"), ("margin", "'0.3'")),
+    "a setting with a spelling mistake": ((*SMOKE, "--set", "schedule.epoch = 3"), ("schedule.epoch:", "did you mean schedule.epochs?")),
     "more parts than crops": ((*SMOKE, "--set", "schedule.accumulate = 100"), ("accumulate = 100", "batch_size")),
     "no GPU": ((*SMOKE, "--set", "run.device = 'cuda'"), ("no GPU",)),
     "a file as the folder of a run": (("train", "smoke", "--out", "weights.pt"), ("weights.pt", "folder")),
@@ -46,6 +50,8 @@ WRONG = {  # what is wrong -> arguments, and words of the answer
     "a negative budget": ((*SMOKE, "--budget-minutes", "-3"), ("--budget-minutes",)),
     "no worker": (("prepare", "photos", "out", "--workers", "0"), ("--workers",)),
     "no photos": (("prepare", "nowhere", "out"), ("nowhere",)),
+    "photos in an archive": (("prepare", "photos.zip", "out"), ("photos.zip", "unpack")),
+    "records without their index": (("prepare", "alone.rec", "out"), ("alone.idx", "rec2idx")),
     "an embedder that does not exist": (("prepare", "photos", "out", "--model", "nothing.onnx"), ("nothing.onnx",)),
     "a file as the folder of crops": (("prepare", "photos", "weights.pt"), ("weights.pt", "folder")),
     "a distance that is none": (("prepare", "photos", "out", "--min-eye-distance", "-1"), ("--min-eye-distance",)),
@@ -91,6 +97,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert main(["train", "smoke", "--out", str(folder / "first"), *(word for line in settings for word in ("--set", line))]) == 0
     (folder / "weights.pt").write_bytes((folder / "first" / "last.pt").read_bytes())
     foreign_weights(folder)
+    with zipfile.ZipFile(folder / "photos.zip", "w") as archive:
+        archive.writestr("Ada/0.jpg", "")
     (folder / "torn").mkdir()
     (folder / "torn" / "last.pt").write_bytes((folder / "weights.pt").read_bytes()[:20_000])
     (folder / "bad.onnx").write_bytes(b"no model")
@@ -143,3 +151,19 @@ def test_is_answered_with_a_sentence(case: str, place: Path, monkeypatch: pytest
 
 def test_every_command_is_tried() -> None:
     assert set(COMMANDS) - {arguments[0] for arguments, _ in WRONG.values()} == {"speed"}  # which has a recipe and weights as `train`
+
+
+def test_a_disk_without_room_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limit[1]))  # writing fails at this size as it does on a full disk
+    try:
+        code = main(["export-weights", str(MODELS / "clockface-edge.pt"), str(tmp_path / "out.pt")])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert code == 1 and "free some room" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_may_not_be_written_is_told() -> None:
+    assert disk_errors.sentence(OSError(errno.EROFS, "Read-only file system", "x")).startswith("x: Read-only file system; name a place")
+    assert disk_errors.sentence(OSError(errno.EIO, "Input/output error")) == ""
