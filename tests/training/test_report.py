@@ -119,9 +119,10 @@ def test_figures_are_those_of_a_second_computation(runs: Path) -> None:
     assert len(used) == len(set(used))
     assert [group.name for group in found.groups] == ["north", "south"]
     north = [pair for pair in pairs if max(pair[2:]) < 8]
-    others = [score >= found.threshold for score, same, *_ in north if not same]
-    assert found.groups[0].fmr.value == pytest.approx(np.mean(others))
-    assert found.groups[0].fnmr.value == pytest.approx(np.mean([score < found.threshold for score, same, *_ in north if same]))
+    strangers, own = ([score for score, same, *_ in north if same == kind] for kind in (False, True))
+    least, most = (found.threshold + change for change in (1e-5, -1e-5))  # one score is the threshold itself
+    assert np.mean(np.array(strangers) >= least) - 1e-9 <= found.groups[0].fmr.value <= np.mean(np.array(strangers) >= most) + 1e-9
+    assert np.mean(np.array(own) < most) - 1e-9 <= found.groups[0].fnmr.value <= np.mean(np.array(own) < least) + 1e-9
 
 
 def test_the_pictures_are_the_crops(runs: Path) -> None:
@@ -137,7 +138,8 @@ def test_the_log_is_read_as_columns(runs: Path) -> None:
     assert found.steps == list(range(2, 27, 2))
     assert found.validated == [4, 8, 12, 16, 20, 24, 27]
     assert len(found.losses) == len(found.rates) == len(found.speeds) == 13
-    assert max(found.figures["d_prime"]) == pytest.approx(run_record.read(runs / "first").figures["d_prime"], abs=1e-4)
+    best = run_record.read(runs / "first").figures["d_prime"]  # of the checkpoint with the best score, not always with the largest d'
+    assert min(abs(value - best) for value in found.figures["d_prime"]) <= 1e-4
 
 
 def test_what_cannot_be_compared_is_refused(runs: Path, tmp_path: Path) -> None:
