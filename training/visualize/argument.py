@@ -17,13 +17,13 @@ from training.visualize.digits import Digits
 from training.visualize.study import BATCH, LEARNING_RATE, Net, batches
 from training.visualize.theme import COLOURS, Theme, axes_of, legend
 
-CURVES: tuple[tuple[str, str, dict[str, Any], dict[str, Any]], ...] = (  # label, loss, options, style
+CURVES: tuple[tuple[str, str, dict[str, Any], dict[str, Any]], ...] = (  # label, loss, options, style; dashes tell lines apart where there are no colours
     ("cos θ, no margin", "cosface", {"margin": 0.0}, {"color": "#9a978e", "ls": ":"}),
     ("ArcFace, naive", "arcface_naive", {"margin": 0.5}, {"color": COLOURS[0], "ls": "--"}),
     ("ArcFace", "arcface", {"margin": 0.5}, {"color": COLOURS[5]}),
-    ("ArcFace, cos / 10", "arcface_scaled", {}, {"color": COLOURS[7]}),
-    ("cos - 1", "cosface", {"margin": 1.0}, {"color": COLOURS[1], "ls": "--"}),
-    ("CosFace, m = 0.35", "cosface", {}, {"color": COLOURS[3]}),
+    ("ArcFace, cos / 10", "arcface_scaled", {}, {"color": COLOURS[7], "ls": (0, (8, 2))}),
+    ("cos - 1", "cosface", {"margin": 1.0}, {"color": COLOURS[1], "ls": (0, (1, 3))}),
+    ("CosFace, m = 0.35", "cosface", {}, {"color": COLOURS[3], "ls": "-."}),
 )
 ACTIVE_STEPS = 300
 TRIPLETS = 22400  # in a batch of 64 images of ten classes, about
@@ -46,7 +46,7 @@ def target_logits(theme: Theme) -> Figure:
     assert isinstance(loss, losses.Margin)
     cosine = theta.cos().requires_grad_()
     (gradient,) = torch.autograd.grad(loss.target_logit(cosine, torch.ones_like(cosine)).sum(), cosine)
-    slope.plot(theta.rad2deg(), gradient, lw=2, color=COLOURS[8], label="ArcFace, clipped gradient")
+    slope.plot(theta.rad2deg(), gradient, lw=2, color=COLOURS[8], ls=(0, (3, 1)), label="ArcFace, clipped gradient")
     slope.set_ylim(-4, 12)
     arrow = {"arrowstyle": "->", "color": COLOURS[0]}
     slope.annotate("arccos: to infinity", (4, 11.6), (28, 10.6), color=COLOURS[0], fontsize=9, va="center", arrowprops=arrow)
@@ -63,11 +63,11 @@ def softmax_twice(theme: Theme) -> Figure:
     lead = torch.linspace(-8, 12, 401, dtype=torch.float64, requires_grad=True)
     logits = functional.pad(lead.unsqueeze(1), (0, 9))  # (401, 10), the others 0
     target = torch.zeros(len(lead), dtype=torch.int64)
-    for label, given, colour in (("softmax once", logits, COLOURS[5]), ("softmax twice", logits.softmax(1), COLOURS[0])):
+    for label, given, colour, dashes in (("softmax once", logits, COLOURS[5], "-"), ("softmax twice", logits.softmax(1), COLOURS[0], "--")):
         loss = functional.cross_entropy(given, target, reduction="none")
         (gradient,) = torch.autograd.grad(loss.sum(), lead, retain_graph=True)
-        value.plot(lead.detach(), loss.detach(), lw=2, color=colour, label=label)
-        slope.plot(lead.detach(), gradient.abs(), lw=2, color=colour, label=label)
+        value.plot(lead.detach(), loss.detach(), lw=2, color=colour, ls=dashes, label=label)
+        slope.plot(lead.detach(), gradient.abs(), lw=2, color=colour, ls=dashes, label=label)
     legend(value, theme)
     legend(slope, theme)
     return figure

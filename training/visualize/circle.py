@@ -12,7 +12,7 @@ from torch import Tensor
 
 from training import losses
 from training.visualize.dial import CIRCLE
-from training.visualize.theme import COLOURS, Theme, axes_of, legend
+from training.visualize.theme import COLOURS, DASHES, Theme, axes_of, legend
 
 FORMS = (  # title, the rule for class 1, what is added to theta, loss, options
     ("Softmax, unit length", "cos θ₁ > cos θ₂", "", "cosface", {"margin": 0.0}),
@@ -53,9 +53,9 @@ def margins(theme: Theme) -> Figure:
         _circle(axes, float(borders(loss, torch.tensor([BETWEEN], dtype=torch.float64))), added, counted, theme)
     axes = axes_of(figure, (2, 1, 2), "Gap between the two classes", "angle between the classes, degrees", "gap, degrees", theme)
     angles = torch.arange(2, 181, 2, dtype=torch.float64).deg2rad()
-    for (title, _, _, name, options), colour in zip(FORMS, (theme.soft, COLOURS[7], COLOURS[4], COLOURS[1]), strict=True):
+    for (title, _, _, name, options), colour, dashes in zip(FORMS, (theme.soft, COLOURS[7], COLOURS[4], COLOURS[1]), DASHES, strict=True):
         gaps = angles - 2 * borders(margin_loss(name, options), angles)
-        axes.plot(angles.rad2deg(), gaps.rad2deg(), lw=2, color=colour, label=title)
+        axes.plot(angles.rad2deg(), gaps.rad2deg(), lw=2, color=colour, ls=dashes, label=title)
     axes.plot([0, 180], [0, 180], lw=1, ls=":", color=theme.faint)
     axes.set(xlim=(0, 180), ylim=(-3, 120), xticks=range(0, 181, 20))
     axes.text(88, 92, "on this line no room is left for either class", color=theme.soft, fontsize=9, ha="right")

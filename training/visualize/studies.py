@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from matplotlib.figure import Figure
 from training.losses.triplet import Triplet
 from training.visualize.entries import ALPHAS, ARCCOS, MINING
 from training.visualize.study import StudyResult
-from training.visualize.theme import COLOURS, Theme, axes_of, legend
+from training.visualize.theme import COLOURS, DASHES, Theme, axes_of, legend
 
 COLLAPSED = 5.0  # degrees: a mean angle to the next class below this means that classes coincide, on one point or a few
 MEASURED = 128  # test images of the loss over all triplets, which grows with their third power
@@ -34,9 +35,9 @@ def alphas(runs: Sequence[Sequence[StudyResult]], theme: Theme) -> Figure:
     """`runs`: one sequence of seeds for each mining and alpha, alpha within mining."""
     figure = Figure(figsize=(12, 4.4), facecolor=theme.paper, layout="constrained")
     curve = axes_of(figure, (1, 2, 1), "Loss over all triplets, as a share of α", "step", "loss / α, mining all", theme)
-    for seeds, alpha, colour in zip(runs, ALPHAS, (COLOURS[4], COLOURS[5], COLOURS[7], COLOURS[0]), strict=False):
+    for seeds, alpha, colour, dashes in zip(runs, ALPHAS, (COLOURS[4], COLOURS[5], COLOURS[7], COLOURS[0]), DASHES, strict=False):
         shares = [value / alpha for value in triplet_loss(seeds[0], alpha)]
-        curve.plot([frame.step for frame in seeds[0].frames], shares, lw=2, color=colour, label=f"α = {alpha:g}")
+        curve.plot([frame.step for frame in seeds[0].frames], shares, lw=2, color=colour, ls=dashes, label=f"α = {alpha:g}")
     curve.axhline(1, color=theme.soft, lw=1, ls=":")
     curve.text(0.99, 1.03, "all on one point", color=theme.soft, fontsize=8.5, ha="right", transform=curve.get_yaxis_transform())
     curve.set_ylim(0, 1.6)
@@ -57,6 +58,11 @@ def _collapses(axes: Axes, runs: Sequence[Sequence[StudyResult]], theme: Theme) 
     axes.grid(visible=False)
 
 
+NAN_MARKS: tuple[dict[str, Any], ...] = tuple(  # for each cause; forms tell them apart where there are no colours
+    {"color": COLOURS[number], "marker": marker, "s": size, "lw": 0} for number, marker, size in ((0, "o", 34), (7, "^", 44), (3, "s", 30))
+)
+
+
 def nan_steps(runs: Sequence[Sequence[StudyResult]], limit: int, theme: Theme) -> Figure:
     """A dot for each seed at the step whose gradient was not finite; seeds that stayed finite stand at the right."""
     figure = Figure(figsize=(12, 3.6), facecolor=theme.paper, layout="constrained")
@@ -64,11 +70,10 @@ def nan_steps(runs: Sequence[Sequence[StudyResult]], limit: int, theme: Theme) -
     for row, seeds in enumerate(runs):
         for place, outcome in enumerate(sorted(seeds, key=lambda outcome: outcome.nan_step or limit)):
             height = -row + 0.5 * (place / max(len(seeds) - 1, 1) - 0.5)
-            colour = COLOURS[3] if outcome.nan_step is None else COLOURS[7] if outcome.nan_in_value else COLOURS[0]
-            axes.scatter(limit * 1.1 if outcome.nan_step is None else max(outcome.nan_step, 1), height, s=34, color=colour, lw=0, zorder=3)
-    causes = {COLOURS[0]: "the derivative is infinite", COLOURS[7]: "arccos of a cosine above 1", COLOURS[3]: f"finite for all {limit} steps"}
-    for colour, label in causes.items():
-        axes.scatter([], [], s=34, color=colour, label=label)
+            cause = 2 if outcome.nan_step is None else 1 if outcome.nan_in_value else 0
+            axes.scatter(limit * 1.1 if outcome.nan_step is None else max(outcome.nan_step, 1), height, zorder=3, **NAN_MARKS[cause])
+    for marks, label in zip(NAN_MARKS, ("the derivative is infinite", "arccos of a cosine above 1", f"finite for all {limit} steps"), strict=True):
+        axes.scatter([], [], label=label, **marks)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
     axes.tick_params(which="minor", color=theme.faint)

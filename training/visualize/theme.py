@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 matplotlib.use("Agg")
+DASHES = ("-", "--", "-.", (0, (1, 1.5)))  # of lines in one picture, so that they are told apart where there are no colours
 COLOURS = ("#e4572e", "#f2a541", "#b8b42d", "#4f9d50", "#17a398", "#2e86c1", "#5f6bd6", "#a05bc0", "#d6409f", "#9a7358")  # of the classes 0 to 9
 
 
