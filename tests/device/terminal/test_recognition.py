@@ -154,7 +154,7 @@ def test_a_photo_upside_down_is_turned_and_enrols_the_same_person(recogniser: Re
 
 
 def test_a_photo_of_unclear_turn_is_refused_in_words(recogniser: Recogniser, portraits: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("device.vision.recogniser.turn_of", lambda detector, image, face: UNCLEAR)
+    monkeypatch.setattr("device.vision.recogniser.turn_of", lambda detector, image, face, photo: UNCLEAR)
     with refused("enrolment.not_upright", "photo.jpg", "head upright"):
         sample_picture(recogniser, portraits["hopper"], "photo.jpg")
 

@@ -191,8 +191,8 @@ def test_two_artefacts_with_one_id_are_refused(settings: Settings, tmp_path: Pat
         open_embedder(settings, Catalogue([entry, dataclasses.replace(entry, name="copy")], tmp_path, tmp_path))
 
 
-def test_a_folder_that_cannot_be_written_is_refused(catalogue: Catalogue, settings: Settings) -> None:
-    choices_file(settings).parent.touch()  # a file in place of the folder
+def test_a_lock_that_cannot_be_written_is_refused(catalogue: Catalogue, settings: Settings) -> None:
+    choices_file(settings).with_suffix(".lock").mkdir(parents=True)  # a folder in place of the file
     with refused("precision.not_written"):
         open_embedder(settings, catalogue)
 

@@ -132,6 +132,6 @@ def hash_of(store: Store, person: int) -> str | None:
 
 def test_every_page_where_somebody_guesses_is_slowed() -> None:
     found = {page.path: page.guesses for page in pages() if page.guesses}
-    guarded = ("/login", "/password", "/password/sessions", "/kiosk/unlock", "/backup/keys", "/backup/keys/import", "/reset")
+    guarded = ("/login", "/password", "/password/sessions", "/kiosk/unlock", "/backup/keys", "/backup/keys/import", "/reset", "/reset/stick")
     passwords = {path: "password" for path in guarded}
     assert found == {**passwords, "/kiosk/pin": "pin", "/kiosk/own": "pin"}
