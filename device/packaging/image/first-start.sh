@@ -19,10 +19,14 @@ if [ "$APART" = yes ]; then
     partition=$(findmnt -no SOURCE "$disk")
     number=$(cat "/sys/class/block/${partition#/dev/}/partition")
     whole=/dev/$(lsblk -no PKNAME "$partition" | head -n 1)
+    # udev keeps away from a locked disk. It would read a table that is half written, and systemd would take the partition for gone and stop what needs it, this too.
+    exec 9< "$whole"
+    flock 9
     if [ "$(lsblk -dno PTTYPE "$whole")" = gpt ]; then sfdisk --quiet --no-reread --no-tell-kernel --force --relocate gpt-bak-std "$whole" > /dev/null; fi
     echo ", +" | sfdisk --quiet --no-reread --no-tell-kernel --force -N "$number" "$whole" > /dev/null
     partx --update --nr "$number" "$whole"
     resize2fs "$partition" > /dev/null
+    exec 9<&-
     say "the data partition $partition has $(df -h --output=size "$disk" | tail -n 1 | tr -d ' ')"
 fi
 install -d -m 700 "$disk/data" "$disk/keys" "$disk/inbox" "$disk/network" "$disk/kept"
