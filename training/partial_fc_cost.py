@@ -139,6 +139,7 @@ def _rank(rank: int, ranks: int, classes: int, size: int, batch: int, rate: floa
     found[rank] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     if ranks > 1:
         dist.barrier()
+        del step  # and its DistributedDataParallel, as in training/train.py
         dist.destroy_process_group()
 
 

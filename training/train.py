@@ -107,6 +107,7 @@ def train(
             else:
                 position.epoch, position.batch = position.epoch + 1, 0
         told.ended(is_complete(recipe, position), go_on(schedule.minutes_left(progress, time.time())))
+    del wrapped  # before the group: the last that frees its threads must not hold Python, which they may need
     group.stop()
     return position
 

@@ -163,6 +163,7 @@ def train_on(rank: int, world: int, rate: float, path: str) -> None:
     state = {"backbone": [p.detach() for p in backbone.parameters()], "centres": head.state_dict()["store"], "loss": value.detach()}
     torch.save(state, f"{path}.{world}.{rank}")
     if world > 1:
+        del backbone  # before the group, as in training/train.py
         dist.destroy_process_group()
 
 
