@@ -111,7 +111,8 @@ WRONG = {  # what is wrong -> arguments, and words of the answer
     "an image with a key that is not there": ((*IMAGE, "--out", "out.img", "--ssh-key", "nothing.pub"), ("nothing.pub", "--ssh-key")),
     "an image with settings that are none": ((*IMAGE, "--out", "out.img", "--config", "text.onnx"), ("text.onnx",)),
     "a card without an image": (("flash", "nothing.img", "/dev/null"), ("nothing.img",)),
-    "a card that is not there": (("flash", "pairs.txt", "nowhere/card"), ("nowhere/card",)),
+    "a list in place of an image": (("flash", "pairs.txt", "/dev/null"), ("pairs.txt", "partition table")),
+    "a card that is not there": (("flash", "disk.img", "nowhere/card"), ("nowhere/card",)),
     "wheels into a file": (("wheels", "--wheels", "pairs.txt"), ("pairs.txt", "folder")),
     "a bill into a folder": (("sbom", "--out", "crops"), ("crops", "folder")),
     "a program that is none": (("vulnerabilities", "--tool", "./nothing-here"), ("nothing-here",)),
@@ -164,6 +165,7 @@ def foreign(folder: Path) -> None:
         archive.writestr("net.onnx", "")
     (folder / "cut.onnx").write_bytes((folder / "net.onnx").read_bytes()[:9000])
     (folder / "empty.onnx").write_bytes(b"")
+    (folder / "disk.img").write_bytes(bytes(510) + b"\x55\xaa" + bytes(1 << 20))  # a partition table without partitions
     changes = {"wide": _wide, "two": _two_inputs, "detector": _detector, "one": _one_at_a_time, "nan": _not_finite, "bytes": _bytes}
     for name, change in changes.items():
         model = onnx.ModelProto.FromString(published.SerializeToString())
