@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
-import importlib
 import sys
 
-from device.contract import ClockfaceError
-from training import disk_errors
+from training import command_line
 
 MODULES = {  # command -> its module, where the two names differ
     "adopt-liveness": "adopt_liveness",
@@ -48,28 +45,7 @@ COMMANDS = {  # name -> one line; the module has add_arguments(parser) and run(a
 
 
 def main(argv: list[str] | None = None) -> int:
-    argv = sys.argv[1:] if argv is None else argv
-    parser = argparse.ArgumentParser(prog="python -m export", description="Weights -> one self-describing ONNX file.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, summary in COMMANDS.items():
-        commands.add_parser(name, help=summary, add_help=False)
-    name = parser.parse_args(argv[:1]).command
-    module = importlib.import_module(f"export.{MODULES.get(name, name)}")
-    parser = argparse.ArgumentParser(prog=f"python -m export {name}", description=module.__doc__)
-    module.add_arguments(parser)
-    args = parser.parse_args(argv[1:])
-    try:
-        return int(module.run(args))
-    except ClockfaceError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        if not (said := disk_errors.sentence(error)):
-            raise
-        print(f"error: {said}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    return command_line.run("export", "Weights -> one self-describing ONNX file.", COMMANDS, MODULES, sys.argv[1:] if argv is None else argv)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
-import importlib
 import sys
 
-from device.contract import ClockfaceError
-from training import disk_errors
+from training import command_line
 
 MODULES = {"export-weights": "export_weights", "partial_fc": "partial_fc_cost", "shards": "write_shards"}  # command -> its module, where the two names differ
 OLD_NAMES = {"ship": "export-weights"}  # earlier name, which still works -> the command
@@ -40,27 +37,8 @@ def current_name(word: str) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
-    parser = argparse.ArgumentParser(prog="python -m training", description="From photos to an embedding model.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, summary in COMMANDS.items():
-        commands.add_parser(name, help=summary, add_help=False)
-    name = parser.parse_args([current_name(word) for word in argv[:1]]).command
-    module = importlib.import_module(f"training.{MODULES.get(name, name)}")  # only the chosen command is imported: a fast start
-    parser = argparse.ArgumentParser(prog=f"python -m training {name}", description=module.__doc__)
-    module.add_arguments(parser)
-    args = parser.parse_args(argv[1:])
-    try:
-        return int(module.run(args))
-    except ClockfaceError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        if not (said := disk_errors.sentence(error)):
-            raise
-        print(f"error: {said}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    argv = [*map(current_name, argv[:1]), *argv[1:]]
+    return command_line.run("training", "From photos to an embedding model.", COMMANDS, MODULES, argv)
 
 
 if __name__ == "__main__":
