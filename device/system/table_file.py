@@ -81,7 +81,7 @@ def _under_header(lines: Lines, columns: Mapping[str, Collection[str]], needed: 
     """The names of the columns, and the lines below the header."""
     for at, (_, line) in enumerate(lines[:TITLE_ROWS]):
         titles = titled(line, columns)
-        if set(needed) <= set(titles):
+        if set(needed) <= given(titles):
             return titles, lines[at + 1 + continues(line, lines[at + 1 :]) :]
     first = next((separator.join(line) for _, line in lines if any(line)), "")
     raise no_column(", ".join(needed), first)
@@ -102,6 +102,11 @@ def titled(header: Sequence[str], columns: Mapping[str, Collection[str]]) -> lis
         chosen.update({places[0]: name} if places else {})
     names = [chosen.get(place, word) for place, word in enumerate(own)]
     return [f"{name} ({place + 1})" if name in columns and place not in chosen else name for place, name in enumerate(names)]
+
+
+def given(titles: Sequence[str]) -> set[str]:
+    """The columns that a list has; two with the parts of a name are one with a name."""
+    return {*titles, "name"} if NAME_PARTS.keys() <= set(titles) else set(titles)
 
 
 def continues(header: Sequence[str], below: Lines) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TextIO
 
 from device.contract import phrase
-from device.system.table_file import MARKS, SEPARATORS, continues, no_column, no_text, numbered, plain, read_as, titled
+from device.system.table_file import MARKS, SEPARATORS, continues, given, no_column, no_text, numbered, plain, read_as, titled
 from device.system.workbook import OLD_EXCEL, ZIP, ListError, first_sheet
 
 TITLE_ROWS = 15  # a title, rules for who fills the list in, and empty lines may stand above the header
@@ -90,7 +90,7 @@ def _under_header(lines: Lines, columns: Mapping[str, Sequence[str]], needed: Co
     """The names of the columns, and the number of the line from which on rows stand."""
     for at, (number, cells) in enumerate(lines[:TITLE_ROWS]):
         titles = titled(cells, columns)
-        if set(needed) <= set(titles):
+        if set(needed) <= given(titles):
             return tuple(titles), number + 1 + continues(cells, lines[at + 1 :])
     number, cells = next(((number, cells) for number, cells in lines if any(cell.strip() for cell in cells)), (1, []))
     found = headless([plain(cell) for cell in cells])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
@@ -114,7 +113,7 @@ def from_list(data: bytes, paths: Sequence[str]) -> tuple[list[Enrollee], str]:
     Raises:
         BulkError, ListError: no such list.
     """
-    table = _table(data)
+    table = table_file.read(data, COLUMNS, ["name"])
     if len(table.rows) > MOST_ROWS:
         words = phrase("bulk.lines", "the list has {number} lines, at most {most} are taken at once; split it", number=len(table.rows), most=MOST_ROWS)
         raise BulkError(words, code="bulk.too_many")
@@ -133,17 +132,6 @@ def from_list(data: bytes, paths: Sequence[str]) -> tuple[list[Enrollee], str]:
         photos, problem = _listed(listed, files) if listed else _unlisted(name, code, files)
         entries.append(_checked(name, code, photos, problem))
     return _each_once(entries), table.told
-
-
-def _table(data: bytes) -> table_file.TableFile:
-    try:
-        return table_file.read(data, COLUMNS, ["name"])
-    except table_file.ListError as error:
-        if error.code != "list.no_column":
-            raise
-        with suppress(table_file.ListError):
-            return table_file.read(data, COLUMNS, ["first", "last"])
-        raise
 
 
 def _listed(listed: Sequence[str], names: PhotoNames) -> tuple[list[str], str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -16,7 +15,7 @@ from device.contract import phrase, phrases
 from device.storage.groups import Belonging, places, set_place
 from device.storage.records import Person
 from device.storage.store import Store
-from device.system.table_file import NAME_PARTS, ListError, whole_name
+from device.system.table_file import NAME_PARTS, whole_name
 from device.system.table_stream import TableStream, stream
 
 COLUMNS = {  # our name -> what the header may say, best first; as Hikvision's and ZKTeco's programs write them, too
@@ -39,14 +38,7 @@ def read(path: Path) -> TableStream:
     """Raises:
     ListError: it is no list with columns for code and name, or first and last name.
     """
-    try:
-        return stream(path, COLUMNS, ("code", "name"))
-    except ListError as error:
-        if error.code != "list.no_column":
-            raise
-        with suppress(ListError):
-            return stream(path, COLUMNS, ("code", "first", "last"))
-        raise
+    return stream(path, COLUMNS, ("code", "name"))
 
 
 @dataclass(frozen=True)
