@@ -14,11 +14,12 @@ WORKSTATION := $(VENV)/workstation.stamp
 DOCS := $(VENV)/docs.stamp
 
 .NOTPARALLEL:
-.PHONY: help setup run fleet-demo test check bench model docs environment
+.PHONY: help setup workstation run fleet-demo test check bench model docs environment
 
 help:
 	@echo "make run     start the terminal (without a camera: the demo)"
 	@echo "make setup   prepare the environment and the models only"
+	@echo "make workstation  prepare the environment for training and export only"
 	@echo "make fleet-demo  three terminals around a PostgreSQL of their own, in a temporary folder"
 	@echo "make test    run the test suite"
 	@echo "make check   lint, types, import rule"
@@ -57,6 +58,8 @@ $(DOCS): docs/requirements.txt | environment
 
 setup: environment $(BOARD)
 	@$(PY) -m device models pull
+
+workstation: environment $(WORKSTATION)
 
 run: setup
 	@echo

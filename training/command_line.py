@@ -26,17 +26,20 @@ def run(package: str, description: str, commands: Mapping[str, str], modules: Ma
     for name, summary in commands.items():
         choices.add_parser(name, help=summary, add_help=False)
     name = parser.parse_args(argv[:1]).command
-    module = importlib.import_module(f"{package}.{modules.get(name, name)}")  # only the chosen command is imported: a fast start
-    parser = argparse.ArgumentParser(prog=f"python -m {package} {name}", description=module.__doc__)
-    module.add_arguments(parser)
-    args = parser.parse_args(argv[1:])
     try:
-        return int(module.run(args))
+        module = importlib.import_module(f"{package}.{modules.get(name, name)}")  # only the chosen command is imported: a fast start
+        parser = argparse.ArgumentParser(prog=f"python -m {package} {name}", description=module.__doc__)
+        module.add_arguments(parser)
+        return int(module.run(parser.parse_args(argv[1:])))
     except ClockfaceError as error:
         said = str(error)
     except OSError as error:
         if not (said := disk_errors.sentence(error)):
             raise
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in ("", "device", "export", "training"):
+            raise
+        said = f"the package {error.name} is not installed; `make workstation` prepares training and export in .venv"
     except KeyboardInterrupt:
         return 130
     print(f"error: {said}", file=sys.stderr)

@@ -105,7 +105,10 @@ def in_words(error: psycopg.Error) -> FleetError:
         return REFUSALS[error.sqlstate](first)
     if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
         refused = re.search("authentication failed|no pg_hba|certificate|SSL|does not exist", str(error))
-        return FleetError(f"the database cannot be reached: {first}", code="fleet.login" if refused else "fleet.away")
+        check = "check user, password and certificate" if refused else "check the address, the network and that PostgreSQL runs there"
+        return FleetError(f"the database cannot be reached: {first}; {check}", code="fleet.login" if refused else "fleet.away")
+    if isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None:
+        return FleetError(f"this is no address of a database ({first}); give postgresql://USER@HOST/DATABASE")
     if isinstance(error, psycopg.errors.DiskFull):
         message = f"the disk of the company's database is full ({first}): free space there; what was recorded waits here until then"
         return FleetError(message, code="fleet.full")

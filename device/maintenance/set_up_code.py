@@ -83,7 +83,7 @@ def _faults(code: SetUpCode) -> dict[str, str]:
     shortest, longest = ADMIN_PASSWORD
     secret, admin, ssid = code.wifi_password, code.admin_password, code.ssid
     return {
-        "time zone": "there is no such zone" if code.zone and not _is_zone(code.zone) else "",
+        "time zone": "there is no such zone; give one such as Europe/Berlin" if code.zone and not _is_zone(code.zone) else "",
         "language": f"expected one of {', '.join(LANGUAGES)}" if code.language and code.language not in LANGUAGES else "",
         "network name": f"expected 1 to {SSID_BYTES} bytes without control characters" if UNSEEN.search(ssid) or len(ssid.encode()) > SSID_BYTES else "",
         "network password": "expected 8 to 63 ASCII characters, or 64 hex digits" if secret and not PASSPHRASE.fullmatch(secret) else "",

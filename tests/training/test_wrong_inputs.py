@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from tests.training.test_data import png, record_set
-from training import disk_errors
+from training import command_line, disk_errors
 from training.__main__ import COMMANDS, main
 from training.synthetic import draw
 
@@ -167,3 +167,16 @@ def test_a_disk_without_room_is_told(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_a_place_that_may_not_be_written_is_told() -> None:
     assert disk_errors.sentence(OSError(errno.EROFS, "Read-only file system", "x")).startswith("x: Read-only file system; name a place")
     assert disk_errors.sentence(OSError(errno.EIO, "Input/output error")) == ""
+
+
+def test_a_package_that_is_not_installed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """As after `make run`, which installs what a board has; a module of ours that is missing is our own error."""
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, line in (("away", "import no_such_package.part"), ("ours", "import training.no_such_module")):
+        (tmp_path / "workshop").mkdir(exist_ok=True)
+        (tmp_path / "workshop" / f"{name}.py").write_text(line)
+    commands = {"away": "", "ours": ""}
+    assert command_line.run("workshop", "", commands, {}, ["away"]) == 1
+    assert "no_such_package" in (said := capsys.readouterr().err) and "make workstation" in said
+    with pytest.raises(ModuleNotFoundError, match="no_such_module"):
+        command_line.run("workshop", "", commands, {}, ["ours"])
