@@ -55,7 +55,8 @@ def load(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} does not exist; give a checkpoint written by `python -m training train`") from error
     except (RuntimeError, OSError, pickle.UnpicklingError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:  # files of another kind
-        what = f"it is {found}" if (found := file_kinds.kind(path)) else f"{type(error).__name__}: use an earlier one"
+        unknown = "it was cut short, or torch.save did not write it: give last.pt, best.pt or a weights file, or an earlier copy"
+        what = f"it is {found}" if (found := file_kinds.kind(path)) else unknown
         raise CheckpointError(f"{path} cannot be read as a checkpoint; {what}") from error
     if not isinstance(state, dict) or "schema" not in state:
         return _published(path, state)
