@@ -27,6 +27,8 @@ NAME_PARTS = {  # columns of a name in two parts -> what their header may say
 ADDED = "\x1a"  # a last line of our own: it ends up inside a cell where quotes are never closed
 GUARDED = re.compile(r'''="([^"]*)"|'(?![a-z][ -])(.*)''', re.DOTALL)  # how spreadsheets keep 0042 as it is; not the name 't Hart
 NUMBERED = re.compile(r"(\D+?) ?(\d+)")  # a header such as "Foto 2"
+PAGES = {"cp1252": "Windows-1252", "cp1254": "Windows-1254", "cp1256": "Windows-1256", "gb18030": "GB 18030"}  # of the kiosk's languages, likeliest first
+ICELANDIC, NOT_TURKISH = set("ÐðÝýÞþ"), set("ÁáÍíÓóÚúÆæ")  # in Windows-1252; where it has the first, Windows-1254 has six Turkish letters
 MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 
 
@@ -53,7 +55,7 @@ def read(data: bytes, columns: Mapping[str, Collection[str]], needed: Collection
     """
     if data.startswith((ZIP, OLD_EXCEL)):
         return _workbook(data, columns, needed)
-    text, charset = decoded(data)
+    text, charset = decoded(data, columns)
     lines, separator = _lines(text)
     titles, rows = _under_header(lines, columns, needed, separator)
     _check_length(titles, rows, separator)
@@ -161,8 +163,8 @@ def _filled(titles: Sequence[str], lines: Lines) -> tuple[tuple[dict[str, str], 
     return tuple(dict(zip(titles, map(plain, line), strict=False)) for _, line in filled), tuple(number for number, _ in filled)
 
 
-def decoded(data: bytes) -> tuple[str, str]:
-    """The text of a file and its character set: by its mark, else UTF-8 where it decodes, UTF-16 where every other byte is 0, else Windows-1252.
+def decoded(data: bytes, columns: Mapping[str, Collection[str]] | None = None) -> tuple[str, str]:
+    """The text of a file and its character set: by its mark, else UTF-8 where it decodes, UTF-16 where every other byte is 0, else that of `code_page`.
 
     Raises:
         ListError: it is no text.
@@ -176,7 +178,20 @@ def decoded(data: bytes) -> tuple[str, str]:
     try:
         return data.decode("utf-8"), "UTF-8"
     except UnicodeDecodeError:
-        return _as_text(data, "cp1252"), "Windows-1252"
+        page = code_page(data, columns or {})
+        return _as_text(data, page), PAGES[page]
+
+
+def code_page(data: bytes, columns: Mapping[str, Collection[str]]) -> str:
+    """Of `PAGES`, the one in which the first lines name most columns; Windows-1254 rather than 1252 where the letters in which they differ are Turkish."""
+    known = {_letters(word) for name, words in columns.items() for word in (name, *words)}
+
+    def named(page: str) -> int:
+        lines = data.decode(page, "replace").splitlines()[:TITLE_ROWS]
+        return max(sum(_letters(_plain(cell.strip('"'))) in known for cell in re.split(f"[{SEPARATORS}]", line)) for line in lines)
+
+    best, letters = max(PAGES, key=named), set(data.decode("cp1252", "replace"))
+    return "cp1254" if best == "cp1252" and letters & ICELANDIC and not letters & NOT_TURKISH else best
 
 
 def _as_text(data: bytes, charset: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TextIO
 
 from device.contract import phrase
-from device.system.table_file import MARKS, SEPARATORS, continues, given, no_column, no_text, numbered, plain, read_as, titled
+from device.system.table_file import MARKS, PAGES, SEPARATORS, code_page, continues, given, no_column, no_text, numbered, plain, read_as, titled
 from device.system.workbook import OLD_EXCEL, ZIP, ListError, first_sheet
 
 TITLE_ROWS = 15  # a title, rules for who fills the list in, and empty lines may stand above the header
@@ -73,7 +73,7 @@ def stream(path: Path, columns: Mapping[str, Sequence[str]], needed: Collection[
             sheet = first_sheet(path.read_bytes())
             titles, first = _under_header(sheet.lines, columns, needed, headless)
             return TableStream(path, "", "", titles, first, phrase("read.sheet", 'the sheet "{name}" of a workbook', name=sheet.name), sheet.lines)
-        charset, told = _charset(path)
+        charset, told = _charset(path, columns)
     except OSError as error:
         words = phrase("list.no_file", "{file} cannot be read ({why}); name a list", file=path.name, why=f"{error.strerror}")
         raise ListError(words, code="list.unreadable") from error
@@ -100,8 +100,8 @@ def _under_header(lines: Lines, columns: Mapping[str, Sequence[str]], needed: Co
     raise no_column(wanted, start)
 
 
-def _charset(path: Path) -> tuple[str, str]:
-    """Python's name of the character set, and ours: by its mark, else UTF-8 where it decodes, UTF-16 where every other byte is 0, else Windows-1252."""
+def _charset(path: Path, columns: Mapping[str, Sequence[str]]) -> tuple[str, str]:
+    """Python's name of the character set, and ours: by its mark, else UTF-8 where it decodes, UTF-16 where every other byte is 0, else by `code_page`."""
     with path.open("rb") as file:
         start = file.read(2000)
         for mark, name in MARKS:
@@ -116,7 +116,9 @@ def _charset(path: Path) -> tuple[str, str]:
                 decoder.decode(chunk)
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
-            return "cp1252", "Windows-1252"
+            file.seek(0)
+            page = code_page(file.read(CHUNK), columns)
+            return page, PAGES[page]
     return "utf-8", "UTF-8"
 
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 import csv
 import io
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from device.system.table_file import ListError, decoded, read
+from device.system.table_stream import stream
 from tests.refused import refused
 
-COLUMNS = {"name": ("mitarbeiter",), "code": ("personalnummer", "employee id", "codigo")}
+COLUMNS = {
+    "name": ("mitarbeiter", "ad soyad", "adı soyadı", "اسم الموظف", "姓名"),
+    "code": ("personalnummer", "employee id", "codigo", "sicil no", "الرمز", "工号"),
+}
 ROWS = [{"name": "Jürgen Müller", "code": "0017"}, {"name": "Kern, Ada", "code": "+49 5"}]
 
 
@@ -32,6 +37,26 @@ def written(separator: str = ";", head: str = "", titles: tuple[str, str] = ("Na
 def test_character_sets_and_separators(separator: str, encoding: str, told: str) -> None:
     found = read(written(separator).encode(encoding), COLUMNS, ["name"])
     assert list(found.rows) == ROWS and found.told == f"{told}, separated by {'tabs' if separator == chr(9) else separator}"
+
+
+@pytest.mark.parametrize(
+    ("charset", "told", "text"),
+    [
+        ("cp1254", "Windows-1254", "Adı Soyadı;SİCİL NO\nGül Öztürk;0017\n"),  # by its header
+        ("cp1254", "Windows-1254", "Ad Soyad;Sicil No\nIşıl Çağlar;0017\n"),  # by its letters
+        ("cp1254", "Windows-1252", "Name;Code\nJürgen Müller;0017\n"),  # the same in both
+        ("cp1252", "Windows-1252", "Name;Code\nÞórður Ægisson;0017\nÝmir;0018\n"),
+        ("cp1256", "Windows-1256", "اسم الموظف;الرمز\nسلمى;0017\n"),
+        ("gb18030", "GB 18030", "Staff\n\n\"姓名\";工号\n李娜;0017\n"),
+    ],
+)
+def test_character_sets_of_the_kiosks_languages(charset: str, told: str, text: str, tmp_path: Path) -> None:
+    wanted = dict(zip(("name", "code"), text.splitlines()[text.startswith("Staff") * 2 + 1].split(";"), strict=True))
+    data, file = text.encode(charset), tmp_path / "list.csv"
+    file.write_bytes(data)
+    found, streamed = read(data, COLUMNS, ["name"]), stream(file, COLUMNS, ["name"])
+    assert found.rows[0] == wanted == next(streamed.rows())[1]
+    assert found.told == f"{told}, separated by ;" == streamed.told
 
 
 @pytest.mark.parametrize(
