@@ -118,6 +118,24 @@ def test_idx_files_come_back(tmp_path: Path, suffix: str) -> None:
     assert labels.tolist() == [k % 10 for k in range(20)]
 
 
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [
+        ((20, 28, 28), np.zeros(20)),
+        ((20, 28, 28), np.arange(20)),
+        ((20, 28, 28), np.arange(20) % 3 * 2),
+        ((20, 28, 28), np.arange(19) % 2),
+        ((20, 32, 32), np.arange(20) % 2),
+    ],
+    ids=["one class", "more classes than colours", "a class without images", "a label too few", "larger images"],
+)
+def test_idx_files_that_no_picture_can_show_are_refused(tmp_path: Path, images: tuple[int, ...], labels: np.ndarray) -> None:
+    write_idx(tmp_path / "train-images-idx3-ubyte", np.zeros(images, np.uint8))
+    write_idx(tmp_path / "train-labels-idx1-ubyte", labels.astype(np.uint8))
+    with refused("digits", "; give "):
+        idx_folder(tmp_path)
+
+
 @pytest.mark.parametrize("data", [b"", b"\0\0\x08", b"\x89PNG\r\n", b"\0\0\x08\x02\0\0\0\x02", b"\0\0\x08\x01\0\0\0\x05abc"])
 def test_a_file_that_is_no_idx_is_refused(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "train-images-idx3-ubyte"

@@ -18,6 +18,7 @@ from device.contract import ClockfaceError
 
 DEBIAN_FASHION = Path("/usr/share/datasets/fashion-mnist")  # package dataset-fashion-mnist
 HELD_OUT = 3  # number of last classes held out, for verification on unseen classes
+CLASSES = 10  # at most; the pictures have a colour for each
 IDX_IMAGES = 1500  # images used of IDX files, so that the whole command takes minutes
 
 
@@ -55,11 +56,18 @@ def idx_folder(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
     """The first images of `train-images-idx3-ubyte(.gz)` and their labels, halved to 14 x 14.
 
     Raises:
-        DigitsError: a file is missing or is no IDX file.
+        DigitsError: a file is missing, is no IDX file, or has other images or labels than MNIST has.
     """
-    images = torch.tensor(read_idx(_file(folder, "train-images-idx3-ubyte"))[:IDX_IMAGES], dtype=torch.float32).unsqueeze(1) / 255
-    labels = torch.tensor(read_idx(_file(folder, "train-labels-idx1-ubyte"))[:IDX_IMAGES], dtype=torch.int64)
-    return functional.avg_pool2d(images, 2), labels
+    images, labels = read_idx(_file(folder, "train-images-idx3-ubyte")), read_idx(_file(folder, "train-labels-idx1-ubyte"))
+    if images.shape[1:] != (28, 28) or labels.shape != images.shape[:1]:
+        shapes = f"images {' x '.join(map(str, images.shape))} and labels {' x '.join(map(str, labels.shape))}"
+        raise DigitsError(f"{folder} has {shapes}; give N images of 28 x 28 and N labels, as MNIST has")
+    images, labels = images[:IDX_IMAGES], labels[:IDX_IMAGES]
+    found = np.unique(labels)
+    if not 2 <= len(found) <= CLASSES or found.tolist() != list(range(len(found))):
+        raise DigitsError(f"{folder} has {len(found)} classes up to {labels.max(initial=0)}; give 2 to {CLASSES}, numbered from 0")
+    pixels = torch.tensor(images, dtype=torch.float32).unsqueeze(1) / 255
+    return functional.avg_pool2d(pixels, 2), torch.tensor(labels, dtype=torch.int64)
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
