@@ -12,6 +12,7 @@ import hypothesis
 import pytest
 from sqlite_utils import Database
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: nets of tests are small, and threads that wait for each other crawl on a busy machine
 hypothesis.settings.register_profile("gate", derandomize=True)  # alike each time; `--hypothesis-profile default` looks further
 hypothesis.settings.load_profile("gate")
 

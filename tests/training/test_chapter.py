@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -20,14 +19,6 @@ from training.visualize.studies import collapsed, triplet_loss
 from training.visualize.study import PanelEntry, StudyResult, train, true_accept_rate
 
 SEEDS = range(3)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

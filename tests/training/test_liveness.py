@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,15 +19,6 @@ from training.backbones.minifasnet import MiniFASNet, from_state
 from training.liveness import LivenessTraining, Sampler, between, each_source, open_nets, report, scores, tensor, tune
 from training.presentations import Shown, read
 from training.recapture import FacePicture
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads that wait for each other make small nets slow on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

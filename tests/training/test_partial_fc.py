@@ -145,7 +145,6 @@ def train_on(rank: int, world: int, rate: float, path: str) -> None:
     if world > 1:
         store = dist.FileStore(f"{path}.store", world)
         dist.init_process_group("gloo", store=store, rank=rank, world_size=world, timeout=datetime.timedelta(seconds=60))
-    torch.set_num_threads(1)
     torch.manual_seed(0)
     backbone: nn.Module = nn.Linear(SIZE, SIZE)
     if world > 1:

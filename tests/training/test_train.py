@@ -80,7 +80,7 @@ KINDS = (
 
 @pytest.mark.parametrize("more", KINDS)
 def test_resumes_bit_for_bit_after_kill_9(more: str, tmp_path: Path) -> None:
-    lines = (*SMALL, "schedule.epochs = 10", more)
+    lines = (*SMALL, "schedule.epochs = 5", more)
     command = [sys.executable, "-m", "training", "train", "smoke", *(word for line in lines for word in ("--set", line))]
     subprocess.run([*command, "--out", str(tmp_path / "whole")], check=True, capture_output=True)
     victim = subprocess.Popen([*command, "--out", str(tmp_path / "cut")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

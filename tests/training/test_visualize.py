@@ -11,14 +11,12 @@ import math
 import re
 import statistics
 import struct
-from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from tests.device.web import browser
@@ -34,14 +32,6 @@ from training.visualize.study import PanelEntry, Snapshot, angles, train, true_a
 from training.visualize.theme import COLOURS
 
 Drawn = tuple[Path, dict[str, Any]]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # as the command does: threads only get in the way of a net this small
-    yield
-    torch.set_num_threads(before)
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
