@@ -7,14 +7,16 @@ Source: Y. He, X. Zhang, J. Sun, "Channel Pruning for Accelerating Very Deep Neu
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from device.contract import ClockfaceError
-from training.backbones.mobilefacenet import MobileFaceNet
+from training.backbones.mobilefacenet import MobileFaceNet, scaled
 
 RIDGE = 1e-4  # share of the mean variance of a channel that is added to each: channels nearly equal to others get no huge weights
 POSITIONS = 60_000  # pixels of the crops that a fit uses
@@ -31,7 +33,9 @@ class Fit:
 
 @torch.no_grad()
 def prune(source: MobileFaceNet, target: MobileFaceNet, pixels: torch.Tensor) -> None:
-    """Set the weights of `target`, which has at most the blocks of `source`, at most its channels inside them, and as many between them and in the head.
+    """Set the weights of `target`, which has at most the blocks of `source`, at most its channels inside them and in the head, and as many between them.
+
+    A net of a smaller side reads the scaled crops; the global layer of the source is scaled to its side.
 
     Args:
         pixels: (N, 3, 112, 112) float, normalised crops.
@@ -40,14 +44,14 @@ def prune(source: MobileFaceNet, target: MobileFaceNet, pixels: torch.Tensor) ->
         ClockfaceError: the target is no smaller net of this kind.
     """
     old, new = _stages(source), _stages(target)
-    same = len(old) == len(new) and source.conv3.weight.shape == target.conv3.weight.shape
-    if not same or any(not _fits(a, b) for a, b in zip(old, new, strict=True)):
-        raise ClockfaceError("the smaller MobileFaceNet must have the same stages and head and no more blocks or channels, as `mobilefacenet-short` does")
-    original, pruned = _stem(source, target, pixels)
+    narrower = source.conv3.in_channels >= target.conv3.in_channels and source.side >= target.side
+    same = len(old) == len(new) and source.conv3.out_channels == target.conv3.out_channels
+    if not narrower or not same or any(not _fits(a, b) for a, b in zip(old, new, strict=True)):
+        raise ClockfaceError("the smaller MobileFaceNet must have the same stages and no more blocks or channels, as `mobilefacenet-short` does")
+    original, pruned = _stem(source, target, scaled(pixels, target.side))
     for blocks, smaller in zip(old, new, strict=True):
         original, pruned = _stage(blocks, smaller, original, pruned)
-    for name in ("conv2", "gdconv", "conv3", "bn"):  # the head
-        getattr(target, name).load_state_dict(getattr(source, name).state_dict())
+    _head(source, target, pruned)
 
 
 def fit(features: torch.Tensor, wanted: torch.Tensor, count: int, ridge: float = RIDGE) -> Fit:
@@ -122,6 +126,27 @@ def _block(old: Any, new: Any, original: torch.Tensor, pruned: torch.Tensor, wan
         _place(new.conv[0][0], new.conv[0][1], narrow, pruned)
     _copy(across, new.conv[1], found.kept)
     _place(new.conv[2], new.conv[3], found, inside)
+
+
+def _head(source: Any, target: Any, pruned: torch.Tensor) -> None:
+    """Prune the channels before the embedding, whose layer is fitted to the embeddings of all channels."""
+    old, new = source.gdconv, target.gdconv
+    across = copy.deepcopy(old)
+    across.depthwise.weight.data = _resized(old.depthwise.weight, target.side // 16)
+    inside = across(source.conv2(pruned))
+    found = Fit(torch.arange(inside.shape[1]), source.conv3.weight.flatten(1), source.conv3.bias)
+    if target.conv3.in_channels < inside.shape[1]:
+        found = fit(inside, source.conv3(inside), target.conv3.in_channels)
+    _copy(source.conv2, target.conv2, found.kept)
+    _copy((across.depthwise, across.bn), (new.depthwise, new.bn), found.kept)
+    target.conv3.weight.copy_(found.weight[:, :, None, None])
+    target.conv3.bias.copy_(found.bias)
+    target.bn.load_state_dict(source.bn.state_dict())
+
+
+def _resized(kernel: torch.Tensor, side: int) -> torch.Tensor:
+    """(C, 1, K, K) -> (C, 1, side, side) with the same sum for an even input."""
+    return F.interpolate(kernel, (side, side), mode="bilinear", align_corners=False) * (kernel.shape[-1] / side) ** 2
 
 
 def _stages(net: MobileFaceNet) -> list[list[Any]]:

@@ -36,9 +36,9 @@ def pixels(count: int) -> torch.Tensor:
     return F.interpolate(torch.randn(count, 3, 28, 28), scale_factor=4.0)
 
 
-def smaller(stem: int, inside: int, blocks: int) -> MobileFaceNet:
+def smaller(stem: int, inside: int, blocks: int, head: int = 32, side: int = 112) -> MobileFaceNet:
     table = ((inside, 8, blocks, 2), (24, 16, 1, 2), (24, 16, 2, 1), (24, 16, 1, 2))
-    return MobileFaceNet(12, "relu6", Shape(stem, table, 32)).eval()
+    return MobileFaceNet(12, "relu6", Shape(stem, table, head, side)).eval()
 
 
 def test_a_fit_finds_the_channels_and_weights_of_a_known_layer() -> None:
@@ -73,8 +73,26 @@ def test_channels_that_nobody_reads_go_and_the_embeddings_stay(net: MobileFaceNe
     assert float(cosine.min()) > 0.999
 
 
+@torch.no_grad()
+def test_channels_of_the_head_go_that_the_embedding_does_not_need(net: MobileFaceNet) -> None:
+    net.conv3.weight[:, torch.randperm(32)[:12]] = 0
+    crops, pruned = pixels(64), smaller(16, 16, 3, head=20)
+    channel_pruning.prune(net, pruned, crops)
+    assert float(torch.cosine_similarity(net(crops), pruned(crops)).min()) > 0.999
+
+
+@torch.no_grad()
+def test_a_net_of_smaller_crops_sees_even_crops_as_the_larger_net_does(net: MobileFaceNet) -> None:
+    even, pruned = torch.randn(8, 3, 1, 1).expand(-1, -1, 112, 112), smaller(16, 16, 3, side=96)
+    for layer in (*net.modules(), *pruned.modules()):
+        if isinstance(layer, nn.Conv2d) and layer.padding != (0, 0):  # borders differ between the sizes
+            layer.padding_mode, layer._reversed_padding_repeated_twice = "replicate", [1, 1, 1, 1]
+    channel_pruning.prune(net, pruned, pixels(64))
+    assert float(torch.cosine_similarity(net(even), pruned(even)).min()) > 0.99
+
+
 def test_a_wider_or_longer_target_is_refused(net: MobileFaceNet) -> None:
-    for target in (smaller(16, 20, 3), smaller(16, 16, 4), backbones.build("mobilefacenet-short", 12)):
+    for target in (smaller(16, 20, 3), smaller(16, 16, 4), smaller(16, 16, 3, 40), smaller(16, 16, 3, 32, 128), backbones.build("mobilefacenet-short", 12)):
         with refused("clockface", "the same stages"):
             channel_pruning.prune(net, target, torch.zeros(2, 3, 112, 112))
 

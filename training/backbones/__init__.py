@@ -19,7 +19,7 @@ BACKBONES: dict[str, Callable[[int], nn.Module]] = {  # name -> build(embedding_
     "edge-hybrid": edge.hybrid,
     "mobilefacenet": mobilefacenet.MobileFaceNet,
     "mobilefacenet-relu6": mobilefacenet.relu6,
-    "mobilefacenet-short": mobilefacenet.short,
+    **{f"mobilefacenet-{name}": partial(mobilefacenet.smaller, name=name) for name in mobilefacenet.SHAPES},
     **{name: partial(iresnet.IResNet, depths=depths) for name, depths in iresnet.DEPTHS.items()},
 }
 
@@ -34,7 +34,8 @@ class Normalisation:
 
 SIGNED = Normalisation((127.5,) * 3, (128.0,) * 3)  # about -1..1
 IMAGENET = Normalisation((0.485 * 255, 0.456 * 255, 0.406 * 255), (0.229 * 255, 0.224 * 255, 0.225 * 255))
-NORMALISATIONS = {"mobilefacenet-relu6": IMAGENET, "mobilefacenet-short": IMAGENET}  # by name of the backbone, in every checkpoint; SIGNED for the others
+# By name of the backbone, which every checkpoint has; SIGNED for the others.
+NORMALISATIONS = {f"mobilefacenet-{name}": IMAGENET for name in ("relu6", *mobilefacenet.SHAPES)}
 
 
 def normalisation(name: str) -> Normalisation:

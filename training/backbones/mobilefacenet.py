@@ -11,7 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import nn
+
+from device.contract import CROP_SIZE
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,19 @@ class Shape:
     # (channels inside the blocks, output channels, repeats, stride of the first)
     table: tuple[tuple[int, int, int, int], ...] = ((128, 64, 5, 2), (256, 128, 1, 2), (256, 128, 6, 1), (512, 128, 1, 2), (256, 128, 2, 1))
     head: int = 512  # channels before the global depthwise layer
+    side: int = CROP_SIZE  # px, to which crops are scaled in the net; a multiple of 16
+
+
+SHAPES = {  # smaller than the default, to which published weights are pruned: docs/models.md compares them
+    "short": Shape(32, ((64, 64, 3, 2), (192, 128, 1, 2), (192, 128, 4, 1), (384, 128, 1, 2), (256, 128, 2, 1))),
+    "half": Shape(32, ((64, 64, 5, 2), (128, 128, 1, 2), (128, 128, 6, 1), (256, 128, 1, 2), (128, 128, 2, 1))),
+    "half-short": Shape(32, ((64, 64, 4, 2), (128, 128, 1, 2), (128, 128, 5, 1), (256, 128, 1, 2), (128, 128, 2, 1))),
+    "few": Shape(32, ((128, 64, 2, 2), (256, 128, 1, 2), (256, 128, 3, 1), (512, 128, 1, 2), (256, 128, 2, 1))),
+    "early": Shape(32, ((128, 64, 1, 2), (256, 128, 1, 2), (256, 128, 6, 1), (512, 128, 1, 2), (256, 128, 2, 1))),  # few blocks before 14 px
+    "head-256": Shape(head=256),
+    "head-128": Shape(head=128),
+    "96": Shape(side=96),
+}
 
 
 ACTIVATIONS: dict[str, Callable[[int], nn.Module]] = {"prelu": nn.PReLU, "relu6": lambda width: nn.ReLU6(inplace=True)}
@@ -65,22 +81,23 @@ class MobileFaceNet(nn.Module):
     Args:
         embedding_size: D.
         activation: a name in `ACTIVATIONS`; "prelu" is the published net, "relu6" foamliu's.
-        shape: channels and blocks; the shapes below are for the default.
+        shape: channels and blocks; sizes in the comments are those of the default.
     """
 
     def __init__(self, embedding_size: int, activation: str = "prelu", shape: Shape | None = None) -> None:
         super().__init__()
         shape = shape or Shape()
+        self.side = shape.side
         self.conv1 = convolution(3, shape.stem, 3, activation, 2)  # (N, 64, 56, 56)
         self.dw_conv = stem(shape.stem, activation)
         self.features = nn.Sequential(*bottlenecks(shape, activation))  # (N, 128, 7, 7)
         self.conv2 = convolution(shape.table[-1][1], shape.head, 1, activation)  # (N, 512, 7, 7)
-        self.gdconv = nn.Sequential(OrderedDict(depthwise=depthwise(shape.head, 7, 0), bn=nn.BatchNorm2d(shape.head)))  # (N, 512, 1, 1)
+        self.gdconv = nn.Sequential(OrderedDict(depthwise=depthwise(shape.head, shape.side // 16, 0), bn=nn.BatchNorm2d(shape.head)))  # (N, 512, 1, 1)
         self.conv3 = nn.Conv2d(shape.head, embedding_size, 1, bias=activation == "relu6")
         self.bn = nn.BatchNorm2d(embedding_size)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.features(self.dw_conv(self.conv1(x)))
+        x = self.features(self.dw_conv(self.conv1(scaled(x, self.side))))
         out: torch.Tensor = self.bn(self.conv3(self.gdconv(self.conv2(x)))).flatten(1)  # (N, D)
         return out
 
@@ -99,7 +116,10 @@ def relu6(embedding_size: int) -> MobileFaceNet:
     return MobileFaceNet(embedding_size, "relu6")
 
 
-def short(embedding_size: int) -> MobileFaceNet:
-    """Three quarters of the channels inside the deeper blocks, half of those before them, four blocks fewer."""
-    table = ((64, 64, 3, 2), (192, 128, 1, 2), (192, 128, 4, 1), (384, 128, 1, 2), (256, 128, 2, 1))
-    return MobileFaceNet(embedding_size, "relu6", Shape(32, table))
+def scaled(x: torch.Tensor, side: int) -> torch.Tensor:
+    """(N, 3, 112, 112) -> (N, 3, side, side)."""
+    return x if side == CROP_SIZE else F.interpolate(x, (side, side), mode="bilinear", align_corners=False)
+
+
+def smaller(embedding_size: int, name: str) -> MobileFaceNet:
+    return MobileFaceNet(embedding_size, "relu6", SHAPES[name])
