@@ -48,11 +48,16 @@ def beside(source: onnx.ModelProto, quantized: onnx.ModelProto) -> onnx.ModelPro
         copy.CopyFrom(node)
         copy.name = PREFIX + node.output[0]
         rounds = node.op_type == "QuantizeLinear"
-        inputs = [name if rounds and name in shared or name == source.graph.input[0].name else PREFIX + name for name in node.input]
+        inputs = [name if rounds and name in shared or name == source.graph.input[0].name else _apart(name) for name in node.input]
         del copy.input[:], copy.output[:]
         copy.input.extend(inputs)
-        copy.output.extend(PREFIX + name for name in node.output)
+        copy.output.extend(map(_apart, node.output))
     return model
+
+
+def _apart(name: str) -> str:
+    """Of a tensor of the quantized graph; one that is left out, such as the limits of a Clip, stays without a name."""
+    return name and PREFIX + name
 
 
 def _means(model: onnx.ModelProto, names: list[str], crops: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
@@ -66,9 +71,10 @@ def _means(model: onnx.ModelProto, names: list[str], crops: NDArray[np.uint8]) -
 
 
 def _subtract(graph: onnx.GraphProto, weights: dict[str, onnx.TensorProto], node: onnx.NodeProto, shift: NDArray[np.float32]) -> None:
-    if len(node.input) > 2:
+    if node.input[2:] and node.input[2]:
         before = weights[node.input[2]]
         before.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(before) - shift, before.name))
     else:
+        del node.input[2:]
         node.input.append(f"{node.output[0]}_shift")
         graph.initializer.append(numpy_helper.from_array(-shift, node.input[2]))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from export import bias_correction
@@ -41,9 +42,11 @@ def test_the_shift_of_weights_and_activations_is_taken_off_the_bias() -> None:
     np.testing.assert_array_equal(found["w"][:, :, 0, 0], WEIGHT)
 
 
-def test_a_layer_without_bias_gets_one() -> None:
-    source = model([helper.make_node("Conv", ["pixels", "w"], ["out"], name="layer")], w=WEIGHT[:, :, None, None])
-    quantized = model([helper.make_node("Conv", ["pixels", "w"], ["out"], name="layer")], w=ROUNDED[:, :, None, None])
+@pytest.mark.parametrize("inputs", [["bounded", "w"], ["bounded", "w", ""]])
+def test_a_layer_without_bias_gets_one(inputs: list[str]) -> None:
+    """Inputs that are left out have no name, in the layer and in others."""
+    nodes = [helper.make_node("Clip", ["pixels", "", "most"], ["bounded"]), helper.make_node("Conv", inputs, ["out"], name="layer")]
+    source, quantized = (model(nodes, w=w[:, :, None, None], most=np.float32(255)) for w in (WEIGHT, ROUNDED))
     corrected = bias_correction.corrected(source, quantized, CROPS)
     onnx.checker.check_model(corrected)
     [layer] = [node for node in corrected.graph.node if node.op_type == "Conv"]
