@@ -29,6 +29,7 @@ GUARDED = re.compile(r'''="([^"]*)"|'(?![a-z][ -])(.*)''', re.DOTALL)  # how spr
 NUMBERED = re.compile(r"(\D+?) ?(\d+)")  # a header such as "Foto 2"
 PAGES = {"cp1252": "Windows-1252", "cp1254": "Windows-1254", "cp1256": "Windows-1256", "gb18030": "GB 18030"}  # of the kiosk's languages, likeliest first
 ICELANDIC, NOT_TURKISH = set("ÐðÝýÞþ"), set("ÁáÍíÓóÚúÆæ")  # in Windows-1252; where it has the first, Windows-1254 has six Turkish letters
+HEAD = 1 << 16  # bytes in which the header stands
 MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 
 
@@ -178,16 +179,16 @@ def decoded(data: bytes, columns: Mapping[str, Collection[str]] | None = None) -
     try:
         return data.decode("utf-8"), "UTF-8"
     except UnicodeDecodeError:
-        page = code_page(data, columns or {})
+        page = code_page(data, columns or {}, TITLE_ROWS)
         return _as_text(data, page), PAGES[page]
 
 
-def code_page(data: bytes, columns: Mapping[str, Collection[str]]) -> str:
-    """Of `PAGES`, the one in which the first lines name most columns; Windows-1254 rather than 1252 where the letters in which they differ are Turkish."""
+def code_page(data: bytes, columns: Mapping[str, Collection[str]], rows: int) -> str:
+    """Of `PAGES`, the one in which one of the first `rows` lines names most columns; Windows-1254 rather than 1252 where its letters are Turkish."""
     known = {_letters(word) for name, words in columns.items() for word in (name, *words)}
 
     def named(page: str) -> int:
-        lines = data.decode(page, "replace").splitlines()[:TITLE_ROWS]
+        lines = data[:HEAD].decode(page, "replace").splitlines()[:rows]
         return max(sum(_letters(_plain(cell.strip('"'))) in known for cell in re.split(f"[{SEPARATORS}]", line)) for line in lines)
 
     best, letters = max(PAGES, key=named), set(data.decode("cp1252", "replace"))

@@ -117,7 +117,7 @@ def _charset(path: Path, columns: Mapping[str, Sequence[str]]) -> tuple[str, str
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
             file.seek(0)
-            page = code_page(file.read(CHUNK), columns)
+            page = code_page(file.read(CHUNK), columns, TITLE_ROWS)
             return page, PAGES[page]
     return "utf-8", "UTF-8"
 

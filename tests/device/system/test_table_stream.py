@@ -41,6 +41,12 @@ def test_rules_above_the_header_the_star_and_the_apostrophe(tmp_path: Path) -> N
     assert list(stream(file, {"code": ("person id",), "name": ("person name",)}, ["code"]).rows()) == [(10, {"code": "0042", "name": "Ann"})]
 
 
+def test_a_code_page_is_told_by_a_header_below_rules(tmp_path: Path) -> None:
+    file = tmp_path / "people.csv"
+    file.write_bytes(("".join(f"{n}. kural\r\n" for n in range(1, 9)) + "SİCİL NO;ADI SOYADI\r\n0042;Ágnes Şen\r\n").encode("cp1254"))
+    assert list(stream(file, {"code": ("sicil no",), "name": ("adı soyadı",)}, ["code"]).rows()) == [(10, {"code": "0042", "name": "Ágnes Şen"})]
+
+
 def test_the_best_of_several_columns(tmp_path: Path) -> None:
     file = tmp_path / "log.csv"
     file.write_text("No.;AC-No.;Name\r\n1;17;Ann\r\n", encoding="utf-8")
