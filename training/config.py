@@ -84,6 +84,7 @@ class LossSettings:
 
     name: str = ""  # a name in `training.losses`; "": train by the teacher alone
     weight: float = ranged(1.0, 0.0, 1000.0)
+    centres: str = chosen("random", "random", "means")  # class directions at the start; "means": of the teacher embeddings of each class
     sample_rate: float = ranged(0.0, 0.0, 1.0)  # Partial FC: classes are distributed over the processes, this share of them is computed per step; 0: off
     options: dict[str, Any] = field(default_factory=dict)  # passed to the loss
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from device.contract import ClockfaceError
 from training import losses
 from training.config import Recipe
 from training.distill import DistillLoss
+from training.losses import Margin
 from training.partial_fc import PartialFC
 
 
@@ -63,3 +65,29 @@ def build_loss(recipe: Recipe, classes: int) -> nn.Module:
     if settings.sample_rate:
         return PartialFC(settings.name, size, classes, settings.sample_rate, recipe.run.seed, **settings.options)
     return losses.build(settings.name, size, classes, **settings.options)
+
+
+def start_at_means(loss: nn.Module | None, bank: torch.Tensor | None, labels: torch.Tensor) -> None:
+    """Set each class direction of a loss to the mean of the teacher embeddings of its crops: a net that starts in the teacher's space is not thrown back.
+
+    Args:
+        loss: on angles, with one direction per class.
+        bank: (B, D) float32 unit rows; a zero row is a crop without a teacher.
+        labels: (B,) int64, -1 unknown.
+
+    Raises:
+        ClockfaceError: the loss has no such directions, or a class has no teacher embedding.
+    """
+    if not isinstance(loss, Margin) or loss.weight.dim() != 2:
+        raise ClockfaceError("loss.centres = 'means' needs a loss on angles with one direction per class, such as 'arcface', and loss.sample_rate = 0")
+    classes = len(loss.weight)
+    known = labels >= 0
+    sums = torch.zeros(classes, loss.weight.shape[1])
+    if bank is None or bank.shape[1] != sums.shape[1]:
+        raise ClockfaceError(f"loss.centres = 'means' needs teacher embeddings of size {sums.shape[1]}; set `teacher` of the labelled sources")
+    sums.index_add_(0, labels[known], bank[known])
+    empty = int((sums.norm(dim=1) < 1e-6).sum())
+    if empty:
+        raise ClockfaceError(f"loss.centres = 'means': {empty} of {classes} people have no teacher embedding; set `teacher` of every labelled source")
+    with torch.no_grad():
+        loss.weight.copy_(F.normalize(sums))

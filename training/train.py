@@ -21,7 +21,7 @@ from training.data import Crops
 from training.loader import Loader
 from training.log import Log
 from training.model import EmbedderNet
-from training.objective import Objective
+from training.objective import Objective, start_at_means
 from training.partial_fc import PartialFC
 from training.resident import ResidentLoader
 from training.resume import Position, Trained, restore, save
@@ -128,6 +128,8 @@ def build_step(recipe: Recipe, crops: Crops, group: distributed.Group, initial: 
         raise ClockfaceError("backbone.folded = true: without batch norm, training must start from trained weights; give them with --init")
     bank = None if crops.teacher is None else torch.from_numpy(crops.teacher)
     objective = Objective(recipe, crops.classes, bank, bool((crops.labels >= 0).all()))
+    if recipe.loss.centres == "means":
+        start_at_means(objective.classify, bank, torch.from_numpy(crops.labels))
     return TrainStep(embedder, objective, recipe.run, group.kind).to(group.device)
 
 

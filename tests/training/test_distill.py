@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from tests.refused import refused
+from training import losses
 from training.config import DistillSettings, ScheduleSettings, load
 from training.distill import DistillLoss
-from training.objective import Objective
+from training.objective import Objective, start_at_means
 from training.schedule import ByClock, by_steps, learning_rate
 
 
@@ -74,9 +76,27 @@ def test_relations_alone_take_a_teacher_of_another_size(bank: torch.Tensor) -> N
     size = load("smoke").backbone.embedding_size
     student = torch.randn(4, size, requires_grad=True)
     recipe = load("smoke", ("loss.name = ''", "distill.relations = 1.0"))
-    losses = Objective(recipe, 3, bank)(student, torch.zeros(4, dtype=torch.int64), torch.tensor([0, 3, 5, 7]))
-    losses["loss"].backward()
+    parts = Objective(recipe, 3, bank)(student, torch.zeros(4, dtype=torch.int64), torch.tensor([0, 3, 5, 7]))
+    parts["loss"].backward()
     assert student.grad is not None
     assert float(student.grad.norm()) > 0
     with refused("clockface", "set backbone.embedding_size = 6"):
         Objective(load("smoke", ("loss.name = ''", "distill.cosine = 1.0")), 3, bank)
+
+
+def test_class_directions_start_at_the_means_of_the_teacher(bank: torch.Tensor) -> None:
+    labels = torch.arange(len(bank)) % 3 - 1  # every third crop has no label
+    loss = losses.build("arcface", bank.shape[1], 2)
+    assert isinstance(loss, losses.Margin)
+    start_at_means(loss, bank, labels)
+    for person in (0, 1):
+        mean = np.mean([row / np.linalg.norm(row) for row, label in zip(bank.numpy(), labels, strict=True) if label == person], axis=0)
+        np.testing.assert_allclose(loss.weight[person].detach().numpy(), mean / np.linalg.norm(mean), atol=1e-6)
+    assert loss.weight.requires_grad
+    for other in (None, losses.build("softmax", bank.shape[1], 2), losses.build("subcenter_arcface", bank.shape[1], 2)):
+        with refused("clockface", "one direction per class"):
+            start_at_means(other, bank, labels)
+    with refused("clockface", "set `teacher` of the labelled sources"):
+        start_at_means(loss, None, labels)
+    with refused("clockface", "1 of 2 people have no teacher embedding"):
+        start_at_means(loss, bank, labels.clamp(max=0))
