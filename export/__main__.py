@@ -40,6 +40,7 @@ COMMANDS = {  # name -> one line; the module has add_arguments(parser) and run(a
     "release": "write a signed release of this project",
     "check-release": "verify a release before it is used",
     "plain": "remove the weights from a model's inputs, for OpenCV's own classes",
+    "yunet": "arrange OpenCV's face detector so that onnxruntime runs it fast",
     "patch": "write a patch from one model file to another",
 }
 

@@ -139,7 +139,7 @@ class _Plain:
         start = time.perf_counter()
         capture = cv2.VideoCapture(str(clip))
         size = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
-        detector = cv2.FaceDetectorYN.create(str(models.path("yunet")), "", size, 0.6, 0.3, 200)
+        detector = cv2.FaceDetectorYN.create(str(models.path("yunet-original")), "", size, 0.6, 0.3, 200)
         while True:
             good, frame = capture.read()
             if not good:
