@@ -35,6 +35,7 @@ from device.vision.gallery import Gallery
 from device.vision.recogniser import Recogniser
 from device.vision.speed import chose, judged_ms, percentiles
 
+PLAIN = ("yunet-original", "sface-plain")  # as the OpenCV Zoo publishes them, for OpenCV's own classes
 IDLE_SECONDS, IDLE_RATE = 6, 15  # frames a second
 EMPTY_SECONDS = 0.2  # a moment of the demo at which nobody is in view
 
@@ -53,7 +54,7 @@ class Report:
 
     frames: int
     frames_per_second: float
-    plain_frames_per_second: float
+    plain_frames_per_second: float | None  # None where its models are not in the list, as on a terminal that was installed from a bundle
     punches: tuple[str, ...]  # recorded people, in the order of the clips
     stages: tuple[Timed, ...]
     first_frame_seconds: float  # from the start of a process to the first processed frame
@@ -65,8 +66,8 @@ class Report:
     chose: tuple[str, ...]  # what the terminal uses on this machine
 
     @property
-    def ratio(self) -> float:
-        return self.frames_per_second / self.plain_frames_per_second
+    def ratio(self) -> float | None:
+        return self.frames_per_second / self.plain_frames_per_second if self.plain_frames_per_second else None
 
 
 def measure(settings: Settings, clips: Sequence[Path]) -> Report:
@@ -85,17 +86,19 @@ def measure(settings: Settings, clips: Sequence[Path]) -> Report:
                 samples = capture(recogniser, source)
             enrol(store, recogniser, "first", None, samples, ["clip"] * len(samples))
             stopwatch = Stopwatch()
-            terminal, plain = _Terminal(settings, recogniser, store, stopwatch), _Plain()
+            terminal = _Terminal(settings, recogniser, store, stopwatch)
+            plain = plain_way()
             for clip in clips:  # in turns, so that other work on the machine slows both alike
                 terminal.play(clip)
-                plain.play(clip)
+                if plain is not None:
+                    plain.play(clip)
         first, peak = _fresh_process(clips[0], database)
         idle = idle_percent(settings, recogniser, database)
     stages = tuple(Timed(name, len(ms), *(float(np.percentile(ms, p)) for p in (50, 95))) for name, ms in stopwatch.stages.items())
     size = recogniser.embedder.card.embedding_size
     search = {rows: search_ms(rows, size) for rows in (1_000, 10_000, 50_000)}
     crops = {name: {threads: crop_ms(path, threads, settings.embedder.provider) for threads in thread_counts()} for name, path in embedders(settings)}
-    rates = terminal.frames / terminal.seconds, terminal.frames / plain.seconds
+    rates = terminal.frames / terminal.seconds, None if plain is None else terminal.frames / plain.seconds
     return Report(terminal.frames, *rates, tuple(terminal.punches), stages, first, peak, search, crops, judged_ms(recogniser.liveness), idle, chose(recogniser))
 
 
@@ -132,14 +135,14 @@ class _Plain:
     """The same for the plain way."""
 
     def __init__(self) -> None:
-        self.recognizer = cv2.FaceRecognizerSF.create(str(models.path("sface-plain")), "")
+        self.recognizer = cv2.FaceRecognizerSF.create(str(models.path(PLAIN[1])), "")
         self.seconds = 0.0
 
     def play(self, clip: Path) -> None:
         start = time.perf_counter()
         capture = cv2.VideoCapture(str(clip))
         size = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
-        detector = cv2.FaceDetectorYN.create(str(models.path("yunet-original")), "", size, 0.6, 0.3, 200)
+        detector = cv2.FaceDetectorYN.create(str(models.path(PLAIN[0])), "", size, 0.6, 0.3, 200)
         while True:
             good, frame = capture.read()
             if not good:
@@ -149,6 +152,11 @@ class _Plain:
                 self.recognizer.feature(self.recognizer.alignCrop(frame, face))
         capture.release()
         self.seconds += time.perf_counter() - start
+
+
+def plain_way() -> _Plain | None:
+    """The plain way, or None where its models are not in the list."""
+    return _Plain() if set(PLAIN) <= set(models.Catalogue.load().entries) else None
 
 
 def _fresh_process(clip: Path, database: Path) -> tuple[float, float]:
