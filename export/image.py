@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", default="clockface", help="start of the host names; the rest is the serial number (default: clockface)")
     parser.add_argument("--keyboard", default="", metavar="LAYOUT", help="keyboard layout, such as de (default: the base's)")
     parser.add_argument("--zone", default="", metavar="ZONE", help="time zone of the machine, such as Europe/Berlin (default: the base's)")
+    parser.add_argument("--country", default="", metavar="CODE", help="country whose rules the Wi-Fi keeps, such as DE (default: that of --zone)")
     parser.add_argument("--camera", default="", metavar="SOURCE", help="the camera, such as rtsp://... (default: the first USB camera)")
     parser.add_argument("--ssh-key", type=Path, metavar="FILE", help="public key that may log in as root by SSH (default: nobody may)")
     parser.add_argument("--no-screen", action="store_true", help="no kiosk screen")
@@ -50,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     key = ssh_key(args.ssh_key)
-    options = ImageOptions(args.name, args.keyboard, args.zone, args.camera, key, not args.no_screen, args.read_only, args.security_updates)
+    options = ImageOptions(args.name, args.keyboard, args.zone, args.country, args.camera, key, not args.no_screen, args.read_only, args.security_updates)
     settings = site_settings(args.config)
     base_sha256 = checked_base(args.base, args.sha256)
     manifest = verified_bundle(args.bundle)

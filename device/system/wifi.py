@@ -5,6 +5,7 @@ The name goes as an argument of its own, past any shell. The password goes over 
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -39,6 +40,7 @@ def join(ssid: str, password: str, profile: str, wait: Callable[[float], None] =
     """
     if shutil.which("nmcli") is None:
         raise WifiError("this system has no NetworkManager (nmcli): join the Wi-Fi by the system's own means, or use a cable", code="wifi.no_networkmanager")
+    _check_radio()
     _check(ssid, _protections(ssid), password)
     if reason := _joined(ssid, password, profile, wait):
         forget(profile)
@@ -48,6 +50,20 @@ def join(ssid: str, password: str, profile: str, wait: Callable[[float], None] =
 def forget(profile: str) -> None:
     """Remove what `join` kept, if it is there."""
     _nmcli("connection", "delete", "id", profile)
+
+
+def _check_radio() -> None:
+    """Refuse a machine without a radio that NetworkManager may use; nothing in reach would be the only sign of it."""
+    told = _nmcli("--terse", "--fields", "TYPE,STATE", "device")
+    if told.returncode:
+        raise WifiError(f"the Wi-Fi was not joined: {REASONS.get(told.returncode, f'nmcli ended with {told.returncode}')}", code="wifi.not_joined")
+    states = {state for kind, _, state in (line.partition(":") for line in told.stdout.splitlines()) if kind == "wifi"}
+    if not states - {"unmanaged"}:
+        why = "NetworkManager leaves the Wi-Fi radio of this terminal alone (unmanaged)" if states else "this terminal has no Wi-Fi radio"
+        raise WifiError(f"{why}: use a cable, and a code without Wi-Fi", code="wifi.no_radio")
+    if "disabled" in _nmcli("--terse", "--fields", "WIFI-HW,WIFI", "radio").stdout:
+        words = "Raspberry Pi OS leaves it off until it is told the country: `sudo raspi-config nonint do_wifi_country DE`, or `export image --country DE`"
+        raise WifiError(f"the Wi-Fi radio of this terminal is switched off. {words}", code="wifi.off")
 
 
 def _protections(ssid: str) -> set[str]:
@@ -96,7 +112,8 @@ def _nmcli(*arguments: str, said: str = "") -> subprocess.CompletedProcess[str]:
     """
     command = ["nmcli", *arguments]
     try:
-        return subprocess.run(command, input=said, capture_output=True, encoding="utf-8", errors="replace", timeout=SECONDS + 15, check=False)
+        spoken = {**os.environ, "LC_ALL": "C.UTF-8"}  # states in English
+        return subprocess.run(command, input=said, capture_output=True, encoding="utf-8", errors="replace", timeout=SECONDS + 15, check=False, env=spoken)
     except subprocess.TimeoutExpired:
         return subprocess.CompletedProcess(command, 3, "", "")
     except OSError as error:

@@ -21,6 +21,11 @@ PLACES = {  # folder on it -> where it is seen
     "data": "/var/lib/clockface", "keys": "/var/lib/clockface-keys", "inbox": "/var/lib/clockface-inbox", "opt": "/opt/clockface",
 }  # fmt: skip
 WIFI = "/etc/NetworkManager/system-connections"
+RADIO = "/var/lib/NetworkManager/NetworkManager.state"  # whether NetworkManager switches the Wi-Fi on
+BLOCKED = "/var/lib/systemd/rfkill"  # radios that stay blocked when the system starts
+OFF = b"WirelessEnabled=false"
+STAYS_OFF = "THE WI-FI STAYS OFF, as in the base, since its country is not known: give --country, or a --zone that is in one"
+ZONES = "/usr/share/zoneinfo/zone.tab"
 IMAGE_FILES = ROOT / PACKAGING / "image"
 UNITS = "/etc/systemd/system"
 FIRST_START, SCREEN_UNIT = "clockface-first-start.service", "clockface-screen.service"
@@ -41,6 +46,7 @@ class ImageOptions:
     name: str = "clockface"  # host names are NAME-SERIAL
     keyboard: str = ""  # such as de; empty: the base's
     zone: str = ""  # such as Europe/Berlin; empty: the base's
+    country: str = ""  # such as DE, whose rules the Wi-Fi keeps; empty: that of the zone
     camera: str = ""  # CLOCKFACE_SOURCE; empty: the first USB camera
     ssh_key: str = ""  # public: who may log in as root; empty: nobody
     screen: bool = True
@@ -52,6 +58,8 @@ class ImageOptions:
             raise DiskImageError(f"--name {self.name!a}: small letters, digits and hyphens, at most 40, are needed", code="disk_image.option")
         if not re.fullmatch(r"[a-z]{0,4}", self.keyboard):
             raise DiskImageError(f"--keyboard {self.keyboard!a}: a layout of /usr/share/X11/xkb, such as de or us, is needed", code="disk_image.option")
+        if not re.fullmatch(r"([A-Z]{2})?", self.country):
+            raise DiskImageError(f"--country {self.country!a}: two capital letters of ISO 3166, such as DE, are needed", code="disk_image.option")
         if self.ssh_key and not re.fullmatch(r"(ssh|ecdsa|sk-ssh|sk-ecdsa)-[a-z0-9@.-]+ [A-Za-z0-9+/=]+( [ -~]*)?", self.ssh_key):
             raise DiskImageError("--ssh-key: one public key is needed, such as ~/.ssh/id_ed25519.pub", code="disk_image.option")
         if not re.fullmatch(r"[A-Za-z0-9_./:@+-]*", self.camera):
@@ -89,12 +97,33 @@ def contents_of(root: Ext4, base: Base, options: ImageOptions, folder: Path, man
         raise DiskImageError(message, code="disk_image.screen")
     if options.read_only and not part_uuid:
         raise DiskImageError("--read-only needs a data partition, and a base that is one file system has none", code="disk_image.option")
+    country = options.country or country_of(root, options.zone)
+    radio = root.read(RADIO) or b""
     placed = [*_program(folder, settings, options, base, part_uuid, image_id), *_system(root, base, options, part_uuid)]
+    removed = [*_own_keys(root)]
+    if country:
+        placed += _wifi(country, radio)
+        removed += [f"{BLOCKED}/{name}" for name in root.names(BLOCKED) if name.endswith(":wlan")]
     if fetched:
         placed += [_unit(SCREEN_UNIT), _enabled(SCREEN_UNIT), Placed(f"{HERE}/screen.sh", IMAGE_FILES / "screen.sh")]
     boot = {"README.txt": README} | ({"clockface.toml": settings} if settings else {})
     folders = [Placed(f"/{name}", mode=0o755 if name == "opt" else 0o700) for name in (*PLACES, "network", "kept")]
-    return ImageContents(tuple(placed), tuple(_own_keys(root)), boot, tuple(folders), tuple(_later(base, options, manifest, bool(part_uuid), fetched)))
+    later = [*_later(base, options, manifest, bool(part_uuid), fetched), *([] if country or OFF not in radio else [STAYS_OFF])]
+    return ImageContents(tuple(placed), tuple(removed), boot, tuple(folders), tuple(later))
+
+
+def country_of(root: Ext4, zone: str) -> str:
+    """The country of a time zone by the base's own table; empty where it has none, as for Etc/UTC."""
+    table = (root.read(ZONES) or b"").decode(errors="replace")
+    lines = (line.split("\t") for line in table.splitlines() if not line.startswith("#"))
+    return next((fields[0] for fields in lines if zone in fields[2:3]), "")
+
+
+def _wifi(country: str, radio: bytes) -> Iterator[Placed]:
+    """Raspberry Pi OS leaves the Wi-Fi off until its country is set, whose rules it has to keep; the terminal may set none."""
+    yield Placed("/etc/modprobe.d/clockface-wifi.conf", f"options cfg80211 ieee80211_regdom={country}\n".encode())
+    if OFF in radio:
+        yield Placed(RADIO, radio.replace(OFF, b"WirelessEnabled=true"))
 
 
 def boot_line(line: str) -> str:

@@ -18,6 +18,7 @@ PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 HOST_KEY = b"-----BEGIN OPENSSH PRIVATE KEY-----\nthe base's own, published with it\n"
 MACHINE_ID = b"0123456789abcdef0123456789abcdef\n"
 CMDLINE = "console=tty1 root=PARTUUID=70a5c1f0-02 rootfstype=ext4 quiet init=/usr/lib/raspberrypi-sys-mods/firstboot resize\n"
+RADIO_OFF = b"[main]\nWirelessEnabled=false\n"  # as Raspberry Pi OS is published
 FSTAB = "PARTUUID=70a5c1f0-01 /boot/firmware vfat defaults 0 2\nPARTUUID=70a5c1f0-02 / ext4 defaults,noatime 0 1\n"
 PACKAGES = ("openssl", "fdisk", "systemd", "udev", "python3.11")
 
@@ -35,6 +36,9 @@ def make_base(folder: Path, packages: Sequence[str] = PACKAGES) -> Path:
         "etc/ssh/ssh_host_ed25519_key": HOST_KEY, "etc/ssh/sshd_config": b"# the base's\n", "usr/share/zoneinfo/Europe/Berlin": b"TZif",
         "usr/lib/systemd/system/userconfig.service": b"[Unit]\n", "usr/lib/systemd/system/ssh.service": b"[Unit]\n",
         "etc/cloud/cloud.cfg.d/x.cfg": b"\n", "etc/NetworkManager/system-connections/.keep": b"",
+        "usr/share/zoneinfo/zone.tab": b"# of tzdata\nDE\t+5230+01322\tEurope/Berlin\tmost of Germany\nAR\t-3436-05827\tAmerica/Argentina/Buenos_Aires\n",
+        "var/lib/NetworkManager/NetworkManager.state": RADIO_OFF, "var/lib/systemd/rfkill/platform-fe300000.mmcnr:wlan": b"1\n",
+        "var/lib/systemd/rfkill/platform-soc:bluetooth": b"0\n",
         "var/lib/dpkg/status": "\n\n".join(f"Package: {name}\nStatus: install ok installed\nArchitecture: arm64" for name in packages).encode() + b"\n",
     }  # fmt: skip
     for name, content in files.items():

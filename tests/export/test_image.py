@@ -128,6 +128,22 @@ def test_what_a_terminal_needs_is_in_the_root(parts: dict[int, Path], bundle: Pa
     assert dumped.read_bytes() == (bundle / "small.bundle").read_bytes()
 
 
+def test_the_wifi_is_on_under_the_rules_of_the_country(parts: dict[int, Path]) -> None:
+    """Raspberry Pi OS leaves it off until a country is set; the zone says which."""
+    root = parts[2]
+    assert shown(root, "/etc/modprobe.d/clockface-wifi.conf") == "options cfg80211 ieee80211_regdom=DE\n"
+    assert shown(root, "/var/lib/NetworkManager/NetworkManager.state") == "[main]\nWirelessEnabled=true\n"
+    assert "platform-soc:bluetooth" in (radios := tool("debugfs", "-R", "ls /var/lib/systemd/rfkill", str(root))) and "wlan" not in radios
+
+
+@pytest.mark.parametrize(("more", "on"), [([], False), (["--zone", "Europe/Berlin"], True), (["--country", "AR"], True)], ids=["no place", "zone", "country"])
+def test_wifi_that_stays_off_is_said(base: Path, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], on: bool) -> None:
+    words = ["image", str(base), "--bundle", str(bundle), "--out", str(tmp_path / "x.img"), "--dry-run", *SMALL]
+    assert main([*words, *more]) == 0
+    said = capsys.readouterr().out
+    assert ("THE WI-FI STAYS OFF" in said) is not on and ("clockface-wifi.conf" in said) is on
+
+
 def test_the_data_partition_is_mounted_by_the_table_entry_that_it_has(image: Path, parts: dict[int, Path]) -> None:
     mounts = [line.split() for line in shown(parts[2], "/etc/fstab").splitlines() if "clockface" in line and not line.startswith("#")]
     assert mounts[0][:3] == ["PARTUUID=70a5c1f0-03", "/srv/clockface", "ext4"]
@@ -271,7 +287,7 @@ def test_a_changed_bundle_and_settings_with_a_secret_are_refused(bundle: Path, t
     "wrong",
     [
         {"name": "Gate 1"}, {"name": "-x"}, {"keyboard": 'de"'}, {"ssh-key": "-----BEGIN PRIVATE KEY-----"}, {"camera": "a b"}, {"camera": "$(x)"},
-        {"security-updates": "yes"}, {"security-updates": "on", "read-only": True},
+        {"country": "de"}, {"country": "DE\n"}, {"security-updates": "yes"}, {"security-updates": "on", "read-only": True},
     ],  # fmt: skip
 )
 def test_options_that_would_break_a_file_are_refused(wrong: dict[str, Any]) -> None:

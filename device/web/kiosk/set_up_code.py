@@ -21,7 +21,8 @@ WORDS = {  # code of an error -> its words; any other says its reason
     code: code.replace(".", "_")
     for code in (
         "torn", "foreign", "set_up_code.altered", "set_up_code.expired", "set_up_code.clock", "set_up_code.early", "set_up_code.version", "set_up_code.content",
-        "set_up_code.set_up", "wifi.no_networkmanager", "wifi.not_joined", "wifi.enterprise", "wifi.open", "wifi.protected", "fleet.away", "fleet.invitation",
+        "set_up_code.set_up", "wifi.no_networkmanager", "wifi.no_radio", "wifi.off", "wifi.not_joined", "wifi.enterprise", "wifi.open", "wifi.protected",
+        "fleet.away", "fleet.invitation",
     )
 }  # fmt: skip
 ANYWHERE = ("0.0.0.0", "::")  # addresses that stand for all of a machine's

@@ -84,3 +84,25 @@ def test_a_network_that_the_code_does_not_fit_is_not_tried(nmcli: Nmcli, seen: s
 def test_other_networks_and_wpa3_do_not_hinder(nmcli: Nmcli, seen: str) -> None:
     nmcli.answers(seen=seen)
     join()
+
+
+@pytest.mark.parametrize(
+    ("answers", "code", "words"),
+    [
+        ({"devices": "ethernet:connected\n"}, "wifi.no_radio", "has no Wi-Fi radio"),
+        ({"devices": "wifi:unmanaged\nethernet:connected\n"}, "wifi.no_radio", "unmanaged"),
+        ({"devices": "wifi:unavailable\n", "radio": "enabled:disabled\n"}, "wifi.off", "raspi-config nonint do_wifi_country"),
+        ({"radio": "disabled:enabled\n"}, "wifi.off", "switched off"),
+        ({"devices": "", "running": "8"}, "wifi.not_joined", "NetworkManager is not running"),
+    ],
+)
+def test_a_machine_whose_radio_cannot_be_used_says_so(nmcli: Nmcli, answers: dict[str, str], code: str, words: str) -> None:
+    nmcli.answers(**answers)
+    with refused(code, words):
+        join()
+    assert nmcli.calls == []
+
+
+def test_a_radio_that_is_not_ready_yet_is_tried(nmcli: Nmcli) -> None:
+    nmcli.answers(devices="wifi:unavailable\nwifi-p2p:disconnected\n")
+    join()
