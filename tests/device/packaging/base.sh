@@ -3,7 +3,8 @@
 # As root, some minutes:   tests/device/packaging/base.sh uml|amd64|arm64 BASE.img     writes BASE.img and BASE.img.sha256
 # uml is amd64 without kernel and boot loader, which a kernel that runs as a process does not need: half the work.
 # Needs mmdebstrap mtools fdisk e2fsprogs dosfstools; for arm64 on a PC also qemu-user-static. TAR=FILE keeps the packages of an earlier
-# call; PROBE=yes adds what image.sh looks at.
+# call; PROBE=yes adds what image.sh looks at; WIFI=yes adds NetworkManager and two radios that exist in the kernel alone (mac80211_hwsim), switched off as on
+# Raspberry Pi OS.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 architecture=$1 base=$2 suite=${SUITE:-bookworm} tar=${TAR:-$2.tar}
@@ -17,7 +18,12 @@ esac
 for program in mmdebstrap mcopy sfdisk mke2fs mkfs.vfat; do
     command -v "$program" > /dev/null || { echo "error: $program is missing: apt install mmdebstrap mtools fdisk e2fsprogs dosfstools" >&2; exit 1; }
 done
+size=900
 packages=python3,openssl,systemd,systemd-sysv,udev,dbus,kmod,fdisk,e2fsprogs,iproute2,openssh-server,procps,passwd,tzdata,util-linux
+if [ -n "${WIFI:-}" ]; then
+    kernel=${kernel/linux-image-cloud/linux-image} size=1500
+    packages+=,network-manager,wpasupplicant,polkitd,dnsmasq-base,iw,wireless-regdb
+fi
 if [ ! -s "$tar" ]; then
     mmdebstrap --format=tar --dpkgopt=force-unsafe-io --variant=minbase --architectures="${architecture/uml/amd64}" --include="$packages${kernel:+,$kernel}" "$suite" "$tar.part"
     mv "$tar.part" "$tar" # whole or not there
@@ -34,6 +40,11 @@ printf 'PARTUUID=%s / ext4 errors=remount-ro 0 1\nLABEL=BOOT /boot/efi vfat umas
 echo board > "$work/root/etc/hostname"
 printf '[Match]\nName=e*\n[Network]\nDHCP=yes\n' > "$work/root/etc/systemd/network/wired.network"
 
+if [ -n "${WIFI:-}" ]; then
+    echo mac80211_hwsim > "$work/root/etc/modules-load.d/radios.conf"
+    printf 'options mac80211_hwsim radios=2\noptions rfkill default_state=0\n' > "$work/root/etc/modprobe.d/radios.conf"
+    printf '[main]\nWirelessEnabled=false\n' > "$work/root/var/lib/NetworkManager/NetworkManager.state"
+fi
 if [ -n "${PROBE:-}" ]; then # for image.sh
     install -D -m 644 -t "$work/root/etc/systemd/system" tests/device/packaging/image_probe.service
     ln -s ../image_probe.service "$work/root/etc/systemd/system/multi-user.target.wants"
@@ -51,12 +62,12 @@ if [ -n "$kernel" ]; then
     rm "$work"/root/boot/vmlinuz-* "$work"/root/boot/initrd.img-*
 fi
 
-mke2fs -q -t ext4 -d "$work/root" "$work/root.ext4" 900M
-truncate -s 1062M "$work/disk"
+mke2fs -q -t ext4 -d "$work/root" "$work/root.ext4" "${size}M"
+truncate -s $((size + 162))M "$work/disk"
 {
     printf 'label: %s\nlabel-id: %s\n' "$label" "$disk"
     printf 'start=2048, size=%d, type=%s\n' $((160 * 2048)) "$esp"
-    printf 'start=%d, size=%d, type=%s%s\n' $((161 * 2048)) $((900 * 2048)) "$root" "$([ "$label" = dos ] || echo ", uuid=$uuid")"
+    printf 'start=%d, size=%d, type=%s%s\n' $((161 * 2048)) $((size * 2048)) "$root" "$([ "$label" = dos ] || echo ", uuid=$uuid")"
 } | sfdisk --quiet "$work/disk"
 dd if="$work/boot.fat" of="$work/disk" bs=1M seek=1 conv=notrunc,sparse status=none
 dd if="$work/root.ext4" of="$work/disk" bs=1M seek=161 conv=notrunc,sparse status=none

@@ -7,8 +7,9 @@
 # As root:   tests/device/packaging/image.sh uml|amd64|arm64
 # uml is the image for x86 under a kernel that runs as a process, without firmware, at the speed of this machine; the others are emulated from the firmware on, slowly.
 # Needs what base.sh needs, and user-mode-linux, or qemu-system-x86 with ovmf, or qemu-system-arm with qemu-efi-aarch64. WORK=DIR keeps what was made; what lies
-# there is used again, the code excepted: it is good for an hour. BASE=FILE names a base that is there. LIMIT=S ends it after S seconds, with exit status 75 where the
-# machine still wrote to its log, so that it was only slow.
+# there is used again, the code excepted: it is good for an hour. BASE=FILE names a base that is there. WIFI=yes puts a Wi-Fi into the code, which the machine
+# has: an access point on one of two radios that exist in the kernel alone, and the terminal joins it on the other (not with uml). LIMIT=S ends it after S
+# seconds, with exit status 75 where the machine still wrote to its log, so that it was only slow.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 kind=${1:-uml} cuts=${CUTS:-10} limit=${LIMIT:-0} work=${WORK:-$(mktemp -d)} here=tests/device/packaging
@@ -49,7 +50,13 @@ rm -rf "$work/clip" "$work/clips" "$work/other"
 mkdir "$work/clip" "$work/other"
 code() { CLOCKFACE_KEYS="$work/other/keys" $python -m device "$@" --db "$work/other/clockface.db"; } # of another terminal
 code schedule site --zone Asia/Tokyo
-code settings --code --admin --language tr --out "$work/other/code.png" | sed -n 's/.*password \([^ ]*\) (.*/\1/p' > "$work/clip/password"
+wifi=()
+if [ -n "${WIFI:-}" ]; then
+    wifi=(--wifi 'Büro: 2 \ Nord') CLOCKFACE_WIFI_PASSWORD='it'"'"'s "12" $x; a\b:c'
+    export CLOCKFACE_WIFI_PASSWORD
+    printf '%s\n' "${wifi[1]}" "$CLOCKFACE_WIFI_PASSWORD" > "$work/clip/wifi"
+fi
+code settings --code --admin --language tr "${wifi[@]}" --out "$work/other/code.png" | sed -n 's/.*password \([^ ]*\) (.*/\1/p' > "$work/clip/password"
 $python -m $(echo $here/image_clip | tr / .) "$work/other/code.png" "$work/clip"
 echo "$rate" > "$work/clip/rate"
 for file in probe.sh camera.py person.py; do cp "$here/image_$file" "$work/clip/$file"; done
@@ -107,6 +114,7 @@ if [ ! -e "$work/root.sha256" ]; then
     expect "probe: site Asia/Tokyo, language \"tr\"" "$work/first.log"
     expect "probe: log whole" "$work/first.log"
     expect "probe: root is read-only" "$work/first.log"
+    [ -z "${WIFI:-}" ] || { expect "probe: Wi-Fi radio enabled, rules of DE" "$work/first.log"; expect "probe: Wi-Fi joined" "$work/first.log"; }
     say "$(tr -d '\r' < "$work/first.log" | sed -n 's/.*\(first start: done after .*\)/\1/p'); from power to the first punch $(($(date +%s) - began)) s"
     [ "$cuts" = 0 ] || root_hash > "$work/root.sha256"
 fi
@@ -120,6 +128,7 @@ for number in $(seq "$cuts"); do
     say "start $number: $(shown "$work/cut$number.log" | grep -a "probe: terminal"), $told punches told before the cut, $kept kept"
     expect "probe: log whole" "$work/cut$number.log"
     expect "probe: root is read-only" "$work/cut$number.log"
+    [ -z "${WIFI:-}" ] || expect "probe: Wi-Fi joined" "$work/cut$number.log"
     [ "$kept" -ge "$told" ] || fail "a punch is missing after cut $number"
     told=$((kept + $(told_in "$work/cut$number.log")))
 done

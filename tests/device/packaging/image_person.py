@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.parse
 import urllib.request
+from contextlib import suppress
 from http.cookiejar import CookieJar
 
 PAGES = "http://127.0.0.1:8080"
@@ -67,9 +68,11 @@ def set_up() -> int:
         tap = next((action for action in ("begin", "finish") if f"/kiosk/set-up/{action}" in page), "")
         if tap:
             print(f"tap: {tap}", flush=True)
-            where, page = browser.send(f"/kiosk/set-up/{tap}", page)
             if tap == "finish":
+                with suppress(OSError):  # it starts again, and may be gone before it has answered
+                    browser.send(f"/kiosk/set-up/{tap}", page)
                 return 0
+            where, page = browser.send(f"/kiosk/set-up/{tap}", page)
         time.sleep(0.5)
         where, page = browser.get("/kiosk/set-up")
     return 1

@@ -6,6 +6,7 @@ tell() { sed -u 's/^/probe: | /'; }
 as_terminal() { setpriv --reuid clockface --regid clockface --init-groups env HOME=/var/lib/clockface "$@"; }
 terminal() { as_terminal clockface "$@"; }
 stored() { as_terminal python3 -c "import sqlite3, sys; print(*next(sqlite3.connect('file:$database?mode=ro', uri=True).execute(sys.argv[1]), ['nothing']))" "$1"; }
+joined() { nmcli --get-values NAME,DEVICE,STATE connection show --active | grep -q "^[^:]*:$1:activated" && ip -brief -4 address show "$1" | grep -q UP; }
 started() { [ "$(cat /srv/clockface/started 2> /dev/null)" = "$IMAGE" ] && findmnt -no OPTIONS / | grep -q "^ro" && [ "$(systemctl is-active clockface.service)" = active ]; }
 . /usr/share/clockface/image.env
 echo wall > "$shown"
@@ -30,6 +31,17 @@ say "data $(findmnt -no SOURCE,FSTYPE /srv/clockface), $(df -h --output=size /sr
 if touch /etc/probe 2> /dev/null; then rm /etc/probe; say "root is writable"; else say "root is read-only"; fi
 systemctl --failed --no-legend | while read -r unit; do say "failed: $unit"; done
 
+if [ -e "$clips/wifi" ]; then # a network in this machine, on the second of two radios, for the terminal to join on the first
+    say "Wi-Fi radio $(nmcli radio wifi), rules of $(iw reg get | sed -n 's/^country \(..\).*/\1/p' | head -n 1)"
+    nmcli device set wlan1 managed no
+    { read -r ssid; read -r password; } < "$clips/wifi"
+    printf 'network={\nmode=2\nfrequency=2412\nkey_mgmt=WPA-PSK\nproto=RSN\nssid=%s\npsk=%s\n}\n' "$(printf %s "$ssid" | od -An -tx1 | tr -d ' \n')" \
+        "$(wpa_passphrase "$ssid" "$password" | sed -n 's/^\s*psk=//p')" > /run/access-point.conf
+    wpa_supplicant -B -D nl80211 -i wlan1 -c /run/access-point.conf | tell
+    ip address add 10.77.0.1/24 dev wlan1
+    dnsmasq --conf-file=/dev/null --port=0 --interface=wlan1 --bind-interfaces --dhcp-range=10.77.0.10,10.77.0.50 --dhcp-leasefile=/run/leases 2>&1 | tell
+fi
+
 echo code > "$shown"
 { python3 "$clips/person.py" set-up 2>&1; echo $? > /run/set-up; } | tell
 echo wall > "$shown"
@@ -39,6 +51,10 @@ case $(cat /run/set-up) in
     *) say "set-up failed" ;;
 esac
 say "site $(stored "SELECT json_extract(value, '\$.zone') FROM settings WHERE key = 'site'"), language $(stored "SELECT value FROM settings WHERE key = 'web.language'")"
+if [ -e "$clips/wifi" ]; then
+    for _ in $(seq 60); do joined wlan0 && break; sleep 2; done
+    if joined wlan0; then say "Wi-Fi joined: $(iw dev wlan0 link | sed -n 's/^\s*SSID: //p'), $(ip -brief -4 address show wlan0)"; else say "Wi-Fi not joined"; nmcli device | tell; fi
+fi
 if [ "$(stored "SELECT count(*) FROM templates")" = 0 ]; then terminal enroll "Grace Hopper" --code E17 "$clips/portrait.jpg" 2>&1 | tell; fi
 if terminal log --verify > /run/verify 2>&1; then say "log whole"; else say "log broken"; fi
 sed -n 's/^punches/probe: punches/p' /run/verify
