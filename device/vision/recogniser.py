@@ -69,7 +69,7 @@ class Recogniser:
         keep_working_blocks()
 
     def for_thread(self) -> Recogniser:
-        """This recogniser with a detector of its own: OpenCV's detector must not be used by two threads at once, the embedder may be."""
+        """This recogniser with a detector of its own, which a loop that is short of time does not make coarser."""
         twin = copy.copy(self)
         twin.detector = Detector(catalogue.path("yunet"), self.settings.detector)
         return twin

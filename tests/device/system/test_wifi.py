@@ -1,6 +1,7 @@
 """Joining a Wi-Fi by `nmcli`: the password reaches it over standard input alone, and what cannot be joined is told apart.
 
-`nmcli` is a stand-in. That the real one (1.42.4) reads the password so, and hands it on unchanged, was seen with a NetworkManager that was played on a bus.
+`nmcli` is a stand-in. The real one (1.42.4), with its NetworkManager, polkit and a WPA2 network, is used in an emulated machine:
+`WIFI=yes tests/device/packaging/image.sh amd64`.
 """
 
 from __future__ import annotations
