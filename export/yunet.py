@@ -130,7 +130,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    model = arranged(artefact.read(args.original))
+    try:
+        model = arranged(artefact.read(args.original))
+    except YuNetError as error:
+        raise YuNetError(f"{args.original}: {error}") from error
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_bytes(model.SerializeToString(deterministic=True))
     return 0

@@ -122,6 +122,9 @@ WRONG = {  # what is wrong -> arguments, and words of the answer
     "a release without a public key": (("check-release", "crops", "--key", "nothing"), ("nothing",)),
     "weights taken out of a text": (("plain", "text.onnx", "out.onnx"), ("text.onnx",)),
     "weights taken out into a folder": (("plain", "net.onnx", "crops"), ("crops", "folder")),
+    "an embedder in place of the detector": (("yunet", "net.onnx", "out.onnx"), ("net.onnx", "YuNet")),
+    "a detector of a text": (("yunet", "text.onnx", "out.onnx"), ("text.onnx",)),
+    "a detector into a folder": (("yunet", "net.onnx", "crops"), ("crops", "folder")),
     "a patch of what is not there": (("patch", "nothing.onnx", "net.onnx", "out.patch"), ("nothing.onnx",)),
     "a patch into a folder": (("patch", "net.onnx", "net.onnx", "crops"), ("crops", "folder")),
 }  # fmt: skip
