@@ -41,7 +41,7 @@ def arranged(original: onnx.ModelProto) -> onnx.ModelProto:
         weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in original.graph.initializer}
         nodes, weights = _joined(_unpacked(original.graph, weights), weights)
     except (KeyError, IndexError, ValueError) as error:
-        raise YuNetError(f"this is not YuNet as OpenCV publishes it ({error!r}); give face_detection_yunet_2023mar.onnx or its _int8bq") from error
+        raise YuNetError(f"this is not YuNet as OpenCV publishes it (at {error}); give face_detection_yunet_2023mar_int8bq.onnx of the OpenCV Zoo") from error
     source = original.graph.input[0].name
     grids = [(head, f"cells_{stride}", stride) for head in HEADS for stride in STRIDES]
     outputs = [helper.make_tensor_value_info(f"{head}_{stride}", onnx.TensorProto.FLOAT, ["N", cells, HEADS[head]]) for head, cells, stride in grids]
@@ -125,7 +125,7 @@ def _heads(source: str, stride: int) -> list[onnx.NodeProto]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("original", type=Path, help="face_detection_yunet_2023mar.onnx of the OpenCV Zoo, or its _int8bq")
+    parser.add_argument("original", type=Path, help="face_detection_yunet_2023mar_int8bq.onnx of the OpenCV Zoo")
     parser.add_argument("out", type=arguments.file)
 
 

@@ -38,7 +38,7 @@ class ModelFile:
     """One file of the list."""
 
     name: str
-    kind: str  # "detector", "embedder", "liveness", "portrait" or "source" (only the base of a patch)
+    kind: str  # "detector", "embedder", "liveness", "portrait" or "source" (others are made of it or compared with it; no terminal loads it)
     file: str
     sha256: str
     size: int  # bytes
